@@ -1,0 +1,44 @@
+"""VL-JEPA: predict the embedding of the answer, and decode words only when words are needed.
+
+The public names load on first use, so that `import vljepa` costs milliseconds and imports no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "VLJEPA": "vljepa.models.modeling",
+    "VLJEPAConfig": "vljepa.configs",
+    "VLJEPAProcessor": "vljepa.processing.processor",
+    "Trainer": "vljepa.training.trainer",
+    "Index": "vljepa.inference.index",
+    "ask": "vljepa.inference.vqa",
+    "classify": "vljepa.inference.classify",
+    "VLJEPAError": "vljepa.errors",
+}
+
+__all__ = ["VLJEPA", "Index", "Trainer", "VLJEPAConfig", "VLJEPAError", "VLJEPAProcessor", "ask", "classify"]
+
+if TYPE_CHECKING:
+    from vljepa.configs import VLJEPAConfig
+    from vljepa.errors import VLJEPAError
+    from vljepa.inference.classify import classify
+    from vljepa.inference.index import Index
+    from vljepa.inference.vqa import ask
+    from vljepa.models.modeling import VLJEPA
+    from vljepa.processing.processor import VLJEPAProcessor
+    from vljepa.training.trainer import Trainer
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'vljepa' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

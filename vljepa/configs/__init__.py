@@ -1,0 +1,51 @@
+"""What a model is and what a run is: pydantic models that refuse what they do not know.
+
+`part` is the grammar of pretrained parts, `model` the model's own config, `run` the recipe of a training run, and
+`presets/` the named models (`toy`, `mini`, `base`, `base-open`).
+"""
+
+from vljepa.configs.loading import load_preset, load_run_config, parse_overrides, preset_names, validate
+from vljepa.configs.model import (
+    CalibrationConfig,
+    ImageConfig,
+    LabelPriorConfig,
+    PredictorConfig,
+    PromptsConfig,
+    VLJEPAConfig,
+    XEncoderConfig,
+    YEncoderConfig,
+)
+from vljepa.configs.part import PartSpec
+from vljepa.configs.run import (
+    CacheConfig,
+    ColumnsConfig,
+    DataConfig,
+    OptimConfig,
+    RunConfig,
+    SourceConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "CacheConfig",
+    "CalibrationConfig",
+    "ColumnsConfig",
+    "DataConfig",
+    "ImageConfig",
+    "LabelPriorConfig",
+    "OptimConfig",
+    "PartSpec",
+    "PredictorConfig",
+    "PromptsConfig",
+    "RunConfig",
+    "SourceConfig",
+    "TrainConfig",
+    "VLJEPAConfig",
+    "XEncoderConfig",
+    "YEncoderConfig",
+    "load_preset",
+    "load_run_config",
+    "parse_overrides",
+    "preset_names",
+    "validate",
+]

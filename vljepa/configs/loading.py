@@ -1,0 +1,157 @@
+"""From YAML and `key=value` words to a validated config, with errors that name the key and the nearest right one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vljepa.configs.model import VLJEPAConfig
+from vljepa.configs.run import RunConfig
+from vljepa.errors import ConfigError
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+def preset_names() -> list[str]:
+    """Names of the embedded model presets."""
+    folder = resources.files("vljepa.configs") / "presets"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_preset(name: str) -> VLJEPAConfig:
+    """Config of a model preset.
+
+    Raises:
+        ConfigError: No such preset.
+    """
+    return validate(VLJEPAConfig, _preset_dict(name), where=f"preset {name!r}")
+
+
+def load_run_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a recipe and apply `key=value` overrides, such as `optim.lr=1e-4`.
+
+    Raises:
+        ConfigError: The file is missing or is not YAML, or a key or value is wrong.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no recipe {str(path)!r}.", fix="list them with `vljepa recipe ls`.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        summary = str(error).replace("\n", " ")
+        raise ConfigError(f"{str(path)!r} is not a readable YAML file: {summary}.", fix="mend the file.") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            f"{str(path)!r} holds {type(raw).__name__}, not a mapping.", fix="start it with `model:` and `data:`."
+        )
+    merged = _merge(raw, parse_overrides(overrides))
+    merged["model"] = _expand_model(merged.get("model", {}))
+    return validate(RunConfig, merged, where=str(path))
+
+
+def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
+    """Turn `a.b=1` words into a nested dict; values are read as YAML.
+
+    Example:
+        >>> parse_overrides(["optim.lr=1e-4", "train.steps=10"])
+        {'optim': {'lr': 0.0001}, 'train': {'steps': 10}}
+    """
+    nested: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{word!r} is not an override.", fix="write key=value, for example optim.lr=1e-4.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"the value of {word!r} is not YAML.", fix="quote it, or use [a, b] for lists.") from error
+        if isinstance(value, str):
+            value = _as_number(value)
+        node = nested
+        *parents, leaf = key.split(".")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return nested
+
+
+def validate(model: type[ConfigT], raw: Any, *, where: str) -> ConfigT:
+    """Build `model` from `raw`, turning pydantic's errors into one line that names the fix."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"{where}: unknown key {key!r}.", fix=_nearest_key(model, first["loc"])) from error
+        if first["type"] == "missing":
+            raise ConfigError(f"{where}: the key {key!r} is missing.", fix=f"add {key!r}.") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(
+            f"{where}: {key or 'the config'} = {first.get('input')!r}: {message}.", fix=f"change {key or 'it'!r}."
+        ) from error
+
+
+def _as_number(text: str) -> str | float:
+    """YAML 1.1 reads `1e-4` as text; people mean a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _preset_dict(name: str) -> dict[str, Any]:
+    if name not in preset_names():
+        raise ConfigError(f"there is no preset {name!r}.", fix=f"use one of {', '.join(preset_names())}.")
+    text = (resources.files("vljepa.configs") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = yaml.safe_load(text)
+    return loaded
+
+
+def _expand_model(model: Any) -> Any:
+    if isinstance(model, str):
+        return _preset_dict(model)
+    if isinstance(model, dict) and "preset" in model:
+        changes = {key: value for key, value in model.items() if key != "preset"}
+        return _merge(_preset_dict(str(model["preset"])), changes)
+    return model
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        if key == "model" and isinstance(old, str) and isinstance(value, dict):
+            old = {"preset": old}
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _nearest_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    """Suggest the sibling key that is closest to the unknown one."""
+    node: Any = model
+    for part in loc[:-1]:
+        node = _field_model(node, part)
+        if node is None:
+            return "remove it."
+    known = list(node.model_fields)
+    close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.0)
+    return f"did you mean {close[0]!r}? Known here: {', '.join(known)}."
+
+
+def _field_model(node: Any, part: int | str) -> type[BaseModel] | None:
+    """Config class behind one step of an error's path; list indices stay where they are."""
+    if isinstance(part, int):
+        return node if isinstance(node, type) else None
+    field = node.model_fields.get(part)
+    if field is None:
+        return None
+    candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)

@@ -1,0 +1,154 @@
+"""What a VL-JEPA model is made of. Tensors and files follow from this and from nothing else."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from vljepa.configs.part import PartSpec, Strict
+
+
+class ImageConfig(Strict):
+    """Preprocessing of one picture or frame; it travels with the weights.
+
+    Args:
+        size: Height and width in pixels that the X-Encoder sees.
+        mean: Per-channel mean, on pixels scaled to [0, 1].
+        std: Per-channel standard deviation, likewise.
+        resize: `crop` scales the shorter side and cuts the centre; `squash` ignores the aspect ratio; `pad` keeps
+            everything and fills with the mean colour.
+        crop_fraction: With `crop`, the share of the resized picture that the centre cut keeps.
+        interpolation: Filter of the resize.
+        max_pixels: Cap on width x height, read from the header before decoding (decompression bombs).
+    """
+
+    size: tuple[int, int] = (224, 224)
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    resize: Literal["crop", "squash", "pad"] = "squash"
+    crop_fraction: float = Field(1.0, gt=0, le=1)
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    max_pixels: int = Field(89_478_485, gt=0)
+
+
+class XEncoderConfig(Strict):
+    """The frozen vision encoder.
+
+    Args:
+        part: Which encoder.
+        image: What it wants to see.
+        min_frames: Frames that the encoder needs at least; a shorter clip is repeated to fill them (V-JEPA 2: 2).
+        pool_grid: Side of the grid that a frame's tokens are average-pooled to; None keeps them all.
+    """
+
+    part: PartSpec
+    image: ImageConfig = ImageConfig()
+    min_frames: int = Field(1, ge=1)
+    pool_grid: int | None = Field(None, ge=1)
+
+
+class LabelPriorConfig(Strict):
+    """What the X-Encoder's own classifier knows, brought into the text space (ConSE, arXiv 1312.5650).
+
+    Args:
+        label_names: Text per class of the classifier, in order, or the name of a built-in list.
+        temperature: Of the softmax over the classifier's logits.
+        top_k: Classes kept before renormalising.
+        token: Put the prior into the Predictor's sequence as one more token.
+        residual: Add the prior, times a learned state-dependent gate, to the prediction.
+    """
+
+    label_names: Literal["imagenet-1k"] | list[str] = "imagenet-1k"
+    temperature: float = Field(1.0, gt=0)
+    top_k: int = Field(10, ge=1)
+    token: bool = True
+    residual: bool = True
+
+
+class PredictorConfig(Strict):
+    """The trained middle: visual tokens, then query tokens, to one embedding.
+
+    Args:
+        part: The text transformer whose layers it starts from; a `random` part is a Predictor from scratch.
+        bidirectional: Causal mask off, as in the paper.
+        max_query_tokens: Longer queries are cut.
+        dropout: On the Predictor's input tokens and inside its layers.
+        label_prior: None for encoders without a classifier.
+    """
+
+    part: PartSpec
+    bidirectional: bool = True
+    max_query_tokens: int = Field(512, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    label_prior: LabelPriorConfig | None = None
+
+
+class YEncoderConfig(Strict):
+    """The text encoder of targets and candidates.
+
+    Args:
+        part: Which encoder.
+        pooling: `mean` over valid tokens, `last` valid token, `cls` first token, or `pooler` for the backend's own.
+        head: `linear` into the shared space, or `identity` when the encoder's width is the shared width.
+        trainable: Train the encoder itself (at `optim.y_encoder_lr_scale`); the head is always trained.
+        prefix: Text put before every target, for encoders that were trained with one.
+        max_tokens: Longer targets are cut.
+    """
+
+    part: PartSpec
+    pooling: Literal["mean", "last", "cls", "pooler"] = "mean"
+    head: Literal["linear", "identity"] = "linear"
+    trainable: bool = False
+    prefix: str = ""
+    max_tokens: int = Field(512, ge=1)
+
+
+class PromptsConfig(Strict):
+    """The queries and templates that training and use must agree on.
+
+    Args:
+        caption: Query for captioning and retrieval; empty for a model trained without queries on captions.
+        classification: Template of a class name; `{}` is the name.
+    """
+
+    caption: str = ""
+    classification: str = "{}"
+
+
+class CalibrationConfig(Strict):
+    """Temperatures that turn cosines into probabilities, fitted on validation data by `training.calibration`.
+
+    A candidate's probability is softmax(cosine / temperature) over the candidates.
+
+    Args:
+        classify: For `classify`.
+        ask: For `ask --choices`.
+    """
+
+    classify: float = Field(0.05, gt=0)
+    ask: float = Field(0.05, gt=0)
+
+
+class VLJEPAConfig(Strict):
+    """A whole model.
+
+    Args:
+        x_encoder: Vision encoder.
+        predictor: Predictor.
+        y_encoder: Text target encoder.
+        embed_dim: Width D of the shared space (the paper: 1,536).
+        init_temperature: Start of the learned temperature of the contrastive loss; the paper does not state it.
+        max_logit_scale: Upper bound of 1 / temperature.
+        prompts: Queries and templates.
+        calibration: Temperatures of reported probabilities.
+    """
+
+    x_encoder: XEncoderConfig
+    predictor: PredictorConfig
+    y_encoder: YEncoderConfig
+    embed_dim: int = Field(1536, ge=1)
+    init_temperature: float = Field(0.07, gt=0)
+    max_logit_scale: float = Field(100.0, gt=0)
+    prompts: PromptsConfig = PromptsConfig()
+    calibration: CalibrationConfig = CalibrationConfig()

@@ -1,0 +1,151 @@
+"""What a training run is: the recipe's sections beside the model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from vljepa.configs.model import VLJEPAConfig
+from vljepa.configs.part import Strict
+
+
+class ColumnsConfig(Strict):
+    """Which column of a source is what. A missing optional column is simply absent.
+
+    Args:
+        image: Path of the picture, relative to the source's root.
+        text: Target text, or a list of texts of which one is drawn per visit.
+        query: Optional question; absent or empty means query-free.
+        source_id: Optional identity of the picture; the path when absent.
+        candidates: Optional list of answers, for validation by accuracy.
+        type: Optional question type, for accuracy per type.
+    """
+
+    image: str = "image"
+    text: str = "text"
+    query: str = "query"
+    source_id: str = "source_id"
+    candidates: str = "candidates"
+    type: str = "type"
+
+
+class SourceConfig(Strict):
+    """One source of training or validation samples.
+
+    Args:
+        name: What logs and metrics call it.
+        path: CSV or JSONL file with one row per sample, or an image folder with a `captions.csv` or `.jsonl` in it.
+        root: Folder that picture paths are relative to and may not leave; the file's own folder when absent.
+        columns: Column mapping.
+        weight: Share of each training batch, relative to the other sources.
+        task: How validation measures it: retrieval both ways, or accuracy over `candidates`.
+        text_only: Rows have no picture: the label prior is made from one text and the target is another (needs a
+            `label_prior`).
+    """
+
+    name: str
+    path: str
+    root: str | None = None
+    columns: ColumnsConfig = ColumnsConfig()
+    weight: float = Field(1.0, gt=0)
+    task: Literal["retrieval", "vqa"] = "retrieval"
+    text_only: bool = False
+
+
+class CacheConfig(Strict):
+    """Feature cache of the frozen X-Encoder. A cache implies no augmentation beyond its stored views.
+
+    Args:
+        folder: Where the Arrow files live.
+        views: Views per training picture: the plain one and `views - 1` seeded augmented ones.
+        seed: Seed of the augmented views.
+        min_scale: Smallest area share of a random resized crop.
+        flip: Mirror half of the augmented views.
+    """
+
+    folder: str = "cache/features"
+    views: int = Field(1, ge=1)
+    seed: int = 0
+    min_scale: float = Field(0.4, gt=0, le=1)
+    flip: bool = True
+
+
+class DataConfig(Strict):
+    """Where samples come from.
+
+    Args:
+        root: Folder that relative source paths start from; relative to the working directory.
+        train: Training sources, mixed by weight.
+        validation: Validation sources, measured each by its own task.
+        cache: Feature cache; None runs the X-Encoder in every step.
+        max_skipped: Share of unreadable pictures that is tolerated before the run stops.
+        workers: Loader processes for sources without a cache.
+    """
+
+    root: str = "."
+    train: list[SourceConfig] = Field(min_length=1)
+    validation: list[SourceConfig] = []
+    cache: CacheConfig | None = CacheConfig()
+    max_skipped: float = Field(0.01, ge=0, le=1)
+    workers: int = Field(0, ge=0)
+
+
+class OptimConfig(Strict):
+    """AdamW and its schedule.
+
+    Args:
+        lr: Peak learning rate of Predictor and heads.
+        y_encoder_lr_scale: Factor for the Y-Encoder's own weights (the paper: 0.05).
+        weight_decay: On matrices; never on norms, biases and the temperature.
+        betas: AdamW's.
+        warmup_steps: Linear warm-up.
+        schedule: After the warm-up.
+        grad_clip: Global norm; 0 turns it off.
+    """
+
+    lr: float = Field(3e-4, gt=0)
+    y_encoder_lr_scale: float = Field(0.05, ge=0)
+    weight_decay: float = Field(0.05, ge=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    warmup_steps: int = Field(100, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    grad_clip: float = Field(1.0, ge=0)
+
+
+class TrainConfig(Strict):
+    """The loop.
+
+    Args:
+        output: Folder of checkpoints, logs and plots.
+        steps: Optimizer steps.
+        batch_size: Global batch; every sample sees all others as negatives.
+        seed: Of initialisation, order and augmentation.
+        precision: `auto` is bf16 where the hardware computes it quickly, else fp32. Master weights are always fp32.
+        log_every: Steps between log lines.
+        eval_every: Steps between validations.
+        best_metric: Validation metric that chooses `best`; `mean` is the mean of all sources' main metrics.
+        resume: `auto` goes on from the newest checkpoint in `output`, `never` refuses an output that has one.
+    """
+
+    output: str = "runs/default"
+    steps: int = Field(1000, ge=1)
+    batch_size: int = Field(256, ge=2)
+    seed: int = 0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    log_every: int = Field(10, ge=1)
+    eval_every: int = Field(200, ge=1)
+    best_metric: str = "mean"
+    resume: Literal["auto", "never"] = "auto"
+
+
+class RunConfig(Strict):
+    """A recipe: a model, its data, its optimiser and its loop.
+
+    In YAML, `model` may be a preset's name, or a mapping whose `preset` key names the preset that it changes.
+    """
+
+    model: VLJEPAConfig
+    data: DataConfig
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
