@@ -1,0 +1,39 @@
+"""What the X-Encoder's own classifier knows, in the text space: convex combination of label embeddings (ConSE)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vljepa.configs import LabelPriorConfig
+
+
+class LabelPrior(nn.Module):
+    """From classifier logits to a Y-Encoder feature: the probable labels' own features, weighted.
+
+    Source: Norouzi et al., Zero-Shot Learning by Convex Combination of Semantic Embeddings, arXiv 1312.5650.
+
+    Args:
+        config: Softmax temperature and top-k.
+        num_classes: K.
+        width: E, width of a Y-Encoder feature.
+    """
+
+    label_features_KE: Tensor
+
+    def __init__(self, config: LabelPriorConfig, *, num_classes: int, width: int) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("label_features_KE", torch.zeros(num_classes, width))
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether the labels' features have been set; a prior of zeros says nothing."""
+        return bool(self.label_features_KE.any())
+
+    def forward(self, logits_BK: Tensor) -> Tensor:
+        """Weighted label features, fp32 [B, E]."""
+        probabilities_BK = (logits_BK.float() / self.config.temperature).softmax(-1)
+        top, labels = probabilities_BK.topk(min(self.config.top_k, probabilities_BK.shape[1]), dim=-1)
+        weights = top / top.sum(-1, keepdim=True)
+        return (weights.unsqueeze(-1) * self.label_features_KE[labels]).sum(1)

@@ -1,0 +1,201 @@
+"""VLJEPA: X-Encoder, Predictor and Y-Encoder in one shared space.
+
+Source: VL-JEPA: Joint Embedding Predictive Architecture for Vision-language, arXiv 2512.10942, section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from vljepa.configs import VLJEPAConfig
+from vljepa.errors import ConfigError
+from vljepa.models import saving
+from vljepa.models.label_prior import LabelPrior
+from vljepa.models.outputs import VisionTokens, VLJEPAOutput
+from vljepa.models.predictor import Predictor
+from vljepa.models.x_encoder import XEncoder
+from vljepa.models.y_encoder import YEncoder
+
+Ablation = Literal["residual", "learned"]
+
+
+class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="apache-2.0"):
+    """Vision-language joint-embedding predictive model: predicts the embedding of the answer.
+
+    The constructor builds shapes from the config alone. `from_parts` starts a training from pretrained parts,
+    `from_pretrained` brings a trained model back, bit for bit.
+
+    Args:
+        config: What the model is made of; every part's architecture `config` must be filled in.
+
+    Example:
+        >>> from vljepa import VLJEPA
+        >>> model = VLJEPA.from_pretrained("mini")  # doctest: +SKIP
+    """
+
+    def __init__(self, config: VLJEPAConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.x_encoder = XEncoder(config.x_encoder)
+        self.y_encoder = YEncoder(config.y_encoder, embed_dim=config.embed_dim)
+        prior = config.predictor.label_prior
+        self.label_prior: LabelPrior | None = None
+        if prior is not None:
+            if self.x_encoder.num_classes == 0:
+                raise ConfigError(
+                    f"predictor.label_prior needs an X-Encoder with a classifier; {config.x_encoder.part} has none.",
+                    fix="remove predictor.label_prior.",
+                )
+            self.label_prior = LabelPrior(prior, num_classes=self.x_encoder.num_classes, width=self.y_encoder.width)
+        self.predictor = Predictor(
+            config.predictor,
+            vision_width=self.x_encoder.width,
+            prior_width=self.y_encoder.width if prior is not None and prior.token else None,
+            embed_dim=config.embed_dim,
+        )
+        self.gate = nn.Linear(self.predictor.backbone.width, 1) if prior is not None and prior.residual else None
+        # Shape (1,), not 0-d: FSDP refuses scalars.
+        self.log_scale = nn.Parameter(torch.full((1,), -math.log(config.init_temperature)))
+
+    @classmethod
+    def from_parts(cls, config: VLJEPAConfig) -> Self:
+        """Build the model and load every pretrained part: the start of a training."""
+        resolved = saving.resolve_parts(config)
+        model = cls(resolved)
+        saving.load_parts(model)
+        return model
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Load a trained model: a shipped preset ("mini"), a folder, or a hub repository.
+
+        Frozen parts come from where their specs say, and their hashes are checked.
+
+        Raises:
+            CheckpointError: The folder is no saved model, or tensors are missing.
+            PartError: A frozen part cannot be found or is another one than in training.
+        """
+        return cast(Self, super().from_pretrained(str(pretrained_model_name_or_path), **kwargs))
+
+    def save_pretrained(self, save_directory: str | Path, *, full: bool = False, **kwargs: Any) -> str | None:  # type: ignore[override]
+        """Save what was trained, beside the specs and hashes of what was not.
+
+        Args:
+            save_directory: Folder, made when absent.
+            full: Save every tensor, frozen parts too; the folder then needs no other files to load.
+            kwargs: Passed on to huggingface_hub, such as `push_to_hub=True`.
+        """
+        self._save_full = full
+        try:
+            return cast("str | None", super().save_pretrained(save_directory, **kwargs))
+        finally:
+            del self._save_full
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        saving.save_model(self, save_directory, full=getattr(self, "_save_full", False))
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **kwargs: Any) -> Self:  # type: ignore[override]
+        config, tensors = saving.read_model(model_id, revision=kwargs.get("revision"))
+        model = cls(config)
+        saving.restore(model, tensors)
+        return model.eval()
+
+    def scale(self) -> Tensor:
+        """1 / temperature, clamped, fp32, shape (1,)."""
+        return self.log_scale.float().exp().clamp(max=self.config.max_logit_scale)
+
+    def encode_vision(self, pixels_BTCHW: Tensor) -> VisionTokens:
+        """Frames to visual tokens; cacheable, since the X-Encoder is frozen."""
+        tokens: VisionTokens = self.x_encoder(pixels_BTCHW)
+        return tokens
+
+    def predict(
+        self,
+        vision: VisionTokens,
+        query_ids: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        *,
+        ablate: Ablation | None = None,
+    ) -> Tensor:
+        """S_hat_Y, the predicted embedding of the answer: fp32 [B, D], unit norm.
+
+        Args:
+            vision: Output of `encode_vision`, or cached features.
+            query_ids: Query tokens [B, Lq]; None for none.
+            query_mask: True on real query tokens.
+            ablate: Report only: `residual` drops the label prior's residual, `learned` keeps nothing else.
+        """
+        prior_BE = self._prior_features(vision)
+        state = self.predictor(vision, query_ids, query_mask, prior_BE)
+        learned_BD = self.predictor.head(state).float()
+        if self.gate is None:
+            return F.normalize(learned_BD, dim=-1)
+        assert prior_BE is not None
+        residual_BD = self.project_text(prior_BE)
+        if ablate == "learned":
+            return residual_BD
+        if ablate == "residual":
+            return F.normalize(learned_BD, dim=-1)
+        return F.normalize(learned_BD + self.gate(state).float() * residual_BD, dim=-1)
+
+    def text_features(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """Pooled Y-Encoder features [B, E], before the head."""
+        return self.y_encoder.features(ids_BL, mask_BL)
+
+    def project_text(self, features_BE: Tensor) -> Tensor:
+        """Features to the shared space: fp32 [B, D], unit norm."""
+        projected: Tensor = self.y_encoder.head(features_BE)
+        return F.normalize(projected.float(), dim=-1)
+
+    def encode_text(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """S_Y, the embedding of a text: fp32 [B, D], unit norm."""
+        return self.project_text(self.text_features(ids_BL, mask_BL))
+
+    @staticmethod
+    def similarity(prediction_BD: Tensor, target_MD: Tensor) -> Tensor:
+        """Cosine [B, M], in fp32 whatever the autocast: half-precision logits err by more than they differ."""
+        with torch.autocast(prediction_BD.device.type, enabled=False):
+            return prediction_BD.float() @ target_MD.float().T
+
+    def forward(self, batch: Mapping[str, Tensor]) -> VLJEPAOutput:
+        """One training forward.
+
+        Args:
+            batch: `pixel_values` [B, T, C, H, W], or the cached `vision_tokens` [B, N, Dv], `vision_mask` [B, N] and
+                `vision_logits` [B, K]; optional `query_ids` and `query_mask` [B, Lq]; `target_ids` and `target_mask`
+                [B, Ly], or the cached `target_features` [B, E].
+        """
+        if "pixel_values" in batch:
+            vision = self.encode_vision(batch["pixel_values"])
+        else:
+            vision = VisionTokens(batch["vision_tokens"], batch["vision_mask"], batch.get("vision_logits"))
+        prediction_BD = self.predict(vision, batch.get("query_ids"), batch.get("query_mask"))
+        if "target_features" in batch:
+            target_BD = self.project_text(batch["target_features"])
+        else:
+            target_BD = self.encode_text(batch["target_ids"], batch["target_mask"])
+        return VLJEPAOutput(prediction_BD, target_BD, self.scale())
+
+    def x_encoder_fingerprint(self) -> str:
+        """Key of the feature cache: encoder, weights, preprocessing and token pooling."""
+        return saving.digest(self.config.x_encoder.model_dump(mode="json"))
+
+    def text_space_hash(self) -> str:
+        """Hash of the text side: a decoder or an index made in another text space must refuse this model."""
+        return saving.text_space_digest(self)
+
+    def _prior_features(self, vision: VisionTokens) -> Tensor | None:
+        if self.label_prior is None:
+            return None
+        assert vision.logits_BK is not None, "a label prior needs the X-Encoder's logits"
+        features: Tensor = self.label_prior(vision.logits_BK)
+        return features

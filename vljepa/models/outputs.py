@@ -1,0 +1,43 @@
+"""What the models return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class VisionTokens:
+    """What the X-Encoder saw.
+
+    Args:
+        tokens_BND: Visual tokens, frames in order.
+        mask_BN: True where a token is real.
+        logits_BK: Output of the encoder's own classifier (mean over frames), where it has one.
+    """
+
+    tokens_BND: Tensor
+    mask_BN: Tensor
+    logits_BK: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> VisionTokens:
+        """Copy on another device."""
+        logits = None if self.logits_BK is None else self.logits_BK.to(device)
+        return VisionTokens(self.tokens_BND.to(device), self.mask_BN.to(device), logits)
+
+
+@dataclass
+class VLJEPAOutput:
+    """One training forward.
+
+    Args:
+        prediction_BD: S_hat_Y, fp32, unit norm.
+        target_BD: S_Y, fp32, unit norm.
+        logit_scale: 1 / temperature, shape (1,), fp32.
+    """
+
+    prediction_BD: Tensor
+    target_BD: Tensor
+    logit_scale: Tensor

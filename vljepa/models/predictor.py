@@ -1,0 +1,75 @@
+"""The Predictor: visual tokens and query tokens to one embedding of the answer (paper, section 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vljepa.configs import PredictorConfig
+from vljepa.models.outputs import VisionTokens
+from vljepa.models.pooling import masked_mean
+from vljepa.models.text_backbone import TransformersText
+
+
+class Predictor(nn.Module):
+    """Layers of a text transformer over [label token, visual tokens, query tokens], mean-pooled, with a linear head.
+
+    The word embeddings of a pretrained backbone stay frozen; its layers, the projections and the head are trained.
+
+    Args:
+        config: Backbone, mask and lengths.
+        vision_width: Size of a visual token.
+        prior_width: Size of the label prior's feature, or None without a label token.
+        embed_dim: D of the shared space.
+    """
+
+    def __init__(self, config: PredictorConfig, *, vision_width: int, prior_width: int | None, embed_dim: int) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = TransformersText(config.part, dropout=config.dropout)
+        if config.part.source != "random":
+            for name, parameter in self.backbone.named_parameters():
+                parameter.requires_grad_(not _is_embedding(name))
+        width = self.backbone.width
+        self.vision_norm = nn.LayerNorm(vision_width)
+        self.vision_projection = nn.Linear(vision_width, width)
+        self.prior_projection = nn.Linear(prior_width, width) if prior_width is not None else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(width, embed_dim)
+
+    def forward(
+        self,
+        vision: VisionTokens,
+        query_ids: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        prior_BE: Tensor | None = None,
+    ) -> Tensor:
+        """Pooled state [B, width], before the head.
+
+        Args:
+            vision: What the X-Encoder saw.
+            query_ids: Query tokens [B, Lq], or None for a query-free prediction.
+            query_mask: True on real query tokens [B, Lq].
+            prior_BE: Feature of the label prior, when the model has a label token.
+        """
+        tokens_BND = self.vision_projection(self.vision_norm(vision.tokens_BND.to(self.head.weight.dtype)))
+        pieces, masks = [tokens_BND], [vision.mask_BN]
+        if self.prior_projection is not None:
+            assert prior_BE is not None
+            pieces.insert(0, self.prior_projection(prior_BE.to(tokens_BND.dtype)).unsqueeze(1))
+            masks.insert(0, torch.ones_like(vision.mask_BN[:, :1]))
+        if query_ids is not None and query_ids.shape[1] > 0:
+            assert query_mask is not None
+            kept = self.config.max_query_tokens
+            pieces.append(self.backbone.embed(query_ids[:, :kept]).to(tokens_BND.dtype))
+            masks.append(query_mask[:, :kept].bool())
+        sequence_BLD, mask_BL = torch.cat(pieces, dim=1), torch.cat(masks, dim=1)
+        hidden_BLD = self.backbone.encode_embeddings(
+            self.dropout(sequence_BLD), mask_BL, bidirectional=self.config.bidirectional
+        )
+        return masked_mean(hidden_BLD, mask_BL)
+
+
+def _is_embedding(name: str) -> bool:
+    """Whether a backbone parameter is a table over the vocabulary or over positions."""
+    return "embed" in name and "norm" not in name.lower()

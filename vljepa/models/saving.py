@@ -1,0 +1,152 @@
+"""Thin saves: what was trained, plus the specs and hashes of the frozen parts; and the way back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from vljepa.configs import PartSpec, VLJEPAConfig
+from vljepa.errors import CheckpointError
+from vljepa.parts.resolve import part_config, part_folder, verify_part, weights_sha256
+from vljepa.parts.saved import CONFIG_FILE, WEIGHTS_FILE, read_config, saved_folder
+
+if TYPE_CHECKING:
+    from vljepa.models.modeling import VLJEPA
+
+_SLOTS = ("x_encoder", "predictor", "y_encoder")
+
+
+def resolve_parts(config: VLJEPAConfig) -> VLJEPAConfig:
+    """Copy of `config` whose parts carry their architecture and the hash of their weights."""
+    resolved = config.model_copy(deep=True)
+    for slot in _SLOTS:
+        section = getattr(resolved, slot)
+        spec: PartSpec = section.part
+        if spec.source == "random":
+            continue
+        sha256 = spec.sha256 or weights_sha256(part_folder(spec))
+        section.part = spec.model_copy(update={"config": part_config(spec), "sha256": sha256})
+    return resolved
+
+
+def load_parts(model: VLJEPA) -> None:
+    """Load every pretrained part into its place; a part with another hash than the config's is refused."""
+    for spec, module in _parts(model):
+        if spec.source != "random":
+            folder = part_folder(spec)
+            verify_part(spec, folder)
+            module.load_pretrained(folder)
+
+
+def referenced_keys(model: VLJEPA) -> set[str]:
+    """Names of the tensors that a thin save leaves out: frozen, and to be had from a part's own files."""
+    referenced: set[str] = set()
+    trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    for prefix, spec in (
+        ("x_encoder.backend.", model.config.x_encoder.part),
+        ("predictor.backbone.", model.config.predictor.part),
+        ("y_encoder.backbone.", model.config.y_encoder.part),
+    ):
+        if spec.source != "random":
+            referenced |= {key for key in model.state_dict() if key.startswith(prefix) and key not in trainable}
+    return referenced
+
+
+def save_model(model: VLJEPA, folder: Path, *, full: bool, dtype: torch.dtype | None = None) -> None:
+    """Write config.json and model.safetensors; `dtype` narrows floating tensors for shipping."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    left_out = set() if full else referenced_keys(model)
+    tensors = {
+        key: _narrow(tensor, dtype).detach().cpu().contiguous().clone()
+        for key, tensor in model.state_dict().items()
+        if key not in left_out
+    }
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt", "save": "full" if full else "thin"})
+    (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
+
+
+def read_model(name: str, *, revision: str | None = None) -> tuple[VLJEPAConfig, dict[str, Tensor]]:
+    """Config and tensors of a saved model: a shipped preset, a folder, or a hub repository."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = saved_folder(name, revision=revision)
+    try:
+        tensors = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{str(folder / WEIGHTS_FILE)!r} is not readable: {error}.", fix="copy or save the model again."
+        ) from error
+    return read_config(folder), tensors
+
+
+def restore(model: VLJEPA, tensors: dict[str, Tensor]) -> None:
+    """Fill `model` from a save: frozen parts from their own places, then every saved tensor, with no gap."""
+    own = model.state_dict().keys()
+    lacking = own - tensors.keys()
+    if lacking:
+        gap = sorted(lacking - referenced_keys(model))
+        if gap:
+            raise CheckpointError(
+                f"the save lacks {len(gap)} trained tensors, first {gap[0]!r}.", fix="use a complete save of this model."
+            )
+        load_parts(model)
+    unknown = sorted(tensors.keys() - own)
+    if unknown:
+        raise CheckpointError(
+            f"the save has {len(unknown)} tensors that the model has not, first {unknown[0]!r}.",
+            fix="use the config.json that was saved with it.",
+        )
+    try:
+        model.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the saved tensors have other shapes than the config says: {error}.",
+            fix="use the config.json that was saved with them.",
+        ) from error
+
+
+def digest(value: Any) -> str:
+    """Short stable hash of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def text_space_digest(model: VLJEPA) -> str:
+    """Hash over the Y-Encoder's spec and over every tensor of it that its part's files do not determine."""
+    spec = model.config.y_encoder.model_dump(mode="json")
+    spec["part"].pop("config")
+    hashed = hashlib.sha256(digest(spec).encode())
+    referenced = referenced_keys(model)
+    for key, tensor in sorted(model.y_encoder.state_dict(prefix="y_encoder.").items()):
+        if key not in referenced:
+            hashed.update(key.encode())
+            hashed.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return hashed.hexdigest()[:16]
+
+
+def trainable_report(model: nn.Module) -> list[tuple[str, int, int, bool]]:
+    """Rows (module, tensors, parameters, trainable), so that nobody freezes a fresh projection unseen."""
+    rows: dict[tuple[str, bool], list[int]] = {}
+    for name, parameter in model.named_parameters():
+        group = ".".join(name.split(".")[:2]) if name.count(".") > 1 else name.split(".")[0]
+        rows.setdefault((group, parameter.requires_grad), []).append(parameter.numel())
+    return [(group, len(sizes), sum(sizes), trainable) for (group, trainable), sizes in rows.items()]
+
+
+def _parts(model: VLJEPA) -> list[tuple[PartSpec, Any]]:
+    return [
+        (model.config.x_encoder.part, model.x_encoder),
+        (model.config.predictor.part, model.predictor.backbone),
+        (model.config.y_encoder.part, model.y_encoder.backbone),
+    ]
+
+
+def _narrow(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor

@@ -1,0 +1,135 @@
+"""A text transformer by its config: whole as a Y-Encoder, a slice of its layers as the start of the Predictor."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vljepa.configs import PartSpec
+from vljepa.errors import PartError
+from vljepa.models.weights import load_exactly, transformers_state
+
+_LAYER_KEY = re.compile(r"(^|\.)(layers?|h|blocks)\.(\d+)\.")
+_DROPOUT_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "embedding_dropout")
+
+
+class TransformersText(nn.Module):
+    """Any text model of `transformers.AutoModel`, built from its config alone.
+
+    Args:
+        spec: Part with `config` filled in; `layers` keeps a slice.
+        dropout: Overrides the config's dropout rates when given.
+        keep_pooler: Keep BERT-style pooler weights; without, they would be parameters that no gradient reaches.
+    """
+
+    def __init__(self, spec: PartSpec, *, dropout: float | None = None, keep_pooler: bool = False) -> None:
+        super().__init__()
+        from transformers import AutoModel
+
+        self.spec = spec
+        config = _text_config(spec)
+        if dropout is not None:
+            for key in _DROPOUT_KEYS:
+                if hasattr(config, key):
+                    setattr(config, key, dropout)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(spec.seed)
+            self.model = AutoModel.from_config(config, dtype=torch.float32)
+        if not keep_pooler and getattr(self.model, "pooler", None) is not None:
+            self.model.pooler = None
+
+    @property
+    def width(self) -> int:
+        """Size of a token."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def max_positions(self) -> int:
+        """Longest sequence that the positions allow."""
+        return int(getattr(self.model.config, "max_position_embeddings", 2**31))
+
+    def embed(self, ids_BL: Tensor) -> Tensor:
+        """Word embeddings [B, L, width], before positions."""
+        embedded: Tensor = self.model.get_input_embeddings()(ids_BL)
+        return embedded
+
+    def encode(self, ids_BL: Tensor, mask_BL: Tensor) -> Any:
+        """Output of the class itself under its own attention pattern."""
+        return self.model(input_ids=ids_BL, attention_mask=mask_BL.long(), **self._no_cache())
+
+    def encode_embeddings(self, embeddings_BLD: Tensor, mask_BL: Tensor, *, bidirectional: bool) -> Tensor:
+        """Run the layers on ready embeddings, [B, L, width].
+
+        With `bidirectional`, every valid token sees every valid token, whatever the class does by default: a 4-D mask
+        passes through transformers' mask functions as it is, under sdpa and eager alike. Positions count valid tokens
+        only, so padding moves nothing.
+        """
+        if embeddings_BLD.shape[1] > self.max_positions:
+            raise PartError(
+                f"{self.spec} has {self.max_positions} positions, the sequence has {embeddings_BLD.shape[1]} tokens.",
+                fix="set x_encoder.pool_grid, use fewer frames, or choose a part with more positions.",
+            )
+        positions_BL = (mask_BL.long().cumsum(1) - 1).clamp(min=0)
+        mask = full_attention_mask(mask_BL, embeddings_BLD.dtype) if bidirectional else mask_BL.long()
+        output = self.model(
+            inputs_embeds=embeddings_BLD, attention_mask=mask, position_ids=positions_BL, **self._no_cache()
+        )
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def load_pretrained(self, folder: Path) -> None:
+        """Load the part's weights, sliced to the layers that are kept."""
+        state = transformers_state(type(self.model), folder, _text_config(self.spec, whole=True))
+        if self.spec.layers is not None:
+            state = _slice_layers(state, self.spec.layers)
+        load_exactly(self.model, state, part=str(self.spec), folder=folder)
+
+    def _no_cache(self) -> dict[str, bool]:
+        return {"use_cache": False} if hasattr(self.model.config, "use_cache") else {}
+
+
+def full_attention_mask(mask_BL: Tensor, dtype: torch.dtype) -> Tensor:
+    """Additive mask [B, 1, L, L]: 0 where the key is valid, the lowest finite number elsewhere."""
+    length = mask_BL.shape[1]
+    additive = torch.zeros(mask_BL.shape, dtype=dtype, device=mask_BL.device)
+    additive = additive.masked_fill(~mask_BL.bool(), torch.finfo(dtype).min)
+    return additive[:, None, None, :].expand(-1, 1, length, -1)
+
+
+def _text_config(spec: PartSpec, *, whole: bool = False) -> Any:
+    from transformers import AutoConfig
+
+    assert spec.config is not None, f"{spec} has no config: resolve the part first"
+    raw = copy.deepcopy(spec.config)
+    raw = {**raw, **raw.pop("text_config")} if "text_config" in raw else raw
+    config = AutoConfig.for_model(**raw)
+    if spec.layers is not None and not whole:
+        first, last = spec.layers
+        if last > config.num_hidden_layers:
+            raise PartError(
+                f"{spec} asks for layers {first}:{last}, the model has {config.num_hidden_layers}.",
+                fix=f"choose a range within 0:{config.num_hidden_layers}.",
+            )
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[first:last]
+        config.num_hidden_layers = last - first
+    return config
+
+
+def _slice_layers(state: dict[str, Tensor], layers: tuple[int, int]) -> dict[str, Tensor]:
+    """Keep layers first..last-1 and renumber them from 0; everything outside the stack stays."""
+    first, last = layers
+    kept: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        match = _LAYER_KEY.search(key)
+        if match is None:
+            kept[key] = tensor
+        elif first <= int(match[3]) < last:
+            start, end = match.span(3)
+            kept[f"{key[:start]}{int(match[3]) - first}{key[end:]}"] = tensor
+    return kept

@@ -1,0 +1,73 @@
+"""Reading a part's weights through the library that wrote them, and loading them without a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vljepa.errors import PartError
+
+
+def transformers_state(cls: Any, folder: Path, config: Any) -> dict[str, Tensor]:
+    """Tensors of a transformers class in fp32; the class itself maps old names, prefixes and shards.
+
+    Raises:
+        PartError: A tensor of the class is not in the files (transformers would fill it with random numbers).
+    """
+    with _no_progress_bar():
+        model, info = cls.from_pretrained(
+            folder, config=config, dtype=torch.float32, output_loading_info=True, use_safetensors=True
+        )
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
+    if missing:
+        raise _lacks(cls.__name__, folder, missing)
+    state: dict[str, Tensor] = model.state_dict()
+    return state
+
+
+def safetensors_state(folder: Path, *, prefix: str = "") -> dict[str, Tensor]:
+    """Tensors of every *.safetensors in `folder` whose name starts with `prefix`, which is taken off."""
+    from safetensors.torch import load_file
+
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise PartError(f"{str(folder)!r} holds no *.safetensors.", fix="point at a folder with weights.")
+    state: dict[str, Tensor] = {}
+    for file in files:
+        state.update(load_file(file))
+    return {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+
+
+def load_exactly(module: nn.Module, state: dict[str, Tensor], *, part: str, folder: Path) -> None:
+    """Fill every tensor of `module` from `state`; extra tensors are left, a missing one is an error."""
+    own = module.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    if missing:
+        raise _lacks(part, folder, missing)
+    module.load_state_dict({key: state[key] for key in own})
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keep transformers' own loading bar off the terminal: parts load in a second."""
+    from transformers.utils import logging
+
+    was_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
+            logging.enable_progress_bar()
+
+
+def _lacks(part: str, folder: Path, missing: list[str]) -> PartError:
+    return PartError(
+        f"{part}: the weights in {str(folder)!r} lack {len(missing)} tensors, first {missing[0]!r}.",
+        fix="check that the folder holds this architecture.",
+    )

@@ -1,0 +1,59 @@
+"""Where a saved model lives: shipped inside the package, a folder, or a hub repository."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+from vljepa.configs import PartSpec, VLJEPAConfig, preset_names, validate
+from vljepa.errors import CheckpointError
+from vljepa.parts.resolve import part_folder
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+def saved_folder(name: str | Path, *, revision: str | None = None) -> Path:
+    """Local folder of a saved model: a shipped preset ("mini"), a folder, or a hub repository.
+
+    Raises:
+        CheckpointError: A preset that ships without weights, or a folder that holds no saved model.
+        PartError: A hub repository that cannot be had.
+    """
+    text = str(name)
+    shipped = Path(str(resources.files("vljepa"))) / "pretrained" / text
+    if text in preset_names():
+        if (shipped / CONFIG_FILE).is_file():
+            return shipped
+        raise CheckpointError(
+            f"the preset {text!r} ships without trained weights.",
+            fix=f"train it: VLJEPA.from_parts(load_preset({text!r})), or use 'mini'.",
+        )
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        if folder.is_absolute() or text.startswith(".") or text.count("/") != 1:
+            raise CheckpointError(
+                f"there is no model {text!r}.", fix="use 'mini', a folder of a saved model, or a hub repository."
+            )
+        folder = part_folder(PartSpec(backend="transformers", name=text, revision=revision))
+    if not (folder / CONFIG_FILE).is_file() or not (folder / WEIGHTS_FILE).is_file():
+        raise CheckpointError(
+            f"{text!r} is not a saved VL-JEPA model.", fix=f"point at a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
+        )
+    return folder
+
+
+def read_config(folder: Path) -> VLJEPAConfig:
+    """Config of a saved model.
+
+    Raises:
+        CheckpointError: The file is not JSON.
+        ConfigError: The file says what no model of this version understands.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{str(path)!r} is not readable: {error}.", fix="save the model again.") from error
+    return validate(VLJEPAConfig, raw, where=str(path))

@@ -1,0 +1,1 @@
+"""Everything between a file or a PIL image and a tensor."""

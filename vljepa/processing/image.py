@@ -1,0 +1,126 @@
+"""Pictures: safe opening, and the preprocessing that travels with the weights."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from vljepa.configs import ImageConfig
+from vljepa.errors import ImageError
+
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def open_image(path: str | Path, *, max_pixels: int) -> Image.Image:
+    """Open a picture as upright RGB: EXIF rotation applied, transparency over white, first frame of an animation.
+
+    Args:
+        path: The file.
+        max_pixels: Cap on width x height, checked on the header before a pixel is decoded.
+
+    Raises:
+        ImageError: Missing, not a picture, truncated, or above the cap.
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns near its own bomb limit; the cap below is ours and is an error.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image: Image.Image = Image.open(path)
+        with image:
+            _check_size(image, path, max_pixels)
+            return to_rgb(image)
+    except FileNotFoundError:
+        raise ImageError(f"there is no picture {str(path)!r}.", fix="check the path.") from None
+    except Image.DecompressionBombError:
+        raise _too_large(path, "more pixels than Pillow opens", max_pixels) from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+        raise ImageError(
+            f"{str(path)!r} is not a readable picture ({type(error).__name__}: {error}).",
+            fix="convert or remove the file.",
+        ) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Upright RGB copy of a decoded picture; transparency is laid over white, 16-bit grey is scaled."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = Image.fromarray((np.asarray(image).astype(np.float32) / 257.0).clip(0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image.convert("RGB")
+
+
+class ImageTransform:
+    """From an RGB picture to the pixels that the X-Encoder wants, [C, H, W].
+
+    Args:
+        config: Size, resize rule, mean and std.
+    """
+
+    def __init__(self, config: ImageConfig) -> None:
+        self.config = config
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """Deterministic view: what evaluation and use see."""
+        return self._normalise(self._resize(image))
+
+    def view(self, image: Image.Image, *, seed: int, min_scale: float, flip: bool) -> Tensor:
+        """Augmented view, a pure function of picture and seed: random resized crop, mirrored half of the time.
+
+        Args:
+            image: RGB picture.
+            seed: Of this view.
+            min_scale: Smallest area share of the crop.
+            flip: Whether mirroring is allowed.
+        """
+        from torchvision.transforms import v2
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            image = v2.RandomResizedCrop(list(self.config.size), scale=(min_scale, 1.0))(image)
+            if flip:
+                image = v2.RandomHorizontalFlip()(image)
+        return self._normalise(image)
+
+    def _resize(self, image: Image.Image) -> Image.Image:
+        height, width = self.config.size
+        method = _FILTERS[self.config.interpolation]
+        if self.config.resize == "squash":
+            return image.resize((width, height), method)
+        if self.config.resize == "pad":
+            fill = (
+                round(255 * self.config.mean[0]),
+                round(255 * self.config.mean[1]),
+                round(255 * self.config.mean[2]),
+            )
+            return ImageOps.pad(image, (width, height), method, color=fill)
+        scaled = (round(width / self.config.crop_fraction), round(height / self.config.crop_fraction))
+        fitted = ImageOps.fit(image, scaled, method)
+        left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+        return fitted.crop((left, top, left + width, top + height))
+
+    def _normalise(self, image: Image.Image) -> Tensor:
+        pixels_CHW = torch.from_numpy(np.array(image, dtype=np.float32)).permute(2, 0, 1) / 255.0
+        mean = torch.tensor(self.config.mean)[:, None, None]
+        std = torch.tensor(self.config.std)[:, None, None]
+        return (pixels_CHW - mean) / std
+
+
+def _check_size(image: Image.Image, path: Path, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise _too_large(path, f"{width} x {height} pixels", max_pixels)
+
+
+def _too_large(path: Path, what: str, max_pixels: int) -> ImageError:
+    return ImageError(
+        f"{str(path)!r} has {what}, the cap is {max_pixels:,}.",
+        fix="scale the picture down, or raise x_encoder.image.max_pixels.",
+    )

@@ -1,0 +1,84 @@
+"""VLJEPAProcessor: pictures, queries and targets to the batch that the model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vljepa.configs import VLJEPAConfig
+from vljepa.parts.saved import read_config, saved_folder
+from vljepa.processing.image import ImageTransform, open_image, to_rgb
+from vljepa.processing.text import tokenizer_for
+
+Picture = Image.Image | str | Path
+
+
+class VLJEPAProcessor:
+    """Everything between files and tensors, as the model's config says.
+
+    Args:
+        config: Config of the model.
+
+    Example:
+        >>> processor = VLJEPAProcessor.from_pretrained("mini")  # doctest: +SKIP
+        >>> batch = processor(images=["photo.jpg"], queries=["what is this?"])  # doctest: +SKIP
+    """
+
+    def __init__(self, config: VLJEPAConfig) -> None:
+        self.config = config
+        self.transform = ImageTransform(config.x_encoder.image)
+        self._query_tokenizer = tokenizer_for(config.predictor.part)
+        same = str(config.predictor.part.name) == str(config.y_encoder.part.name)
+        self._target_tokenizer = self._query_tokenizer if same else tokenizer_for(config.y_encoder.part)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """Processor of a shipped preset ("mini"), a saved model's folder, or a hub repository."""
+        return cls(read_config(saved_folder(name)))
+
+    def __call__(
+        self,
+        *,
+        images: Sequence[Picture] | None = None,
+        queries: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """Batch of whatever is given: `pixel_values`, `query_ids` and `query_mask`, `target_ids` and `target_mask`."""
+        batch: dict[str, Tensor] = {}
+        if images is not None:
+            batch["pixel_values"] = self.images(images)
+        if queries is not None:
+            batch.update(self.queries(queries))
+        if targets is not None:
+            batch.update(self.targets(targets))
+        return batch
+
+    def images(self, images: Sequence[Picture]) -> Tensor:
+        """Pictures as clips of one frame, [B, 1, C, H, W]."""
+        return torch.stack([self.transform(self._open(image)) for image in images]).unsqueeze(1)
+
+    def image_view(self, image: Picture, *, seed: int, min_scale: float, flip: bool) -> Tensor:
+        """Augmented view of one picture, [1, C, H, W]; a pure function of picture and seed."""
+        return self.transform.view(self._open(image), seed=seed, min_scale=min_scale, flip=flip).unsqueeze(0)
+
+    def queries(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Query ids and mask [B, Lq]; an empty query has no valid token at all."""
+        ids, mask = self._query_tokenizer(texts, max_tokens=self.config.predictor.max_query_tokens)
+        empty_B = torch.tensor([not text for text in texts], dtype=torch.bool)
+        return {"query_ids": ids, "query_mask": mask & ~empty_B[:, None]}
+
+    def targets(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Target ids and mask [B, Ly]."""
+        prefixed = [self.config.y_encoder.prefix + text for text in texts]
+        ids, mask = self._target_tokenizer(prefixed, max_tokens=self.config.y_encoder.max_tokens)
+        return {"target_ids": ids, "target_mask": mask}
+
+    def _open(self, image: Picture) -> Image.Image:
+        if isinstance(image, Image.Image):
+            return to_rgb(image)
+        return open_image(image, max_pixels=self.config.x_encoder.image.max_pixels)
