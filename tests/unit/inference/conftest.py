@@ -1,0 +1,86 @@
+"""A model that sees mean colours: its answers can be worked out by hand, and it needs no weights."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+from vljepa.configs import CalibrationConfig, PromptsConfig
+from vljepa.processing.image import open_image, to_rgb
+
+WORDS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "a photo of red": (0.9, 0.1, 0)}
+QUERIES = ["", "what colour is it?", "which colour is least here?"]
+
+
+class ColourModel(nn.Module):
+    """Predicts the mean colour; under the last of QUERIES, its opposite."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.space = "colours"
+        self.config = SimpleNamespace(
+            embed_dim=3,
+            prompts=PromptsConfig(),
+            calibration=CalibrationConfig(classify=0.1, ask=0.5),
+            x_encoder=SimpleNamespace(part="eye"),
+            predictor=SimpleNamespace(part="guess"),
+            y_encoder=SimpleNamespace(part="ear"),
+        )
+        self.modes = []
+
+    def encode_vision(self, pixels):
+        self.modes.append((self.training, torch.is_inference_mode_enabled(), len(pixels)))
+        return pixels.mean(dim=(1, 3, 4))
+
+    def predict(self, vision, query_ids, query_mask):
+        sign = torch.where(query_ids == 2, -1.0, 1.0)
+        return F.normalize(sign * vision, dim=-1)
+
+    def encode_text(self, ids, mask):
+        table = torch.tensor([*WORDS.values()], dtype=torch.float32)
+        return F.normalize(table[ids[:, 0]], dim=-1)
+
+    def text_space_hash(self):
+        return self.space
+
+
+class ColourProcessor:
+    def images(self, images):
+        opened = [to_rgb(i) if isinstance(i, Image.Image) else open_image(i, max_pixels=10_000) for i in images]
+        pixels = [torch.tensor(image.resize((1, 1)).getpixel((0, 0))) / 255 for image in opened]
+        return torch.stack(pixels)[:, None, :, None, None]
+
+    def queries(self, texts):
+        ids = torch.tensor([[QUERIES.index(text)] for text in texts])
+        return {"query_ids": ids, "query_mask": torch.ones_like(ids)}
+
+    def targets(self, texts):
+        ids = torch.tensor([[[*WORDS].index(text)] for text in texts])
+        return {"target_ids": ids, "target_mask": torch.ones_like(ids)}
+
+
+@pytest.fixture
+def model():
+    return ColourModel()
+
+
+@pytest.fixture
+def processor():
+    return ColourProcessor()
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Folder with red.png, green.jpg, deep/blue.webp, and broken.png that is no picture."""
+    folder = tmp_path / "pictures"
+    (folder / "deep").mkdir(parents=True)
+    Image.new("RGB", (8, 8), "#ff0000").save(folder / "red.png")
+    Image.new("RGB", (8, 8), "#00ff00").save(folder / "green.jpg")
+    Image.new("RGB", (8, 8), "#0000ff").save(folder / "deep" / "blue.webp", lossless=True)
+    (folder / "broken.png").write_bytes(b"not a picture")
+    (folder / "notes.txt").write_text("red green blue")
+    return folder

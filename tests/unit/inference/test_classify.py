@@ -1,0 +1,81 @@
+import math
+
+import pytest
+from PIL import Image
+
+from vljepa.errors import ConfigError, ImageError
+from vljepa.inference.classify import classify
+
+RED = Image.new("RGB", (2, 2), "#ff0000")
+
+
+def test_probabilities_are_the_calibrated_softmax_of_cosines(model, processor):
+    [guess] = classify(model, processor, RED, labels=["green", "red", "blue"])
+
+    odds = math.exp(1 / 0.1)
+    assert guess.label == "red"
+    assert guess.confidence == pytest.approx(odds / (odds + 2))
+    assert [*guess.probabilities] == ["red", "green", "blue"]
+    assert sum(guess.probabilities.values()) == pytest.approx(1, abs=1e-12)
+
+
+def test_labels_go_through_the_template_and_come_back_without(model, processor):
+    model.config.prompts.classification = "a photo of {}"
+    with pytest.raises(ValueError, match="a photo of green"):  # the fake does not know that text
+        classify(model, processor, RED, labels=["red", "green"])
+
+
+def test_below_the_minimum_confidence_it_abstains(model, processor):
+    picture = Image.new("RGB", (2, 2), (200, 198, 0))
+
+    [sure] = classify(model, processor, picture, labels=["red", "green"], min_confidence=0.5)
+    [unsure] = classify(model, processor, picture, labels=["red", "green"], min_confidence=0.9)
+
+    assert sure.label == "red"
+    assert unsure.label is None
+    assert unsure.confidence == sure.confidence < 0.9
+
+
+def test_pictures_are_named_as_they_were_given(model, processor, pictures):
+    files = [str(pictures / "red.png"), pictures / "green.jpg", RED]
+
+    guesses = classify(model, processor, files, labels=["red", "green"])
+
+    assert [guess.image for guess in guesses] == [str(files[0]), str(files[1]), "<image>"]
+    assert [guess.label for guess in guesses] == ["red", "green", "red"]
+
+
+def test_broken_pictures(model, processor, pictures):
+    with pytest.raises(ImageError):
+        classify(model, processor, pictures / "broken.png", labels=["red", "green"])
+    broken = []
+    guesses = classify(
+        model,
+        processor,
+        [pictures / "broken.png", pictures / "red.png"],
+        labels=["red", "green"],
+        on_broken=lambda picture, error: broken.append(picture),
+    )
+    assert [guess.label for guess in guesses] == ["red"]
+    assert broken == [pictures / "broken.png"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([], "0 candidate"),
+        (["red"], "1 candidate"),
+        (["red", " "], "empty"),
+        (["red", "red "], "twice"),
+        ("red", "list"),
+    ],
+)
+def test_unusable_labels(model, processor, labels, message):
+    with pytest.raises(ConfigError, match=message):
+        classify(model, processor, RED, labels=labels)
+
+
+@pytest.mark.parametrize("confidence", [-0.1, 1.1, math.nan])
+def test_an_impossible_minimum_confidence(model, processor, confidence):
+    with pytest.raises(ConfigError, match="probability"):
+        classify(model, processor, RED, labels=["red", "green"], min_confidence=confidence)

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vljepa.errors import ImageError
+from vljepa.inference import embed
+from vljepa.inference.embed import Embedder
+
+
+def test_images_are_unit_float32_rows_in_order(model, processor, pictures):
+    rows = Embedder(model, processor).images([pictures / "green.jpg", Image.new("RGB", (4, 4), "#ff0000")])
+
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows, [[0, 1, 0], [1, 0, 0]], atol=0.02)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+
+
+def test_batches_do_not_change_the_rows_and_are_bounded(model, processor, monkeypatch):
+    monkeypatch.setattr(embed, "_CPU_BATCH", 3)
+    colours = [Image.new("RGB", (2, 2), (20 * n + 5, 7 * n, 250 - 20 * n)) for n in range(10)]
+    seen = []
+
+    many = Embedder(model, processor).images(colours, progress=seen.append)
+    ones = np.concatenate([Embedder(model, processor).images([colour]) for colour in colours])
+
+    np.testing.assert_array_equal(many, ones)
+    assert seen == [3, 3, 3, 1]
+    assert max(size for _, _, size in model.modes) == 3
+
+
+def test_the_model_runs_in_eval_and_inference_mode_and_callers_do_not(model, processor):
+    model.train()
+    for _ in Embedder(model, processor).batches([Image.new("RGB", (2, 2), "red")]):
+        assert not torch.is_inference_mode_enabled()
+
+    assert model.modes == [(False, True, 1)]
+
+
+def test_an_empty_query_is_the_caption_prompt(model, processor):
+    model.config.prompts.caption = "which colour is least here?"
+    picture = [Image.new("RGB", (2, 2), "#ff0000")]
+    embedder = Embedder(model, processor)
+
+    np.testing.assert_array_equal(embedder.images(picture), -embedder.images(picture, query="what colour is it?"))
+
+
+def test_a_broken_picture_is_an_error_without_a_handler(model, processor, pictures):
+    with pytest.raises(ImageError, match="broken"):
+        Embedder(model, processor).images([pictures / "red.png", pictures / "broken.png"])
+
+
+def test_a_broken_picture_is_left_out_with_a_handler(model, processor, pictures):
+    broken = []
+    files = [pictures / "broken.png", pictures / "red.png"]
+
+    [(kept, rows)] = Embedder(model, processor).batches(files, on_broken=lambda *what: broken.append(what))
+
+    assert kept == [pictures / "red.png"]
+    assert rows.shape == (1, 3)
+    assert [path for path, _ in broken] == [pictures / "broken.png"]
+
+
+def test_nothing_gives_no_rows(model, processor):
+    embedder = Embedder(model, processor)
+
+    assert embedder.images([]).shape == (0, 3)
+    assert embedder.texts([]).shape == (0, 3)
+
+
+def test_texts_are_batched_in_order(model, processor):
+    words = ["red", "green", "blue"] * 50
+
+    rows = Embedder(model, processor).texts(words)
+
+    np.testing.assert_array_equal(rows, np.tile(np.eye(3, dtype=np.float32), (50, 1)))

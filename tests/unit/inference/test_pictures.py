@@ -1,0 +1,56 @@
+import os
+
+import pytest
+
+from vljepa.errors import DataError, ImageError
+from vljepa.inference.pictures import expand, walk
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.JPG", "a.png", "notes.txt", "deep/er/c.tiff", "[odd].gif"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return tmp_path
+
+
+def test_walk_finds_pictures_by_their_ending_sorted(folder):
+    names = [path.relative_to(folder).as_posix() for path in walk(folder)]
+
+    assert names == ["[odd].gif", "a.png", "b.JPG", "deep/er/c.tiff"]
+
+
+def test_words_are_files_folders_and_globs_each_file_once(folder):
+    words = [str(folder / "*.png"), str(folder / "notes.txt"), str(folder / "[odd].gif"), str(folder)]
+
+    names = [path.name for path in expand(words)]
+
+    assert names == ["a.png", "notes.txt", "[odd].gif", "b.JPG", "c.tiff"]
+
+
+def test_what_is_not_there(folder):
+    with pytest.raises(ImageError, match="there is no picture"):
+        expand([str(folder / "none.png")])
+    with pytest.raises(ImageError, match="there is no picture"):
+        expand([str(folder / "*.webp")])
+    with pytest.raises(DataError, match="is not there"):
+        walk(folder / "none")
+    with pytest.raises(DataError, match="is a file"):
+        walk(folder / "a.png")
+    (folder / "empty").mkdir()
+    with pytest.raises(DataError, match="has no pictures"):
+        walk(folder / "empty")
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(folder, monkeypatch):
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match=r"deep.*Permission denied"):
+        walk(folder)

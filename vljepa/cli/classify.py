@@ -1,0 +1,36 @@
+"""`vljepa classify`: which of these labels does each picture show?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vljepa.cli.choosing import as_json, choose_over, print_predictions, split_list
+from vljepa.cli.options import DeviceOption, JsonOption, MinConfidenceOption, ModelOption, TopKOption
+from vljepa.cli.output import print_json
+
+
+def classify(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Pictures, folders or glob patterns.")],
+    labels: Annotated[str, typer.Option("--labels", help="Names to choose from, separated by commas.")],
+    min_confidence: MinConfidenceOption = 0.0,
+    top_k: TopKOption = 5,
+    model: ModelOption = "mini",
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say which of the labels each picture shows, with calibrated probabilities.
+
+    Example: vljepa classify photo.jpg --labels cat,dog,horse
+    """
+    from vljepa.inference.classify import classify as run
+
+    predictions, skipped = choose_over(
+        images, model=model, device=device, call=run, labels=split_list(labels), min_confidence=min_confidence
+    )
+    if json:
+        results = as_json(predictions, name="label", top_k=top_k)
+        print_json({"predictions": results, "skipped": [{"path": path, "reason": why} for path, why in skipped]})
+    else:
+        print_predictions(f"{len(predictions)} pictures", predictions, name="label", top_k=top_k)

@@ -1,0 +1,19 @@
+"""Options that the verbs share, so that they read and mean the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+ModelOption = Annotated[
+    str, typer.Option("--model", help="A shipped preset, a folder of a saved model, or a hub repository.")
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; without it the GPU where there is one.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+TopKOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many candidates to list per picture.")]
+MinConfidenceOption = Annotated[
+    float, typer.Option("--min-confidence", min=0.0, max=1.0, help="Abstain below this probability.")
+]

@@ -1,0 +1,68 @@
+"""How the verbs speak: answers on stdout, everything else on stderr, progress only in a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(value, indent=2))
+
+
+def print_table(title: str, *, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout; the last column is a number and aligned right."""
+    table = Table(title=_text(title), title_justify="left")
+    for number, column in enumerate(columns, start=1):
+        table.add_column(column, justify="right" if number == len(columns) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(_text, row))
+    Console().print(table)
+
+
+def note(message: str) -> None:
+    """One line on stderr."""
+    print(printable(message), file=sys.stderr)
+
+
+def note_skipped(skipped: Sequence[tuple[str, str]], *, total: int) -> None:
+    """Count and name the pictures that could not be read, on stderr."""
+    if skipped:
+        note(f"skipped {len(skipped)} of {total} pictures:")
+        for path, reason in skipped:
+            note(f"  {path}: {reason}")
+
+
+@contextmanager
+def progress(description: str, *, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr while in a terminal; yields the function that moves it on.
+
+    Args:
+        description: What is being done.
+        total: How many steps there are; None while unknown.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+def printable(text: str) -> str:
+    """`text` with control characters and broken bytes escaped: a file name must not steer the terminal."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _text(text: str) -> Text:
+    """Rich text without markup: `[red]` in a file name is just a name."""
+    return Text(printable(text))

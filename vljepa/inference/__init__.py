@@ -1,0 +1,1 @@
+"""What a finished model is for: classify, ask, index and search, from files to answers."""

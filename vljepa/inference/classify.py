@@ -1,0 +1,63 @@
+"""Open-vocabulary classification: the label whose text is nearest to the predicted embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vljepa.inference.candidates import Prediction, as_list, check_candidates, choose
+from vljepa.inference.embed import Embedder, OnBroken, Picture, Progress
+from vljepa.models.modeling import VLJEPA
+from vljepa.processing.processor import VLJEPAProcessor
+
+
+def classify(
+    model: VLJEPA,
+    processor: VLJEPAProcessor,
+    images: Picture | Sequence[Picture],
+    *,
+    labels: Sequence[str],
+    min_confidence: float = 0.0,
+    progress: Progress | None = None,
+    on_broken: OnBroken | None = None,
+) -> list[Prediction]:
+    """Say which of `labels` each picture shows, with calibrated probabilities.
+
+    Args:
+        model: A finished model.
+        processor: The processor that belongs to it.
+        images: One picture or many: files or PIL images.
+        labels: At least two names; the model's own template turns each into a text.
+        min_confidence: Below this probability the label is None: the model abstains.
+        progress: Called with the number of pictures done since the last call.
+        on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
+
+    Returns:
+        One prediction per readable picture, in order.
+
+    Raises:
+        ConfigError: `labels` or `min_confidence` is not usable.
+        ImageError: A picture cannot be read and there is no `on_broken`.
+
+    Example:
+        >>> model = VLJEPA.from_pretrained("mini")
+        >>> processor = VLJEPAProcessor.from_pretrained("mini")
+        >>> [guess] = classify(model, processor, "photo.jpg", labels=["cat", "dog", "horse"])
+        >>> guess.label, guess.confidence
+        ('cat', 0.97)
+    """
+    names = check_candidates(labels, what="labels")
+    embedder = Embedder(model, processor)
+    template = model.config.prompts.classification
+    return list(
+        choose(
+            embedder,
+            as_list(images),
+            candidates=names,
+            rows=embedder.texts([template.replace("{}", name) for name in names]),
+            query="",
+            temperature=model.config.calibration.classify,
+            min_confidence=min_confidence,
+            progress=progress,
+            on_broken=on_broken,
+        )
+    )

@@ -1,0 +1,167 @@
+"""Pictures and texts in, rows of the shared space out: what every use of a finished model stands on.
+
+Shapes: N pictures or texts, D width of the shared space.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Self, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from vljepa.errors import ImageError
+from vljepa.inference.device import resolve_device
+from vljepa.models.modeling import VLJEPA
+from vljepa.processing.processor import VLJEPAProcessor
+
+Picture: TypeAlias = str | Path | Image.Image
+Rows: TypeAlias = NDArray[np.float32]
+Progress: TypeAlias = Callable[[int], None]
+OnBroken: TypeAlias = Callable[[Picture, ImageError], None]
+
+_CPU_BATCH = 8  # larger batches of convolutions leave the CPU's cache and get slower
+_GPU_BATCH = 64
+_TEXT_BATCH = 64
+_READERS = min(8, os.cpu_count() or 1)
+
+
+class Embedder:
+    """A model and its processor, ready to embed files.
+
+    The model is put into eval mode and used on the device that it is on.
+
+    Args:
+        model: A finished model.
+        processor: The processor that belongs to it.
+
+    Example:
+        >>> embedder = Embedder.from_pretrained("mini")
+        >>> similarity = embedder.images(["photo.jpg"]) @ embedder.texts(["a cat", "a dog"]).T
+    """
+
+    def __init__(self, model: VLJEPA, processor: VLJEPAProcessor) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        self.device = next(model.parameters()).device
+
+    @classmethod
+    def from_pretrained(cls, name: str = "mini", *, device: str | None = None) -> Self:
+        """Load a preset with shipped weights, a folder, or a hub repository.
+
+        Args:
+            name: As for `VLJEPA.from_pretrained`.
+            device: `cpu`, `cuda`, `cuda:1`, `mps`; without it CUDA where present, else the CPU.
+
+        Raises:
+            VLJEPAError: No such model or device.
+        """
+        place = resolve_device(device)
+        return cls(VLJEPA.from_pretrained(name).to(place), VLJEPAProcessor.from_pretrained(name))
+
+    def images(self, images: Sequence[Picture], *, query: str = "", progress: Progress | None = None) -> Rows:
+        """Predicted embeddings of pictures under a query.
+
+        Args:
+            images: Files or PIL images.
+            query: The question; empty means the model's caption prompt.
+            progress: Called with the number of pictures done since the last call.
+
+        Returns:
+            [N, D] float32 rows of unit length, in the order of `images`.
+
+        Raises:
+            ImageError: A picture is missing, broken or too large.
+        """
+        rows = [rows for _, rows in self.batches(images, query=query, progress=progress)]
+        return np.concatenate(rows) if rows else self._no_rows()
+
+    def batches(
+        self,
+        images: Sequence[Picture],
+        *,
+        query: str = "",
+        progress: Progress | None = None,
+        on_broken: OnBroken | None = None,
+    ) -> Iterator[tuple[list[Picture], Rows]]:
+        """The same in batches of bounded memory; the next batch is read while the model works on this one.
+
+        Args:
+            images: Files or PIL images.
+            query: The question; empty means the model's caption prompt.
+            progress: Called with the number of pictures done since the last call, broken ones included.
+            on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
+
+        Yields:
+            The pictures of the batch that could be read, and their [b, D] float32 rows of unit length.
+
+        Raises:
+            ImageError: A picture cannot be read and there is no `on_broken`.
+        """
+        size = _CPU_BATCH if self.device.type == "cpu" else _GPU_BATCH
+        chunks = [images[start : start + size] for start in range(0, len(images), size)]
+        with ThreadPoolExecutor(_READERS) as pool:
+            waiting = self._submit(pool, chunks[0]) if chunks else []
+            for number, chunk in enumerate(chunks, start=1):
+                jobs, waiting = waiting, self._submit(pool, chunks[number]) if number < len(chunks) else []
+                kept, pixels = _collect(chunk, jobs, on_broken)
+                if kept:
+                    yield kept, self._predict(pixels, query)
+                if progress is not None:
+                    progress(len(chunk))
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str]) -> Rows:
+        """Embeddings of texts by the Y-Encoder.
+
+        Returns:
+            [N, D] float32 rows of unit length.
+        """
+        rows = [self._no_rows()]
+        for start in range(0, len(texts), _TEXT_BATCH):
+            targets = self.processor.targets(list(texts[start : start + _TEXT_BATCH]))
+            encoded = self.model.encode_text(
+                targets["target_ids"].to(self.device), targets["target_mask"].to(self.device)
+            )
+            rows.append(encoded.float().cpu().numpy())
+        return np.concatenate(rows)
+
+    @torch.inference_mode()
+    def _predict(self, pixels: list[torch.Tensor], query: str) -> Rows:
+        vision = self.model.encode_vision(torch.cat(pixels).to(self.device))
+        queries = self.processor.queries([query or self.model.config.prompts.caption] * len(pixels))
+        prediction = self.model.predict(
+            vision, queries["query_ids"].to(self.device), queries["query_mask"].to(self.device)
+        )
+        rows: Rows = prediction.float().cpu().numpy()
+        return rows
+
+    def _submit(self, pool: ThreadPoolExecutor, images: Sequence[Picture]) -> list[Future[torch.Tensor]]:
+        return [pool.submit(self.processor.images, [image]) for image in images]
+
+    def _no_rows(self) -> Rows:
+        return np.zeros((0, self.model.config.embed_dim), dtype=np.float32)
+
+
+def _collect(
+    images: Sequence[Picture], jobs: list[Future[torch.Tensor]], on_broken: OnBroken | None
+) -> tuple[list[Picture], list[torch.Tensor]]:
+    """Pictures that could be read, and their [1, T, C, H, W] pixels."""
+    kept: list[Picture] = []
+    pixels: list[torch.Tensor] = []
+    for image, job in zip(images, jobs, strict=True):
+        try:
+            pixels.append(job.result())
+        except ImageError as error:
+            if on_broken is None:
+                raise
+            on_broken(image, error)
+        else:
+            kept.append(image)
+    return kept, pixels

@@ -1,0 +1,154 @@
+"""The file of an index: safetensors, so that loading one from a stranger runs no code and trusts no path in it.
+
+Two tensors, `rows` [N, D] float32 and `entries` (UTF-8 JSON as bytes: one object per row), and a small header.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from vljepa.errors import DataError
+from vljepa.inference.embed import Rows
+
+FORMAT = "vljepa-index"
+VERSION = 1
+_REMAKE = "make the index again with `vljepa index FOLDER -o FILE`."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One indexed picture.
+
+    Args:
+        path: Relative to the indexed folder, with `/`.
+        size: Of the file, in bytes.
+        mtime: Of the file, in seconds since 1970.
+    """
+
+    path: str
+    size: int
+    mtime: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexHeader:
+    """What an index says about itself.
+
+    Args:
+        model: The parts of the model that made it, for messages.
+        text_space: Hash of the text space that its rows live in.
+        folder: The indexed folder.
+    """
+
+    model: str
+    text_space: str
+    folder: str
+
+
+def check_writable(file: Path) -> None:
+    """Find out that an index cannot be written before an hour of embedding, not after.
+
+    Raises:
+        DataError: The folder is not there or not writable, or `file` is a folder.
+    """
+    folder = file.parent
+    if file.is_dir():
+        raise _unwritable(file, "it is a folder")
+    if not folder.is_dir():
+        raise _unwritable(file, f"there is no folder {str(folder)!r}")
+    if not os.access(folder, os.W_OK):
+        raise _unwritable(file, f"the folder {str(folder)!r} does not allow it")
+
+
+def write_index(file: Path, *, header: IndexHeader, entries: list[Entry], rows: Rows) -> None:
+    """Write an index; the file is complete or not there.
+
+    Raises:
+        DataError: The place cannot be written.
+    """
+    from safetensors.numpy import save
+
+    listing = json.dumps([asdict(entry) for entry in entries], ensure_ascii=False).encode("utf-8", "surrogateescape")
+    content = save(
+        {"rows": np.ascontiguousarray(rows), "entries": np.frombuffer(listing, dtype=np.uint8)},
+        metadata={"format": FORMAT, "version": str(VERSION), **asdict(header)},
+    )
+    try:
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _unwritable(file, error.strerror or str(error)) from error
+
+
+def read_index(file: Path) -> tuple[IndexHeader, list[Entry], Rows]:
+    """Read and check an index.
+
+    Raises:
+        DataError: Not there, not an index, cut short, of another version, or with entries that cannot be right.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as stream:
+            header = _header(file, stream.metadata() or {})
+            entries = _entries(file, stream.get_tensor("entries"))
+            rows = stream.get_tensor("rows")
+    except FileNotFoundError:
+        raise DataError(f"there is no index {str(file)!r}.", fix=_REMAKE) from None
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{str(file)!r} is not an index, or is cut short: {error}.", fix=_REMAKE) from error
+    if rows.dtype != np.float32 or rows.ndim != 2 or len(rows) != len(entries) or not np.isfinite(rows).all():
+        raise _damaged(file, f"{len(entries)} entries beside rows of shape {rows.shape} and type {rows.dtype}")
+    return header, entries, rows
+
+
+def _header(file: Path, metadata: dict[str, str]) -> IndexHeader:
+    if metadata.get("format") != FORMAT:
+        raise DataError(f"{str(file)!r} is a safetensors file, but not an index.", fix=_REMAKE)
+    if metadata.get("version") != str(VERSION):
+        raise DataError(
+            f"{str(file)!r} has index version {metadata.get('version')!r}; this vljepa reads {VERSION}.", fix=_REMAKE
+        )
+    try:
+        return IndexHeader(**{key: metadata[key] for key in ("model", "text_space", "folder")})
+    except KeyError as error:
+        raise _damaged(file, f"the header lacks {error}") from error
+
+
+def _entries(file: Path, listing: Any) -> list[Entry]:
+    try:
+        raw = json.loads(listing.tobytes().decode("utf-8", "surrogateescape"))
+        entries = [Entry(path=str(row["path"]), size=int(row["size"]), mtime=float(row["mtime"])) for row in raw]
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise _damaged(file, f"the listing of pictures is not readable ({type(error).__name__})") from error
+    for entry in entries:
+        if any(path.anchor or ".." in path.parts for path in (PurePosixPath(entry.path), PurePath(entry.path))):
+            raise _damaged(file, f"the path {entry.path!r} leaves the indexed folder")
+    return entries
+
+
+def _unwritable(file: Path, why: str) -> DataError:
+    return DataError(
+        f"the index cannot be written to {str(file)!r}: {why}.",
+        fix="name a file in an existing folder with room and write permission.",
+    )
+
+
+def _damaged(file: Path, what: str) -> DataError:
+    return DataError(f"{str(file)!r} is not a sound index: {what}.", fix=_REMAKE)
