@@ -74,24 +74,15 @@ def _efficientnet_lite(asset: Asset, source: Path, target: Path) -> None:
 def _gguf(asset: Asset, source: Path, target: Path) -> None:
     import torch
     import transformers
-    from transformers.utils import logging
 
     file = Path(asset.members[0].path).name
     # Newer transformers can keep the weights packed, which cannot be saved; older ones always unpack.
     unpack = {}
     if hasattr(transformers, "GgufConfig"):
         unpack["quantization_config"] = transformers.GgufConfig(dequantize=True)
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            source, gguf_file=file, dtype=torch.float16, **unpack
-        )
-        model.save_pretrained(target)
-        transformers.AutoTokenizer.from_pretrained(source, gguf_file=file).save_pretrained(target)
-    finally:
-        if bars:
-            logging.enable_progress_bar()
+    model = transformers.AutoModelForCausalLM.from_pretrained(source, gguf_file=file, dtype=torch.float16, **unpack)
+    model.save_pretrained(target)
+    transformers.AutoTokenizer.from_pretrained(source, gguf_file=file).save_pretrained(target)
 
 
 _CONVERTERS: dict[str, Callable[[Asset, Path, Path], None]] = {

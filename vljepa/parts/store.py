@@ -64,7 +64,7 @@ def asset_folder(name: str) -> Path:
     """
     asset = get_asset(name)
     folder = assets_root() / name
-    if not folder.exists():
+    if not os.path.isdir(folder):
         raise AssetError(f"the asset {name!r} is not in {folder.parent}.", fix=f"run `vljepa assets fetch {name}`.")
     damage = _quick_damage(asset, folder)
     if damage:
@@ -79,7 +79,7 @@ def is_fetched(name: str) -> bool:
     """Whether the pinned version of the asset is in the cache with every file at its full size."""
     asset = get_asset(name)
     folder = assets_root() / name
-    return folder.exists() and not _quick_damage(asset, folder)
+    return os.path.isdir(folder) and not _quick_damage(asset, folder)
 
 
 def verify(name: str) -> list[Damage]:
@@ -90,7 +90,7 @@ def verify(name: str) -> list[Damage]:
     """
     asset = get_asset(name)
     folder = assets_root() / name
-    if not folder.exists():
+    if not os.path.isdir(folder):
         raise AssetError(f"the asset {name!r} is not in {folder.parent}.", fix=f"run `vljepa assets fetch {name}`.")
     damage = _quick_damage(asset, folder)
     broken = {found.file for found in damage}
@@ -106,9 +106,7 @@ def verify(name: str) -> list[Damage]:
 
 def write_manifest(asset: Asset, folder: Path) -> None:
     """List every file of a converted asset, with size and hash, in its `manifest.json`."""
-    files = {
-        path.name: {"sha256": file_sha256(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())
-    }
+    files = {path.name: {"sha256": file_sha256(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())}
     content = {"asset": asset.name, "package": asset.package, "version": asset.version, "files": files}
     (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
