@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.contract.vision_classes import vision_models
 
+from tests.contract.vision_classes import vision_models
 from vljepa.configs import PartSpec, XEncoderConfig
 from vljepa.errors import PartError
 from vljepa.models.x_encoder import XEncoder, build_open_clip

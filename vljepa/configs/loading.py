@@ -71,7 +71,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"the value of {word!r} is not YAML.", fix="quote it, or use [a, b] for lists.") from error
+            raise ConfigError(f"the value of {word!r} is not YAML.", fix="quote it; lists are [a, b].") from error
         if isinstance(value, str):
             value = _as_number(value)
         node = nested

@@ -85,7 +85,7 @@ class DataConfig(Strict):
 
     root: str = "."
     train: list[SourceConfig] = Field(min_length=1)
-    validation: list[SourceConfig] = []
+    validation: list[SourceConfig] = Field(default_factory=list)
     cache: CacheConfig | None = CacheConfig()
     max_skipped: float = Field(0.01, ge=0, le=1)
     workers: int = Field(0, ge=0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -74,16 +74,23 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         return model
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:  # type: ignore[override]
+    def from_pretrained(cls, name: str | Path, *, revision: str | None = None) -> Self:
         """Load a trained model: a shipped preset ("mini"), a folder, or a hub repository.
 
-        Frozen parts come from where their specs say, and their hashes are checked.
+        Frozen parts come from where their specs say, and their hashes are checked. Eval mode.
+
+        Args:
+            name: Preset, folder or repository.
+            revision: Branch, tag or commit of a repository.
 
         Raises:
             CheckpointError: The folder is no saved model, or tensors are missing.
             PartError: A frozen part cannot be found or is another one than in training.
         """
-        return cast(Self, super().from_pretrained(str(pretrained_model_name_or_path), **kwargs))
+        config, tensors = saving.read_model(name, revision=revision)
+        model = cls(config)
+        saving.restore(model, tensors)
+        return model.eval()
 
     def save_pretrained(self, save_directory: str | Path, *, full: bool = False, **kwargs: Any) -> str | None:  # type: ignore[override]
         """Save what was trained, beside the specs and hashes of what was not.
@@ -95,19 +102,12 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         """
         self._save_full = full
         try:
-            return cast("str | None", super().save_pretrained(save_directory, **kwargs))
+            return super().save_pretrained(save_directory, **kwargs)
         finally:
             del self._save_full
 
     def _save_pretrained(self, save_directory: Path) -> None:
         saving.save_model(self, save_directory, full=getattr(self, "_save_full", False))
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, **kwargs: Any) -> Self:  # type: ignore[override]
-        config, tensors = saving.read_model(model_id, revision=kwargs.get("revision"))
-        model = cls(config)
-        saving.restore(model, tensors)
-        return model.eval()
 
     def scale(self) -> Tensor:
         """1 / temperature, clamped, fp32, shape (1,)."""

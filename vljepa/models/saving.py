@@ -72,7 +72,7 @@ def save_model(model: VLJEPA, folder: Path, *, full: bool, dtype: torch.dtype | 
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
 
 
-def read_model(name: str, *, revision: str | None = None) -> tuple[VLJEPAConfig, dict[str, Tensor]]:
+def read_model(name: str | Path, *, revision: str | None = None) -> tuple[VLJEPAConfig, dict[str, Tensor]]:
     """Config and tensors of a saved model: a shipped preset, a folder, or a hub repository."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -95,7 +95,7 @@ def restore(model: VLJEPA, tensors: dict[str, Tensor]) -> None:
         gap = sorted(lacking - referenced_keys(model))
         if gap:
             raise CheckpointError(
-                f"the save lacks {len(gap)} trained tensors, first {gap[0]!r}.", fix="use a complete save of this model."
+                f"the save lacks {len(gap)} trained tensors, first {gap[0]!r}.", fix="use a complete save."
             )
         load_parts(model)
     unknown = sorted(tensors.keys() - own)

@@ -63,7 +63,7 @@ class YEncoder(nn.Module):
             self.backbone = OpenClipText(config.part)
         else:
             raise PartError(
-                f"{config.part} is no text encoder: timm has vision models only.", fix="use transformers: or open_clip:."
+                f"{config.part} is no text encoder: timm has vision models only.", fix="use transformers: or open_clip:"
             )
         self.backbone.requires_grad_(config.trainable)
         width = self.backbone.width

@@ -74,7 +74,7 @@ class ByteTokenizer:
 
     def __call__(self, texts: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor]:
         """See `Tokenizer`."""
-        rows = [[1, *(byte + 3 for byte in text.encode())][: max_tokens - 1] + [2] for text in texts]
+        rows = [[1, *(byte + 3 for byte in text.encode()[: max_tokens - 2]), 2] for text in texts]
         length = max(len(row) for row in rows)
         ids = torch.zeros(len(rows), length, dtype=torch.long)
         for row, tokens in zip(ids, rows, strict=True):

@@ -1,0 +1,147 @@
+"""Thin and full saves: bit-equal in a new process, and never silently incomplete."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vljepa.configs import VLJEPAConfig
+from vljepa.errors import CheckpointError, PartError
+from vljepa.models.modeling import VLJEPA
+
+Batch = Callable[..., dict[str, Any]]
+
+_LOAD_AND_PREDICT = """
+import sys, torch
+from vljepa import VLJEPA
+model = VLJEPA.from_pretrained(sys.argv[1])
+with torch.no_grad():
+    out = model(torch.load(sys.argv[2], weights_only=True))
+torch.save((out.prediction_BD, out.target_BD), sys.argv[3])
+"""
+
+
+def trained(config: VLJEPAConfig) -> VLJEPA:
+    """A model whose every trainable tensor has moved, as after training."""
+    torch.manual_seed(5)
+    model = VLJEPA.from_parts(config)
+    assert model.label_prior is not None
+    model.label_prior.label_features_KE.normal_()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_new_process_gives_equal_outputs_to_the_last_bit(
+    full: bool, parts_config: VLJEPAConfig, batch: Batch, tmp_path: Path
+) -> None:
+    """Row 30."""
+    model = trained(parts_config)
+    model.save_pretrained(tmp_path / "saved", full=full)
+    torch.save(batch(), tmp_path / "batch.pt")
+    arguments = [str(tmp_path / name) for name in ("saved", "batch.pt", "out.pt")]
+    subprocess.run([sys.executable, "-c", _LOAD_AND_PREDICT, *arguments], check=True)
+    prediction, target = torch.load(tmp_path / "out.pt", weights_only=True)
+    with torch.no_grad():
+        out = model(batch())
+    assert torch.equal(out.prediction_BD, prediction)
+    assert torch.equal(out.target_BD, target)
+
+
+def test_a_thin_save_holds_what_was_trained_and_nothing_else(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
+    model = trained(parts_config)
+    model.save_pretrained(tmp_path / "thin")
+    saved = set(load_file(tmp_path / "thin" / "model.safetensors"))
+    trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert saved == trainable | {"label_prior.label_features_KE"}
+
+
+def test_a_thin_save_of_a_trainable_y_encoder_holds_it(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
+    parts_config.y_encoder.trainable = True
+    model = trained(parts_config)
+    model.save_pretrained(tmp_path / "thin")
+    assert any(key.startswith("y_encoder.backbone.") for key in load_file(tmp_path / "thin" / "model.safetensors"))
+
+
+def test_a_full_save_needs_no_part_files(parts_config: VLJEPAConfig, batch: Batch, tmp_path: Path) -> None:
+    model = trained(parts_config)
+    model.save_pretrained(tmp_path / "full", full=True)
+    (tmp_path / "parts").rename(tmp_path / "gone")
+    again = VLJEPA.from_pretrained(tmp_path / "full")
+    assert torch.equal(model(batch()).prediction_BD, again(batch()).prediction_BD)
+
+
+def test_a_changed_frozen_part_is_refused(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
+    trained(parts_config).save_pretrained(tmp_path / "thin")
+    file = tmp_path / "parts" / "text" / "model.safetensors"
+    tensors = load_file(file)
+    first = min(tensors)
+    tensors[first] = tensors[first] + 1
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(PartError):
+        VLJEPA.from_pretrained(tmp_path / "thin")
+
+
+def test_a_missing_trained_tensor_is_refused(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
+    trained(parts_config).save_pretrained(tmp_path / "thin")
+    file = tmp_path / "thin" / "model.safetensors"
+    tensors = load_file(file)
+    del tensors["predictor.head.weight"]
+    save_file(tensors, file)
+    with pytest.raises(CheckpointError, match=r"lacks 1 trained tensors, first 'predictor\.head\.weight'"):
+        VLJEPA.from_pretrained(tmp_path / "thin")
+
+
+def test_tensors_of_another_shape_are_refused(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
+    trained(parts_config).save_pretrained(tmp_path / "thin")
+    file = tmp_path / "thin" / "model.safetensors"
+    tensors = load_file(file)
+    tensors["predictor.head.bias"] = torch.zeros(3)
+    save_file(tensors, file)
+    with pytest.raises(CheckpointError, match="other shapes"):
+        VLJEPA.from_pretrained(tmp_path / "thin")
+
+
+@pytest.mark.parametrize("name", ["toy", "base", "./nowhere", "no-such-model"])
+def test_what_is_no_saved_model_is_named(name: str) -> None:
+    with pytest.raises(CheckpointError, match=name):
+        VLJEPA.from_pretrained(name)
+
+
+def test_a_truncated_weights_file_is_refused(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
+    trained(parts_config).save_pretrained(tmp_path / "thin")
+    file = tmp_path / "thin" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="not readable"):
+        VLJEPA.from_pretrained(tmp_path / "thin")
+
+
+def test_the_text_space_hash_follows_the_text_side_only(parts_config: VLJEPAConfig) -> None:
+    """Row 31."""
+    model = trained(parts_config)
+    before = model.text_space_hash()
+    with torch.no_grad():
+        model.predictor.head.weight.add_(1.0)
+    assert model.text_space_hash() == before
+    with torch.no_grad():
+        model.y_encoder.head.weight[0, 0] += 1e-3
+    assert model.text_space_hash() != before
+
+
+def test_the_feature_cache_key_follows_encoder_and_preprocessing(parts_config: VLJEPAConfig) -> None:
+    model = VLJEPA.from_parts(parts_config)
+    before = model.x_encoder_fingerprint()
+    model.config.predictor.dropout = 0.5
+    assert model.x_encoder_fingerprint() == before
+    model.config.x_encoder.image.resize = "pad"
+    assert model.x_encoder_fingerprint() != before
