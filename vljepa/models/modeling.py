@@ -74,7 +74,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         return model
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, *, revision: str | None = None) -> Self:
+    def from_pretrained(cls, name: str | Path, *, revision: str | None = None) -> Self:  # type: ignore[override]
         """Load a trained model: a shipped preset ("mini"), a folder, or a hub repository.
 
         Frozen parts come from where their specs say, and their hashes are checked. Eval mode.
@@ -92,7 +92,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         saving.restore(model, tensors)
         return model.eval()
 
-    def save_pretrained(self, save_directory: str | Path, *, full: bool = False, **kwargs: Any) -> str | None:  # type: ignore[override]
+    def save_pretrained(self, save_directory: str | Path, *, full: bool = False, **kwargs: Any) -> str | None:
         """Save what was trained, beside the specs and hashes of what was not.
 
         Args:
