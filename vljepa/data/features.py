@@ -1,0 +1,259 @@
+"""What the frozen encoders say about pictures and texts, computed once and kept on disk.
+
+Pictures are known by the hash of their content: a file that is renamed or shared between sources costs nothing, one
+that is changed is encoded anew. View 0 is the plain picture; view v > 0 is augmented with a seed made of
+(cache seed, content, v).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vljepa.configs import CacheConfig, YEncoderConfig
+from vljepa.data.pictures import PictureBatch
+from vljepa.data.progress import track
+from vljepa.data.skips import check_skipped
+from vljepa.data.store import Row, RowStore
+from vljepa.errors import DataError, ImageError
+from vljepa.processing.image import open_image
+
+if TYPE_CHECKING:
+    from vljepa.models.modeling import VLJEPA
+    from vljepa.processing.processor import VLJEPAProcessor
+
+CLIPS_PER_FORWARD = 32
+TEXTS_PER_FORWARD = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One picture to encode: the views that the cache lacks."""
+
+    path: Path
+    content: str
+    views: tuple[int, ...]
+
+
+class FeatureCache:
+    """Visual tokens and classifier logits of a frozen X-Encoder, as fp16 rows in a `RowStore`.
+
+    Args:
+        config: Folder, and how the augmented views are made.
+        fingerprint: `VLJEPA.x_encoder_fingerprint()`: encoder, weights, preprocessing and token pooling.
+
+    Raises:
+        DataError: The folder was made with another encoder or other augmentation.
+    """
+
+    def __init__(self, config: CacheConfig, *, fingerprint: str) -> None:
+        identity = {
+            "format": 1,
+            "x_encoder": fingerprint,
+            "dtype": "float16",
+            "seed": config.seed,
+            "min_scale": config.min_scale,
+            "flip": config.flip,
+        }
+        self.config = config
+        self.contents: dict[Path, str] = {}
+        self._store = RowStore(Path(config.folder) / "vision", identity=identity)
+
+    def fill(
+        self,
+        views: Mapping[Path, int],
+        *,
+        model: VLJEPA,
+        processor: VLJEPAProcessor,
+        workers: int = 0,
+        max_skipped: float = 0.01,
+    ) -> dict[Path, str]:
+        """Encode what is not there yet.
+
+        Args:
+            views: Wanted views per picture.
+            model: Its X-Encoder is used, on the device where it is.
+            processor: Opens pictures and makes views.
+            workers: Processes that decode pictures.
+            max_skipped: Share of unreadable pictures that is tolerated.
+
+        Returns:
+            Reason per picture that could not be read.
+
+        Raises:
+            DataError: Too many pictures are unreadable, or the disk is full.
+        """
+        skipped: dict[Path, str] = {}
+        jobs: list[_Job] = []
+        for path, count in views.items():
+            try:
+                self.contents[path] = _content_hash(path)
+            except OSError as error:
+                skipped[path] = error.strerror or type(error).__name__
+                continue
+            wanted = range(count)
+            missing = tuple(view for view in wanted if _key(self.contents[path], view) not in self._store)
+            jobs += [_Job(path, self.contents[path], missing)] if missing else []
+
+        def on_skip(path: Path, reason: str) -> None:
+            skipped[path] = reason
+            check_skipped(skipped, total=len(views), tolerated=max_skipped)
+
+        check_skipped(skipped, total=len(views), tolerated=max_skipped)
+        clips = _clips(_unique(jobs), processor, self.config, workers=workers, on_skip=on_skip)
+        self._store.append(_encode(clips, model))
+        # The same broken content may stand under several names.
+        bad = {self.contents[path]: reason for path, reason in skipped.items() if path in self.contents}
+        skipped |= {path: bad[content] for path, content in self.contents.items() if path in views and content in bad}
+        check_skipped(skipped, total=len(views), tolerated=max_skipped)
+        return skipped
+
+    def read(self, pictures: Sequence[tuple[Path, int]]) -> PictureBatch:
+        """Features of (picture, view) pairs, all of which `fill` has seen, in fp32."""
+        if not pictures:
+            return PictureBatch({}, kept=[], skipped={})
+        rows = [self._store.row(_key(self.contents[path], view)) for path, view in pictures]
+        tensors = {name: _stack(rows, name) for name in rows[0]}
+        tensors["vision_mask"] = tensors["vision_mask"].bool()
+        return PictureBatch(tensors, kept=list(range(len(rows))), skipped={})
+
+
+class TextFeatures:
+    """Pooled features of a frozen Y-Encoder, before its head, as fp32 rows under the text itself.
+
+    Args:
+        folder: The cache's folder.
+        config: The Y-Encoder.
+
+    Raises:
+        DataError: The folder was made with another Y-Encoder.
+    """
+
+    def __init__(self, folder: str | Path, *, config: YEncoderConfig) -> None:
+        spec = config.model_dump(mode="json", include={"part", "pooling", "prefix", "max_tokens"})
+        digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
+        self._store = RowStore(Path(folder) / "text", identity={"format": 1, "y_encoder": digest, "dtype": "float32"})
+
+    def fill(self, texts: Sequence[str], *, model: VLJEPA, processor: VLJEPAProcessor) -> None:
+        """Encode the texts that are not there yet, on the device where the model is."""
+        missing = sorted({text for text in texts if text not in self._store}, key=len)
+        self._store.append(self._encode(missing, model, processor), rows_per_file=20_000)
+
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """Features [B, E] of texts that `fill` has seen."""
+        return torch.from_numpy(np.stack([self._store.row(text)["features"] for text in texts]))
+
+    @staticmethod
+    @torch.no_grad()
+    def _encode(texts: list[str], model: VLJEPA, processor: VLJEPAProcessor) -> Iterator[tuple[str, Row]]:
+        device = model.log_scale.device
+        model.eval()
+        starts = range(0, len(texts), TEXTS_PER_FORWARD)
+        for start in track(starts, what="encoding texts", total=len(starts)):
+            chunk = texts[start : start + TEXTS_PER_FORWARD]
+            tokens = processor.targets(chunk)
+            features_BE = model.text_features(tokens["target_ids"].to(device), tokens["target_mask"].to(device))
+            for text, row_E in zip(chunk, features_BE.float().cpu().numpy(), strict=True):
+                yield text, {"features": row_E}
+
+
+class _Decoder(torch.utils.data.Dataset[tuple[str, list[tuple[int, Tensor]], str]]):
+    """Opens pictures in loader processes; an unreadable one comes back as its reason."""
+
+    def __init__(self, jobs: list[_Job], processor: VLJEPAProcessor, config: CacheConfig) -> None:
+        self.jobs, self.processor, self.config = jobs, processor, config
+        self.max_pixels = processor.config.x_encoder.image.max_pixels
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __getitem__(self, index: int) -> tuple[str, list[tuple[int, Tensor]], str]:
+        job = self.jobs[index]
+        try:
+            image = open_image(job.path, max_pixels=self.max_pixels)
+        except ImageError as error:
+            return job.content, [], error.message
+        return job.content, [(view, self._view(image, job.content, view)) for view in job.views], ""
+
+    def _view(self, image: Any, content: str, view: int) -> Tensor:
+        if view == 0:
+            return self.processor.images([image])[0]
+        packed = hashlib.blake2b(f"{self.config.seed}:{content}:{view}".encode(), digest_size=7).digest()
+        seed = int.from_bytes(packed, "little")
+        return self.processor.image_view(image, seed=seed, min_scale=self.config.min_scale, flip=self.config.flip)
+
+
+def _clips(
+    jobs: list[_Job],
+    processor: VLJEPAProcessor,
+    config: CacheConfig,
+    *,
+    workers: int,
+    on_skip: Callable[[Path, str], None],
+) -> Iterator[tuple[str, Tensor]]:
+    """Key and pixels of every missing view of every readable picture."""
+    loader = torch.utils.data.DataLoader(
+        _Decoder(jobs, processor, config), batch_size=None, num_workers=workers, generator=torch.Generator()
+    )
+    decoded = track(loader, what="encoding pictures", total=len(jobs))
+    for (content, views, reason), job in zip(decoded, jobs, strict=True):
+        if reason:
+            on_skip(job.path, reason)
+        for view, pixels_TCHW in views:
+            yield _key(content, view), pixels_TCHW
+
+
+@torch.no_grad()
+def _encode(clips: Iterator[tuple[str, Tensor]], model: VLJEPA) -> Iterator[tuple[str, Row]]:
+    device = model.log_scale.device
+    model.eval()
+    while chunk := [clip for _, clip in zip(range(CLIPS_PER_FORWARD), clips, strict=False)]:
+        vision = model.encode_vision(torch.stack([pixels for _, pixels in chunk]).to(device))
+        for index, (key, _) in enumerate(chunk):
+            row = {
+                "vision_tokens": _half(vision.tokens_BND[index], key),
+                "vision_mask": vision.mask_BN[index].cpu().numpy().astype(np.uint8),
+            }
+            if vision.logits_BK is not None:
+                row["vision_logits"] = _half(vision.logits_BK[index], key)
+            yield key, row
+
+
+def _half(values: Tensor, key: str) -> Any:
+    array = values.float().cpu().numpy().astype(np.float16)
+    if not np.isfinite(array).all():
+        raise DataError(
+            f"the X-Encoder's features of picture {key} do not fit fp16.", fix="set data.cache=null to do without."
+        )
+    return array
+
+
+def _stack(rows: list[Row], name: str) -> Tensor:
+    return torch.from_numpy(np.stack([row[name] for row in rows])).float()
+
+
+def _unique(jobs: list[_Job]) -> list[_Job]:
+    """One job per content; the one with the most views."""
+    by_content: dict[str, _Job] = {}
+    for job in jobs:
+        known = by_content.get(job.content)
+        if known is None or len(known.views) < len(job.views):
+            by_content[job.content] = job
+    return list(by_content.values())
+
+
+def _content_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _key(content: str, view: int) -> str:
+    return f"{content}:{view}"

@@ -1,0 +1,35 @@
+"""Paths that come out of data files: they may not leave their root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vljepa.errors import DataError
+
+
+def path_under(root: Path, text: str, *, where: str) -> Path:
+    """Resolve a path of a data file, links followed, and refuse one that leaves `root`.
+
+    The file need not exist: a missing picture is skipped and counted later, a path that leaves the root is an attack
+    or a mistake and stops at once.
+
+    Args:
+        root: Folder that the path is relative to; resolved already.
+        text: The path as the data file has it.
+        where: File and row, for the error.
+
+    Raises:
+        DataError: An absolute path, one with `..` or a link that leads outside, or one that no file system takes.
+    """
+    fix = "use paths relative to the source's `root`, or set `root` to the folder that holds the pictures."
+    if not text or "\0" in text:
+        raise DataError(f"{where}: {text!r} is not a path.", fix=fix)
+    if Path(text).is_absolute() or text.startswith(("~", "\\")):
+        raise DataError(f"{where}: the absolute path {text!r} is not allowed.", fix=fix)
+    try:
+        path = (root / text).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{where}: {text!r} is not a path ({error}).", fix=fix) from error
+    if not path.is_relative_to(root):
+        raise DataError(f"{where}: {text!r} leads outside the root {str(root)!r}.", fix=fix)
+    return path

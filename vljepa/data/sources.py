@@ -1,0 +1,144 @@
+"""Sources of samples: a CSV or JSONL file, or an image folder with a captions file in it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vljepa.configs import SourceConfig
+from vljepa.data.paths import path_under
+from vljepa.data.records import Record
+from vljepa.errors import DataError
+
+CAPTION_FILES = ("captions.csv", "captions.jsonl")
+
+
+def load_source(source: SourceConfig, *, root: str | Path = ".") -> list[Record]:
+    """Read all rows of a source.
+
+    A CSV has a header line; a JSONL file has one object per line. `text` and `candidates` may be lists: in JSONL as
+    they are, in CSV written as JSON (`["a cat", "a kitten"]`). Pictures are not opened here.
+
+    Args:
+        source: What to read.
+        root: Folder that `source.path` and `source.root` are relative to.
+
+    Returns:
+        One record per row, in file order.
+
+    Raises:
+        DataError: The file or a column is missing, a row does not fit, or a picture's path leaves the root.
+    """
+    file = _data_file(Path(root) / source.path)
+    pictures = (Path(root) / source.root if source.root is not None else file.parent).resolve()
+    records: list[Record] = []
+    for number, row in _rows(file):
+        where = f"{file}, row {number}"
+        _check_columns(source, row, where)
+        records.append(_record(source, row, root=pictures, where=where))
+    if not records:
+        raise DataError(f"{str(file)!r} has no rows.", fix="put at least one sample in, or remove the source.")
+    return records
+
+
+def _data_file(path: Path) -> Path:
+    if path.is_dir():
+        found = [path / name for name in CAPTION_FILES if (path / name).is_file()]
+        if len(found) != 1:
+            what = "no captions file" if not found else "two captions files"
+            raise DataError(f"the folder {str(path)!r} holds {what}.", fix=f"keep one of {' or '.join(CAPTION_FILES)}.")
+        return found[0]
+    if not path.is_file():
+        raise DataError(f"there is no source {str(path)!r}.", fix="check `path` and `data.root`.")
+    if path.suffix not in {".csv", ".jsonl"}:
+        raise DataError(f"{str(path)!r} is neither .csv nor .jsonl.", fix="convert it, or name an image folder.")
+    return path
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            if file.suffix == ".csv":
+                yield from ((number, dict(row)) for number, row in enumerate(csv.DictReader(lines), start=1))
+                return
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    row = json.loads(line)
+                    if not isinstance(row, dict):
+                        raise DataError(f"{file}, row {number}: not a JSON object.", fix="write one object per line.")
+                    yield number, row
+    except json.JSONDecodeError as error:
+        raise DataError(f"{file}, row {number}: not JSON ({error.msg}).", fix="write one object per line.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{str(file)!r} cannot be read: {error}.", fix="save it as UTF-8 text.") from error
+
+
+def _check_columns(source: SourceConfig, row: dict[str, Any], where: str) -> None:
+    columns = source.columns
+    needed = [columns.text] if source.text_only else [columns.image, columns.text]
+    if source.task == "vqa":
+        needed.append(columns.candidates)
+    for name in needed:
+        if name not in row:
+            present = ", ".join(str(key) for key in row)
+            raise DataError(
+                f"{where}: there is no column {name!r}; the columns are {present}.",
+                fix=f"map it in `columns` of the source {source.name!r}.",
+            )
+
+
+def _record(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str) -> Record:
+    columns = source.columns
+    texts = _texts(row[columns.text], where=where, column=columns.text)
+    candidates = _texts(row.get(columns.candidates), where=where, column=columns.candidates)
+    if not texts:
+        raise DataError(f"{where}: the column {columns.text!r} is empty.", fix="write a text, or remove the row.")
+    if source.text_only and len(texts) < 2:
+        raise DataError(
+            f"{where}: a row of text alone needs two texts, one to see and one to predict.",
+            fix=f"give a list in {columns.text!r}.",
+        )
+    if source.task == "vqa":
+        _check_candidates(candidates, texts[0], where=where)
+    image = None
+    name = ""
+    if not source.text_only:
+        name = str(row[columns.image] or "")
+        image = path_under(root, name, where=where)
+    identity = row.get(columns.source_id)
+    return Record(
+        image=image,
+        texts=texts,
+        query=str(row.get(columns.query) or "").strip(),
+        source_id=str(identity) if identity not in (None, "") else name or texts[0],
+        candidates=candidates,
+        type=str(row.get(columns.type) or ""),
+        source=source.name,
+    )
+
+
+def _texts(value: Any, *, where: str, column: str) -> tuple[str, ...]:
+    """A text, a list of texts, or a list written as JSON inside a CSV cell."""
+    if value is None:
+        return ()
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            value = [value]  # a caption may begin with a bracket
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(entry, str | int | float) for entry in values):
+        raise DataError(f"{where}: {column!r} = {value!r} is neither a text nor a list of texts.", fix="mend the row.")
+    return tuple(str(entry).strip() for entry in values if str(entry).strip())
+
+
+def _check_candidates(candidates: tuple[str, ...], answer: str, *, where: str) -> None:
+    if answer not in candidates:
+        raise DataError(
+            f"{where}: the answer {answer!r} is not among the {len(candidates)} candidates.", fix="add it to them."
+        )
+    if len(set(candidates)) < len(candidates):
+        raise DataError(f"{where}: candidates are repeated; a tie would count as wrong.", fix="list each one once.")

@@ -1,0 +1,16 @@
+"""Arrays in, numbers out. Ties always count against the model."""
+
+from vljepa.metrics.classification import expected_calibration_error, fit_temperature, softmax, top_k_hits
+from vljepa.metrics.collapse import effective_rank, matched_minus_shuffled, uniformity
+from vljepa.metrics.retrieval import retrieval
+
+__all__ = [
+    "effective_rank",
+    "expected_calibration_error",
+    "fit_temperature",
+    "matched_minus_shuffled",
+    "retrieval",
+    "softmax",
+    "top_k_hits",
+    "uniformity",
+]

@@ -1,0 +1,77 @@
+"""The model as validation sees it: records and texts in, embeddings out, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vljepa.data.collate import to_device
+from vljepa.data.features import TextFeatures
+from vljepa.data.pictures import PictureReader
+from vljepa.models.modeling import VLJEPA
+from vljepa.models.outputs import VisionTokens
+from vljepa.processing.processor import VLJEPAProcessor
+
+BATCH = 128
+
+
+class Encoder:
+    """Embeds pictures under a query, and texts.
+
+    Args:
+        model: Put into eval mode by the caller.
+        processor: Of the model.
+        pictures: Where pictures or their features come from.
+        texts: Features of all texts that will be asked for, when the Y-Encoder is frozen.
+    """
+
+    def __init__(
+        self,
+        model: VLJEPA,
+        processor: VLJEPAProcessor,
+        *,
+        pictures: PictureReader,
+        texts: TextFeatures | None = None,
+    ) -> None:
+        self.model = model
+        self.processor = processor
+        self.pictures = pictures
+        self.text_features = texts
+
+    @torch.no_grad()
+    def predictions(self, pairs: Sequence[tuple[Path, str]]) -> NDArray[np.float32]:
+        """Predicted embeddings [N, D] of (picture, query) pairs, from the plain view; all pictures are readable."""
+        rows: list[NDArray[np.float32]] = []
+        for start in range(0, len(pairs), BATCH):
+            chunk = pairs[start : start + BATCH]
+            read = self.pictures.read([(path, 0) for path, _ in chunk])
+            assert not read.skipped, read.skipped
+            queries = [query for _, query in chunk]
+            tokens = self.processor.queries(queries) if any(queries) else {}
+            batch = to_device(read.tensors | tokens, self.model.log_scale.device)
+            if "pixel_values" in batch:
+                vision = self.model.encode_vision(batch["pixel_values"])
+            else:
+                vision = VisionTokens(batch["vision_tokens"], batch["vision_mask"], batch.get("vision_logits"))
+            predicted_BD = self.model.predict(vision, batch.get("query_ids"), batch.get("query_mask"))
+            rows.append(predicted_BD.float().cpu().numpy())
+        return np.concatenate(rows)
+
+    @torch.no_grad()
+    def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embeddings [M, D] of texts."""
+        rows: list[NDArray[np.float32]] = []
+        device = self.model.log_scale.device
+        for start in range(0, len(texts), BATCH):
+            chunk = texts[start : start + BATCH]
+            if self.text_features is not None:
+                embedded_BD = self.model.project_text(self.text_features.read(chunk).to(device))
+            else:
+                tokens = to_device(self.processor.targets(chunk), device)
+                embedded_BD = self.model.encode_text(tokens["target_ids"], tokens["target_mask"])
+            rows.append(embedded_BD.float().cpu().numpy())
+        return np.concatenate(rows)

@@ -1,0 +1,75 @@
+"""AdamW with its parameter groups, and the learning rate as a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from vljepa.configs import OptimConfig
+
+
+def group_of(name: str) -> str:
+    """Group of a parameter: the Y-Encoder's backbone apart from its head, else the top module.
+
+    Example:
+        >>> group_of("y_encoder.backbone.layer.weight"), group_of("y_encoder.head.bias"), group_of("log_scale")
+        ('y_encoder', 'y_encoder_head', 'temperature')
+    """
+    if name.startswith("y_encoder.head."):
+        return "y_encoder_head"
+    return "temperature" if name == "log_scale" else name.split(".")[0]
+
+
+def parameter_groups(model: nn.Module, *, config: OptimConfig) -> list[dict[str, Any]]:
+    """AdamW's groups over the trainable parameters.
+
+    The Y-Encoder's backbone learns at `y_encoder_lr_scale`. Vectors are not decayed: norms, biases, the temperature.
+
+    Returns:
+        Groups with `params`, `name`, `lr_scale` and `weight_decay`, in the model's order.
+    """
+    groups: dict[tuple[str, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        group, decayed = group_of(name), parameter.ndim > 1
+        settings = {
+            "params": [],
+            "name": group,
+            "lr_scale": config.y_encoder_lr_scale if group == "y_encoder" else 1.0,
+            "weight_decay": config.weight_decay if decayed else 0.0,
+        }
+        groups.setdefault((group, decayed), settings)["params"].append(parameter)
+    return list(groups.values())
+
+
+def build_optimizer(model: nn.Module, *, config: OptimConfig) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups`; the fused kernel where the parameters are on a GPU."""
+    groups = parameter_groups(model, config=config)
+    fused = groups[0]["params"][0].device.type == "cuda"
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
+
+
+def learning_rate(step: int, *, config: OptimConfig, steps: int) -> float:
+    """Learning rate of a step: linear warm-up, then constant, or a cosine that would reach 0 after the last step.
+
+    Args:
+        step: Counted from 0.
+        config: Peak, warm-up and shape.
+        steps: Length of the run.
+    """
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.lr
+    progress = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    return config.lr * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group its share of the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]

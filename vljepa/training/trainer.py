@@ -1,0 +1,331 @@
+"""The one training loop.
+
+Read `fit` first: it prepares, loops, and finishes. Every step is a pure function of the weights, the optimizer state
+and the step number: the batch by `StepBatches`, dropout by the seed set at the step, the learning rate by
+`learning_rate`. That is why a resumed run goes on to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from vljepa.configs import RunConfig
+from vljepa.data.collate import Batch, to_device
+from vljepa.data.skips import check_skipped, name_skipped
+from vljepa.errors import CheckpointError, ConfigError
+from vljepa.models import saving
+from vljepa.models.modeling import VLJEPA
+from vljepa.objectives import infonce, positive_mask
+from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.training.calibration import calibrate
+from vljepa.training.checkpoint import intact_folder, load_state, replace_folder, save_state
+from vljepa.training.guards import check_finite, check_master_weights
+from vljepa.training.inputs import Inputs, prepare
+from vljepa.training.label_prior import fill_label_prior
+from vljepa.training.movement import Movement
+from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
+from vljepa.training.precision import choose_precision
+from vljepa.training.tracking import Monitor, RunLog
+from vljepa.training.validation import Metrics, evaluate_tasks, main_metric
+
+RESULT_FILE = "result.json"
+CONFIG_FILE = "config.yaml"
+
+
+@dataclass
+class TrainResult:
+    """What a run came to.
+
+    Args:
+        folder: Of the run; `best` and `last` in it are saved models.
+        steps: Optimizer steps done.
+        best_step: Step of `best`; None without validation sources.
+        metrics: Validation metrics at `best_step`, with the calibration's.
+        skipped: Reason per unreadable picture.
+    """
+
+    folder: str
+    steps: int
+    best_step: int | None = None
+    metrics: Metrics = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+class Trainer:
+    """Trains a model as a recipe says.
+
+    Args:
+        run: The recipe.
+        model: Model to train; None builds `run.model` from its pretrained parts.
+        device: `cpu` or `cuda`; None takes what is there.
+
+    Example:
+        >>> from vljepa.configs import load_run_config
+        >>> Trainer(load_run_config("recipes/your_folder.yaml")).fit().metrics["mean"]  # doctest: +SKIP
+    """
+
+    def __init__(self, run: RunConfig, *, model: VLJEPA | None = None, device: str | None = None) -> None:
+        self.run = run
+        self.folder = Path(run.train.output)
+        self.device = _device(device)
+        self._given = model
+        self._best: dict[str, Any] = {"value": -math.inf, "step": None, "metrics": {}}
+
+    def fit(self) -> TrainResult:
+        """Train to the last step, from the newest checkpoint if there is one.
+
+        Raises:
+            ConfigError: The recipe asks for something impossible, or the output has another run in it.
+            DataError: A source is not usable.
+            CheckpointError: A checkpoint does not load or cannot be written.
+            NonFiniteError: The loss or a gradient is not a number.
+        """
+        checkpoint = self._find_checkpoint()
+        if checkpoint is not None and (finished := self._finished()) is not None:
+            return finished
+        self._build(checkpoint)
+        start = self._restore(checkpoint)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write_config(self.run, self.folder)
+        log = RunLog(self.folder, step=start)
+        with Monitor(start=start, steps=self.run.train.steps) as monitor:
+            self._introduce(log, monitor, start)
+            if start == 0:
+                self._validate(0, log, monitor)
+            for step, batch in enumerate(self._loader(start), start=start):
+                self._train_step(step, batch, log, monitor)
+                if (step + 1) % self.run.train.eval_every == 0 or step + 1 == self.run.train.steps:
+                    self._validate(step + 1, log, monitor)
+                    self._save_last(step + 1)
+            return self._finish(log, monitor)
+
+    def _build(self, checkpoint: Path | None) -> None:
+        run = self.run
+        precision = choose_precision(run.train.precision, device=self.device)
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=self.device.type == "cpu")
+        if self.accelerator.num_processes > 1:
+            raise ConfigError(
+                f"{self.accelerator.num_processes} processes would each see only their own negatives.",
+                fix="start one process, without `accelerate launch`.",
+            )
+        torch.manual_seed(run.train.seed)
+        model = self._given or VLJEPA.from_parts(run.model)
+        if checkpoint is not None:
+            config, tensors = saving.read_model(str(checkpoint))
+            if _identity(config) != _identity(model.config):
+                raise CheckpointError(
+                    f"{str(checkpoint)!r} holds a model with another config.", fix="choose another train.output."
+                )
+            saving.restore(model, tensors)
+        model.to(self.accelerator.device)
+        processor = VLJEPAProcessor(model.config)
+        fill_label_prior(model, processor)
+        check_master_weights(model)
+        self.model = model
+        self.inputs: Inputs = prepare(run, model=model, processor=processor)
+        self.movement = Movement(model)
+        optimizer = build_optimizer(model, config=run.optim)
+        self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
+
+    def _loader(self, start: int) -> torch.utils.data.DataLoader[Batch]:
+        # A generator of its own: the default one would draw from the global stream, which dropout uses.
+        return torch.utils.data.DataLoader(
+            self.inputs.batches,
+            sampler=range(start, self.run.train.steps),
+            batch_size=None,
+            num_workers=self.inputs.workers,
+            generator=torch.Generator(),
+        )
+
+    def _train_step(self, step: int, batch: Batch, log: RunLog, monitor: Monitor) -> None:
+        run = self.run
+        if batch.skipped:
+            self.inputs.skipped |= batch.skipped
+            check_skipped(self.inputs.skipped, total=self.inputs.pictures, tolerated=run.data.max_skipped)
+        torch.manual_seed(run.train.seed * 1_000_003 + step)
+        self.wrapped.train()
+        loss = self._loss(to_device(batch.tensors, self.accelerator.device))
+        loss_value = float(loss.detach())
+        check_finite(loss_value, what="loss", step=step)
+        self.accelerator.backward(loss)
+        norm = self._clip_gradients(step)
+        lr = learning_rate(step, config=run.optim, steps=run.train.steps)
+        set_learning_rate(self.optimizer, lr)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        with torch.no_grad():
+            self.model.log_scale.clamp_(max=math.log(self.model.config.max_logit_scale))
+        monitor.count(step, batch.size)
+        if (step + 1) % run.train.log_every == 0 or step + 1 == run.train.steps:
+            rate = monitor.throughput()
+            temperature = 1 / float(self.model.scale().detach())
+            log.write(
+                "train",
+                step + 1,
+                loss=loss_value,
+                lr=lr,
+                gradient_norm=norm,
+                temperature=temperature,
+                samples_per_second=rate,
+            )
+            monitor.report(step, f"loss {loss_value:.3f}  {rate:.0f} samples/s")
+
+    def _loss(self, tensors: dict[str, Tensor]) -> Tensor:
+        output = self.wrapped(tensors)
+        positives_BB = positive_mask(tensors["pair_ids"], tensors["text_ids"])
+        return infonce(
+            output.prediction_BD, output.target_BD, logit_scale=output.logit_scale, positives_BB=positives_BB
+        )
+
+    def _clip_gradients(self, step: int) -> float:
+        """Clip, and give the norm before clipping. In fp16 an infinite norm is the loss scaler's business."""
+        limit = self.run.optim.grad_clip or math.inf
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), limit)
+        assert norm is not None
+        if self.accelerator.scaler is None:
+            check_finite(float(norm), what="gradient norm", step=step)
+        return float(norm)
+
+    def _validate(self, step: int, log: RunLog, monitor: Monitor) -> None:
+        """Measure all tasks, and keep the weights as `best` if they are."""
+        if not self.inputs.tasks:
+            return
+        with self.accelerator.autocast():
+            metrics = evaluate_tasks(self.inputs.tasks, encoder=self.inputs.encoder)
+        metrics |= {f"moved/{group}": share for group, share in self.movement.fractions(self.model).items()}
+        log.write("validation", step, **metrics)
+        name = self.run.train.best_metric
+        value = main_metric(metrics, name=name)
+        mains = "  ".join(f"{task.name} {100 * metrics[f'{task.name}/main']:.1f}" for task in self.inputs.tasks)
+        monitor.say(f"validation after step {step}: {name} {value:.4f}  ({mains})")
+        if value > self._best["value"]:
+            self._best = {"value": value, "step": step, "metrics": metrics}
+            replace_folder(self.folder / "best", lambda folder: _save_model(self.model, folder))
+
+    def _save_last(self, step: int) -> None:
+        scaler = self.accelerator.scaler
+        state = {
+            "step": step,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "best": self._best,
+            "start": self.movement.start,
+            "order": _order(self.run),
+        }
+
+        def write(folder: Path) -> None:
+            _save_model(self.model, folder)
+            save_state(folder, state)
+
+        replace_folder(self.folder / "last", write)
+
+    def _find_checkpoint(self) -> Path | None:
+        checkpoint = intact_folder(self.folder / "last")
+        if checkpoint is not None and self.run.train.resume == "never":
+            raise ConfigError(
+                f"{str(self.folder)!r} holds a run already and train.resume = 'never'.",
+                fix="choose another train.output, or set train.resume=auto.",
+            )
+        return checkpoint
+
+    def _restore(self, checkpoint: Path | None) -> int:
+        """Bring back everything but the weights; returns the step to go on from."""
+        if checkpoint is None:
+            return 0
+        state = load_state(checkpoint, device=torch.device("cpu"))
+        if state["order"] != _order(self.run):
+            raise CheckpointError(
+                f"{str(checkpoint)!r} comes from a run with other data, seed or batch size: {state['order']}.",
+                fix="choose another train.output, or put them back.",
+            )
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self._best = state["best"]
+        self.movement.start = state["start"]
+        return int(state["step"])
+
+    def _introduce(self, log: RunLog, monitor: Monitor, start: int) -> None:
+        inputs = self.inputs
+        for group, tensors, parameters, trainable in saving.trainable_report(self.model):
+            state = "trained" if trainable else "frozen"
+            monitor.say(f"{group:32} {tensors:5} tensors {parameters:>13,} parameters  {state}")
+        precision = self.accelerator.mixed_precision
+        monitor.say(f"on {self.accelerator.device}, autocast {precision}, from step {start}, into {str(self.folder)!r}")
+        if inputs.overlap:
+            monitor.say(f"WARNING: {inputs.overlap} validation pictures are also training pictures")
+        log.write("start", start, overlap=inputs.overlap, pictures=inputs.pictures, skipped=len(inputs.skipped))
+
+    def _finish(self, log: RunLog, monitor: Monitor) -> TrainResult:
+        """Calibrate `best`, name what was skipped, and write the result down."""
+        inputs, metrics = self.inputs, dict(self._best["metrics"])
+        if inputs.tasks:
+            _, tensors = saving.read_model(str(self.folder / "best"))
+            self.model.load_state_dict(tensors, strict=False)
+            calibration, errors = calibrate(inputs.tasks, encoder=inputs.encoder, current=self.run.model.calibration)
+            self.model.config.calibration = calibration
+            replace_folder(self.folder / "best", lambda folder: _save_model(self.model, folder))
+            metrics |= errors
+        if inputs.skipped:
+            monitor.say(f"{len(inputs.skipped)} pictures were skipped: {name_skipped(inputs.skipped)}")
+        result = TrainResult(
+            folder=str(self.folder),
+            steps=self.run.train.steps,
+            best_step=self._best["step"],
+            metrics=metrics,
+            skipped={str(path): reason for path, reason in inputs.skipped.items()},
+        )
+        log.write("end", result.steps, best_step=result.best_step)
+        half = self.folder / f".{RESULT_FILE}.part"
+        half.write_text(json.dumps(asdict(result), indent=2), encoding="utf-8")
+        half.replace(self.folder / RESULT_FILE)
+        return result
+
+    def _finished(self) -> TrainResult | None:
+        """Result of a run that is complete already."""
+        path = self.folder / RESULT_FILE
+        if not path.is_file():
+            return None
+        result = TrainResult(**json.loads(path.read_text(encoding="utf-8")))
+        return result if result.steps == self.run.train.steps else None
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cpu" or (name == "cuda" and torch.cuda.is_available()):
+        return torch.device(name)
+    raise ConfigError(f"there is no device {name!r} to train on.", fix="use cpu, or cuda on a machine that has it.")
+
+
+def _save_model(model: VLJEPA, folder: Path) -> None:
+    model.save_pretrained(folder)
+
+
+def _identity(config: Any) -> str:
+    """Config of a model as far as its tensors depend on it; hashes and calibration are filled in over time."""
+    raw = config.model_dump(mode="json", exclude={"calibration"})
+    for slot in ("x_encoder", "predictor", "y_encoder"):
+        for late in ("config", "sha256"):
+            raw[slot]["part"].pop(late)
+    return json.dumps(raw, sort_keys=True)
+
+
+def _order(run: RunConfig) -> str:
+    """What the order of samples depends on."""
+    sources = [source.model_dump(mode="json") for source in run.data.train]
+    return json.dumps([run.train.seed, run.train.batch_size, run.data.max_skipped, sources], sort_keys=True)
+
+
+def _write_config(run: RunConfig, folder: Path) -> None:
+    import yaml
+
+    (folder / CONFIG_FILE).write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
