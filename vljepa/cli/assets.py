@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from vljepa.cli.options import JsonOption
+from vljepa.cli.output import print_json
 from vljepa.errors import AssetError
 
 app = typer.Typer(help="Pretrained parts: list, fetch and verify.", no_args_is_help=True)
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
@@ -25,11 +24,12 @@ def list_assets(as_json: JsonOption = False) -> None:
 
     rows = [_row(name) for name in ASSETS]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     table = Table(caption=str(assets_root()), caption_justify="left")
     for column in ("name", "slots", "package", "download", "licence", "state"):
-        table.add_column(column, justify="right" if column == "download" else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column == "download" else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column == "name")
     for row in rows:
         package = f"{row['package']} {row['version']}"
         size = f"{row['download_bytes'] / 1e6:.0f} MB"
@@ -60,7 +60,7 @@ def fetch_assets(
         if not as_json:
             typer.echo(f"{name}: {folder}")
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(rows)
 
 
 @app.command("verify")
@@ -76,7 +76,7 @@ def verify_assets(
     damage = {name: verify(name) for name in chosen}
     if as_json:
         rows = {name: [{"file": d.file, "problem": d.problem} for d in found] for name, found in damage.items()}
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(rows)
     elif not damage:
         typer.echo("nothing is fetched yet; run `vljepa assets fetch`.")
     else:

