@@ -23,7 +23,8 @@ def normalise_text(text: str) -> str:
         >>> normalise_text("  A red  Apple. ")
         'a red apple'
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    # Folding can undo the composition, so compose on both sides of it.
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return _SPACE.sub(" ", folded).strip().rstrip(".!?;, ")
 
 

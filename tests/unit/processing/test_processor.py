@@ -1,0 +1,103 @@
+"""From files and words to the batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from vljepa.configs import load_preset
+from vljepa.errors import ImageError
+from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.processing.text import ByteTokenizer, normalise_text
+
+
+@pytest.fixture(scope="module")
+def processor() -> VLJEPAProcessor:
+    return VLJEPAProcessor(load_preset("toy"))
+
+
+def test_files_and_pil_images_give_the_same_pixels(processor: VLJEPAProcessor, tmp_path: Path) -> None:
+    picture = Image.effect_noise((50, 30), 90).convert("RGB")
+    picture.save(tmp_path / "noise.png")
+    pixels = processor.images([picture, tmp_path / "noise.png", str(tmp_path / "noise.png")])
+    assert pixels.shape == (3, 1, 3, 64, 64)
+    assert torch.equal(pixels[0], pixels[1])
+    assert torch.equal(pixels[0], pixels[2])
+
+
+def test_the_pixel_cap_of_the_config_holds(tmp_path: Path) -> None:
+    config = load_preset("toy")
+    config.x_encoder.image.max_pixels = 99
+    Image.new("RGB", (10, 10)).save(tmp_path / "ten.png")
+    with pytest.raises(ImageError, match="the cap is 99"):
+        VLJEPAProcessor(config).images([tmp_path / "ten.png"])
+
+
+def test_only_what_is_given_is_in_the_batch(processor: VLJEPAProcessor) -> None:
+    assert set(processor(queries=["what?"], targets=["a cat"])) == {
+        "query_ids",
+        "query_mask",
+        "target_ids",
+        "target_mask",
+    }
+    assert set(processor(images=[Image.new("RGB", (4, 4))])) == {"pixel_values"}
+
+
+def test_an_empty_query_has_no_valid_token(processor: VLJEPAProcessor) -> None:
+    mask = processor.queries(["what is it?", ""])["query_mask"]
+    assert mask[0].all()
+    assert not mask[1].any()
+
+
+def test_the_prefix_goes_before_targets_only() -> None:
+    config = load_preset("toy")
+    config.y_encoder.prefix = "text: "
+    with_prefix, plain = VLJEPAProcessor(config), VLJEPAProcessor(load_preset("toy"))
+    assert torch.equal(with_prefix.targets(["cat"])["target_ids"], plain.targets(["text: cat"])["target_ids"])
+    assert torch.equal(with_prefix.queries(["cat"])["query_ids"], plain.queries(["cat"])["query_ids"])
+
+
+def test_long_texts_are_cut_to_the_limit() -> None:
+    config = load_preset("toy")
+    config.y_encoder.max_tokens = 8
+    config.predictor.max_query_tokens = 5
+    cut = VLJEPAProcessor(config)
+    assert cut.targets(["x" * 50])["target_ids"].shape == (1, 8)
+    assert cut.queries(["x" * 50])["query_ids"].shape == (1, 5)
+
+
+@given(st.lists(st.text(max_size=12), min_size=1, max_size=4))
+def test_bytes_are_right_padded_and_say_what_they_were(texts: list[str]) -> None:
+    ids, mask = ByteTokenizer()(texts, max_tokens=100)
+    for text, row, keep in zip(texts, ids, mask, strict=True):
+        kept = row[keep].tolist()
+        assert bytes(token - 3 for token in kept[1:-1]).decode() == text
+        assert row[len(kept) :].tolist() == [0] * (len(row) - len(kept))
+
+
+@given(st.text())
+def test_the_normal_form_is_stable(text: str) -> None:
+    assert normalise_text(normalise_text(text)) == normalise_text(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("A red Apple.", "a red  apple"), ("YES!", "yes"), ("caf\u00e9", "CAFE\u0301")]
+)
+def test_texts_that_count_as_equal(one: str, other: str) -> None:
+    assert normalise_text(one) == normalise_text(other)
+
+
+def test_texts_that_do_not() -> None:
+    assert normalise_text("a red apple") != normalise_text("a green apple")
+
+
+@pytest.mark.assets
+def test_mini_s_ids_are_those_of_its_own_vocabulary_in_any_process() -> None:
+    """Row 13: a salted hash as a tokenizer would change from process to process."""
+    ids = VLJEPAProcessor(load_preset("mini")).targets(["a red apple"])["target_ids"]
+    assert ids.tolist() == [[101, 1037, 2417, 6207, 102]]
