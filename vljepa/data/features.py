@@ -157,7 +157,7 @@ class TextFeatures:
         device = model.log_scale.device
         model.eval()
         starts = range(0, len(texts), TEXTS_PER_FORWARD)
-        for start in track(starts, what="encoding texts", total=len(starts)):
+        for start in track(starts, what="encoding batches of texts", total=len(starts)):
             chunk = texts[start : start + TEXTS_PER_FORWARD]
             tokens = processor.targets(chunk)
             features_BE = model.text_features(tokens["target_ids"].to(device), tokens["target_mask"].to(device))

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, silence elsewhere."""
+"""A progress bar on a terminal, one line elsewhere."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ ItemT = TypeVar("ItemT")
 
 
 def track(items: Iterable[ItemT], *, what: str, total: int) -> Iterator[ItemT]:
-    """Go through `items` with a bar on stderr that shows the time left; nothing is drawn for an empty job."""
+    """Go through `items` with a bar on stderr that shows the time left; nothing is said about an empty job."""
     from rich.console import Console
     from rich.progress import track as rich_track
 
     console = Console(stderr=True)
-    hidden = total == 0 or not console.is_terminal
-    yield from rich_track(items, description=what, total=total, console=console, disable=hidden, transient=True)
+    bar = total > 0 and console.is_terminal
+    if total > 0 and not bar:
+        console.print(f"{what}: {total}", highlight=False)
+    yield from rich_track(items, description=what, total=total, console=console, disable=not bar, transient=True)

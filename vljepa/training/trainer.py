@@ -58,6 +58,15 @@ class TrainResult:
     metrics: Metrics = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def model_folder(self) -> Path:
+        """The saved model to use: `best`, or `last` when nothing was validated."""
+        return Path(self.folder) / ("last" if self.best_step is None else "best")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as in result.json."""
+        return asdict(self)
+
 
 class Trainer:
     """Trains a model as a recipe says.
@@ -125,7 +134,7 @@ class Trainer:
                     f"{str(checkpoint)!r} holds a model with another config.", fix="choose another train.output."
                 )
             saving.restore(model, tensors)
-        model.to(self.accelerator.device)
+        model.to(self.accelerator.device).eval()
         processor = VLJEPAProcessor(model.config)
         fill_label_prior(model, processor)
         check_master_weights(model)
@@ -285,7 +294,7 @@ class Trainer:
         )
         log.write("end", result.steps, best_step=result.best_step)
         half = self.folder / f".{RESULT_FILE}.part"
-        half.write_text(json.dumps(asdict(result), indent=2), encoding="utf-8")
+        half.write_text(json.dumps(result.as_dict(), indent=2), encoding="utf-8")
         half.replace(self.folder / RESULT_FILE)
         return result
 

@@ -1,0 +1,96 @@
+"""`vljepa recipe`: the recipes that come with the package, shown, copied and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vljepa.cli.options import JsonOption
+from vljepa.cli.output import print_json, print_table
+from vljepa.errors import ConfigError
+
+app = typer.Typer(help="Training recipes: list, show, copy and check.", no_args_is_help=True)
+
+Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="A path, or a name from `vljepa recipe ls`.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as optim.lr=1e-4.")
+]
+
+
+@app.command("ls")
+def list_recipes(json: JsonOption = False) -> None:
+    """List the recipes that come with the package."""
+    rows = [(name, _headline(path)) for name, path in shipped_recipes().items()]
+    if json:
+        print_json([{"name": name, "about": about} for name, about in rows])
+    else:
+        print_table(columns=("name", "about"), rows=rows)
+
+
+@app.command("cat")
+def show(recipe: Recipe) -> None:
+    """Print a recipe."""
+    print(_read(find_recipe(recipe)), end="")
+
+
+@app.command("cp")
+def copy(recipe: Recipe, target: Annotated[Path, typer.Argument(help="New file; never overwritten.")]) -> None:
+    """Copy a recipe, to change it."""
+    text = _read(find_recipe(recipe))
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{str(target)!r} exists already.", fix="choose another name.") from None
+    except OSError as error:
+        raise ConfigError(f"cannot write {str(target)!r}: {error.strerror}.", fix="choose another place.") from error
+
+
+@app.command("validate")
+def validate(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Check every key and value of a recipe, without reading its data."""
+    from vljepa.configs import load_run_config
+
+    path = find_recipe(recipe)
+    load_run_config(path, overrides or ())
+    print(f"{path}: valid")
+
+
+def find_recipe(name: str) -> Path:
+    """File of a recipe given by path or by name.
+
+    Raises:
+        ConfigError: Neither exists.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    recipes = shipped_recipes()
+    if name in recipes:
+        return recipes[name]
+    known = ", ".join(recipes) or "none"
+    raise ConfigError(f"there is no recipe {name!r}; the shipped ones are: {known}.", fix="give a path or such a name.")
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Recipes by name: inside an installed package, or at the root of a clone."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "recipes", package.parent / "recipes"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {}
+
+
+def _headline(path: Path) -> str:
+    """First comment line of a recipe."""
+    first = _read(path).partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{str(path)!r} cannot be read: {error}.", fix="give a YAML file in UTF-8.") from error
