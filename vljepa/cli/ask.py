@@ -8,7 +8,7 @@ import typer
 
 from vljepa.cli.choosing import as_json, choose_over, print_predictions, split_list
 from vljepa.cli.options import DeviceOption, JsonOption, MinConfidenceOption, ModelOption, TopKOption
-from vljepa.cli.output import print_json
+from vljepa.cli.output import print_heading, print_json
 
 
 def ask(
@@ -41,4 +41,5 @@ def ask(
         unread = [{"path": path, "reason": why} for path, why in skipped]
         print_json({"question": question, "predictions": results, "skipped": unread})
     else:
-        print_predictions(question, predictions, name="answer", top_k=top_k)
+        print_heading(question)
+        print_predictions(predictions, name="answer", top_k=top_k)

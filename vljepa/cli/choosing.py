@@ -61,7 +61,7 @@ def as_json(predictions: Sequence[Prediction], *, name: str, top_k: int) -> list
     ]
 
 
-def print_predictions(title: str, predictions: Sequence[Prediction], *, name: str, top_k: int) -> None:
+def print_predictions(predictions: Sequence[Prediction], *, name: str, top_k: int) -> None:
     """Predictions as a table; an abstention says so and what it would have been."""
     rows = []
     for prediction in predictions:
@@ -69,4 +69,4 @@ def print_predictions(title: str, predictions: Sequence[Prediction], *, name: st
         said = prediction.label if prediction.label is not None else f"abstains (at best: {best[0]})"
         runners_up = ", ".join(f"{text} {share:.1%}" for text, share in others)
         rows.append([prediction.image, said, runners_up, f"{prediction.confidence:.1%}"])
-    print_table(title, columns=["picture", name, "then", "confidence"], rows=rows)
+    print_table(columns=["picture", name, "then", "confidence"], rows=rows)

@@ -33,4 +33,4 @@ def classify(
         results = as_json(predictions, name="label", top_k=top_k)
         print_json({"predictions": results, "skipped": [{"path": path, "reason": why} for path, why in skipped]})
     else:
-        print_predictions(f"{len(predictions)} pictures", predictions, name="label", top_k=top_k)
+        print_predictions(predictions, name="label", top_k=top_k)

@@ -18,13 +18,19 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def print_table(title: str, *, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_heading(heading: str) -> None:
+    """A line above a table; never wrapped."""
+    print(printable(heading))
+
+
+def print_table(*, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on stdout; the last column is a number and aligned right."""
-    table = Table(title=_text(title), title_justify="left")
+    table = Table()
     for number, column in enumerate(columns, start=1):
         table.add_column(column, justify="right" if number == len(columns) else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(_text, row))
+        # Text, not str: `[red]` in a file name is just a name.
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)
 
 
@@ -61,8 +67,3 @@ def progress(description: str, *, total: int | None) -> Iterator[Callable[[int],
 def printable(text: str) -> str:
     """`text` with control characters and broken bytes escaped: a file name must not steer the terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-def _text(text: str) -> Text:
-    """Rich text without markup: `[red]` in a file name is just a name."""
-    return Text(printable(text))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vljepa.cli.options import DeviceOption, JsonOption, ModelOption
-from vljepa.cli.output import print_json, print_table
+from vljepa.cli.output import print_heading, print_json, print_table
 
 
 def search(
@@ -38,7 +38,8 @@ def search(
         print_json({"query": query, "kind": kind, "folder": str(loaded.folder), "hits": found})
     else:
         rows = [[str(rank), hit.path, f"{hit.score:.3f}"] for rank, hit in enumerate(hits, start=1)]
-        print_table(f"{query}  (in {loaded.folder})", columns=["", "picture", "score"], rows=rows)
+        print_heading(f"{query!r} in {loaded.folder}")
+        print_table(columns=["", "picture", "score"], rows=rows)
 
 
 def _picture_or_text(query: str) -> str | Path:

@@ -1,0 +1,71 @@
+"""Real pictures described, asked and searched by the shipped model, offline, on a CPU.
+
+    python examples/quickstart.py [MODEL]
+
+The model has never seen these pictures; where they come from is in pictures/LICENSES.md. MODEL is `mini` unless you
+say otherwise.
+"""
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from vljepa import VLJEPA, Index, VLJEPAProcessor, ask, classify
+
+PICTURES = Path(__file__).parent / "pictures"
+CAPTIONS = [
+    "a woman astronaut in an orange space suit",
+    "the face of a tabby cat",
+    "a cup of coffee on a saucer",
+    "an orange flower in bloom",
+    "a pile of yellow lemons",
+    "a slice of pizza",
+    "a Chinese temple by a lake",
+    "a rocket on its launch pad at night",
+    "a dog playing in the snow",
+    "a train at a station",
+    "people sitting at a table",
+    "a red car on the street",
+]
+QUESTIONS = [
+    ("cat.jpg", "what animal is it?", ["cat", "dog", "bird", "horse"]),
+    ("lemons.jpg", "what colour is it?", ["red", "blue", "yellow", "black"]),
+    ("coffee.jpg", "what is it?", ["cup", "chair", "car", "tree"]),
+    ("rocket.jpg", "is there a dog in the picture?", ["yes", "no"]),
+]
+SEARCHES = ["something to drink", "a pet", "a building with a roof", "a slice of pizza"]
+
+
+def main() -> None:
+    """Describe, ask and search, and print three tables."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "mini"
+    model, processor = VLJEPA.from_pretrained(name), VLJEPAProcessor.from_pretrained(name)
+
+    described = table("described: the nearest of 12 captions", "picture", "caption", "probability")
+    for guess in classify(model, processor, sorted(PICTURES.glob("*.*g")), labels=CAPTIONS):
+        described.add_row(Path(guess.image).name, guess.label, f"{guess.confidence:.0%}")
+
+    asked = table("asked", "picture", "question", "choices", "answer", "probability")
+    for picture, question, choices in QUESTIONS:
+        [answer] = ask(model, processor, PICTURES / picture, question=question, choices=choices)
+        asked.add_row(picture, question, ", ".join(choices), answer.label, f"{answer.confidence:.0%}")
+
+    searched = table("searched", "text", "nearest picture", "cosine", "second", "cosine")
+    index = Index.build(model, processor, PICTURES)
+    for text in SEARCHES:
+        first, second = index.search(text, k=2)
+        searched.add_row(text, first.path, f"{first.score:.2f}", second.path, f"{second.score:.2f}")
+
+    for result in (described, asked, searched):
+        Console().print(result)
+
+
+def table(title: str, *columns: str) -> Table:
+    """Empty table with a title."""
+    return Table(*columns, title=title, title_justify="left")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+import pytest
+from PIL import Image
+
+from vljepa.cli.main import main
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory):
+    """Folder of a saved toy model: random towers, real code."""
+    from vljepa import VLJEPA
+    from vljepa.configs import load_preset
+
+    folder = tmp_path_factory.mktemp("toy")
+    VLJEPA(load_preset("toy")).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """Working directory with pictures/: red.png, deep/blue.jpg and broken.png, which is no picture."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "pictures"
+    (folder / "deep").mkdir(parents=True)
+    Image.new("RGB", (8, 8), "red").save(folder / "red.png")
+    Image.new("RGB", (8, 8), "blue").save(folder / "deep" / "blue.jpg")
+    (folder / "broken.png").write_bytes(b"not a picture")
+    return folder
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line in this process: (exit code, stdout, stderr)."""
+
+    def run(*words):
+        code = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def fails(run):
+    """Run a command line that must fail as a user's error: its one line on stderr, with the fix."""
+
+    def fails(*words):
+        code, out, err = run(*words)
+        assert code == 2
+        assert out == ""
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        assert "Fix: " in err
+        return err
+
+    return fails
