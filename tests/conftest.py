@@ -1,4 +1,4 @@
-"""A folder of coloured shapes that the toy model can learn, and the recipe for it."""
+"""For tests of training: a folder of coloured shapes that the toy model can learn, and the recipe for it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 MakeRun = Callable[..., RunConfig]
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_run(shapes: Path, tmp_path: Path) -> MakeRun:
     """Recipe over the shapes; keyword arguments are sections that change it."""
 

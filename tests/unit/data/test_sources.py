@@ -1,0 +1,95 @@
+import json
+
+import pytest
+
+from vljepa.configs import SourceConfig
+from vljepa.data.sources import load_source
+from vljepa.errors import DataError
+
+
+def csv_source(tmp_path, text, **settings):
+    (tmp_path / "rows.csv").write_text(text, encoding="utf-8")
+    return load_source(SourceConfig(name="s", path="rows.csv", **settings), root=tmp_path)
+
+
+def jsonl_source(tmp_path, rows, **settings):
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return load_source(SourceConfig(name="s", path="rows.jsonl", **settings), root=tmp_path)
+
+
+def test_csv_with_mapped_columns_and_lists(tmp_path):
+    text = 'file,caption,query\na.png,"a cat, asleep",\nb.png,"[""a dog"", ""a puppy""]",what is this?\n'
+    first, second = csv_source(tmp_path, "\ufeff" + text, columns={"image": "file", "text": "caption"})
+    assert first.image == tmp_path / "a.png"
+    assert (first.texts, first.query, first.source_id, first.source) == (("a cat, asleep",), "", "a.png", "s")
+    assert (second.texts, second.query) == (("a dog", "a puppy"), "what is this?")
+
+
+def test_a_caption_that_begins_with_a_bracket_is_a_caption(tmp_path):
+    (record,) = csv_source(tmp_path, "image,text\na.png,[sic] a cat\n")
+    assert record.texts == ("[sic] a cat",)
+
+
+def test_jsonl_questions(tmp_path):
+    row = {"image": "a.png", "query": "how many?", "text": 2, "candidates": [1, 2], "type": "count", "source_id": "p"}
+    (record,) = jsonl_source(tmp_path, [row, ""], task="vqa")
+    assert (record.texts, record.candidates, record.type, record.source_id) == (("2",), ("1", "2"), "count", "p")
+
+
+def test_image_folder_with_a_captions_file(tmp_path):
+    (tmp_path / "captions.csv").write_text("image,text\na.png,a cat\n", encoding="utf-8")
+    source = SourceConfig(name="s", path=".")
+    assert load_source(source, root=tmp_path)[0].image == tmp_path / "a.png"
+    (tmp_path / "captions.jsonl").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="two captions files"):
+        load_source(source, root=tmp_path)
+
+
+def test_rows_of_text_alone(tmp_path):
+    (record,) = jsonl_source(tmp_path, [{"text": ["a cat", "a kitten"]}], text_only=True)
+    assert record.image is None
+    with pytest.raises(DataError, match="two texts"):
+        jsonl_source(tmp_path, [{"text": "a cat"}], text_only=True)
+
+
+def test_a_missing_column_is_named_with_those_that_exist(tmp_path):
+    with pytest.raises(DataError, match=r"no column 'text'; the columns are image, caption.*columns"):
+        csv_source(tmp_path, "image,caption\na.png,a cat\n")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["{broken"], "row 1: not JSON"),
+        (["[1]"], "row 1: not a JSON object"),
+        ([{"image": "a.png", "text": ""}], "'text' is empty"),
+        ([{"image": "a.png", "text": {"a": 1}}], "neither a text nor a list"),
+        ([{"image": "/etc/passwd", "text": "x"}], "absolute path"),
+        ([{"image": "../a.png", "text": "x"}], "outside the root"),
+        ([{"image": None, "text": "x"}], "not a path"),
+        ([], "no rows"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path, rows, message):
+    with pytest.raises(DataError, match=message):
+        jsonl_source(tmp_path, rows)
+
+
+def test_candidates_must_hold_the_answer_once(tmp_path):
+    row = {"image": "a.png", "query": "?", "text": "yes", "candidates": ["no", "maybe"]}
+    with pytest.raises(DataError, match="'yes' is not among the 2"):
+        jsonl_source(tmp_path, [row], task="vqa")
+    with pytest.raises(DataError, match="repeated"):
+        jsonl_source(tmp_path, [row | {"candidates": ["yes", "no", "no"]}], task="vqa")
+
+
+def test_missing_and_odd_files(tmp_path):
+    with pytest.raises(DataError, match="no source"):
+        load_source(SourceConfig(name="s", path="absent.csv"), root=tmp_path)
+    (tmp_path / "rows.xlsx").touch()
+    with pytest.raises(DataError, match=r"neither \.csv nor"):
+        load_source(SourceConfig(name="s", path="rows.xlsx"), root=tmp_path)
+    (tmp_path / "rows.csv").write_bytes(b"image,text\n\xff\xfe,x\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_source(SourceConfig(name="s", path="rows.csv"), root=tmp_path)

@@ -1,0 +1,86 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vljepa.objectives import infonce
+
+
+def unit(rows, width, *, seed, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(rows, width, dtype=dtype, generator=generator), dim=-1)
+
+
+def by_hand(prediction, target, scale, positives):
+    """The docstring's formula, written as loops."""
+    count = len(prediction)
+    scores = [[scale * float(prediction[i] @ target[j]) for j in range(count)] for i in range(count)]
+    total = 0.0
+    for i in range(count):
+        mine = [j for j in range(count) if positives[i][j]]
+        theirs = [j for j in range(count) if positives[j][i]]
+        total += math.log(sum(math.exp(scores[i][j]) for j in range(count))) - sum(scores[i][j] for j in mine) / len(
+            mine
+        )
+        total += math.log(sum(math.exp(scores[j][i]) for j in range(count))) - sum(scores[j][i] for j in theirs) / len(
+            theirs
+        )
+    return total / (2 * count)
+
+
+POSITIVES = torch.tensor([[1, 1, 0, 0, 0], [1, 1, 0, 0, 1], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 1, 0, 0, 1]]).bool()
+
+
+def test_equals_the_formula_written_as_loops():
+    prediction, target = unit(5, 7, seed=0), unit(5, 7, seed=1)
+    loss = infonce(prediction, target, logit_scale=torch.tensor([9.0]), positives_BB=POSITIVES)
+    assert float(loss) == pytest.approx(by_hand(prediction, target, 9.0, POSITIVES.tolist()), rel=1e-12)
+
+
+def test_an_asymmetric_mask_uses_rows_one_way_and_columns_the_other():
+    prediction, target = unit(5, 7, seed=0), unit(5, 7, seed=1)
+    positives = POSITIVES.clone()
+    positives[0, 1] = False
+    loss = infonce(prediction, target, logit_scale=torch.tensor([9.0]), positives_BB=positives)
+    assert float(loss) == pytest.approx(by_hand(prediction, target, 9.0, positives.tolist()), rel=1e-12)
+
+
+def test_one_positive_is_clips_loss():
+    prediction, target, scale = unit(6, 4, seed=2), unit(6, 4, seed=3), torch.tensor([20.0], dtype=torch.float64)
+    logits, labels = scale * prediction @ target.T, torch.arange(6)
+    clip = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+    torch.testing.assert_close(infonce(prediction, target, logit_scale=scale), clip)
+    alone = infonce(prediction, target, logit_scale=scale, positives_BB=torch.eye(6).bool())
+    torch.testing.assert_close(alone, clip)
+
+
+def test_gradients_to_both_sides_and_the_temperature():
+    prediction, target = unit(5, 3, seed=4).requires_grad_(), unit(5, 3, seed=5).requires_grad_()
+    scale = torch.tensor([5.0], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda p, t, s: infonce(p, t, logit_scale=s, positives_BB=POSITIVES), (prediction, target, scale)
+    )
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_logits_are_fp32_for_bf16_inputs_and_under_autocast(autocast):
+    prediction, target = unit(64, 32, seed=6, dtype=torch.float32), unit(64, 32, seed=7, dtype=torch.float32)
+    scale = torch.tensor([100.0])
+    inputs = (prediction, target) if autocast else (prediction.bfloat16(), target.bfloat16())
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        loss = infonce(*inputs, logit_scale=scale)
+    exact = infonce(inputs[0].double(), inputs[1].double(), logit_scale=scale.double())
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float(exact), rel=1e-5)
+    # The control: the same logits in bf16 are visibly wrong.
+    wrong = (100 * (inputs[0].bfloat16() @ inputs[1].bfloat16().T)).float() - 100 * (
+        inputs[0].double() @ inputs[1].double().T
+    )
+    assert float(wrong.abs().max()) > 0.05
+
+
+def test_a_sample_that_is_not_its_own_positive_is_a_bug():
+    eye = torch.eye(3)
+    with pytest.raises(AssertionError, match="own positive"):
+        infonce(eye, eye, logit_scale=torch.ones(1), positives_BB=torch.zeros(3, 3, dtype=torch.bool))
