@@ -127,6 +127,10 @@ def build_clipart(request: Request, folders: dict[str, Path], built: Built) -> N
         rows[split], dropped = overlap.drop_near(rows[split], prints, taught)
         built.notes[f"clipart {split} pictures dropped: copy of a training emoji"] = dropped
     built.captions["clipart"] = rows
+    built.questions["clipart"] = {
+        split: emoji_questions.what_questions([row for row in rows[split] if len(row["text"][0].split()) <= 3])
+        for split in SPLITS
+    }
     built.notes["clipart left out"] = dict(skipped)
 
 

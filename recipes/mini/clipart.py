@@ -17,6 +17,7 @@ from recipes.mini.titles import SKIPPED_FOLDERS, clean_description, clean_title
 LONGEST = 256
 SMALLEST = 24
 COMMON = 6  # a title that more pictures than this carry names a series
+MOST_ALIKE = 8  # pictures kept of one cleaned title: sixty arrows teach no more than eight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ def read_drawings(root: Path) -> tuple[list[Drawing], Counter[str]]:
                 with Image.open(path) as image:
                     size, info = image.size, dict(image.info)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            skipped["unreadable"] += 1
+            skipped["unreadable or blank"] += 1
             continue
         if min(size) < SMALLEST or size[0] * size[1] > MAX_PIXELS or max(size) > 6 * min(size):
             skipped["too small, too large or too narrow"] += 1
@@ -70,6 +71,7 @@ def captions(root: Path, held_out: frozenset[str], out: Path) -> tuple[CaptionSp
     times = Counter(drawing.title for drawing in drawings)
     rows: CaptionSplits = {split: [] for split in SPLITS}
     seen: set[bytes] = set()
+    alike = Counter[str]()
     for drawing in drawings:
         stem = Path(drawing.name).stem
         title = clean_title(drawing.title, file_name=stem, author=drawing.author, common=times[drawing.title] > COMMON)
@@ -83,15 +85,19 @@ def captions(root: Path, held_out: frozenset[str], out: Path) -> tuple[CaptionSp
         if held_out & {normalise(text) for text in texts}:
             skipped["text of a held-out emoji concept"] += 1
             continue
+        if alike[normalise(title)] == MOST_ALIKE:
+            skipped[f"more than {MOST_ALIKE} with one title"] += 1
+            continue
         image = "images/" + drawing.name.replace("/", "--").replace(" ", "_")
-        if not save_png(drawing.path, out / image, LONGEST):
-            skipped["unreadable"] += 1
+        if not save_png(drawing.path, out / image, LONGEST, trim=True):
+            skipped["unreadable or blank"] += 1
             continue
         pixels = (out / image).read_bytes()
         if pixels in seen:
             skipped["same pixels as another"] += 1
             continue
         seen.add(pixels)
+        alike[normalise(title)] += 1
         rows[split_of_title(normalise(title))].append(
             Caption(
                 image=image,

@@ -40,10 +40,11 @@ def colour_of_pixel(red: int, green: int, blue: int) -> str:
         return "black"
     if saturation < 0.12:
         return "grey" if 0.3 < lightness < 0.8 else ""
-    if saturation < 0.3:
-        return ""
-    if 12 <= degrees < 42 and lightness < 0.42:
+    if 12 <= degrees < 42 and lightness < 0.42 and saturation > 0.2:
         return "brown"
+    # Dull colours are where two people name one thing differently: tan, slate, rust.
+    if saturation < 0.4 or (20 <= degrees < 37 and saturation < 0.6):
+        return ""
     bands = (
         (10, "red"), (20, ""), (37, "orange"), (43, ""), (58, "yellow"), (75, ""), (160, "green"), (190, ""),
         (235, "blue"), (262, ""), (290, "purple"), (310, ""), (338, "pink"), (350, ""), (361, "red"),

@@ -68,7 +68,7 @@ def concept_of(label: str) -> str:
     ('firefighter', 'walking', 'family')
     """
     name = ascii_text(label).lower()
-    name = re.sub(r":? ?(medium-|light|medium|dark|light )*\bskin tone\b", "", name)
+    name = re.sub(r"[:,]? ?(medium-light|medium-dark|light|medium|dark) skin tone", "", name)
     name = re.sub(r": facing right$", "", name)
     if name in SPECIAL:
         return SPECIAL[name]

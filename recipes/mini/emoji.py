@@ -107,7 +107,7 @@ def basic(variants: Iterable[Emoji]) -> Emoji:
 def training_texts(emoji: Emoji, forbidden: frozenset[str]) -> list[str]:
     """Return the name first, then other names and keyword lists; none equal to a held-out concept's text."""
     name_words = set(normalise(emoji.name).split())
-    tags = [tag for tag in emoji.tags if not set(normalise(tag).split()) <= name_words and len(tag) > 1]
+    tags = [tag for tag in emoji.tags if tag.isalpha() and not set(normalise(tag).split()) <= name_words]
     tags.sort(key=lambda tag: stable_key("tag", emoji.code, tag))
     texts = [emoji.name, *emoji.other_names]
     if tags:

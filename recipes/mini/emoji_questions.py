@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from recipes.mini.colours import COLOURS, measured_colour, named_colour
 from recipes.mini.emoji import Emoji
-from recipes.mini.kinds import ARTICLES, animal_of, food_of, kind_of
+from recipes.mini.kinds import ANIMALS, ARTICLES, FOODS, NO_CLEAR_NO, animal_of, food_of, kind_of
 from recipes.mini.records import (
     Caption,
     Question,
-    answer_in_query,
     even_yes_no,
     limited,
     normalise,
@@ -55,9 +54,13 @@ def label_questions(
 
 
 def even_answers(rows: Sequence[Question]) -> list[Question]:
-    """Cap each answer of one query at twice the median count, so that no answer is a safe guess."""
-    counts = sorted(Counter(row["text"][0] for row in rows).values())
-    return limited(rows, 2 * counts[len(counts) // 2]) if counts else []
+    """Cap each answer of a query at twice the query's median count, so that no answer is a safe guess."""
+    result = []
+    for query in dict.fromkeys(row["query"] for row in rows):
+        asked = [row for row in rows if row["query"] == query]
+        counts = sorted(Counter(row["text"][0] for row in asked).values())
+        result += limited(asked, 2 * counts[len(counts) // 2])
+    return result
 
 
 def yes_no_questions(rows: Sequence[Caption], owner: Mapping[str, Emoji]) -> list[Question]:
@@ -66,7 +69,8 @@ def yes_no_questions(rows: Sequence[Caption], owner: Mapping[str, Emoji]) -> lis
     for kind, words in ARTICLES.items():
         yes = [row for row in rows if kind_of(owner[row["source_id"]]) == kind]
         # A thing without a kind may still be one ("monkey face" is an animal to most): it is no clear "no".
-        no = [row for row in rows if kind_of(owner[row["source_id"]]) not in {"", kind}]
+        unclear = {"", kind, *NO_CLEAR_NO.get(kind, ())}
+        no = [row for row in rows if kind_of(owner[row["source_id"]]) not in unclear]
         result += even_yes_no(f"is this {words}?", yes, no, YES_LIMIT)
     return result
 
@@ -82,16 +86,16 @@ def nouns_in_many_colours(emojis: Sequence[Emoji]) -> frozenset[str]:
 
 def colour_questions(rows: Sequence[Caption], owner: Mapping[str, Emoji], nouns: frozenset[str]) -> list[Question]:
     """Ask the colour that the name states, and the colour of pictures that are mostly of one colour."""
-    named, measured = [], []
+    result = []
     for row in rows:
         emoji = owner[row["source_id"]]
         found = named_colour(emoji.name)
         if found:
             query = f"what colour is the {found[1]}?" if found[1] in nouns else COLOUR
-            named.append(question(row, query, found[0], COLOURS, "colour"))
+            result.append(question(row, query, found[0], COLOURS, "colour"))
         if colour := measured_colour(emoji.pictures[row["style"]]):
-            measured.append(question(row, MAIN_COLOUR, colour, COLOURS, "colour"))
-    return [row for row in named if not answer_in_query(row["text"][0], row["query"])] + even_answers(measured)
+            result.append(question(row, MAIN_COLOUR, colour, COLOURS, "colour"))
+    return even_answers(result)
 
 
 def questions(
@@ -100,8 +104,8 @@ def questions(
     """Return every question about the pictures of one split."""
     result = what_questions(rows)
     result += label_questions(rows, owner, KIND, kind_of, kinds)
-    result += label_questions(rows, owner, ANIMAL, animal_of, sorted(set(filter(None, map(animal_of, owner.values())))))
-    result += label_questions(rows, owner, FOOD, food_of, sorted(set(filter(None, map(food_of, owner.values())))))
+    result += label_questions(rows, owner, ANIMAL, animal_of, sorted(set(ANIMALS.values())))
+    result += label_questions(rows, owner, FOOD, food_of, sorted(set(FOODS.values())))
     result += yes_no_questions(rows, owner)
     result += colour_questions(rows, owner, nouns)
     return result

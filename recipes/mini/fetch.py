@@ -86,6 +86,13 @@ PACKAGES: dict[str, Package] = {
 }
 
 
+HINTS = {
+    "npm": "check the network and npm's registry setting",
+    "pip": "check the network and pip's index setting",
+    "apt": "run 'apt-get update' first (another release of the system may carry another version)",
+}
+
+
 def client_command(package: Package) -> list[str]:
     """Return the command that downloads ``package`` into the current folder."""
     if package.client == "npm":
@@ -122,7 +129,7 @@ def download(package: Package, folder: Path) -> Path:
             tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
             raise PrepareError(
                 f"could not download {package.name} {package.version}: {' '.join(command)} said\n{tail}\n"
-                f"try again, or put {package.file} into the folder given with --downloads"
+                f"{HINTS[package.client]}, or put {package.file} into the folder given with --downloads"
             )
         verify(package, found[0])
         os.replace(found[0], folder / package.file)

@@ -66,7 +66,28 @@ NOT_THIS_KIND = {
     ),
     "animal": "paw prints,feather,nest with eggs,empty nest,spiral shell,coral,spider web,microbe,wing",
     "building": "brick,rock,wood,hut,building construction",
-    "tool": "balance scale,link,broken chain,chains,hook",
+    "tool": (
+        "balance scale,link,broken chain,chains,hook,bomb,water pistol,dagger,crossed swords,bow and arrow,shield,"
+        "boomerang,clamp"
+    ),
+    "sky or weather": (
+        "umbrella,closed umbrella,umbrella with rain drops,umbrella on ground,fire,droplet,thermometer,snowman,"
+        "snowman without snow"
+    ),
+    "clothing": "gem stone,lipstick,shopping bags,folding hand fan,hair pick,prayer beads,ring",
+    "drink": "ice,clinking beer mugs,clinking glasses",
+}
+# A thing of the second kind is no clear "no" to the first: a shrimp is an animal, and something to eat.
+NO_CLEAR_NO: dict[str, tuple[str, ...]] = {
+    "food": ("animal", "plant", "drink"),
+    "drink": ("food",),
+    "plant": ("food",),
+    "animal": ("smiley", "food", "human"),
+    "human": ("smiley", "hand sign", "animal"),
+    "smiley": ("human",),
+    "hand sign": ("human",),
+    "arrow": ("tool",),
+    "building": ("sky or weather",),
 }
 ANIMALS: dict[str, str] = {
     "animal-mammal": "mammal",

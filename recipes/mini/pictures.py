@@ -6,11 +6,13 @@ import io
 import warnings
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 from recipes.mini.records import write_bytes
 
-MAX_PIXELS = 40_000_000
+MAX_PIXELS = 16_000_000
+INK = 24  # a channel that differs from white by less is paper
+SMALLEST_INK = 16  # a drawing smaller than this, in pixels of the original, is a speck
 
 
 def on_white(image: Image.Image, longest: int) -> Image.Image:
@@ -22,8 +24,24 @@ def on_white(image: Image.Image, longest: int) -> Image.Image:
     return Image.alpha_composite(white, picture).convert("RGB")
 
 
-def save_png(source: Path, target: Path, longest: int) -> bool:
-    """Write ``source`` to ``target`` as a PNG on white; return False when it cannot be read or is absurdly large."""
+def trimmed(image: Image.Image) -> Image.Image | None:
+    """Return ``image`` on white without its empty margins (clip art is often a small drawing on a whole page)."""
+    picture = on_white(image, max(image.size))
+    ink = ImageChops.difference(picture, Image.new("RGB", picture.size, "white")).convert("L")
+    box = ink.point([0 if value < INK else 255 for value in range(256)]).getbbox()
+    if box is None or max(box[2] - box[0], box[3] - box[1]) < SMALLEST_INK:
+        return None
+    margin = max(box[2] - box[0], box[3] - box[1]) // 25 + 1
+    left, top = max(0, box[0] - margin), max(0, box[1] - margin)
+    right, bottom = min(picture.width, box[2] + margin), min(picture.height, box[3] + margin)
+    return picture.crop((left, top, right, bottom))
+
+
+def save_png(source: Path, target: Path, longest: int, *, trim: bool = False) -> bool:
+    """Write ``source`` to ``target`` as a PNG on white.
+
+    Returns False when it cannot be read, is absurdly large or, with ``trim``, shows nothing.
+    """
     if target.is_file():
         return True
     try:
@@ -32,7 +50,10 @@ def save_png(source: Path, target: Path, longest: int) -> bool:
             with Image.open(source) as image:
                 if image.width * image.height > MAX_PIXELS:
                     return False
-                picture = on_white(image, longest)
+                whole = trimmed(image) if trim else image
+                if whole is None:
+                    return False
+                picture = on_white(whole, longest)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
     data = io.BytesIO()

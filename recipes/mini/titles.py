@@ -8,7 +8,7 @@ from recipes.mini.records import ascii_text
 
 # Titles of whole collections; the file name then says more than the title.
 COLLECTION = re.compile(
-    r"collection|clipart|icons?\b|theme|iconset|submission|sibmission|symbol_signs|road signs|\bmaps?\b|illustration|"
+    r"collection|clipart|icons\b|theme|iconset|submission|sibmission|symbol_signs|road signs|\bmaps?\b|illustration|"
     r"gradient|part of|hash\(|untitled|unnamed|image|drawing|advertising|^people$|^card$|^gramastar$|^r16",
     re.IGNORECASE,
 )
@@ -34,6 +34,14 @@ NOISE_WORDS = frozenset(
         "etiquette",
         "plastik",
         "ppl",
+        "hotel",
+        "ganson",
+        "openclipart",
+        "symbol",
+        "universal",
+        "contour",
+        "recznik",
+        "glace",
         "collection",
         "illustration",
         "and",
@@ -63,7 +71,7 @@ SKIPPED_FOLDERS = (
     "logos",
 )
 # Authors whose titles are in Italian, French, Spanish or Portuguese.
-FOREIGN_AUTHORS = re.compile(r"rollandin|guillou|s.rgio luiz|mois|clemente|lumaca", re.IGNORECASE)
+FOREIGN_AUTHORS = re.compile(r"rollandin|guillou|s.rgio luiz|mois|clemente|lumaca|wolfram|starexte", re.IGNORECASE)
 # Descriptions that speak about the file, its maker or its use instead of what is to be seen.
 NOT_A_DESCRIPTION = re.compile(
     r"@|https?:|www|hash\(|collection|enjoy|clip ?art|\b(i|my|me|you)\b|copyright|inkscape|sodipodi|vectori[sz]"

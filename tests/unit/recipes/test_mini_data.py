@@ -1,0 +1,469 @@
+"""The preparation of the mini model's data, on tiny made-up fixtures: no network, no packages."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from recipes.mini import build, fetch, overlap, photo_questions, photos, splitting
+from recipes.mini.colours import measured_colour, named_colour
+from recipes.mini.concepts import clean_name, concept_of, dropped, is_gendered
+from recipes.mini.easy_vqa import questions as easy_questions
+from recipes.mini.emoji import STYLES, Emoji, by_concept, captions, held_out_texts
+from recipes.mini.emoji_questions import nouns_in_many_colours, questions
+from recipes.mini.pictures import save_png
+from recipes.mini.records import (
+    SPLITS,
+    Caption,
+    PrepareError,
+    Question,
+    Split,
+    answer_in_query,
+    check_questions,
+    even_yes_no,
+    normalise,
+)
+from recipes.mini.report import guess_by_query
+from recipes.mini.titles import clean_description, clean_title
+
+
+def caption(number: int, text: str = "a thing", image: str = "") -> Caption:
+    return Caption(
+        image=image or f"images/{number}.png",
+        text=[text],
+        source_id=f"test:{number}",
+        concept=text,
+        style="test",
+        license="MIT",
+    )
+
+
+def asked(query: str, answer: str, candidates: list[str], kind: str = "kind") -> Question:
+    return Question(image="x.png", query=query, text=[answer], candidates=candidates, type=kind, source_id="test:0")
+
+
+def draw(path: Path, seed: int, size: int = 64, colour: str | None = None) -> Path:
+    """Draw a few random shapes; the same seed draws the same picture."""
+    chance = random.Random(seed)
+    picture = Image.new("RGB", (size, size), "white")
+    pen = ImageDraw.Draw(picture)
+    for _ in range(6):
+        x, y = chance.random() * size * 0.7, chance.random() * size * 0.7
+        box = (x, y, x + size * (0.1 + 0.3 * chance.random()), y + size * (0.1 + 0.3 * chance.random()))
+        fill = colour or (chance.randrange(200), chance.randrange(200), chance.randrange(200))
+        (pen.ellipse if chance.random() < 0.5 else pen.rectangle)(box, fill=fill)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+    return path
+
+
+class TestConcepts:
+    @pytest.mark.parametrize(
+        ("label", "concept"),
+        [
+            ("man firefighter", "firefighter"),
+            ("woman firefighter", "firefighter"),
+            ("firefighter", "firefighter"),
+            ("firefighter: medium-dark skin tone", "firefighter"),
+            ("person: blond hair", "blond hair"),
+            ("woman: blond hair", "blond hair"),
+            ("person walking: facing right", "walking"),
+            ("man walking", "walking"),
+            ("family: man, woman, girl, boy", "family"),
+            ("kiss: woman, man", "kiss"),
+            ("prince", "royal"),
+            ("person with crown", "royal"),
+            ("mermaid", "merperson"),
+            ("Mrs. Claus", "claus"),
+            ("man", "person"),
+            ("girl", "child"),
+            ("woman and man holding hands", "holding hands"),
+            ("men\u2019s room", "toilet sign"),
+            ("red apple", "red apple"),
+            ("fork and knife", "fork and knife"),
+        ],
+    )
+    def test_gender_person_and_direction_go(self, label: str, concept: str) -> None:
+        assert concept_of(label) == concept
+
+    def test_flags_keycaps_and_skin_tones_take_no_part(self) -> None:
+        assert all(dropped(label) for label in ("flag: Egypt", "keycap: #", "light skin tone", "regional indicator A"))
+        assert not dropped("red apple")
+
+    def test_names_read_as_a_person_would_say_them(self) -> None:
+        assert clean_name("woman: bald") == "bald woman"
+        assert clean_name("Japanese \u201chere\u201d button") == "japanese here button"
+        assert clean_name("pi\u00f1ata") == "pinata"
+
+    def test_the_basic_drawing_says_no_gender(self) -> None:
+        assert is_gendered("woman dancing")
+        assert not is_gendered("person dancing")
+        assert not is_gendered("human foot")
+
+
+class TestSplits:
+    @pytest.mark.parametrize("seed", [0, 1, 2])
+    def test_committed_files_are_what_the_function_makes(self, seed: int) -> None:
+        committed = splitting.read_split(f"emoji_{seed}")
+        every = [concept for split in SPLITS for concept in committed[split]]
+        random.Random(seed).shuffle(every)
+        assert splitting.split_concepts(every, seed) == committed
+        assert len(committed["test"]) == 209
+        assert len(committed["validation"]) == 150
+        splitting.lookup(committed)
+
+    def test_the_three_splits_differ_and_have_the_same_concepts(self) -> None:
+        parts = [splitting.read_split(f"emoji_{seed}") for seed in (0, 1, 2)]
+        assert len({frozenset(part["test"]) for part in parts}) == 3
+        assert len({frozenset(item for split in SPLITS for item in part[split]) for part in parts}) == 1
+
+    def test_committed_photo_split_has_the_agreed_sizes(self) -> None:
+        committed = splitting.read_split("photos")
+        assert {split: len(committed[split]) for split in SPLITS} == {"train": 83, "validation": 91, "test": 84}
+        assert len(splitting.lookup(committed)) == 258
+
+    def test_an_item_in_two_splits_is_refused(self) -> None:
+        with pytest.raises(AssertionError, match="is in train and in test"):
+            splitting.lookup({"train": ["a"], "validation": [], "test": ["a"]})
+
+    def test_too_few_concepts_are_refused(self) -> None:
+        with pytest.raises(PrepareError, match="too few"):
+            splitting.split_concepts(["a", "b"], 0)
+
+    @pytest.mark.parametrize(
+        ("license_", "origin", "split"),
+        [
+            ("CC BY 2.0", "val2017", "train"),
+            ("CC BY-SA 2.0", "train2017", "train"),
+            ("No known copyright restrictions", "train2017", "train"),
+            ("CC BY-ND 2.0", "val2017", "test"),
+            ("CC BY-NC 2.0", "train2017", "validation"),
+            ("CC BY-NC-SA 2.0", "val2017", "test"),
+        ],
+    )
+    def test_photos_go_by_licence_first(self, license_: str, origin: str, split: str) -> None:
+        assert splitting.split_of_photo({"license": license_, "split": origin}) == split
+
+
+def shot(number: int, objects: dict[str, int], license_: str = "CC BY 2.0", origin: str = "train2017") -> photos.Photo:
+    return photos.Photo(
+        image=f"images/{number}.jpg",
+        image_id=number,
+        split=origin,
+        captions=[f"caption {number}"],
+        objects=objects,
+        license=license_,
+        flickr_url="f",
+        coco_url="c",
+    )
+
+
+class TestPhotos:
+    def test_wrong_counts_stop(self) -> None:
+        with pytest.raises(PrepareError, match=r"another photos\.jsonl"):
+            photos.check_counts({"train": ["1"], "validation": [], "test": []})
+
+    def test_text_captions_leave_out_held_out_photos_and_their_words(self, tmp_path: Path) -> None:
+        tsv = tmp_path / "c.tsv"
+        tsv.write_text("1\tA dog runs.\n2\tA cat sits.\n3\ta bird flies\n4\tA cat, sleeping\n", encoding="utf-8")
+        table: dict[str, Split] = {"1": "train", "2": "test", "5": "validation"}
+        assert photos.training_sentences(tsv, table, {"cat sleeping"}) == ["A dog runs.", "a bird flies"]
+
+    def test_only_training_photos_are_attributed(self) -> None:
+        table: dict[str, Split] = {"1": "train", "2": "test"}
+        assert photos.attributions([shot(1, {}), shot(2, {})], table) == ["| 1 | CC BY 2.0 | f | c |"]
+
+    def test_missing_folder_says_what_is_wanted(self, tmp_path: Path) -> None:
+        with pytest.raises(PrepareError, match=r"photos\.jsonl"):
+            photos.read_photos(tmp_path)
+
+    def test_questions_are_fair_and_hold_no_answer(self) -> None:
+        chance = random.Random(0)
+        names = ["person", "dog", "car", "cup", "mouse", "skis", "knife"]
+        shots = [shot(n, {name: chance.randint(1, 6) for name in names if chance.random() < 0.4}) for n in range(60)]
+        rows = []
+        for item in shots:
+            row = caption(item["image_id"])
+            row["source_id"] = f"photos:{item['image_id']}"
+            rows.append(row)
+        made = photo_questions.questions(rows, shots)
+        check_questions(made)
+        assert {row["type"] for row in made} == {"yesno", "count", "kind"}
+        truth = {f"photos:{item['image_id']}": item["objects"] for item in shots}
+        for query in {row["query"] for row in made if row["type"] == "yesno"}:
+            answers = Counter(row["text"][0] for row in made if row["query"] == query)
+            assert answers["yes"] == answers["no"] > 0
+        counts = [row for row in made if row["type"] == "count"]
+        assert guess_by_query([], counts)["count"]["majority"] < 0.45
+        for count in counts:
+            name = next(name for name in names if photo_questions.plural(name) in count["query"])
+            assert photo_questions.NUMBERS[truth[count["source_id"]].get(name, 0)] == count["text"][0]
+
+
+def make_emoji(tmp_path: Path, names: list[tuple[str, str]]) -> list[Emoji]:
+    result = []
+    for number, (label, subgroup) in enumerate(names):
+        pictures = {style: draw(tmp_path / "in" / style / f"{number:x}.png", number) for style in STYLES}
+        result.append(
+            Emoji(
+                code=f"{number:x}",
+                label=label,
+                concept=concept_of(label),
+                tags=("fruit", "red apple", "food"),
+                other_names=("firefighter",),
+                group="",
+                subgroup=subgroup,
+                order=number,
+                pictures=pictures,
+            )
+        )
+    return result
+
+
+NAMES = [
+    ("firefighter", "person-role"),
+    ("man firefighter", "person-role"),
+    ("red apple", "food-fruit"),
+    ("blue heart", "heart"),
+    ("green heart", "heart"),
+    ("red heart", "heart"),
+    ("dog", "animal-mammal"),
+    ("parrot", "animal-bird"),
+    ("hammer", "tool"),
+    ("pear", "food-fruit"),
+    ("woman teacher", "person-role"),
+]
+
+
+class TestEmoji:
+    def table(self, emojis: list[Emoji], held_out: str) -> dict[str, Split]:
+        return {item.concept: "test" if item.concept == held_out else "train" for item in emojis}
+
+    def test_a_concept_is_on_one_side_and_the_test_has_its_basic_drawing(self, tmp_path: Path) -> None:
+        emojis = make_emoji(tmp_path, NAMES)
+        rows, _ = captions(emojis, self.table(emojis, "firefighter"), tmp_path / "out")
+        assert {row["concept"] for row in rows["test"]} == {"firefighter"}
+        assert [row["text"] for row in rows["test"]] == [["firefighter"]] * 3
+        assert {row["style"] for row in rows["test"]} == set(STYLES)
+        assert "firefighter" not in {row["concept"] for row in rows["train"]}
+        assert all((tmp_path / "out" / row["image"]).is_file() for row in rows["train"])
+
+    def test_no_training_text_names_a_held_out_concept(self, tmp_path: Path) -> None:
+        emojis = make_emoji(tmp_path, NAMES)
+        table = self.table(emojis, "firefighter")
+        rows, _ = captions(emojis, table, tmp_path / "out")
+        held = held_out_texts(emojis, table)
+        assert set(held) == {"firefighter", "man firefighter"}
+        assert overlap.equal_texts(rows["train"], [], held) == []
+        assert all(len(row["text"]) > 1 for row in rows["train"])
+        assert by_concept(emojis)["firefighter"] == emojis[:2]
+
+    def test_questions_hold_no_answer_and_yes_is_as_frequent_as_no(self, tmp_path: Path) -> None:
+        emojis = make_emoji(tmp_path, NAMES)
+        rows, owner = captions(emojis, self.table(emojis, "firefighter"), tmp_path / "out")
+        nouns = nouns_in_many_colours(emojis)
+        assert nouns == {"heart"}
+        made = questions(rows["train"], owner, nouns, ["animal", "food", "human", "tool"])
+        check_questions(made)
+        assert {row["type"] for row in made} >= {"what", "kind", "yesno", "colour"}
+        for query in {row["query"] for row in made if row["type"] == "yesno"}:
+            answers = Counter(row["text"][0] for row in made if row["query"] == query)
+            assert answers["yes"] == answers["no"]
+        what = [row for row in made if row["type"] == "what"]
+        assert {row["query"] for row in what} == {"what is this?"}
+        assert all("firefighter" not in row["candidates"] for row in what)
+        assert {row["query"] for row in made if row["type"] == "colour"} >= {"what colour is the heart?"}
+
+    def test_colours_by_name_and_by_pixel(self, tmp_path: Path) -> None:
+        assert named_colour("large orange diamond") == ("orange", "diamond")
+        assert named_colour("black nib") is None
+        assert named_colour("person with red hair") is None
+        path = tmp_path / "blue.png"
+        picture = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+        picture.paste((30, 90, 230, 255), (5, 5, 35, 35))
+        picture.save(path)
+        assert measured_colour(path) == "blue"
+        half = tmp_path / "half.png"
+        picture.paste((230, 30, 30, 255), (5, 5, 35, 20))
+        picture.save(half)
+        assert measured_colour(half) == ""
+
+
+class TestQuestions:
+    def test_answer_in_query_compares_whole_words(self) -> None:
+        assert answer_in_query("red", "is the red shape a circle?")
+        assert answer_in_query("A Circle", "is there a circle?")
+        assert not answer_in_query("red", "is it tired?")
+        assert not answer_in_query("no", "is there not a circle?")
+
+    def test_a_query_with_its_answer_is_refused(self) -> None:
+        with pytest.raises(AssertionError, match="holds its answer"):
+            check_questions([asked("what colour is the blue heart?", "blue", ["blue", "red"])])
+
+    def test_a_negated_query_must_have_both_answers(self) -> None:
+        no, yes = (asked("is no circle present?", answer, ["yes", "no"], "yesno") for answer in ("no", "yes"))
+        check_questions([no, yes])
+        with pytest.raises(AssertionError, match="only ever answered"):
+            check_questions([no])
+
+    def test_the_answer_is_among_the_candidates(self) -> None:
+        with pytest.raises(AssertionError):
+            check_questions([asked("what is this?", "pear", ["apple"])])
+
+    def test_yes_and_no_are_level_and_do_not_depend_on_the_order(self) -> None:
+        yes, no = [caption(n) for n in range(3)], [caption(n) for n in range(10, 30)]
+        first, second = even_yes_no("is it?", yes, no), even_yes_no("is it?", yes[::-1], no[::-1])
+        assert first == second
+        assert Counter(row["text"][0] for row in first) == {"yes": 3, "no": 3}
+
+    def test_guessing_without_a_picture_is_measured(self) -> None:
+        train = [asked("q1", "yes", ["yes", "no"], "yesno")] * 3 + [asked("q2", "no", ["yes", "no"], "yesno")]
+        test = [asked("q1", "yes", ["yes", "no"], "yesno"), asked("q2", "no", ["yes", "no"], "yesno")]
+        assert guess_by_query(train, test)["yesno"]["question_only"] == 1.0
+        assert guess_by_query(train, test)["yesno"]["majority"] == 0.5
+
+    def test_easy_vqa_keeps_training_pictures_for_validation(self, tmp_path: Path) -> None:
+        data = tmp_path / "data"
+        for folder, count in (("train", 10), ("test", 4)):
+            for number in range(count):
+                draw(data / folder / "images" / f"{number}.png", number)
+            pairs = [["what color is the shape?", "red", number] for number in range(count)]
+            (data / folder / "questions.json").write_text(json.dumps(pairs), encoding="utf-8")
+        (data / "answers.txt").write_text("red\nblue\nyes\nno\n", encoding="utf-8")
+        rows = easy_questions(data, tmp_path / "out", held_out=3)
+        assert {split: len(rows[split]) for split in SPLITS} == {"train": 7, "validation": 3, "test": 4}
+        assert not {row["image"] for row in rows["train"]} & {row["image"] for row in rows["validation"]}
+        assert all((tmp_path / "out" / row["image"]).is_file() for split in SPLITS for row in rows[split])
+
+
+class TestTitles:
+    @pytest.mark.parametrize(
+        ("title", "stem", "author", "common", "expected"),
+        [
+            ("Vanilla Soft Serve Ice Cream Cone", "x", "Gerald G.", False, "vanilla soft serve ice cream cone"),
+            ("AfricanDrum3", "african_drum_benji_park_", "Benji Park", False, "african drum"),
+            ("red_flower", "red_flower_03", "Jean-Victor Balin", False, "red flower"),
+            ("Clipart by Nicu Buculei - book_01", "scissors", "Nicu Buculei", True, "scissors"),
+            ("Lemon (Half Slice)", "lemon", "Gerald G.", False, "lemon"),
+            ("Acquila", "acquila", "Architetto Francesco Rollandin", False, ""),
+            ("x1", "01", "", False, ""),
+        ],
+    )
+    def test_titles_become_plain_words(self, title: str, stem: str, author: str, common: bool, expected: str) -> None:
+        assert clean_title(title, file_name=stem, author=author, common=common) == expected
+
+    def test_descriptions_about_the_file_are_left_out(self) -> None:
+        assert clean_description("Made with Inkscape", "x") == ""
+        assert clean_description("mail me at a@b.c", "x") == ""
+        assert clean_description("Bucket with green water. Enjoy", "x") == ""
+        assert clean_description("A pretty young mermaid, looking up", "x") == "A pretty young mermaid, looking up"
+
+
+class TestPictures:
+    def test_transparent_becomes_white_and_margins_go(self, tmp_path: Path) -> None:
+        page = Image.new("RGBA", (400, 600), (0, 0, 0, 0))
+        page.paste((200, 0, 0, 255), (100, 100, 160, 140))
+        page.save(tmp_path / "page.png")
+        assert save_png(tmp_path / "page.png", tmp_path / "out.png", 256, trim=True)
+        with Image.open(tmp_path / "out.png") as image:
+            assert image.mode == "RGB"
+            assert image.size == (66, 46)
+            assert image.getpixel((0, 0)) == (255, 255, 255)
+
+    def test_blank_broken_and_huge_pictures_are_refused(self, tmp_path: Path) -> None:
+        Image.new("RGB", (50, 50), "white").save(tmp_path / "blank.png")
+        (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnonsense")
+        Image.new("1", (5000, 5000)).save(tmp_path / "huge.png")
+        for name in ("blank", "broken", "huge"):
+            assert not save_png(tmp_path / f"{name}.png", tmp_path / "out.png", 64, trim=True)
+        assert not (tmp_path / "out.png").exists()
+
+
+class TestOverlap:
+    def prints(self, *paths: Path) -> list[overlap.Print]:
+        return [overlap.fingerprint(path) for path in paths]
+
+    def test_different_pictures_are_no_violation(self, tmp_path: Path) -> None:
+        train = self.prints(*(draw(tmp_path / f"a{n}.png", n) for n in range(20)))
+        test = self.prints(*(draw(tmp_path / f"b{n}.png", n + 100) for n in range(20)))
+        assert overlap.check({"emoji": train}, {"emoji": test}, [])["violations"] == 0
+
+    def test_a_planted_copy_is_found(self, tmp_path: Path) -> None:
+        train = self.prints(*(draw(tmp_path / f"a{n}.png", n) for n in range(20)))
+        test = self.prints(draw(tmp_path / "b.png", 7))
+        report = overlap.check({"emoji": train}, {"photos": test}, [])
+        assert report["violations"] >= 1
+        assert len(report["equal"]["emoji"]) == 1
+
+    def test_a_planted_near_copy_is_found_and_dropped(self, tmp_path: Path) -> None:
+        rows = [caption(n) for n in range(20)]
+        prints = {row["source_id"]: overlap.fingerprint(draw(tmp_path / f"a{n}.png", n)) for n, row in enumerate(rows)}
+        with Image.open(tmp_path / "a7.png") as image:
+            image.resize((96, 96), Image.Resampling.BICUBIC).save(tmp_path / "near.png")
+        held = self.prints(tmp_path / "near.png")
+        assert overlap.equal_pairs(list(prints.values()), held) == []
+        assert overlap.check({"emoji": list(prints.values())}, {"emoji": held}, [])["violations"] == 1
+        kept, dropped_ids = overlap.drop_near(rows, prints, held)
+        assert dropped_ids == ["test:7"]
+        assert len(kept) == 19
+
+    def test_another_colour_is_another_picture(self, tmp_path: Path) -> None:
+        red, blue = (draw(tmp_path / f"{colour}.png", 3, colour=colour) for colour in ("red", "blue"))
+        assert overlap.near_pairs(self.prints(red), self.prints(blue)) == []
+
+    def test_flat_pictures_are_compared_by_bytes_only(self, tmp_path: Path) -> None:
+        Image.new("RGB", (64, 64), (200, 200, 200)).save(tmp_path / "flat.png")
+        assert overlap.fingerprint(tmp_path / "flat.png").bits is None
+
+    def test_a_planted_text_is_found(self) -> None:
+        held = {normalise("Red Apple"): "red apple"}
+        assert overlap.equal_texts([caption(1, "a red apple")], [], held) == ["test:1: 'a red apple'"]
+        what = asked("what is this?", "red apple", ["red apple", "pear"], "what")
+        assert len(overlap.equal_texts([], [what], held)) == 1
+
+    def test_template_pictures_are_reported_without_stopping(self, tmp_path: Path) -> None:
+        one = self.prints(draw(tmp_path / "one.png", 1))
+        report = overlap.check({"easy_vqa": one}, {"easy_vqa": one}, [])
+        assert report["violations"] == 0
+        assert report["reported_only"]["easy_vqa equal files"] == 1
+
+
+class TestFetch:
+    package = fetch.Package(client="npm", name="x", version="1", file="x-1.tgz", sha256="0" * 64, members=("package/",))
+
+    def test_a_wrong_file_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "x-1.tgz").write_bytes(b"something else")
+        with pytest.raises(PrepareError, match="SHA-256"):
+            fetch.download(self.package, tmp_path)
+
+    def test_a_missing_client_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(PrepareError, match="'npm' is not installed"):
+            fetch.download(self.package, tmp_path)
+
+    def test_a_failing_client_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = tmp_path / "bin" / "npm"
+        client.parent.mkdir()
+        client.write_text("#!/bin/sh\necho half > x-1.tgz\necho no such package >&2\nexit 1\n", encoding="ascii")
+        client.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{client.parent}:/usr/bin:/bin")
+        with pytest.raises(PrepareError, match="no such package"):
+            fetch.download(self.package, tmp_path / "get")
+        assert list((tmp_path / "get").iterdir()) == []
+
+    def test_every_package_is_pinned(self) -> None:
+        for package in fetch.PACKAGES.values():
+            assert len(package.sha256) == 64
+            command = " ".join(fetch.client_command(package))
+            assert package.version in command
+            assert "://" not in command
+
+
+def test_a_split_file_of_other_concepts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PrepareError, match="does not name the concepts"):
+        build.emoji_table(make_emoji(tmp_path, NAMES), 0)
