@@ -54,14 +54,7 @@ def part_config(spec: PartSpec) -> dict[str, Any]:
     """
     if spec.config is not None:
         return spec.config
-    path = part_folder(spec) / _config_file(spec)
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PartError(f"{path} is not readable JSON: {error}.", fix=_restore(spec)) from error
-    if not isinstance(config, dict):
-        raise PartError(f"{path} holds {type(config).__name__}, not an object.", fix=_restore(spec))
-    return config
+    return _read_object(spec, part_folder(spec) / _config_file(spec))
 
 
 def weights_sha256(folder: Path) -> str:
@@ -166,16 +159,21 @@ def _require_files(spec: PartSpec, folder: Path) -> None:
             f"{folder} needs *.safetensors weights and has {found}.",
             fix="use a revision with safetensors, or save the model again with `save_pretrained`.",
         )
-    missing = sorted(_shards(folder / _INDEX_FILE) - present)
+    index = folder / _INDEX_FILE
+    shards = set(_read_object(spec, index).get("weight_map", {}).values()) if index.is_file() else set()
+    missing = sorted(shards - present)
     if missing:
         raise PartError(f"{folder} lacks the weight file {missing[0]}.", fix=_restore(spec))
 
 
-def _shards(index: Path) -> set[str]:
-    """Files that a sharded checkpoint consists of; none when it is not sharded."""
-    if not index.is_file():
-        return set()
-    return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+def _read_object(spec: PartSpec, path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PartError(f"{path} is not readable JSON: {error}.", fix=_restore(spec)) from error
+    if not isinstance(content, dict):
+        raise PartError(f"{path} holds {type(content).__name__}, not an object.", fix=_restore(spec))
+    return content
 
 
 def _restore(spec: PartSpec) -> str:
