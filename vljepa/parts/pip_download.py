@@ -94,8 +94,9 @@ def says_disk_full(text: str) -> bool:
 
 def disk_full_error(asset: Asset) -> AssetError:
     """The error of a disk that filled up, or soon would."""
+    megabytes = disk_needed(asset) / 1e6
     return AssetError(
-        f"the disk of {assets_root()} is full; {asset.name!r} needs {disk_needed(asset) / 1e6:,.0f} MB while it is fetched.",
+        f"the disk of {assets_root()} is full; {asset.name!r} needs {megabytes:,.0f} MB while it is fetched.",
         fix="free some space, or set VLJEPA_HOME to a folder on another disk, and run it again.",
     )
 
