@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,31 +58,26 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-MakeRun = Callable[..., RunConfig]
+def shapes_run(shapes: Path, folder: Path, output: str = "run", **sections: dict[str, Any]) -> RunConfig:
+    """Recipe over the shapes that writes under `folder`; keyword arguments are sections that change it."""
+    sources = [
+        {"name": "captions", "path": "captions.jsonl"},
+        {"name": "questions", "path": "questions.jsonl", "task": "vqa"},
+    ]
+    cache = {"folder": str(folder / "cache"), "views": 2}
+    train = {"output": str(folder / output), "steps": 12, "batch_size": 12, "eval_every": 6, "log_every": 1}
+    raw: dict[str, Any] = {
+        "model": load_preset("toy").model_dump(mode="json"),
+        "data": {"root": str(shapes), "train": sources, "validation": sources, "cache": cache},
+        "optim": {"lr": 3e-3, "warmup_steps": 2},
+        "train": train,
+    }
+    for name, changes in sections.items():
+        raw[name] = {**raw[name], **changes}
+    return validate(RunConfig, raw, where="test")
 
 
 @pytest.fixture
-def make_run(shapes: Path, tmp_path: Path) -> MakeRun:
-    """Recipe over the shapes; keyword arguments are sections that change it."""
-
-    def make(output: str = "run", **sections: dict[str, Any]) -> RunConfig:
-        sources = [
-            {"name": "captions", "path": "captions.jsonl"},
-            {"name": "questions", "path": "questions.jsonl", "task": "vqa"},
-        ]
-        raw: dict[str, Any] = {
-            "model": load_preset("toy").model_dump(mode="json"),
-            "data": {
-                "root": str(shapes),
-                "train": sources,
-                "validation": sources,
-                "cache": {"folder": str(tmp_path / "cache"), "views": 2},
-            },
-            "optim": {"lr": 3e-3, "warmup_steps": 2},
-            "train": {"output": str(tmp_path / output), "steps": 12, "batch_size": 12, "eval_every": 6, "log_every": 1},
-        }
-        for name, changes in sections.items():
-            raw[name] = {**raw[name], **changes}
-        return validate(RunConfig, raw, where="test")
-
-    return make
+def make_run(shapes: Path, tmp_path: Path) -> Callable[..., RunConfig]:
+    """`shapes_run` under `tmp_path`."""
+    return partial(shapes_run, shapes, tmp_path)

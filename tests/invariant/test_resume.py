@@ -1,0 +1,79 @@
+"""A run that is cut off and resumed computes what the uninterrupted run computes, to the last bit (PITFALLS 21)."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vljepa.configs import load_preset
+from vljepa.training.tracking import read_log
+from vljepa.training.trainer import Trainer
+
+
+class CutError(Exception):
+    """Stands for a kill."""
+
+
+def cut_at(monkeypatch, step):
+    original = Trainer._train_step
+
+    def step_or_cut(self, number, *arguments):
+        if number == step:
+            raise CutError
+        original(self, number, *arguments)
+
+    monkeypatch.setattr(Trainer, "_train_step", step_or_cut)
+
+
+def run_through(run, *, cuts=()):
+    for cut in cuts:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            cut_at(monkeypatch, cut)
+            with pytest.raises(CutError):
+                Trainer(run).fit()
+    result = Trainer(run).fit()
+    folder = Path(run.train.output)
+    log = [line for line in read_log(folder) if line["kind"] in ("train", "validation")]
+    for line in log:
+        line.pop("samples_per_second", None)
+    return (
+        log,
+        load_file(folder / "last" / "model.safetensors"),
+        load_file(folder / "best" / "model.safetensors"),
+        result,
+    )
+
+
+@pytest.fixture
+def settings():
+    """Dropout on, so that its random stream is part of the question; several epochs of each source."""
+    model = load_preset("toy").model_dump(mode="json")
+    model["predictor"]["dropout"] = 0.2
+    return {"model": model, "train": {"steps": 10, "eval_every": 3, "batch_size": 20}}
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_three_cuts_change_nothing(make_run, settings, cached):
+    data = {} if cached else {"cache": None}
+    whole = run_through(make_run("whole", data=data, **settings))
+    pieces = run_through(make_run("pieces", data=data, **settings), cuts=(4, 5, 8))
+    assert pieces[0] == whole[0]
+    for ours, theirs in zip(pieces[1:3], whole[1:3], strict=True):
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert pieces[3].metrics == whole[3].metrics
+
+
+def test_the_comparison_can_fail(make_run, settings):
+    """The control: another seed is told apart."""
+    whole = run_through(make_run("whole", **settings))
+    settings["train"]["seed"] = 1
+    assert run_through(make_run("other", **settings))[0] != whole[0]
+
+
+def test_loader_processes_change_nothing(make_run, settings):
+    settings["train"]["steps"] = 4
+    here = run_through(make_run("here", data={"cache": None}, **settings))
+    there = run_through(make_run("there", data={"cache": None, "workers": 2}, **settings))
+    assert here[0] == there[0]

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.configs import CacheConfig, load_preset
+from vljepa.data.features import FeatureCache, TextFeatures
+from vljepa.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def toy():
+    model = VLJEPA(load_preset("toy"))
+    return model.eval(), VLJEPAProcessor(model.config)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    paths = []
+    for number in range(5):
+        path = tmp_path / f"{number}.png"
+        pixels = np.random.default_rng(number).integers(0, 255, size=(40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        paths.append(path)
+    return paths
+
+
+@pytest.fixture
+def cache_config(tmp_path):
+    return CacheConfig(folder=str(tmp_path / "cache"), seed=3)
+
+
+def open_cache(config, model):
+    return FeatureCache(config, fingerprint=model.x_encoder_fingerprint())
+
+
+def fill(cache, toy, wanted, **settings):
+    return cache.fill(wanted, model=toy[0], processor=toy[1], **settings)
+
+
+def test_cached_features_are_the_encoders_to_fp16(toy, pictures, cache_config):
+    model, processor = toy
+    assert fill(open_cache(cache_config, model), toy, dict.fromkeys(pictures, 2)) == {}
+    cache = open_cache(cache_config, model)
+    assert fill(cache, toy, dict.fromkeys(pictures, 2)) == {}
+    with torch.no_grad():
+        vision = model.encode_vision(processor.images(pictures))
+    found = cache.read([(path, 0) for path in pictures]).tensors
+    torch.testing.assert_close(found["vision_tokens"], vision.tokens_BND.half().float(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found["vision_logits"], vision.logits_BK.half().float(), rtol=1e-3, atol=1e-3)
+    assert found["vision_mask"].dtype == torch.bool
+    assert found["vision_mask"].all()
+
+
+def test_augmented_views_differ_and_are_seeded(toy, pictures, cache_config, tmp_path):
+    cache = open_cache(cache_config, toy[0])
+    fill(cache, toy, {pictures[0]: 3})
+    views = [cache.read([(pictures[0], view)]).tensors["vision_tokens"] for view in range(3)]
+    assert not torch.equal(views[0], views[1])
+    assert not torch.equal(views[1], views[2])
+    other = open_cache(cache_config.model_copy(update={"folder": str(tmp_path / "other")}), toy[0])
+    fill(other, toy, {pictures[1]: 1, pictures[0]: 3})
+    torch.testing.assert_close(other.read([(pictures[0], 2)]).tensors["vision_tokens"], views[2], rtol=1e-3, atol=1e-3)
+
+
+def test_only_what_is_missing_is_encoded(toy, pictures, cache_config, tmp_path, monkeypatch):
+    fill(open_cache(cache_config, toy[0]), toy, dict.fromkeys(pictures[:3], 1))
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(pictures[0].read_bytes())
+    pictures[1].write_bytes(pictures[4].read_bytes())
+    seen = []
+    original = VLJEPA.encode_vision
+    monkeypatch.setattr(
+        VLJEPA, "encode_vision", lambda self, pixels: (seen.append(len(pixels)), original(self, pixels))[1]
+    )
+    cache = open_cache(cache_config, toy[0])
+    fill(cache, toy, {copy: 1, pictures[0]: 1, pictures[1]: 1, pictures[4]: 1, pictures[2]: 2})
+    # New are: the content of picture 4, once, though two files have it; and the second view of picture 2.
+    assert sum(seen) == 2
+    same = cache.read([(copy, 0), (pictures[0], 0), (pictures[1], 0), (pictures[4], 0)]).tensors["vision_tokens"]
+    assert torch.equal(same[0], same[1])
+    assert torch.equal(same[2], same[3])
+
+
+def test_another_encoder_or_augmentation_is_refused(toy, pictures, cache_config):
+    fill(open_cache(cache_config, toy[0]), toy, dict.fromkeys(pictures, 1))
+    with pytest.raises(DataError, match=r"x_encoder = .* this run has 'other'"):
+        FeatureCache(cache_config, fingerprint="other")
+    with pytest.raises(DataError, match=r"min_scale = 0\.4, this run has 0\.5"):
+        open_cache(cache_config.model_copy(update={"min_scale": 0.5}), toy[0])
+
+
+def test_broken_and_missing_pictures_are_skipped_within_the_budget(toy, pictures, cache_config, tmp_path):
+    broken, twin, missing = tmp_path / "broken.png", tmp_path / "twin.png", tmp_path / "missing.png"
+    broken.write_bytes(pictures[0].read_bytes()[:60])
+    twin.write_bytes(broken.read_bytes())
+    wanted = dict.fromkeys([*pictures, broken, twin, missing], 1)
+    skipped = fill(open_cache(cache_config, toy[0]), toy, wanted, max_skipped=0.5)
+    assert set(skipped) == {broken, twin, missing}
+    assert "not a readable picture" in skipped[broken]
+    with pytest.raises(DataError, match=r"of 8 pictures are unreadable, more than data\.max_skipped = 0\.3"):
+        fill(open_cache(cache_config, toy[0]), toy, wanted, max_skipped=0.3)
+
+
+def test_features_that_fp16_cannot_hold_are_refused(toy, pictures, cache_config, monkeypatch):
+    original = VLJEPA.encode_vision
+
+    def huge(self, pixels):
+        vision = original(self, pixels)
+        vision.tokens_BND[0, 0, 0] = 1e6
+        return vision
+
+    monkeypatch.setattr(VLJEPA, "encode_vision", huge)
+    with pytest.raises(DataError, match="do not fit fp16"):
+        fill(open_cache(cache_config, toy[0]), toy, dict.fromkeys(pictures, 1))
+
+
+def test_loader_processes_change_nothing(toy, pictures, cache_config, tmp_path):
+    found = []
+    for workers in (0, 2):
+        config = cache_config.model_copy(update={"folder": str(tmp_path / f"cache{workers}")})
+        cache = open_cache(config, toy[0])
+        fill(cache, toy, dict.fromkeys(pictures, 2), workers=workers)
+        found.append(cache.read([(path, 1) for path in pictures]).tensors["vision_tokens"])
+    assert torch.equal(*found)
+
+
+def test_text_features_are_the_y_encoders(toy, tmp_path):
+    model, processor = toy
+    texts = ["a red fish", "a boat", "a red fish", "the longest text of them all, by far"]
+    TextFeatures(tmp_path, config=model.config.y_encoder).fill(texts, model=model, processor=processor)
+    again = TextFeatures(tmp_path, config=model.config.y_encoder)
+    tokens = processor.targets(texts)
+    with torch.no_grad():
+        expected = model.text_features(tokens["target_ids"], tokens["target_mask"])
+    torch.testing.assert_close(again.read(texts), expected, rtol=1e-4, atol=1e-5)
+    changed = model.config.y_encoder.model_copy(update={"prefix": "query: "})
+    with pytest.raises(DataError, match="y_encoder = "):
+        TextFeatures(tmp_path, config=changed)
