@@ -48,12 +48,12 @@ def note_skipped(skipped: Sequence[tuple[str, str]], *, total: int) -> None:
 
 
 @contextmanager
-def progress(description: str, *, total: int | None) -> Iterator[Callable[[int], None]]:
+def progress(description: str, *, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr while in a terminal; yields the function that moves it on.
 
     Args:
         description: What is being done.
-        total: How many steps there are; None while unknown.
+        total: How many steps there are.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

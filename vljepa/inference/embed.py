@@ -42,8 +42,8 @@ class Embedder:
         processor: The processor that belongs to it.
 
     Example:
-        >>> embedder = Embedder.from_pretrained("mini")
-        >>> similarity = embedder.images(["photo.jpg"]) @ embedder.texts(["a cat", "a dog"]).T
+        >>> embedder = Embedder.from_pretrained("mini")  # doctest: +SKIP
+        >>> similarity = embedder.images(["photo.jpg"]) @ embedder.texts(["a cat", "a dog"]).T  # doctest: +SKIP
     """
 
     def __init__(self, model: VLJEPA, processor: VLJEPAProcessor) -> None:

@@ -52,12 +52,16 @@ class Index:
 
     Make one with `Index.build` or `Index.load`.
 
+    Attributes:
+        entries: The indexed pictures, in the order of their paths.
+        skipped: After `build`: the pictures that could not be read.
+
     Example:
-        >>> model = VLJEPA.from_pretrained("mini")
-        >>> processor = VLJEPAProcessor.from_pretrained("mini")
-        >>> index = Index.build(model, processor, "pictures")
-        >>> index.save("pictures.index")
-        >>> index.search("a red fish", k=5)
+        >>> model = VLJEPA.from_pretrained("mini")  # doctest: +SKIP
+        >>> processor = VLJEPAProcessor.from_pretrained("mini")  # doctest: +SKIP
+        >>> index = Index.build(model, processor, "pictures")  # doctest: +SKIP
+        >>> index.save("pictures.index")  # doctest: +SKIP
+        >>> index.search("a red fish", k=5)  # doctest: +SKIP
     """
 
     def __init__(
