@@ -42,7 +42,7 @@ def ask(
         ImageError: A picture cannot be read and there is no `on_broken`.
 
     Example:
-        >>> [answer] = ask(model, processor, "photo.jpg", question="what colour is it?", choices=["red", "blue"])  # doctest: +SKIP
+        >>> [answer] = ask(model, processor, "photo.jpg", question="which colour?", choices=["red", "blue"])  # doctest: +SKIP
         >>> answer.label, answer.confidence  # doctest: +SKIP
         ('red', 0.88)
     """
