@@ -42,9 +42,9 @@ def ask(
         ImageError: A picture cannot be read and there is no `on_broken`.
 
     Example:
-        >>> [answer] = ask(model, processor, "photo.jpg", question="which colour?", choices=["red", "blue"])  # doctest: +SKIP
+        >>> [answer] = ask(model, processor, "a.jpg", question="a cat?", choices=["yes", "no"])  # doctest: +SKIP
         >>> answer.label, answer.confidence  # doctest: +SKIP
-        ('red', 0.88)
+        ('yes', 0.88)
     """
     if not question.strip():
         raise ConfigError("the question is empty.", fix='ask something, such as "what colour is it?".')
