@@ -87,7 +87,9 @@ def validate(model: type[ConfigT], raw: Any, *, where: str) -> ConfigT:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        # A misspelt key is also a missing one; the misspelling is what the person needs to hear.
+        first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{where}: unknown key {key!r}.", fix=_nearest_key(model, first["loc"])) from error

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+from vljepa.cli.main import main
+from vljepa.cli.recipe import find_recipe, shipped_recipes
+from vljepa.configs import load_run_config
+
+
+def test_ls_names_every_recipe_with_its_first_line(capsys):
+    assert main(["recipe", "ls", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list(shipped_recipes())
+    assert all(row["about"] for row in rows)
+    assert main(["recipe", "ls"]) == 0
+    assert "your_folder" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_are_valid(name, capsys):
+    assert main(["recipe", "validate", name]) == 0
+    assert capsys.readouterr().out.endswith("valid\n")
+
+
+def test_cat_and_cp(tmp_path, capsys):
+    text = find_recipe("your_folder").read_text()
+    assert main(["recipe", "cat", "your_folder"]) == 0
+    assert capsys.readouterr().out == text
+    target = tmp_path / "mine.yaml"
+    assert main(["recipe", "cp", "your_folder", str(target)]) == 0
+    assert target.read_text() == text
+    assert load_run_config(target) == load_run_config(find_recipe("your_folder"))
+    target.write_text("precious")
+    assert main(["recipe", "cp", "your_folder", str(target)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert target.read_text() == "precious"
+    assert main(["recipe", "cp", "your_folder", str(tmp_path / "absent" / "x.yaml")]) == 2
+
+
+def test_an_unknown_recipe_names_the_known_ones(capsys):
+    assert main(["recipe", "cat", "absent"]) == 2
+    assert "'absent'" in (said := capsys.readouterr().err)
+    assert "your_folder" in said
+
+
+def test_a_recipe_that_is_not_text(tmp_path, capsys):
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
+    assert main(["recipe", "cat", str(tmp_path / "x.yaml")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    assert main(["recipe", "validate", str(tmp_path / "x.yaml")]) == 2
+
+
+def test_yaml_objects_are_not_built(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.yaml").write_text("!!python/object/apply:os.system ['touch pwned']")
+    assert main(["recipe", "validate", str(tmp_path / "x.yaml")]) == 2
+    assert not (tmp_path / "pwned").exists()
