@@ -1,0 +1,75 @@
+"""Where a number comes from: command, commit, hardware, date, versions and data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from eval.mini.data import data_files, digest_files
+from recipes.mini.fetch import PACKAGES
+from vljepa.parts.saved import CONFIG_FILE, WEIGHTS_FILE, saved_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARIES = ("torch", "transformers", "timm", "scikit-learn", "numpy")
+
+
+def origin() -> dict[str, Any]:
+    """What is the same for the whole result file."""
+    return {
+        "command": shlex.join(["python", "-m", "eval.mini", *sys.argv[1:]]),
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hardware": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}; CPU only",
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+    }
+
+
+def packages() -> list[dict[str, str]]:
+    """The packages that the prepared data come from."""
+    return [
+        {"name": one.name, "version": one.version, "client": one.client, "sha256": one.sha256}
+        for one in PACKAGES.values()
+    ]
+
+
+def data_of(folder: Path) -> dict[str, str]:
+    """Folder of prepared data and the hash of its rows."""
+    return {"folder": str(folder), "rows_sha256": digest_files(data_files(folder))}
+
+
+def model_of(name: str) -> dict[str, str]:
+    """Saved model and the hash of its config and weights."""
+    folder = saved_folder(name)
+    return {"name": name, "sha256": digest_files([folder / CONFIG_FILE, folder / WEIGHTS_FILE])}
+
+
+def code_digest() -> str:
+    """Hash of this evaluation's own code."""
+    return digest_files(sorted(Path(__file__).parent.glob("*.py")))
+
+
+def text_digest(text: str) -> str:
+    """Short hash of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")

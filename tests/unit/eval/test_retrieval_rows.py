@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval.mini.data import Captioned
+from eval.mini.retrieval_rows import Row, chance, differences, emoji_pools, main_score, measure, photo_pools
+
+
+def emoji(concepts: int) -> list[Captioned]:
+    return [
+        Captioned(Path(f"{style}/{number}"), (f"thing {number}", "not used"), f"{style}/{number}", f"c{number}", style)
+        for style in ("round", "square")
+        for number in range(concepts)
+    ]
+
+
+def row_of(vectors: dict[str, int], *, width: int, shuffle: bool = False) -> Row:
+    eye = np.eye(width, dtype=np.float32)
+
+    def images(paths: Sequence[Path]) -> np.ndarray:
+        return eye[[(vectors[path.name] + shuffle) % width for path in paths]]
+
+    def texts(texts: Sequence[str]) -> np.ndarray:
+        return eye[[vectors[text.split()[-1]] for text in texts]]
+
+    return Row("row", images, texts)
+
+
+def test_emoji_are_searched_within_their_style() -> None:
+    pools = emoji_pools(emoji(5))
+    assert [len(pool.paths) for pool in pools] == [5, 5]
+    assert pools[0].texts == [f"thing {number}" for number in range(5)]
+    vectors = {str(number): number for number in range(5)}
+    metrics, hits = measure(row_of(vectors, width=5), pools)
+    assert metrics["image_to_text"]["r1"] == metrics["text_to_image"]["r1"] == 1.0
+    assert hits["image_to_text/r1"] == {f"c{number}": 1.0 for number in range(5)}
+
+
+def test_wrong_rows_score_nothing_and_constant_rows_lose_every_tie() -> None:
+    pools = emoji_pools(emoji(20))
+    vectors = {str(number): number for number in range(20)}
+    assert measure(row_of(vectors, width=20, shuffle=True), pools)[0]["image_to_text"]["r1"] == 0.0
+    constant, _ = measure(row_of(dict.fromkeys(vectors, 0), width=20), pools)
+    assert constant["image_to_text"]["r10"] == constant["text_to_image"]["r10"] == 0.0
+
+
+def test_a_photo_has_several_right_captions() -> None:
+    photos = [
+        Captioned(Path(str(number)), tuple(f"text {letter} {number}" for letter in "abcde"), str(number), "p", "photo")
+        for number in range(4)
+    ]
+    [pool] = photo_pools(photos)
+    assert len(pool.texts) == 20
+    assert pool.texts_of_image[1] == [5, 6, 7, 8, 9]
+    assert pool.images_of_text[7] == [1]
+
+
+def test_texts_that_two_pictures_share_are_right_for_both() -> None:
+    items = [Captioned(Path(name), ("The sun.",), name, f"c{name}", "round") for name in "ab"]
+    [pool] = emoji_pools(items)
+    assert pool.texts == ["The sun."]
+    assert pool.images_of_text == [[0, 1]]
+
+
+def test_chance_is_that_of_a_random_order() -> None:
+    pools = emoji_pools(emoji(209))
+    assert chance(pools)["image_to_text"] == {
+        "r1": pytest.approx(1 / 209),
+        "r5": pytest.approx(5 / 209),
+        "r10": pytest.approx(10 / 209),
+    }
+    photos = photo_pools(
+        [Captioned(Path(str(n)), tuple(f"{letter} {n}" for letter in "abcde"), str(n), "p", "x") for n in range(84)]
+    )
+    found = chance(photos)
+    assert found["image_to_text"]["r1"] == pytest.approx(5 / 420)
+    assert found["text_to_image"]["r5"] == pytest.approx(5 / 84)
+    assert found["image_to_text"]["r5"] == pytest.approx(0.0583, abs=5e-4)
+
+
+def test_differences_are_per_item_and_refuse_other_items() -> None:
+    ours = {f"{way}/r{k}": {"a": 1.0, "b": 0.0} for way in ("image_to_text", "text_to_image") for k in (1, 5)}
+    theirs = {name: {"a": 0.0, "b": 1.0} for name in ours}
+    assert differences(ours, theirs)["both/r1"] == {"a": 1.0, "b": -1.0}
+    with pytest.raises(AssertionError, match="other items"):
+        differences(ours, {name: {"a": 0.0} for name in ours})
+
+
+def test_main_score_is_the_mean_of_four() -> None:
+    ways = ("image_to_text", "text_to_image")
+    assert main_score({way: {"r1": 0.2, "r5": 0.6, "r10": 1.0} for way in ways}) == pytest.approx(0.4)
