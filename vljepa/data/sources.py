@@ -103,17 +103,13 @@ def _record(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str
         )
     if source.task == "vqa":
         _check_candidates(candidates, texts[0], where=where)
-    image = None
-    name = ""
-    if not source.text_only:
-        name = str(row[columns.image] or "")
-        image = path_under(root, name, where=where)
+    image = None if source.text_only else path_under(root, str(row[columns.image] or ""), where=where)
     identity = row.get(columns.source_id)
     return Record(
         image=image,
         texts=texts,
         query=str(row.get(columns.query) or "").strip(),
-        source_id=str(identity) if identity not in (None, "") else name or texts[0],
+        source_id=str(identity) if identity not in (None, "") else str(image or texts[0]),
         candidates=candidates,
         type=str(row.get(columns.type) or ""),
         source=source.name,

@@ -73,7 +73,7 @@ class Trainer:
 
     Args:
         run: The recipe.
-        model: Model to train; None builds `run.model` from its pretrained parts.
+        model: Model to train, instead of `run.model`; None builds that from its pretrained parts.
         device: `cpu` or `cuda`; None takes what is there.
 
     Example:
@@ -82,7 +82,7 @@ class Trainer:
     """
 
     def __init__(self, run: RunConfig, *, model: VLJEPA | None = None, device: str | None = None) -> None:
-        self.run = run
+        self.run = run if model is None else run.model_copy(update={"model": model.config})
         self.folder = Path(run.train.output)
         self.device = _device(device)
         self._given = model
@@ -227,7 +227,7 @@ class Trainer:
             "scaler": scaler.state_dict() if scaler is not None else None,
             "best": self._best,
             "start": self.movement.start,
-            "order": _order(self.run),
+            "order": self._order(),
         }
 
         def write(folder: Path) -> None:
@@ -250,9 +250,10 @@ class Trainer:
         if checkpoint is None:
             return 0
         state = load_state(checkpoint, device=torch.device("cpu"))
-        if state["order"] != _order(self.run):
+        if state["order"] != self._order():
             raise CheckpointError(
-                f"{str(checkpoint)!r} comes from a run with other data, seed or batch size: {state['order']}.",
+                f"{str(checkpoint)!r} comes from a run with other data, seed or batch size: "
+                f"{state['order']}, now {self._order()}.",
                 fix="choose another train.output, or put them back.",
             )
         self.optimizer.load_state_dict(state["optimizer"])
@@ -261,6 +262,12 @@ class Trainer:
         self._best = state["best"]
         self.movement.start = state["start"]
         return int(state["step"])
+
+    def _order(self) -> dict[str, Any]:
+        """What the order of samples depends on."""
+        batches = self.inputs.batches
+        sizes, quotas = list(batches.sampler.sizes), list(batches.sampler.quotas)
+        return {"seed": batches.sampler.seed, "rows": sizes, "samples per step": quotas, "views": batches.views}
 
     def _introduce(self, log: RunLog, monitor: Monitor, start: int) -> None:
         inputs = self.inputs
@@ -277,7 +284,7 @@ class Trainer:
         """Calibrate `best`, name what was skipped, and write the result down."""
         inputs, metrics = self.inputs, dict(self._best["metrics"])
         if inputs.tasks:
-            _, tensors = saving.read_model(str(self.folder / "best"))
+            _, tensors = saving.read_model(str(intact_folder(self.folder / "best")))
             self.model.load_state_dict(tensors, strict=False)
             calibration, errors = calibrate(inputs.tasks, encoder=inputs.encoder, current=self.run.model.calibration)
             self.model.config.calibration = calibration
@@ -326,12 +333,6 @@ def _identity(config: Any) -> str:
         for late in ("config", "sha256"):
             raw[slot]["part"].pop(late)
     return json.dumps(raw, sort_keys=True)
-
-
-def _order(run: RunConfig) -> str:
-    """What the order of samples depends on."""
-    sources = [source.model_dump(mode="json") for source in run.data.train]
-    return json.dumps([run.train.seed, run.train.batch_size, run.data.max_skipped, sources], sort_keys=True)
 
 
 def _write_config(run: RunConfig, folder: Path) -> None:

@@ -22,7 +22,7 @@ def test_csv_with_mapped_columns_and_lists(tmp_path):
     text = 'file,caption,query\na.png,"a cat, asleep",\nb.png,"[""a dog"", ""a puppy""]",what is this?\n'
     first, second = csv_source(tmp_path, "\ufeff" + text, columns={"image": "file", "text": "caption"})
     assert first.image == tmp_path / "a.png"
-    assert (first.texts, first.query, first.source_id, first.source) == (("a cat, asleep",), "", "a.png", "s")
+    assert (first.texts, first.query, first.source_id, first.source) == (("a cat, asleep",), "", str(first.image), "s")
     assert (second.texts, second.query) == (("a dog", "a puppy"), "what is this?")
 
 

@@ -1,0 +1,184 @@
+"""Does the shipped model look at the picture and read the question? Controls on a small sample of the test split.
+
+The sample (tests/assets/mini_sample, made by eval/mini/sample.py) has 120 easy-vqa test questions, 40 a type, with the
+chance that a classifier of the question alone gets each right, and 60 emoji of held-out concepts. The bounds allow for
+its size: one standard error of a share of 120 is at most 4.6 points.
+
+`VLJEPA_CONTROL_MODEL=runs/mine/best pytest tests/invariant/test_mini_controls.py` runs the same on another model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.metrics import effective_rank, matched_minus_shuffled, top_k_hits
+from vljepa.metrics.retrieval import retrieval
+
+pytestmark = pytest.mark.assets
+
+SAMPLE = Path(__file__).parents[1] / "assets" / "mini_sample"
+MODEL = os.environ.get("VLJEPA_CONTROL_MODEL", "mini")
+Rows = NDArray[np.float32]
+
+
+def read(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (SAMPLE / name).read_text(encoding="utf-8").splitlines()]
+
+
+def standard_error(share: float, count: int) -> float:
+    return math.sqrt(max(share * (1 - share), 0.01) / count)
+
+
+@dataclass
+class Mini:
+    """The model with the sample's pictures encoded once."""
+
+    model: VLJEPA
+    processor: VLJEPAProcessor
+    questions: list[dict[str, Any]]
+    emoji: list[dict[str, Any]]
+
+    @torch.inference_mode()
+    def predict(self, pictures: list[Any], queries: list[str], *, batch: int = 20, ablate: Any = None) -> Rows:
+        rows = []
+        for start in range(0, len(pictures), batch):
+            pixels = self.processor.images(pictures[start : start + batch])
+            tokens = self.processor.queries(queries[start : start + batch])
+            vision = self.model.encode_vision(pixels)
+            rows.append(self.model.predict(vision, tokens["query_ids"], tokens["query_mask"], ablate=ablate).numpy())
+        return np.concatenate(rows)
+
+    @torch.inference_mode()
+    def texts(self, texts: list[str]) -> Rows:
+        tokens = self.processor.targets(texts)
+        rows: Rows = self.model.encode_text(tokens["target_ids"], tokens["target_mask"]).numpy()
+        return rows
+
+    def accuracy(self, pictures: list[Any], queries: list[str]) -> float:
+        """Share of the sample's questions that are answered right with these pictures and queries."""
+        answers = self.questions[0]["candidates"]
+        assert all(row["candidates"] == answers for row in self.questions)
+        labels = np.array([answers.index(row["text"][0]) for row in self.questions])
+        return float(top_k_hits(self.predict(pictures, queries) @ self.texts(answers).T, labels).mean())
+
+    @property
+    def question_pictures(self) -> list[Any]:
+        return [SAMPLE / row["image"] for row in self.questions]
+
+    @property
+    def queries(self) -> list[str]:
+        return [row["query"] for row in self.questions]
+
+    @property
+    def emoji_pictures(self) -> list[Any]:
+        return [SAMPLE / row["image"] for row in self.emoji]
+
+    def describe(self, **arguments: Any) -> Rows:
+        """Predictions for the emoji under the caption prompt."""
+        prompt = self.model.config.prompts.caption
+        return self.predict(self.emoji_pictures, [prompt] * len(self.emoji), **arguments)
+
+
+@pytest.fixture(scope="module")
+def mini() -> Mini:
+    model, processor = VLJEPA.from_pretrained(MODEL), VLJEPAProcessor.from_pretrained(MODEL)
+    return Mini(model, processor, read("questions.jsonl"), read("emoji.jsonl"))
+
+
+@pytest.fixture(scope="module")
+def accuracy(mini: Mini) -> float:
+    return mini.accuracy(mini.question_pictures, mini.queries)
+
+
+@pytest.fixture(scope="module")
+def question_only(mini: Mini) -> float:
+    return float(np.mean([row["question_only"] for row in mini.questions]))
+
+
+def test_sample_is_whole(mini: Mini, question_only: float) -> None:
+    """The bounds below stand on these numbers."""
+    assert (len(mini.questions), len(mini.emoji)) == (120, 60)
+    assert {row["type"] for row in mini.questions} == {"colour", "shape", "yesno"}
+    assert len({row["text"] for row in mini.emoji}) == 60
+    assert 0.3 < question_only < 0.5
+
+
+def test_questions_are_answered_from_the_picture(accuracy: float, question_only: float) -> None:
+    """99 of 100 are expected; six standard errors (27 points) above question-only is no chance at all."""
+    assert accuracy > question_only + 6 * standard_error(0.5, 120)
+
+
+@pytest.mark.parametrize("control", ["blank", "swapped"])
+def test_without_the_right_picture_the_model_knows_no_more_than_the_question(
+    mini: Mini, question_only: float, control: str
+) -> None:
+    """Three standard errors of tolerance: the sample is small, and both guess."""
+    pictures = mini.question_pictures
+    if control == "blank":
+        pictures = [Image.new("RGB", (64, 64), (127, 127, 127))] * len(pictures)
+    else:
+        by_type = {
+            kind: [row for row in mini.questions if row["type"] == kind] for kind in ("colour", "shape", "yesno")
+        }
+        turned = {kind: rows[7:] + rows[:7] for kind, rows in by_type.items()}
+        following = {kind: iter(rows) for kind, rows in turned.items()}
+        others = [next(following[row["type"]]) for row in mini.questions]
+        same = sum(other["image"] == row["image"] for other, row in zip(others, mini.questions, strict=True))
+        assert same <= 3, "the sample's order puts a picture beside itself"
+        pictures = [SAMPLE / row["image"] for row in others]
+    found = mini.accuracy(pictures, mini.queries)
+    assert found <= question_only + 3 * standard_error(question_only, 120)
+
+
+def test_without_the_query_accuracy_falls_by_twenty_points(mini: Mini, accuracy: float) -> None:
+    """A model that ignores its query would lose nothing."""
+    prompt = mini.model.config.prompts.caption
+    assert mini.accuracy(mini.question_pictures, [prompt] * len(mini.questions)) <= accuracy - 0.2
+
+
+@pytest.mark.parametrize("direction", ["image_to_text", "text_to_image"])
+def test_emoji_of_unseen_concepts_are_found(mini: Mini, direction: str) -> None:
+    """Chance is 1 of 60; 12 right ones by chance have a probability below 1e-9."""
+    images, texts = mini.describe(), mini.texts([row["text"] for row in mini.emoji])
+    sides = (images, texts) if direction == "image_to_text" else (texts, images)
+    assert retrieval(*sides, positives=[[number] for number in range(60)])["r1"] >= 0.2
+
+
+def test_the_learned_part_is_alive(mini: Mini) -> None:
+    """A residual that carried all the score would leave nothing when it is zeroed: chance is 1 of 60, five 1e-3."""
+    prior = mini.model.config.predictor.label_prior
+    if prior is None or not prior.residual:
+        pytest.skip("this model has no residual")
+    texts = mini.texts([row["text"] for row in mini.emoji])
+    alone = mini.describe(ablate="residual")
+    assert retrieval(alone, texts, positives=[[number] for number in range(60)])["r1"] >= 5 / 60
+
+
+def test_embeddings_are_not_collapsed(mini: Mini) -> None:
+    """Of 60 pictures a collapsed space uses 1 direction; predictions are nearer to their own texts than to others."""
+    images, texts = mini.describe(), mini.texts([row["text"] for row in mini.emoji])
+    assert effective_rank(images) > 20
+    assert effective_rank(texts) > 20
+    assert matched_minus_shuffled(images, texts) > 0.1
+
+
+def test_predictions_do_not_depend_on_batch_mates(mini: Mini) -> None:
+    """Alone, together, and under padding by a longer query: equal up to the order of float32 sums."""
+    pictures, queries = mini.question_pictures[:8], mini.queries[:8]
+    together = mini.predict(pictures, queries, batch=8)
+    alone = mini.predict(pictures, queries, batch=1)
+    padded = mini.predict([*pictures, pictures[0]], [*queries, "is there " * 12 + "?"], batch=9)[:8]
+    assert np.abs(together - alone).max() < 1e-4
+    assert np.abs(together - padded).max() < 1e-4
