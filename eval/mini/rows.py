@@ -72,8 +72,8 @@ class Baselines:
 
     def __init__(self, frozen: Frozen, fit: Fit, *, seed: int) -> None:
         self.frozen, self.fit, self.seed = frozen, fit, seed
-        # The label texts are those of the built-in list, whatever the model itself uses.
-        self.labels_KE = frozen.texts(label_names(LabelPriorConfig()))
+        prior = frozen.model.config.predictor.label_prior or LabelPriorConfig()
+        self.labels_KE = frozen.texts(label_names(prior))
 
     def rows(self) -> list[Row]:
         """All baselines, weakest idea first."""

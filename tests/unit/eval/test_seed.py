@@ -1,0 +1,188 @@
+"""The whole evaluation on a toy model and a prepared folder of shapes: every number is there, none is nonsense."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from eval.mini import __main__ as command
+from eval.mini import rows
+from eval.mini.baselines import HeadConfig
+from eval.mini.data import captions_by_picture
+from eval.mini.frozen import Frozen
+from eval.mini.rows import TITLES
+from eval.mini.seed import Job, evaluate_seed
+from tests.conftest import draw_shape, write_rows
+from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.configs import load_preset
+
+COLOURS, SHAPES = ("red", "green", "blue", "black"), ("circle", "square", "bar")
+SPLITS = {"train": -4, "validation": 0, "test": 4}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As recipes/mini/prepare.py writes it, and beside it the photos' folder and the captions by picture."""
+    root = tmp_path_factory.mktemp("prepared")
+    for folder in ("emoji/images/round", "emoji/images/flat", "photos/images", "easy_vqa/images", "raw/images", "text"):
+        (root / "data" / folder).mkdir(parents=True)
+    data, photos = root / "data", []
+    for number, (split, shift) in enumerate(SPLITS.items()):
+        emoji: list[dict[str, Any]] = []
+        photo: list[dict[str, Any]] = []
+        asked: list[dict[str, Any]] = []
+        for place, (colour, shape) in enumerate((c, s) for c in COLOURS for s in SHAPES):
+            for step, style in enumerate(("round", "flat")):
+                image = f"images/{style}/{split}{place}.png"
+                draw_shape(data / "emoji" / image, colour=colour, shape=shape, shift=shift + step)
+                name = {"text": [f"{colour} {shape}"], "concept": f"{colour} {shape}", "style": style}
+                emoji.append({"image": image, "source_id": image, "license": "MIT"} | name)
+            image_id = 100 * number + place
+            image = f"images/{image_id}.png"
+            draw_shape(data / "photos" / image, colour=colour, shape=shape, shift=shift + 2)
+            texts = [f"{word} {colour} {shape} {image_id}" for word in ("a", "one", "some")]
+            row = {"image": image, "text": texts, "source_id": f"photos:{image_id}", "concept": f"photo {image_id}"}
+            photo.append(row | {"style": "photo", "license": "CC BY 2.0"})
+            photos.append({"image": image, "image_id": image_id, "split": "val2017", "objects": {"cat": 1, "dog": 2}})
+            question = {"image": image, "query": "which colour?", "text": [colour], "candidates": list(COLOURS)}
+            asked.append(question | {"type": "colour", "source_id": f"photos:{image_id}"})
+        write_rows(data / "emoji" / f"captions.{split}.jsonl", emoji)
+        write_rows(data / "photos" / f"captions.{split}.jsonl", photo)
+        write_rows(data / "photos" / f"questions.{split}.jsonl", asked)
+    write_rows(data / "photos/photos.jsonl", photos)
+    lines = [f"{image_id}\tcaption {word} of {image_id}" for image_id in range(400) for word in "ab"]
+    (root / "captions.tsv").write_text("\n".join(lines), encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from vljepa.training.label_prior import fill_label_prior
+
+    model = VLJEPA.from_parts(load_preset("toy"))
+    fill_label_prior(model, VLJEPAProcessor(model.config))
+    folder = tmp_path_factory.mktemp("model") / "toy"
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "HIDDEN", 8)
+
+    def config(**given: Any) -> HeadConfig:
+        return HeadConfig(**given | {"steps": 4, "batch_size": 12, "eval_every": 2})
+
+    monkeypatch.setattr(rows, "HeadConfig", config)
+
+
+def job_of(prepared: Path, saved: Path, cache: Path, **changes: Any) -> Job:
+    return partial(
+        Job,
+        seed=0,
+        data=prepared / "data",
+        model=str(saved),
+        photos=prepared / "data/photos",
+        captions_tsv=prepared / "captions.tsv",
+        cache=cache,
+    )(**changes)
+
+
+@pytest.mark.usefixtures("quick")
+def test_every_row_and_section_is_measured(prepared: Path, saved: Path, tmp_path: Path) -> None:
+    result = evaluate_seed(job_of(prepared, saved, tmp_path), say=lambda text: None)
+    photos, emoji = (result["retrieval"][name] for name in ("photos", "emoji"))
+    assert set(photos["rows"]) == set(TITLES)
+    assert set(emoji["rows"]) == {name for name in TITLES if not name.endswith("_views")}
+    assert photos["pools"] == [{"pictures": 12, "texts": 36}]
+    assert emoji["pools"] == [{"pictures": 12, "texts": 12}] * 2
+    shares = [row["metrics"][way]["r1"] for row in photos["rows"].values() for way in row["metrics"]]
+    assert all(0 <= share <= 1 for share in shares)
+    assert set(result["differences"]["emoji"]["both/r5"]) == {
+        f"{colour} {shape}" for colour in COLOURS for shape in SHAPES
+    }
+    assert list(result["classes"]["groups"]) == ["12 test photos", "36 val2017 photos (12 of them in training)"]
+    assert result["classes"]["groups"]["12 test photos"]["top1"]["chance"] == pytest.approx(2 / 80)
+    asked = result["questions"]["photos"]
+    assert asked["candidates"]["colour"] == list(COLOURS)
+    assert asked["accuracy"]["all"]["chance"] == asked["accuracy"]["all"]["question_only"] == 0.25
+    assert {"blank", "swapped", "no_query", "model", "question_only"} <= set(asked["controls"]["colour"])
+    assert result["split"] == "test"
+    json.dumps(result)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_finished_seed_is_not_computed_again(
+    prepared: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--data", str(prepared / "data"), "--models", str(saved), "--photos", str(prepared / "data/photos")]
+    arguments += ["--captions-tsv", str(prepared / "captions.tsv"), "--cache", str(tmp_path / "cache")]
+    arguments += ["--split", "validation", "-o", str(tmp_path / "results/mini.json")]
+    assert command.main(arguments) == 0
+    first = json.loads((tmp_path / "results/mini.json").read_text(encoding="utf-8"))
+    assert first["split"] == "validation"
+
+    def refuse(*_arguments: Any, **_named: Any) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("eval.mini.seed.evaluate_seed", refuse)
+    assert command.main(arguments) == 0
+    second = json.loads((tmp_path / "results/mini.json").read_text(encoding="utf-8"))
+    assert second["seeds"] == first["seeds"]
+    with pytest.raises(AssertionError, match="computed again"):
+        command.main([*arguments, "--split", "test"])
+
+
+def test_ablations_change_the_prediction_in_their_own_way(prepared: Path, saved: Path, tmp_path: Path) -> None:
+    frozen = Frozen(VLJEPA.from_pretrained(saved), VLJEPAProcessor.from_pretrained(saved), cache=tmp_path)
+    pictures = sorted((prepared / "data/photos/images").glob("*.png"))[:6]
+    frozen.fill_pictures(dict.fromkeys(pictures, 1))
+    full, residual, learned = rows.model_rows(frozen)[0], *rows.model_rows(frozen)[2:]
+    assert [residual.name, learned.name] == ["model_no_residual", "model_no_learned"]
+    embedded = [row.images(pictures) for row in (full, residual, learned)]
+    assert not np.allclose(embedded[0], embedded[1], atol=1e-3)
+    assert not np.allclose(embedded[0], embedded[2], atol=1e-3)
+    # Without the learned part a prediction is the label prior alone, which no query reaches.
+    asked = frozen.predictions([(path, "which colour?") for path in pictures], ablate="learned")
+    assert np.allclose(asked, embedded[2], atol=1e-6)
+
+
+def test_equal_pairs_are_computed_once_and_order_is_kept(
+    prepared: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = Frozen(VLJEPA.from_pretrained(saved), VLJEPAProcessor.from_pretrained(saved), cache=tmp_path)
+    pictures = sorted((prepared / "data/photos/images").glob("*.png"))[:3]
+    frozen.fill_pictures(dict.fromkeys(pictures, 1))
+    pairs = [(path, query) for query in ("a longer question?", "", "short?") for path in pictures]
+    one_by_one = np.concatenate([frozen.predictions([pair]) for pair in pairs])
+    sizes: list[int] = []
+    plain = frozen.model.predict
+    monkeypatch.setattr(frozen.model, "predict", lambda *a, **k: sizes.append(len(a[0].tokens_BND)) or plain(*a, **k))
+    assert np.allclose(frozen.predictions(pairs * 3), np.tile(one_by_one, (3, 1)), atol=1e-5)
+    assert sum(sizes) == len(pairs)
+
+
+def test_captions_of_held_out_photos_stay_out(prepared: Path) -> None:
+    groups = captions_by_picture(prepared / "data", prepared / "captions.tsv")
+    texts = {text for group in groups for text in group}
+    assert "caption a of 3" in texts  # a training photo
+    assert "caption a of 399" in texts  # not among the photos
+    assert not {f"caption a of {number}" for number in (*range(100, 112), *range(200, 212))} & texts
+    assert all(len(group) == 2 for group in groups)
+
+
+def test_a_caption_that_equals_a_held_out_one_stays_out(prepared: Path, tmp_path: Path) -> None:
+    tsv = tmp_path / "captions.tsv"
+    tsv.write_text("7\tA red circle 200!\n7\tfine\n7\tgood\n8\tone\n8\ttwo\n", encoding="utf-8")
+    assert captions_by_picture(prepared / "data", tsv) == [["fine", "good"], ["one", "two"]]
+
+
+def test_blank_picture_is_grey(saved: Path, tmp_path: Path) -> None:
+    frozen = Frozen(VLJEPA.from_pretrained(saved), VLJEPAProcessor.from_pretrained(saved), cache=tmp_path)
+    assert torch.isfinite(frozen.pooled([frozen.blank])).all()
