@@ -159,6 +159,8 @@ class Trainer:
         if batch.skipped:
             self.inputs.skipped |= batch.skipped
             check_skipped(self.inputs.skipped, total=self.inputs.pictures, tolerated=run.data.max_skipped)
+        if batch.size == 0:
+            return
         torch.manual_seed(run.train.seed * 1_000_003 + step)
         self.wrapped.train()
         loss = self._loss(to_device(batch.tensors, self.accelerator.device))

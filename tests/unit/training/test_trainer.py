@@ -1,11 +1,12 @@
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from tests.conftest import write_rows
+from tests.conftest import shapes_run, write_rows
 from vljepa import VLJEPA
 from vljepa.configs import RunConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError, DataError
@@ -16,16 +17,12 @@ from vljepa.training.trainer import Trainer
 
 
 def lines(run, kind):
-    from pathlib import Path
-
     return [line for line in read_log(Path(run.train.output)) if line["kind"] == kind]
 
 
 @pytest.fixture(scope="module")
 def learned(shapes, tmp_path_factory):
     """One run that is long enough to learn the shapes."""
-    from tests.conftest import shapes_run
-
     run = shapes_run(
         shapes, tmp_path_factory.mktemp("learned"), train={"steps": 80, "batch_size": 24, "eval_every": 40}
     )
@@ -145,6 +142,15 @@ def test_broken_pictures_are_counted_and_named(make_run, shapes, tmp_path, capsy
     assert live.skipped.keys() == result.skipped.keys()
     with pytest.raises(DataError, match=r"1 of 25 pictures are unreadable, more than data\.max_skipped = 0\.01"):
         Trainer(make_run("strict", data=settings | {"max_skipped": 0.01}, train={"steps": 2})).fit()
+
+
+def test_a_batch_without_a_readable_picture_is_no_step(make_run, tmp_path):
+    write_rows(tmp_path / "rows.jsonl", [{"image": f"{number}.png", "text": "nothing"} for number in range(4)])
+    source = {"name": "absent", "path": str(tmp_path / "rows.jsonl")}
+    data = {"train": [source], "validation": [], "cache": None, "max_skipped": 1.0}
+    run = make_run(data=data, train={"steps": 2})
+    assert len(Trainer(run).fit().skipped) == 4
+    assert lines(run, "train") == []
 
 
 def test_pictures_in_both_sets_are_reported(make_run, capsys):
