@@ -21,7 +21,8 @@ def conse(logits_NK: Tensor, labels_KE: Tensor, *, temperature: float = 1.0, top
     """The probable labels' embeddings, weighted and renormalised over the best `top_k`: [N, E], not unit norm."""
     top, index = (logits_NK / temperature).softmax(-1).topk(min(top_k, logits_NK.shape[1]), dim=-1)
     weights = top / top.sum(-1, keepdim=True)
-    return (weights.unsqueeze(-1) * labels_KE[index]).sum(1)
+    # As one product: gathering 50 embeddings for each of 24,000 captions would take 2 GB.
+    return torch.zeros_like(logits_NK).scatter(-1, index, weights) @ labels_KE[: logits_NK.shape[1]]
 
 
 @dataclass(frozen=True)

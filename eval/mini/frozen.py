@@ -48,6 +48,7 @@ class Frozen:
         self.caption_prompt = model.config.prompts.caption
         self._pictures = FeatureCache(cache_config(cache), fingerprint=model.x_encoder_fingerprint())
         self._texts = TextFeatures(cache, config=model.config.y_encoder)
+        self._known: dict[tuple[Path, int], tuple[Tensor, Tensor]] = {}
         self.blank = cache / "blank.png"
         if not self.blank.is_file():
             cache.mkdir(parents=True, exist_ok=True)
@@ -64,14 +65,23 @@ class Frozen:
 
     def pooled(self, paths: Sequence[Path], *, view: int = 0) -> Tensor:
         """Mean of each picture's visual tokens, fp32 [N, Dv]: what the baselines see."""
-        chunks = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
-        read = [self._pictures.read([(path, view) for path in chunk]).tensors["vision_tokens"] for chunk in chunks]
-        return torch.cat([tokens_BND.mean(1) for tokens_BND in read])
+        return torch.stack([pooled_D for pooled_D, _ in self._summaries(paths, view)])
 
     def logits(self, paths: Sequence[Path], *, view: int = 0) -> Tensor:
         """Output of the X-Encoder's own classifier, fp32 [N, K]."""
-        chunks = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
-        return torch.cat([self._pictures.read([(path, view) for path in c]).tensors["vision_logits"] for c in chunks])
+        return torch.stack([logits_K for _, logits_K in self._summaries(paths, view)])
+
+    def _summaries(self, paths: Sequence[Path], view: int) -> list[tuple[Tensor, Tensor]]:
+        """Pooled tokens and logits of every picture; kept in memory, for the baselines ask for them again and again."""
+        new = [path for path in dict.fromkeys(paths) if (path, view) not in self._known]
+        for start in range(0, len(new), BATCH):
+            chunk = new[start : start + BATCH]
+            read = self._pictures.read([(path, view) for path in chunk]).tensors
+            pooled_ND, logits_NK = read["vision_tokens"].mean(1), read["vision_logits"]
+            self._known.update(
+                zip([(path, view) for path in chunk], zip(pooled_ND, logits_NK, strict=True), strict=True)
+            )
+        return [self._known[path, view] for path in paths]
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         """The frozen Y-Encoder's own embeddings, fp32 [M, E], unit norm: the text side of every baseline."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
@@ -56,11 +57,14 @@ class QuestionOnly:
         self.model = None
         if len(self.answers) > 1:
             self.model = LogisticRegression(C=strength, max_iter=300)
-            self.model.fit(
-                np.stack([features[query] for query, _ in pairs]),
-                [self.answers[answer] for _, answer in pairs],
-                sample_weight=list(pairs.values()),
-            )
+            with warnings.catch_warnings():
+                # "what is this?" has as many answers as concepts: that they are many is known.
+                warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
+                self.model.fit(
+                    np.stack([features[query] for query, _ in pairs]),
+                    [self.answers[answer] for _, answer in pairs],
+                    sample_weight=list(pairs.values()),
+                )
         self._known: dict[str, NDArray[np.float64]] = {}
 
     def prepare(self, queries: Sequence[str]) -> None:

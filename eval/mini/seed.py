@@ -79,7 +79,7 @@ def evaluate_seed(job: Job, *, say: Say) -> dict[str, Any]:
     _fill(frozen, inputs, job)
     say("fitting the baselines")
     fit = Fit(inputs.train, inputs.validation["emoji"], inputs.validation["photos"], inputs.groups, job.views)
-    rows = Baselines(frozen, fit, seed=job.seed).rows() + model_rows(frozen)
+    rows = Baselines(frozen, fit, seed=job.seed, say=say).rows() + model_rows(frozen)
     result: dict[str, Any] = {
         "seed": job.seed,
         "split": job.split,
