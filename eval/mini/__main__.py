@@ -19,6 +19,8 @@ from typing import Any
 
 from rich.console import Console
 
+from vljepa.errors import DataError, VLJEPAError
+
 CONSOLE = Console(stderr=True)
 
 
@@ -59,7 +61,11 @@ def main(arguments: list[str]) -> int:
     given = parser().parse_args(arguments)
     if len(given.data) != len(given.models):
         parser().error(f"{len(given.data)} data folders for {len(given.models)} models")
-    return evaluate(given)
+    try:
+        return evaluate(given)
+    except VLJEPAError as error:
+        CONSOLE.print(f"error: {error}", style="red", markup=False, highlight=False)
+        return 2
 
 
 def evaluate(given: argparse.Namespace) -> int:
@@ -70,6 +76,9 @@ def evaluate(given: argparse.Namespace) -> int:
     beside = given.photos.parent / "coco_captions_val2017.tsv"
     tsv = given.captions_tsv or (beside if beside.is_file() else None)
     origin = provenance.origin()
+    splits = [provenance.data_of(data)["split"] for data in given.data]
+    if len(set(splits)) < len(splits):
+        raise DataError(f"two data folders have the same split: {splits}.", fix="prepare with another --split-seed.")
     seeds = []
     for seed, (data, model) in enumerate(zip(given.data, given.models, strict=True)):
         job = Job(

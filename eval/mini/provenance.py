@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import shlex
@@ -15,6 +16,7 @@ from typing import Any
 
 from eval.mini.data import data_files, digest_files
 from recipes.mini.fetch import PACKAGES
+from vljepa.errors import DataError
 from vljepa.parts.saved import CONFIG_FILE, WEIGHTS_FILE, saved_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,9 +43,18 @@ def packages() -> list[dict[str, str]]:
     ]
 
 
-def data_of(folder: Path) -> dict[str, str]:
-    """Folder of prepared data and the hash of its rows."""
-    return {"folder": str(folder), "rows_sha256": digest_files(data_files(folder))}
+def data_of(folder: Path) -> dict[str, Any]:
+    """Folder of prepared data, its emoji split, and the hash of its rows.
+
+    Raises:
+        DataError: It is no folder of `recipes/mini/prepare.py`.
+    """
+    summary = folder / "summary.json"
+    if not summary.is_file():
+        raise DataError(f"{str(folder)!r} has no summary.json.", fix="give a folder of recipes/mini/prepare.py.")
+    split = json.loads(summary.read_text(encoding="utf-8"))["split_seed"]
+    rows = digest_files(data_files(folder))
+    return {"folder": str(folder), "split": f"recipes/mini/splits/emoji_{split}.json", "rows_sha256": rows}
 
 
 def model_of(name: str) -> dict[str, str]:

@@ -33,6 +33,8 @@ def assemble(
             "photos": PHOTOS_PROTOCOL,
             "classes": coco.PROTOCOL,
             "questions": questions.PROTOCOL,
+            "baselines": "fitted on the model's training pictures, on the mean of its visual tokens and its frozen "
+            "Y-Encoder's own embeddings; few settings, chosen on validation (chosen_on_validation in every row)",
             "ties": "against the model, everywhere",
             "bootstrap": f"{RESAMPLES} resamples of items (concepts, photos), percentiles, 95%; the model minus "
             + ", ".join(f"{rival} on {name}" for name, rival in RIVALS.items()),

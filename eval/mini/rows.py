@@ -40,7 +40,7 @@ TITLES = {
     MODEL: "**vljepa mini**",
     MODEL + "_views": "vljepa mini, 8 views",
     MODEL + "_no_residual": "vljepa mini, residual zeroed",
-    MODEL + "_no_learned": "vljepa mini, learned part zeroed",
+    MODEL + "_no_learned": "vljepa mini, learned part zeroed (residual alone)",
 }
 
 
@@ -144,7 +144,7 @@ class Baselines:
         flat = [text for group in self.fit.groups for text in group]
         pairs = CaptionPairs.of(self.fit.groups, self.frozen.texts(flat), self.labels_KE)
         best: tuple[float, Ridge, dict[str, float], tuple[float, int]] | None = None
-        for sharpness, penalty in product((0.05, 0.07), (0.03, 0.1, 0.3)):
+        for sharpness, penalty in product((0.03, 0.05, 0.07), (0.01, 0.03, 0.1)):
             ridge = pairs.ridge(self.labels_KE, sharpness=sharpness, penalty=penalty)
             for self.shown in SHOWN:
                 reached = main_score(measure(self._row(CONSE_RIDGE, [self._through(ridge)]), self.fit.photos)[0])

@@ -56,6 +56,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_rows(data / "photos" / f"captions.{split}.jsonl", photo)
         write_rows(data / "photos" / f"questions.{split}.jsonl", asked)
     write_rows(data / "photos/photos.jsonl", photos)
+    (data / "summary.json").write_text('{"split_seed": 0}', encoding="utf-8")
     lines = [f"{image_id}\tcaption {word} of {image_id}" for image_id in range(400) for word in "ab"]
     (root / "captions.tsv").write_text("\n".join(lines), encoding="utf-8")
     return root
@@ -137,6 +138,18 @@ def test_a_finished_seed_is_not_computed_again(
     assert second["seeds"] == first["seeds"]
     with pytest.raises(AssertionError, match="computed again"):
         command.main([*arguments, "--split", "test"])
+
+
+def test_wrong_folders_are_one_line_and_exit_code_two(
+    prepared: Path, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*data: Path) -> str:
+        arguments = ["--data", *map(str, data), "--models", *[str(saved)] * len(data), "--photos", str(tmp_path)]
+        assert command.main([*arguments, "--cache", str(tmp_path / "cache")]) == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "same split" in run(prepared / "data", prepared / "data")
+    assert "no summary.json" in run(tmp_path)
 
 
 def test_ablations_change_the_prediction_in_their_own_way(prepared: Path, saved: Path, tmp_path: Path) -> None:
