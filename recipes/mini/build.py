@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,9 +144,10 @@ def build_photos(request: Request, built: Built) -> None:
     built.questions["photos"] = {split: photo_questions.questions(rows[split], shots) for split in SPLITS}
     if request.captions_tsv is not None:
         held_out = {normalise(text) for split in SPLITS[1:] for row in rows[split] for text in row["text"]}
-        sentences = photos.training_sentences(request.captions_tsv, table, held_out)
-        write_bytes(request.out / "text/captions.train.txt", ("\n".join(sentences) + "\n").encode())
-        built.notes["text captions"] = len(sentences)
+        texts = photos.training_texts(request.captions_tsv, table, held_out)
+        lines = "".join(json.dumps(row) + "\n" for row in texts)
+        write_bytes(request.out / "text/captions.train.jsonl", lines.encode())
+        built.notes["text captions"] = sum(len(row["text"]) for row in texts)
     write_bytes(request.out / "ATTRIBUTION.md", report.attribution(photos.attributions(shots, table)).encode())
 
 

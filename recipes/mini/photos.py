@@ -77,20 +77,28 @@ def captions(photos: list[Photo], table: dict[str, Split], folder: Path, out: Pa
     return rows
 
 
-def training_sentences(tsv: Path, table: dict[str, Split], held_out: Container[str]) -> list[str]:
-    """Return the captions of ``tsv`` (``image_id<TAB>caption``) without those of a validation or test photo.
+class Texts(TypedDict):
+    """Captions of one picture that is not there: a row for training on text alone."""
 
-    Left out by image id, and where another photo has word for word the same caption (``held_out``, normalised).
+    text: list[str]
+    source_id: str
+
+
+def training_texts(tsv: Path, table: dict[str, Split], held_out: Container[str]) -> list[Texts]:
+    """Return the captions of ``tsv`` (``image_id<TAB>caption``) by picture, two or more each, for text-only training.
+
+    Left out by image id are the validation and test photos, and wherever it stands any caption that is word for word
+    one of theirs (``held_out``, normalised).
     """
-    sentences = []
+    by_picture: dict[str, list[str]] = {}
     for line in tsv.read_text(encoding="utf-8").splitlines():
         image_id, _, caption = line.partition("\t")
         text = ascii_text(caption)
         if not text or not image_id.isdigit() or table.get(str(int(image_id)), "train") != "train":
             continue
         if normalise(text) not in held_out:
-            sentences.append(text)
-    return sentences
+            by_picture.setdefault(str(int(image_id)), []).append(text)
+    return [Texts(text=texts, source_id=f"coco:{key}") for key, texts in by_picture.items() if len(texts) > 1]
 
 
 def attributions(photos: Iterable[Photo], table: dict[str, Split]) -> list[str]:

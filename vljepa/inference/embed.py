@@ -18,6 +18,7 @@ from PIL import Image
 
 from vljepa.errors import ImageError
 from vljepa.inference.device import resolve_device
+from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 
@@ -47,6 +48,7 @@ class Embedder:
     """
 
     def __init__(self, model: VLJEPA, processor: VLJEPAProcessor) -> None:
+        keep_freed_memory()
         self.model = model.eval()
         self.processor = processor
         self.device = next(model.parameters()).device
