@@ -6,7 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.conftest import write_rows
 from vljepa.configs import load_preset
+from vljepa.training.averaging import WeightAverage
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
 
@@ -63,6 +65,51 @@ def test_three_cuts_change_nothing(make_run, settings, cached):
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert pieces[3].metrics == whole[3].metrics
+
+
+@pytest.fixture
+def groups(settings, tmp_path):
+    """Sources of every kind, each in a group of its own, a refined label prior, and an average of the weights."""
+    write_rows(tmp_path / "text.jsonl", [{"text": [f"cat {n}", f"the cat {n}", f"{n} cats"]} for n in range(9)])
+    settings["model"]["predictor"]["label_prior"] |= {"hidden": 16, "dropout": 0.3}
+    settings["train"] |= {"ema": 0.8}
+    captions = {"path": "captions.jsonl"}
+    text = {"path": str(tmp_path / "text.jsonl"), "text_only": {"like": "captions"}}
+    return settings | {
+        "data": {
+            "train": [
+                captions | {"name": "captions", "first_text": 0.5},
+                {"name": "questions", "path": "questions.jsonl", "group": "questions", "views": 1},
+                captions | {"name": "few", "group": "few", "gate_only": True, "views": 3},
+                text | {"name": "text", "group": "text"},
+            ]
+        }
+    }
+
+
+def averages(run):
+    return torch.load(Path(run.train.output) / "last" / "training.pt", weights_only=True)["average"]
+
+
+def test_three_cuts_change_nothing_with_groups_and_an_average(make_run, groups):
+    whole_run, pieces_run = make_run("whole", **groups), make_run("pieces", **groups)
+    whole, pieces = run_through(whole_run), run_through(pieces_run, cuts=(4, 5, 8))
+    assert pieces[0] == whole[0]
+    kept = zip((*pieces[1:3], averages(pieces_run)), (*whole[1:3], averages(whole_run)), strict=True)
+    for ours, theirs in kept:
+        assert ours.keys() == theirs.keys()
+        assert ours
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert pieces[3].metrics == whole[3].metrics
+
+
+def test_an_average_that_is_forgotten_is_told_apart(make_run, groups, monkeypatch):
+    """The control: a resume that starts the average anew gives other weights."""
+    whole_run, pieces_run = make_run("whole", **groups), make_run("pieces", **groups)
+    run_through(whole_run)
+    monkeypatch.setattr(WeightAverage, "restore", lambda *_: None)
+    run_through(pieces_run, cuts=(8,))
+    assert not torch.equal(averages(pieces_run)["gate.weight"], averages(whole_run)["gate.weight"])
 
 
 def test_the_comparison_can_fail(make_run, settings):

@@ -23,6 +23,7 @@ from vljepa.configs.run import (
     OptimConfig,
     RunConfig,
     SourceConfig,
+    TextOnlyConfig,
     TrainConfig,
 )
 
@@ -39,6 +40,7 @@ __all__ = [
     "PromptsConfig",
     "RunConfig",
     "SourceConfig",
+    "TextOnlyConfig",
     "TrainConfig",
     "VLJEPAConfig",
     "XEncoderConfig",

@@ -57,6 +57,9 @@ class LabelPriorConfig(Strict):
         top_k: Classes kept before renormalising.
         token: Put the prior into the Predictor's sequence as one more token.
         residual: Add the prior, times a learned state-dependent gate, to the prediction.
+        hidden: Width of an MLP that refines the residual from label words to captions. It learns from rows of text
+            alone (`text_only` sources), never from pictures; None adds the prior as it is.
+        dropout: Inside that MLP.
     """
 
     label_names: Literal["imagenet-1k"] | list[str] = "imagenet-1k"
@@ -64,6 +67,8 @@ class LabelPriorConfig(Strict):
     top_k: int = Field(10, ge=1)
     token: bool = True
     residual: bool = True
+    hidden: int | None = Field(None, ge=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
 
 
 class PredictorConfig(Strict):

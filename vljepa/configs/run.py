@@ -30,6 +30,23 @@ class ColumnsConfig(Strict):
     type: str = "type"
 
 
+class TextOnlyConfig(Strict):
+    """How a source without pictures stands in for one with them: a text is turned into a guess of the label prior.
+
+    The guess is softmax(cosine(text, labels) / temperature), the largest kept as by the label prior, moved so that
+    its mean is that of real pictures, with Gaussian noise: a classifier is less sure than a text about itself.
+
+    Args:
+        like: Name of the training source whose pictures' priors give the mean.
+        temperature: Of the softmax over cosines.
+        noise: Standard deviation of the noise, in units of the guesses' own mean standard deviation.
+    """
+
+    like: str
+    temperature: float = Field(0.07, gt=0)
+    noise: float = Field(1.0, ge=0)
+
+
 class SourceConfig(Strict):
     """One source of training or validation samples.
 
@@ -39,9 +56,14 @@ class SourceConfig(Strict):
         root: Folder that picture paths are relative to and may not leave; the file's own folder when absent.
         columns: Column mapping.
         weight: Share of each training batch, relative to the other sources.
+        group: Sources of one group are each other's negatives; the loss is the mean over groups.
+        views: Stored views per picture; `data.cache.views` when absent. Questions about places or small things want 1.
+        first_text: Share of visits that take a row's first text; the others draw from all its texts.
+        gate_only: Train only the gate of the label prior's residual: for pictures so few that they would be learned
+            by heart (needs a `label_prior` with `residual`).
         task: How validation measures it: retrieval both ways, or accuracy over `candidates`.
-        text_only: Rows have no picture: the label prior is made from one text and the target is another (needs a
-            `label_prior`).
+        text_only: Rows have no picture and at least two texts: one stands for the picture, another is the target
+            (needs a `label_prior` with `residual`).
     """
 
     name: str
@@ -49,8 +71,12 @@ class SourceConfig(Strict):
     root: str | None = None
     columns: ColumnsConfig = ColumnsConfig()
     weight: float = Field(1.0, gt=0)
+    group: str = "all"
+    views: int | None = Field(None, ge=1)
+    first_text: float = Field(0.0, ge=0, le=1)
+    gate_only: bool = False
     task: Literal["retrieval", "vqa"] = "retrieval"
-    text_only: bool = False
+    text_only: TextOnlyConfig | None = None
 
 
 class CacheConfig(Strict):
@@ -121,6 +147,8 @@ class TrainConfig(Strict):
         steps: Optimizer steps.
         batch_size: Global batch; every sample sees all others as negatives.
         seed: Of initialisation, order and augmentation.
+        ema: Decay per step of the moving average of the weights that is validated, saved as `best` and shipped; 0 for
+            none. Early steps average over fewer.
         precision: `auto` is bf16 where the hardware computes it quickly, else fp32. Master weights are always fp32.
         log_every: Steps between log lines.
         eval_every: Steps between validations.
@@ -132,6 +160,7 @@ class TrainConfig(Strict):
     steps: int = Field(1000, ge=1)
     batch_size: int = Field(256, ge=2)
     seed: int = 0
+    ema: float = Field(0.0, ge=0, lt=1)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     log_every: int = Field(10, ge=1)
     eval_every: int = Field(200, ge=1)

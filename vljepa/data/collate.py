@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from vljepa.configs import SourceConfig
 from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import PictureReader
 from vljepa.data.records import Record
 from vljepa.data.sampling import Draw, StepSampler, choose
-from vljepa.data.text_only import LabelGuess
+from vljepa.data.text_only import PriorGuess
 from vljepa.processing.text import normalise_text
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class Sample:
 
 @dataclass
 class Batch:
-    """One step's samples.
+    """One group's samples of one step.
 
     Args:
         tensors: What `VLJEPA.forward` takes, beside `pair_ids` and `text_ids` [B] for `objectives.positive_mask`.
@@ -63,7 +65,7 @@ class Collator:
         processor: Tokenizes queries and targets.
         pictures: Where pictures or their features come from.
         texts: Features of the targets, when the Y-Encoder is frozen; None tokenizes them.
-        guess: Stands in for the pictures of rows of text alone; needed when there are such rows.
+        guesses: By source, what stands in for the pictures of rows of text alone.
     """
 
     def __init__(
@@ -72,34 +74,41 @@ class Collator:
         *,
         pictures: PictureReader,
         texts: TextFeatures | None = None,
-        guess: LabelGuess | None = None,
+        guesses: Mapping[str, PriorGuess] | None = None,
     ) -> None:
         self.processor = processor
         self.pictures = pictures
         self.texts = texts
-        self.guess = guess
+        self.guesses = guesses or {}
         self.caption_prompt = processor.config.prompts.caption
 
-    def __call__(self, samples: Sequence[Sample]) -> Batch:
-        """Batch of samples; those whose picture cannot be read are left out.
+    def __call__(self, samples: Sequence[Sample], *, gate_only: bool = False) -> Batch:
+        """Batch of samples, all with pictures or all without; those whose picture cannot be read are left out.
 
         A record without a query gets the caption prompt of the model's config, so that training and use agree.
         """
-        with_picture = [sample for sample in samples if sample.record.image is not None]
-        alone = [sample for sample in samples if sample.record.image is None]
-        read = self.pictures.read([(_picture(sample), sample.view) for sample in with_picture])
-        kept = [with_picture[position] for position in read.kept] + alone
-        tensors = dict(read.tensors)
-        if alone:
-            assert self.guess is not None
-            guessed = self.guess([sample.seen for sample in alone], seeds=[sample.seed for sample in alone])
-            tensors = {name: torch.cat([tensors[name], guessed[name]]) for name in guessed} if tensors else guessed
+        kept, tensors, skipped = list(samples), {}, {}
+        if samples[0].record.image is None:
+            tensors["prior_features"] = self._guess(samples)
+        else:
+            read = self.pictures.read([(_picture(sample), sample.view) for sample in samples])
+            kept, skipped = [samples[position] for position in read.kept], read.skipped
+            tensors |= read.tensors
+            if kept:
+                tensors |= self._queries([sample.record.query or self.caption_prompt for sample in kept])
         if kept:
-            tensors |= self._queries([sample.record.query or self.caption_prompt for sample in kept])
             tensors |= self._targets([sample.target for sample in kept])
             tensors["pair_ids"] = _identities([f"{one.record.source_id}\0{one.record.query}" for one in kept])
             tensors["text_ids"] = _identities([normalise_text(sample.target) for sample in kept])
-        return Batch(tensors, size=len(kept), skipped=read.skipped)
+            tensors["gate_only"] = torch.tensor(gate_only)
+        return Batch(tensors, size=len(kept), skipped=skipped)
+
+    def _guess(self, samples: Sequence[Sample]) -> Tensor:
+        pieces = []
+        for source, run in groupby(samples, key=lambda sample: sample.record.source):
+            rows = list(run)
+            pieces.append(self.guesses[source]([row.seen for row in rows], seeds=[row.seed for row in rows]))
+        return torch.cat(pieces)
 
     def _queries(self, queries: list[str]) -> dict[str, Tensor]:
         return self.processor.queries(queries) if any(queries) else {}
@@ -108,32 +117,59 @@ class Collator:
         return self.processor.targets(texts) if self.texts is None else {"target_features": self.texts.read(texts)}
 
 
-class StepBatches(torch.utils.data.Dataset[Batch]):
-    """The batches of a run by step: `batches[step]` is a pure function of (seed, step).
+class StepBatches(torch.utils.data.Dataset[list[Batch]]):
+    """The batches of a run by step, one per group: `batches[step]` is a pure function of (seed, step).
 
     Args:
         sources: Records of each source.
+        configs: Config of each source.
         sampler: Order of the samples.
-        collator: Makes the batch.
-        views: Stored views per picture, of which one is drawn per visit.
+        collator: Makes the batches.
+        views: Stored views per picture, for sources that do not say.
     """
 
     def __init__(
-        self, sources: Sequence[Sequence[Record]], *, sampler: StepSampler, collator: Collator, views: int
+        self,
+        sources: Sequence[Sequence[Record]],
+        *,
+        configs: Sequence[SourceConfig],
+        sampler: StepSampler,
+        collator: Collator,
+        views: int,
     ) -> None:
         self.sources = sources
+        self.configs = configs
         self.sampler = sampler
         self.collator = collator
         self.views = views
 
-    def __getitem__(self, step: int) -> Batch:
-        return self.collator([self._sample(draw) for draw in self.sampler.batch(step)])
+    def __getitem__(self, step: int) -> list[Batch]:
+        groups: dict[str, list[Sample]] = {}
+        gate_only: dict[str, bool] = {}
+        for draw in self.sampler.batch(step):
+            config = self.configs[draw.source]
+            groups.setdefault(config.group, []).append(self._sample(draw))
+            gate_only[config.group] = config.gate_only
+        return [self.collator(samples, gate_only=gate_only[group]) for group, samples in groups.items()]
+
+    def order(self) -> dict[str, Any]:
+        """What the samples of a step depend on, as plain data: a resumed run must have it equal."""
+        return {
+            "seed": self.sampler.seed,
+            "rows": list(self.sampler.sizes),
+            "samples per step": list(self.sampler.quotas),
+            "views": [config.views or self.views for config in self.configs],
+            "groups": [config.group for config in self.configs],
+            "first_text": [config.first_text for config in self.configs],
+        }
 
     def _sample(self, draw: Draw) -> Sample:
-        seed, record = self.sampler.seed, self.sources[draw.source][draw.row]
+        seed, record, config = self.sampler.seed, self.sources[draw.source][draw.row], self.configs[draw.source]
         text = choose(len(record.texts), seed=seed, draw=draw, purpose="text")
+        if choose(2**32, seed=seed, draw=draw, purpose="first text") < config.first_text * 2**32:
+            text = 0
         if record.image is not None:
-            view = choose(self.views, seed=seed, draw=draw, purpose="view")
+            view = choose(config.views or self.views, seed=seed, draw=draw, purpose="view")
             return Sample(record, target=record.texts[text], view=view)
         others = record.texts[:text] + record.texts[text + 1 :]
         seen = others[choose(len(others), seed=seed, draw=draw, purpose="seen")]

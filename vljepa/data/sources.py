@@ -78,7 +78,7 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _check_columns(source: SourceConfig, row: dict[str, Any], where: str) -> None:
     columns = source.columns
-    needed = [columns.text] if source.text_only else [columns.image, columns.text]
+    needed = [columns.text] if source.text_only is not None else [columns.image, columns.text]
     if source.task == "vqa":
         needed.append(columns.candidates)
     for name in needed:
@@ -96,14 +96,14 @@ def _record(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str
     candidates = _texts(row.get(columns.candidates), where=where, column=columns.candidates)
     if not texts:
         raise DataError(f"{where}: the column {columns.text!r} is empty.", fix="write a text, or remove the row.")
-    if source.text_only and len(texts) < 2:
+    if source.text_only is not None and len(texts) < 2:
         raise DataError(
             f"{where}: a row of text alone needs two texts, one to see and one to predict.",
             fix=f"give a list in {columns.text!r}.",
         )
     if source.task == "vqa":
         _check_candidates(candidates, texts[0], where=where)
-    image = None if source.text_only else path_under(root, str(row[columns.image] or ""), where=where)
+    image = None if source.text_only is not None else path_under(root, str(row[columns.image] or ""), where=where)
     identity = row.get(columns.source_id)
     return Record(
         image=image,

@@ -8,41 +8,46 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vljepa.configs import TextOnlyConfig
 from vljepa.data.features import TextFeatures
+from vljepa.models.label_prior import LabelPrior
 
-SHARPNESS = 1 / 0.05
-"""Cosine to classifier logit; chosen on the validation photos (docs/LOG.md)."""
-NOISE = 0.05
-"""Standard deviation of the noise on cosines: a classifier is less sure than a text about itself (docs/LOG.md)."""
+_TEXTS_PER_CHUNK = 4096
 
 
-class LabelGuess:
-    """Guesses classifier logits from a text: its cosine to every label, with seeded noise.
+class PriorGuess:
+    """Guesses the label prior's feature from a text, as `TextOnlyConfig` says.
 
     Args:
+        config: Temperature and noise.
         texts: Y-Encoder features of the texts.
-        label_features_KE: Y-Encoder features of the classifier's labels.
-        temperature: Of the model's label prior; undone here, so that the guess is as sharp whatever it is.
-        tokens_ND: Shape [N, Dv] of the visual tokens, which are all masked out.
+        prior: The model's label prior, filled.
+        real_BE: Label prior's features of real pictures, [B, E], for the mean.
+        sample: Texts of the source, for mean and standard deviation of the guesses.
     """
 
     def __init__(
-        self, texts: TextFeatures, *, label_features_KE: Tensor, temperature: float, tokens_ND: tuple[int, int]
+        self, config: TextOnlyConfig, *, texts: TextFeatures, prior: LabelPrior, real_BE: Tensor, sample: Sequence[str]
     ) -> None:
+        self.config = config
         self.texts = texts
-        self.labels_KE = F.normalize(label_features_KE.float().cpu(), dim=-1)
-        self.scale = SHARPNESS * temperature
-        self.tokens_ND = tokens_ND
+        self.top_k = min(prior.config.top_k, len(prior.label_features_KE))
+        self.labels_KE = prior.label_features_KE.float().cpu()
+        chunks = [sample[start : start + _TEXTS_PER_CHUNK] for start in range(0, len(sample), _TEXTS_PER_CHUNK)]
+        guesses_NE = torch.cat([self._plain(chunk) for chunk in chunks])
+        self.shift_E = real_BE.float().cpu().mean(0) - guesses_NE.mean(0)
+        self.spread = float(guesses_NE.std(0).mean())
 
-    def __call__(self, seen: Sequence[str], *, seeds: Sequence[int]) -> dict[str, Tensor]:
-        """`vision_tokens` of zeros, `vision_mask` without a valid token, and guessed `vision_logits`, [B, ...]."""
-        cosine_BK = F.normalize(self.texts.read(seen), dim=-1) @ self.labels_KE.T
-        noise_BK = torch.stack([_noise(seed, cosine_BK.shape[1]) for seed in seeds])
-        return {
-            "vision_tokens": torch.zeros(len(seen), *self.tokens_ND),
-            "vision_mask": torch.zeros(len(seen), self.tokens_ND[0], dtype=torch.bool),
-            "vision_logits": self.scale * (cosine_BK + NOISE * noise_BK),
-        }
+    def __call__(self, seen: Sequence[str], *, seeds: Sequence[int]) -> Tensor:
+        """Guessed features [B, E] of texts, with noise that is a pure function of each seed."""
+        noise_BE = torch.stack([_noise(seed, len(self.shift_E)) for seed in seeds])
+        return self._plain(seen) + self.shift_E + self.config.noise * self.spread * noise_BE
+
+    def _plain(self, texts: Sequence[str]) -> Tensor:
+        cosine_BK = F.normalize(self.texts.read(texts), dim=-1) @ F.normalize(self.labels_KE, dim=-1).T
+        top, labels = (cosine_BK / self.config.temperature).softmax(-1).topk(self.top_k, dim=-1)
+        weights_BK = torch.zeros_like(cosine_BK).scatter_(1, labels, top / top.sum(-1, keepdim=True))
+        return weights_BK @ self.labels_KE
 
 
 def _noise(seed: int, count: int) -> Tensor:

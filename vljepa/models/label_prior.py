@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vljepa.configs import LabelPriorConfig
@@ -14,7 +15,7 @@ class LabelPrior(nn.Module):
     Source: Norouzi et al., Zero-Shot Learning by Convex Combination of Semantic Embeddings, arXiv 1312.5650.
 
     Args:
-        config: Softmax temperature and top-k.
+        config: Softmax temperature and top-k, and the width of the refining MLP.
         num_classes: K.
         width: E, width of a Y-Encoder feature.
     """
@@ -25,6 +26,15 @@ class LabelPrior(nn.Module):
         super().__init__()
         self.config = config
         self.register_buffer("label_features_KE", torch.zeros(num_classes, width))
+        self.refiner: nn.Sequential | None = None
+        if config.residual and config.hidden is not None:
+            last = nn.Linear(config.hidden, width)
+            # Start as plain ConSE, and learn what captions say beyond the labels' names.
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            self.refiner = nn.Sequential(
+                nn.LayerNorm(width), nn.Linear(width, config.hidden), nn.GELU(), nn.Dropout(config.dropout), last
+            )
 
     @property
     def is_filled(self) -> bool:
@@ -37,3 +47,10 @@ class LabelPrior(nn.Module):
         top, labels = probabilities_BK.topk(min(self.config.top_k, probabilities_BK.shape[1]), dim=-1)
         weights = top / top.sum(-1, keepdim=True)
         return (weights.unsqueeze(-1) * self.label_features_KE[labels]).sum(1)
+
+    def refine(self, features_BE: Tensor) -> Tensor:
+        """The residual's feature [B, E]: label features moved to where captions lie."""
+        if self.refiner is None:
+            return features_BE
+        refined: Tensor = F.normalize(features_BE.float(), dim=-1) + self.refiner(features_BE).float()
+        return refined

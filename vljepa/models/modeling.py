@@ -125,27 +125,40 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         query_mask: Tensor | None = None,
         *,
         ablate: Ablation | None = None,
+        gate_only: bool = False,
     ) -> Tensor:
         """S_hat_Y, the predicted embedding of the answer: fp32 [B, D], unit norm.
+
+        With a label prior, S_hat_Y = normalise(learned + softplus(gate) * residual), both of unit norm. A refined
+        residual is read by the rows with pictures but not trained by them: few pictures would spoil what much text
+        has taught it.
 
         Args:
             vision: Output of `encode_vision`, or cached features.
             query_ids: Query tokens [B, Lq]; None for none.
             query_mask: True on real query tokens.
             ablate: Report only: `residual` drops the label prior's residual, `learned` keeps nothing else.
+            gate_only: Let gradients reach the gate alone.
         """
-        prior_BE = self._prior_features(vision)
+        prior_BE = None if self.label_prior is None else self._prior_features(vision)
         state = self.predictor(vision, query_ids, query_mask, prior_BE)
-        learned_BD = self.predictor.head(state).float()
-        if self.gate is None:
-            return F.normalize(learned_BD, dim=-1)
+        learned_BD = F.normalize(self.predictor.head(state).float(), dim=-1)
+        if self.gate is None or ablate == "residual":
+            return learned_BD
         assert prior_BE is not None
-        residual_BD = self.project_text(prior_BE)
+        residual_BD = self.predict_from_prior(prior_BE)
         if ablate == "learned":
             return residual_BD
-        if ablate == "residual":
-            return F.normalize(learned_BD, dim=-1)
-        return F.normalize(learned_BD + self.gate(state).float() * residual_BD, dim=-1)
+        if gate_only or (self.label_prior is not None and self.label_prior.refiner is not None):
+            residual_BD = residual_BD.detach()
+        if gate_only:
+            state, learned_BD = state.detach(), learned_BD.detach()
+        return F.normalize(learned_BD + F.softplus(self.gate(state).float()) * residual_BD, dim=-1)
+
+    def predict_from_prior(self, prior_BE: Tensor) -> Tensor:
+        """Residual alone, from a label prior's feature: fp32 [B, D], unit norm. Rows of text train this."""
+        assert self.label_prior is not None
+        return self.project_text(self.label_prior.refine(prior_BE))
 
     def text_features(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """Pooled Y-Encoder features [B, E], before the head."""
@@ -171,19 +184,25 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
 
         Args:
             batch: `pixel_values` [B, T, C, H, W], or the cached `vision_tokens` [B, N, Dv], `vision_mask` [B, N] and
-                `vision_logits` [B, K]; optional `query_ids` and `query_mask` [B, Lq]; `target_ids` and `target_mask`
-                [B, Ly], or the cached `target_features` [B, E].
+                `vision_logits` [B, K]; optional `query_ids` and `query_mask` [B, Lq]; `gate_only`, a boolean that
+                keeps gradients from all but the gate, the targets and the temperature too.
+                Rows of text alone have `prior_features` [B, E] instead. `target_ids` and `target_mask` [B, Ly], or the
+                cached `target_features` [B, E].
         """
-        if "pixel_values" in batch:
-            vision = self.encode_vision(batch["pixel_values"])
+        gate_only = bool(batch.get("gate_only", False))
+        if "prior_features" in batch:
+            prediction_BD = self.predict_from_prior(batch["prior_features"])
         else:
-            vision = VisionTokens(batch["vision_tokens"], batch["vision_mask"], batch.get("vision_logits"))
-        prediction_BD = self.predict(vision, batch.get("query_ids"), batch.get("query_mask"))
+            vision = self._vision(batch)
+            prediction_BD = self.predict(vision, batch.get("query_ids"), batch.get("query_mask"), gate_only=gate_only)
         if "target_features" in batch:
             target_BD = self.project_text(batch["target_features"])
         else:
             target_BD = self.encode_text(batch["target_ids"], batch["target_mask"])
-        return VLJEPAOutput(prediction_BD, target_BD, self.scale())
+        scale = self.scale()
+        if gate_only:
+            target_BD, scale = target_BD.detach(), scale.detach()
+        return VLJEPAOutput(prediction_BD, target_BD, scale)
 
     def x_encoder_fingerprint(self) -> str:
         """Key of the feature cache: encoder, weights, preprocessing and token pooling."""
@@ -193,9 +212,13 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         """Hash of the text side: a decoder or an index made in another text space must refuse this model."""
         return saving.text_space_digest(self)
 
-    def _prior_features(self, vision: VisionTokens) -> Tensor | None:
-        if self.label_prior is None:
-            return None
+    def _vision(self, batch: Mapping[str, Tensor]) -> VisionTokens:
+        if "pixel_values" in batch:
+            return self.encode_vision(batch["pixel_values"])
+        return VisionTokens(batch["vision_tokens"], batch["vision_mask"], batch.get("vision_logits"))
+
+    def _prior_features(self, vision: VisionTokens) -> Tensor:
+        assert self.label_prior is not None
         assert vision.logits_BK is not None, "a label prior needs the X-Encoder's logits"
         features: Tensor = self.label_prior(vision.logits_BK)
         return features

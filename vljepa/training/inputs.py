@@ -14,7 +14,7 @@ from vljepa.data.records import Record
 from vljepa.data.sampling import StepSampler
 from vljepa.data.skips import check_skipped
 from vljepa.data.sources import load_source
-from vljepa.data.text_only import LabelGuess
+from vljepa.data.text_only import PriorGuess
 from vljepa.errors import ConfigError
 from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
@@ -55,13 +55,15 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor) -> Inp
         ConfigError: A source gets no sample, or the recipe asks for what the model cannot do.
     """
     data = run.data
-    _check_text_only(run)
+    _check_routes(run)
+    _check_average(run)
     train = [load_source(source, root=data.root) for source in data.train]
     validation = [load_source(source, root=data.root) for source in data.validation]
     views = data.cache.views if data.cache is not None else 1
-    wanted = dict.fromkeys(_images(train), views)
-    for path in _images(validation):
-        wanted.setdefault(path, 1)
+    wanted = dict.fromkeys(_images(validation), 1)
+    for config, records in zip(data.train, train, strict=True):
+        for path in _images([records]):
+            wanted[path] = max(wanted.get(path, 1), config.views or views)
 
     reader: PictureReader
     texts: TextFeatures | None = None
@@ -91,10 +93,10 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor) -> Inp
         batch_size=run.train.batch_size,
         seed=run.train.seed,
     )
-    guess = _guess(run, model, reader, texts, train)
-    collator = Collator(processor, pictures=reader, texts=texts, guess=guess)
+    guesses = _guesses(run, model, reader, texts, train)
+    collator = Collator(processor, pictures=reader, texts=texts, guesses=guesses)
     return Inputs(
-        batches=StepBatches(train, sampler=sampler, collator=collator, views=views),
+        batches=StepBatches(train, configs=data.train, sampler=sampler, collator=collator, views=views),
         tasks=tasks,
         encoder=Encoder(model, processor, pictures=reader, texts=texts),
         pictures=len(wanted),
@@ -133,36 +135,70 @@ def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
     return sum(contents.get(path, path) in seen for path in _images(validation))
 
 
-def _check_text_only(run: RunConfig) -> None:
-    for source in run.data.validation:
-        if source.text_only:
-            raise ConfigError(f"the validation source {source.name!r} is text_only.", fix="validate on pictures.")
-    names = [source.name for source in run.data.train if source.text_only]
-    if not names:
-        return
+def _check_routes(run: RunConfig) -> None:
+    """Refuse sources that ask for a label prior that is not there, or that cannot share a group."""
     prior = run.model.predictor.label_prior
-    lacking = {
-        "model.predictor.label_prior with token": prior is not None and prior.token,
-        "model.y_encoder.trainable=false": not run.model.y_encoder.trainable,
-        "data.cache": run.data.cache is not None,
-    }
-    for what, there in lacking.items():
-        if not there:
-            raise ConfigError(f"the text_only source {names[0]!r} needs {what}.", fix="set it, or remove the source.")
+    kinds: dict[str, tuple[bool, bool]] = {}
+    for source in run.data.validation:
+        if source.text_only is not None:
+            raise ConfigError(f"the validation source {source.name!r} is text_only.", fix="validate on pictures.")
+    for source in run.data.train:
+        kind = (source.text_only is not None, source.gate_only)
+        if kinds.setdefault(source.group, kind) != kind:
+            raise ConfigError(
+                f"the source {source.name!r} is in group {source.group!r} with sources of another kind.",
+                fix="give sources with text_only or gate_only a `group` of their own.",
+            )
+        if all(kind):
+            raise ConfigError(
+                f"the source {source.name!r} is text_only and gate_only; the gate needs pictures.", fix="drop one."
+            )
+        if source.views is not None and source.views > 1 and run.data.cache is None:
+            raise ConfigError(
+                f"the source {source.name!r} wants {source.views} views, which only data.cache stores.",
+                fix="set data.cache, or remove `views`.",
+            )
+        if any(kind) and (prior is None or not prior.residual):
+            raise ConfigError(
+                f"the source {source.name!r} needs model.predictor.label_prior with residual.",
+                fix="set it, or remove the source.",
+            )
+        if source.text_only is not None and (run.model.y_encoder.trainable or run.data.cache is None):
+            raise ConfigError(
+                f"the text_only source {source.name!r} needs model.y_encoder.trainable=false and data.cache.",
+                fix="set them, or remove the source.",
+            )
 
 
-def _guess(
+def _check_average(run: RunConfig) -> None:
+    if run.train.ema > 0 and not run.data.validation:
+        raise ConfigError(
+            f"train.ema = {run.train.ema} averages the weights that validation chooses, and there is no validation.",
+            fix="add a source to data.validation, or set train.ema=0.",
+        )
+
+
+def _guesses(
     run: RunConfig, model: VLJEPA, reader: PictureReader, texts: TextFeatures | None, train: Sources
-) -> LabelGuess | None:
-    if not any(source.text_only for source in run.data.train):
-        return None
-    assert model.label_prior is not None
-    assert texts is not None
-    images = _images(train)
-    tokens = reader.read([(images[0], 0)]).tensors["vision_tokens"].shape[1:] if images else (1, model.x_encoder.width)
-    return LabelGuess(
-        texts,
-        label_features_KE=model.label_prior.label_features_KE,
-        temperature=model.label_prior.config.temperature,
-        tokens_ND=(int(tokens[0]), int(tokens[1])),
-    )
+) -> dict[str, PriorGuess]:
+    """What stands in for pictures, for each source that has none."""
+    guesses: dict[str, PriorGuess] = {}
+    by_name = {config.name: _images([records]) for config, records in zip(run.data.train, train, strict=True)}
+    for config, records in zip(run.data.train, train, strict=True):
+        if config.text_only is None:
+            continue
+        images = by_name.get(config.text_only.like, [])
+        if not images:
+            raise ConfigError(
+                f"text_only.like = {config.text_only.like!r} of the source {config.name!r} names no pictures.",
+                fix=f"name a training source with pictures: {', '.join(name for name in by_name if by_name[name])}.",
+            )
+        assert model.label_prior is not None
+        assert texts is not None
+        logits_BK = reader.read([(image, 0) for image in images]).tensors["vision_logits"]
+        real_BE = model.label_prior(logits_BK.to(model.log_scale.device))
+        sample = [text for record in records for text in record.texts]
+        guesses[config.name] = PriorGuess(
+            config.text_only, texts=texts, prior=model.label_prior, real_BE=real_BE, sample=sample
+        )
+    return guesses

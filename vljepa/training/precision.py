@@ -14,8 +14,8 @@ Precision = Literal["no", "bf16", "fp16"]
 def choose_precision(requested: Literal["auto", "fp32", "bf16", "fp16"], *, device: torch.device) -> Precision:
     """Accelerate's name of the mixed precision to run in.
 
-    `auto` is bf16 on a GPU that has it in hardware and on a CPU with AMX; elsewhere fp32, since bf16 on a CPU
-    without AMX is three times slower.
+    `auto` is bf16 on a GPU or CPU that has it in hardware (AMX or AVX-512 BF16: 1.9 times fp32 here, see docs/LOG.md);
+    elsewhere fp32, since emulated bf16 is three times slower.
 
     Raises:
         ConfigError: fp16 on a CPU.
@@ -30,5 +30,6 @@ def choose_precision(requested: Literal["auto", "fp32", "bf16", "fp16"], *, devi
 def _computes_bf16_quickly(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    # PyTorch has no public name for this question yet.
-    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+    # PyTorch has no public name for these questions yet.
+    has_hardware = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cpu" and bool(has_hardware)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,11 @@ from vljepa.data.collate import Batch, to_device
 from vljepa.data.skips import check_skipped, name_skipped
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
+from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.modeling import VLJEPA
 from vljepa.objectives import infonce, positive_mask
 from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.training.averaging import WeightAverage
 from vljepa.training.calibration import calibrate
 from vljepa.training.checkpoint import intact_folder, load_state, replace_folder, save_state
 from vljepa.training.guards import check_finite, check_master_weights
@@ -33,39 +34,11 @@ from vljepa.training.label_prior import fill_label_prior
 from vljepa.training.movement import Movement
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
+from vljepa.training.result import TrainResult
 from vljepa.training.tracking import Monitor, RunLog
-from vljepa.training.validation import Metrics, evaluate_tasks, main_metric
+from vljepa.training.validation import evaluate_tasks, main_metric
 
-RESULT_FILE = "result.json"
 CONFIG_FILE = "config.yaml"
-
-
-@dataclass
-class TrainResult:
-    """What a run came to.
-
-    Args:
-        folder: Of the run; `best` and `last` in it are saved models.
-        steps: Optimizer steps done.
-        best_step: Step of `best`; None without validation sources.
-        metrics: Validation metrics at `best_step`, with the calibration's.
-        skipped: Reason per unreadable picture.
-    """
-
-    folder: str
-    steps: int
-    best_step: int | None = None
-    metrics: Metrics = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def model_folder(self) -> Path:
-        """The saved model to use: `best`, or `last` when nothing was validated."""
-        return Path(self.folder) / ("last" if self.best_step is None else "best")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, as in result.json."""
-        return asdict(self)
 
 
 class Trainer:
@@ -109,8 +82,8 @@ class Trainer:
             self._introduce(log, monitor, start)
             if start == 0:
                 self._validate(0, log, monitor)
-            for step, batch in enumerate(self._loader(start), start=start):
-                self._train_step(step, batch, log, monitor)
+            for step, batches in enumerate(self._loader(start), start=start):
+                self._train_step(step, batches, log, monitor)
                 if (step + 1) % self.run.train.eval_every == 0 or step + 1 == self.run.train.steps:
                     self._validate(step + 1, log, monitor)
                     self._save_last(step + 1)
@@ -125,6 +98,7 @@ class Trainer:
                 f"{self.accelerator.num_processes} processes would each see only their own negatives.",
                 fix="start one process, without `accelerate launch`.",
             )
+        keep_freed_memory()
         torch.manual_seed(run.train.seed)
         model = self._given or VLJEPA.from_parts(run.model)
         if checkpoint is not None:
@@ -141,10 +115,11 @@ class Trainer:
         self.model = model
         self.inputs: Inputs = prepare(run, model=model, processor=processor)
         self.movement = Movement(model)
+        self.average = WeightAverage(model, decay=run.train.ema)
         optimizer = build_optimizer(model, config=run.optim)
         self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
 
-    def _loader(self, start: int) -> torch.utils.data.DataLoader[Batch]:
+    def _loader(self, start: int) -> torch.utils.data.DataLoader[list[Batch]]:
         # A generator of its own: the default one would draw from the global stream, which dropout uses.
         return torch.utils.data.DataLoader(
             self.inputs.batches,
@@ -154,16 +129,19 @@ class Trainer:
             generator=torch.Generator(),
         )
 
-    def _train_step(self, step: int, batch: Batch, log: RunLog, monitor: Monitor) -> None:
+    def _train_step(self, step: int, batches: list[Batch], log: RunLog, monitor: Monitor) -> None:
         run = self.run
-        if batch.skipped:
+        for batch in batches:
             self.inputs.skipped |= batch.skipped
+        if any(batch.skipped for batch in batches):
             check_skipped(self.inputs.skipped, total=self.inputs.pictures, tolerated=run.data.max_skipped)
-        if batch.size == 0:
+        size = sum(batch.size for batch in batches)
+        if size == 0:
             return
         torch.manual_seed(run.train.seed * 1_000_003 + step)
         self.wrapped.train()
-        loss = self._loss(to_device(batch.tensors, self.accelerator.device))
+        # Groups count the same, however many samples they have.
+        loss = torch.stack([self._loss(batch) for batch in batches if batch.size]).mean()
         loss_value = float(loss.detach())
         check_finite(loss_value, what="loss", step=step)
         self.accelerator.backward(loss)
@@ -174,22 +152,24 @@ class Trainer:
         self.optimizer.zero_grad()
         with torch.no_grad():
             self.model.log_scale.clamp_(max=math.log(self.model.config.max_logit_scale))
-        monitor.count(step, batch.size)
+        self.average.update(self.model, step=step + 1)
+        monitor.count(step, size)
         if (step + 1) % run.train.log_every == 0 or step + 1 == run.train.steps:
             rate = monitor.throughput()
-            temperature = 1 / float(self.model.scale().detach())
             log.write(
                 "train",
                 step + 1,
                 loss=loss_value,
                 lr=lr,
                 gradient_norm=norm,
-                temperature=temperature,
+                temperature=1 / float(self.model.scale().detach()),
                 samples_per_second=rate,
             )
             monitor.report(step, f"loss {loss_value:.3f}  {rate:.0f} samples/s")
 
-    def _loss(self, tensors: dict[str, Tensor]) -> Tensor:
+    def _loss(self, batch: Batch) -> Tensor:
+        """Contrastive loss of one group, whose samples are each other's negatives."""
+        tensors = to_device(batch.tensors, self.accelerator.device)
         output = self.wrapped(tensors)
         positives_BB = positive_mask(tensors["pair_ids"], tensors["text_ids"])
         return infonce(
@@ -209,17 +189,18 @@ class Trainer:
         """Measure all tasks, and keep the weights as `best` if they are."""
         if not self.inputs.tasks:
             return
-        with self.accelerator.autocast():
-            metrics = evaluate_tasks(self.inputs.tasks, encoder=self.inputs.encoder)
-        metrics |= {f"moved/{group}": share for group, share in self.movement.fractions(self.model).items()}
-        log.write("validation", step, **metrics)
-        name = self.run.train.best_metric
-        value = main_metric(metrics, name=name)
-        mains = "  ".join(f"{task.name} {100 * metrics[f'{task.name}/main']:.1f}" for task in self.inputs.tasks)
-        monitor.say(f"validation after step {step}: {name} {value:.4f}  ({mains})")
-        if value > self._best["value"]:
-            self._best = {"value": value, "step": step, "metrics": metrics}
-            replace_folder(self.folder / "best", lambda folder: _save_model(self.model, folder))
+        with self.average.applied(self.model):
+            with self.accelerator.autocast():
+                metrics = evaluate_tasks(self.inputs.tasks, encoder=self.inputs.encoder)
+            metrics |= {f"moved/{group}": share for group, share in self.movement.fractions(self.model).items()}
+            log.write("validation", step, **metrics)
+            name = self.run.train.best_metric
+            value = main_metric(metrics, name=name)
+            mains = "  ".join(f"{task.name} {100 * metrics[f'{task.name}/main']:.1f}" for task in self.inputs.tasks)
+            monitor.say(f"validation after step {step}: {name} {value:.4f}  ({mains})")
+            if value > self._best["value"]:
+                self._best = {"value": value, "step": step, "metrics": metrics}
+                replace_folder(self.folder / "best", lambda folder: _save_model(self.model, folder))
 
     def _save_last(self, step: int) -> None:
         scaler = self.accelerator.scaler
@@ -229,7 +210,8 @@ class Trainer:
             "scaler": scaler.state_dict() if scaler is not None else None,
             "best": self._best,
             "start": self.movement.start,
-            "order": self._order(),
+            "average": self.average.tensors,
+            "order": self.inputs.batches.order(),
         }
 
         def write(folder: Path) -> None:
@@ -252,10 +234,11 @@ class Trainer:
         if checkpoint is None:
             return 0
         state = load_state(checkpoint, device=torch.device("cpu"))
-        if state["order"] != self._order():
+        order = self.inputs.batches.order()
+        if state["order"] != order:
             raise CheckpointError(
                 f"{str(checkpoint)!r} comes from a run with other data, seed or batch size: "
-                f"{state['order']}, now {self._order()}.",
+                f"{state['order']}, now {order}.",
                 fix="choose another train.output, or put them back.",
             )
         self.optimizer.load_state_dict(state["optimizer"])
@@ -263,13 +246,8 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self._best = state["best"]
         self.movement.start = state["start"]
+        self.average.restore(state["average"])
         return int(state["step"])
-
-    def _order(self) -> dict[str, Any]:
-        """What the order of samples depends on."""
-        batches = self.inputs.batches
-        sizes, quotas = list(batches.sampler.sizes), list(batches.sampler.quotas)
-        return {"seed": batches.sampler.seed, "rows": sizes, "samples per step": quotas, "views": batches.views}
 
     def _introduce(self, log: RunLog, monitor: Monitor, start: int) -> None:
         inputs = self.inputs
@@ -302,18 +280,13 @@ class Trainer:
             skipped={str(path): reason for path, reason in inputs.skipped.items()},
         )
         log.write("end", result.steps, best_step=result.best_step)
-        half = self.folder / f".{RESULT_FILE}.part"
-        half.write_text(json.dumps(result.as_dict(), indent=2), encoding="utf-8")
-        half.replace(self.folder / RESULT_FILE)
+        result.write(self.folder)
         return result
 
     def _finished(self) -> TrainResult | None:
         """Result of a run that is complete already."""
-        path = self.folder / RESULT_FILE
-        if not path.is_file():
-            return None
-        result = TrainResult(**json.loads(path.read_text(encoding="utf-8")))
-        return result if result.steps == self.run.train.steps else None
+        result = TrainResult.read(self.folder)
+        return result if result is not None and result.steps == self.run.train.steps else None
 
 
 def _device(name: str | None) -> torch.device:

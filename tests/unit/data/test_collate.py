@@ -1,18 +1,15 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.configs import load_preset
+from vljepa import VLJEPAProcessor
+from vljepa.configs import SourceConfig, TextOnlyConfig, load_preset
 from vljepa.data.collate import Collator, Sample, StepBatches
-from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import LivePictures, PictureBatch
 from vljepa.data.records import Record
 from vljepa.data.sampling import StepSampler
-from vljepa.data.text_only import LabelGuess
 
 
 class FakeFeatures:
@@ -26,6 +23,13 @@ class FakeFeatures:
             "vision_logits": torch.zeros(len(pictures), 12),
         }
         return PictureBatch(tensors if pictures else {}, kept=list(range(len(pictures))), skipped={})
+
+
+class FakeGuess:
+    """A guess that says which text it was made from, and with which seed."""
+
+    def __call__(self, seen, *, seeds):
+        return torch.tensor([[float(text), float(seed % 2**20)] for text, seed in zip(seen, seeds, strict=True)])
 
 
 @pytest.fixture(scope="module")
@@ -68,54 +72,133 @@ def test_a_broken_picture_is_left_out_and_named(processor, tmp_path):
     batch = Collator(processor, pictures=LivePictures(processor))(samples)
     assert batch.size == 1
     assert list(batch.skipped) == [tmp_path / "bad.png"]
-    assert {len(tensor) for tensor in batch.tensors.values()} == {1}
+    assert {len(tensor) for name, tensor in batch.tensors.items() if name != "gate_only"} == {1}
     assert Collator(processor, pictures=LivePictures(processor))(samples[:1]).size == 0
 
 
-def test_batches_are_pure_and_draw_all_texts_and_views(processor):
-    sources = [[record(number, f"a{number}", f"b{number}") for number in range(6)]]
-    sampler = StepSampler([6], weights=[1], names=["s"], batch_size=6, seed=5)
-    batches = StepBatches(sources, sampler=sampler, collator=Collator(processor, pictures=FakeFeatures()), views=3)
-    again = batches[4].tensors
-    for name, tensor in batches[4].tensors.items():
-        assert torch.equal(tensor, again[name])
-    visits = torch.cat([batches[step].tensors["vision_tokens"][:, 0] for step in range(12)])
-    assert set(visits[:, 1].tolist()) == {0.0, 1.0, 2.0}
-    texts = {number for step in range(12) for number in batches[step].tensors["text_ids"].tolist()}
+def step_batches(processor, sources, configs, *, batch_size, views=3, seed=5, guesses=None):
+    """Batches over `sources`; each config is what differs from the defaults."""
+    configs = [SourceConfig(name=f"s{number}", path="-", **settings) for number, settings in enumerate(configs)]
+    sampler = StepSampler(
+        [len(source) for source in sources],
+        weights=[config.weight for config in configs],
+        names=[config.name for config in configs],
+        batch_size=batch_size,
+        seed=seed,
+    )
+    collator = Collator(processor, pictures=FakeFeatures(), guesses=guesses)
+    return StepBatches(sources, configs=configs, sampler=sampler, collator=collator, views=views)
+
+
+def captioned(count, *, first=0):
+    return [record(number, f"a{number}", f"b{number}") for number in range(first, first + count)]
+
+
+def alone(count, *, source):
+    """Rows of text alone, whose texts are numbers."""
+    texts = [(str(10 * number), str(10 * number + 1), str(10 * number + 2)) for number in range(count)]
+    return [Record(image=None, texts=row, source_id=f"{source}{row[0]}", source=source) for row in texts]
+
+
+def seen_pictures(batches, group, steps=12):
+    """Rows (picture, view) of one group over some steps."""
+    return torch.cat([batches[step][group].tensors["vision_tokens"][:, 0] for step in range(steps)])
+
+
+def equal_tensors(ours, theirs):
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_one_group_draws_all_texts_and_views(processor):
+    batches = step_batches(processor, [captioned(6)], [{}], batch_size=6)
+    assert [len(batches[step]) for step in range(3)] == [1, 1, 1]
+    assert set(seen_pictures(batches, 0)[:, 1].tolist()) == {0.0, 1.0, 2.0}
+    texts = {number for step in range(12) for number in batches[step][0].tensors["text_ids"].tolist()}
     assert len(texts) == 12
 
 
-def test_rows_of_text_alone_join_rows_with_pictures(processor, tmp_path):
-    model = VLJEPA(load_preset("toy")).eval()
-    model.label_prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(0))
-    texts = TextFeatures(tmp_path, config=model.config.y_encoder)
-    texts.fill(["a cat", "a kitten", "a dog"], model=model, processor=processor)
-    guess = LabelGuess(texts, label_features_KE=model.label_prior.label_features_KE, temperature=2.0, tokens_ND=(3, 2))
-    collate = Collator(processor, pictures=FakeFeatures(), texts=texts, guess=guess)
-    alone = Record(image=None, texts=("a cat", "a kitten"), source_id="t")
-    visit = Sample(alone, target="a kitten", seen="a cat", seed=9)
-    batch = collate([sample(1, "a dog"), visit]).tensors
-    assert batch["vision_mask"].any(dim=1).tolist() == [True, False]
-    assert batch["vision_logits"].shape == (2, 12)
-    again = collate([visit]).tensors["vision_logits"]
-    assert torch.equal(again[0], batch["vision_logits"][1])
-    assert not torch.equal(collate([replace(visit, seed=10)]).tensors["vision_logits"], again)
-    assert not torch.equal(collate([replace(visit, seen="a dog")]).tensors["vision_logits"], again)
+def test_batches_with_groups_are_pure_in_seed_and_step(processor):
+    sources = [captioned(6), captioned(5, first=6), alone(5, source="s2")]
+    configs = [{"group": "a"}, {"group": "b", "gate_only": True}, {"group": "c"}]
+    settings = {"batch_size": 9, "guesses": {"s2": FakeGuess()}}
+    here, there = (step_batches(processor, sources, configs, **settings) for _ in range(2))
+    for step in (7, 0, 7):
+        for ours, theirs in zip(here[step], there[step], strict=True):
+            assert equal_tensors(ours.tensors, theirs.tensors)
+    other = step_batches(processor, sources, configs, seed=6, **settings)
+    for ours, theirs in zip(here[7], other[7], strict=True):
+        assert not equal_tensors(ours.tensors, theirs.tensors), "another seed must be told apart"
+    assert not equal_tensors(here[7][2].tensors, here[8][2].tensors)
 
 
-def test_a_row_of_text_alone_predicts_from_its_label_prior(processor):
-    """With every visual token masked, the Predictor still answers, and answers by the logits."""
-    model = VLJEPA(load_preset("toy")).eval()
-    model.label_prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(0))
-    batch = {
-        "vision_tokens": torch.zeros(2, 4, model.x_encoder.width),
-        "vision_mask": torch.zeros(2, 4, dtype=torch.bool),
-        "vision_logits": 9 * torch.eye(12)[:2],
-        "target_features": torch.zeros(2, model.y_encoder.width),
-    }
-    with torch.no_grad():
-        prediction = model(batch).prediction_BD
-        noise = model(batch | {"vision_tokens": torch.randn(2, 4, model.x_encoder.width)}).prediction_BD
-    assert prediction.isfinite().all()
-    assert not torch.allclose(prediction[0], prediction[1], atol=1e-3)
-    torch.testing.assert_close(prediction, noise)
+def test_sources_of_a_group_stay_together_and_apart_from_the_others(processor):
+    sources = [captioned(4), captioned(4, first=4), captioned(4, first=8)]
+    configs = [{"group": "x"}, {"group": "y", "gate_only": True}, {"group": "x"}]
+    batches = step_batches(processor, sources, configs, batch_size=6)
+    x, y = batches[0]
+    assert (x.size, y.size) == (4, 2)
+    assert not x.tensors["gate_only"]
+    assert y.tensors["gate_only"]
+    assert set(seen_pictures(batches, 0)[:, 0].tolist()) == {0, 1, 2, 3, 8, 9, 10, 11}
+    assert set(seen_pictures(batches, 1)[:, 0].tolist()) == {4, 5, 6, 7}
+
+
+def test_a_source_chooses_its_own_number_of_views(processor):
+    sources = [captioned(6), captioned(6, first=6), captioned(6, first=12)]
+    configs = [{"group": "few", "views": 1}, {"group": "many", "views": 5}, {"group": "usual"}]
+    batches = step_batches(processor, sources, configs, batch_size=18)
+    drawn = [set(seen_pictures(batches, group)[:, 1].tolist()) for group in range(3)]
+    assert drawn == [{0}, {0, 1, 2, 3, 4}, {0, 1, 2}]
+    assert batches.order()["views"] == [1, 5, 3]
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(1.0, 1.0, 1.0), (0.7, 0.78, 0.92), (0.0, 0.4, 0.6)])
+def test_the_first_text_is_drawn_as_often_as_asked(processor, share, low, high):
+    """The rest draws from both texts, so that 0.7 comes to 0.85."""
+    rows = [record(number, "first", "second") for number in range(50)]
+    batches = step_batches(processor, [rows], [{"first_text": share}], batch_size=50)
+    drawn = torch.cat([batches[step][0].tensors["text_ids"] for step in range(8)])
+    reference = Collator(processor, pictures=FakeFeatures())([sample(1, "first")]).tensors["text_ids"]
+    assert low <= float((drawn == reference).float().mean()) <= high
+
+
+def test_rows_of_text_alone_give_a_guess_from_another_text_than_the_target(processor):
+    batches = step_batches(
+        processor, [alone(6, source="s0")], [{"first_text": 0.5}], batch_size=6, guesses={"s0": FakeGuess()}
+    )
+    noises = []
+    for step in range(6):
+        (batch,) = batches[step]
+        assert "vision_tokens" not in batch.tensors
+        assert "query_ids" not in batch.tensors
+        assert batch.size == 6
+        noises += batch.tensors["prior_features"][:, 1].tolist()
+        seen = [str(int(number)) for number in batch.tensors["prior_features"][:, 0]]
+        targets = batch.tensors["text_ids"].tolist()
+        rows = [row for row in alone(6, source="s0") for text in seen if text in row.texts]
+        assert len(rows) == 6
+        own = Collator(processor, pictures=FakeFeatures(), guesses={"s0": FakeGuess()})(
+            [Sample(rows[0], target=text, seen=text) for text in seen]
+        )
+        assert all(ours != theirs for ours, theirs in zip(own.tensors["text_ids"].tolist(), targets, strict=True))
+    assert len(set(noises)) == 36, "every visit has noise of its own"
+
+
+def test_each_source_of_text_alone_has_its_own_guess(processor):
+    class Other(FakeGuess):
+        def __call__(self, seen, *, seeds):
+            return -super().__call__(seen, seeds=seeds)
+
+    sources = [alone(3, source="s0"), alone(3, source="s1")]
+    configs = [{"text_only": TextOnlyConfig(like="x")}] * 2
+    guesses = {"s0": FakeGuess(), "s1": Other()}
+    (batch,) = step_batches(processor, sources, configs, batch_size=6, guesses=guesses)[0]
+    assert (batch.tensors["prior_features"][:, 1] > 0).tolist() == [True] * 3 + [False] * 3
+
+
+def test_the_order_names_what_a_resumed_run_must_have_equal(processor):
+    usual = step_batches(processor, [captioned(6)], [{}], batch_size=6).order()
+    assert usual == step_batches(processor, [captioned(6)], [{}], batch_size=6).order()
+    for settings in ({"views": 2}, {"group": "g"}, {"first_text": 0.5}):
+        assert step_batches(processor, [captioned(6)], [settings], batch_size=6).order() != usual
+    assert step_batches(processor, [captioned(6)], [{}], batch_size=5).order() != usual

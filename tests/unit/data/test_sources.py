@@ -47,10 +47,16 @@ def test_image_folder_with_a_captions_file(tmp_path):
 
 
 def test_rows_of_text_alone(tmp_path):
-    (record,) = jsonl_source(tmp_path, [{"text": ["a cat", "a kitten"]}], text_only=True)
-    assert record.image is None
+    settings = {"text_only": {"like": "photos"}}
+    first, second = jsonl_source(
+        tmp_path, [{"text": ["a cat", "a kitten"]}, {"text": ["a dog", "a puppy"]}], **settings
+    )
+    assert (first.image, first.texts) == (None, ("a cat", "a kitten"))
+    assert first.source_id != second.source_id, "rows without a picture must not all be the same picture"
     with pytest.raises(DataError, match="two texts"):
-        jsonl_source(tmp_path, [{"text": "a cat"}], text_only=True)
+        jsonl_source(tmp_path, [{"text": "a cat"}], **settings)
+    with pytest.raises(DataError, match="no column 'image'"):
+        jsonl_source(tmp_path, [{"text": ["a cat", "a kitten"]}])
 
 
 def test_a_missing_column_is_named_with_those_that_exist(tmp_path):

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from vljepa.configs import load_preset
 from vljepa.errors import ConfigError
-from vljepa.models.modeling import VLJEPA
+from vljepa.models.modeling import VLJEPA, Ablation
 from vljepa.models.outputs import VisionTokens
 from vljepa.models.saving import trainable_report
 
 Batch = Callable[..., dict[str, Any]]
+ABLATIONS: tuple[Ablation, Ablation] = ("residual", "learned")
 
 
 def test_embeddings_are_fp32_and_of_unit_norm_at_the_border(toy: VLJEPA, batch: Batch) -> None:
@@ -114,6 +116,131 @@ def test_the_residual_and_the_learned_part_both_carry(toy: VLJEPA, batch: Batch)
     learned_only, residual_only = toy.predict(vision, ablate="residual"), toy.predict(vision, ablate="learned")
     assert (both - learned_only).abs().max() > 1e-4
     assert (both - residual_only).abs().max() > 1e-4
+
+
+def toy_with(*, trainable: bool = False, **prior: Any) -> VLJEPA:
+    """The toy with other settings of its label prior, filled; a refiner that does something."""
+    config = load_preset("toy")
+    config.y_encoder.trainable = trainable
+    assert config.predictor.label_prior is not None
+    config.predictor.label_prior = config.predictor.label_prior.model_copy(update=prior)
+    torch.manual_seed(0)
+    model = VLJEPA.from_parts(config).eval()
+    assert model.label_prior is not None
+    model.label_prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
+    if model.label_prior.refiner is not None:
+        torch.nn.init.normal_(model.label_prior.refiner[-1].weight)
+    return model
+
+
+def loss_of(model: VLJEPA, rows: dict[str, Any]) -> torch.Tensor:
+    out = model(rows)
+    return (model.similarity(out.prediction_BD, out.target_BD) * out.logit_scale).logsumexp(1).sum()
+
+
+def moved_by(model: VLJEPA, rows: dict[str, Any]) -> set[str]:
+    """Names of the parameters that a batch gives a gradient other than zero."""
+    model.zero_grad()
+    loss_of(model, rows).backward()
+    return {name for name, parameter in model.named_parameters() if parameter.grad is not None and parameter.grad.any()}
+
+
+def text_rows(model: VLJEPA, rows: dict[str, Any]) -> dict[str, Any]:
+    """Rows of text alone: a guess of the label prior instead of a picture and a query."""
+    prior = torch.randn(4, model.y_encoder.width, generator=torch.Generator().manual_seed(3))
+    return {"prior_features": prior, "target_ids": rows["target_ids"], "target_mask": rows["target_mask"]}
+
+
+@pytest.mark.parametrize("bias", [-60.0, 0.0])
+def test_the_gate_is_never_negative(toy: VLJEPA, batch: Batch, bias: float) -> None:
+    """However far it is driven down, the prediction never turns away from the residual."""
+    assert toy.gate is not None
+    with torch.no_grad():
+        toy.gate.bias.fill_(bias)
+    vision = toy.encode_vision(batch()["pixel_values"])
+    both, learned, residual = toy.predict(vision), *(toy.predict(vision, ablate=part) for part in ABLATIONS)
+    gain = (both * residual).sum(1) - (learned * residual).sum(1)
+    if bias < 0:
+        torch.testing.assert_close(both, learned)
+    else:
+        assert (gain > 0.01).all()
+
+
+def test_the_prediction_is_the_learned_part_plus_the_gated_residual(toy: VLJEPA, batch: Batch) -> None:
+    assert toy.gate is not None
+    assert toy.label_prior is not None
+    vision = toy.encode_vision(batch()["pixel_values"])
+    assert vision.logits_BK is not None
+    prior = toy.label_prior(vision.logits_BK)
+    state = toy.predictor(vision, None, None, prior)
+    gated = F.softplus(toy.gate(state)) * F.normalize(toy.y_encoder.head(prior), dim=-1)
+    expected = F.normalize(F.normalize(toy.predictor.head(state), dim=-1) + gated, dim=-1)
+    torch.testing.assert_close(toy.predict(vision), expected)
+
+
+@pytest.mark.parametrize("hidden", [None, 16])
+@pytest.mark.parametrize("trainable", [False, True])
+def test_gate_only_rows_train_the_gate_and_nothing_else(batch: Batch, hidden: int | None, trainable: bool) -> None:
+    model = toy_with(hidden=hidden, trainable=trainable)
+    rows = batch()
+    assert moved_by(model, rows | {"gate_only": torch.tensor(True)}) == {"gate.weight", "gate.bias"}
+    for free in (rows, rows | {"gate_only": torch.tensor(False)}):
+        moved = moved_by(model, free)
+        assert {"gate.weight", "predictor.head.weight", "y_encoder.head.weight", "log_scale"} < moved
+        assert any(name.startswith("y_encoder.backbone.") for name in moved) == trainable
+
+
+def test_gate_only_changes_gradients_and_no_value(batch: Batch) -> None:
+    model = toy_with(hidden=16)
+    rows = batch()
+    free, gated = model(rows), model(rows | {"gate_only": torch.tensor(True)})
+    for name in ("prediction_BD", "target_BD", "logit_scale"):
+        assert torch.equal(getattr(free, name), getattr(gated, name))
+
+
+def test_pictures_do_not_train_a_refined_residual_but_texts_do(batch: Batch) -> None:
+    model, rows = toy_with(hidden=16), batch()
+    refiner = {name for name, _ in model.named_parameters() if name.startswith("label_prior.refiner.")}
+    assert len(refiner) == 6
+    by_pictures, by_texts = moved_by(model, rows), moved_by(model, text_rows(model, rows))
+    assert not refiner & by_pictures
+    assert by_texts == refiner | {"log_scale", "y_encoder.head.weight", "y_encoder.head.bias"}
+    assert {"gate.weight", "predictor.head.weight"} < by_pictures
+
+
+def test_a_plain_residual_is_trained_by_pictures(batch: Batch) -> None:
+    """The head's gradient through the residual, targets held still: none if refined, some if not."""
+    for hidden, expected in ((None, True), (16, False)):
+        model, rows = toy_with(hidden=hidden), batch()
+        fixed = model(rows).target_BD.detach()
+        model.similarity(model(rows).prediction_BD, fixed).logsumexp(1).sum().backward()
+        gradient = model.y_encoder.head.weight.grad
+        assert (gradient is not None and bool(gradient.any())) == expected
+
+
+def test_rows_of_text_alone_are_answered_from_the_prior(batch: Batch) -> None:
+    model = toy_with(hidden=16)
+    rows = batch()
+    text = text_rows(model, rows)
+    out = model(text)
+    assert torch.equal(out.prediction_BD, model.predict_from_prior(text["prior_features"]))
+    torch.testing.assert_close(out.prediction_BD.norm(dim=-1), torch.ones(4))
+    assert torch.equal(out.target_BD, model(rows).target_BD)
+    one = model({name: value[:1] for name, value in text.items()})
+    torch.testing.assert_close(one.prediction_BD, out.prediction_BD[:1], rtol=0, atol=1e-6)
+    with torch.no_grad():
+        model.predictor.head.weight.zero_()
+    assert torch.equal(model(text).prediction_BD, out.prediction_BD), "the Predictor has no say"
+
+
+def test_a_picture_and_its_own_prior_meet_in_the_residual(batch: Batch) -> None:
+    """What rows of text train is what rows with pictures read."""
+    model = toy_with(hidden=16)
+    vision = model.encode_vision(batch()["pixel_values"])
+    assert model.label_prior is not None
+    assert vision.logits_BK is not None
+    residual = model.predict_from_prior(model.label_prior(vision.logits_BK))
+    assert torch.equal(model.predict(vision, ablate="learned"), residual)
 
 
 def test_a_label_prior_needs_a_classifier() -> None:

@@ -7,9 +7,14 @@ from vljepa.training.precision import choose_precision
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
-@pytest.mark.parametrize(("amx", "expected"), [(False, "no"), (True, "bf16")])
-def test_a_cpu_needs_amx_for_bf16(monkeypatch, amx, expected):
+@pytest.mark.parametrize(
+    ("amx", "avx512", "expected"),
+    [(False, False, "no"), (True, False, "bf16"), (False, True, "bf16"), (True, True, "bf16")],
+)
+def test_a_cpu_needs_bf16_in_hardware(monkeypatch, amx, avx512, expected):
+    """Row 27. An older CPU would emulate it, three times slower than fp32."""
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     assert choose_precision("auto", device=CPU) == expected
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from tests.conftest import shapes_run, write_rows
 from vljepa import VLJEPA
@@ -87,17 +88,143 @@ def test_a_trained_y_encoder_is_not_cached_and_moves(make_run, tmp_path):
     assert lines(run, "validation")[-1]["moved/y_encoder"] > 0.9
 
 
-def test_rows_of_text_alone_train_with_the_others(make_run, tmp_path):
+def toy(*, hidden=16, dropout=0.2, y_trainable=False, **prior):
+    """The toy model with a refined label prior."""
+    model = load_preset("toy").model_dump(mode="json")
+    model["y_encoder"]["trainable"] = y_trainable
+    model["predictor"]["label_prior"] |= {"hidden": hidden, "dropout": dropout, **prior}
+    return model
+
+
+def without_prior():
+    model = load_preset("toy").model_dump(mode="json")
+    model["predictor"]["label_prior"] = None
+    return model
+
+
+CAPTIONS = {"name": "captions", "path": "captions.jsonl"}
+QUESTIONS = {"name": "questions", "path": "questions.jsonl", "task": "vqa", "group": "questions"}
+GATE = {"name": "few", "path": "captions.jsonl", "group": "few", "gate_only": True}
+TEXT = {"name": "text", "path": "text.jsonl", "group": "text", "text_only": {"like": "captions"}}
+
+
+@pytest.fixture
+def text(tmp_path):
+    """A source of text alone, in a folder of its own."""
     write_rows(tmp_path / "text.jsonl", [{"text": [f"a cat {number}", f"the cat {number}"]} for number in range(8)])
-    sources = [
-        {"name": "captions", "path": "captions.jsonl"},
-        {"name": "text", "path": str(tmp_path / "text.jsonl"), "text_only": True},
-    ]
-    run = make_run(data={"train": sources}, train={"steps": 3})
-    Trainer(run).fit()
+    return TEXT | {"path": str(tmp_path / "text.jsonl")}
+
+
+def test_all_kinds_of_sources_train_together(make_run, text):
+    sources = [CAPTIONS | {"views": 1, "first_text": 0.5}, QUESTIONS, GATE, text]
+    run = make_run(model=toy(), data={"train": sources}, train={"steps": 4, "batch_size": 16, "ema": 0.5})
+    result = Trainer(run).fit()
     assert all(math.isfinite(line["loss"]) for line in lines(run, "train"))
-    with pytest.raises(ConfigError, match=r"'text' needs data\.cache"):
-        Trainer(make_run("other", data={"train": sources, "cache": None})).fit()
+    moved = lines(run, "validation")[-1]
+    for group in ("label_prior", "gate", "predictor", "temperature"):
+        assert moved[f"moved/{group}"] > 0.9
+    assert VLJEPA.from_pretrained(result.model_folder).label_prior.refiner is not None
+
+
+def test_the_loss_is_the_mean_of_the_groups_own_losses(make_run, text, monkeypatch):
+    """Negatives stay within a group: each is contrasted by itself, and counts the same whatever its size."""
+    original, seen = module.infonce, []
+
+    def spy(prediction_BD, target_BD, **settings):
+        loss = original(prediction_BD, target_BD, **settings)
+        assert settings["positives_BB"].shape == (len(prediction_BD),) * 2
+        seen.append((len(prediction_BD), len(target_BD), float(loss.detach())))
+        return loss
+
+    monkeypatch.setattr(module, "infonce", spy)
+    sources = [CAPTIONS | {"weight": 3}, QUESTIONS | {"weight": 5}, GATE | {"weight": 2}, text | {"weight": 6}]
+    run = make_run(model=toy(), data={"train": sources}, train={"steps": 3, "batch_size": 16})
+    Trainer(run).fit()
+    assert [(rows, columns) for rows, columns, _ in seen] == [(3, 3), (5, 5), (2, 2), (6, 6)] * 3
+    for step, line in enumerate(lines(run, "train")):
+        own = seen[4 * step : 4 * step + 4]
+        assert line["loss"] == pytest.approx(sum(loss for _, _, loss in own) / 4, rel=1e-5)
+    seen.clear()
+    together = [CAPTIONS | {"weight": 3}, QUESTIONS | {"weight": 5, "group": "all"}]
+    Trainer(make_run("together", data={"train": together}, train={"steps": 1, "batch_size": 16})).fit()
+    assert [rows for rows, _, _ in seen] == [16], "the control: one group is contrasted as a whole"
+
+
+@pytest.mark.parametrize("hidden", [None, 16])
+def test_gate_only_pictures_move_the_gate_alone(make_run, hidden):
+    run = make_run(model=toy(hidden=hidden), data={"train": [GATE]}, train={"steps": 3, "eval_every": 3})
+    Trainer(run).fit()
+    last = lines(run, "validation")[-1]
+    moved = {name.removeprefix("moved/"): share for name, share in last.items() if name.startswith("moved/")}
+    assert moved.pop("gate") > 0.9
+    assert "temperature" in moved
+    assert set(moved.values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text": {"text_only": {"like": "absent"}}}, r"like = 'absent'.*'text' names no pictures.*captions"),
+        ({"text": {"text_only": {"like": "text"}}}, r"like = 'text' of the source 'text' names no pictures"),
+        ({"text": {"group": "all"}}, "'text' is in group 'all' with sources of another kind"),
+        ({"text": {"group": "few"}}, "'text' is in group 'few' with sources of another kind"),
+        ({"few": {"group": "all"}}, "'few' is in group 'all' with sources of another kind"),
+        ({"text": {"gate_only": True}}, "'text' is text_only and gate_only"),
+        ({"data": {"cache": None}}, r"'text' needs model\.y_encoder\.trainable=false and data\.cache"),
+        ({"model": toy(y_trainable=True)}, r"'text' needs model\.y_encoder\.trainable=false and data\.cache"),
+        ({"model": without_prior()}, r"'few' needs model\.predictor\.label_prior with residual"),
+        ({"model": toy(residual=False)}, r"'few' needs model\.predictor\.label_prior with residual"),
+        ({"data": {"validation": [TEXT]}}, "validation source 'text' is text_only"),
+        ({"data": {"validation": []}, "train": {"ema": 0.9}}, r"ema = 0\.9 .* there is no validation"),
+    ],
+)
+def test_routes_that_cannot_work_are_refused(make_run, text, changes, message):
+    sources = [CAPTIONS, GATE | changes.get("few", {}), text | changes.get("text", {})]
+    data = {"train": sources} | changes.get("data", {})
+    train = {"steps": 1} | changes.get("train", {})
+    with pytest.raises(ConfigError, match=message):
+        Trainer(make_run(model=changes.get("model", toy()), data=data, train=train)).fit()
+
+
+def test_views_need_a_cache(make_run):
+    data = {"train": [CAPTIONS | {"views": 2}], "cache": None}
+    with pytest.raises(ConfigError, match=r"'captions' wants 2 views, which only data\.cache stores"):
+        Trainer(make_run(data=data)).fit()
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_the_average_is_what_is_validated_and_kept_as_best(make_run, monkeypatch, ema):
+    values = iter(range(100))
+    monkeypatch.setattr(module, "main_metric", lambda *_arguments, **_settings: float(next(values)))
+    run = make_run(train={"steps": 6, "eval_every": 3, "ema": ema})
+    trainer = Trainer(run)
+    validated, original = [], module.evaluate_tasks
+    head = "predictor.head.weight"
+
+    def spy(tasks, *, encoder):
+        validated.append(encoder.model.state_dict()[head].clone())
+        return original(tasks, encoder=encoder)
+
+    monkeypatch.setattr(module, "evaluate_tasks", spy)
+    assert trainer.fit().best_step == 6
+    best, last = (load_file(trainer.folder / name / "model.safetensors")[head] for name in ("best", "last"))
+    average = torch.load(trainer.folder / "last" / "training.pt", weights_only=True)["average"]
+    assert torch.equal(best, validated[-1])
+    if ema:
+        assert torch.equal(best, average[head])
+        assert not torch.equal(best, last)
+    else:
+        assert average == {}
+        assert torch.equal(best, last)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.9, 0.0), (0.0, 0.9)])
+def test_averaging_may_begin_or_end_with_a_resumed_run(make_run, before, after):
+    Trainer(make_run(train={"steps": 3, "eval_every": 3, "ema": before})).fit()
+    trainer = Trainer(make_run(train={"steps": 6, "eval_every": 3, "ema": after}))
+    assert trainer.fit().steps == 6
+    average = torch.load(trainer.folder / "last" / "training.pt", weights_only=True)["average"]
+    assert bool(average) == (after > 0)
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient norm"])
@@ -164,6 +291,9 @@ def test_a_checkpoint_is_not_overwritten_by_another_run(make_run):
         Trainer(make_run(train={"steps": 4, "resume": "never"})).fit()
     with pytest.raises(CheckpointError, match="other data, seed or batch size"):
         Trainer(make_run(train={"steps": 4, "seed": 1})).fit()
+    apart = [CAPTIONS, QUESTIONS]
+    with pytest.raises(CheckpointError, match="other data, seed or batch size"):
+        Trainer(make_run(data={"train": apart}, train={"steps": 4})).fit()
     wider = load_preset("toy").model_dump(mode="json") | {"embed_dim": 16}
     with pytest.raises(CheckpointError, match="another config"):
         Trainer(make_run(model=wider, train={"steps": 4})).fit()

@@ -1,0 +1,84 @@
+"""The label prior against arithmetic done by hand, and its refiner at the start."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vljepa.configs import LabelPriorConfig
+from vljepa.models.label_prior import LabelPrior
+
+LABELS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 2.0]])
+LOGITS = torch.tensor([[math.log(6), math.log(3), math.log(1)]])
+"""Probabilities 0.6, 0.3 and 0.1."""
+
+
+def make_prior(**settings):
+    prior = LabelPrior(LabelPriorConfig(label_names=["a", "b", "c"], **settings), num_classes=3, width=2)
+    prior.label_features_KE.copy_(LABELS)
+    return prior.eval()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"top_k": 1}, [1.0, 0.0]),
+        ({"top_k": 2}, [2 / 3, 1 / 3]),
+        ({"top_k": 3}, [0.6 - 0.1, 0.3 + 0.2]),
+        ({"top_k": 10}, [0.6 - 0.1, 0.3 + 0.2]),
+        # At temperature 1/2 the probabilities are squared: 36, 9 and 1 of 46.
+        ({"top_k": 3, "temperature": 0.5}, [35 / 46, 11 / 46]),
+        ({"top_k": 2, "temperature": 0.5}, [36 / 45, 9 / 45]),
+    ],
+)
+def test_it_is_the_convex_combination_of_the_probable_labels(settings, expected):
+    torch.testing.assert_close(make_prior(**settings)(LOGITS), torch.tensor([expected]))
+
+
+def test_it_is_computed_in_fp32():
+    assert make_prior()(LOGITS.bfloat16()).dtype == torch.float32
+
+
+def test_rows_do_not_see_each_other():
+    prior = make_prior(top_k=2)
+    both = prior(torch.cat([LOGITS, LOGITS.flip(1)]))
+    assert torch.equal(both[0], prior(LOGITS)[0])
+    torch.testing.assert_close(both[1], LABELS[2] * 2 / 3 + LABELS[1] / 3)
+
+
+def test_a_prior_of_zeros_is_not_filled():
+    assert make_prior().is_filled
+    assert not LabelPrior(LabelPriorConfig(label_names=["a"]), num_classes=1, width=2).is_filled
+
+
+def test_the_refiner_starts_as_the_direction_of_its_input():
+    prior = make_prior(hidden=5)
+    features = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(prior.refine(features), F.normalize(features, dim=-1))
+    assert torch.equal(prior.train().refine(features), F.normalize(features, dim=-1)), "also under dropout"
+
+
+def test_the_refiner_moves_once_its_last_layer_does():
+    prior = make_prior(hidden=5)
+    with torch.no_grad():
+        prior.refiner[-1].bias.fill_(0.5)
+    features = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(prior.refine(features), F.normalize(features, dim=-1) + 0.5)
+
+
+def test_dropout_is_inside_the_refiner_only():
+    prior = make_prior(hidden=200, dropout=0.5)
+    torch.nn.init.ones_(prior.refiner[-1].weight)
+    features = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(prior.refine(features), prior.refine(features))
+    prior.train()
+    assert not torch.equal(prior.refine(features), prior.refine(features))
+
+
+@pytest.mark.parametrize("settings", [{"hidden": None}, {"hidden": 5, "residual": False}])
+def test_without_hidden_or_without_a_residual_there_is_no_refiner(settings):
+    prior = make_prior(**settings)
+    assert list(prior.parameters()) == []
+    features = torch.randn(4, 2)
+    assert prior.refine(features) is features

@@ -1,0 +1,52 @@
+"""What a finished run leaves beside its models: result.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from vljepa.training.validation import Metrics
+
+RESULT_FILE = "result.json"
+
+
+@dataclass
+class TrainResult:
+    """What a run came to.
+
+    Args:
+        folder: Of the run; `best` and `last` in it are saved models.
+        steps: Optimizer steps done.
+        best_step: Step of `best`; None without validation sources.
+        metrics: Validation metrics at `best_step`, with the calibration's.
+        skipped: Reason per unreadable picture.
+    """
+
+    folder: str
+    steps: int
+    best_step: int | None = None
+    metrics: Metrics = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def model_folder(self) -> Path:
+        """The saved model to use: `best`, or `last` when nothing was validated."""
+        return Path(self.folder) / ("last" if self.best_step is None else "best")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as in result.json."""
+        return asdict(self)
+
+    def write(self, folder: Path) -> None:
+        """Write result.json, whole or not at all: its presence says that the run is finished."""
+        half = folder / f".{RESULT_FILE}.part"
+        half.write_text(json.dumps(self.as_dict(), indent=2), encoding="utf-8")
+        half.replace(folder / RESULT_FILE)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Result in a run's folder; None while the run is not finished."""
+        path = folder / RESULT_FILE
+        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
