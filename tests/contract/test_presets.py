@@ -50,7 +50,8 @@ def small(name: str, folder: Path) -> VLJEPAConfig:
         vision = _siglip(folder / "vision")
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
         text = _save(BertModel(BertConfig(**sizes, vocab_size=64)), folder / "y")
-    for section, path in ((config.x_encoder, vision), (config.predictor, _llama(folder / "p")), (config.y_encoder, text)):
+    sections = (config.x_encoder, config.predictor, config.y_encoder)
+    for section, path in zip(sections, (vision, _llama(folder / "p"), text), strict=True):
         section.part = section.part.model_copy(update={"source": "folder", "name": path})
     config.x_encoder.image.size = (32, 32)
     return config

@@ -25,6 +25,8 @@ from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_encoder import YEncoder
 
 Ablation = Literal["residual", "learned"]
+GATE_WIDTH = 64
+"""Of the MLP that says how far to trust the label prior; a single linear layer moves too slowly (docs/LOG.md)."""
 
 
 class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="apache-2.0"):
@@ -61,7 +63,12 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
             prior_width=self.y_encoder.width if prior is not None and prior.token else None,
             embed_dim=config.embed_dim,
         )
-        self.gate = nn.Linear(self.predictor.backbone.width, 1) if prior is not None and prior.residual else None
+        self.gate: nn.Sequential | None = None
+        if prior is not None and prior.residual:
+            width = self.predictor.backbone.width
+            self.gate = nn.Sequential(
+                nn.LayerNorm(width), nn.Linear(width, GATE_WIDTH), nn.GELU(), nn.Linear(GATE_WIDTH, 1)
+            )
         # Shape (1,), not 0-d: FSDP refuses scalars.
         self.log_scale = nn.Parameter(torch.full((1,), -math.log(config.init_temperature)))
 
@@ -138,7 +145,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
             query_ids: Query tokens [B, Lq]; None for none.
             query_mask: True on real query tokens.
             ablate: Report only: `residual` drops the label prior's residual, `learned` keeps nothing else.
-            gate_only: Let gradients reach the gate alone.
+            gate_only: Let gradients pass through the gate alone: to it, and to the state that it reads.
         """
         prior_BE = None if self.label_prior is None else self._prior_features(vision)
         state = self.predictor(vision, query_ids, query_mask, prior_BE)
@@ -152,7 +159,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         if gate_only or (self.label_prior is not None and self.label_prior.refiner is not None):
             residual_BD = residual_BD.detach()
         if gate_only:
-            state, learned_BD = state.detach(), learned_BD.detach()
+            learned_BD = learned_BD.detach()
         return F.normalize(learned_BD + F.softplus(self.gate(state).float()) * residual_BD, dim=-1)
 
     def predict_from_prior(self, prior_BE: Tensor) -> Tensor:
@@ -184,8 +191,8 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
 
         Args:
             batch: `pixel_values` [B, T, C, H, W], or the cached `vision_tokens` [B, N, Dv], `vision_mask` [B, N] and
-                `vision_logits` [B, K]; optional `query_ids` and `query_mask` [B, Lq]; `gate_only`, a boolean that
-                keeps gradients from all but the gate, the targets and the temperature too.
+                `vision_logits` [B, K]; optional `query_ids` and `query_mask` [B, Lq]; `gate_only`, as for
+                `predict`, and keeping gradients from the targets and the temperature too.
                 Rows of text alone have `prior_features` [B, E] instead. `target_ids` and `target_mask` [B, Ly], or the
                 cached `target_features` [B, E].
         """

@@ -170,9 +170,14 @@ class TestPhotos:
 
     def test_text_captions_leave_out_held_out_photos_and_their_words(self, tmp_path: Path) -> None:
         tsv = tmp_path / "c.tsv"
-        tsv.write_text("1\tA dog runs.\n2\tA cat sits.\n1\tIt runs.\n3\ta bird flies\n4\tA cat, sleeping\n4\ta cat\n", encoding="utf-8")
+        tsv.write_text(
+            "1\tA dog runs.\n2\tA cat sits.\n1\tIt runs.\n3\ta bird flies\n4\tA cat, sleeping\n4\ta cat\n",
+            encoding="utf-8",
+        )
         table: dict[str, Split] = {"1": "train", "2": "test", "5": "validation"}
-        assert photos.training_texts(tsv, table, {"cat sleeping"}) == [{"text": ["A dog runs.", "It runs."], "source_id": "coco:1"}]
+        assert photos.training_texts(tsv, table, {"cat sleeping"}) == [
+            {"text": ["A dog runs.", "It runs."], "source_id": "coco:1"}
+        ]
 
     def test_only_training_photos_are_attributed(self) -> None:
         table: dict[str, Split] = {"1": "train", "2": "test"}
