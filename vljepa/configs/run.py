@@ -59,8 +59,8 @@ class SourceConfig(Strict):
         group: Sources of one group are each other's negatives; the loss is the mean over groups.
         views: Stored views per picture; `data.cache.views` when absent. Questions about places or small things want 1.
         first_text: Share of visits that take a row's first text; the others draw from all its texts.
-        gate_only: Train only the gate of the label prior's residual, and through it the state that it reads: for
-            pictures so few that the head would learn them by heart (needs a `label_prior` with `residual`).
+        gate_only: Train only the gate of the label prior's residual: for pictures so few that they would be learned
+            by heart (needs a `label_prior` with `residual`).
         task: How validation measures it: retrieval both ways, or accuracy over `candidates`.
         text_only: Rows have no picture and at least two texts: one stands for the picture, another is the target
             (needs a `label_prior` with `residual`).

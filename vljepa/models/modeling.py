@@ -99,22 +99,26 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         saving.restore(model, tensors)
         return model.eval()
 
-    def save_pretrained(self, save_directory: str | Path, *, full: bool = False, **kwargs: Any) -> str | None:
+    def save_pretrained(
+        self, save_directory: str | Path, *, full: bool = False, dtype: torch.dtype | None = None, **kwargs: Any
+    ) -> str | None:
         """Save what was trained, beside the specs and hashes of what was not.
 
         Args:
             save_directory: Folder, made when absent.
             full: Save every tensor, frozen parts too; the folder then needs no other files to load.
+            dtype: Narrow floating tensors for shipping, for example `torch.float16`; they load as fp32 again.
             kwargs: Passed on to huggingface_hub, such as `push_to_hub=True`.
         """
-        self._save_full = full
+        self._save_options: tuple[bool, torch.dtype | None] = (full, dtype)
         try:
             return super().save_pretrained(save_directory, **kwargs)
         finally:
-            del self._save_full
+            del self._save_options
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        saving.save_model(self, save_directory, full=getattr(self, "_save_full", False))
+        full, dtype = self._save_options
+        saving.save_model(self, save_directory, full=full, dtype=dtype)
 
     def scale(self) -> Tensor:
         """1 / temperature, clamped, fp32, shape (1,)."""
@@ -145,7 +149,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
             query_ids: Query tokens [B, Lq]; None for none.
             query_mask: True on real query tokens.
             ablate: Report only: `residual` drops the label prior's residual, `learned` keeps nothing else.
-            gate_only: Let gradients pass through the gate alone: to it, and to the state that it reads.
+            gate_only: Let gradients reach the gate alone.
         """
         prior_BE = None if self.label_prior is None else self._prior_features(vision)
         state = self.predictor(vision, query_ids, query_mask, prior_BE)
@@ -159,7 +163,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         if gate_only or (self.label_prior is not None and self.label_prior.refiner is not None):
             residual_BD = residual_BD.detach()
         if gate_only:
-            learned_BD = learned_BD.detach()
+            state, learned_BD = state.detach(), learned_BD.detach()
         return F.normalize(learned_BD + F.softplus(self.gate(state).float()) * residual_BD, dim=-1)
 
     def predict_from_prior(self, prior_BE: Tensor) -> Tensor:

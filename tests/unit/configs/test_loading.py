@@ -1,0 +1,79 @@
+"""Recipes, presets and overrides, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from vljepa.configs import VLJEPAConfig, load_preset, load_run_config, parse_overrides, preset_names, validate
+from vljepa.errors import ConfigError
+
+RECIPE = """
+model: {preset: toy, embed_dim: 16}
+data: {train: [{name: a, path: a.csv}]}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_overrides_are_typed_by_the_config(recipe):
+    run = load_run_config(recipe, ["optim.lr=1e-4", "train.steps=7", "data.cache=null", "model.predictor.dropout=0.5"])
+    assert (run.optim.lr, run.train.steps, run.data.cache) == (1e-4, 7, None)
+    assert (run.model.predictor.dropout, run.model.embed_dim) == (0.5, 16)
+
+
+def test_a_preset_may_be_changed_from_the_command_line_alone(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("model: toy\ndata: {train: [{name: a, path: a.csv}]}\n")
+    assert load_run_config(path, ["model.embed_dim=8"]).model.embed_dim == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["optim.lrr=1"], r"unknown key 'optim\.lrr'.*did you mean 'lr'"),
+        (["data.train=[{nme: a, path: b}]"], r"unknown key 'data\.train\.0\.nme'.*did you mean 'name'"),
+        (["optim.lr=fast"], r"optim\.lr = 'fast'"),
+        (["train.steps=0"], r"train\.steps = 0"),
+        (["steps"], r"'steps' is not an override.*key=value"),
+        (["data.train=[1"], r"is not YAML"),
+        (["model.preset=nano"], r"no preset 'nano'.*base-open, mini, toy|no preset 'nano'"),
+    ],
+)
+def test_a_wrong_override_is_named_with_the_fix(recipe, words, message):
+    with pytest.raises(ConfigError, match=message):
+        load_run_config(recipe, words)
+
+
+def test_a_missing_or_broken_recipe_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"no recipe .*gone\.yaml"):
+        load_run_config(tmp_path / "gone.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match="not a readable YAML"):
+        load_run_config(tmp_path / "bad.yaml")
+    (tmp_path / "list.yaml").write_text("- a")
+    with pytest.raises(ConfigError, match="holds list, not a mapping"):
+        load_run_config(tmp_path / "list.yaml")
+    (tmp_path / "code.yaml").write_text("model: !!python/object/apply:os.system ['true']")
+    with pytest.raises(ConfigError, match="not a readable YAML"):
+        load_run_config(tmp_path / "code.yaml")
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers():
+    assert parse_overrides(["a.b=1e-4", "a.c=x", "d=[1, 2]"]) == {"a": {"b": 1e-4, "c": "x"}, "d": [1, 2]}
+
+
+def test_a_config_refuses_a_wrong_type_later_too():
+    config = load_preset("toy")
+    with pytest.raises(ValueError, match="embed_dim"):
+        config.embed_dim = "wide"  # type: ignore[assignment]
+    with pytest.raises(ConfigError, match="'x_encoder' is missing"):
+        validate(VLJEPAConfig, {}, where="here")
+
+
+def test_the_presets():
+    assert preset_names() == ["base", "base-open", "mini", "toy"]
