@@ -7,6 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vljepa.configs import LabelPriorConfig
+from vljepa.models.outputs import VisionTokens
+from vljepa.models.pooling import masked_mean
+
+GATE_WIDTH = 64
+"""Of the MLP inside the gate; a single linear layer moves too slowly (docs/LOG.md)."""
 
 
 class LabelPrior(nn.Module):
@@ -54,3 +59,26 @@ class LabelPrior(nn.Module):
             return features_BE
         refined: Tensor = F.normalize(features_BE.float(), dim=-1) + self.refiner(features_BE).float()
         return refined
+
+
+class ResidualGate(nn.Module):
+    """How far to trust the label prior: a positive number per sample, from the state and the mean visual token.
+
+    The state carries the query. The frozen visual tokens tell photos from drawings from the first step on, and hold
+    still while the state learns.
+
+    Args:
+        state_width: Size of the Predictor's state.
+        vision_width: Size of a visual token.
+    """
+
+    def __init__(self, *, state_width: int, vision_width: int) -> None:
+        super().__init__()
+        self.state_norm = nn.LayerNorm(state_width)
+        self.vision_norm = nn.LayerNorm(vision_width)
+        self.mlp = nn.Sequential(nn.Linear(state_width + vision_width, GATE_WIDTH), nn.GELU(), nn.Linear(GATE_WIDTH, 1))
+
+    def forward(self, state: Tensor, vision: VisionTokens) -> Tensor:
+        """Gate [B, 1], fp32, positive."""
+        mean_BD = masked_mean(vision.tokens_BND.to(state.dtype), vision.mask_BN)
+        return F.softplus(self.mlp(torch.cat([self.state_norm(state), self.vision_norm(mean_BD)], dim=-1)).float())

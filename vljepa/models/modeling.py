@@ -18,15 +18,13 @@ from torch import Tensor, nn
 from vljepa.configs import VLJEPAConfig
 from vljepa.errors import ConfigError
 from vljepa.models import saving
-from vljepa.models.label_prior import LabelPrior
+from vljepa.models.label_prior import LabelPrior, ResidualGate
 from vljepa.models.outputs import VisionTokens, VLJEPAOutput
 from vljepa.models.predictor import Predictor
 from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_encoder import YEncoder
 
 Ablation = Literal["residual", "learned"]
-GATE_WIDTH = 64
-"""Of the MLP that says how far to trust the label prior; a single linear layer moves too slowly (docs/LOG.md)."""
 
 
 class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="apache-2.0"):
@@ -63,12 +61,9 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
             prior_width=self.y_encoder.width if prior is not None and prior.token else None,
             embed_dim=config.embed_dim,
         )
-        self.gate: nn.Sequential | None = None
+        self.gate: ResidualGate | None = None
         if prior is not None and prior.residual:
-            width = self.predictor.backbone.width
-            self.gate = nn.Sequential(
-                nn.LayerNorm(width), nn.Linear(width, GATE_WIDTH), nn.GELU(), nn.Linear(GATE_WIDTH, 1)
-            )
+            self.gate = ResidualGate(state_width=self.predictor.backbone.width, vision_width=self.x_encoder.width)
         # Shape (1,), not 0-d: FSDP refuses scalars.
         self.log_scale = nn.Parameter(torch.full((1,), -math.log(config.init_temperature)))
 
@@ -140,7 +135,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
     ) -> Tensor:
         """S_hat_Y, the predicted embedding of the answer: fp32 [B, D], unit norm.
 
-        With a label prior, S_hat_Y = normalise(learned + softplus(gate) * residual), both of unit norm. A refined
+        With a label prior, S_hat_Y = normalise(learned + gate * residual), both of unit norm. A refined
         residual is read by the rows with pictures but not trained by them: few pictures would spoil what much text
         has taught it.
 
@@ -164,7 +159,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
             residual_BD = residual_BD.detach()
         if gate_only:
             state, learned_BD = state.detach(), learned_BD.detach()
-        return F.normalize(learned_BD + F.softplus(self.gate(state).float()) * residual_BD, dim=-1)
+        return F.normalize(learned_BD + self.gate(state, vision) * residual_BD, dim=-1)
 
     def predict_from_prior(self, prior_BE: Tensor) -> Tensor:
         """Residual alone, from a label prior's feature: fp32 [B, D], unit norm. Rows of text train this."""

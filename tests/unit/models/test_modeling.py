@@ -174,7 +174,7 @@ def test_the_prediction_is_the_learned_part_plus_the_gated_residual(toy: VLJEPA,
     assert vision.logits_BK is not None
     prior = toy.label_prior(vision.logits_BK)
     state = toy.predictor(vision, None, None, prior)
-    gated = F.softplus(toy.gate(state)) * F.normalize(toy.y_encoder.head(prior), dim=-1)
+    gated = toy.gate(state, vision) * F.normalize(toy.y_encoder.head(prior), dim=-1)
     expected = F.normalize(F.normalize(toy.predictor.head(state), dim=-1) + gated, dim=-1)
     torch.testing.assert_close(toy.predict(vision), expected)
 
@@ -188,7 +188,7 @@ def test_gate_only_rows_train_the_gate_and_nothing_else(batch: Batch, hidden: in
     assert moved == {name for name, _ in model.named_parameters() if name.startswith("gate.")}
     for free in (rows, rows | {"gate_only": torch.tensor(False)}):
         moved = moved_by(model, free)
-        assert {"gate.1.weight", "predictor.head.weight", "y_encoder.head.weight", "log_scale"} < moved
+        assert {"gate.mlp.0.weight", "predictor.head.weight", "y_encoder.head.weight", "log_scale"} < moved
         assert any(name.startswith("y_encoder.backbone.") for name in moved) == trainable
 
 
@@ -207,7 +207,7 @@ def test_pictures_do_not_train_a_refined_residual_but_texts_do(batch: Batch) -> 
     by_pictures, by_texts = moved_by(model, rows), moved_by(model, text_rows(model, rows))
     assert not refiner & by_pictures
     assert by_texts == refiner | {"log_scale", "y_encoder.head.weight", "y_encoder.head.bias"}
-    assert {"gate.1.weight", "predictor.head.weight"} < by_pictures
+    assert {"gate.mlp.0.weight", "predictor.head.weight"} < by_pictures
 
 
 def test_a_plain_residual_is_trained_by_pictures(batch: Batch) -> None:
