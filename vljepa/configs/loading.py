@@ -51,6 +51,8 @@ def load_run_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfi
         raise ConfigError(
             f"{str(path)!r} holds {type(raw).__name__}, not a mapping.", fix="start it with `model:` and `data:`."
         )
+    if any(word.partition("=")[::2] == ("model", name) for word in overrides for name in preset_names()):
+        raw.pop("model", None)  # `model=mini` takes the place of the recipe's model, changes to it included
     merged = _merge(raw, parse_overrides(overrides))
     merged["model"] = _expand_model(merged.get("model", {}))
     return validate(RunConfig, merged, where=str(path))
@@ -62,6 +64,9 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     Example:
         >>> parse_overrides(["optim.lr=1e-4", "train.steps=10"])
         {'optim': {'lr': 0.0001}, 'train': {'steps': 10}}
+
+    Raises:
+        ConfigError: A word is not key=value, or two words contradict each other.
     """
     nested: dict[str, Any] = {}
     for word in words:
@@ -74,11 +79,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"the value of {word!r} is not YAML.", fix="quote it; lists are [a, b].") from error
         if isinstance(value, str):
             value = _as_number(value)
-        node = nested
-        *parents, leaf = key.split(".")
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
+        _put(nested, key, value)
     return nested
 
 
@@ -99,6 +100,26 @@ def validate(model: type[ConfigT], raw: Any, *, where: str) -> ConfigT:
         raise ConfigError(
             f"{where}: {key or 'the config'} = {first.get('input')!r}: {message}.", fix=f"change {key or 'it'!r}."
         ) from error
+
+
+def _put(nested: dict[str, Any], key: str, value: Any) -> None:
+    """Set one override; `model=NAME` goes together with `model.x=1`, in any order, as the preset that x changes."""
+    if isinstance(nested.get("model"), str) and key.startswith("model."):
+        nested["model"] = {"preset": nested["model"]}
+    if key == "model" and isinstance(value, str) and isinstance(nested.get("model"), dict):
+        key = "model.preset"
+    node = nested
+    *parents, leaf = key.split(".")
+    for depth, parent in enumerate(parents, start=1):
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise ConfigError(
+                f"{key!r} is inside {'.'.join(parents[:depth])!r}, which another override sets to {node!r}.",
+                fix="keep one of the two.",
+            )
+    if isinstance(node.get(leaf), dict):
+        raise ConfigError(f"{key}={value!r} would undo other overrides of {key!r}.", fix="keep one of the two.")
+    node[leaf] = value
 
 
 def _as_number(text: str) -> str | float:

@@ -32,6 +32,14 @@ def test_a_preset_may_be_changed_from_the_command_line_alone(tmp_path):
     assert load_run_config(path, ["model.embed_dim=8"]).model.embed_dim == 8
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_preset_and_changes_to_it_go_together_in_any_order(recipe, turn):
+    run = load_run_config(recipe, ["model=mini", "model.predictor.dropout=0.2"][::turn])
+    assert run.model.predictor.dropout == 0.2
+    assert run.model.embed_dim == load_preset("mini").embed_dim != 16  # the recipe's own change went with its preset
+    assert load_run_config(recipe, ["model=mini"]).model == load_preset("mini")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -41,6 +49,12 @@ def test_a_preset_may_be_changed_from_the_command_line_alone(tmp_path):
         (["train.steps=0"], r"train\.steps = 0"),
         (["steps"], r"'steps' is not an override.*key=value"),
         (["data.train=[1"], r"is not YAML"),
+        (["optim=3", "optim.lr=1"], r"'optim\.lr' is inside 'optim', which another override sets to 3.*keep one"),
+        (["optim.lr=1", "optim=3"], r"optim=3 would undo other overrides of 'optim'.*keep one"),
+        (["data.cache=null", "data.cache.views=2"], r"'data\.cache\.views' is inside 'data\.cache'.*None"),
+        (["optim.lr=1", "optim.lr.x=1"], r"'optim\.lr\.x' is inside 'optim\.lr'"),
+        (["model=3", "model.embed_dim=8"], r"'model\.embed_dim' is inside 'model'.*3"),
+        (["model.embed_dim=8", "model=3"], r"model=3 would undo"),
         (["model.preset=nano"], r"no preset 'nano'.*base-open, mini, toy|no preset 'nano'"),
     ],
 )
