@@ -13,7 +13,8 @@ from safetensors.numpy import save_file
 from vljepa.errors import DataError
 from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_index
 
-HEADER = IndexHeader(model="m", text_space="s", folder="/pictures")
+REST = {"fingerprint": "f", "folder": "f"}
+HEADER = IndexHeader(model="m", fingerprint="f", text_space="s", folder="/pictures")
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def forged(tmp_path, *, listing=None, rows=None, **metadata):
     listing = json.dumps([{"path": "a.png", "size": 1, "mtime": 1.0}]) if listing is None else listing
     rows = np.ones((1, 3), dtype=np.float32) if rows is None else rows
     tensors = {"rows": rows, "entries": np.frombuffer(listing.encode(), dtype=np.uint8)}
-    fields = {"format": "vljepa-index", "version": "1", "model": "m", "text_space": "s", "folder": "f"} | metadata
+    fields = {"format": "vljepa-index", "version": "2", "model": "m", "text_space": "s"} | REST | metadata
     save_file(tensors, tmp_path / "forged.index", metadata={key: value for key, value in fields.items() if value})
     return tmp_path / "forged.index"
 
@@ -121,8 +122,9 @@ def test_rows_that_cannot_be_right_are_refused(tmp_path, rows):
     [
         ({"format": "weights"}, "not an index"),
         ({"format": None}, "not an index"),
-        ({"version": "2"}, "version '2'"),
+        ({"version": "1"}, "version '1'"),
         ({"text_space": None}, "lacks 'text_space'"),
+        ({"fingerprint": None}, "lacks 'fingerprint'"),
     ],
 )
 def test_a_header_that_cannot_be_right_is_refused(tmp_path, metadata, message):
@@ -137,7 +139,7 @@ def test_another_safetensors_file_is_refused(tmp_path):
 
 
 def test_a_missing_tensor_is_refused(tmp_path):
-    fields = {"format": "vljepa-index", "version": "1", "model": "m", "text_space": "s", "folder": "f"}
+    fields = {"format": "vljepa-index", "version": "2", "model": "m", "text_space": "s"} | REST
     save_file({"entries": np.zeros(2, np.uint8)}, tmp_path / "a.index", metadata=fields)
     with pytest.raises(DataError):
         read_index(tmp_path / "a.index")
@@ -186,6 +188,18 @@ def test_a_failing_write_leaves_the_old_index_and_nothing_beside_it(index, monke
 
     assert index.read_bytes() == before
     assert [path.name for path in index.parent.iterdir()] == [index.name]
+
+
+def test_a_file_that_is_no_index_is_never_overwritten(tmp_path):
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"\xff\xd8\xff not an index")
+    with pytest.raises(DataError, match="is not an index, so it is not overwritten"):
+        write_index(photo, header=HEADER, entries=[], rows=np.zeros((0, 3), np.float32))
+    assert photo.read_bytes() == b"\xff\xd8\xff not an index"
+
+    old = forged(tmp_path, version="1")
+    write_index(old, header=HEADER, entries=[], rows=np.zeros((0, 3), np.float32))
+    assert read_index(old)[0] == HEADER
 
 
 def test_names_with_broken_bytes_come_back(tmp_path):

@@ -117,7 +117,12 @@ class Index:
                 f"none of the {len(files)} pictures in {str(folder)!r} can be read; the first: {skipped[0].reason}",
                 fix="check that the files are pictures.",
             )
-        header = IndexHeader(model=_describe(model), text_space=model.text_space_hash(), folder=str(folder.resolve()))
+        header = IndexHeader(
+            model=_describe(model),
+            fingerprint=model.fingerprint(),
+            text_space=model.text_space_hash(),
+            folder=str(folder.resolve()),
+        )
         return cls(embedder, header=header, entries=entries, rows=np.concatenate(rows), skipped=skipped)
 
     @classmethod
@@ -125,13 +130,13 @@ class Index:
         """Load an index for the model that made it.
 
         Args:
-            model: The model that made it, or one with the same text space.
+            model: The model that made it; its calibration may differ.
             processor: The processor that belongs to it.
             file: As written by `save`.
 
         Raises:
             DataError: Not a sound index file.
-            TextSpaceError: It was made in another text space than the model's.
+            TextSpaceError: It was made by another model, or in another text space than the model's.
         """
         file = Path(file)
         header, entries, rows = read_index(file)
@@ -141,13 +146,19 @@ class Index:
                 f"one ({_describe(model)}, text space {model.text_space_hash()}).",
                 fix="search it with the model that made it, or make it again with this one.",
             )
+        if header.fingerprint != model.fingerprint():
+            raise TextSpaceError(
+                f"{str(file)!r} was made by another model ({header.fingerprint}) than this one "
+                f"({model.fingerprint()}) in the same text space; its scores would be wrong.",
+                fix="build the index again with `vljepa index`, or search it with the model that made it.",
+            )
         return cls(Embedder(model, processor), header=header, entries=entries, rows=rows)
 
     def save(self, file: str | Path) -> None:
         """Write the index into one file, whole or not at all.
 
         Raises:
-            DataError: The place cannot be written.
+            DataError: The place cannot be written, or a file that is no index is there.
         """
         write_index(Path(file), header=self._header, entries=self.entries, rows=self._rows)
 

@@ -18,7 +18,7 @@ from vljepa.errors import DataError
 from vljepa.inference.embed import Rows
 
 FORMAT = "vljepa-index"
-VERSION = 1
+VERSION = 2
 _REMAKE = "make the index again with `vljepa index FOLDER -o FILE`."
 
 
@@ -43,11 +43,13 @@ class IndexHeader:
 
     Args:
         model: The parts of the model that made it, for messages.
+        fingerprint: Hash of that whole model.
         text_space: Hash of the text space that its rows live in.
         folder: The indexed folder.
     """
 
     model: str
+    fingerprint: str
     text_space: str
     folder: str
 
@@ -56,11 +58,16 @@ def check_writable(file: Path) -> None:
     """Find out that an index cannot be written before an hour of embedding, not after.
 
     Raises:
-        DataError: The folder is not there or not writable, or `file` is a folder.
+        DataError: The folder is not there or not writable, or `file` is a folder or a file that is no index.
     """
     folder = file.parent
     if file.is_dir():
         raise _unwritable(file, "it is a folder")
+    if file.exists() and not _replaceable(file):
+        raise DataError(
+            f"{str(file)!r} is there and is not an index, so it is not overwritten.",
+            fix="name a new file with -o, or remove that one first.",
+        )
     if not folder.is_dir():
         raise _unwritable(file, f"there is no folder {str(folder)!r}")
     if not os.access(folder, os.W_OK):
@@ -71,10 +78,11 @@ def write_index(file: Path, *, header: IndexHeader, entries: list[Entry], rows: 
     """Write an index; the file is complete or not there.
 
     Raises:
-        DataError: The place cannot be written.
+        DataError: The place cannot be written, or a file that is no index is there.
     """
     from safetensors.numpy import save
 
+    check_writable(file)
     listing = json.dumps([asdict(entry) for entry in entries], ensure_ascii=False).encode("utf-8", "surrogateescape")
     content = save(
         {"rows": np.ascontiguousarray(rows), "entries": np.frombuffer(listing, dtype=np.uint8)},
@@ -126,7 +134,7 @@ def _header(file: Path, metadata: dict[str, str]) -> IndexHeader:
             f"{str(file)!r} has index version {metadata.get('version')!r}; this vljepa reads {VERSION}.", fix=_REMAKE
         )
     try:
-        return IndexHeader(**{key: metadata[key] for key in ("model", "text_space", "folder")})
+        return IndexHeader(**{key: metadata[key] for key in ("model", "fingerprint", "text_space", "folder")})
     except KeyError as error:
         raise _damaged(file, f"the header lacks {error}") from error
 
@@ -141,6 +149,19 @@ def _entries(file: Path, listing: Any) -> list[Entry]:
         if any(path.anchor or ".." in path.parts for path in (PurePosixPath(entry.path), PurePath(entry.path))):
             raise _damaged(file, f"the path {entry.path!r} leaves the indexed folder")
     return entries
+
+
+def _replaceable(file: Path) -> bool:
+    """Whether a file may be overwritten: it is empty, or an index of any version."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if file.is_file() and file.stat().st_size == 0:
+            return True
+        with safe_open(file, framework="numpy") as stream:
+            return (stream.metadata() or {}).get("format") == FORMAT
+    except (OSError, SafetensorError):
+        return False
 
 
 def _unwritable(file: Path, why: str) -> DataError:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from vljepa.configs import VLJEPAConfig
@@ -114,6 +114,11 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
     def _save_pretrained(self, save_directory: Path) -> None:
         full, dtype = self._save_options
         saving.save_model(self, save_directory, full=full, dtype=dtype)
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """Model card that `save_pretrained` writes where no README.md is yet."""
+        del args, kwargs  # huggingface_hub's, for its own template
+        return ModelCard(saving.model_card(self.config))
 
     def scale(self) -> Tensor:
         """1 / temperature, clamped, fp32, shape (1,)."""
@@ -217,6 +222,10 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
     def text_space_hash(self) -> str:
         """Hash of the text side: a decoder or an index made in another text space must refuse this model."""
         return saving.text_space_digest(self)
+
+    def fingerprint(self) -> str:
+        """Hash of the whole model but its calibration: an index made by another model must refuse this one."""
+        return saving.model_digest(self)
 
     def _vision(self, batch: Mapping[str, Tensor]) -> VisionTokens:
         if "pixel_values" in batch:

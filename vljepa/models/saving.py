@@ -19,6 +19,26 @@ if TYPE_CHECKING:
     from vljepa.models.modeling import VLJEPA
 
 _SLOTS = ("x_encoder", "predictor", "y_encoder")
+_CARD = """---
+library_name: vljepa
+license: apache-2.0
+---
+
+# A VL-JEPA model
+
+Made with the Python package `vljepa` (`pip install vljepa-torch`); load this folder with
+`vljepa.VLJEPA.from_pretrained("PATH/TO/FOLDER")`.
+
+| Part | What it is |
+|---|---|
+| X-Encoder | `{x_encoder}` |
+| Predictor | `{predictor}` |
+| Y-Encoder | `{y_encoder}` |
+
+Licence of what was trained here: apache-2.0. The parts above, and the data, keep their own licences.
+
+Training data and results: say here what it was trained on, how it was measured, and what it cannot do.
+"""
 
 
 def resolve_parts(config: VLJEPAConfig) -> VLJEPAConfig:
@@ -72,6 +92,11 @@ def save_model(model: VLJEPA, folder: Path, *, full: bool, dtype: torch.dtype | 
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
 
 
+def model_card(config: VLJEPAConfig) -> str:
+    """README.md of a saved model: what is known of it, and a place for what only its maker knows."""
+    return _CARD.format(**{slot: getattr(config, slot).part for slot in _SLOTS})
+
+
 def read_model(name: str | Path, *, revision: str | None = None) -> tuple[VLJEPAConfig, dict[str, Tensor]]:
     """Config and tensors of a saved model: a shipped preset, a folder, or a hub repository."""
     from safetensors import SafetensorError
@@ -122,9 +147,21 @@ def text_space_digest(model: VLJEPA) -> str:
     """Hash over the Y-Encoder's spec and over every tensor of it that its part's files do not determine."""
     spec = model.config.y_encoder.model_dump(mode="json")
     spec["part"].pop("config")
+    return _digest_tensors(model, spec, model.y_encoder.state_dict(prefix="y_encoder."))
+
+
+def model_digest(model: VLJEPA) -> str:
+    """Hash over what embeds pictures and texts: config without calibration, and tensors no part's files determine."""
+    config = model.config.model_dump(mode="json", exclude={"calibration"})
+    for slot in _SLOTS:
+        config[slot]["part"].pop("config")
+    return _digest_tensors(model, config, model.state_dict())
+
+
+def _digest_tensors(model: VLJEPA, spec: Any, tensors: dict[str, Tensor]) -> str:
     hashed = hashlib.sha256(digest(spec).encode())
     referenced = referenced_keys(model)
-    for key, tensor in sorted(model.y_encoder.state_dict(prefix="y_encoder.").items()):
+    for key, tensor in sorted(tensors.items()):
         if key not in referenced:
             hashed.update(key.encode())
             hashed.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())

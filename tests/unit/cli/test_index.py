@@ -32,3 +32,12 @@ def test_an_index_that_is_there_survives_a_failing_run(fails, run, toy, pictures
 
     assert "none of the 3 pictures" in fails("index", "pictures", "-o", "p.index", "--model", toy)
     assert (pictures.parent / "p.index").read_bytes() == before
+
+
+def test_a_photo_is_never_overwritten_by_an_index(fails, run, toy, pictures):
+    before = (pictures / "red.png").read_bytes()
+    assert "not an index" in fails("index", "pictures", "-o", "pictures/red.png", "--model", "nope")
+    assert (pictures / "red.png").read_bytes() == before
+
+    for _ in range(2):  # an index may be made again in its place
+        assert run("index", "pictures", "-o", "p.index", "--model", toy)[0] == 0

@@ -57,3 +57,16 @@ def test_an_index_made_by_another_model_is_refused(fails, index, tmp_path):
 
 def test_a_long_text_is_a_text(run, toy, index):
     assert run("search", index, "red " * 500, "--model", toy)[0] == 0
+
+
+def test_an_index_made_by_another_predictor_is_refused(fails, index, toy, tmp_path):
+    import torch
+
+    from vljepa import VLJEPA
+
+    model = VLJEPA.from_pretrained(toy)
+    with torch.no_grad():
+        model.predictor.head.weight.add_(1e-3)
+    model.save_pretrained(tmp_path / "other")
+
+    assert "in the same text space" in fails("search", index, "a fish", "--model", tmp_path / "other")

@@ -22,6 +22,7 @@ class ColourModel(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
         self.space = "colours"
+        self.identity = "colour model"
         self.config = SimpleNamespace(
             embed_dim=3,
             prompts=PromptsConfig(),
@@ -46,6 +47,9 @@ class ColourModel(nn.Module):
 
     def text_space_hash(self):
         return self.space
+
+    def fingerprint(self):
+        return self.identity
 
 
 class ColourProcessor:

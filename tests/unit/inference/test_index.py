@@ -83,6 +83,14 @@ def test_an_index_of_another_text_space_is_refused(index, model, processor, tmp_
         Index.load(model, processor, tmp_path / "pictures.index")
 
 
+def test_an_index_of_another_model_in_the_same_text_space_is_refused(index, model, processor, tmp_path):
+    index.save(tmp_path / "pictures.index")
+    model.identity = "trained on"
+
+    with pytest.raises(TextSpaceError, match=r"colour model.*trained on.*build the index again"):
+        Index.load(model, processor, tmp_path / "pictures.index")
+
+
 def test_unusable_queries(index, tmp_path):
     with pytest.raises(ConfigError, match="query is empty"):
         index.search("  ")

@@ -138,6 +138,43 @@ def test_the_text_space_hash_follows_the_text_side_only(parts_config: VLJEPAConf
     assert model.text_space_hash() != before
 
 
+def test_the_fingerprint_follows_every_trained_tensor_and_not_the_calibration(
+    parts_config: VLJEPAConfig, tmp_path: Path
+) -> None:
+    model = trained(parts_config)
+    before = model.fingerprint()
+    model.save_pretrained(tmp_path / "thin")
+    model.save_pretrained(tmp_path / "full", full=True)
+    assert VLJEPA.from_pretrained(tmp_path / "thin").fingerprint() == before
+    assert VLJEPA.from_pretrained(tmp_path / "full").fingerprint() == before
+    model.config.calibration.classify *= 2
+    assert model.fingerprint() == before
+    with torch.no_grad():
+        model.predictor.head.weight[0, 0] += 1e-3
+    assert model.fingerprint() != before
+
+
+def test_the_fingerprint_follows_the_config(parts_config: VLJEPAConfig) -> None:
+    model = trained(parts_config)
+    before = model.fingerprint()
+    model.config.prompts.caption += " please"
+    assert model.fingerprint() != before
+
+
+def test_the_model_card_is_ours_and_never_replaces_another(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
+    model = trained(parts_config)
+    model.save_pretrained(tmp_path / "thin")
+    card = (tmp_path / "thin" / "README.md").read_text(encoding="utf-8")
+    assert "mixin" not in card.lower()
+    assert "[More Information Needed]" not in card
+    assert str(parts_config.x_encoder.part) in card
+    assert "license: apache-2.0" in card
+    assert "say here what it was trained on" in card
+    (tmp_path / "thin" / "README.md").write_text("my own")
+    model.save_pretrained(tmp_path / "thin")
+    assert (tmp_path / "thin" / "README.md").read_text() == "my own"
+
+
 def test_the_feature_cache_key_follows_encoder_and_preprocessing(parts_config: VLJEPAConfig) -> None:
     model = VLJEPA.from_parts(parts_config)
     before = model.x_encoder_fingerprint()
