@@ -1,6 +1,7 @@
 """A picture from a stranger is read, refused in one line, or skipped: nothing else may happen."""
 
 import random
+import struct
 import time
 import tracemalloc
 from contextlib import suppress
@@ -145,7 +146,39 @@ def test_programs_inside_a_picture_file_are_not_run(tmp_path):
     eps = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n({sentinel}) (w) file closefile\nshowpage\n"
     (tmp_path / "innocent.png").write_text(eps)
 
-    with suppress(ImageError):
+    with Image.open(tmp_path / "innocent.png") as eps_picture:
+        assert eps_picture.format == "EPS", "Pillow alone would hand it to Ghostscript"
+    with pytest.raises(ImageError, match="not a readable picture"):
         opened(tmp_path / "innocent.png")
 
     assert not sentinel.exists()
+
+
+@pytest.mark.parametrize("kind", ["DDS", "TGA", "PPM", "ICNS", "PCX"])
+def test_formats_that_photos_do_not_come_in_are_refused_in_one_line(tmp_path, kind):
+    (tmp_path / "odd.png").write_bytes(sound(kind))
+    with Image.open(tmp_path / "odd.png") as picture:
+        assert picture.format == kind
+    with pytest.raises(ImageError, match="not a readable picture"):
+        opened(tmp_path / "odd.png")
+
+
+def test_a_compressed_texture_that_pillow_does_not_know_is_refused(tmp_path):
+    """Pillow raises NotImplementedError on it."""
+    header = struct.pack("<7I", 124, 0x1007, 8, 8, 0, 0, 0) + b"\0" * 44
+    pixel_format = struct.pack("<2I4s5I", 32, 4, b"NOPE", 0, 0, 0, 0, 0)
+    (tmp_path / "texture.png").write_bytes(b"DDS " + header + pixel_format + b"\0" * 64)
+    with pytest.raises(NotImplementedError):
+        Image.open(tmp_path / "texture.png")
+    with pytest.raises(ImageError, match="not a readable picture"):
+        opened(tmp_path / "texture.png")
+
+
+def test_a_camera_s_picture_of_several_views_gives_the_first(tmp_path):
+    views = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    views[0].save(tmp_path / "two.jpg", "MPO", save_all=True, append_images=views[1:])
+    with Image.open(tmp_path / "two.jpg") as picture:
+        assert picture.format == "MPO"
+    red, _, blue = opened(tmp_path / "two.jpg").getpixel((0, 0))
+    assert red > 200
+    assert blue < 50

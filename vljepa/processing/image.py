@@ -13,6 +13,8 @@ from torch import Tensor
 from vljepa.configs import ImageConfig
 from vljepa.errors import ImageError
 
+# Pillow's readers for photos (JPEG reads MPO too): EPS would start Ghostscript, rare ones fail in their own ways.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -31,7 +33,7 @@ def open_image(path: str | Path, *, max_pixels: int) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow warns near its own bomb limit; the cap below is ours and is an error.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image: Image.Image = Image.open(path)
+            image: Image.Image = Image.open(path, formats=_FORMATS)
         with image:
             _check_size(image, path, max_pixels)
             return to_rgb(image)

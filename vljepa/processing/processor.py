@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vljepa.configs import VLJEPAConfig
+from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.parts.saved import read_config, saved_folder
 from vljepa.processing.image import ImageTransform, open_image, to_rgb
 from vljepa.processing.text import tokenizer_for
@@ -33,13 +33,18 @@ class VLJEPAProcessor:
         self.config = config
         self.transform = ImageTransform(config.x_encoder.image)
         self._query_tokenizer = tokenizer_for(config.predictor.part)
-        same = str(config.predictor.part.name) == str(config.y_encoder.part.name)
+        same = _origin(config.predictor.part) == _origin(config.y_encoder.part)
         self._target_tokenizer = self._query_tokenizer if same else tokenizer_for(config.y_encoder.part)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> Self:
-        """Processor of a shipped preset ("mini"), a saved model's folder, or a hub repository."""
-        return cls(read_config(saved_folder(name)))
+    def from_pretrained(cls, name: str | Path, *, revision: str | None = None) -> Self:
+        """Processor of a shipped preset ("mini"), a saved model's folder, or a hub repository.
+
+        Args:
+            name: Preset, folder or repository, as for `VLJEPA.from_pretrained`.
+            revision: Branch, tag or commit of a repository.
+        """
+        return cls(read_config(saved_folder(name, revision=revision)))
 
     def __call__(
         self,
@@ -82,3 +87,8 @@ class VLJEPAProcessor:
         if isinstance(image, Image.Image):
             return to_rgb(image)
         return open_image(image, max_pixels=self.config.x_encoder.image.max_pixels)
+
+
+def _origin(part: PartSpec) -> tuple[str, str, str, str | None]:
+    """What two parts must share to have one tokenizer."""
+    return part.backend, part.source, str(part.name), part.revision

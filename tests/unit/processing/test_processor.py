@@ -71,6 +71,31 @@ def test_long_texts_are_cut_to_the_limit() -> None:
     assert cut.queries(["x" * 50])["query_ids"].shape == (1, 5)
 
 
+@pytest.mark.parametrize(("field", "value"), [("backend", "open_clip"), ("source", "hub"), ("revision", "v2")])
+def test_a_tokenizer_is_shared_by_equal_origins_only(field: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vljepa.processing.processor.tokenizer_for", lambda part: [part])
+    config = load_preset("toy")
+    config.y_encoder.part = config.predictor.part.model_copy()
+    shared = VLJEPAProcessor(config)
+    assert shared._target_tokenizer is shared._query_tokenizer
+    config.y_encoder.part = config.predictor.part.model_copy(update={field: value})
+    apart = VLJEPAProcessor(config)
+    assert apart._target_tokenizer is not apart._query_tokenizer
+
+
+def test_from_pretrained_asks_for_the_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def folder(name: str, *, revision: str | None = None) -> Path:
+        asked.append((name, revision))
+        return tmp_path
+
+    monkeypatch.setattr("vljepa.processing.processor.saved_folder", folder)
+    monkeypatch.setattr("vljepa.processing.processor.read_config", lambda _: load_preset("toy"))
+    VLJEPAProcessor.from_pretrained("who/what", revision="v2")
+    assert asked == [("who/what", "v2")]
+
+
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=4))
 def test_bytes_are_right_padded_and_say_what_they_were(texts: list[str]) -> None:
     ids, mask = ByteTokenizer()(texts, max_tokens=100)
