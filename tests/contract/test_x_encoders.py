@@ -117,12 +117,39 @@ def test_timm_tokens_and_logits_are_the_model_s_own(architecture: str, tmp_path:
     torch.testing.assert_close(got.logits_BK, logits, rtol=0, atol=1e-6)
 
 
+SWIN: dict[str, Any] = {
+    "architecture": "swin_tiny_patch4_window7_224",
+    "num_classes": 9,
+    "model_args": {"img_size": 64, "window_size": 2, "embed_dim": 16, "depths": (1, 1), "num_heads": (1, 1)},
+}
+
+
+def test_a_map_with_channels_last_becomes_tokens_row_by_row(tmp_path: Path) -> None:
+    """timm's Swin gives [B, H, W, C], where others give [B, C, H, W]."""
+    import timm
+
+    own = timm.create_model(SWIN["architecture"], pretrained=False, num_classes=9, **SWIN["model_args"]).eval()
+    save_file({k: v.contiguous() for k, v in own.state_dict().items()}, tmp_path / "model.safetensors")
+    ours = encoder("timm", SWIN)
+    ours.load_pretrained(tmp_path)
+    pixels = clip(size=64)
+    with torch.no_grad():
+        features, logits = own.forward_features(pixels[:, 0]), own(pixels[:, 0])
+    assert features.shape == (2, 8, 8, 32)
+    got = ours(pixels)
+    assert got.tokens_BND.shape == (2, 64, ours.width)
+    torch.testing.assert_close(got.tokens_BND[:, 8 * 3 + 5], features[:, 3, 5], rtol=0, atol=1e-6)
+    torch.testing.assert_close(got.tokens_BND, features.reshape(2, 64, 32), rtol=0, atol=1e-6)
+    torch.testing.assert_close(got.logits_BK, logits, rtol=0, atol=1e-6)
+
+
 CASES = {
     "siglip2": ("transformers", vision_models()["siglip2"][1], 32),
     "dinov3": ("transformers", vision_models()["dinov3"][1], 32),
     "vjepa2": ("transformers", vision_models()["vjepa2"][1], 32),
     "open_clip": ("open_clip", OPEN_CLIP, 32),
     "timm": ("timm", {"architecture": "test_efficientnet", "num_classes": 9}, 64),
+    "swin": ("timm", SWIN, 64),
 }
 
 
@@ -156,7 +183,8 @@ def test_pooling_keeps_the_mean_and_drops_prefix_tokens(name: str) -> None:
     full = encoder(backend, config)(clip(frames, size)).tokens_BND
     pooled = encoder(backend, config, pool_grid=1)(clip(frames, size)).tokens_BND
     assert pooled.shape[1] == 1
-    grid = full[:, -4:].mean(1, keepdim=True)
+    spatial = 64 if name == "swin" else 4
+    grid = full[:, -spatial:].mean(1, keepdim=True)
     torch.testing.assert_close(pooled, grid, rtol=0, atol=1e-5)
 
 

@@ -151,13 +151,16 @@ class TimmVision(nn.Module):
         self.model.to(memory_format=torch.channels_last)
         self.width = int(self.model.num_features)
         self.num_classes = int(self.model.num_classes)
+        self._channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"  # Swin and its kind
         self._reduction = int(self.model.feature_info[-1]["reduction"])
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `VisionBackend`."""
         features = self.model.forward_features(pixels)
         logits = self.model.forward_head(features) if self.num_classes else None
-        return (features.flatten(2).transpose(1, 2) if features.ndim == 4 else features), logits
+        if features.ndim == 4:
+            features = features.flatten(1, 2) if self._channels_last else features.flatten(2).transpose(1, 2)
+        return features, logits
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """See `VisionBackend`."""

@@ -26,6 +26,9 @@ class OpenClipText(nn.Module):
             self.model = build_open_clip(spec)
         # The vision tower is another part's business; CLIP keeps its text tower spread over the top module.
         self.model.visual = None
+        # So is the temperature between the towers, whose parameters are 0-d: FSDP refuses those.
+        self.model.logit_scale = None
+        self.model.logit_bias = None
         self.spec = spec
         assert spec.config is not None
         self.width = int(spec.config["model_cfg"]["embed_dim"])

@@ -54,7 +54,10 @@ class TransformersTokenizer:
 
 
 class OpenClipTokenizer:
-    """Tokenizer of an open_clip text tower: fixed context, padded with zeros."""
+    """Tokenizer of an open_clip text tower: always the tower's context length, padded with zeros.
+
+    The tower adds as many positions as its context has, so a shorter row does not fit it.
+    """
 
     def __init__(self, *, context_length: int) -> None:
         from open_clip.tokenizer import SimpleTokenizer
@@ -63,8 +66,9 @@ class OpenClipTokenizer:
         self.tokenizer = SimpleTokenizer(context_length=context_length)
 
     def __call__(self, texts: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor]:
-        """See `Tokenizer`; the towers want their full context length."""
-        ids: Tensor = self.tokenizer(list(texts), context_length=min(max_tokens, self.context_length))
+        """See `Tokenizer`, but texts are cut at the context length, whatever `max_tokens` says."""
+        del max_tokens
+        ids: Tensor = self.tokenizer(list(texts), context_length=self.context_length)
         return ids, ids != 0
 
 

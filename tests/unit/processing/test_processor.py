@@ -13,7 +13,7 @@ from PIL import Image
 from vljepa.configs import load_preset
 from vljepa.errors import ImageError
 from vljepa.processing.processor import VLJEPAProcessor
-from vljepa.processing.text import ByteTokenizer, normalise_text
+from vljepa.processing.text import ByteTokenizer, OpenClipTokenizer, normalise_text
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,14 @@ def test_from_pretrained_asks_for_the_revision(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr("vljepa.processing.processor.read_config", lambda _: load_preset("toy"))
     VLJEPAProcessor.from_pretrained("who/what", revision="v2")
     assert asked == [("who/what", "v2")]
+
+
+@pytest.mark.parametrize("max_tokens", [5, 77, 200])
+def test_an_open_clip_row_always_has_the_tower_s_length(max_tokens: int) -> None:
+    tokenizer = OpenClipTokenizer(context_length=16)
+    ids, mask = tokenizer(["a red fish", "word " * 50], max_tokens=max_tokens)
+    assert ids.shape == (2, 16)
+    assert mask.sum(1).tolist() == [5, 16]
 
 
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=4))
