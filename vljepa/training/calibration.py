@@ -30,12 +30,14 @@ def calibrate(
         the very data of the fit (one number is fitted to hundreds of rows).
     """
     encoder.model.eval()
+    template = encoder.model.config.prompts.classification  # `classify` puts its labels into it
     scored: dict[str, list[Scored]] = {"ask": [], "classify": []}
     for task in tasks:
-        predictions_ND, texts_MD = encoder.predictions(task.pairs()), encoder.texts(task.texts())
+        predictions_ND = encoder.predictions(task.pairs())
         if isinstance(task, VqaTask):
-            scored["ask"].append((task.scores(predictions_ND, texts_MD), task.labels_N))
-        elif isinstance(task, RetrievalTask) and len(texts_MD) > 1:
+            scored["ask"].append((task.scores(predictions_ND, encoder.texts(task.texts())), task.labels_N))
+        elif isinstance(task, RetrievalTask) and len(task.texts()) > 1:
+            texts_MD = encoder.texts([template.replace("{}", text) for text in task.texts()])
             scored["classify"].append(_against_others(task, predictions_ND, texts_MD))
     changes: dict[str, float] = {}
     metrics: Metrics = {}

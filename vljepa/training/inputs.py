@@ -85,6 +85,8 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor) -> Inp
     if texts is not None:
         needed = [text for source in train for record in source for text in record.texts]
         needed += [text for task in tasks for text in task.texts()]
+        template = run.model.prompts.classification  # of calibration
+        needed += [template.replace("{}", text) for task in tasks for text in task.texts() if template != "{}"]
         texts.fill(needed, model=model, processor=processor)
     sampler = StepSampler(
         [len(source) for source in train],

@@ -12,7 +12,7 @@ LOG_FILE = "log.jsonl"
 
 
 class RunLog:
-    """One JSON object per line: `kind` (train, validation, note), `step`, and what was measured.
+    """One JSON object per line: `kind` (start, train, validation, end), `step`, and what was measured.
 
     Args:
         folder: Of the run.
@@ -44,6 +44,13 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return lines
+
+
+def announce(text: str) -> None:
+    """Print one line on stderr, outside of a run."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
 
 
 class Monitor:

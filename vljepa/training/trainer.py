@@ -35,10 +35,9 @@ from vljepa.training.movement import Movement
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
 from vljepa.training.result import TrainResult
-from vljepa.training.tracking import Monitor, RunLog
+from vljepa.training.same_run import check_same_run, write_config
+from vljepa.training.tracking import Monitor, RunLog, announce
 from vljepa.training.validation import evaluate_tasks, main_metric
-
-CONFIG_FILE = "config.yaml"
 
 
 class Trainer:
@@ -67,16 +66,20 @@ class Trainer:
         Raises:
             ConfigError: The recipe asks for something impossible, or the output has another run in it.
             DataError: A source is not usable.
-            CheckpointError: A checkpoint does not load or cannot be written.
+            CheckpointError: A checkpoint does not load or cannot be written, or is of a run with another recipe.
             NonFiniteError: The loss or a gradient is not a number.
         """
         checkpoint = self._find_checkpoint()
-        if checkpoint is not None and (finished := self._finished()) is not None:
-            return finished
+        if checkpoint is not None:
+            finished = self._finished()
+            check_same_run(self.run, self.folder, finished=finished is not None)
+            if finished is not None:
+                announce(f"already finished: {finished.steps} steps in {str(self.folder)!r}")
+                return finished
         self._build(checkpoint)
         start = self._restore(checkpoint)
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write_config(self.run, self.folder)
+        write_config(self.run, self.folder)
         log = RunLog(self.folder, step=start)
         with Monitor(start=start, steps=self.run.train.steps) as monitor:
             self._introduce(log, monitor, start)
@@ -234,6 +237,12 @@ class Trainer:
         if checkpoint is None:
             return 0
         state = load_state(checkpoint, device=torch.device("cpu"))
+        if state["step"] > self.run.train.steps:
+            raise CheckpointError(
+                f"{str(checkpoint)!r} has {state['step']} steps behind it, more than train.steps = "
+                f"{self.run.train.steps}.",
+                fix="choose another train.output, or more steps.",
+            )
         order = self.inputs.batches.order()
         if state["order"] != order:
             raise CheckpointError(
@@ -308,9 +317,3 @@ def _identity(config: Any) -> str:
         for late in ("config", "sha256"):
             raw[slot]["part"].pop(late)
     return json.dumps(raw, sort_keys=True)
-
-
-def _write_config(run: RunConfig, folder: Path) -> None:
-    import yaml
-
-    (folder / CONFIG_FILE).write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False), encoding="utf-8")

@@ -62,10 +62,29 @@ def test_the_recipe_is_kept_beside_the_run(learned):
     assert validate(RunConfig, raw, where="kept") == run
 
 
-def test_a_finished_run_gives_its_result_again(learned, monkeypatch):
+def test_a_finished_run_gives_its_result_again(learned, monkeypatch, capsys):
     run, result = learned
     monkeypatch.setattr(Trainer, "_build", lambda *_: pytest.fail("trained again"))
     assert Trainer(run).fit() == result
+    assert "already finished: 80 steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        ("optim", {"lr": 0.5}, r"with optim\.lr = 0\.0\d+, now 0\.5.*another train\.output, or put optim\.lr back"),
+        ("train", {"seed": 7}, r"train\.seed = 0, now 7"),
+        ("train", {"ema": 0.9}, r"train\.ema = 0\.0, now 0\.9"),
+        ("train", {"eval_every": 5}, r"train\.eval_every = 40, now 5"),
+        ("data", {"validation": []}, r"data\.validation"),
+        ("data", {"cache": None}, r"data\.cache"),
+    ],
+)
+def test_a_finished_run_with_another_recipe_is_not_given_back(learned, section, changes, message):
+    run, _ = learned
+    other = run.model_copy(update={section: getattr(run, section).model_copy(update=changes)})
+    with pytest.raises(CheckpointError, match=message):
+        Trainer(other).fit()
 
 
 def test_without_a_cache_the_x_encoder_runs_in_every_step(make_run, monkeypatch):
@@ -288,14 +307,45 @@ def test_a_checkpoint_is_not_overwritten_by_another_run(make_run):
     Trainer(make_run(train={"steps": 2})).fit()
     with pytest.raises(ConfigError, match="resume = 'never'"):
         Trainer(make_run(train={"steps": 4, "resume": "never"})).fit()
-    with pytest.raises(CheckpointError, match="other data, seed or batch size"):
-        Trainer(make_run(train={"steps": 4, "seed": 1})).fit()
     apart = [CAPTIONS, QUESTIONS]
-    with pytest.raises(CheckpointError, match="other data, seed or batch size"):
-        Trainer(make_run(data={"train": apart}, train={"steps": 4})).fit()
+    few = [CAPTIONS | {"gate_only": True}, QUESTIONS]
     wider = load_preset("toy").model_dump(mode="json") | {"embed_dim": 16}
+    for changes, message in (
+        ({"train": {"seed": 1}}, r"train\.seed = 0, now 1"),
+        ({"train": {"precision": "bf16"}}, r"train\.precision = 'auto', now 'bf16'"),
+        ({"optim": {"lr": 0.5}}, r"optim\.lr = .*, now 0\.5"),
+        ({"data": {"train": apart}}, r"data\.train\.1\."),
+        ({"data": {"train": few}}, r"data\.train\.0\.gate_only = False, now True"),
+        ({"data": {"cache": {"views": 3}}}, r"data\.cache\.views = 2, now 3"),
+        ({"model": wider}, r"model\.embed_dim = \d+, now 16"),
+    ):
+        settings = changes | {"train": {"steps": 4} | changes.get("train", {})}
+        with pytest.raises(CheckpointError, match=message):
+            Trainer(make_run(**settings)).fit()
+
+
+def test_a_checkpoint_that_its_config_does_not_describe_is_refused(make_run, tmp_path, shapes):
+    """What config.yaml cannot tell: rows that changed under the same name, a model that was put in place."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text((shapes / "captions.jsonl").read_text())
+    data = {"train": [CAPTIONS | {"path": str(rows), "root": str(shapes)}]}
+    Trainer(make_run(data=data, train={"steps": 2})).fit()
+    with pytest.raises(CheckpointError, match=r"2 steps behind it, more than train\.steps = 1"):
+        Trainer(make_run(data=data, train={"steps": 1})).fit()
+    whole = rows.read_text()
+    rows.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    with pytest.raises(CheckpointError, match="other data, seed or batch size"):
+        Trainer(make_run(data=data, train={"steps": 4})).fit()
+    rows.write_text(whole)
+    wider = load_preset("toy").model_dump(mode="json") | {"embed_dim": 16}
+    run = make_run(data=data, model=wider, train={"steps": 4})
+    kept = tmp_path / "run" / "config.yaml"
+    kept.write_text(yaml.safe_dump(run.model_dump(mode="json")))
     with pytest.raises(CheckpointError, match="another config"):
-        Trainer(make_run(model=wider, train={"steps": 4})).fit()
+        Trainer(run).fit()
+    kept.unlink()
+    with pytest.raises(CheckpointError, match=r"without a readable config\.yaml"):
+        Trainer(run).fit()
 
 
 def test_settings_that_cannot_work_are_refused_early(make_run):

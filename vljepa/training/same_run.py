@@ -1,0 +1,82 @@
+"""Is the run in an output folder the one that the recipe asks for? Only then may it be continued or given back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vljepa.configs import RunConfig, validate
+from vljepa.errors import CheckpointError, ConfigError
+
+CONFIG_FILE = "config.yaml"
+
+_LATE = {
+    f"model.{slot}.part.{late}" for slot in ("x_encoder", "predictor", "y_encoder") for late in ("config", "sha256")
+}
+
+FREE = _LATE | {
+    "train.output",
+    "train.resume",
+    "train.log_every",
+    "data.workers",
+    "data.cache.folder",
+    "model.calibration",
+}
+"""Keys that change where things are and what is printed, never the numbers, and those that are filled in late."""
+
+FREE_TO_RESUME = {"train.steps", "train.ema", "train.eval_every"}
+"""Keys that may change when a run goes on; a finished run would ignore them."""
+
+
+def write_config(run: RunConfig, folder: Path) -> None:
+    """Write config.yaml, whole or not at all."""
+    half = folder / f".{CONFIG_FILE}.part"
+    half.write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    half.replace(folder / CONFIG_FILE)
+
+
+def check_same_run(run: RunConfig, folder: Path, *, finished: bool) -> None:
+    """Refuse a recipe that is not that of the run in `folder`.
+
+    Args:
+        run: What is asked for.
+        folder: Output with a checkpoint in it.
+        finished: The run there is complete, so that no change at all would have an effect.
+
+    Raises:
+        CheckpointError: A key differs, or the folder has no readable config.yaml to tell.
+    """
+    before, now = dict(_leaves(_kept(folder))), dict(_leaves(run.model_dump(mode="json")))
+    free = FREE if finished else FREE | FREE_TO_RESUME
+    for key in [*now, *before]:
+        old, new = before.get(key), now.get(key)
+        if old != new and not any(key == one or key.startswith(f"{one}.") for one in free):
+            raise CheckpointError(
+                f"{str(folder)!r} holds a run with {key} = {old!r}, now {new!r}.",
+                fix=f"choose another train.output, or put {key} back.",
+            )
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG_FILE
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return validate(RunConfig, raw, where=str(path)).model_dump(mode="json")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ConfigError) as error:
+        summary = str(error).replace("\n", " ")
+        raise CheckpointError(
+            f"{str(folder)!r} holds a checkpoint without a readable {CONFIG_FILE} of its run: {summary}",
+            fix="choose another train.output, or put the file back.",
+        ) from error
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of everything in nested dicts and lists, in order; empty ones are values."""
+    if isinstance(value, dict | list) and value:
+        for name, child in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(child, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, value
