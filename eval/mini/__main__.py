@@ -1,6 +1,6 @@
 """Evaluation of the mini model.
 
-python -m eval.mini --data DIR0 DIR1 DIR2 --models M0 M1 M2 --photos shared/data/coco_photos
+python -m eval.mini --data DIR0 DIR1 DIR2 --models M0 M1 M2 --photos PATH/TO/coco_photos
 python -m eval.mini report eval/results/mini.json
 
 The first reads the test sets (or `--split validation`) and writes one JSON file; a seed whose data, model and code

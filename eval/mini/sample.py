@@ -1,4 +1,4 @@
-"""Makes the small committed sample for the control tests: ``python -m eval.mini.sample /work/mini_data OUT``.
+"""Makes the small committed sample for the control tests: ``python -m eval.mini.sample PATH/TO/DATA OUT``.
 
 Pictures of the test split only, chosen by hash; 64-px copies. easy-VQA questions come with the chance that a classifier
 of the question alone (fitted on all training questions) gets them right. Emoji are of the two styles whose licences

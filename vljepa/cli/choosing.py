@@ -10,7 +10,7 @@ from vljepa.cli.output import note_skipped, print_table, progress
 if TYPE_CHECKING:
     from vljepa.errors import ImageError
     from vljepa.inference.candidates import Prediction
-    from vljepa.inference.embed import Picture
+    from vljepa.processing.processor import Picture
 
 
 def choose_over(

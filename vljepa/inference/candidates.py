@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from vljepa.errors import ConfigError
-from vljepa.inference.embed import Embedder, OnBroken, Picture, Progress, Rows
+from vljepa.inference.embed import Embedder, OnBroken, Progress, Rows
+from vljepa.metrics.classification import softmax
+from vljepa.processing.processor import Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def choose(
             f"a minimum confidence of {min_confidence} is not a probability.", fix="give a number from 0 to 1."
         )
     for kept, predicted in embedder.batches(images, query=query, progress=progress, on_broken=on_broken):
-        for image, probabilities in zip(kept, softmax(predicted @ rows.T / temperature), strict=True):
+        for image, probabilities in zip(kept, softmax(predicted @ rows.T, temperature=temperature), strict=True):
             order = np.argsort(-probabilities, kind="stable")
             ranked = {candidates[i]: float(probabilities[i]) for i in order}
             best, confidence = next(iter(ranked.items()))
@@ -82,13 +83,6 @@ def choose(
                 confidence=confidence,
                 probabilities=ranked,
             )
-
-
-def softmax(logits: Rows) -> NDArray[np.float64]:
-    """Softmax over the last axis, in float64 so that the probabilities sum to 1 to the printed digit."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    probabilities: NDArray[np.float64] = shifted / shifted.sum(axis=-1, keepdims=True)
-    return probabilities
 
 
 def as_list(images: Picture | Sequence[Picture]) -> list[Picture]:

@@ -8,21 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Self, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from vljepa.errors import ImageError
 from vljepa.inference.device import resolve_device
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.modeling import VLJEPA
-from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.processing.processor import Picture, VLJEPAProcessor
 
-Picture: TypeAlias = str | Path | Image.Image
 Rows: TypeAlias = NDArray[np.float32]
 Progress: TypeAlias = Callable[[int], None]
 OnBroken: TypeAlias = Callable[[Picture, ImageError], None]

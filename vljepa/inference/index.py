@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 
 from vljepa.errors import ConfigError, DataError, ImageError, TextSpaceError
-from vljepa.inference.embed import Embedder, Picture, Progress, Rows
+from vljepa.inference.embed import Embedder, Progress, Rows
 from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_index
 from vljepa.inference.pictures import walk
 from vljepa.models.modeling import VLJEPA
-from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.processing.processor import Picture, VLJEPAProcessor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from vljepa.errors import ConfigError
 from vljepa.inference.candidates import Prediction, as_list, check_candidates, choose
-from vljepa.inference.embed import Embedder, OnBroken, Picture, Progress
+from vljepa.inference.embed import Embedder, OnBroken, Progress
 from vljepa.models.modeling import VLJEPA
-from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.processing.processor import Picture, VLJEPAProcessor
 
 
 def ask(
