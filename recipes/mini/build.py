@@ -36,6 +36,8 @@ from recipes.mini.records import (
     write_jsonl,
 )
 
+TEXT_ONLY = "text/captions.train.jsonl"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -44,7 +46,7 @@ class Request:
     out: Path
     photos: Path
     downloads: Path
-    captions_tsv: Path | None
+    captions_tsv: Path
     seed: int
 
 
@@ -142,13 +144,25 @@ def build_photos(request: Request, built: Built) -> None:
     rows = photos.captions(shots, table, request.photos, request.out / "photos")
     built.captions["photos"] = rows
     built.questions["photos"] = {split: photo_questions.questions(rows[split], shots) for split in SPLITS}
-    if request.captions_tsv is not None:
-        held_out = {normalise(text) for split in SPLITS[1:] for row in rows[split] for text in row["text"]}
-        texts = photos.training_texts(request.captions_tsv, table, held_out)
-        lines = "".join(json.dumps(row) + "\n" for row in texts)
-        write_bytes(request.out / "text/captions.train.jsonl", lines.encode())
-        built.notes["text captions"] = sum(len(row["text"]) for row in texts)
+    texts = photos.training_texts(request.captions_tsv, table, held_out_captions(built) | set(built.held_out_texts))
+    lines = "".join(json.dumps(row) + "\n" for row in texts)
+    write_bytes(request.out / TEXT_ONLY, lines.encode())
+    built.notes["text captions"] = sum(len(row["text"]) for row in texts)
     write_bytes(request.out / "ATTRIBUTION.md", report.attribution(photos.attributions(shots, table)).encode())
+
+
+def held_out_captions(built: Built) -> frozenset[str]:
+    """Return the normalised captions of the validation and test photos."""
+    rows = built.captions["photos"]
+    return frozenset(normalise(text) for split in SPLITS[1:] for row in rows[split] for text in row["text"])
+
+
+def check_text_only(request: Request, built: Built) -> list[str]:
+    """Return what is wrong in the text-only captions, read back: photos and texts that are held out."""
+    rows = [json.loads(line) for line in (request.out / TEXT_ONLY).read_text(encoding="utf-8").splitlines()]
+    held = {row["source_id"].partition(":")[2] for split in SPLITS[1:] for row in built.captions["photos"][split]}
+    found = overlap.equal_texts(rows, [], built.held_out_texts | dict.fromkeys(held_out_captions(built), ""))
+    return found + [f"{row['source_id']}: held out" for row in rows if row["source_id"].partition(":")[2] in held]
 
 
 def prints_of(folder: Path, rows: CaptionSplits, split: Split) -> dict[str, overlap.Print]:
@@ -180,7 +194,7 @@ def check_overlap(request: Request, built: Built) -> dict[str, Any]:
     captions = [row for rows in built.captions.values() for row in rows["train"]]
     asked = [row for rows in built.questions.values() for row in rows["train"]]
     texts = overlap.equal_texts(captions, [row for row in asked if row["type"] == "what"], built.held_out_texts)
-    result = overlap.check(train, held, texts)
+    result = overlap.check(train, held, texts + check_text_only(request, built))
     result["reported_only"]["kind and colour answers that also name a held-out concept"] = overlap.equal_kinds(
         asked, built.held_out_texts
     )
@@ -200,6 +214,8 @@ def write_rows(out: Path, built: Built) -> None:
 
 def build(request: Request, console: Console) -> dict[str, Any]:
     """Build everything below ``request.out``; return the overlap report."""
+    if not request.captions_tsv.is_file():
+        raise PrepareError(f"there is no {request.captions_tsv}; name the captions by --captions-tsv PATH/TO/THE.tsv")
     folders = unpacked(request, console)
     built = Built()
     with console.status("emoji"):
