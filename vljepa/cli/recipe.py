@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vljepa.cli.options import JsonOption
-from vljepa.cli.output import print_json, print_table
+from vljepa.cli.output import note, print_json, print_table
 from vljepa.errors import ConfigError
 
 app = typer.Typer(help="Training recipes: list, show, copy and check.", no_args_is_help=True)
@@ -36,9 +36,17 @@ def show(recipe: Recipe) -> None:
 
 
 @app.command("cp")
-def copy(recipe: Recipe, target: Annotated[Path, typer.Argument(help="New file; never overwritten.")]) -> None:
-    """Copy a recipe, to change it."""
-    text = _read(find_recipe(recipe))
+def copy(
+    recipe: Recipe, target: Annotated[Path, typer.Argument(help="New file, or a folder for it; never overwritten.")]
+) -> None:
+    """Copy a recipe, to change it; into a folder under its own name.
+
+    Example: vljepa recipe cp your_folder mine.yaml
+    """
+    source = find_recipe(recipe)
+    text = _read(source)
+    if target.is_dir():
+        target = target / source.name
     try:
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -46,16 +54,23 @@ def copy(recipe: Recipe, target: Annotated[Path, typer.Argument(help="New file; 
         raise ConfigError(f"{str(target)!r} exists already.", fix="choose another name.") from None
     except OSError as error:
         raise ConfigError(f"cannot write {str(target)!r}: {error.strerror}.", fix="choose another place.") from error
+    note(f"written: {target}")
 
 
 @app.command("validate")
-def validate(recipe: Recipe, overrides: Overrides = None) -> None:
-    """Check every key and value of a recipe, without reading its data."""
+def validate(recipe: Recipe, overrides: Overrides = None, json: JsonOption = False) -> None:
+    """Check every key and value of a recipe, without reading its data; --json prints it with all defaults filled in.
+
+    Example: vljepa recipe validate mini optim.lr=1e-4 --json
+    """
     from vljepa.configs import load_run_config
 
     path = find_recipe(recipe)
-    load_run_config(path, overrides or ())
-    print(f"{path}: valid")
+    run = load_run_config(path, overrides or ())
+    if json:
+        print_json({"recipe": str(path), "valid": True, "config": run.model_dump(mode="json")})
+    else:
+        print(f"{path}: valid")
 
 
 def find_recipe(name: str) -> Path:

@@ -37,6 +37,32 @@ def test_cat_and_cp(tmp_path, capsys):
     assert main(["recipe", "cp", "your_folder", str(tmp_path / "absent" / "x.yaml")]) == 2
 
 
+def test_cp_into_a_folder_keeps_the_name_and_says_where(tmp_path, capsys):
+    assert main(["recipe", "cp", "your_folder", str(tmp_path)]) == 0
+    assert str(tmp_path / "your_folder.yaml") in capsys.readouterr().err
+    assert (tmp_path / "your_folder.yaml").read_text() == find_recipe("your_folder").read_text()
+    assert main(["recipe", "cp", "your_folder", str(tmp_path)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_validate_as_json_gives_the_whole_config(capsys):
+    assert main(["recipe", "validate", "your_folder", "optim.lr=1e-4", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["valid"] is True
+    run = load_run_config(find_recipe("your_folder"), ["optim.lr=1e-4"])
+    assert said["config"] == run.model_dump(mode="json")
+    assert main(["recipe", "validate", "your_folder", "optim.lrr=1", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "optim.lrr" in captured.err
+
+
+@pytest.mark.parametrize("words", [["optim=3", "optim.lr=1"], ["optim.lr=1", "optim=3"]])
+def test_overrides_that_contradict_each_other_are_one_line(words, capsys):
+    assert main(["recipe", "validate", "your_folder", *words]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 def test_an_unknown_recipe_names_the_known_ones(capsys):
     assert main(["recipe", "cat", "absent"]) == 2
     assert "'absent'" in (said := capsys.readouterr().err)
