@@ -140,7 +140,7 @@ def test_what_is_no_file_at_all(tmp_path):
             opened(tmp_path / name)
 
 
-def test_programs_inside_a_picture_file_are_not_run(tmp_path):
+def test_programs_inside_a_picture_file_are_not_run(tmp_path, monkeypatch):
     """Ghostscript is how an EPS picture becomes a program."""
     sentinel = tmp_path / "sentinel"
     eps = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n({sentinel}) (w) file closefile\nshowpage\n"
@@ -148,8 +148,16 @@ def test_programs_inside_a_picture_file_are_not_run(tmp_path):
 
     with Image.open(tmp_path / "innocent.png") as eps_picture:
         assert eps_picture.format == "EPS", "Pillow alone would hand it to Ghostscript"
+    started = []
+    monkeypatch.setattr(
+        "PIL.EpsImagePlugin.Ghostscript", lambda *args, **_: started.append(args) or Image.new("L", (1, 1)).im
+    )
     with pytest.raises(ImageError, match="not a readable picture"):
         opened(tmp_path / "innocent.png")
+    assert not started
+    with suppress(Exception):  # negative control: without the list of readers it is started
+        Image.open(tmp_path / "innocent.png").load()
+    assert started
 
     assert not sentinel.exists()
 
