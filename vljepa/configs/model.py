@@ -122,17 +122,19 @@ class PromptsConfig(Strict):
 
 
 class CalibrationConfig(Strict):
-    """Temperatures that turn cosines into probabilities, fitted on validation data by `training.calibration`.
+    """Numbers that are fitted on validation data after training.
 
     A candidate's probability is softmax(cosine / temperature) over the candidates.
 
     Args:
-        classify: For `classify`.
-        ask: For `ask --choices`.
+        classify: Temperature for `classify`.
+        ask: Temperature for `ask --choices`.
+        residual: Factor on the gate of the label prior's residual.
     """
 
     classify: float = Field(0.05, gt=0)
     ask: float = Field(0.05, gt=0)
+    residual: float = Field(1.0, gt=0)
 
 
 class VLJEPAConfig(Strict):

@@ -164,7 +164,8 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
             residual_BD = residual_BD.detach()
         if gate_only:
             state, learned_BD = state.detach(), learned_BD.detach()
-        return F.normalize(learned_BD + self.gate(state, vision) * residual_BD, dim=-1)
+        gate = self.config.calibration.residual * self.gate(state, vision)
+        return F.normalize(learned_BD + gate * residual_BD, dim=-1)
 
     def predict_from_prior(self, prior_BE: Tensor) -> Tensor:
         """Residual alone, from a label prior's feature: fp32 [B, D], unit norm. Rows of text train this."""
@@ -224,7 +225,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         return saving.text_space_digest(self)
 
     def fingerprint(self) -> str:
-        """Hash of the whole model but its calibration: an index made by another model must refuse this one."""
+        """Hash of the whole model but its temperatures: an index made by another model must refuse this one."""
         return saving.model_digest(self)
 
     def _vision(self, batch: Mapping[str, Tensor]) -> VisionTokens:

@@ -151,8 +151,8 @@ def text_space_digest(model: VLJEPA) -> str:
 
 
 def model_digest(model: VLJEPA) -> str:
-    """Hash over what embeds pictures and texts: config without calibration, and tensors no part's files determine."""
-    config = model.config.model_dump(mode="json", exclude={"calibration"})
+    """Hash over what embeds pictures and texts: config without temperatures, and tensors no part's files determine."""
+    config = model.config.model_dump(mode="json", exclude={"calibration": {"classify", "ask"}})
     for slot in _SLOTS:
         config[slot]["part"].pop("config")
     return _digest_tensors(model, config, model.state_dict())

@@ -34,6 +34,7 @@ from vljepa.training.label_prior import fill_label_prior
 from vljepa.training.movement import Movement
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
+from vljepa.training.residual import fit_residual
 from vljepa.training.result import TrainResult
 from vljepa.training.same_run import check_same_run, write_config
 from vljepa.training.tracking import Monitor, RunLog, announce
@@ -275,7 +276,10 @@ class Trainer:
         if inputs.tasks:
             _, tensors = saving.read_model(str(intact_folder(self.folder / "best")))
             self.model.load_state_dict(tensors, strict=False)
-            calibration, errors = calibrate(inputs.tasks, encoder=inputs.encoder, current=self.run.model.calibration)
+            metrics |= fit_residual(
+                self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric
+            )
+            calibration, errors = calibrate(inputs.tasks, encoder=inputs.encoder, current=self.model.config.calibration)
             self.model.config.calibration = calibration
             replace_folder(self.folder / "best", lambda folder: _save_model(self.model, folder))
             metrics |= errors

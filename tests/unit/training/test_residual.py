@@ -1,0 +1,52 @@
+"""The factor on the residual's gate is the one that validates best, and nothing else moves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vljepa import VLJEPA
+from vljepa.configs import load_preset
+from vljepa.training import residual
+
+
+class FakeEncoder:
+    def __init__(self, model):
+        self.model = model
+
+
+@pytest.mark.parametrize("wanted", residual.FACTORS)
+def test_the_factor_with_the_best_metric_is_kept(monkeypatch, wanted):
+    model = VLJEPA.from_parts(load_preset("toy"))
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+
+    def measure(tasks, *, encoder):
+        factor = encoder.model.config.calibration.residual
+        return {"mean": -abs(factor - wanted), "other": factor}
+
+    monkeypatch.setattr(residual, "evaluate_tasks", measure)
+    metrics = residual.fit_residual(model, [], encoder=FakeEncoder(model), metric="mean")
+    assert model.config.calibration.residual == wanted
+    assert metrics == {"mean": 0.0, "other": wanted, "calibration/residual": wanted}
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+def test_a_model_without_a_gate_is_left_alone():
+    config = load_preset("toy")
+    config.predictor.label_prior = None
+    model = VLJEPA.from_parts(config)
+    assert residual.fit_residual(model, [], encoder=FakeEncoder(model), metric="mean") == {}
+    assert model.config.calibration.residual == 1.0
+
+
+def test_the_factor_weighs_the_residual():
+    model = VLJEPA.from_parts(load_preset("toy")).eval()
+    model.label_prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
+    vision = model.encode_vision(torch.randn(3, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    alone = model.predict(vision, ablate="learned")
+    near = []
+    for factor in (1.0, 2.0, 100.0):
+        model.config.calibration.residual = factor
+        near.append(float((model.predict(vision) * alone).sum(1).mean().detach()))
+    assert near[0] < near[1] < near[2]
+    assert near[2] > 0.99
