@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from vljepa.configs import RunConfig, load_preset, validate
+
+# One thread per pytest-xdist worker, and per process that a test starts: two threads on each of two cores spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 160, 30), "blue": (30, 30, 220), "black": (0, 0, 0)}
 SHAPES = ("circle", "square", "bar")

@@ -45,4 +45,4 @@ class CheckpointError(VLJEPAError):
 
 
 class TextSpaceError(VLJEPAError):
-    """An index or a decoder that was made in another text space than the model at hand."""
+    """An index or a decoder that was made by another model, or in another text space, than the one at hand."""

@@ -276,9 +276,7 @@ class Trainer:
         if inputs.tasks:
             _, tensors = saving.read_model(str(intact_folder(self.folder / "best")))
             self.model.load_state_dict(tensors, strict=False)
-            metrics |= fit_residual(
-                self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric
-            )
+            metrics |= fit_residual(self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric)
             calibration, errors = calibrate(inputs.tasks, encoder=inputs.encoder, current=self.model.config.calibration)
             self.model.config.calibration = calibration
             replace_folder(self.folder / "best", lambda folder: _save_model(self.model, folder))

@@ -34,7 +34,7 @@ def test_a_folder_that_lacks_a_file_is_none(folder, file):
 
 @pytest.mark.parametrize("name", ["toy", "base"])
 def test_a_preset_without_weights_says_how_to_get_some(name):
-    with pytest.raises(CheckpointError, match="ships without trained weights.*from_parts"):
+    with pytest.raises(CheckpointError, match=r"ships without trained weights.*from_parts"):
         saved_folder(name)
 
 

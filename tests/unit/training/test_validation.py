@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vljepa.configs import CalibrationConfig
+from vljepa.configs import CalibrationConfig, load_preset
 from vljepa.data.records import Record
 from vljepa.errors import ConfigError
 from vljepa.training.calibration import calibrate
@@ -11,6 +11,8 @@ from vljepa.training.validation import RetrievalTask, VqaTask, evaluate_tasks, m
 
 
 class FakeModel:
+    config = load_preset("toy")
+
     def eval(self):
         return self
 
