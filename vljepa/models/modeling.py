@@ -129,6 +129,12 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         tokens: VisionTokens = self.x_encoder(pixels_BTCHW)
         return tokens
 
+    def vision_of(self, batch: Mapping[str, Tensor]) -> VisionTokens:
+        """Visual tokens of a batch: encoded from `pixel_values`, or as the feature cache gave them."""
+        if "pixel_values" in batch:
+            return self.encode_vision(batch["pixel_values"])
+        return VisionTokens(batch["vision_tokens"], batch["vision_mask"], batch.get("vision_logits"))
+
     def predict(
         self,
         vision: VisionTokens,
@@ -205,7 +211,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         if "prior_features" in batch:
             prediction_BD = self.predict_from_prior(batch["prior_features"])
         else:
-            vision = self._vision(batch)
+            vision = self.vision_of(batch)
             prediction_BD = self.predict(vision, batch.get("query_ids"), batch.get("query_mask"), gate_only=gate_only)
         if "target_features" in batch:
             target_BD = self.project_text(batch["target_features"])
@@ -227,11 +233,6 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
     def fingerprint(self) -> str:
         """Hash of the whole model but its temperatures: an index made by another model must refuse this one."""
         return saving.model_digest(self)
-
-    def _vision(self, batch: Mapping[str, Tensor]) -> VisionTokens:
-        if "pixel_values" in batch:
-            return self.encode_vision(batch["pixel_values"])
-        return VisionTokens(batch["vision_tokens"], batch["vision_mask"], batch.get("vision_logits"))
 
     def _prior_features(self, vision: VisionTokens) -> Tensor:
         assert self.label_prior is not None

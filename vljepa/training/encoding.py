@@ -13,7 +13,6 @@ from vljepa.data.collate import to_device
 from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import PictureReader
 from vljepa.models.modeling import VLJEPA
-from vljepa.models.outputs import VisionTokens
 from vljepa.processing.processor import VLJEPAProcessor
 
 BATCH = 128
@@ -53,10 +52,7 @@ class Encoder:
             queries = [query for _, query in chunk]
             tokens = self.processor.queries(queries) if any(queries) else {}
             batch = to_device(read.tensors | tokens, self.model.log_scale.device)
-            if "pixel_values" in batch:
-                vision = self.model.encode_vision(batch["pixel_values"])
-            else:
-                vision = VisionTokens(batch["vision_tokens"], batch["vision_mask"], batch.get("vision_logits"))
+            vision = self.model.vision_of(batch)
             predicted_BD = self.model.predict(vision, batch.get("query_ids"), batch.get("query_mask"))
             rows.append(predicted_BD.float().cpu().numpy())
         return np.concatenate(rows)
