@@ -4,6 +4,14 @@
 `presets/` the named models (`toy`, `mini`, `base`, `base-open`).
 """
 
+from vljepa.configs.decoder import (
+    DecoderDataConfig,
+    DecoderRunConfig,
+    DecoderSourceConfig,
+    GenerationConfig,
+    LoraConfig,
+    YDecoderConfig,
+)
 from vljepa.configs.loading import load_preset, load_run_config, parse_overrides, preset_names, validate
 from vljepa.configs.model import (
     CalibrationConfig,
@@ -32,8 +40,13 @@ __all__ = [
     "CalibrationConfig",
     "ColumnsConfig",
     "DataConfig",
+    "DecoderDataConfig",
+    "DecoderRunConfig",
+    "DecoderSourceConfig",
+    "GenerationConfig",
     "ImageConfig",
     "LabelPriorConfig",
+    "LoraConfig",
     "OptimConfig",
     "PartSpec",
     "PredictorConfig",
@@ -44,6 +57,7 @@ __all__ = [
     "TrainConfig",
     "VLJEPAConfig",
     "XEncoderConfig",
+    "YDecoderConfig",
     "YEncoderConfig",
     "load_preset",
     "load_run_config",

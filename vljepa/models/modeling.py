@@ -16,13 +16,16 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from vljepa.configs import VLJEPAConfig
-from vljepa.errors import ConfigError
+from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
+from vljepa.models.decoder_saving import load_decoder
 from vljepa.models.label_prior import LabelPrior, ResidualGate
 from vljepa.models.outputs import VisionTokens, VLJEPAOutput
 from vljepa.models.predictor import Predictor
 from vljepa.models.x_encoder import XEncoder
+from vljepa.models.y_decoder import YDecoder
 from vljepa.models.y_encoder import YEncoder
+from vljepa.parts.saved import DECODER_FOLDER, saved_folder
 
 Ablation = Literal["residual", "learned"]
 
@@ -64,6 +67,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         self.gate: ResidualGate | None = None
         if prior is not None and prior.residual:
             self.gate = ResidualGate(state_width=self.predictor.backbone.width, vision_width=self.x_encoder.width)
+        self.y_decoder: YDecoder | None = None  # optional, and never trained with the rest: `load_decoder`
         # Shape (1,), not 0-d: FSDP refuses scalars.
         self.log_scale = nn.Parameter(torch.full((1,), -math.log(config.init_temperature)))
 
@@ -77,7 +81,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None) -> Self:  # type: ignore[override]
-        """Load a trained model: a shipped preset ("mini"), a folder, or a hub repository.
+        """Load a trained model, with its Y-Decoder if it has one: a shipped preset ("mini"), a folder, or a repository.
 
         Frozen parts come from where their specs say, and their hashes are checked. Eval mode.
 
@@ -92,7 +96,19 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         config, tensors = saving.read_model(name, revision=revision)
         model = cls(config)
         saving.restore(model, tensors)
+        decoder = saved_folder(name, revision=revision) / DECODER_FOLDER
+        if decoder.is_dir():
+            model.load_decoder(decoder)
         return model.eval()
+
+    def load_decoder(self, folder: str | Path) -> None:
+        """Take another Y-Decoder, such as `vljepa train-decoder` leaves.
+
+        Raises:
+            TextSpaceError: It was trained in another text space.
+            CheckpointError: The folder holds no whole decoder.
+        """
+        self.y_decoder = load_decoder(Path(folder), text_space=self.text_space_hash()).to(self.log_scale.device)
 
     def save_pretrained(
         self, save_directory: str | Path, *, full: bool = False, dtype: torch.dtype | None = None, **kwargs: Any
@@ -177,6 +193,31 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         """Residual alone, from a label prior's feature: fp32 [B, D], unit norm. Rows of text train this."""
         assert self.label_prior is not None
         return self.project_text(self.label_prior.refine(prior_BE))
+
+    def generate(self, inputs: Tensor | Mapping[str, Tensor], **options: Any) -> Tensor:
+        """Words for predicted embeddings.
+
+        Args:
+            inputs: Embeddings [B, D], or a batch as for `forward`, from which they are predicted.
+            options: As for `YDecoder.generate`: `num_beams`, `top_p`, `temperature`, `repetition_penalty`,
+                `max_new_tokens`, `seed`.
+
+        Returns:
+            Ids [B, L]; `VLJEPAProcessor.decode` makes texts of them.
+
+        Raises:
+            CheckpointError: The model has no Y-Decoder.
+            ConfigError: An option is outside of its range.
+        """
+        if self.y_decoder is None:
+            raise CheckpointError(
+                "this model has no Y-Decoder.", fix="train one with `vljepa train-decoder`, and give it to load_decoder."
+            )
+        if not isinstance(inputs, Tensor):
+            with torch.inference_mode():
+                vision = self.vision_of(inputs)
+                inputs = self.predict(vision, inputs.get("query_ids"), inputs.get("query_mask"))
+        return self.y_decoder.generate(inputs, **options)
 
     def text_features(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """Pooled Y-Encoder features [B, E], before the head."""

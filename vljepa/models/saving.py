@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
+from vljepa.models.decoder_saving import save_decoder
 from vljepa.parts.resolve import part_config, part_folder, verify_part, weights_sha256
-from vljepa.parts.saved import CONFIG_FILE, WEIGHTS_FILE, read_config, saved_folder
+from vljepa.parts.saved import CONFIG_FILE, DECODER_FOLDER, WEIGHTS_FILE, read_config, saved_folder
 
 if TYPE_CHECKING:
     from vljepa.models.modeling import VLJEPA
@@ -73,7 +74,7 @@ def referenced_keys(model: VLJEPA) -> set[str]:
         ("y_encoder.backbone.", model.config.y_encoder.part),
     ):
         if spec.source != "random":
-            referenced |= {key for key in model.state_dict() if key.startswith(prefix) and key not in trainable}
+            referenced |= {key for key in _own_tensors(model) if key.startswith(prefix) and key not in trainable}
     return referenced
 
 
@@ -85,11 +86,13 @@ def save_model(model: VLJEPA, folder: Path, *, full: bool, dtype: torch.dtype | 
     left_out = set() if full else referenced_keys(model)
     tensors = {
         key: _narrow(tensor, dtype).detach().cpu().contiguous().clone()
-        for key, tensor in model.state_dict().items()
+        for key, tensor in _own_tensors(model).items()
         if key not in left_out
     }
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt", "save": "full" if full else "thin"})
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
+    if model.y_decoder is not None:
+        save_decoder(model.y_decoder, folder / DECODER_FOLDER, dtype=dtype)
 
 
 def model_card(config: VLJEPAConfig) -> str:
@@ -114,7 +117,7 @@ def read_model(name: str | Path, *, revision: str | None = None) -> tuple[VLJEPA
 
 def restore(model: VLJEPA, tensors: dict[str, Tensor]) -> None:
     """Fill `model` from a save: frozen parts from their own places, then every saved tensor, with no gap."""
-    own = model.state_dict().keys()
+    own = _own_tensors(model).keys()
     lacking = own - tensors.keys()
     if lacking:
         gap = sorted(lacking - referenced_keys(model))
@@ -155,7 +158,12 @@ def model_digest(model: VLJEPA) -> str:
     config = model.config.model_dump(mode="json", exclude={"calibration": {"classify", "ask"}})
     for slot in _SLOTS:
         config[slot]["part"].pop("config")
-    return _digest_tensors(model, config, model.state_dict())
+    return _digest_tensors(model, config, _own_tensors(model))
+
+
+def _own_tensors(model: VLJEPA) -> dict[str, Tensor]:
+    """Tensors of the model without its Y-Decoder, which has a folder of its own."""
+    return {key: tensor for key, tensor in model.state_dict().items() if not key.startswith("y_decoder.")}
 
 
 def _digest_tensors(model: VLJEPA, spec: Any, tensors: dict[str, Tensor]) -> str:

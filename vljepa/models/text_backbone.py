@@ -32,7 +32,7 @@ class TransformersText(nn.Module):
         from transformers import AutoModel
 
         self.spec = spec
-        config = _text_config(spec)
+        config = text_config(spec)
         if dropout is not None:
             for key in _DROPOUT_KEYS:
                 if hasattr(config, key):
@@ -84,7 +84,7 @@ class TransformersText(nn.Module):
 
     def load_pretrained(self, folder: Path) -> None:
         """Load the part's weights, sliced to the layers that are kept."""
-        state = transformers_state(type(self.model), folder, _text_config(self.spec, whole=True))
+        state = transformers_state(type(self.model), folder, text_config(self.spec, whole=True))
         if self.spec.layers is not None:
             state = _slice_layers(state, self.spec.layers)
         load_exactly(self.model, state, part=str(self.spec), folder=folder)
@@ -101,7 +101,8 @@ def full_attention_mask(mask_BL: Tensor, dtype: torch.dtype) -> Tensor:
     return additive[:, None, None, :].expand(-1, 1, length, -1)
 
 
-def _text_config(spec: PartSpec, *, whole: bool = False) -> Any:
+def text_config(spec: PartSpec, *, whole: bool = False) -> Any:
+    """transformers' config of a resolved text part, cut to the layers that are kept unless `whole`."""
     from transformers import AutoConfig
 
     assert spec.config is not None, f"{spec} has no config: resolve the part first"

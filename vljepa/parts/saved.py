@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from vljepa.configs import PartSpec, VLJEPAConfig, preset_names, validate
+from vljepa.configs import PartSpec, VLJEPAConfig, YDecoderConfig, preset_names, validate
 from vljepa.errors import CheckpointError
 from vljepa.parts.resolve import part_folder
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+VOCABULARY_FILE = "tokenizer.model"
+DECODER_FOLDER = "y_decoder"
+"""Of a model's own Y-Decoder, inside the model's folder."""
 
 
 def saved_folder(name: str | Path, *, revision: str | None = None) -> Path:
@@ -51,9 +55,26 @@ def read_config(folder: Path) -> VLJEPAConfig:
         CheckpointError: The file is not JSON.
         ConfigError: The file says what no model of this version understands.
     """
+    return validate(VLJEPAConfig, _read_json(folder / CONFIG_FILE), where=str(folder / CONFIG_FILE))
+
+
+def read_decoder_config(folder: Path) -> YDecoderConfig:
+    """Config of a saved Y-Decoder.
+
+    Raises:
+        CheckpointError: The folder holds none, or the file is not JSON.
+        ConfigError: The file says what no decoder of this version understands.
+    """
     path = folder / CONFIG_FILE
+    if not path.is_file() or not (folder / WEIGHTS_FILE).is_file():
+        raise CheckpointError(
+            f"{str(folder)!r} holds no Y-Decoder.", fix=f"point at a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
+        )
+    return validate(YDecoderConfig, _read_json(path), where=str(path))
+
+
+def _read_json(path: Path) -> Any:
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{str(path)!r} is not readable: {error}.", fix="save the model again.") from error
-    return validate(VLJEPAConfig, raw, where=str(path))
+        raise CheckpointError(f"{str(path)!r} is not readable: {error}.", fix="save it again.") from error

@@ -11,9 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from vljepa.configs import PartSpec, VLJEPAConfig
-from vljepa.parts.saved import read_config, saved_folder
+from vljepa.errors import CheckpointError
+from vljepa.parts.saved import DECODER_FOLDER, read_config, saved_folder
 from vljepa.processing.image import ImageTransform, open_image, to_rgb
 from vljepa.processing.text import tokenizer_for
+from vljepa.processing.words import DecoderTokenizer
 
 Picture = Image.Image | str | Path
 
@@ -35,6 +37,7 @@ class VLJEPAProcessor:
         self._query_tokenizer = tokenizer_for(config.predictor.part)
         same = _origin(config.predictor.part) == _origin(config.y_encoder.part)
         self._target_tokenizer = self._query_tokenizer if same else tokenizer_for(config.y_encoder.part)
+        self.words: DecoderTokenizer | None = None
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None) -> Self:
@@ -44,7 +47,19 @@ class VLJEPAProcessor:
             name: Preset, folder or repository, as for `VLJEPA.from_pretrained`.
             revision: Branch, tag or commit of a repository.
         """
-        return cls(read_config(saved_folder(name, revision=revision)))
+        folder = saved_folder(name, revision=revision)
+        processor = cls(read_config(folder))
+        if (folder / DECODER_FOLDER).is_dir():
+            processor.load_decoder(folder / DECODER_FOLDER)
+        return processor
+
+    def load_decoder(self, folder: str | Path) -> None:
+        """Take the vocabulary of another Y-Decoder, as `VLJEPA.load_decoder` takes its weights.
+
+        Raises:
+            CheckpointError: The folder holds no decoder.
+        """
+        self.words = DecoderTokenizer.from_folder(folder)
 
     def __call__(
         self,
@@ -82,6 +97,16 @@ class VLJEPAProcessor:
         prefixed = [self.config.y_encoder.prefix + text for text in texts]
         ids, mask = self._target_tokenizer(prefixed, max_tokens=self.config.y_encoder.max_tokens)
         return {"target_ids": ids, "target_mask": mask}
+
+    def decode(self, ids: Tensor) -> list[str]:
+        """Texts of what `VLJEPA.generate` returned, [B, L].
+
+        Raises:
+            CheckpointError: The model has no Y-Decoder.
+        """
+        if self.words is None:
+            raise CheckpointError("this model has no Y-Decoder.", fix="give one to load_decoder.")
+        return self.words.decode(ids)
 
     def _open(self, image: Picture) -> Image.Image:
         if isinstance(image, Image.Image):

@@ -1,0 +1,127 @@
+"""What a Y-Decoder is and what a run that trains one is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from vljepa.configs.part import PartSpec, Strict
+from vljepa.configs.run import CacheConfig, OptimConfig, SourceConfig, TrainConfig
+from vljepa.configs.selective import SelectiveConfig
+
+
+class LoraConfig(Strict):
+    """Low-rank adapters of a frozen language model (arXiv 2106.09685).
+
+    Args:
+        rank: Of the update of each matrix.
+        alpha: The update is scaled by alpha / rank.
+        targets: Names of the linear layers that are adapted.
+        dropout: On the adapters' input.
+    """
+
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16.0, gt=0)
+    targets: list[str] = ["q_proj", "v_proj"]
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class GenerationConfig(Strict):
+    """How words are chosen unless a caller says otherwise; the numbers come from validation.
+
+    Args:
+        num_beams: Beams; 1 is greedy.
+        length_penalty: Exponent of the length that a beam's log-probability is divided by.
+        repetition_penalty: Above 1, tokens that were said are less likely to be said again.
+        max_new_tokens: Limit of a text, the end mark included.
+    """
+
+    num_beams: int = Field(1, ge=1)
+    length_penalty: float = 1.0
+    repetition_penalty: float = Field(1.0, ge=1)
+    max_new_tokens: int = Field(32, ge=2)
+
+
+class YDecoderConfig(Strict):
+    """A Y-Decoder: a small causal language model behind a few tokens that are made of the embedding.
+
+    Args:
+        part: The language model; `random` is one from scratch, with a sentencepiece vocabulary of its own.
+        embed_dim: Width D of the embeddings that it reads.
+        prefix_tokens: Tokens that the embedding becomes.
+        dropout: In a model from scratch.
+        lora: Adapters of a pretrained model; without them only the prefix is trained. Not for a model from scratch.
+        lowercase: Train on and write the normal form of texts: lower case, no closing punctuation.
+        text_space: Hash of the text space that it was trained in; any other is refused.
+        generation: Defaults of `generate`.
+        selective: Defaults of selective decoding.
+    """
+
+    part: PartSpec
+    embed_dim: int = Field(ge=1)
+    prefix_tokens: int = Field(4, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    lora: LoraConfig | None = None
+    lowercase: bool = True
+    text_space: str = ""
+    generation: GenerationConfig = GenerationConfig()
+    selective: SelectiveConfig = SelectiveConfig()
+
+
+class DecoderSourceConfig(SourceConfig):
+    """One source of texts: a .txt file with one text per line, or what `SourceConfig` reads.
+
+    Args:
+        see: What the decoder gets to see of a row. `text`: the embedding of the text itself, with noise. `guess`: what
+            the model would predict for a picture that another text of the row describes (needs `text_only`).
+            `picture`: what the model predicts for the row's picture and query.
+    """
+
+    see: Literal["text", "guess", "picture"] = "text"
+
+
+class DecoderDataConfig(Strict):
+    """Where texts come from.
+
+    Args:
+        root: Folder that relative source paths start from; relative to the working directory.
+        train: Training sources, mixed by weight.
+        validation: Sources of pictures with captions, on whose predictions the readout is chosen.
+        exclude: Sources whose pictures and texts must not be trained on, such as test sets: rows with one of their
+            `source_id`, or one of their texts, are dropped and counted.
+        held_out: Share of the rows of each `see: text` source that is kept for the round trip.
+        noise: Standard deviation per dimension of the noise on `text` embeddings; `gap` measures it: that of the
+            validation predictions around their texts.
+        cache: Feature cache of the frozen encoders.
+        max_skipped: Share of unreadable pictures that is tolerated before the run stops.
+    """
+
+    root: str = "."
+    train: list[DecoderSourceConfig] = Field(min_length=1)
+    validation: list[SourceConfig] = Field(default_factory=list)
+    exclude: list[SourceConfig] = Field(default_factory=list)
+    held_out: float = Field(0.02, gt=0, lt=1)
+    noise: float | Literal["gap"] = "gap"
+    cache: CacheConfig = CacheConfig()
+    max_skipped: float = Field(0.01, ge=0, le=1)
+
+
+class DecoderRunConfig(Strict):
+    """A recipe of `vljepa train-decoder`.
+
+    Args:
+        model: The trained model whose text space the decoder reads: "mini", a folder, or a hub repository.
+        decoder: What is trained.
+        vocabulary: Size of the sentencepiece vocabulary of a decoder from scratch.
+        data: Texts.
+        optim: Optimizer.
+        train: The loop; `best_metric` is `loss` (held-out, lower is better) or a validation source's `NAME/cider`.
+    """
+
+    model: str
+    decoder: YDecoderConfig
+    vocabulary: int = Field(4000, ge=64)
+    data: DecoderDataConfig
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()

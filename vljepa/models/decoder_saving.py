@@ -1,0 +1,104 @@
+"""A Y-Decoder's folder: config.json, model.safetensors with what was trained, and its vocabulary if it has one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from vljepa.configs.decoder import YDecoderConfig
+from vljepa.errors import CheckpointError, TextSpaceError
+from vljepa.models.y_decoder import YDecoder
+from vljepa.parts.resolve import part_config, part_folder, verify_part, weights_sha256
+from vljepa.parts.saved import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE, read_decoder_config
+
+
+def build_decoder(config: YDecoderConfig, *, vocabulary: bytes | None = None) -> YDecoder:
+    """A decoder at the start of its training: pretrained parts loaded, everything else fresh."""
+    part = config.part
+    if part.source == "random":
+        return YDecoder(config, vocabulary=vocabulary)
+    folder = part_folder(part)
+    verify_part(part, folder)
+    resolved = part.model_copy(
+        update={"config": part_config(part), "sha256": part.sha256 or weights_sha256(folder)}
+    )
+    decoder = YDecoder(config.model_copy(update={"part": resolved}))
+    decoder.load_pretrained(folder)
+    return decoder
+
+
+def save_decoder(decoder: YDecoder, folder: Path, *, dtype: torch.dtype | None = None) -> None:
+    """Write the folder; tensors that a part's own files determine are left out.
+
+    Args:
+        decoder: What to save.
+        folder: Made when absent.
+        dtype: Narrow floating tensors for shipping; they load as fp32 again.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    frozen = decoder.frozen_keys() | decoder.tied_keys()
+    tensors = {
+        key: (tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor)
+        .detach()
+        .cpu()
+        .contiguous()
+        .clone()
+        for key, tensor in decoder.state_dict().items()
+        if key not in frozen
+    }
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    (folder / CONFIG_FILE).write_text(decoder.config.model_dump_json(indent=2), encoding="utf-8")
+    if decoder.vocabulary is not None:
+        (folder / VOCABULARY_FILE).write_bytes(decoder.vocabulary)
+
+
+def load_decoder(folder: Path, *, text_space: str) -> YDecoder:
+    """Load a saved decoder, in eval mode and frozen.
+
+    Args:
+        folder: What `save_decoder` wrote.
+        text_space: `VLJEPA.text_space_hash()` of the model whose embeddings it is to read.
+
+    Raises:
+        TextSpaceError: It was trained in another text space.
+        CheckpointError: The folder holds no decoder, or not a whole one.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    config = read_decoder_config(folder)
+    if config.text_space != text_space:
+        raise TextSpaceError(
+            f"the decoder {str(folder)!r} reads the text space {config.text_space!r}, the model's is {text_space!r}.",
+            fix="train one for this model: vljepa train-decoder RECIPE model=MODEL.",
+        )
+    vocabulary = folder / VOCABULARY_FILE
+    decoder = YDecoder(config, vocabulary=vocabulary.read_bytes() if vocabulary.is_file() else None)
+    try:
+        tensors = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{str(folder / WEIGHTS_FILE)!r} is not readable: {error}.", fix="copy or save the decoder again."
+        ) from error
+    own, frozen = set(decoder.state_dict()), decoder.frozen_keys() | decoder.tied_keys()
+    wrong = sorted((own - frozen) ^ set(tensors))
+    if wrong:
+        raise CheckpointError(
+            f"{str(folder)!r} lacks, or has too many, {len(wrong)} tensors, first {wrong[0]!r}.",
+            fix="use the config.json that was saved with it.",
+        )
+    if config.part.source != "random":
+        part = part_folder(config.part)
+        verify_part(config.part, part)
+        decoder.load_pretrained(part)
+    try:
+        decoder.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the tensors in {str(folder)!r} have other shapes than the config says: {error}.",
+            fix="use the config.json that was saved with them.",
+        ) from error
+    return decoder.requires_grad_(False).eval()

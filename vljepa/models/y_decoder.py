@@ -1,0 +1,221 @@
+"""The Y-Decoder: an embedding of the shared space back to words, only when words are needed.
+
+The paper does not describe its decoder. Ours is a prefix in front of a causal language model: a linear map turns the
+embedding into a few tokens, and the text follows them. It is trained on text alone (`training/decoder.py`).
+
+Shapes: B rows, D width of the shared space, P prefix tokens, L text tokens, E width of the language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vljepa.configs.decoder import YDecoderConfig
+from vljepa.errors import ConfigError
+from vljepa.models.adapters import add_lora
+from vljepa.models.text_backbone import text_config
+from vljepa.models.weights import load_exactly, transformers_state
+
+
+class YDecoder(nn.Module):
+    """A causal language model conditioned on one embedding.
+
+    Args:
+        config: What it is made of; the part's architecture `config` must be filled in.
+        vocabulary: The sentencepiece model of a decoder from scratch, serialised; it is saved with the weights.
+    """
+
+    def __init__(self, config: YDecoderConfig, *, vocabulary: bytes | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary = vocabulary
+        self.lm = _causal_lm(config)
+        width = int(self.lm.config.hidden_size)
+        self.prefix = nn.Linear(config.embed_dim, config.prefix_tokens * width)
+        self.dropout = nn.Dropout(config.dropout if config.part.source == "random" else 0.0)
+        # Word embeddings start this small; a unit embedding has entries of about D ** -0.5.
+        nn.init.normal_(self.prefix.weight, std=float(self.lm.config.initializer_range))
+        nn.init.zeros_(self.prefix.bias)
+        if config.part.source != "random":
+            self.lm.requires_grad_(False)
+            if config.lora is not None:
+                self.lm = add_lora(self.lm, config.lora, seed=config.part.seed)
+
+    @property
+    def begin(self) -> int:
+        """Id of the token that starts a text."""
+        return int(self.lm.config.bos_token_id)
+
+    @property
+    def end(self) -> int:
+        """Id of the token that ends a text."""
+        return int(self.lm.config.eos_token_id)
+
+    def load_pretrained(self, folder: Path) -> None:
+        """Load the language model's own weights; adapters and prefix stay as they are."""
+        from transformers import AutoModelForCausalLM
+
+        whole = AutoModelForCausalLM.from_config(text_config(self.config.part), dtype=torch.float32)
+        load_exactly(
+            whole,
+            transformers_state(type(whole), folder, text_config(self.config.part)),
+            part=str(self.config.part),
+            folder=folder,
+        )
+        own = {name.replace(".base_layer.", "."): tensor for name, tensor in self._language_model().items()}
+        with torch.no_grad():
+            for name, tensor in whole.state_dict().items():
+                own[name].copy_(tensor)
+
+    def frozen_keys(self) -> set[str]:
+        """Names of the tensors that the part's own files determine; a save leaves them out."""
+        if self.config.part.source == "random":
+            return set()
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        return {name for name in self.state_dict() if name.startswith("lm.")} - trained
+
+    def tied_keys(self) -> set[str]:
+        """Names of tensors that are another name of an earlier one, such as an output layer of tied embeddings."""
+        seen: dict[int, str] = {}
+        return {name for name, tensor in self.state_dict().items() if seen.setdefault(tensor.data_ptr(), name) != name}
+
+    def condition(self, embeddings_BD: Tensor) -> Tensor:
+        """Prefix tokens [B, P, E] of embeddings of unit norm."""
+        scaled_BD = embeddings_BD.to(self.prefix.weight.dtype) * self.config.embed_dim**0.5
+        prefix_BPE: Tensor = self.prefix(scaled_BD).unflatten(1, (self.config.prefix_tokens, -1))
+        return prefix_BPE
+
+    def forward(self, embeddings_BD: Tensor, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """Negative log-likelihood per token, the end mark included: a scalar, mean over all tokens.
+
+        Args:
+            embeddings_BD: What the texts are to be read from.
+            ids_BL: Texts from begin to end mark, right-padded.
+            mask_BL: True on real tokens. What is padding is known by place, not by id: some vocabularies pad with
+                the end mark, and a model that never learns to end runs on to the limit.
+        """
+        words_BLE = self._embed(ids_BL[:, :-1])
+        sequence = torch.cat([self.condition(embeddings_BD).to(words_BLE.dtype), words_BLE], dim=1)
+        seen = torch.cat([mask_BL.new_ones(len(mask_BL), self.config.prefix_tokens), mask_BL[:, :-1]], dim=1)
+        logits = self.lm(
+            inputs_embeds=self.dropout(sequence), attention_mask=seen.long(), use_cache=False
+        ).logits[:, self.config.prefix_tokens :]
+        wanted = mask_BL[:, 1:].bool()
+        return F.cross_entropy(logits[wanted].float(), ids_BL[:, 1:][wanted])
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        embeddings_BD: Tensor,
+        *,
+        num_beams: int | None = None,
+        top_p: float | None = None,
+        temperature: float = 1.0,
+        repetition_penalty: float | None = None,
+        max_new_tokens: int | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Texts for embeddings, batched, with a key-value cache.
+
+        Args:
+            embeddings_BD: [B, D], unit norm.
+            num_beams: Beams; 1 is greedy. None takes the config's number, as for all that follow.
+            top_p: Draw from the smallest set of tokens with this probability, instead of taking the likeliest.
+            temperature: Of the draw.
+            repetition_penalty: Above 1 makes said tokens less likely.
+            max_new_tokens: Limit, the end mark included.
+            seed: Of the draw: equal seeds give equal texts.
+
+        Returns:
+            Ids [B, L], right-padded; a text that ended holds the end mark.
+
+        Raises:
+            ConfigError: An option is outside of its range.
+        """
+        defaults = self.config.generation
+        options = _options(
+            num_beams=defaults.num_beams if num_beams is None else num_beams,
+            top_p=top_p,
+            temperature=temperature,
+            repetition_penalty=defaults.repetition_penalty if repetition_penalty is None else repetition_penalty,
+            max_new_tokens=defaults.max_new_tokens if max_new_tokens is None else max_new_tokens,
+            length_penalty=defaults.length_penalty,
+        )
+        if len(embeddings_BD) == 0:
+            return torch.zeros(0, 0, dtype=torch.long, device=embeddings_BD.device)
+        begin_B1 = torch.full((len(embeddings_BD), 1), self.begin, device=embeddings_BD.device)
+        words = self._embed(begin_B1)
+        sequence = torch.cat([self.condition(embeddings_BD).to(words.dtype), words], dim=1)
+        devices = [embeddings_BD.device] if embeddings_BD.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            ids: Tensor = self.lm.generate(
+                inputs_embeds=sequence,
+                attention_mask=torch.ones(sequence.shape[:2], dtype=torch.long, device=sequence.device),
+                eos_token_id=self.end,
+                pad_token_id=self.end,
+                **options,
+            )
+        return ids
+
+    def _embed(self, ids_BL: Tensor) -> Tensor:
+        embedded: Tensor = self.lm.get_input_embeddings()(ids_BL)
+        return embedded
+
+    def _language_model(self) -> Mapping[str, Tensor]:
+        """Tensors of the language model under its own names, whether it is adapted or not."""
+        model: Any = self.lm
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        tensors: Mapping[str, Tensor] = base.state_dict(keep_vars=True)
+        return tensors
+
+
+def _causal_lm(config: YDecoderConfig) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    architecture = text_config(config.part)
+    if config.part.source == "random":
+        for key in ("attention_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if hasattr(architecture, key):
+                setattr(architecture, key, config.dropout)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.part.seed)
+        return AutoModelForCausalLM.from_config(architecture, dtype=torch.float32)
+
+
+def _options(
+    *,
+    num_beams: int,
+    top_p: float | None,
+    temperature: float,
+    repetition_penalty: float,
+    max_new_tokens: int,
+    length_penalty: float,
+) -> dict[str, Any]:
+    """Options of transformers' `generate`; what does not go together is refused."""
+    for name, value, allowed in (
+        ("num_beams", num_beams, num_beams >= 1),
+        ("top_p", top_p, top_p is None or 0 < top_p <= 1),
+        ("temperature", temperature, temperature > 0),
+        ("repetition_penalty", repetition_penalty, repetition_penalty >= 1),
+        ("max_new_tokens", max_new_tokens, max_new_tokens >= 2),
+    ):
+        if not allowed:
+            raise ConfigError(f"{name} = {value} is out of range.", fix=f"see the help of {name}.")
+    options: dict[str, Any] = {
+        "num_beams": num_beams,
+        "repetition_penalty": repetition_penalty,
+        "max_new_tokens": max_new_tokens,
+        "do_sample": top_p is not None,
+    }
+    if num_beams > 1:
+        options["length_penalty"] = length_penalty
+    if top_p is not None:
+        options |= {"top_p": top_p, "temperature": temperature}
+    return options

@@ -1,0 +1,168 @@
+"""Texts to the Y-Decoder's ids and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from vljepa.configs import YDecoderConfig
+from vljepa.errors import CheckpointError
+from vljepa.parts.resolve import part_folder
+from vljepa.parts.saved import VOCABULARY_FILE, read_decoder_config
+from vljepa.processing.text import normalise_text
+
+PAD, BEGIN, END, UNKNOWN = 0, 1, 2, 3
+"""Ids of a vocabulary from `train_vocabulary`."""
+
+
+class Vocabulary(Protocol):
+    """Pieces of one text as ids, without begin and end mark; and back, marks left out."""
+
+    begin: int
+    end: int
+
+    def pieces(self, text: str) -> list[int]:
+        """Ids of a text."""
+        ...
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Text of ids."""
+        ...
+
+
+class DecoderTokenizer:
+    """Tokenizer of a Y-Decoder.
+
+    Args:
+        vocabulary: Sentencepiece model of a decoder from scratch, or the tokenizer of a pretrained one.
+        lowercase: Bring texts into the normal form of `normalise_text` first.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, *, lowercase: bool) -> None:
+        self.vocabulary = vocabulary
+        self.lowercase = lowercase
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> DecoderTokenizer:
+        """Tokenizer of a saved decoder.
+
+        Raises:
+            CheckpointError: The folder holds no decoder, or its vocabulary is missing or broken.
+        """
+        config = read_decoder_config(Path(folder))
+        file = Path(folder) / VOCABULARY_FILE
+        if config.part.source == "random" and not file.is_file():
+            raise CheckpointError(f"{str(folder)!r} lacks {VOCABULARY_FILE}.", fix="copy or save the decoder again.")
+        return cls.of(config, vocabulary=file.read_bytes() if config.part.source == "random" else None)
+
+    @classmethod
+    def of(cls, config: YDecoderConfig, *, vocabulary: bytes | None) -> DecoderTokenizer:
+        """Tokenizer of a config; a decoder from scratch needs its serialised vocabulary."""
+        if vocabulary is not None:
+            return cls(_SentencePieces(vocabulary), lowercase=config.lowercase)
+        return cls(_PretrainedPieces(part_folder(config.part)), lowercase=config.lowercase)
+
+    def encode(self, texts: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor]:
+        """Ids and mask [B, L] from begin to end mark, right-padded; longer texts are cut and still end."""
+        marks = self.vocabulary
+        rows = [
+            [marks.begin, *marks.pieces(self._normal(text))[: max_tokens - 1], marks.end] for text in texts
+        ]
+        length = max(len(row) for row in rows)
+        ids_BL = torch.tensor([row + [marks.end] * (length - len(row)) for row in rows])
+        lengths_B = torch.tensor([len(row) for row in rows])
+        return ids_BL, torch.arange(length) < lengths_B[:, None]
+
+    def decode(self, ids_BL: Tensor) -> list[str]:
+        """Texts of generated ids, up to the end mark."""
+        texts = []
+        for row in ids_BL.tolist():
+            kept = row[: row.index(self.vocabulary.end)] if self.vocabulary.end in row else row
+            texts.append(self.vocabulary.text(kept).strip())
+        return texts
+
+    def ended(self, ids_BL: Tensor) -> list[bool]:
+        """Whether each generated text has ended, and not just been cut at the limit."""
+        return [self.vocabulary.end in row for row in ids_BL.tolist()]
+
+    def _normal(self, text: str) -> str:
+        return normalise_text(text) if self.lowercase else text.strip()
+
+
+def train_vocabulary(texts: Sequence[str], *, size: int) -> bytes:
+    """Sentencepiece unigram vocabulary of the normal forms of `texts`, serialised; the same texts give the same.
+
+    Args:
+        texts: What to learn from.
+        size: Largest number of pieces; fewer where the texts do not have as many.
+    """
+    import io
+
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([normalise_text(text) for text in texts]),
+        model_writer=model,
+        vocab_size=size,
+        hard_vocab_limit=False,
+        character_coverage=1.0,
+        byte_fallback=False,
+        pad_id=PAD,
+        bos_id=BEGIN,
+        eos_id=END,
+        unk_id=UNKNOWN,
+        num_threads=1,
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def vocabulary_size(vocabulary: bytes) -> int:
+    """Number of pieces of a serialised vocabulary."""
+    return len(_SentencePieces(vocabulary).processor)
+
+
+class _SentencePieces:
+    begin, end = BEGIN, END
+
+    def __init__(self, vocabulary: bytes) -> None:
+        import sentencepiece
+
+        try:
+            self.processor: Any = sentencepiece.SentencePieceProcessor(model_proto=vocabulary)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"the decoder's {VOCABULARY_FILE} is no sentencepiece model: {error}.",
+                fix="copy or save the decoder again.",
+            ) from error
+
+    def pieces(self, text: str) -> list[int]:
+        """Ids of a text."""
+        return list(self.processor.encode(text))
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Text of ids; marks have none."""
+        return str(self.processor.decode([one for one in ids if one > END]))
+
+
+class _PretrainedPieces:
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoTokenizer
+
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.end = int(self.tokenizer.eos_token_id)
+        begin = self.tokenizer.bos_token_id
+        self.begin = self.end if begin is None else int(begin)
+
+    def pieces(self, text: str) -> list[int]:
+        """Ids of a text."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Text of ids; marks have none."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
