@@ -1,4 +1,4 @@
-"""`vljepa ask`: a question about a picture, answered with one of the choices."""
+"""`vljepa ask`: a question about a picture, answered with one of the choices, or in words."""
 
 from __future__ import annotations
 
@@ -6,25 +6,42 @@ from typing import Annotated
 
 import typer
 
+from vljepa.cli.caption import captions_of, print_captions
 from vljepa.cli.choosing import as_json, choose_over, print_predictions, split_list
-from vljepa.cli.options import DeviceOption, JsonOption, MinConfidenceOption, ModelOption, TopKOption
-from vljepa.cli.output import print_heading, print_json
+from vljepa.cli.options import (
+    DecoderOption,
+    DeviceOption,
+    JsonOption,
+    MinConfidenceOption,
+    ModelOption,
+    NumBeamsOption,
+    TopKOption,
+)
+from vljepa.cli.output import note_skipped, print_heading, print_json
+from vljepa.errors import ConfigError
 
 
 def ask(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="A picture, or a folder or quoted glob of them.")],
     question: Annotated[str, typer.Argument(metavar="QUESTION", help='Such as "what colour is it?".')],
-    choices: Annotated[str, typer.Option("--choices", help="Possible answers, separated by commas.")],
+    choices: Annotated[
+        str | None, typer.Option("--choices", help="Possible answers, separated by commas; without, words of its own.")
+    ] = None,
     min_confidence: MinConfidenceOption = 0.0,
     top_k: TopKOption = 5,
+    num_beams: NumBeamsOption = None,
     model: ModelOption = "mini",
+    decoder: DecoderOption = None,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Answer a question about a picture with one of the choices, with calibrated probabilities.
+    """Answer a question about a picture: with one of the choices and calibrated probabilities, or in words.
 
     Example: vljepa ask photo.jpg "what colour is it?" --choices red,green,blue
     """
+    if choices is None:
+        _answer(image, question, num_beams=num_beams, model=model, decoder=decoder, device=device, json=json)
+        return
     from vljepa.inference.vqa import ask as run
 
     predictions, skipped = choose_over(
@@ -43,3 +60,32 @@ def ask(
     else:
         print_heading(question)
         print_predictions(predictions, name="answer", top_k=top_k)
+
+
+def _answer(
+    image: str,
+    question: str,
+    *,
+    num_beams: int | None,
+    model: str,
+    decoder: str | None,
+    device: str | None,
+    json: bool,
+) -> None:
+    if not question.strip():
+        raise ConfigError("the question is empty.", fix='ask something, such as "what colour is it?".')
+    with captions_of([image], query=question, model=model, decoder=decoder, device=device, num_beams=num_beams) as (
+        said,
+        skipped,
+    ):
+        found = list(said)
+    note_skipped(skipped, total=len(found) + len(skipped))
+    if json:
+        answers = [
+            {"answer" if key == "text" else key: value for key, value in caption_as_json(one).items()} for one in found
+        ]
+        unread = [{"path": path, "reason": why} for path, why in skipped]
+        print_json({"question": question, "answers": answers, "skipped": unread})
+    else:
+        print_heading(question)
+        print_captions(found, name="answer")

@@ -15,12 +15,14 @@ import typer
 from vljepa import __version__
 from vljepa.cli import assets, recipe
 from vljepa.cli.ask import ask
+from vljepa.cli.caption import caption
 from vljepa.cli.classify import classify
 from vljepa.cli.doctor import doctor
 from vljepa.cli.index import index
 from vljepa.cli.output import note
 from vljepa.cli.search import search
 from vljepa.cli.train import train
+from vljepa.cli.train_decoder import train_decoder
 from vljepa.errors import VLJEPAError
 
 USER_ERROR = 2
@@ -32,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (classify, ask, index, search, train, doctor):
+for verb in (caption, classify, ask, index, search, train, train_decoder, doctor):
     app.command()(verb)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(assets.app, name="assets")

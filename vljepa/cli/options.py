@@ -17,3 +17,9 @@ TopKOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many 
 MinConfidenceOption = Annotated[
     float, typer.Option("--min-confidence", min=0.0, max=1.0, help="Abstain below this probability.")
 ]
+NumBeamsOption = Annotated[
+    int | None, typer.Option("--num-beams", min=1, help="Beams of the Y-Decoder; without it what validation chose.")
+]
+DecoderOption = Annotated[
+    str | None, typer.Option("--decoder", help="Folder of a Y-Decoder to use instead of the model's own.")
+]

@@ -63,10 +63,10 @@ def validate(recipe: Recipe, overrides: Overrides = None, json: JsonOption = Fal
 
     Example: vljepa recipe validate mini optim.lr=1e-4 --json
     """
-    from vljepa.configs import load_run_config
+    from vljepa.configs import is_decoder_recipe, load_decoder_run_config, load_run_config
 
     path = find_recipe(recipe)
-    run = load_run_config(path, overrides or ())
+    run = (load_decoder_run_config if is_decoder_recipe(path) else load_run_config)(path, overrides or ())
     if json:
         print_json({"recipe": str(path), "valid": True, "config": run.model_dump(mode="json")})
     else:

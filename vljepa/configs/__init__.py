@@ -12,7 +12,15 @@ from vljepa.configs.decoder import (
     LoraConfig,
     YDecoderConfig,
 )
-from vljepa.configs.loading import load_preset, load_run_config, parse_overrides, preset_names, validate
+from vljepa.configs.loading import (
+    is_decoder_recipe,
+    load_decoder_run_config,
+    load_preset,
+    load_run_config,
+    parse_overrides,
+    preset_names,
+    validate,
+)
 from vljepa.configs.model import (
     CalibrationConfig,
     ImageConfig,
@@ -59,6 +67,8 @@ __all__ = [
     "XEncoderConfig",
     "YDecoderConfig",
     "YEncoderConfig",
+    "is_decoder_recipe",
+    "load_decoder_run_config",
     "load_preset",
     "load_run_config",
     "parse_overrides",

@@ -23,7 +23,7 @@ class LoraConfig(Strict):
 
     rank: int = Field(8, ge=1)
     alpha: float = Field(16.0, gt=0)
-    targets: list[str] = ["q_proj", "v_proj"]
+    targets: list[str] = Field(default_factory=lambda: ["q_proj", "v_proj"])
     dropout: float = Field(0.0, ge=0, lt=1)
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from vljepa.configs.decoder import DecoderRunConfig
 from vljepa.configs.model import VLJEPAConfig
 from vljepa.configs.run import RunConfig
 from vljepa.errors import ConfigError
@@ -39,6 +40,38 @@ def load_run_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfi
     Raises:
         ConfigError: The file is missing or is not YAML, or a key or value is wrong.
     """
+    raw = _read_recipe(path)
+    if "decoder" in raw:
+        raise ConfigError(f"{str(path)!r} is a recipe of a Y-Decoder.", fix="run it with `vljepa train-decoder`.")
+    if any(word.partition("=")[::2] == ("model", name) for word in overrides for name in preset_names()):
+        raw.pop("model", None)  # `model=mini` takes the place of the recipe's model, changes to it included
+    merged = _merge(raw, parse_overrides(overrides))
+    merged["model"] = _expand_model(merged.get("model", {}))
+    return validate(RunConfig, merged, where=str(path))
+
+
+def load_decoder_run_config(path: str | Path, overrides: Sequence[str] = ()) -> DecoderRunConfig:
+    """Read a recipe of a Y-Decoder and apply `key=value` overrides.
+
+    Raises:
+        ConfigError: As `load_run_config`.
+    """
+    raw = _read_recipe(path)
+    if "decoder" not in raw:
+        raise ConfigError(f"{str(path)!r} is not a recipe of a Y-Decoder.", fix="run it with `vljepa train`.")
+    return validate(DecoderRunConfig, _merge(raw, parse_overrides(overrides)), where=str(path))
+
+
+def is_decoder_recipe(path: str | Path) -> bool:
+    """Whether a recipe is for `vljepa train-decoder`.
+
+    Raises:
+        ConfigError: The file is missing or is not YAML.
+    """
+    return "decoder" in _read_recipe(path)
+
+
+def _read_recipe(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -51,11 +84,7 @@ def load_run_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfi
         raise ConfigError(
             f"{str(path)!r} holds {type(raw).__name__}, not a mapping.", fix="start it with `model:` and `data:`."
         )
-    if any(word.partition("=")[::2] == ("model", name) for word in overrides for name in preset_names()):
-        raw.pop("model", None)  # `model=mini` takes the place of the recipe's model, changes to it included
-    merged = _merge(raw, parse_overrides(overrides))
-    merged["model"] = _expand_model(merged.get("model", {}))
-    return validate(RunConfig, merged, where=str(path))
+    return raw
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Sources of samples: a CSV or JSONL file, or an image folder with a captions file in it."""
+"""Sources of samples: a CSV or JSONL file, an image folder with a captions file in it, or a file of texts."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from vljepa.errors import DataError
 CAPTION_FILES = ("captions.csv", "captions.jsonl")
 
 
-def load_source(source: SourceConfig, *, root: str | Path = ".") -> list[Record]:
+def load_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool = True) -> list[Record]:
     """Read all rows of a source.
 
-    A CSV has a header line; a JSONL file has one object per line. `text` and `candidates` may be lists: in JSONL as
+    A CSV has a header line; a JSONL file has one object per line; a .txt file, for texts without pictures, one text
+    per line. `text` and `candidates` may be lists: in JSONL as
     they are, in CSV written as JSON (`["a cat", "a kitten"]`). Pictures are not opened here.
 
     Args:
         source: What to read.
         root: Folder that `source.path` and `source.root` are relative to.
+        pictures: Whether rows must have a picture; without, only their texts and ids are read.
 
     Returns:
         One record per row, in file order.
@@ -32,19 +34,20 @@ def load_source(source: SourceConfig, *, root: str | Path = ".") -> list[Record]
     Raises:
         DataError: The file or a column is missing, a row does not fit, or a picture's path leaves the root.
     """
-    file = _data_file(Path(root) / source.path)
-    pictures = (Path(root) / source.root if source.root is not None else file.parent).resolve()
+    file = _data_file(Path(root) / source.path, pictures=pictures)
+    folder = (Path(root) / source.root if source.root is not None else file.parent).resolve()
     records: list[Record] = []
     for number, row in _rows(file):
         where = f"{file}, row {number}"
-        _check_columns(source, row, where)
-        records.append(_record(source, row, root=pictures, where=where))
+        seen = pictures and source.text_only is None
+        _check_columns(source, row, where, pictures=seen)
+        records.append(_record(source, row, root=folder if seen else None, where=where))
     if not records:
         raise DataError(f"{str(file)!r} has no rows.", fix="put at least one sample in, or remove the source.")
     return records
 
 
-def _data_file(path: Path) -> Path:
+def _data_file(path: Path, *, pictures: bool) -> Path:
     if path.is_dir():
         found = [path / name for name in CAPTION_FILES if (path / name).is_file()]
         if len(found) != 1:
@@ -53,8 +56,10 @@ def _data_file(path: Path) -> Path:
         return found[0]
     if not path.is_file():
         raise DataError(f"there is no source {str(path)!r}.", fix="check `path` and `data.root`.")
-    if path.suffix not in {".csv", ".jsonl"}:
-        raise DataError(f"{str(path)!r} is neither .csv nor .jsonl.", fix="convert it, or name an image folder.")
+    if path.suffix not in {".csv", ".jsonl"} and (pictures or path.suffix != ".txt"):
+        raise DataError(
+            f"{str(path)!r} is neither .csv nor .jsonl.", fix="convert it, or name an image folder; texts may be .txt."
+        )
     return path
 
 
@@ -65,7 +70,9 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield from ((number, dict(row)) for number, row in enumerate(csv.DictReader(lines), start=1))
                 return
             for number, line in enumerate(lines, start=1):
-                if line.strip():
+                if line.strip() and file.suffix == ".txt":
+                    yield number, {"text": line}
+                elif line.strip():
                     row = json.loads(line)
                     if not isinstance(row, dict):
                         raise DataError(f"{file}, row {number}: not a JSON object.", fix="write one object per line.")
@@ -76,9 +83,9 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise DataError(f"{str(file)!r} cannot be read: {error}.", fix="save it as UTF-8 text.") from error
 
 
-def _check_columns(source: SourceConfig, row: dict[str, Any], where: str) -> None:
+def _check_columns(source: SourceConfig, row: dict[str, Any], where: str, *, pictures: bool) -> None:
     columns = source.columns
-    needed = [columns.text] if source.text_only is not None else [columns.image, columns.text]
+    needed = [columns.image, columns.text] if pictures else [columns.text]
     if source.task == "vqa":
         needed.append(columns.candidates)
     for name in needed:
@@ -90,7 +97,7 @@ def _check_columns(source: SourceConfig, row: dict[str, Any], where: str) -> Non
             )
 
 
-def _record(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str) -> Record:
+def _record(source: SourceConfig, row: dict[str, Any], *, root: Path | None, where: str) -> Record:
     columns = source.columns
     texts = _texts(row[columns.text], where=where, column=columns.text)
     candidates = _texts(row.get(columns.candidates), where=where, column=columns.candidates)
@@ -103,7 +110,7 @@ def _record(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str
         )
     if source.task == "vqa":
         _check_candidates(candidates, texts[0], where=where)
-    image = None if source.text_only is not None else path_under(root, str(row[columns.image] or ""), where=where)
+    image = None if root is None else path_under(root, str(row[columns.image] or ""), where=where)
     identity = row.get(columns.source_id)
     return Record(
         image=image,

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vljepa.errors import ImageError
+from vljepa.errors import CheckpointError, ImageError
 from vljepa.inference.device import resolve_device
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.modeling import VLJEPA
@@ -51,18 +51,23 @@ class Embedder:
         self.device = next(model.parameters()).device
 
     @classmethod
-    def from_pretrained(cls, name: str = "mini", *, device: str | None = None) -> Self:
+    def from_pretrained(cls, name: str = "mini", *, device: str | None = None, decoder: str | None = None) -> Self:
         """Load a preset with shipped weights, a folder, or a hub repository.
 
         Args:
             name: As for `VLJEPA.from_pretrained`.
             device: `cpu`, `cuda`, `cuda:1`, `mps`; without it CUDA where present, else the CPU.
+            decoder: Folder of a Y-Decoder to use instead of the model's own.
 
         Raises:
-            VLJEPAError: No such model or device.
+            VLJEPAError: No such model or device, or a decoder of another text space.
         """
         place = resolve_device(device)
-        return cls(VLJEPA.from_pretrained(name).to(place), VLJEPAProcessor.from_pretrained(name))
+        model, processor = VLJEPA.from_pretrained(name), VLJEPAProcessor.from_pretrained(name)
+        if decoder is not None:
+            model.load_decoder(decoder)
+            processor.load_decoder(decoder)
+        return cls(model.to(place), processor)
 
     def images(self, images: Sequence[Picture], *, query: str = "", progress: Progress | None = None) -> Rows:
         """Predicted embeddings of pictures under a query.
@@ -130,6 +135,32 @@ class Embedder:
             )
             rows.append(encoded.float().cpu().numpy())
         return np.concatenate(rows)
+
+    def words(self, rows: Rows, **options: Any) -> list[str]:
+        """Texts for predicted embeddings [N, D], by the Y-Decoder; options as for `YDecoder.generate`.
+
+        Raises:
+            CheckpointError: The model has no Y-Decoder.
+            ConfigError: An option is outside of its range.
+        """
+        self.require_words()
+        texts: list[str] = []
+        for start in range(0, len(rows), _TEXT_BATCH):
+            embeddings = torch.from_numpy(rows[start : start + _TEXT_BATCH]).to(self.device)
+            texts += self.processor.decode(self.model.generate(embeddings, **options))
+        return texts
+
+    def require_words(self) -> None:
+        """Check that there is a Y-Decoder, before hours of embedding and not after.
+
+        Raises:
+            CheckpointError: There is none.
+        """
+        if self.model.y_decoder is None or self.processor.words is None:
+            raise CheckpointError(
+                "this model has no Y-Decoder, so it has no words.",
+                fix="train one with `vljepa train-decoder` and name it with --decoder, or use the model 'mini'.",
+            )
 
     @torch.inference_mode()
     def _predict(self, pixels: list[torch.Tensor], query: str) -> Rows:

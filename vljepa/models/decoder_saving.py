@@ -20,9 +20,7 @@ def build_decoder(config: YDecoderConfig, *, vocabulary: bytes | None = None) ->
         return YDecoder(config, vocabulary=vocabulary)
     folder = part_folder(part)
     verify_part(part, folder)
-    resolved = part.model_copy(
-        update={"config": part_config(part), "sha256": part.sha256 or weights_sha256(folder)}
-    )
+    resolved = part.model_copy(update={"config": part_config(part), "sha256": part.sha256 or weights_sha256(folder)})
     decoder = YDecoder(config.model_copy(update={"part": resolved}))
     decoder.load_pretrained(folder)
     return decoder

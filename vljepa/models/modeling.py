@@ -211,7 +211,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         """
         if self.y_decoder is None:
             raise CheckpointError(
-                "this model has no Y-Decoder.", fix="train one with `vljepa train-decoder`, and give it to load_decoder."
+                "this model has no Y-Decoder.", fix="train one with `vljepa train-decoder` and call load_decoder."
             )
         if not isinstance(inputs, Tensor):
             with torch.inference_mode():

@@ -102,7 +102,7 @@ def full_attention_mask(mask_BL: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def text_config(spec: PartSpec, *, whole: bool = False) -> Any:
-    """transformers' config of a resolved text part, cut to the layers that are kept unless `whole`."""
+    """Transformers' config of a resolved text part, cut to the layers that are kept unless `whole`."""
     from transformers import AutoConfig
 
     assert spec.config is not None, f"{spec} has no config: resolve the part first"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -73,12 +73,18 @@ class YDecoder(nn.Module):
             for name, tensor in whole.state_dict().items():
                 own[name].copy_(tensor)
 
+    def unfreeze(self) -> Self:
+        """Let gradients into what is trained: everything from scratch, or the prefix and the adapters."""
+        for name, parameter in self.named_parameters():
+            adapter = "lora_" in name
+            parameter.requires_grad_(self.config.part.source == "random" or name.startswith("prefix.") or adapter)
+        return self
+
     def frozen_keys(self) -> set[str]:
         """Names of the tensors that the part's own files determine; a save leaves them out."""
         if self.config.part.source == "random":
             return set()
-        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        return {name for name in self.state_dict() if name.startswith("lm.")} - trained
+        return {name for name in self.state_dict() if name.startswith("lm.") and "lora_" not in name}
 
     def tied_keys(self) -> set[str]:
         """Names of tensors that are another name of an earlier one, such as an output layer of tied embeddings."""
@@ -103,9 +109,9 @@ class YDecoder(nn.Module):
         words_BLE = self._embed(ids_BL[:, :-1])
         sequence = torch.cat([self.condition(embeddings_BD).to(words_BLE.dtype), words_BLE], dim=1)
         seen = torch.cat([mask_BL.new_ones(len(mask_BL), self.config.prefix_tokens), mask_BL[:, :-1]], dim=1)
-        logits = self.lm(
-            inputs_embeds=self.dropout(sequence), attention_mask=seen.long(), use_cache=False
-        ).logits[:, self.config.prefix_tokens :]
+        logits = self.lm(inputs_embeds=self.dropout(sequence), attention_mask=seen.long(), use_cache=False).logits[
+            :, self.config.prefix_tokens :
+        ]
         wanted = mask_BL[:, 1:].bool()
         return F.cross_entropy(logits[wanted].float(), ids_BL[:, 1:][wanted])
 

@@ -69,9 +69,7 @@ class DecoderTokenizer:
     def encode(self, texts: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor]:
         """Ids and mask [B, L] from begin to end mark, right-padded; longer texts are cut and still end."""
         marks = self.vocabulary
-        rows = [
-            [marks.begin, *marks.pieces(self._normal(text))[: max_tokens - 1], marks.end] for text in texts
-        ]
+        rows = [[marks.begin, *marks.pieces(self._normal(text))[: max_tokens - 1], marks.end] for text in texts]
         length = max(len(row) for row in rows)
         ids_BL = torch.tensor([row + [marks.end] * (length - len(row)) for row in rows])
         lengths_B = torch.tensor([len(row) for row in rows])

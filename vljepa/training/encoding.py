@@ -42,12 +42,12 @@ class Encoder:
         self.text_features = texts
 
     @torch.no_grad()
-    def predictions(self, pairs: Sequence[tuple[Path, str]]) -> NDArray[np.float32]:
-        """Predicted embeddings [N, D] of (picture, query) pairs, from the plain view; all pictures are readable."""
+    def predictions(self, pairs: Sequence[tuple[Path, str]], *, view: int = 0) -> NDArray[np.float32]:
+        """Predicted embeddings [N, D] of (picture, query) pairs from one stored view; all pictures are readable."""
         rows: list[NDArray[np.float32]] = []
         for start in range(0, len(pairs), BATCH):
             chunk = pairs[start : start + BATCH]
-            read = self.pictures.read([(path, 0) for path, _ in chunk])
+            read = self.pictures.read([(path, view) for path, _ in chunk])
             assert not read.skipped, read.skipped
             queries = [query for _, query in chunk]
             tokens = self.processor.queries(queries) if any(queries) else {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from vljepa.configs import RunConfig, validate
+from vljepa.configs import DecoderRunConfig, RunConfig, validate
 from vljepa.errors import CheckpointError, ConfigError
 
 CONFIG_FILE = "config.yaml"
@@ -31,14 +31,17 @@ FREE_TO_RESUME = {"train.steps", "train.ema", "train.eval_every"}
 """Keys that may change when a run goes on; a finished run would ignore them."""
 
 
-def write_config(run: RunConfig, folder: Path) -> None:
+Run = RunConfig | DecoderRunConfig
+
+
+def write_config(run: Run, folder: Path) -> None:
     """Write config.yaml, whole or not at all."""
     half = folder / f".{CONFIG_FILE}.part"
     half.write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
     half.replace(folder / CONFIG_FILE)
 
 
-def check_same_run(run: RunConfig, folder: Path, *, finished: bool) -> None:
+def check_same_run(run: Run, folder: Path, *, finished: bool) -> None:
     """Refuse a recipe that is not that of the run in `folder`.
 
     Args:
@@ -49,7 +52,7 @@ def check_same_run(run: RunConfig, folder: Path, *, finished: bool) -> None:
     Raises:
         CheckpointError: A key differs, or the folder has no readable config.yaml to tell.
     """
-    before, now = dict(_leaves(_kept(folder))), dict(_leaves(run.model_dump(mode="json")))
+    before, now = dict(_leaves(_kept(folder, type(run)))), dict(_leaves(run.model_dump(mode="json")))
     free = FREE if finished else FREE | FREE_TO_RESUME
     for key in [*now, *before]:
         old, new = before.get(key), now.get(key)
@@ -60,11 +63,11 @@ def check_same_run(run: RunConfig, folder: Path, *, finished: bool) -> None:
             )
 
 
-def _kept(folder: Path) -> dict[str, Any]:
+def _kept(folder: Path, kind: type[Run]) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return validate(RunConfig, raw, where=str(path)).model_dump(mode="json")
+        return validate(kind, raw, where=str(path)).model_dump(mode="json")
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ConfigError) as error:
         summary = str(error).replace("\n", " ")
         raise CheckpointError(

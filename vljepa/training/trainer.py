@@ -57,7 +57,7 @@ class Trainer:
     def __init__(self, run: RunConfig, *, model: VLJEPA | None = None, device: str | None = None) -> None:
         self.run = run if model is None else run.model_copy(update={"model": model.config})
         self.folder = Path(run.train.output)
-        self.device = _device(device)
+        self.device = resolve_training_device(device)
         self._given = model
         self._best: dict[str, Any] = {"value": -math.inf, "step": None, "metrics": {}}
 
@@ -300,7 +300,12 @@ class Trainer:
         return result if result is not None and result.steps == self.run.train.steps else None
 
 
-def _device(name: str | None) -> torch.device:
+def resolve_training_device(name: str | None) -> torch.device:
+    """Device to train on: `cpu`, `cuda`, or what is there.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu" or (name == "cuda" and torch.cuda.is_available()):

@@ -1,0 +1,92 @@
+"""Words for pictures, read by the Y-Decoder: captions without a query, open answers with one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa.inference.candidates import as_list, name_of
+from vljepa.inference.embed import Embedder, OnBroken, Progress
+from vljepa.models.modeling import VLJEPA
+from vljepa.processing.processor import Picture, VLJEPAProcessor
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What was said about a picture.
+
+    Args:
+        image: The file.
+        text: The words.
+        agreement: Cosine of the embedding of these words and the predicted embedding: how much of what the model
+            meant the words say.
+        embedding: The predicted embedding [D], unit norm.
+    """
+
+    image: str
+    text: str
+    agreement: float
+    embedding: NDArray[np.float32]
+
+
+def caption(
+    model: VLJEPA,
+    processor: VLJEPAProcessor,
+    images: Picture | Sequence[Picture],
+    *,
+    query: str = "",
+    progress: Progress | None = None,
+    on_broken: OnBroken | None = None,
+    **options: Any,
+) -> list[Caption]:
+    """Describe pictures, or answer an open question about them.
+
+    Args:
+        model: A finished model with a Y-Decoder.
+        processor: The processor that belongs to it.
+        images: One picture or many: files or PIL images.
+        query: A question; empty means the model's caption prompt.
+        progress: Called with the number of pictures done since the last call.
+        on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
+        options: As for `YDecoder.generate`, such as `num_beams`.
+
+    Returns:
+        One caption per readable picture, in order.
+
+    Raises:
+        CheckpointError: The model has no Y-Decoder.
+        ConfigError: An option is outside of its range.
+        ImageError: A picture cannot be read and there is no `on_broken`.
+
+    Example:
+        >>> [said] = caption(model, processor, "cat.jpg")  # doctest: +SKIP
+        >>> said.text  # doctest: +SKIP
+        'a cat sitting on top of a bed'
+    """
+    return list(
+        captions(
+            Embedder(model, processor), as_list(images), query=query, progress=progress, on_broken=on_broken, **options
+        )
+    )
+
+
+def captions(
+    embedder: Embedder,
+    images: Sequence[Picture],
+    *,
+    query: str = "",
+    progress: Progress | None = None,
+    on_broken: OnBroken | None = None,
+    **options: Any,
+) -> Iterator[Caption]:
+    """The same, picture by picture, in batches of bounded memory."""
+    embedder.require_words()
+    for batch, rows in embedder.batches(images, query=query, progress=progress, on_broken=on_broken):
+        texts = embedder.words(rows, **options)
+        agreements = (embedder.texts([text or " " for text in texts]) * rows).sum(1)
+        for image, text, agreement, row in zip(batch, texts, agreements, rows, strict=True):
+            yield Caption(image=name_of(image), text=text, agreement=float(agreement), embedding=row)

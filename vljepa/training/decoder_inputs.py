@@ -1,0 +1,267 @@
+"""From a decoder recipe's data section to batches by step, held-out texts and validation pictures' predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vljepa.configs import DecoderRunConfig, DecoderSourceConfig
+from vljepa.data.decoder_rows import DecoderBatches, GuessRows, PictureRows, Rows, TextRows
+from vljepa.data.features import FeatureCache, TextFeatures
+from vljepa.data.records import Record
+from vljepa.data.sampling import StepSampler
+from vljepa.data.skips import check_skipped
+from vljepa.data.sources import load_source
+from vljepa.data.text_only import PriorGuess
+from vljepa.errors import ConfigError
+from vljepa.models.modeling import VLJEPA
+from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.processing.text import normalise_text
+from vljepa.processing.words import DecoderTokenizer, train_vocabulary
+from vljepa.training.encoding import Encoder
+from vljepa.training.gap import Gap, measure_gap
+
+Sources = list[list[Record]]
+
+
+@dataclass
+class PictureTask:
+    """Validation pictures with captions.
+
+    Args:
+        name: Of the source.
+        predictions_ND: What the model predicts for them.
+        texts: Right texts of each.
+    """
+
+    name: str
+    predictions_ND: Tensor
+    texts: list[tuple[str, ...]]
+
+
+@dataclass
+class DecoderInputs:
+    """What a run reads.
+
+    Args:
+        batches: Training batches by step.
+        held_out: Texts that are not trained on.
+        tasks: Validation pictures.
+        encoder: Embeds texts.
+        tokenizer: Of the decoder.
+        vocabulary: Serialised vocabulary of a decoder from scratch.
+        gap: How predictions of the validation pictures lie to their texts; None without such pictures.
+        dropped: Training rows that `data.exclude` took out, by source.
+        skipped: Reason per unreadable picture.
+    """
+
+    batches: DecoderBatches
+    held_out: list[str]
+    tasks: list[PictureTask]
+    encoder: Encoder
+    tokenizer: DecoderTokenizer
+    vocabulary: bytes | None
+    gap: Gap | None
+    dropped: dict[str, int]
+    skipped: dict[Path, str] = field(default_factory=dict)
+
+
+def prepare_decoder(
+    run: DecoderRunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, vocabulary: bytes | None
+) -> DecoderInputs:
+    """Read all sources, fill the caches, and learn the vocabulary of a decoder from scratch.
+
+    Args:
+        run: The recipe.
+        model: The frozen model whose text space the decoder reads.
+        processor: Of the model.
+        vocabulary: Of the run that is gone on with; None learns it from the training texts.
+
+    Raises:
+        DataError: A source is not usable, or too many pictures are unreadable.
+        ConfigError: A source asks for what the model cannot do.
+    """
+    data = run.data
+    train = [load_source(source, root=data.root, pictures=source.see == "picture") for source in data.train]
+    excluded = [load_source(source, root=data.root, pictures=False) for source in data.exclude]
+    train, dropped = exclude(train, excluded, names=[source.name for source in data.train])
+    train, held_out = hold_out(train, data.train, share=data.held_out)
+    validation = [load_source(source, root=data.root) for source in data.validation]
+    reader, skipped = _pictures(run, model, processor, train + validation)
+    train = [[record for record in source if record.image not in skipped] for source in train]
+    validation = [[record for record in source if record.image not in skipped] for source in validation]
+
+    texts = TextFeatures(data.cache.folder, config=model.config.y_encoder)
+    held_texts = list(dict.fromkeys(text for record in held_out for text in record.texts))
+    needed = [text for source in train + validation for record in source for text in record.texts]
+    texts.fill([*needed, *held_texts], model=model, processor=processor)
+    encoder = Encoder(model, processor, pictures=reader, texts=texts)
+    tasks = [_task(source.name, records, encoder) for source, records in zip(data.validation, validation, strict=True)]
+    gap = measure_gap(
+        [(task.predictions_ND, task.texts) for task in tasks], embed=lambda some: torch.from_numpy(encoder.texts(some))
+    )
+    if run.decoder.part.source == "random" and vocabulary is None:
+        seen = [text for source in train for record in source for text in record.texts]
+        vocabulary = train_vocabulary(list(dict.fromkeys(seen)), size=run.vocabulary)
+    tokenizer = DecoderTokenizer.of(run.decoder, vocabulary=vocabulary)
+    batches = DecoderBatches(
+        [
+            _rows(source, records, run=run, model=model, encoder=encoder, reader=reader, texts=texts, gap=gap)
+            for source, records in zip(data.train, train, strict=True)
+        ],
+        sampler=StepSampler(
+            [len(source) for source in train],
+            weights=[source.weight for source in data.train],
+            names=[source.name for source in data.train],
+            batch_size=run.train.batch_size,
+            seed=run.train.seed,
+        ),
+        tokenizer=tokenizer,
+        max_tokens=run.decoder.generation.max_new_tokens,
+    )
+    return DecoderInputs(batches, held_texts, tasks, encoder, tokenizer, vocabulary, gap, dropped, skipped)
+
+
+def exclude(train: Sources, excluded: Sources, *, names: Sequence[str]) -> tuple[Sources, dict[str, int]]:
+    """Training rows without those of excluded pictures, and without excluded texts; and how many went, by source.
+
+    Two texts are the same when `normalise_text` makes them the same. A row that keeps too few texts goes whole.
+    """
+    ids = {record.source_id for source in excluded for record in source}
+    texts = {normalise_text(text) for source in excluded for record in source for text in record.texts}
+    kept: Sources = []
+    dropped: dict[str, int] = {}
+    for name, source in zip(names, train, strict=True):
+        rows = []
+        for record in source:
+            left = tuple(text for text in record.texts if normalise_text(text) not in texts)
+            if record.source_id not in ids and len(left) >= min(2, len(record.texts)):
+                rows.append(_with_texts(record, left))
+        kept.append(rows)
+        if len(rows) < len(source):
+            dropped[name] = len(source) - len(rows)
+    return kept, dropped
+
+
+def hold_out(train: Sources, configs: Sequence[DecoderSourceConfig], *, share: float) -> tuple[Sources, list[Record]]:
+    """Split rows off for the round trip: every n-th picture of the text sources, gone from all sources.
+
+    A picture's texts stay together, since they say the same thing.
+    """
+    every = round(1 / share)
+    ids = sorted(
+        {
+            record.source_id
+            for source, config in zip(train, configs, strict=True)
+            if config.see == "text"
+            for record in source
+        }
+    )
+    chosen = set(ids[::every])
+    held: dict[str, Record] = {}
+    for source, config in zip(train, configs, strict=True):
+        held |= {one.source_id: one for one in source if config.see == "text" and one.source_id in chosen}
+    return [[one for one in source if one.source_id not in chosen] for source in train], list(held.values())
+
+
+def _with_texts(record: Record, texts: tuple[str, ...]) -> Record:
+    return record if texts == record.texts else replace(record, texts=texts)
+
+
+def _pictures(
+    run: DecoderRunConfig, model: VLJEPA, processor: VLJEPAProcessor, sources: Sources
+) -> tuple[FeatureCache, dict[Path, str]]:
+    """Cache with every picture of some sources, the training ones in all views."""
+    data = run.data
+    wanted: dict[Path, int] = {}
+    views = {source.name: source.views or data.cache.views for source in data.train}
+    for source in sources:
+        for record in source:
+            if record.image is not None:
+                wanted[record.image] = max(wanted.get(record.image, 1), views.get(record.source, 1))
+    reader = FeatureCache(data.cache, fingerprint=model.x_encoder_fingerprint())
+    skipped = reader.fill(wanted, model=model, processor=processor, max_skipped=data.max_skipped)
+    check_skipped(skipped, total=max(1, len(wanted)), tolerated=data.max_skipped)
+    return reader, skipped
+
+
+def _task(name: str, records: list[Record], encoder: Encoder) -> PictureTask:
+    prompt = encoder.model.config.prompts.caption
+    pairs = [(record.image, record.query or prompt) for record in records if record.image is not None]
+    return PictureTask(name, torch.from_numpy(encoder.predictions(pairs)), [record.texts for record in records])
+
+
+def _rows(
+    source: DecoderSourceConfig,
+    records: list[Record],
+    *,
+    run: DecoderRunConfig,
+    model: VLJEPA,
+    encoder: Encoder,
+    reader: FeatureCache,
+    texts: TextFeatures,
+    gap: Gap | None,
+) -> Rows:
+    everything = [record.texts for record in records]
+    if source.see == "picture":
+        views = source.views or run.data.cache.views
+        return PictureRows(everything, _views(records, views, encoder))
+    if source.see == "guess":
+        return GuessRows(everything, _guess(source, records, run=run, model=model, reader=reader, texts=texts))
+    noise = run.data.noise
+    if noise == "gap":
+        if gap is None:
+            raise ConfigError(
+                "data.noise = 'gap' is measured on validation pictures, and there are none.",
+                fix="add a source to data.validation, or set data.noise to a number such as 0.05.",
+            )
+        noise = gap.noise
+    return TextRows(everything, lambda some: torch.from_numpy(encoder.texts(some)), noise)
+
+
+def _views(records: list[Record], views: int, encoder: Encoder) -> list[Tensor]:
+    """Per record, the predictions [V, D] of its picture's stored views."""
+    prompt = encoder.model.config.prompts.caption
+    pairs = [(record.image, record.query or prompt) for record in records if record.image is not None]
+    by_view = [encoder.predictions(pairs, view=view) for view in range(views)]
+    return list(torch.from_numpy(np.stack(by_view, axis=1)))
+
+
+def _guess(
+    source: DecoderSourceConfig,
+    records: list[Record],
+    *,
+    run: DecoderRunConfig,
+    model: VLJEPA,
+    reader: FeatureCache,
+    texts: TextFeatures,
+) -> Callable[[Sequence[str], Sequence[int]], Tensor]:
+    """Predicted embeddings of texts that stand for pictures."""
+    config, prior = source.text_only, model.label_prior
+    if config is None or prior is None:
+        raise ConfigError(
+            f"the source {source.name!r} guesses what pictures would give, which needs `text_only` and a model with a "
+            "label prior.",
+            fix="set see: text, or give `text_only: {like: NAME}`.",
+        )
+    like = next((one for one in run.data.train if one.name == config.like and one.see == "picture"), None)
+    if like is None:
+        raise ConfigError(
+            f"text_only.like = {config.like!r} of the source {source.name!r} names no training source with pictures.",
+            fix="name one with see: picture.",
+        )
+    images = list(dict.fromkeys(one.image for one in load_source(like, root=run.data.root) if one.image is not None))
+    logits_BK = reader.read([(image, 0) for image in images]).tensors["vision_logits"]
+    sample = [text for record in records for text in record.texts]
+    guesses = PriorGuess(config, texts=texts, prior=prior, real_BE=prior(logits_BK), sample=sample)
+
+    @torch.no_grad()
+    def guess(seen: Sequence[str], seeds: Sequence[int]) -> Tensor:
+        return model.predict_from_prior(guesses(seen, seeds=seeds)).float().cpu()
+
+    return guess

@@ -1,0 +1,122 @@
+"""What a Y-Decoder is measured by: held-out texts, captions of validation pictures, and the round trip of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from vljepa.configs import GenerationConfig
+from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length
+from vljepa.models.y_decoder import YDecoder
+from vljepa.processing.text import normalise_text
+from vljepa.training.decoder_inputs import DecoderInputs, PictureTask
+
+BATCH = 64
+BEAMS = (1, 4)
+LENGTH_PENALTIES = (0.8, 1.0, 1.3)
+ROUND_TRIP_TEXTS = 512
+
+
+@torch.no_grad()
+def held_out_loss(decoder: YDecoder, inputs: DecoderInputs) -> float:
+    """Negative log-likelihood per token of the held-out texts, read from their own embeddings without noise."""
+    texts, device = inputs.held_out, decoder.prefix.weight.device
+    total, tokens = 0.0, 0
+    for start in range(0, len(texts), BATCH):
+        chunk = texts[start : start + BATCH]
+        ids, mask = inputs.tokenizer.encode(chunk, max_tokens=decoder.config.generation.max_new_tokens)
+        embeddings = torch.from_numpy(inputs.encoder.texts(chunk)).to(device)
+        count = int(mask[:, 1:].sum())
+        total += float(decoder(embeddings, ids.to(device), mask.to(device))) * count
+        tokens += count
+    return total / max(1, tokens)
+
+
+def picture_metrics(decoder: YDecoder, inputs: DecoderInputs, *, num_beams: int | None = None) -> dict[str, float]:
+    """CIDEr-D, distinct share, length in tokens and share that ended of the captions of each task's pictures."""
+    metrics: dict[str, float] = {}
+    for task in inputs.tasks:
+        texts, ended = write(decoder, inputs, task.predictions_ND, num_beams=num_beams)
+        metrics |= _caption_metrics(task, texts)
+        metrics[f"{task.name}/ended"] = sum(ended) / len(ended)
+    return metrics
+
+
+def choose_generation(decoder: YDecoder, inputs: DecoderInputs) -> tuple[GenerationConfig, dict[str, float]]:
+    """Beams and length penalty with the best CIDEr-D on the validation pictures, mean over tasks, and the metrics."""
+    before = decoder.config.generation
+    if not inputs.tasks:
+        return before, {}
+    tried: list[tuple[float, GenerationConfig, dict[str, float]]] = []
+    for beams, penalty in product(BEAMS, LENGTH_PENALTIES):
+        if beams == 1 and penalty != 1.0:
+            continue  # greedy knows no length penalty
+        decoder.config.generation = before.model_copy(update={"num_beams": beams, "length_penalty": penalty})
+        metrics = picture_metrics(decoder, inputs)
+        cider = sum(metrics[f"{task.name}/cider"] for task in inputs.tasks) / len(inputs.tasks)
+        tried.append((cider, decoder.config.generation, metrics))
+    _, best, metrics = max(tried, key=lambda one: one[0])
+    return best, metrics
+
+
+def round_trip(decoder: YDecoder, inputs: DecoderInputs) -> dict[str, float]:
+    """Held-out text to embedding to text: cosine of the text that came back, BLEU-4, and exact matches.
+
+    The controls read another text's embedding, and the zero embedding.
+    """
+    texts = inputs.held_out[:ROUND_TRIP_TEXTS]
+    exact_ND = torch.from_numpy(inputs.encoder.texts(texts))
+    back, _ = write(decoder, inputs, exact_ND)
+    metrics = {
+        "round_trip/cosine": _cosine(back, exact_ND, inputs),
+        "round_trip/bleu4": bleu4(back, [[text] for text in texts]),
+        "round_trip/exact": _equal(back, texts),
+    }
+    swapped, _ = write(decoder, inputs, exact_ND.roll(1, dims=0))
+    zeroed, _ = write(decoder, inputs, torch.zeros_like(exact_ND))
+    metrics["round_trip/swapped_cosine"] = _cosine(swapped, exact_ND, inputs)
+    metrics["round_trip/zeroed_cosine"] = _cosine(zeroed, exact_ND, inputs)
+    return metrics
+
+
+def write(
+    decoder: YDecoder, inputs: DecoderInputs, embeddings_ND: Tensor, *, num_beams: int | None = None
+) -> tuple[list[str], list[bool]]:
+    """Texts for embeddings, and whether each ended before the limit."""
+    texts: list[str] = []
+    ended: list[bool] = []
+    for start in range(0, len(embeddings_ND), BATCH):
+        chunk = embeddings_ND[start : start + BATCH].to(decoder.prefix.weight.device)
+        ids = decoder.generate(chunk, num_beams=num_beams)
+        texts += inputs.tokenizer.decode(ids)
+        ended += inputs.tokenizer.ended(ids)
+    return texts, ended
+
+
+def _caption_metrics(task: PictureTask, texts: Sequence[str]) -> dict[str, float]:
+    scores = CiderD(task.texts).scores(texts)
+    return {
+        f"{task.name}/cider": float(scores.mean()),
+        f"{task.name}/distinct": distinct_share(texts),
+        f"{task.name}/length": mean_length(texts),
+    }
+
+
+def _cosine(texts: Sequence[str], wanted_ND: Tensor, inputs: DecoderInputs) -> float:
+    """Mean cosine of texts' embeddings and `wanted_ND`; new texts are not in the cache of features."""
+    model, processor = inputs.encoder.model, inputs.encoder.processor
+    rows = []
+    for start in range(0, len(texts), BATCH):
+        tokens = processor.targets([text or " " for text in texts[start : start + BATCH]])
+        device = model.log_scale.device
+        with torch.no_grad():
+            rows.append(model.encode_text(tokens["target_ids"].to(device), tokens["target_mask"].to(device)).cpu())
+    return float((torch.cat(rows) * wanted_ND).sum(-1).mean())
+
+
+def _equal(texts: Sequence[str], wanted: Sequence[str]) -> float:
+    same = [normalise_text(one) == normalise_text(two) for one, two in zip(texts, wanted, strict=True)]
+    return sum(same) / max(1, len(same))

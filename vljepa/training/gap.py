@@ -1,0 +1,54 @@
+"""The gap between predicted embeddings and the embeddings of the texts that they predict.
+
+A decoder that is trained on texts' own embeddings reads predictions only if it has seen something like them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How predictions lie to their texts.
+
+    Args:
+        cosine: Mean cosine of a prediction and each of its texts.
+        shift: Length of the mean difference, which noise cannot teach.
+        noise: Standard deviation per dimension of what is left of the difference.
+    """
+
+    cosine: float
+    shift: float
+    noise: float
+
+
+def measure_gap(
+    pictures: Sequence[tuple[Tensor, Sequence[tuple[str, ...]]]], *, embed: Callable[[Sequence[str]], Tensor]
+) -> Gap | None:
+    """Measure the gap on pictures with texts; None when there are none.
+
+    Args:
+        pictures: Predictions [N, D] and the right texts of each row, per source.
+        embed: Embeddings [M, D] of texts, unit norm.
+    """
+    differences, cosines = [], []
+    for predictions_ND, texts in pictures:
+        for prediction_D, right in zip(predictions_ND, texts, strict=True):
+            right_MD = embed(right)
+            differences.append(prediction_D - right_MD)
+            cosines.append(F.cosine_similarity(prediction_D[None], right_MD))
+    if not differences:
+        return None
+    difference_ND = torch.cat(differences)
+    shift_D = difference_ND.mean(0)
+    return Gap(
+        cosine=float(torch.cat(cosines).mean()),
+        shift=float(shift_D.norm()),
+        noise=float((difference_ND - shift_D).std(0).mean()),
+    )
