@@ -40,6 +40,10 @@ class ImageError(DataError):
     """A picture that is missing, broken, or larger than the pixel cap."""
 
 
+class VideoError(DataError):
+    """A video that is missing, no video, damaged, cut short, or larger than the pixel cap."""
+
+
 class CheckpointError(VLJEPAError):
     """A saved model or training state that is incomplete or does not fit."""
 

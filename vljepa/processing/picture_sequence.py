@@ -1,0 +1,222 @@
+"""Videos without a video format: folders of pictures, and animated GIF and WebP."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from PIL import Image, UnidentifiedImageError
+
+from vljepa.errors import ImageError, VideoError
+from vljepa.processing.image import open_image, to_rgb
+from vljepa.processing.shots import Shot, VideoInfo
+
+_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_BLINK = 0.1
+"""Seconds that browsers show a frame for which an animation asks 10 ms or less."""
+_PILLOW_ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+
+
+class FrameFolder:
+    """A `ShotSource` over the pictures in a folder, in natural order (`2.png` before `10.png`).
+
+    Args:
+        folder: The folder; folders in it are left out.
+        fps: Pictures per second.
+        max_pixels: Cap on width x height of each picture.
+
+    Raises:
+        VideoError: No pictures in it.
+    """
+
+    def __init__(self, folder: Path, *, fps: float, max_pixels: int) -> None:
+        self.folder = folder
+        self.fps = fps
+        self.max_pixels = max_pixels
+        try:
+            self.files = frame_files(folder)
+        except OSError as error:
+            raise VideoError(f"cannot read the folder {str(folder)!r}: {error.strerror}.", fix="mend it.") from error
+        if not self.files:
+            raise VideoError(
+                f"the folder {str(folder)!r} has no frames.", fix=f"frames end in {', '.join(sorted(_SUFFIXES))}."
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def info(self) -> VideoInfo:
+        """See `ShotSource`."""
+        width, height = next(self.shots(0.0)).image.size
+        return VideoInfo(self.duration(), len(self.files), self.fps, width, height)
+
+    def duration(self) -> float:
+        """See `ShotSource`."""
+        return len(self.files) / self.fps
+
+    def times(self) -> array[float]:
+        """See `ShotSource`."""
+        return array("d", (number / self.fps for number in range(len(self.files))))
+
+    def entry(self, time: float) -> float:
+        """See `ShotSource`."""
+        return self._first(time) / self.fps
+
+    def shots(self, start: float) -> Iterator[Shot]:
+        """See `ShotSource`; pictures that cannot be read are passed over, and named after the last one."""
+        broken: list[str] = []
+        first = self._first(start)
+        for number, file in enumerate(self.files[first:], start=first):
+            try:
+                image = open_image(file, max_pixels=self.max_pixels)
+            except ImageError as error:
+                broken.append(error.message)
+                continue
+            yield Shot(number / self.fps, 1 / self.fps, lambda image=image: image)  # type: ignore[misc]
+        if broken:
+            raise VideoError(
+                f"{len(broken)} of {len(self.files)} frames in {str(self.folder)!r} are unreadable: {broken[0]}",
+                fix="use what was read, or mend them.",
+            )
+
+    def _first(self, time: float) -> int:
+        return max(0, min(int(time * self.fps + 1e-6), len(self.files) - 1))
+
+
+class Animation:
+    """A `ShotSource` over an animated GIF or WebP, with its own durations.
+
+    Args:
+        path: The file.
+        max_pixels: Cap on width x height, checked on the header before a pixel is decoded.
+
+    Raises:
+        VideoError: Not readable, or above the cap.
+    """
+
+    def __init__(self, path: Path, *, max_pixels: int) -> None:
+        self.path = path
+        self.max_pixels = max_pixels
+        self._image = self._open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._image.close()
+
+    def info(self) -> VideoInfo:
+        """See `ShotSource`."""
+        times, duration = self.times(), self.duration()
+        width, height = self._image.size
+        return VideoInfo(duration, len(times), len(times) / duration, width, height)
+
+    def duration(self) -> float:
+        """See `ShotSource`; all frames are read."""
+        end = 0.0
+        for shot in self._readable():
+            end = shot.time + shot.duration
+        return end
+
+    def times(self) -> array[float]:
+        """See `ShotSource`; an animation has to be decoded to be counted."""
+        return array("d", (shot.time for shot in self._readable()))
+
+    def entry(self, time: float) -> float:
+        """See `ShotSource`: each frame builds upon the one before."""
+        del time
+        return float("-inf")
+
+    def shots(self, start: float) -> Iterator[Shot]:
+        """See `ShotSource`; always from the first."""
+        del start
+        self._image.close()
+        self._image = self._open()
+        time, number = 0.0, 0
+        while True:
+            try:
+                self._image.seek(number)
+                self._image.load()  # WebP knows the duration only then
+                picture = to_rgb(self._image)
+            except EOFError:
+                break
+            except _PILLOW_ERRORS as error:
+                raise VideoError(
+                    f"{str(self.path)!r} breaks off after {time:.2f} s ({type(error).__name__}: {error}).",
+                    fix="use what was read, or get the whole file.",
+                ) from error
+            asked = self._image.info.get("duration", 0) / 1000
+            duration = asked if asked > 0.01 else _BLINK
+            yield Shot(time, duration, lambda picture=picture: picture)  # type: ignore[misc]
+            time += duration
+            number += 1
+
+    def _readable(self) -> Iterator[Shot]:
+        """Shots up to the first that cannot be read."""
+        number = 0
+        try:
+            for shot in self.shots(0.0):
+                yield shot
+                number += 1
+        except VideoError:
+            if number == 0:
+                raise
+
+    def _open(self) -> Image.Image:
+        try:
+            with warnings.catch_warnings():
+                # Pillow warns near its own bomb limit; the cap below is ours and is an error.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                image: Image.Image = Image.open(self.path, formats=("GIF", "WEBP"))
+        except _PILLOW_ERRORS as error:
+            raise VideoError(
+                f"{str(self.path)!r} is not a readable animation ({type(error).__name__}: {error}).",
+                fix="convert or remove the file.",
+            ) from error
+        if image.width * image.height > self.max_pixels:
+            image.close()
+            raise VideoError(
+                f"{str(self.path)!r} has frames of {image.width} x {image.height} pixels, "
+                f"the cap is {self.max_pixels:,}.",
+                fix="scale it down, or raise x_encoder.image.max_pixels.",
+            )
+        return image
+
+
+def is_animation(path: Path) -> bool:
+    """Whether a file begins as GIF and WebP files do.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head.startswith((b"GIF87a", b"GIF89a")) or (head.startswith(b"RIFF") and head.endswith(b"WEBP"))
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The pictures in a folder by their ending, in natural order.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    files = [file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file()]
+    return sorted(files, key=lambda file: _natural(file.name))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort key by which numbers count as numbers."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(0, int(part), part) if part[0].isdigit() else (1, 0, part) for part in parts]

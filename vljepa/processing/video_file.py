@@ -1,0 +1,297 @@
+"""Video files by way of PyAV: local, of known formats, each frame with its own time, upright and in its own shape."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+from PIL import Image
+
+from vljepa.errors import VideoError
+from vljepa.processing.shots import TOLERANCE, Shot, VideoInfo
+
+# What cameras, phones and editors write. Playlists (hls, concat, dash, sdp, image2) would open other files or hosts.
+_FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg"
+_LONGEST_GAP = 24 * 3600.0
+"""Seconds between two frames beyond which their times are taken for damaged."""
+_LATE = 0.5
+"""Seconds, or a hundredth of the video where that is more, that may be missing at its end without complaint."""
+_Transpose = Image.Transpose
+# First two rows of a display matrix, by sign: where a frame's x and y axes point on the screen.
+_TURNS = {
+    (0, 1, -1, 0): _Transpose.ROTATE_270,
+    (-1, 0, 0, -1): _Transpose.ROTATE_180,
+    (0, -1, 1, 0): _Transpose.ROTATE_90,
+    (-1, 0, 0, 1): _Transpose.FLIP_LEFT_RIGHT,
+    (1, 0, 0, -1): _Transpose.FLIP_TOP_BOTTOM,
+    (0, 1, 1, 0): _Transpose.TRANSPOSE,
+    (0, -1, -1, 0): _Transpose.TRANSVERSE,
+}
+
+
+class VideoFile:
+    """A `ShotSource` over one video file.
+
+    Args:
+        path: An existing, regular file.
+        max_pixels: Cap on width x height, checked before a frame is decoded and again on each frame.
+
+    Raises:
+        VideoError: Not a video, no moving picture in it, above the cap, or PyAV is missing.
+    """
+
+    def __init__(self, path: Path, *, max_pixels: int) -> None:
+        self._av = _pyav()
+        self.path = path
+        self.max_pixels = max_pixels
+        self._open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    def info(self) -> VideoInfo:
+        """See `ShotSource`."""
+        width, height = next(self.shots(0.0)).image.size
+        rate = self._stream.average_rate
+        return VideoInfo(
+            duration=self._declared(),
+            frame_count=self._stream.frames or None,
+            fps=float(rate) if rate else None,
+            width=width,
+            height=height,
+        )
+
+    def duration(self) -> float:
+        """See `ShotSource`; read through where the file does not say."""
+        declared = self._declared()
+        if declared is not None:
+            return declared
+        times = self.times()
+        return (times[-1] if times else 0.0) + self._nominal()
+
+    def times(self) -> array[float]:
+        """See `ShotSource`; 8 bytes per frame."""
+        self._rewind()
+        times = array("d")
+        try:
+            for packet in self._container.demux(self._stream):
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if packet.size > 0 and stamp is not None and not packet.is_discard:
+                    times.append(self._seconds(stamp))
+        except self._av.error.FFmpegError:
+            pass  # `shots` meets the same damage, and says so
+        return array("d", sorted(times))
+
+    def entry(self, time: float) -> float:
+        """See `ShotSource`; from the index that MP4, MOV, AVI and Matroska files have."""
+        index = self._stream.index_entries
+        place = index.search_timestamp(self._stamp(time), backward=True)
+        return self._seconds(index[place].timestamp) if place >= 0 else float("-inf")
+
+    def shots(self, start: float) -> Iterator[Shot]:
+        """See `ShotSource`."""
+        # Some formats land after the wanted time; then once more from further back, at last from the beginning.
+        for back in (0.0, 2.0, 30.0):
+            if start - back <= 0 or not self._seek(start - back):
+                break
+            run = self._decode()
+            try:
+                first = next(run)
+            except VideoError:
+                break
+            if first.time <= start + TOLERANCE:
+                yield first
+                yield from run
+                return
+        self._rewind()
+        yield from self._decode()
+
+    def _decode(self) -> Iterator[Shot]:
+        """All frames from here on; what is lost on the way is said after the last one."""
+        clock = _Clock(self._nominal())
+        damaged, broken = 0, ""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    break
+            except self._av.error.FFmpegError as error:
+                broken = error.strerror or type(error).__name__
+                break
+            try:
+                frames = packet.decode()
+            except self._av.error.FFmpegError:
+                # Recordings that begin between two key frames cannot show what comes before the second.
+                damaged += packet.size > 0 and clock.ticked
+                continue
+            for frame in frames:
+                yield self._shot(frame, clock)
+        self._complain(clock, damaged=damaged, broken=broken)
+
+    def _shot(self, frame: Any, clock: _Clock) -> Shot:
+        _check_size(self.path, frame.width * frame.height, f"{frame.width} x {frame.height}", self.max_pixels)
+        stamp = frame.pts if frame.pts is not None else frame.dts
+        time = clock.tick(self._seconds(stamp) if stamp is not None else None)
+        duration = float((frame.duration or 0) * self._stream.time_base)
+        clock.shown = min(duration or self._nominal(), _LONGEST_GAP)
+        return Shot(time, clock.shown, lambda: self._image(frame))
+
+    def _image(self, frame: Any) -> Image.Image:
+        aspect = float(self._stream.sample_aspect_ratio or 1)
+        width = round(frame.width * aspect) if 0.1 < aspect < 10 else frame.width
+        _check_size(self.path, width * frame.height, f"{width} x {frame.height}", self.max_pixels)
+        image: Image.Image = frame.to_image() if width == frame.width else frame.to_image(width=width)
+        turn = _turn(frame)
+        return image if turn is None else image.transpose(turn)
+
+    def _complain(self, clock: _Clock, *, damaged: int, broken: str) -> None:
+        name, end = repr(str(self.path)), clock.last + clock.shown
+        if not clock.ticked:
+            raise VideoError(f"no frame of {name} can be decoded.", fix="check that it plays, or convert it to MP4.")
+        declared = self._stream_duration()
+        if broken or (declared is not None and declared - end > max(_LATE, declared / 100)):
+            whole = f" of {declared:.2f} s" if declared is not None else ""
+            raise VideoError(
+                f"{name} breaks off after {end:.2f} s{whole}{f' ({broken})' if broken else ''}.",
+                fix="use what was read, or get the whole file.",
+            )
+        if damaged:
+            raise VideoError(f"{name} has damaged packets: {damaged}.", fix="use what was read, or mend the file.")
+
+    def _open(self) -> None:
+        # Decoders see sizes rounded up to their blocks, so their own limit is loose; the exact one is checked here.
+        options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "max_pixels": str(2 * self.max_pixels)}
+        try:
+            container = self._av.open(str(self.path), options=options, metadata_errors="replace")
+        except (self._av.error.FFmpegError, OSError, ValueError) as error:
+            raise VideoError(
+                f"{str(self.path)!r} is not a readable video ({type(error).__name__}).",
+                fix="check that it plays, or convert it to MP4.",
+            ) from error
+        try:
+            self._stream = self._moving_picture(container)
+        except VideoError:
+            container.close()
+            raise
+        self._stream.codec_context.options = {"max_pixels": str(2 * self.max_pixels)}
+        self._container = container
+        begin = container.start_time
+        self._begin = begin / 1e6 if begin is not None else 0.0
+        self._fresh = True
+
+    def _moving_picture(self, container: Any) -> Any:
+        cover = self._av.stream.Disposition.attached_pic
+        streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+        if not streams:
+            raise VideoError(f"{str(self.path)!r} has no moving picture, only sound.", fix="name a video.")
+        coder = streams[0].codec_context
+        if coder is None:
+            raise VideoError(f"{str(self.path)!r} is in a format without a decoder.", fix="convert it to MP4.")
+        size = f"{coder.width} x {coder.height}"
+        _check_size(self.path, coder.width * coder.height, size, self.max_pixels)
+        return streams[0]
+
+    def _rewind(self) -> None:
+        if not self._fresh:
+            self._container.close()
+            self._open()
+        self._fresh = False
+
+    def _seek(self, time: float) -> bool:
+        self._fresh = False
+        try:
+            self._container.seek(self._stamp(time), stream=self._stream)
+        except self._av.error.FFmpegError:
+            return False
+        return True
+
+    def _seconds(self, stamp: int) -> float:
+        return float(stamp * self._stream.time_base) - self._begin
+
+    def _stamp(self, time: float) -> int:
+        # Never beyond 64 bits, whatever the time.
+        return min(int((time + self._begin) / self._stream.time_base), 2**62)
+
+    def _nominal(self) -> float:
+        rate = self._stream.average_rate
+        return 1.0 / float(rate) if rate else 0.0
+
+    def _stream_duration(self) -> float | None:
+        """Of the moving picture itself: sound may be longer."""
+        if self._stream.duration is not None:
+            return float(self._stream.duration * self._stream.time_base)
+        hours, _, rest = self._stream.metadata.get("DURATION", "").partition(":")
+        minutes, _, seconds = rest.partition(":")
+        try:
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        except ValueError:
+            return None
+
+    def _declared(self) -> float | None:
+        whole = self._container.duration
+        return self._stream_duration() or (whole / 1e6 if whole else None)
+
+
+class _Clock:
+    """Keeps time going forward where the file's own goes back (joined recordings) or far ahead (damage).
+
+    Args:
+        nominal: Seconds per frame, on average.
+    """
+
+    def __init__(self, nominal: float) -> None:
+        self.nominal = nominal
+        self.last = 0.0
+        self.shown = 0.0
+        self.ticked = False
+        self._shift = 0.0
+
+    def tick(self, raw: float | None) -> float:
+        """Time of the next frame, from its own in seconds, where it has one."""
+        following = self.last + (self.nominal if self.ticked else 0.0)
+        time = following if raw is None else raw + self._shift
+        if self.ticked and not self.last - 1.0 < time < self.last + _LONGEST_GAP:
+            self._shift += following - time
+            time = following
+        self.last = max(time, self.last) if self.ticked else time
+        self.ticked = True
+        return self.last
+
+
+def _pyav() -> ModuleType:
+    try:
+        import av
+    except ImportError as error:
+        raise VideoError(
+            f"PyAV does not load ({error}); it reads video files.", fix='pip install "vljepa-torch[video]"'
+        ) from error
+    return av
+
+
+def _turn(frame: Any) -> _Transpose | None:
+    """How a frame must be turned or mirrored to be upright."""
+    try:
+        values = struct.unpack("=9i", bytes(frame.side_data["DISPLAYMATRIX"])[:36])
+    except (KeyError, struct.error):
+        return None
+    a, b, _, c, d = values[:5]
+    largest = max(abs(a), abs(b), abs(c), abs(d), 1)
+    return _TURNS.get(tuple(round(value / largest) for value in (a, b, c, d)))
+
+
+def _check_size(path: Path, pixels: int, size: str, max_pixels: int) -> None:
+    if pixels > max_pixels:
+        raise VideoError(
+            f"{str(path)!r} has frames of {size} pixels, the cap is {max_pixels:,}.",
+            fix="scale the video down, or raise x_encoder.image.max_pixels.",
+        )
