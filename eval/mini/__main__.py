@@ -75,7 +75,7 @@ def evaluate(given: argparse.Namespace) -> int:
 
     beside = given.photos.parent / "coco_captions_val2017.tsv"
     tsv = given.captions_tsv or (beside if beside.is_file() else None)
-    origin = provenance.origin()
+    origin = provenance.origin("eval.mini")
     splits = [provenance.data_of(data)["split"] for data in given.data]
     if len(set(splits)) < len(splits):
         raise DataError(f"two data folders have the same split: {splits}.", fix="prepare with another --split-seed.")

@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("torch", "transformers", "timm", "scikit-learn", "numpy")
 
 
-def origin() -> dict[str, Any]:
-    """What is the same for the whole result file."""
+def origin(module: str) -> dict[str, Any]:
+    """What is the same for the whole result file of an evaluation such as `eval.mini`."""
     return {
-        "command": shlex.join(["python", "-m", "eval.mini", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

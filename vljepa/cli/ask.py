@@ -81,9 +81,7 @@ def _answer(
         found = list(said)
     note_skipped(skipped, total=len(found) + len(skipped))
     if json:
-        answers = [
-            {"answer" if key == "text" else key: value for key, value in caption_as_json(one).items()} for one in found
-        ]
+        answers = [{"image": one.image, "answer": one.text, "agreement": one.agreement} for one in found]
         unread = [{"path": path, "reason": why} for path, why in skipped]
         print_json({"question": question, "answers": answers, "skipped": unread})
     else:

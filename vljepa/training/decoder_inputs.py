@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vljepa.configs import DecoderRunConfig, DecoderSourceConfig
+from vljepa.configs import DecoderDataConfig, DecoderRunConfig, DecoderSourceConfig
 from vljepa.data.decoder_rows import DecoderBatches, GuessRows, PictureRows, Rows, TextRows
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.data.records import Record
@@ -87,17 +87,13 @@ def prepare_decoder(
         ConfigError: A source asks for what the model cannot do.
     """
     data = run.data
-    train = [load_source(source, root=data.root, pictures=source.see == "picture") for source in data.train]
-    excluded = [load_source(source, root=data.root, pictures=False) for source in data.exclude]
-    train, dropped = exclude(train, excluded, names=[source.name for source in data.train])
-    train, held_out = hold_out(train, data.train, share=data.held_out)
+    train, held_texts, dropped = read_texts(data)
     validation = [load_source(source, root=data.root) for source in data.validation]
     reader, skipped = _pictures(run, model, processor, train + validation)
     train = [[record for record in source if record.image not in skipped] for source in train]
     validation = [[record for record in source if record.image not in skipped] for source in validation]
 
     texts = TextFeatures(data.cache.folder, config=model.config.y_encoder)
-    held_texts = list(dict.fromkeys(text for record in held_out for text in record.texts))
     needed = [text for source in train + validation for record in source for text in record.texts]
     texts.fill([*needed, *held_texts], model=model, processor=processor)
     encoder = Encoder(model, processor, pictures=reader, texts=texts)
@@ -125,6 +121,19 @@ def prepare_decoder(
         max_tokens=run.decoder.generation.max_new_tokens,
     )
     return DecoderInputs(batches, held_texts, tasks, encoder, tokenizer, vocabulary, gap, dropped, skipped)
+
+
+def read_texts(data: DecoderDataConfig) -> tuple[Sources, list[str], dict[str, int]]:
+    """Rows of the training sources, held-out texts, and how many rows `exclude` took out of each source.
+
+    Raises:
+        DataError: A source is not usable.
+    """
+    train = [load_source(source, root=data.root, pictures=source.see == "picture") for source in data.train]
+    excluded = [load_source(source, root=data.root, pictures=False) for source in data.exclude]
+    train, dropped = exclude(train, excluded, names=[source.name for source in data.train])
+    train, held_out = hold_out(train, data.train, share=data.held_out)
+    return train, list(dict.fromkeys(text for record in held_out for text in record.texts)), dropped
 
 
 def exclude(train: Sources, excluded: Sources, *, names: Sequence[str]) -> tuple[Sources, dict[str, int]]:

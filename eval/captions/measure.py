@@ -1,0 +1,179 @@
+"""Runs the comparison: every decoder and the bank on the same predictions and the same held-out texts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from eval.mini import provenance
+from eval.mini.bootstrap import paired_bootstrap
+from eval.mini.data import read_captions
+from vljepa.configs import load_decoder_run_config
+from vljepa.inference.bank import Bank
+from vljepa.inference.embed import Embedder, Rows
+from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length, rouge_l
+from vljepa.processing.text import normalise_text
+from vljepa.training.decoder_inputs import read_texts
+
+NEAREST, CONSENSUS = "bank, nearest", "bank, consensus of 50"
+SOURCES = ("photos", "emoji")
+ROUND_TRIPS = 500
+LATENCIES = 30
+PROTOCOL = {
+    "photos": "one caption per picture against its 5 captions; CIDEr-D weights from these references",
+    "emoji": "one caption per concept and style against the texts of the concept",
+    "bank": "the decoders' training captions; readouts see the same predicted embeddings",
+    "human": "a person's caption against the other four, and the same person's caption read from its own embedding",
+    "bootstrap": "10000 resamples of pictures, percentiles, 95%; the decoder minus the consensus of 50",
+    "round trip": f"first {ROUND_TRIPS} held-out texts of the recipe: cosine of the text that came back, BLEU-4, exact",
+    "controls": "swapped: the next picture's embedding; zeroed: the zero embedding",
+    "latency": f"one caption from its embedding, median of {LATENCIES}, batch 1, all cores",
+}
+
+
+def measure(
+    *, data: Path, model: str, recipe: Path, decoders: dict[str, str], split: str, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The whole result.
+
+    Args:
+        data: Prepared folder.
+        model: Model whose embeddings are read.
+        recipe: Of the decoders; it says which texts are held out and which make the bank.
+        decoders: Name to folder.
+        split: Of the pictures.
+        say: Takes progress lines.
+    """
+    run = load_decoder_run_config(recipe, [f"data.root={data}"])
+    train, held_out, _ = read_texts(run.data)
+    embedder = Embedder.from_pretrained(model)
+    say("embedding the bank")
+    captions = [
+        text
+        for source, rows in zip(run.data.train, train, strict=True)
+        if source.see == "text"
+        for row in rows
+        for text in row.texts
+    ]
+    bank = Bank.build(embedder, captions)
+    result: dict[str, Any] = {
+        "task": "captions from predicted embeddings, and texts through the embedding and back",
+        "split": split,
+        **provenance.origin("eval.captions"),
+        "data": provenance.data_of(data),
+        "packages": provenance.packages(),
+        "model": provenance.model_of(model),
+        "protocol": PROTOCOL,
+        "pictures": {},
+        "round_trip": {},
+        "latency_ms": {},
+    }
+    pictures = {}
+    for source in SOURCES:
+        items = read_captions(data, source, split)
+        say(f"{source}: {len(items)} pictures")
+        pictures[source] = (embedder.images([item.path for item in items]), [item.texts for item in items])
+        rows, texts = pictures[source]
+        scorer = CiderD(texts)
+        table = {
+            NEAREST: _row(bank.nearest(rows), texts, scorer),
+            CONSENSUS: _row(bank.consensus(rows), texts, scorer),
+        }
+        result["pictures"][source] = {"pool": len(items), "bank": len(bank.texts), "rows": table}
+    for name, folder in decoders.items():
+        say(f"decoder {name}")
+        own = Embedder.from_pretrained(model, decoder=folder)
+        for source, (rows, texts) in pictures.items():
+            _decoder_rows(name, own, rows, texts, result["pictures"][source]["rows"])
+        rows, texts = pictures["photos"]
+        result["pictures"]["photos"]["rows"] |= _human(name, own, texts)
+        result["round_trip"][name] = _round_trip(own, held_out[:ROUND_TRIPS])
+        result["latency_ms"][name] = _latency(own, rows)
+    for source in SOURCES:
+        _compare(result["pictures"][source]["rows"], list(decoders))
+    return result
+
+
+def _row(said: Sequence[str], texts: Sequence[Sequence[str]], scorer: CiderD) -> dict[str, Any]:
+    scores = scorer.scores(said)
+    return {
+        "cider": float(scores.mean()),
+        "bleu4": bleu4(said, texts),
+        "rouge_l": rouge_l(said, texts),
+        "distinct": distinct_share(said),
+        "length": mean_length(said),
+        "scores": scores.round(6).tolist(),
+        "said": list(said),
+    }
+
+
+def _decoder_rows(name: str, own: Embedder, rows: Rows, texts: Sequence[Sequence[str]], table: dict[str, Any]) -> None:
+    scorer = CiderD(texts)
+    for suffix, seen in (("", rows), (", swapped", np.roll(rows, 1, axis=0)), (", zeroed", np.zeros_like(rows))):
+        table[f"{name}{suffix}"] = _row(own.words(seen), texts, scorer)
+    table[name]["ended"] = _ended(own, rows)
+
+
+def _ended(own: Embedder, rows: Rows) -> float:
+    """Share of captions that end before the limit."""
+    assert own.processor.words is not None
+    ids = own.model.generate(torch.from_numpy(rows).to(own.device))
+    return float(np.mean(own.processor.words.ended(ids)))
+
+
+def _human(name: str, own: Embedder, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
+    first, others = [one[0] for one in texts], [one[1:] for one in texts]
+    scorer = CiderD(others)
+    return {
+        "human, against the other four": _row(first, others, scorer),
+        f"{name}, from a human caption's embedding": _row(own.words(own.texts(first)), others, scorer),
+    }
+
+
+def _round_trip(own: Embedder, texts: list[str]) -> dict[str, Any]:
+    exact = own.texts(texts)
+    back = {
+        "exact": own.words(exact),
+        "swapped": own.words(np.roll(exact, 1, axis=0)),
+        "zeroed": own.words(np.zeros_like(exact)),
+    }
+    cosine = {
+        kind: float((own.texts([one or " " for one in said]) * exact).sum(1).mean()) for kind, said in back.items()
+    }
+    same = [normalise_text(one) == normalise_text(two) for one, two in zip(back["exact"], texts, strict=True)]
+    return {
+        "texts": len(texts),
+        "cosine": cosine["exact"],
+        "cosine_swapped": cosine["swapped"],
+        "cosine_zeroed": cosine["zeroed"],
+        "bleu4": bleu4(back["exact"], [[text] for text in texts]),
+        "exact_match": float(np.mean(same)),
+        "examples": [list(pair) for pair in zip(texts[:8], back["exact"][:8], strict=True)],
+    }
+
+
+def _latency(own: Embedder, rows: Rows) -> dict[str, float]:
+    """Median milliseconds of one caption with the chosen beams, and greedy."""
+    medians = {}
+    for kind, beams in (("chosen", None), ("greedy", 1)):
+        times = []
+        for number in range(LATENCIES + 3):
+            start = time.perf_counter()
+            own.words(rows[number % len(rows)][None], num_beams=beams)
+            times.append(1000 * (time.perf_counter() - start))
+        medians[kind] = float(np.median(times[3:]))
+    return medians
+
+
+def _compare(table: dict[str, Any], decoders: Sequence[str]) -> None:
+    against = table[CONSENSUS]["scores"]
+    for name in decoders:
+        differences = {
+            str(item): one - two for item, (one, two) in enumerate(zip(table[name]["scores"], against, strict=True))
+        }
+        table[name]["minus_consensus"] = paired_bootstrap([differences])
