@@ -6,6 +6,7 @@ import re
 import warnings
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -69,28 +70,20 @@ class FrameFolder:
         return array("d", (number / self.fps for number in range(len(self.files))))
 
     def entry(self, time: float) -> float:
-        """See `ShotSource`."""
-        return self._first(time) / self.fps
+        """See `ShotSource`; any."""
+        return time
 
     def shots(self, start: float) -> Iterator[Shot]:
-        """See `ShotSource`; pictures that cannot be read are passed over, and named after the last one."""
-        broken: list[str] = []
-        first = self._first(start)
+        """See `ShotSource`; a picture that cannot be read says so when it is asked for."""
+        first = max(0, int(start * self.fps))
         for number, file in enumerate(self.files[first:], start=first):
-            try:
-                image = open_image(file, max_pixels=self.max_pixels)
-            except ImageError as error:
-                broken.append(error.message)
-                continue
-            yield Shot(number / self.fps, 1 / self.fps, lambda image=image: image)  # type: ignore[misc]
-        if broken:
-            raise VideoError(
-                f"{len(broken)} of {len(self.files)} frames in {str(self.folder)!r} are unreadable: {broken[0]}",
-                fix="use what was read, or mend them.",
-            )
+            yield Shot(number / self.fps, 1 / self.fps, partial(self._load, file))
 
-    def _first(self, time: float) -> int:
-        return max(0, min(int(time * self.fps + 1e-6), len(self.files) - 1))
+    def _load(self, file: Path) -> Image.Image:
+        try:
+            return open_image(file, max_pixels=self.max_pixels)
+        except ImageError as error:
+            raise VideoError(error.message, fix=error.fix) from error
 
 
 class Animation:

@@ -40,7 +40,7 @@ class Shot:
     Args:
         time: Seconds from the start of the video.
         duration: Seconds until the next one should follow; 0 when unknown.
-        load: Makes the upright RGB picture, which costs more than knowing of it.
+        load: Makes the upright RGB picture, which costs more than knowing of it; raises VideoError when it cannot.
     """
 
     time: float

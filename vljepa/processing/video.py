@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -140,25 +141,40 @@ def _read(
     with _open(path, folder_fps=fps or 1.0, max_pixels=max_pixels) as source:
         found: Iterator[tuple[float, Shot]]
         if count is not None:
-            inside = [time for time in source.times() if start <= time < stop]
+            inside = array("d", (time for time in source.times() if _inside(time, start, stop)))
             found = _on_screen(source, _uniform(inside, count), to_the_last=True)
         elif fps is not None:
             found = _on_screen(source, _grid(fps, start, stop))
         else:
             found = _every(source, start, stop)
-        index = -1
-        for index, (time, shot) in enumerate(found):
-            yield Frame(shot.image, time, index)
-        if index < 0:
+        index, lost, first = 0, 0, ""
+        for time, shot in found:
+            try:
+                image = shot.image
+            except VideoError as error:
+                lost, first = lost + 1, first or error.message
+                continue
+            yield Frame(image, time, index)
+            index += 1
+        if lost:
+            raise VideoError(
+                f"frames of {str(path)!r} that are unreadable: {lost}; the first: {first}",
+                fix="use what was read, or mend them.",
+            )
+        if index == 0:
             raise _nothing(path, start, end)
 
 
 def _every(source: ShotSource, start: float, stop: float) -> Iterator[tuple[float, Shot]]:
     for shot in source.shots(start):
-        if shot.time >= stop:
-            return
-        if shot.time >= start:
+        if _inside(shot.time, start, stop):
             yield shot.time, shot
+        elif shot.time > start:
+            return
+
+
+def _inside(time: float, start: float, stop: float) -> bool:
+    return start - TOLERANCE <= time < stop - TOLERANCE
 
 
 def _grid(fps: float, start: float, stop: float) -> Iterator[float]:

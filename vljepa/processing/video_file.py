@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from vljepa.processing.shots import TOLERANCE, Shot, VideoInfo
 
 # What cameras, phones and editors write. Playlists (hls, concat, dash, sdp, image2) would open other files or hosts.
 _FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg"
+_PROTOCOLS = "file"
 _LONGEST_GAP = 24 * 3600.0
 """Seconds between two frames beyond which their times are taken for damaged."""
 _LATE = 0.5
@@ -46,6 +48,8 @@ class VideoFile:
 
     def __init__(self, path: Path, *, max_pixels: int) -> None:
         self._av = _pyav()
+        # PyAV itself stumbles over streams that appear late and formats that it does not know.
+        self._failures = (self._av.error.FFmpegError, IndexError, ValueError, OSError, MemoryError)
         self.path = path
         self.max_pixels = max_pixels
         self._open()
@@ -87,7 +91,7 @@ class VideoFile:
                 stamp = packet.pts if packet.pts is not None else packet.dts
                 if packet.size > 0 and stamp is not None and not packet.is_discard:
                     times.append(self._seconds(stamp))
-        except self._av.error.FFmpegError:
+        except self._failures:
             pass  # `shots` meets the same damage, and says so
         return array("d", sorted(times))
 
@@ -125,12 +129,12 @@ class VideoFile:
                 packet = next(packets, None)
                 if packet is None:
                     break
-            except self._av.error.FFmpegError as error:
-                broken = error.strerror or type(error).__name__
+            except self._failures as error:
+                broken = type(error).__name__
                 break
             try:
                 frames = packet.decode()
-            except self._av.error.FFmpegError:
+            except self._failures:
                 # Recordings that begin between two key frames cannot show what comes before the second.
                 damaged += packet.size > 0 and clock.ticked
                 continue
@@ -139,18 +143,23 @@ class VideoFile:
         self._complain(clock, damaged=damaged, broken=broken)
 
     def _shot(self, frame: Any, clock: _Clock) -> Shot:
-        _check_size(self.path, frame.width * frame.height, f"{frame.width} x {frame.height}", self.max_pixels)
+        aspect = float(self._stream.sample_aspect_ratio or 1)
+        width = round(frame.width * aspect) if 0.1 < aspect < 10 else frame.width
+        _check_size(self.path, max(width, frame.width), frame.height, self.max_pixels)
         stamp = frame.pts if frame.pts is not None else frame.dts
         time = clock.tick(self._seconds(stamp) if stamp is not None else None)
         duration = float((frame.duration or 0) * self._stream.time_base)
         clock.shown = min(duration or self._nominal(), _LONGEST_GAP)
-        return Shot(time, clock.shown, lambda: self._image(frame))
+        return Shot(time, clock.shown, partial(self._image, frame, width=width))
 
-    def _image(self, frame: Any) -> Image.Image:
-        aspect = float(self._stream.sample_aspect_ratio or 1)
-        width = round(frame.width * aspect) if 0.1 < aspect < 10 else frame.width
-        _check_size(self.path, width * frame.height, f"{width} x {frame.height}", self.max_pixels)
-        image: Image.Image = frame.to_image() if width == frame.width else frame.to_image(width=width)
+    def _image(self, frame: Any, *, width: int) -> Image.Image:
+        """Upright picture of a frame whose pixels are square at this width."""
+        try:
+            image: Image.Image = frame.to_image() if width == frame.width else frame.to_image(width=width)
+        except self._failures as error:
+            raise VideoError(
+                f"a frame of {str(self.path)!r} is no picture ({type(error).__name__}).", fix="convert it to MP4."
+            ) from error
         turn = _turn(frame)
         return image if turn is None else image.transpose(turn)
 
@@ -170,10 +179,14 @@ class VideoFile:
 
     def _open(self) -> None:
         # Decoders see sizes rounded up to their blocks, so their own limit is loose; the exact one is checked here.
-        options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "max_pixels": str(2 * self.max_pixels)}
+        options = {
+            "protocol_whitelist": _PROTOCOLS,
+            "format_whitelist": _FORMATS,
+            "max_pixels": str(2 * self.max_pixels),
+        }
         try:
             container = self._av.open(str(self.path), options=options, metadata_errors="replace")
-        except (self._av.error.FFmpegError, OSError, ValueError) as error:
+        except self._failures as error:
             raise VideoError(
                 f"{str(self.path)!r} is not a readable video ({type(error).__name__}).",
                 fix="check that it plays, or convert it to MP4.",
@@ -197,8 +210,7 @@ class VideoFile:
         coder = streams[0].codec_context
         if coder is None:
             raise VideoError(f"{str(self.path)!r} is in a format without a decoder.", fix="convert it to MP4.")
-        size = f"{coder.width} x {coder.height}"
-        _check_size(self.path, coder.width * coder.height, size, self.max_pixels)
+        _check_size(self.path, coder.width, coder.height, self.max_pixels)
         return streams[0]
 
     def _rewind(self) -> None:
@@ -211,7 +223,7 @@ class VideoFile:
         self._fresh = False
         try:
             self._container.seek(self._stamp(time), stream=self._stream)
-        except self._av.error.FFmpegError:
+        except self._failures:
             return False
         return True
 
@@ -289,9 +301,9 @@ def _turn(frame: Any) -> _Transpose | None:
     return _TURNS.get(tuple(round(value / largest) for value in (a, b, c, d)))
 
 
-def _check_size(path: Path, pixels: int, size: str, max_pixels: int) -> None:
-    if pixels > max_pixels:
+def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
         raise VideoError(
-            f"{str(path)!r} has frames of {size} pixels, the cap is {max_pixels:,}.",
+            f"{str(path)!r} has frames of {width} x {height} pixels, the cap is {max_pixels:,}.",
             fix="scale the video down, or raise x_encoder.image.max_pixels.",
         )
