@@ -65,7 +65,7 @@ def captions_by_picture(folder: Path, tsv: Path | None) -> list[list[str]]:
     if tsv is None:
         return []
     held_out = [row for split in ("validation", "test") for row in read_captions(folder, "photos", split)]
-    ids = {row.source_id.removeprefix("photos:") for row in held_out}
+    ids = {row.source_id.removeprefix("coco:") for row in held_out}
     texts_of_held_out = {normalise(text) for row in held_out for text in row.texts}
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for line in tsv.read_text(encoding="utf-8").splitlines():

@@ -124,11 +124,11 @@ def read_inputs(job: Job) -> Inputs:
         source: {split: read_questions(job.data, source, split) for split in splits} for source in QUESTION_SOURCES
     }
     photos = coco.read_photos(job.photos)
-    ids = {item.source_id.removeprefix("photos:") for item in captioned["photos"][job.split]}
+    ids = {item.source_id.removeprefix("coco:") for item in captioned["photos"][job.split]}
     measured = [photo for photo in photos if photo.image_id in ids]
     classes = {f"{len(measured)} {job.split} photos": measured}
     if job.split == "test":
-        trained = {item.source_id.removeprefix("photos:") for item in captioned["photos"]["train"]}
+        trained = {item.source_id.removeprefix("coco:") for item in captioned["photos"]["train"]}
         val2017 = [photo for photo in photos if photo.split == "val2017"]
         seen = sum(photo.image_id in trained for photo in val2017)
         classes[f"{len(val2017)} val2017 photos ({seen} of them in training)"] = val2017

@@ -90,5 +90,5 @@ def what_group(rows: Sequence[Caption], objects: Mapping[str, dict[str, int]]) -
 
 def questions(rows: Sequence[Caption], photos: Sequence[Photo]) -> list[Question]:
     """Return every question about the photos of one split."""
-    objects = {f"photos:{photo['image_id']}": photo["objects"] for photo in photos}
+    objects = {f"coco:{photo['image_id']}": photo["objects"] for photo in photos}
     return is_there(rows, objects) + how_many(rows, objects) + what_group(rows, objects)

@@ -68,7 +68,7 @@ def captions(photos: list[Photo], table: dict[str, Split], folder: Path, out: Pa
             Caption(
                 image=image,
                 text=[ascii_text(caption) for caption in photo["captions"]],
-                source_id=f"photos:{photo['image_id']}",
+                source_id=f"coco:{photo['image_id']}",
                 concept=f"photo {photo['image_id']}",
                 style="photo",
                 license=photo["license"],

@@ -47,11 +47,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image = f"images/{image_id}.png"
             draw_shape(data / "photos" / image, colour=colour, shape=shape, shift=shift + 2)
             texts = [f"{word} {colour} {shape} {image_id}" for word in ("a", "one", "some")]
-            row = {"image": image, "text": texts, "source_id": f"photos:{image_id}", "concept": f"photo {image_id}"}
+            row = {"image": image, "text": texts, "source_id": f"coco:{image_id}", "concept": f"photo {image_id}"}
             photo.append(row | {"style": "photo", "license": "CC BY 2.0"})
             photos.append({"image": image, "image_id": image_id, "split": "val2017", "objects": {"cat": 1, "dog": 2}})
             question = {"image": image, "query": "which colour?", "text": [colour], "candidates": list(COLOURS)}
-            asked.append(question | {"type": "colour", "source_id": f"photos:{image_id}"})
+            asked.append(question | {"type": "colour", "source_id": f"coco:{image_id}"})
         write_rows(data / "emoji" / f"captions.{split}.jsonl", emoji)
         write_rows(data / "photos" / f"captions.{split}.jsonl", photo)
         write_rows(data / "photos" / f"questions.{split}.jsonl", asked)

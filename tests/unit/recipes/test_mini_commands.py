@@ -70,7 +70,7 @@ class TestTextOnly:
     )
     def test_a_planted_text_or_photo_is_a_violation(self, tmp_path: Path, row: dict[str, object], found: list) -> None:
         held = caption(2, "a cat sits")
-        held["source_id"] = "photos:2"
+        held["source_id"] = "coco:2"
         rows = {"train": [], "validation": [], "test": [held]}
         built = build.Built(captions={"photos": rows}, held_out_texts={normalise("red apple"): "red apple"})
         request = build.Request(

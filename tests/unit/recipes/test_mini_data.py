@@ -194,12 +194,12 @@ class TestPhotos:
         rows = []
         for item in shots:
             row = caption(item["image_id"])
-            row["source_id"] = f"photos:{item['image_id']}"
+            row["source_id"] = f"coco:{item['image_id']}"
             rows.append(row)
         made = photo_questions.questions(rows, shots)
         check_questions(made)
         assert {row["type"] for row in made} == {"yesno", "count", "kind"}
-        truth = {f"photos:{item['image_id']}": item["objects"] for item in shots}
+        truth = {f"coco:{item['image_id']}": item["objects"] for item in shots}
         for query in {row["query"] for row in made if row["type"] == "yesno"}:
             answers = Counter(row["text"][0] for row in made if row["query"] == query)
             assert answers["yes"] == answers["no"] > 0
