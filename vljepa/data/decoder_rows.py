@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import groupby
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +19,23 @@ from vljepa.data.sampling import Draw, StepSampler, choose
 from vljepa.processing.words import DecoderTokenizer
 
 
+class Visit(NamedTuple):
+    """One visit to a row: its number, which of its texts is to be written, and what else is drawn for it."""
+
+    row: int
+    text: int
+    pick: Callable[[int, str], int]
+    """`pick(count, purpose)` draws one of `count`, a pure function of the run's seed and the visit."""
+
+
 class Rows(Protocol):
     """One source."""
 
     texts: Sequence[tuple[str, ...]]
     """Right texts of each row."""
 
-    def embedding(self, row: int, text: int, *, pick: Callable[[int, str], int]) -> Tensor:
-        """Embedding [D] from which text number `text` of a row is to be read; `pick(count, purpose)` draws."""
+    def embeddings(self, visits: Sequence[Visit]) -> Tensor:
+        """Embeddings [B, D] from which the visits' texts are to be read."""
         ...
 
 
@@ -43,12 +53,15 @@ class TextRows:
     embed: Callable[[Sequence[str]], Tensor]
     noise: float
 
-    def embedding(self, row: int, text: int, *, pick: Callable[[int, str], int]) -> Tensor:
+    def embeddings(self, visits: Sequence[Visit]) -> Tensor:
         """See `Rows`."""
-        exact_D = self.embed([self.texts[row][text]])[0]
-        level = self.noise * pick(2**32, "level") / 2**32
-        noise_D = torch.randn(len(exact_D), generator=torch.Generator().manual_seed(pick(2**62, "noise")))
-        return F.normalize(exact_D + level * noise_D, dim=-1)
+        exact_BD = self.embed([self.texts[visit.row][visit.text] for visit in visits])
+        noise_BD = torch.stack([self._noise(visit, exact_BD.shape[1]) for visit in visits])
+        return F.normalize(exact_BD + noise_BD, dim=-1)
+
+    def _noise(self, visit: Visit, width: int) -> Tensor:
+        level = self.noise * visit.pick(2**32, "level") / 2**32
+        return level * torch.randn(width, generator=torch.Generator().manual_seed(visit.pick(2**62, "noise")))
 
 
 @dataclass
@@ -63,11 +76,14 @@ class GuessRows:
     texts: Sequence[tuple[str, ...]]
     guess: Callable[[Sequence[str], Sequence[int]], Tensor]
 
-    def embedding(self, row: int, text: int, *, pick: Callable[[int, str], int]) -> Tensor:
+    def embeddings(self, visits: Sequence[Visit]) -> Tensor:
         """See `Rows`."""
-        texts = self.texts[row]
-        others = texts[:text] + texts[text + 1 :]
-        return self.guess([others[pick(len(others), "seen")]], [pick(2**62, "noise")])[0]
+        return self.guess([self._seen(visit) for visit in visits], [visit.pick(2**62, "noise") for visit in visits])
+
+    def _seen(self, visit: Visit) -> str:
+        texts = self.texts[visit.row]
+        others = texts[: visit.text] + texts[visit.text + 1 :]
+        return others[visit.pick(len(others), "seen")]
 
 
 @dataclass
@@ -82,11 +98,10 @@ class PictureRows:
     texts: Sequence[tuple[str, ...]]
     predictions: Sequence[Tensor]
 
-    def embedding(self, row: int, text: int, *, pick: Callable[[int, str], int]) -> Tensor:
+    def embeddings(self, visits: Sequence[Visit]) -> Tensor:
         """See `Rows`."""
-        del text
-        views = self.predictions[row]
-        return views[pick(len(views), "view")]
+        views = [self.predictions[visit.row] for visit in visits]
+        return torch.stack([some[visit.pick(len(some), "view")] for some, visit in zip(views, visits, strict=True)])
 
 
 class DecoderBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -108,9 +123,14 @@ class DecoderBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
         self.max_tokens = max_tokens
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
-        drawn = [self._draw(draw) for draw in self.sampler.batch(step)]
-        ids, mask = self.tokenizer.encode([text for _, text in drawn], max_tokens=self.max_tokens)
-        return {"embeddings": torch.stack([embedding for embedding, _ in drawn]), "ids": ids, "mask": mask}
+        embeddings: list[Tensor] = []
+        texts: list[str] = []
+        for source, draws in groupby(self.sampler.batch(step), key=lambda draw: draw.source):
+            rows, visits = self.sources[source], [self._visit(draw) for draw in draws]
+            embeddings.append(rows.embeddings(visits))
+            texts += [rows.texts[visit.row][visit.text] for visit in visits]
+        ids, mask = self.tokenizer.encode(texts, max_tokens=self.max_tokens)
+        return {"embeddings": torch.cat(embeddings), "ids": ids, "mask": mask}
 
     def order(self) -> dict[str, object]:
         """What the rows of a step depend on, as plain data: a resumed run must have it equal."""
@@ -120,11 +140,8 @@ class DecoderBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
             "samples per step": list(self.sampler.quotas),
         }
 
-    def _draw(self, draw: Draw) -> tuple[Tensor, str]:
-        rows = self.sources[draw.source]
-
+    def _visit(self, draw: Draw) -> Visit:
         def pick(count: int, purpose: str) -> int:
             return choose(count, seed=self.sampler.seed, draw=draw, purpose=purpose)
 
-        text = pick(len(rows.texts[draw.row]), "text")
-        return rows.embedding(draw.row, text, pick=pick), rows.texts[draw.row][text]
+        return Visit(draw.row, pick(len(self.sources[draw.source].texts[draw.row]), "text"), pick)
