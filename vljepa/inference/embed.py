@@ -69,6 +69,11 @@ class Embedder:
             processor.load_decoder(decoder)
         return cls(model.to(place), processor)
 
+    @property
+    def batch_size(self) -> int:
+        """How many pictures this device takes at a time."""
+        return _CPU_BATCH if self.device.type == "cpu" else _GPU_BATCH
+
     def images(self, images: Sequence[Picture], *, query: str = "", progress: Progress | None = None) -> Rows:
         """Predicted embeddings of pictures under a query.
 
@@ -108,7 +113,7 @@ class Embedder:
         Raises:
             ImageError: A picture cannot be read and there is no `on_broken`.
         """
-        size = _CPU_BATCH if self.device.type == "cpu" else _GPU_BATCH
+        size = self.batch_size
         chunks = [images[start : start + size] for start in range(0, len(images), size)]
         with ThreadPoolExecutor(_READERS) as pool:
             waiting = self._submit(pool, chunks[0]) if chunks else []

@@ -1,0 +1,154 @@
+"""What `stream` notes on the way, in bounded memory: change over time, where the time went, a picture per segment."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from PIL import Image
+
+Stage = Literal["read", "encode", "predict", "decode"]
+
+_POINTS = 2000
+_CANDIDATES = 512
+_SIDE = 320
+_QUALITY = 78
+
+
+class Peaks:
+    """A signal of any length in at most `limit` points: neighbours are merged, the higher one stays.
+
+    Args:
+        limit: Most points that are kept; even.
+    """
+
+    def __init__(self, limit: int = _POINTS) -> None:
+        assert limit % 2 == 0, limit
+        self._limit = limit
+        self._points: list[tuple[float, float]] = []
+        self._span = 1  # values that one point stands for
+        self._waiting: list[tuple[float, float]] = []  # the highest of those that do not make a point yet
+        self._waiting_count = 0
+
+    def add(self, moment: float, value: float) -> None:
+        """Add the signal's value at a time."""
+        self._waiting = [_higher([*self._waiting, (moment, value)])]
+        self._waiting_count += 1
+        if self._waiting_count < self._span:
+            return
+        self._points += self._waiting
+        self._waiting, self._waiting_count = [], 0
+        if len(self._points) == self._limit:
+            self._points = [_higher(self._points[at : at + 2]) for at in range(0, self._limit, 2)]
+            self._span *= 2
+
+    def points(self) -> list[tuple[float, float]]:
+        """(time, value) pairs in the order of time."""
+        return [*self._points, *self._waiting]
+
+
+class Thumbnails:
+    """Small JPEG pictures of moments of which nobody knows yet whether they will be wanted.
+
+    When there are too many, every second one goes and new ones come half as often.
+
+    Args:
+        limit: Most pictures that wait at a time.
+    """
+
+    def __init__(self, limit: int = _CANDIDATES) -> None:
+        assert limit >= 2, limit
+        self._limit = limit
+        self._waiting: list[tuple[float, bytes]] = []
+        self._spacing = 0.0
+
+    def add(self, moment: float, picture: bytes) -> None:
+        """Keep the picture of a moment, unless one has just been kept."""
+        if self._waiting and moment < self._waiting[-1][0] + self._spacing:
+            return
+        self._waiting.append((moment, picture))
+        if len(self._waiting) > self._limit:
+            self._waiting = self._waiting[::2]
+            mean_gap = (self._waiting[-1][0] - self._waiting[0][0]) / (len(self._waiting) - 1)
+            self._spacing = 0.99 * mean_gap  # frames do not come like clockwork
+
+    def nearest(self, moment: float) -> bytes | None:
+        """Picture of the nearest moment that is kept."""
+        return min(self._waiting, key=lambda kept: abs(kept[0] - moment))[1] if self._waiting else None
+
+    def forget(self, before: float) -> None:
+        """Let go of what lies before a time, and keep a fresh stretch densely."""
+        self._waiting = [kept for kept in self._waiting if kept[0] >= before]
+        self._spacing = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+
+@dataclass
+class StreamStats:
+    """What one run of `stream` did; hand one in and read it whenever you like.
+
+    Args:
+        thumbnails: Keep a small JPEG per segment (about 10 kB each; the only thing here that grows with the stream).
+
+    Attributes:
+        frames: Frames that were looked at.
+        decodes: Texts that were decoded.
+        begin: Time of the first frame, in seconds.
+        end: Time at which the last frame's stretch ends.
+        threshold: Change above which the meaning has changed, where there is one.
+        signal: Change over time, as the segmenter saw it.
+        seconds: Work by stage. `read` runs beside the others, so that they add up to more than `wall`.
+        wall: Seconds from the first frame asked for to the last segment yielded, pauses of the caller included.
+        pictures: One JPEG, or None, per segment so far.
+    """
+
+    thumbnails: bool = False
+    frames: int = 0
+    decodes: int = 0
+    begin: float = 0.0
+    end: float = 0.0
+    threshold: float | None = None
+    signal: Peaks = field(default_factory=Peaks)
+    seconds: dict[Stage, float] = field(
+        default_factory=lambda: {"read": 0.0, "encode": 0.0, "predict": 0.0, "decode": 0.0}
+    )
+    wall: float = 0.0
+    pictures: list[bytes | None] = field(default_factory=list)
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the stream that were looked at."""
+        return self.end - self.begin
+
+    def uniform_decodes(self, rate: float = 1.0) -> int:
+        """Texts that decoding at a fixed rate (per second) would have taken."""
+        return math.ceil(self.duration * rate - 1e-6)
+
+    @contextmanager
+    def timed(self, stage: Stage) -> Iterator[None]:
+        """Count the seconds of a block under a stage."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - begin
+
+
+def thumbnail(image: Image.Image, *, side: int = _SIDE) -> bytes:
+    """An RGB picture as a small JPEG, at most `side` pixels wide and high."""
+    small = image.copy()
+    small.thumbnail((side, side))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()
+
+
+def _higher(points: list[tuple[float, float]]) -> tuple[float, float]:
+    return max(points, key=lambda point: point[1])
