@@ -15,14 +15,20 @@ class ColumnsConfig(Strict):
 
     Args:
         image: Path of the picture, relative to the source's root.
+        video: Path of the video, in a source with `frames`.
+        start: Optional start of the clip in seconds; that of the video when absent or empty.
+        end: Optional end of the clip in seconds; that of the video when absent or empty.
         text: Target text, or a list of texts of which one is drawn per visit.
         query: Optional question; absent or empty means query-free.
-        source_id: Optional identity of the picture; the path when absent.
+        source_id: Optional identity of the picture; the path when absent (of a clip, with its times).
         candidates: Optional list of answers, for validation by accuracy.
         type: Optional question type, for accuracy per type.
     """
 
     image: str = "image"
+    video: str = "video"
+    start: str = "start"
+    end: str = "end"
     text: str = "text"
     query: str = "query"
     source_id: str = "source_id"
@@ -61,6 +67,9 @@ class SourceConfig(Strict):
         first_text: Share of visits that take a row's first text; the others draw from all its texts.
         gate_only: Train only the gate of the label prior's residual: for pictures so few that they would be learned
             by heart (needs a `label_prior` with `residual`).
+        frames: Rows have a video instead of a picture; this many frames are read of each clip, one of each equal part:
+            its middle, and where the clip is read or stored anew for training (views beyond the first) a drawn place.
+            Sources of one group need equally many, and pictures count as one.
         task: How validation measures it: retrieval both ways, or accuracy over `candidates`.
         text_only: Rows have no picture and at least two texts: one stands for the picture, another is the target
             (needs a `label_prior` with `residual`).
@@ -75,6 +84,7 @@ class SourceConfig(Strict):
     views: int | None = Field(None, ge=1)
     first_text: float = Field(0.0, ge=0, le=1)
     gate_only: bool = False
+    frames: int | None = Field(None, ge=1)
     task: Literal["retrieval", "vqa"] = "retrieval"
     text_only: TextOnlyConfig | None = None
 

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from vljepa.configs import SourceConfig
 from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import PictureReader
-from vljepa.data.records import Record
+from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import Draw, StepSampler, choose
 from vljepa.data.text_only import PriorGuess
 from vljepa.processing.text import normalise_text
@@ -31,7 +30,7 @@ class Sample:
     Args:
         record: The row.
         target: The text to predict.
-        view: Stored view of the picture.
+        view: View of the picture or clip.
         seen: For a row of text alone, the text that stands for the picture; else empty.
         seed: Of whatever else is random about this visit.
     """
@@ -55,7 +54,7 @@ class Batch:
 
     tensors: dict[str, Tensor]
     size: int
-    skipped: dict[Path, str] = field(default_factory=dict)
+    skipped: dict[Visual, str] = field(default_factory=dict)
 
 
 class Collator:
@@ -126,6 +125,7 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
         sampler: Order of the samples.
         collator: Makes the batches.
         views: Stored views per picture, for sources that do not say.
+        clip_views: Views to draw from per clip of a video; None for as many as of a picture.
     """
 
     def __init__(
@@ -136,12 +136,14 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
         sampler: StepSampler,
         collator: Collator,
         views: int,
+        clip_views: int | None = None,
     ) -> None:
         self.sources = sources
         self.configs = configs
         self.sampler = sampler
         self.collator = collator
         self.views = views
+        self.clip_views = clip_views
 
     def __getitem__(self, step: int) -> list[Batch]:
         groups: dict[str, list[Sample]] = {}
@@ -158,10 +160,15 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
             "seed": self.sampler.seed,
             "rows": list(self.sampler.sizes),
             "samples per step": list(self.sampler.quotas),
-            "views": [config.views or self.views for config in self.configs],
+            "views": [self._views(config) for config in self.configs],
             "groups": [config.group for config in self.configs],
             "first_text": [config.first_text for config in self.configs],
         }
+
+    def _views(self, config: SourceConfig) -> int:
+        if config.frames is not None and self.clip_views is not None:
+            return self.clip_views
+        return config.views or self.views
 
     def _sample(self, draw: Draw) -> Sample:
         seed, record, config = self.sampler.seed, self.sources[draw.source][draw.row], self.configs[draw.source]
@@ -169,7 +176,7 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
         if choose(2**32, seed=seed, draw=draw, purpose="first text") < config.first_text * 2**32:
             text = 0
         if record.image is not None:
-            view = choose(config.views or self.views, seed=seed, draw=draw, purpose="view")
+            view = choose(self._views(config), seed=seed, draw=draw, purpose="view")
             return Sample(record, target=record.texts[text], view=view)
         others = record.texts[:text] + record.texts[text + 1 :]
         seen = others[choose(len(others), seed=seed, draw=draw, purpose="seen")]
@@ -177,7 +184,7 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
         return Sample(record, target=record.texts[text], seen=seen, seed=noise)
 
 
-def _picture(sample: Sample) -> Path:
+def _picture(sample: Sample) -> Visual:
     assert sample.record.image is not None
     return sample.record.image
 

@@ -1,8 +1,8 @@
 """What the frozen encoders say about pictures and texts, computed once and kept on disk.
 
 Pictures are known by the hash of their content: a file that is renamed or shared between sources costs nothing, one
-that is changed is encoded anew. View 0 is the plain picture; view v > 0 is augmented with a seed made of
-(cache seed, content, v).
+that is changed is encoded anew; clips, by that of the video, their times and their number of frames. View 0 is the
+plain picture; view v > 0 is augmented, and of a clip has other frames, with a seed made of (cache seed, content, v).
 """
 
 from __future__ import annotations
@@ -16,29 +16,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from vljepa.configs import CacheConfig, YEncoderConfig
-from vljepa.data.pictures import PictureBatch
+from vljepa.data.pictures import PictureBatch, clip_images
 from vljepa.data.progress import track
+from vljepa.data.records import Clip, Visual
 from vljepa.data.skips import check_skipped
 from vljepa.data.store import Row, RowStore
-from vljepa.errors import DataError, ImageError
+from vljepa.errors import DataError, ImageError, VideoError
 from vljepa.processing.image import open_image
+from vljepa.processing.picture_sequence import frame_files
 
 if TYPE_CHECKING:
     from vljepa.models.modeling import VLJEPA
     from vljepa.processing.processor import VLJEPAProcessor
 
-CLIPS_PER_FORWARD = 32
+FRAMES_PER_FORWARD = 32
 TEXTS_PER_FORWARD = 128
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One picture to encode: the views that the cache lacks."""
+    """One picture or clip to encode: the views that the cache lacks."""
 
-    path: Path
+    visual: Visual
     content: str
     views: tuple[int, ...]
 
@@ -64,18 +67,18 @@ class FeatureCache:
             "flip": config.flip,
         }
         self.config = config
-        self.contents: dict[Path, str] = {}
+        self.contents: dict[Visual, str] = {}
         self._store = RowStore(Path(config.folder) / "vision", identity=identity)
 
     def fill(
         self,
-        views: Mapping[Path, int],
+        views: Mapping[Visual, int],
         *,
         model: VLJEPA,
         processor: VLJEPAProcessor,
         workers: int = 0,
         max_skipped: float = 0.01,
-    ) -> dict[Path, str]:
+    ) -> dict[Visual, str]:
         """Encode what is not there yet.
 
         Args:
@@ -91,36 +94,38 @@ class FeatureCache:
         Raises:
             DataError: Too many pictures are unreadable, or the disk is full.
         """
-        skipped: dict[Path, str] = {}
+        skipped: dict[Visual, str] = {}
+        hashes: dict[Path, str] = {}
         jobs: list[_Job] = []
-        for path, count in views.items():
+        for visual, count in views.items():
             try:
-                self.contents[path] = _content_hash(path)
+                self.contents[visual] = content = _content(visual, hashes)
             except OSError as error:
-                skipped[path] = error.strerror or type(error).__name__
+                skipped[visual] = error.strerror or type(error).__name__
                 continue
-            wanted = range(count)
-            missing = tuple(view for view in wanted if _key(self.contents[path], view) not in self._store)
-            jobs += [_Job(path, self.contents[path], missing)] if missing else []
+            missing = tuple(view for view in range(count) if _key(content, view) not in self._store)
+            jobs += [_Job(visual, content, missing)] if missing else []
 
-        def on_skip(path: Path, reason: str) -> None:
-            skipped[path] = reason
+        def on_skip(visual: Visual, reason: str) -> None:
+            skipped[visual] = reason
             check_skipped(skipped, total=len(views), tolerated=max_skipped)
 
         check_skipped(skipped, total=len(views), tolerated=max_skipped)
-        clips = _clips(_unique(jobs), processor, self.config, workers=workers, on_skip=on_skip)
-        self._store.append(_encode(clips, model))
+        for frames in sorted({_frames(job.visual) for job in jobs}):  # rows of one shape to a file
+            alike = _unique([job for job in jobs if _frames(job.visual) == frames])
+            clips = _clips(alike, processor, self.config, workers=workers, on_skip=on_skip)
+            self._store.append(_encode(clips, model, at_once=max(1, FRAMES_PER_FORWARD // frames)))
         # The same broken content may stand under several names.
-        bad = {self.contents[path]: reason for path, reason in skipped.items() if path in self.contents}
-        skipped |= {path: bad[content] for path, content in self.contents.items() if path in views and content in bad}
+        bad = {self.contents[visual]: reason for visual, reason in skipped.items() if visual in self.contents}
+        skipped |= {one: bad[content] for one, content in self.contents.items() if one in views and content in bad}
         check_skipped(skipped, total=len(views), tolerated=max_skipped)
         return skipped
 
-    def read(self, pictures: Sequence[tuple[Path, int]]) -> PictureBatch:
-        """Features of (picture, view) pairs, all of which `fill` has seen, in fp32."""
+    def read(self, pictures: Sequence[tuple[Visual, int]]) -> PictureBatch:
+        """Features of (picture, view) pairs, all of which `fill` has seen, in fp32; clips of equally many frames."""
         if not pictures:
             return PictureBatch({}, kept=[], skipped={})
-        rows = [self._store.row(_key(self.contents[path], view)) for path, view in pictures]
+        rows = [self._store.row(_key(self.contents[visual], view)) for visual, view in pictures]
         tensors = {name: _stack(rows, name) for name in rows[0]}
         tensors["vision_mask"] = tensors["vision_mask"].bool()
         return PictureBatch(tensors, kept=list(range(len(rows))), skipped={})
@@ -166,7 +171,7 @@ class TextFeatures:
 
 
 class _Decoder(torch.utils.data.Dataset[tuple[str, list[tuple[int, Tensor]], str]]):
-    """Opens pictures in loader processes; an unreadable one comes back as its reason."""
+    """Opens pictures and clips in loader processes; an unreadable one comes back as its reason."""
 
     def __init__(self, jobs: list[_Job], processor: VLJEPAProcessor, config: CacheConfig) -> None:
         self.jobs, self.processor, self.config = jobs, processor, config
@@ -178,17 +183,24 @@ class _Decoder(torch.utils.data.Dataset[tuple[str, list[tuple[int, Tensor]], str
     def __getitem__(self, index: int) -> tuple[str, list[tuple[int, Tensor]], str]:
         job = self.jobs[index]
         try:
-            image = open_image(job.path, max_pixels=self.max_pixels)
-        except ImageError as error:
+            return job.content, list(self._views(job)), ""
+        except (ImageError, VideoError) as error:
             return job.content, [], error.message
-        return job.content, [(view, self._view(image, job.content, view)) for view in job.views], ""
 
-    def _view(self, image: Any, content: str, view: int) -> Tensor:
-        if view == 0:
-            return self.processor.images([image])[0]
-        packed = hashlib.blake2b(f"{self.config.seed}:{content}:{view}".encode(), digest_size=7).digest()
-        seed = int.from_bytes(packed, "little")
-        return self.processor.image_view(image, seed=seed, min_scale=self.config.min_scale, flip=self.config.flip)
+    def _views(self, job: _Job) -> Iterator[tuple[int, Tensor]]:
+        images = [] if isinstance(job.visual, Clip) else [open_image(job.visual, max_pixels=self.max_pixels)]
+        for view in job.views:
+            packed = hashlib.blake2b(f"{self.config.seed}:{job.content}:{view}".encode(), digest_size=7).digest()
+            seed = int.from_bytes(packed, "little") if view > 0 else 0
+            if isinstance(job.visual, Clip):
+                images = clip_images(job.visual, view=seed, max_pixels=self.max_pixels)
+            yield view, self._pixels(images, seed)
+
+    def _pixels(self, images: list[Image.Image], seed: int) -> Tensor:
+        if seed == 0:
+            return self.processor.frames(images)
+        min_scale, flip = self.config.min_scale, self.config.flip
+        return self.processor.frames_view(images, seed=seed, min_scale=min_scale, flip=flip)
 
 
 def _clips(
@@ -197,7 +209,7 @@ def _clips(
     config: CacheConfig,
     *,
     workers: int,
-    on_skip: Callable[[Path, str], None],
+    on_skip: Callable[[Visual, str], None],
 ) -> Iterator[tuple[str, Tensor]]:
     """Key and pixels of every missing view of every readable picture."""
     loader = torch.utils.data.DataLoader(
@@ -206,16 +218,16 @@ def _clips(
     decoded = track(loader, what="encoding pictures", total=len(jobs))
     for (content, views, reason), job in zip(decoded, jobs, strict=True):
         if reason:
-            on_skip(job.path, reason)
+            on_skip(job.visual, reason)
         for view, pixels_TCHW in views:
             yield _key(content, view), pixels_TCHW
 
 
 @torch.no_grad()
-def _encode(clips: Iterator[tuple[str, Tensor]], model: VLJEPA) -> Iterator[tuple[str, Row]]:
+def _encode(clips: Iterator[tuple[str, Tensor]], model: VLJEPA, *, at_once: int) -> Iterator[tuple[str, Row]]:
     device = model.log_scale.device
     model.eval()
-    while chunk := [clip for _, clip in zip(range(CLIPS_PER_FORWARD), clips, strict=False)]:
+    while chunk := [clip for _, clip in zip(range(at_once), clips, strict=False)]:
         vision = model.encode_vision(torch.stack([pixels for _, pixels in chunk]).to(device))
         for index, (key, _) in enumerate(chunk):
             row = {
@@ -250,7 +262,26 @@ def _unique(jobs: list[_Job]) -> list[_Job]:
     return list(by_content.values())
 
 
-def _content_hash(path: Path) -> str:
+def _frames(visual: Visual) -> int:
+    return visual.frames if isinstance(visual, Clip) else 1
+
+
+def _content(visual: Visual, hashes: dict[Path, str]) -> str:
+    """What a picture or clip is known by; `hashes` keeps those of videos that many clips are cut from."""
+    path = visual.path if isinstance(visual, Clip) else visual
+    if path not in hashes:
+        hashes[path] = _folder_hash(path) if path.is_dir() else _file_hash(path)
+    if isinstance(visual, Clip):
+        return f"{hashes[path]}@{visual.start!r}-{visual.end!r}x{visual.frames}"
+    return hashes[path]
+
+
+def _folder_hash(folder: Path) -> str:
+    content = "".join(_file_hash(file) for file in frame_files(folder))
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 

@@ -1,16 +1,19 @@
-"""Pictures of a batch: from the feature cache, or decoded on the spot."""
+"""Pictures and clips of a batch: from the feature cache, or decoded on the spot."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from vljepa.errors import ImageError
+from vljepa.data.records import Clip, Visual
+from vljepa.errors import ImageError, VideoError
+from vljepa.processing.video import read_clip
 
 if TYPE_CHECKING:
     from vljepa.processing.processor import VLJEPAProcessor
@@ -28,19 +31,21 @@ class PictureBatch:
 
     tensors: dict[str, Tensor]
     kept: list[int]
-    skipped: dict[Path, str]
+    skipped: dict[Visual, str]
 
 
 class PictureReader(Protocol):
-    """Gives (picture, view) pairs to the model; view 0 is the plain picture."""
+    """Gives (picture, view) pairs to the model; view 0 is the plain picture, or a clip's evenly spaced frames."""
 
-    def read(self, pictures: Sequence[tuple[Path, int]]) -> PictureBatch:
-        """Read some pictures in one go."""
+    def read(self, pictures: Sequence[tuple[Visual, int]]) -> PictureBatch:
+        """Read some pictures in one go, or some clips of equally many frames."""
         ...
 
 
 class LivePictures:
-    """Decodes pictures in every step; there is only the plain view.
+    """Decodes pictures and clips in every step.
+
+    Of a picture there is only the plain view; a clip has as many as there are seeds, each with other frames.
 
     Args:
         processor: Opens and resizes.
@@ -49,23 +54,42 @@ class LivePictures:
     def __init__(self, processor: VLJEPAProcessor) -> None:
         self.processor = processor
 
-    def unreadable(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """Try pictures one by one; reason for each that cannot be read."""
-        skipped: dict[Path, str] = {}
-        for path in paths:
-            skipped |= self.read([(path, 0)]).skipped
+    def unreadable(self, visuals: Iterable[Visual]) -> dict[Visual, str]:
+        """Try pictures or clips one by one; reason for each that cannot be read."""
+        skipped: dict[Visual, str] = {}
+        for visual in visuals:
+            skipped |= self.read([(visual, 0)]).skipped
         return skipped
 
-    def read(self, pictures: Sequence[tuple[Path, int]]) -> PictureBatch:
+    def read(self, pictures: Sequence[tuple[Visual, int]]) -> PictureBatch:
         """Pixels of the readable pictures; the others are left out and named, never replaced."""
         pixels: list[Tensor] = []
         kept: list[int] = []
-        skipped: dict[Path, str] = {}
-        for position, (path, view) in enumerate(pictures):
-            assert view == 0, "augmented views are stored in the cache"
+        skipped: dict[Visual, str] = {}
+        for position, (visual, view) in enumerate(pictures):
             try:
-                pixels.append(self.processor.images([path])[0])
+                pixels.append(self._pixels(visual, view))
                 kept.append(position)
-            except ImageError as error:
-                skipped[path] = error.message
+            except (ImageError, VideoError) as error:
+                skipped[visual] = error.message
         return PictureBatch({"pixel_values": torch.stack(pixels)} if pixels else {}, kept, skipped)
+
+    def _pixels(self, visual: Visual, view: int) -> Tensor:
+        if isinstance(visual, Clip):
+            max_pixels = self.processor.config.x_encoder.image.max_pixels
+            return self.processor.frames(clip_images(visual, view=view, max_pixels=max_pixels))
+        assert view == 0, "augmented views of pictures are stored in the cache"
+        return self.processor.images([visual])[0]
+
+
+def clip_images(clip: Clip, *, view: int, max_pixels: int) -> list[Image.Image]:
+    """The T frames of a clip, one of each T-th of it: its middle in view 0, else a place drawn with `view` as seed.
+
+    Raises:
+        VideoError: A frame cannot be had.
+    """
+    within_T = np.full(clip.frames, 0.5)
+    if view != 0:
+        within_T = np.random.Generator(np.random.Philox(view)).random(clip.frames)
+    shares_T = (np.arange(clip.frames) + within_T) / clip.frames
+    return read_clip(clip.path, shares=shares_T.tolist(), start=clip.start, end=clip.end, max_pixels=max_pixels)

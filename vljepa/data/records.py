@@ -1,4 +1,4 @@
-"""One row of a source."""
+"""One row of a source, and what it is about: a picture or a clip of a video."""
 
 from __future__ import annotations
 
@@ -7,11 +7,36 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A picture, a question about it, and the texts that answer it.
+class Clip:
+    """Part of a video.
 
     Args:
-        image: The picture's file, absolute and known to lie under its root; None for rows of text alone.
+        path: The video: a file, or a folder of frames.
+        start: Seconds from the start of the video.
+        end: Seconds from the start of the video; its end when None.
+        frames: Frames that are read of it, T.
+    """
+
+    path: Path
+    start: float
+    end: float | None
+    frames: int
+
+    def __str__(self) -> str:
+        until = "end" if self.end is None else f"{self.end:g} s"
+        return str(self.path) if (self.start, self.end) == (0, None) else f"{self.path} [{self.start:g} s to {until}]"
+
+
+Visual = Path | Clip
+"""What the X-Encoder sees: a picture's file, or a clip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A picture or a clip, a question about it, and the texts that answer it.
+
+    Args:
+        image: The picture's file or the clip, absolute and known to lie under its root; None for rows of text alone.
         texts: Right texts, at least one. Training draws one per visit; retrieval counts all, accuracy the first.
         query: The question; empty for query-free rows.
         source_id: Identity of the picture: equal ids are the same picture.
@@ -20,7 +45,7 @@ class Record:
         source: Name of the source that the row comes from.
     """
 
-    image: Path | None
+    image: Visual | None
     texts: tuple[str, ...]
     query: str = ""
     source_id: str = ""

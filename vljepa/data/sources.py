@@ -1,17 +1,19 @@
-"""Sources of samples: a CSV or JSONL file, an image folder with a captions file in it, or a file of texts."""
+"""Sources of samples: a CSV or JSONL file, a folder with a captions file in it, or a file of texts."""
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vljepa.configs import SourceConfig
 from vljepa.data.paths import path_under
-from vljepa.data.records import Record
+from vljepa.data.records import Clip, Record, Visual
 from vljepa.errors import DataError
+from vljepa.processing.picture_sequence import frame_files
 
 CAPTION_FILES = ("captions.csv", "captions.jsonl")
 
@@ -21,7 +23,7 @@ def load_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool 
 
     A CSV has a header line; a JSONL file has one object per line; a .txt file, for texts without pictures, one text
     per line. `text` and `candidates` may be lists: in JSONL as
-    they are, in CSV written as JSON (`["a cat", "a kitten"]`). Pictures are not opened here.
+    they are, in CSV written as JSON (`["a cat", "a kitten"]`). Pictures and videos are not opened here.
 
     Args:
         source: What to read.
@@ -85,15 +87,17 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _check_columns(source: SourceConfig, row: dict[str, Any], where: str, *, pictures: bool) -> None:
     columns = source.columns
-    needed = [columns.image, columns.text] if pictures else [columns.text]
+    seen = columns.image if source.frames is None else columns.video
+    needed = [seen, columns.text] if pictures else [columns.text]
     if source.task == "vqa":
         needed.append(columns.candidates)
     for name in needed:
         if name not in row:
             present = ", ".join(str(key) for key in row)
+            videos = name == columns.image and columns.video in row
             raise DataError(
                 f"{where}: there is no column {name!r}; the columns are {present}.",
-                fix=f"map it in `columns` of the source {source.name!r}.",
+                fix=f"{'set `frames`' if videos else 'map it in `columns`'} of the source {source.name!r}.",
             )
 
 
@@ -110,7 +114,7 @@ def _record(source: SourceConfig, row: dict[str, Any], *, root: Path | None, whe
         )
     if source.task == "vqa":
         _check_candidates(candidates, texts[0], where=where)
-    image = None if root is None else path_under(root, str(row[columns.image] or ""), where=where)
+    image = None if root is None else _visual(source, row, root=root, where=where)
     identity = row.get(columns.source_id)
     return Record(
         image=image,
@@ -121,6 +125,37 @@ def _record(source: SourceConfig, row: dict[str, Any], *, root: Path | None, whe
         type=str(row.get(columns.type) or ""),
         source=source.name,
     )
+
+
+def _visual(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str) -> Visual:
+    columns = source.columns
+    if source.frames is None:
+        return path_under(root, str(row[columns.image] or ""), where=where)
+    path = path_under(root, str(row[columns.video] or ""), where=where)
+    if path.is_dir():
+        try:
+            frames = frame_files(path)
+        except OSError as error:
+            raise DataError(f"{where}: cannot read {str(path)!r}: {error.strerror}.", fix="mend the folder.") from error
+        for frame in frames:  # links in it may not lead outside either
+            path_under(root, str(frame.relative_to(root)), where=where)
+    start = _seconds(row.get(columns.start), where=where, column=columns.start)
+    end = _seconds(row.get(columns.end), where=where, column=columns.end)
+    if end is not None and end <= (start or 0.0):
+        raise DataError(f"{where}: the clip ends at {end:g} s, where it starts or before.", fix="mend the row.")
+    return Clip(path, start=start or 0.0, end=end, frames=source.frames)
+
+
+def _seconds(value: Any, *, where: str, column: str) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise DataError(f"{where}: {column!r} = {value!r} is not a number of seconds.", fix="mend the row.")
+    return seconds
 
 
 def _texts(value: Any, *, where: str, column: str) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class _Place:
 
 
 class RowStore:
-    """Rows of arrays by key; all rows have the same fields, shapes and dtypes.
+    """Rows of arrays by key; all rows of one `append` have the same fields, shapes and dtypes.
 
     Args:
         folder: Where the store lives; made when absent.

@@ -86,6 +86,15 @@ class VLJEPAProcessor:
         """Augmented view of one picture, [1, C, H, W]; a pure function of picture and seed."""
         return self.transform.view(self._open(image), seed=seed, min_scale=min_scale, flip=flip).unsqueeze(0)
 
+    def frames(self, images: Sequence[Picture]) -> Tensor:
+        """Frames of one clip, [T, C, H, W]."""
+        return self.images(images)[:, 0]
+
+    def frames_view(self, images: Sequence[Picture], *, seed: int, min_scale: float, flip: bool) -> Tensor:
+        """Augmented view of one clip, [T, C, H, W]: every frame cut and mirrored alike."""
+        views = [self.image_view(image, seed=seed, min_scale=min_scale, flip=flip) for image in images]
+        return torch.cat(views)
+
     def queries(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Query ids and mask [B, Lq]; an empty query has no valid token at all."""
         ids, mask = self._query_tokenizer(texts, max_tokens=self.config.predictor.max_query_tokens)

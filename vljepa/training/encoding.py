@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from vljepa.data.collate import to_device
 from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import PictureReader
+from vljepa.data.records import Visual
 from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 
@@ -42,7 +42,7 @@ class Encoder:
         self.text_features = texts
 
     @torch.no_grad()
-    def predictions(self, pairs: Sequence[tuple[Path, str]], *, view: int = 0) -> NDArray[np.float32]:
+    def predictions(self, pairs: Sequence[tuple[Visual, str]], *, view: int = 0) -> NDArray[np.float32]:
         """Predicted embeddings [N, D] of (picture, query) pairs from one stored view; all pictures are readable."""
         rows: list[NDArray[np.float32]] = []
         for start in range(0, len(pairs), BATCH):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vljepa.configs import RunConfig, SourceConfig
 from vljepa.data.collate import Collator, StepBatches
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.data.pictures import LivePictures, PictureReader
-from vljepa.data.records import Record
+from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import StepSampler
 from vljepa.data.skips import check_skipped
 from vljepa.data.sources import load_source
@@ -22,6 +21,8 @@ from vljepa.training.encoding import Encoder
 from vljepa.training.validation import RetrievalTask, Task, VqaTask
 
 Sources = list[list[Record]]
+_CLIP_SEEDS = 2**31
+"""Without a cache every visit to a clip reads other frames of it."""
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Inputs:
     tasks: list[Task]
     encoder: Encoder
     pictures: int
-    skipped: dict[Path, str]
+    skipped: dict[Visual, str]
     workers: int
     overlap: int
 
@@ -60,6 +61,7 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor) -> Inp
     train = [load_source(source, root=data.root) for source in data.train]
     validation = [load_source(source, root=data.root) for source in data.validation]
     views = data.cache.views if data.cache is not None else 1
+    clip_views = _CLIP_SEEDS if data.cache is None else None
     wanted = dict.fromkeys(_images(validation), 1)
     for config, records in zip(data.train, train, strict=True):
         for path in _images([records]):
@@ -98,7 +100,9 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor) -> Inp
     guesses = _guesses(run, model, reader, texts, train)
     collator = Collator(processor, pictures=reader, texts=texts, guesses=guesses)
     return Inputs(
-        batches=StepBatches(train, configs=data.train, sampler=sampler, collator=collator, views=views),
+        batches=StepBatches(
+            train, configs=data.train, sampler=sampler, collator=collator, views=views, clip_views=clip_views
+        ),
         tasks=tasks,
         encoder=Encoder(model, processor, pictures=reader, texts=texts),
         pictures=len(wanted),
@@ -108,13 +112,13 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor) -> Inp
     )
 
 
-def _images(sources: Sources) -> list[Path]:
+def _images(sources: Sources) -> list[Visual]:
     """Different pictures of some sources, in order."""
     paths = (record.image for source in sources for record in source)
     return list(dict.fromkeys(path for path in paths if path is not None))
 
 
-def _readable(sources: Sources, skipped: dict[Path, str]) -> Sources:
+def _readable(sources: Sources, skipped: dict[Visual, str]) -> Sources:
     return [[record for record in source if record.image not in skipped] for source in sources]
 
 
@@ -140,18 +144,20 @@ def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
 def _check_routes(run: RunConfig) -> None:
     """Refuse sources that ask for a label prior that is not there, or that cannot share a group."""
     prior = run.model.predictor.label_prior
-    kinds: dict[str, tuple[bool, bool]] = {}
+    kinds: dict[str, tuple[bool, bool, int]] = {}
     for source in run.data.validation:
         if source.text_only is not None:
             raise ConfigError(f"the validation source {source.name!r} is text_only.", fix="validate on pictures.")
     for source in run.data.train:
-        kind = (source.text_only is not None, source.gate_only)
+        kind = (source.text_only is not None, source.gate_only, source.frames or 1)
         if kinds.setdefault(source.group, kind) != kind:
             raise ConfigError(
                 f"the source {source.name!r} is in group {source.group!r} with sources of another kind.",
-                fix="give sources with text_only or gate_only a `group` of their own.",
+                fix="give sources with text_only, gate_only or another number of `frames` a `group` of their own.",
             )
-        if all(kind):
+        if source.text_only is not None and source.frames is not None:
+            raise ConfigError(f"the source {source.name!r} is text_only and has `frames`.", fix="drop one.")
+        if all(kind[:2]):
             raise ConfigError(
                 f"the source {source.name!r} is text_only and gate_only; the gate needs pictures.", fix="drop one."
             )
@@ -160,7 +166,7 @@ def _check_routes(run: RunConfig) -> None:
                 f"the source {source.name!r} wants {source.views} views, which only data.cache stores.",
                 fix="set data.cache, or remove `views`.",
             )
-        if any(kind) and (prior is None or not prior.residual):
+        if any(kind[:2]) and (prior is None or not prior.residual):
             raise ConfigError(
                 f"the source {source.name!r} needs model.predictor.label_prior with residual.",
                 fix="set it, or remove the source.",

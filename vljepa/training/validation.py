@@ -6,13 +6,12 @@ Every task names its metrics `SOURCE/...` and has one main metric `SOURCE/main`;
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa.data.records import Record
+from vljepa.data.records import Record, Visual
 from vljepa.errors import ConfigError
 from vljepa.metrics.classification import top_k_hits
 from vljepa.metrics.collapse import effective_rank, matched_minus_shuffled, uniformity
@@ -35,7 +34,7 @@ class Task(Protocol):
         """Every text that it will ask the Y-Encoder for."""
         ...
 
-    def pairs(self) -> list[tuple[Path, str]]:
+    def pairs(self) -> list[tuple[Visual, str]]:
         """Every (picture, query) that it will ask the Predictor for."""
         ...
 
@@ -62,7 +61,7 @@ class RetrievalTask:
         self.caption_prompt = caption_prompt
         items: dict[str, int] = {}
         texts: dict[str, int] = {}
-        self._paths: list[Path] = []
+        self._paths: list[Visual] = []
         self._texts: list[str] = []
         pairs: set[tuple[int, int]] = set()
         for record in records:
@@ -85,7 +84,7 @@ class RetrievalTask:
         """See `Task`."""
         return self._texts
 
-    def pairs(self) -> list[tuple[Path, str]]:
+    def pairs(self) -> list[tuple[Visual, str]]:
         """See `Task`."""
         return [(path, self.caption_prompt) for path in self._paths]
 
@@ -123,7 +122,7 @@ class VqaTask:
         """See `Task`."""
         return self._texts
 
-    def pairs(self) -> list[tuple[Path, str]]:
+    def pairs(self) -> list[tuple[Visual, str]]:
         """See `Task`."""
         return [(record.image, record.query) for record in self.records if record.image is not None]
 

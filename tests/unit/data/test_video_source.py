@@ -1,0 +1,312 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import shapes_run, write_rows
+from tests.invariant.test_resume import run_through
+from tests.videos import number_of, plain, write_video
+from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.configs import CacheConfig, SourceConfig, load_preset
+from vljepa.data.collate import Collator, StepBatches
+from vljepa.data.features import FeatureCache
+from vljepa.data.pictures import LivePictures, clip_images
+from vljepa.data.records import Clip, Record
+from vljepa.data.sampling import StepSampler
+from vljepa.data.sources import load_source
+from vljepa.errors import ConfigError, DataError, VideoError
+from vljepa.training.trainer import Trainer
+
+PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
+CAP = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def toy():
+    model = VLJEPA(load_preset("toy"))
+    return model.eval(), VLJEPAProcessor(model.config)
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    """Two seconds at 10 fps; the grey value tells the frame."""
+    return write_video(tmp_path_factory.mktemp("numbers") / "numbers.mp4")
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """A folder with a film per example picture, one broken film, and the rows over their halves."""
+    folder = tmp_path_factory.mktemp("films")
+    rows = []
+    for path in sorted(PICTURES.glob("*.jpg")):
+        picture = Image.open(path).convert("RGB").resize((96, 96))
+        write_video(
+            folder / f"{path.stem}.mp4", count=12, make=lambda n, _, p=picture: p.crop((n, n, n + 64, n + 48)), gop=4
+        )
+        for start, end in ((0, 0.6), (0.6, None)):
+            text = [f"a film of {path.stem}", f"{path.stem}, half from {start}"]
+            rows.append({"video": f"{path.stem}.mp4", "start": start, "end": end, "text": text})
+    (folder / "broken.mp4").write_bytes((folder / "cat.mp4").read_bytes()[:300])
+    write_rows(folder / "films.jsonl", [*rows, {"video": "broken.mp4", "text": "never seen"}])
+    return folder
+
+
+def video_source(tmp_path, rows, **settings):
+    write_rows(tmp_path / "rows.jsonl", rows)
+    settings = {"name": "s", "path": "rows.jsonl", "frames": 4} | settings
+    return load_source(SourceConfig(**settings), root=tmp_path)
+
+
+def test_rows_of_clips(tmp_path):
+    row = {"video": "a.mp4", "text": "a cat", "query": "what?"}
+    whole, part, same, open_end = video_source(
+        tmp_path, [row, row | {"start": 1.5, "end": 3}, row | {"start": "1.5", "end": "3.0"}, row | {"start": 1}]
+    )
+    assert whole.image == Clip(tmp_path / "a.mp4", start=0.0, end=None, frames=4)
+    assert part.image == same.image == Clip(tmp_path / "a.mp4", start=1.5, end=3.0, frames=4)
+    assert open_end.image.end is None
+    assert part.source_id == same.source_id == f"{tmp_path / 'a.mp4'} [1.5 s to 3 s]"
+    assert len({whole.source_id, part.source_id, open_end.source_id}) == 3
+    assert (whole.query, whole.texts) == ("what?", ("a cat",))
+
+
+def test_csv_with_mapped_columns(tmp_path):
+    (tmp_path / "rows.csv").write_text("file,from,to,text\na.mp4,,,a cat\na.mp4,2,4.5,a dog\n")
+    columns = {"video": "file", "start": "from", "end": "to"}
+    whole, part = load_source(SourceConfig(name="s", path="rows.csv", frames=2, columns=columns), root=tmp_path)
+    assert (whole.image.start, whole.image.end) == (0.0, None)
+    assert (part.image.start, part.image.end) == (2.0, 4.5)
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "message"),
+    [
+        ({"image": "a.png"}, {}, r"no column 'video'.*map it in `columns`"),
+        ({"video": "a.mp4"}, {"frames": None}, r"no column 'image'.*set `frames`"),
+        ({"video": "../a.mp4"}, {}, "leads outside"),
+        ({"video": "/etc/a.mp4"}, {}, "absolute path"),
+        ({"video": ""}, {}, "not a path"),
+        ({"video": "a.mp4", "start": "soon"}, {}, "'start' = 'soon' is not a number of seconds"),
+        ({"video": "a.mp4", "start": -1}, {}, "'start' = -1"),
+        ({"video": "a.mp4", "end": "inf"}, {}, "'end' = 'inf'"),
+        ({"video": "a.mp4", "end": [1]}, {}, "'end'"),
+        ({"video": "a.mp4", "start": 2, "end": 2}, {}, "ends at 2 s, where it starts"),
+        ({"video": "a.mp4", "end": 0}, {}, "ends at 0 s"),
+    ],
+)
+def test_rows_that_do_not_fit(tmp_path, row, settings, message):
+    with pytest.raises(DataError, match=message):
+        video_source(tmp_path, [row | {"text": "x"}], **settings)
+
+
+def test_links_in_a_folder_of_frames_may_not_lead_outside(tmp_path):
+    root, outside = tmp_path / "root", tmp_path / "outside.png"
+    (root / "frames").mkdir(parents=True)
+    plain(1, (8, 8)).save(outside)
+    plain(2, (8, 8)).save(root / "frames" / "0.png")
+    (record,) = video_source(root, [{"video": "frames", "text": "x"}])
+    assert record.image.path == root / "frames"
+    (root / "frames" / "1.png").symlink_to(outside)
+    with pytest.raises(DataError, match="leads outside"):
+        video_source(root, [{"video": "frames", "text": "x"}])
+
+
+def seen(clip, view):
+    return [number_of(image) for image in clip_images(clip, view=view, max_pixels=CAP)]
+
+
+def test_a_clip_s_frames_are_the_middles_or_drawn_places_of_its_parts(numbers):
+    clip = Clip(numbers, start=0.0, end=None, frames=4)
+    assert seen(clip, 0) == [2, 7, 12, 17]
+    assert seen(clip, 5) == seen(clip, 5)
+    drawn = [seen(clip, view) for view in range(1, 40)]
+    assert len({tuple(frames) for frames in drawn}) > 30
+    for part in range(4):
+        assert {frames[part] for frames in drawn} == set(range(5 * part, 5 * part + 5))
+    assert seen(Clip(numbers, start=1.0, end=1.4, frames=2), 0) == [11, 13]
+    assert seen(Clip(numbers, start=0.5, end=99.0, frames=1), 0) == [12]
+    with pytest.raises(VideoError, match="no frame from 2 s"):
+        seen(Clip(numbers, start=2.0, end=None, frames=1), 0)
+
+
+def test_an_augmented_view_treats_all_frames_alike(toy):
+    image = Image.effect_noise((60, 50), 90).convert("RGB")
+    view_TCHW = toy[1].frames_view([image] * 3, seed=4, min_scale=0.3, flip=True)
+    assert torch.equal(view_TCHW[0], view_TCHW[1])
+    assert torch.equal(view_TCHW[0], view_TCHW[2])
+    plain_TCHW = toy[1].frames([image] * 3)
+    assert plain_TCHW.shape == view_TCHW.shape
+    assert not torch.equal(plain_TCHW[0], view_TCHW[0])
+
+
+def test_clips_are_read_live_and_broken_ones_left_out(toy, numbers, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"no")
+    good, bad = (Clip(path, start=0.0, end=None, frames=4) for path in (numbers, tmp_path / "broken.mp4"))
+    reader = LivePictures(toy[1])
+    batch = reader.read([(bad, 0), (good, 0), (good, 9)])
+    assert batch.tensors["pixel_values"].shape[:2] == (2, 4)
+    assert batch.kept == [1, 2]
+    assert list(batch.skipped) == [bad]
+    assert not torch.equal(*batch.tensors["pixel_values"])
+    assert list(reader.unreadable([good, bad])) == [bad]
+
+
+@pytest.fixture
+def cache_config(tmp_path):
+    return CacheConfig(folder=str(tmp_path / "cache"), seed=3)
+
+
+def open_cache(config, model):
+    return FeatureCache(config, fingerprint=model.x_encoder_fingerprint())
+
+
+def test_cached_clips_are_the_encoder_s_to_fp16(toy, numbers, cache_config, tmp_path):
+    model, processor = toy
+    clip = Clip(numbers, start=0.0, end=None, frames=4)
+    plain(3, (40, 40)).save(tmp_path / "photo.png")
+    cache = open_cache(cache_config, model)
+    assert cache.fill({clip: 3, tmp_path / "photo.png": 1}, model=model, processor=processor) == {}
+    expected = model.encode_vision(processor.frames(clip_images(clip, view=0, max_pixels=CAP))[None])
+    found = cache.read([(clip, 0), (clip, 1), (clip, 2)]).tensors
+    torch.testing.assert_close(found["vision_tokens"][:1], expected.tokens_BND, rtol=1e-3, atol=1e-3)
+    assert not torch.equal(found["vision_tokens"][0], found["vision_tokens"][1])
+    assert not torch.equal(found["vision_tokens"][1], found["vision_tokens"][2])
+    photo = cache.read([(tmp_path / "photo.png", 0)]).tensors["vision_tokens"]
+    assert found["vision_tokens"].shape[1] == 4 * photo.shape[1]
+    again = open_cache(cache_config, model)
+    assert again.fill({clip: 3}, model=model, processor=processor) == {}
+    assert torch.equal(again.read([(clip, 2)]).tensors["vision_tokens"][0], found["vision_tokens"][2])
+
+
+def test_only_clips_that_are_not_there_are_encoded(toy, numbers, cache_config, tmp_path, monkeypatch):
+    copy = Path(shutil.copy(numbers, tmp_path / "copy.mp4"))
+    encoded = []
+    original = VLJEPA.encode_vision
+    monkeypatch.setattr(
+        VLJEPA, "encode_vision", lambda self, pixels: (encoded.append(pixels.shape[:2]), original(self, pixels))[1]
+    )
+
+    def fill(*clips):
+        encoded.clear()
+        cache = open_cache(cache_config, toy[0])
+        cache.fill(dict.fromkeys(clips, 1), model=toy[0], processor=toy[1])
+        return sum(count for count, _ in encoded)
+
+    first = Clip(numbers, start=0.0, end=1.0, frames=4)
+    assert fill(first) == 1
+    assert fill(first) == 0
+    assert fill(Clip(copy, start=0.0, end=1.0, frames=4)) == 0, "the same content under another name"
+    others = [
+        Clip(numbers, start=0.5, end=1.0, frames=4),
+        Clip(numbers, start=0.0, end=None, frames=4),
+        Clip(numbers, start=0.0, end=1.0, frames=2),
+    ]
+    assert fill(first, *others) == 3
+    write_video(copy, count=15)
+    assert fill(Clip(copy, start=0.0, end=1.0, frames=4)) == 1, "a changed video is encoded anew"
+
+
+def test_a_folder_of_frames_is_known_by_its_frames(toy, cache_config, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(4):
+        plain(number, (16, 16)).save(folder / f"{number}.png")
+    clip = Clip(folder, start=0.0, end=None, frames=2)
+    caches = []
+    for _ in range(2):
+        caches.append(open_cache(cache_config, toy[0]))
+        assert caches[-1].fill({clip: 1}, model=toy[0], processor=toy[1]) == {}
+        plain(9, (16, 16)).save(folder / "1.png")
+    assert caches[0].contents != caches[1].contents
+
+
+def test_broken_clips_are_skipped_within_the_budget(toy, numbers, cache_config, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(numbers.read_bytes()[:300])
+    good, *bad = (
+        Clip(path, start=start, end=None, frames=2)
+        for path, start in [
+            (numbers, 0.0),
+            (tmp_path / "broken.mp4", 0.0),
+            (tmp_path / "none.mp4", 0.0),
+            (numbers, 9.0),
+        ]
+    )
+    wanted = dict.fromkeys([good, *bad], 1)
+    skipped = open_cache(cache_config, toy[0]).fill(wanted, model=toy[0], processor=toy[1], max_skipped=0.8)
+    assert set(skipped) == set(bad)
+    assert "no frame from 9 s" in skipped[bad[2]]
+    with pytest.raises(DataError, match=r"3 of 4 pictures are unreadable.*broken\.mp4"):
+        open_cache(cache_config, toy[0]).fill(wanted, model=toy[0], processor=toy[1], max_skipped=0.5)
+
+
+def test_each_visit_to_a_live_clip_sees_other_frames_and_is_a_pure_function(toy, numbers):
+    record = Record(Clip(numbers, start=0.0, end=None, frames=4), texts=("x",), source_id="v", source="a")
+    sampler = StepSampler([2], weights=[1.0], names=["a"], batch_size=2, seed=0)
+    collator = Collator(toy[1], pictures=LivePictures(toy[1]))
+    config = SourceConfig(name="a", path="a", frames=4)
+
+    def batches(**views):
+        return StepBatches([[record] * 2], configs=[config], sampler=sampler, collator=collator, views=1, **views)
+
+    def pixels(live, step):
+        return live[step][0].tensors["pixel_values"]
+
+    live = batches(clip_views=2**31)
+    assert torch.equal(pixels(live, 3), pixels(batches(clip_views=2**31), 3))
+    assert not torch.equal(pixels(live, 3), pixels(live, 4))
+    assert not torch.equal(*pixels(live, 3))
+    assert torch.equal(*pixels(batches(), 3)), "the control: one view is always the same"
+    assert live.order()["views"] != batches().order()["views"]
+
+
+def films_run(films, folder, output="run", *, cached=True, **sections):
+    source = {"name": "films", "path": "films.jsonl", "frames": 3}
+    cache = {"folder": str(folder / "cache"), "views": 2} if cached else None
+    data = {"root": str(films), "train": [source], "validation": [source], "cache": cache, "max_skipped": 0.1}
+    data |= sections.pop("data", {})
+    train = {"steps": 4, "batch_size": 4, "eval_every": 2, **sections.pop("train", {})}
+    return shapes_run(films, folder, output, data=data, train=train, **sections)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_training_on_videos_skips_the_broken_one_and_resumes_exactly(films, tmp_path, cached, capsys):
+    whole = run_through(films_run(films, tmp_path, "whole", cached=cached))
+    said = capsys.readouterr().err
+    assert "1 pictures were skipped" in said
+    assert "broken.mp4 (" in said
+    result = json.loads((tmp_path / "whole" / "result.json").read_text())
+    assert [Path(path).name for path in result["skipped"]] == ["broken.mp4"]
+    pieces = run_through(films_run(films, tmp_path, "pieces", cached=cached), cuts=(3,))
+    assert pieces[0] == whole[0]
+    for ours, theirs in zip(pieces[1:3], whole[1:3], strict=True):
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    if cached:
+        other = run_through(films_run(films, tmp_path, "other", train={"seed": 1}))
+        assert other[0] != whole[0], "the control"
+
+
+def test_too_many_broken_videos_stop_the_run(films, tmp_path):
+    with pytest.raises(DataError, match=r"broken\.mp4"):
+        Trainer(films_run(films, tmp_path, data={"max_skipped": 0.01})).fit()
+
+
+def test_pictures_and_videos_train_together_in_groups_of_their_own(films, shapes, tmp_path):
+    photos = {"name": "photos", "path": str(shapes / "captions.jsonl"), "root": str(shapes)}
+    clips = {"name": "films", "path": "films.jsonl", "frames": 3}
+    still = {"name": "still", "path": "films.jsonl", "frames": 1}
+    train = [photos, clips | {"group": "films"}, still]
+    run = films_run(films, tmp_path, data={"train": train, "validation": [photos, clips]}, train={"batch_size": 9})
+    metrics = Trainer(run).fit().metrics
+    assert {"photos/main", "films/main"} <= metrics.keys()
+    together = films_run(films, tmp_path, "together", data={"train": [photos, clips]})
+    with pytest.raises(ConfigError, match=r"'films' is in group 'all' with sources of another kind.*`frames`"):
+        Trainer(together).fit()
+
+
+def test_rows_of_text_alone_have_no_frames(films, tmp_path):
+    bad = {"name": "text", "path": "films.jsonl", "frames": 3, "text_only": {"like": "films"}}
+    with pytest.raises(ConfigError, match=r"text_only and has `frames`"):
+        Trainer(films_run(films, tmp_path, data={"train": [bad]})).fit()
