@@ -2,6 +2,7 @@ import gc
 import os
 import sys
 import weakref
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -443,6 +444,14 @@ def test_an_animation_that_is_cut_short(tmp_path):
     read_frames_, error = read_until_it_breaks(path)
     assert 2 <= len(read_frames_) <= 4
     assert "breaks off" in error
+
+
+def test_the_example_clip_plays():
+    clip = Path(__file__).parents[3] / "examples" / "clip.mp4"
+    assert clip.stat().st_size < 400_000
+    info = probe_video(clip)
+    assert (info.duration, info.frame_count, info.width, info.height) == (24.0, 288, 256, 256)
+    assert len(list(read_frames(clip, fps=4, max_pixels=CAP))) == 96
 
 
 def test_windows(ten):
