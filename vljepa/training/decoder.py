@@ -107,6 +107,7 @@ class DecoderTrainer:
         precision = choose_precision(run.train.precision, device=self.device)
         self.accelerator = Accelerator(mixed_precision=precision, cpu=self.device.type == "cpu")
         keep_freed_memory()
+        torch.manual_seed(run.train.seed)
         model, processor = self._given
         model = (model or VLJEPA.from_pretrained(run.model)).to(self.accelerator.device).eval()
         processor = processor or VLJEPAProcessor.from_pretrained(run.model)
