@@ -42,6 +42,7 @@ from vljepa.configs.run import (
     TextOnlyConfig,
     TrainConfig,
 )
+from vljepa.configs.selective import SelectiveConfig
 
 __all__ = [
     "CacheConfig",
@@ -60,6 +61,7 @@ __all__ = [
     "PredictorConfig",
     "PromptsConfig",
     "RunConfig",
+    "SelectiveConfig",
     "SourceConfig",
     "TextOnlyConfig",
     "TrainConfig",

@@ -1,0 +1,1 @@
+"""Selective decoding, measured: caption quality against decodes per second on streams of held-out pictures."""

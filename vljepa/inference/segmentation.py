@@ -1,0 +1,122 @@
+"""Ward clustering of a stream in time: the whole dendrogram at once, and every partition read off it.
+
+Only neighbours in time may merge, so a cluster is a segment. Shapes: T rows, D width of the shared space, K segments.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa.errors import DataError
+
+
+@dataclass(frozen=True)
+class Dendrogram:
+    """All merges of T rows, from T segments down to one.
+
+    Args:
+        joints: Per merge, in order, the first row of its right-hand segment: the boundary that it takes away, [T-1].
+        heights: Per merge, the Ward distance of the two segments, sqrt(2 n m / (n + m)) |mean - mean|, [T-1]. With the
+            chain as a constraint a merge can be lower than an earlier one.
+    """
+
+    joints: NDArray[np.int64]
+    heights: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Number of rows, T."""
+        return len(self.joints) + 1
+
+    def boundaries(self, count: int) -> NDArray[np.int64]:
+        """First rows of `count` segments, ascending, the first of them 0.
+
+        Raises:
+            DataError: Not between 1 and T segments.
+        """
+        if not 1 <= count <= len(self):
+            raise DataError(f"{len(self)} rows cannot be {count} segments.", fix=f"ask for 1 to {len(self)}.")
+        left = self.joints[len(self) - count :]
+        return np.concatenate([[0], np.sort(left)])
+
+    def labels(self, count: int) -> NDArray[np.int64]:
+        """Segment of each row, 0 to count - 1, in time order, [T]."""
+        marks = np.zeros(len(self), dtype=np.int64)
+        marks[self.boundaries(count)[1:]] = 1
+        return np.cumsum(marks)
+
+    def count_at(self, threshold: float) -> int:
+        """Number of segments when merging stops before the first merge that is higher than `threshold`."""
+        higher = np.flatnonzero(self.heights > threshold)
+        return len(self) - int(higher[0]) if len(higher) else 1
+
+
+def ward_chain(rows_TD: NDArray[np.floating]) -> Dendrogram:
+    """Ward linkage with chain connectivity, by a heap over neighbouring segments: O(T D + T log T) time.
+
+    The same partition as scikit-learn's agglomerative clustering with that linkage and connectivity. Of equally near
+    pairs the earliest in time merges first.
+
+    Args:
+        rows_TD: A stream's embeddings, at least one.
+
+    Raises:
+        DataError: No rows, or one that is not finite.
+    """
+    if rows_TD.ndim != 2 or len(rows_TD) == 0:
+        raise DataError(f"a stream of shape {rows_TD.shape} has no segments.", fix="give rows [T, D], T at least 1.")
+    means = np.array(rows_TD, dtype=np.float64)  # of the segment that starts at each row
+    gaps = _first_gaps(means)
+    if not np.isfinite(gaps).all() or not np.isfinite(means[0]).all():
+        raise DataError("an embedding of the stream is not a number.", fix="look for the frame that was encoded to it.")
+    total = len(means)
+    scratch = np.empty(means.shape[1])
+    counts = [1] * total
+    after = list(range(1, total + 1))  # first row of the next segment, by first row
+    before = list(range(-1, total - 1))
+    last_change = [0] * total  # of the segment that starts here; older heap entries are stale
+    heap = [(gap, place, place + 1, 0, 0) for place, gap in enumerate(gaps.tolist())]
+    heapq.heapify(heap)
+    joints = np.empty(total - 1, dtype=np.int64)
+    heights = np.empty(total - 1, dtype=np.float64)
+    for merge in range(total - 1):
+        while True:
+            gap, left, right, left_change, right_change = heapq.heappop(heap)
+            if last_change[left] == left_change and last_change[right] == right_change:
+                break
+        joints[merge], heights[merge] = right, gap
+        counts[left] += counts[right]
+        np.subtract(means[right], means[left], out=scratch)
+        scratch *= counts[right] / counts[left]
+        means[left] += scratch
+        last_change[left], last_change[right] = merge + 1, -1
+        following = after[left] = after[right]
+        if following < total:
+            before[following] = left
+            gap = _gap(means, counts, left, following, scratch)
+            heapq.heappush(heap, (gap, left, following, last_change[left], last_change[following]))
+        if before[left] >= 0:
+            previous = before[left]
+            gap = _gap(means, counts, previous, left, scratch)
+            heapq.heappush(heap, (gap, previous, left, last_change[previous], last_change[left]))
+    return Dendrogram(joints, np.sqrt(2 * np.maximum(heights, 0)))
+
+
+def _first_gaps(rows_TD: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Increase of the inertia when each row merges with the next, in blocks so that no second [T, D] is made."""
+    gaps = np.empty(len(rows_TD) - 1)
+    for start in range(0, len(gaps), 256):
+        block = rows_TD[start : start + 257]
+        difference = block[1:] - block[:-1]
+        gaps[start : start + len(difference)] = 0.5 * np.einsum("td,td->t", difference, difference)
+    return gaps
+
+
+def _gap(means: NDArray[np.float64], counts: list[int], left: int, right: int, scratch_D: NDArray[np.float64]) -> float:
+    """Increase of the inertia when two neighbouring segments merge: n m / (n + m) |mean - mean|^2."""
+    n, m = counts[left], counts[right]
+    np.subtract(means[left], means[right], out=scratch_D)
+    return n * m / (n + m) * float(scratch_D @ scratch_D)

@@ -1,0 +1,259 @@
+"""Selective decoding: a stream of embeddings becomes segments of one meaning, with one decode each.
+
+Offline, all embeddings are there and Ward clustering in time cuts them (`segmentation`); online, a change score does
+(`online`), with bounded delay and memory. Source: the paper's section on selective decoding, which has the offline
+half. Shapes: T rows, D width of the shared space.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa.configs import SelectiveConfig
+from vljepa.errors import ConfigError, DataError
+from vljepa.inference.online import PeakPicker, RateBudget, change_of
+from vljepa.inference.segmentation import ward_chain
+
+Rows = NDArray[np.float32]
+Decode = Callable[[Rows], list[str]]
+
+_KEPT = 16
+
+
+@dataclass
+class Segment:
+    """A stretch of one meaning.
+
+    Args:
+        start: Seconds, inclusive.
+        end: Seconds, exclusive: the start of the next segment.
+        time: Midpoint, where it is decoded.
+        confidence: Length of the mean of its unit embeddings: 1 where all are alike, less where they differ.
+        embedding: What is decoded, [D], unit norm.
+        text: The words, or None without a decoder.
+    """
+
+    start: float
+    end: float
+    time: float
+    confidence: float
+    embedding: Rows
+    text: str | None = None
+
+
+class SelectiveDecoder:
+    """Cuts a stream of embeddings into segments and decodes each once.
+
+    Use either `offline` on a whole stream, or `push` for each row and `close` at the end.
+
+    Args:
+        decode: From embeddings [N, D] to N texts; None leaves the texts out.
+        config: Method, thresholds and readout.
+        max_rate: Online: at most this many decodes per second on average. A boundary that comes while the budget is
+            empty is taken as soon as there is budget again, and the segment goes on until then.
+
+    Raises:
+        ConfigError: The method's delay is longer than `config.max_delay`.
+
+    Example:
+        >>> import numpy as np
+        >>> from vljepa.configs import SelectiveConfig
+        >>> rows = np.repeat(np.eye(2, dtype=np.float32), 10, axis=0)
+        >>> decoder = SelectiveDecoder(config=SelectiveConfig())
+        >>> [(one.start, one.end) for one in decoder.offline(rows, np.arange(20) / 4)]
+        [(0.0, 2.5), (2.5, 5.0)]
+    """
+
+    def __init__(self, decode: Decode | None = None, *, config: SelectiveConfig, max_rate: float | None = None) -> None:
+        self.decode = decode
+        self.config = config
+        self.score = 0.0
+        """Online: the latest change score."""
+        self._change = change_of(config)
+        hold = 0 if self._change.delay == 0 else config.window - 1
+        self._lag = self._change.delay + hold
+        if self._lag / config.fps > config.max_delay:
+            raise ConfigError(
+                f"{config.method} with window {config.window} answers {self._lag / config.fps:.2f} s late at "
+                f"{config.fps} fps, more than max_delay = {config.max_delay}.",
+                fix="choose a smaller window, more frames per second, or a longer max_delay.",
+            )
+        self._picker = PeakPicker(threshold=config.threshold, hold=hold)
+        self._budget = RateBudget(max_rate) if max_rate is not None else None
+        self._waiting = False
+        # Rows that a boundary may still fall before; older ones belong to the open segment for good.
+        self._recent: deque[tuple[Rows, float]] = deque()
+        self._open: _Open | None = None
+        self._last = (-np.inf, 0.0)  # time of the newest row, and its distance to the one before
+        self._closed = False
+
+    def offline(
+        self,
+        rows_TD: Rows,
+        times_T: Sequence[float] | NDArray[np.floating],
+        *,
+        count: int | None = None,
+        threshold: float | None = None,
+        rate: float | None = None,
+    ) -> list[Segment]:
+        """Segments of a whole stream.
+
+        Args:
+            rows_TD: Embeddings, unit norm.
+            times_T: Their times in seconds, ascending.
+            count: Number of segments.
+            threshold: Ward distance above which neighbouring segments stay apart.
+            rate: Segments per second on average. Of the three at most one; without, `config.offline_threshold`.
+
+        Raises:
+            ConfigError: More than one of the three, or one that is out of range.
+            DataError: Rows that are not finite, or times that do not ascend.
+        """
+        times = np.asarray(times_T, dtype=np.float64)
+        if sum(option is not None for option in (count, threshold, rate)) > 1:
+            raise ConfigError("count, threshold and rate are three ways to say one thing.", fix="give one of them.")
+        if len(rows_TD) == 0:
+            return []
+        if len(times) != len(rows_TD) or (np.diff(times) <= 0).any():
+            raise DataError(
+                f"{len(times)} times for {len(rows_TD)} rows must ascend.", fix="give one later time per row."
+            )
+        tree = ward_chain(rows_TD)
+        end = times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1 / self.config.fps)
+        if rate is not None:
+            if not rate > 0:
+                raise ConfigError(f"rate = {rate} decodes nothing.", fix="give a rate above 0.")
+            count = min(len(tree), max(1, round(rate * float(end - times[0]))))
+        if count is None:
+            count = tree.count_at(self.config.offline_threshold if threshold is None else threshold)
+        starts = [*tree.boundaries(count).tolist(), len(times)]
+        borders = [*times, end]
+        segments = [
+            _segment(rows_TD[first:last], times[first:last], end=float(borders[last]), readout=self.config.readout)
+            for first, last in pairwise(starts)
+        ]
+        return self._with_words(segments)
+
+    def push(self, row_D: Rows, time: float) -> list[Segment]:
+        """Take the next row of a live stream; the segment that it closes, if it does.
+
+        Args:
+            row_D: Embedding, unit norm.
+            time: Seconds; later than the row before.
+
+        Raises:
+            DataError: The row is not finite, the time is not later, or the stream is closed.
+        """
+        if self._closed:
+            raise DataError("the stream is closed.", fix="make a new SelectiveDecoder for another stream.")
+        if not np.isfinite(row_D).all():
+            raise DataError(f"the embedding at {time} s is not a number.", fix="leave the frame out.")
+        if time <= self._last[0]:
+            raise DataError(f"a row at {time} s after one at {self._last[0]} s.", fix="push rows in time order.")
+        self._last = (time, time - self._last[0] if np.isfinite(self._last[0]) else 1 / self.config.fps)
+        row_D = np.array(row_D, dtype=np.float32)
+        self._recent.append((row_D, time))
+        self.score = self._change.push(row_D)
+        peak = self._picker.push(self.score)
+        if peak is not None:
+            segments = self._cut(rows_left=self._change.delay + peak + 1, now=time)
+        elif self._waiting:
+            segments = self._cut(rows_left=1, now=time)
+        else:
+            segments = []
+        while len(self._recent) > self._lag + 1:
+            self._commit()
+        return self._with_words(segments)
+
+    def close(self) -> list[Segment]:
+        """End the stream: its last segment, or nothing for an empty stream."""
+        if self._closed or (self._open is None and not self._recent):
+            self._closed = True
+            return []
+        self._closed = True
+        while self._recent:
+            self._commit()
+        assert self._open is not None
+        return self._with_words([self._open.segment(end=self._last[0] + self._last[1], readout=self.config.readout)])
+
+    def _cut(self, *, rows_left: int, now: float) -> list[Segment]:
+        """Close the open segment before the newest `rows_left` rows, budget permitting."""
+        before = len(self._recent) - rows_left
+        if before < 0 or (before == 0 and self._open is None):
+            return []  # it would be empty
+        if self._budget is not None and not self._budget.spend(now):
+            self._waiting = True
+            return []
+        self._waiting = False
+        for _ in range(before):
+            self._commit()
+        assert self._open is not None
+        segment = self._open.segment(end=self._recent[0][1], readout=self.config.readout)
+        self._open = None
+        self._change.restart([row for row, _ in self._recent])
+        return [segment]
+
+    def _commit(self) -> None:
+        row, time = self._recent.popleft()
+        if self._open is None:
+            self._open = _Open(time)
+        self._open.add(row, time)
+
+    def _with_words(self, segments: list[Segment]) -> list[Segment]:
+        if self.decode is not None and segments:
+            texts = self.decode(np.stack([segment.embedding for segment in segments]))
+            for segment, text in zip(segments, texts, strict=True):
+                segment.text = text
+        return segments
+
+
+class _Open:
+    """The open segment: its sum, and a few of its rows, evenly spaced, of which one is nearest to the midpoint."""
+
+    def __init__(self, start: float) -> None:
+        self.start = start
+        self.count = 0
+        self._sum: NDArray[np.float64] | None = None
+        self._kept: list[tuple[float, Rows]] = []
+        self._stride = 1
+
+    def add(self, row: Rows, time: float) -> None:
+        self._sum = row.astype(np.float64) if self._sum is None else self._sum + row
+        if self.count % self._stride == 0:
+            self._kept.append((time, row))
+            if len(self._kept) > _KEPT:
+                self._kept = self._kept[::2]
+                self._stride *= 2
+        self.count += 1
+
+    def segment(self, *, end: float, readout: str) -> Segment:
+        assert self._sum is not None
+        middle = (self.start + end) / 2
+        mean = self._sum / self.count
+        exact = min(self._kept, key=lambda one: abs(one[0] - middle))[1]
+        return _made(start=self.start, end=end, mean=mean, exact=exact, readout=readout)
+
+
+def _segment(rows: Rows, times: NDArray[np.float64], *, end: float, readout: str) -> Segment:
+    start = float(times[0])
+    exact = rows[int(np.abs(times - (start + end) / 2).argmin())]
+    return _made(start=start, end=end, mean=rows.mean(0, dtype=np.float64), exact=exact, readout=readout)
+
+
+def _made(*, start: float, end: float, mean: NDArray[np.float64], exact: Rows, readout: str) -> Segment:
+    length = float(np.linalg.norm(mean))
+    # Opposite rows can cancel out; then no mean is there to be read.
+    read = mean / length if readout == "mean" and length > 1e-6 else exact
+    return Segment(
+        start=start,
+        end=end,
+        time=(start + end) / 2,
+        confidence=min(1.0, length),
+        embedding=np.asarray(read, dtype=np.float32),
+    )
