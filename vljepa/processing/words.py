@@ -131,8 +131,9 @@ class _SentencePieces:
     def __init__(self, vocabulary: bytes) -> None:
         import sentencepiece
 
+        self.processor: Any = sentencepiece.SentencePieceProcessor()
         try:
-            self.processor: Any = sentencepiece.SentencePieceProcessor(model_proto=vocabulary)
+            self.processor.LoadFromSerializedProto(vocabulary)  # the constructor takes empty bytes for no model
         except RuntimeError as error:
             raise CheckpointError(
                 f"the decoder's {VOCABULARY_FILE} is no sentencepiece model: {error}.",

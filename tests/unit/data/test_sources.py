@@ -99,3 +99,35 @@ def test_missing_and_odd_files(tmp_path):
     (tmp_path / "rows.csv").write_bytes(b"image,text\n\xff\xfe,x\n")
     with pytest.raises(DataError, match="cannot be read"):
         load_source(SourceConfig(name="s", path="rows.csv"), root=tmp_path)
+
+
+def test_a_file_of_texts_has_one_per_line(tmp_path):
+    (tmp_path / "texts.txt").write_text("a cat\n\n  two dogs \na, b\n", encoding="utf-8")
+    records = load_source(SourceConfig(name="s", path="texts.txt"), root=tmp_path, pictures=False)
+    assert [record.texts for record in records] == [("a cat",), ("two dogs",), ("a, b",)]
+    assert [record.source_id for record in records] == ["a cat", "two dogs", "a, b"]
+    assert {record.image for record in records} == {None}
+
+
+def test_a_file_of_texts_has_no_pictures(tmp_path):
+    (tmp_path / "texts.txt").write_text("a cat\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"neither \.csv nor \.jsonl"):
+        load_source(SourceConfig(name="s", path="texts.txt"), root=tmp_path)
+
+
+def test_an_empty_file_of_texts_is_told(tmp_path):
+    (tmp_path / "texts.txt").write_text("\n \n", encoding="utf-8")
+    with pytest.raises(DataError, match="no rows"):
+        load_source(SourceConfig(name="s", path="texts.txt"), root=tmp_path, pictures=False)
+
+
+def test_texts_and_ids_of_a_source_with_pictures_are_read_without_them(tmp_path):
+    """Nothing of the pictures is looked at: they may be missing, or their paths lead outside."""
+    rows = '{"image": "../absent.png", "text": ["a cat", "cat"], "source_id": "7"}\n{"text": "a dog"}\n'
+    (tmp_path / "rows.jsonl").write_text(rows, encoding="utf-8")
+    source = SourceConfig(name="s", path="rows.jsonl")
+    first, second = load_source(source, root=tmp_path, pictures=False)
+    assert (first.image, first.texts, first.source_id) == (None, ("a cat", "cat"), "7")
+    assert (second.image, second.source_id) == (None, "a dog")
+    with pytest.raises(DataError):
+        load_source(source, root=tmp_path)
