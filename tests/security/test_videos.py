@@ -10,7 +10,7 @@ import av
 import pytest
 from PIL import Image
 
-from tests.security.hostile_pictures import gif_header
+from tests.security.hostile_pictures import encoded, gif_header
 from tests.videos import write_video
 from vljepa.errors import VideoError
 from vljepa.processing import video_file as module
@@ -144,29 +144,47 @@ def test_a_huge_size_costs_nothing(tmp_path):
     assert peak_memory() - before < 100_000_000
 
 
-def test_frames_that_grow_on_the_way_are_refused(tmp_path):
-    """Each frame of a motion JPEG has its own size, whatever the header says."""
-    path = tmp_path / "grow.avi"
+def growing(path, sizes):
+    """A motion JPEG each of whose frames has its own size, whatever the header says."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
         container.start_encoding()
-        for number, size in enumerate([(64, 48), (64, 48), (1200, 1000)]):
-            Image.new("RGB", size, "red").save(tmp_path / "one.jpg")
-            packet = av.Packet((tmp_path / "one.jpg").read_bytes())
+        for number, size in enumerate(sizes):
+            packet = av.Packet(encoded(Image.new("RGB", size, "red"), "JPEG"))
             packet.pts = packet.dts = number
             packet.stream, packet.time_base, packet.is_keyframe = stream, stream.time_base, True
             container.mux(packet)
-    seen = []
+    return path
+
+
+def test_frames_that_grow_on_the_way_are_refused(tmp_path):
+    path = growing(tmp_path / "grow.avi", [(64, 48), (64, 48), (1200, 1000)])
+    reading = read_frames(path, max_pixels=CAP)
+    assert [next(reading).image.size for _ in range(2)] == [(64, 48), (64, 48)]
     with pytest.raises(VideoError, match="frames of 1200 x 1000 pixels"):
-        seen.extend(one.image.size for one in read_frames(path, max_pixels=CAP))
-    assert not seen or set(seen) == {(64, 48)}
-    got = []
-    with suppress(VideoError):
-        for one in read_frames(path, max_pixels=CAP):
-            got.append(one.image.size)
-    assert got == [(64, 48), (64, 48)]
-    assert len(list(read_frames(path, max_pixels=2 * CAP))) == 3
+        next(reading)
+    assert len(list(read_frames(path, max_pixels=2 * CAP))) == 3, "the control"
+
+
+def test_a_frame_far_above_the_cap_is_not_even_decoded(tmp_path, monkeypatch):
+    path = growing(tmp_path / "grow.avi", [(64, 48), (2000, 1500)])
+    decoded = []
+    original = module.VideoFile._shot
+
+    def shot(self, frame, clock):
+        decoded.append(frame.width)
+        return original(self, frame, clock)
+
+    monkeypatch.setattr(module.VideoFile, "_shot", shot)
+    with pytest.raises(VideoError, match="damaged packets: 1"):
+        list(read_frames(path, max_pixels=CAP))
+    assert decoded == [64]
+    with pytest.raises(
+        VideoError, match="frames of 2000 x 1500 pixels"
+    ):  # the control: the decoder's cap is twice ours
+        list(read_frames(path, max_pixels=2 * CAP))
+    assert decoded == [64, 64, 2000]
 
 
 @pytest.mark.parametrize(

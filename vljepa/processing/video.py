@@ -39,7 +39,7 @@ class Frame:
 def probe_video(path: str | Path) -> VideoInfo:
     """Duration, frame count, rate and upright size; decodes one frame of a file, and all of an animation.
 
-    A frame folder counts as one picture per second.
+    A frame folder counts as one picture per second. The cap on pixels is the default one of `ImageConfig`.
 
     Raises:
         VideoError: As `read_frames`.
