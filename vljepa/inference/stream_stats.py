@@ -121,6 +121,7 @@ class StreamStats:
     )
     wall: float = 0.0
     pictures: list[bytes | None] = field(default_factory=list)
+    _started: float = field(default_factory=time.perf_counter, init=False, repr=False)
 
     @property
     def duration(self) -> float:
@@ -130,6 +131,21 @@ class StreamStats:
     def uniform_decodes(self, rate: float = 1.0) -> int:
         """Texts that decoding at a fixed rate (per second) would have taken."""
         return math.ceil(self.duration * rate - 1e-6)
+
+    def start(self) -> None:
+        """Start the clock of `wall`."""
+        self._started = time.perf_counter()
+
+    def saw(self, moment: float, *, lasts: float) -> None:
+        """Count a frame at `moment` that stands for the next `lasts` seconds."""
+        self.begin = moment if self.frames == 0 else self.begin
+        self.end = moment + lasts
+        self.frames += 1
+        self.tick()
+
+    def tick(self) -> None:
+        """Bring `wall` up to date."""
+        self.wall = time.perf_counter() - self._started
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:

@@ -1,0 +1,141 @@
+"""`--html`: one self-contained page about a stream: its captions with pictures, its change signal, what it cost.
+
+The page loads nothing, and its own policy allows no script but the one in the template.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from vljepa.errors import DataError
+from vljepa.inference.stream_chart import change_chart, work_chart
+from vljepa.inference.stream_stats import StreamStats
+from vljepa.inference.subtitles import clock
+
+if TYPE_CHECKING:
+    from vljepa.inference.selective import Segment
+
+_UNIFORM = 1.0
+"""Decodes per second of the plain way that the page compares with."""
+
+
+def write_report(path: Path, *, title: str, about: str, segments: Sequence[Segment], stats: StreamStats) -> None:
+    """Write the page; the file is complete or not there.
+
+    Args:
+        path: The file.
+        title: Of the page, such as the video's name; whatever is in it is shown as text.
+        about: A line below it.
+        segments: What `stream` yielded.
+        stats: What it noted, with one picture per segment or none.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    page = render_report(title=title, about=about, segments=segments, stats=stats)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(page.encode("utf-8"))
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise DataError(f"cannot write {str(path)!r}: {error.strerror}.", fix="name another place.") from error
+
+
+def render_report(*, title: str, about: str, segments: Sequence[Segment], stats: StreamStats) -> str:
+    """The page as a text; see `write_report`."""
+    template = resources.files("vljepa.inference").joinpath("stream_report.html").read_text(encoding="utf-8")
+    return Template(template).substitute(
+        policy=_policy(template),
+        title=_text(title),
+        about=_text(about),
+        figures=_figures(stats),
+        change_hint="" if not segments else "with the captions below it: choose one",
+        chart=change_chart(segments, stats, uniform=_UNIFORM),
+        work_hint="reading runs beside the rest",
+        work=work_chart(stats),
+        captions_hint="" if not segments else "left and right arrow keys go through them",
+        captions=_cards(segments, stats.pictures),
+        footer="Made by <code>vljepa stream</code>. One text is decoded per segment, when its meaning has changed.",
+    )
+
+
+def savings(stats: StreamStats) -> str:
+    """What was saved, in words: "12 decodes instead of 96 at 1 Hz: 8.0x fewer"."""
+    done, uniform = stats.decodes, stats.uniform_decodes(_UNIFORM)
+    compared = f"{done} decode{'' if done == 1 else 's'} instead of {uniform} at {_UNIFORM:g} Hz"
+    return f"{compared}: {uniform / done:.1f}x fewer" if 0 < done < uniform else compared
+
+
+def _figures(stats: StreamStats) -> str:
+    done, uniform = stats.decodes, stats.uniform_decodes(_UNIFORM)
+    fewer = f"{uniform / done:.1f}x fewer decodes" if 0 < done < uniform else f"{done} decodes"
+    speed = f"{stats.duration / stats.wall:.1f}x as fast as it plays" if stats.wall > 0 else ""
+    rate = f"{stats.frames / stats.duration:.3g} per second" if stats.duration > 0 else ""
+    each = f"{stats.duration / done:.1f} s per caption" if done else ""
+    figures = [
+        ("Words only when needed", fewer, f"{done} instead of {uniform} at {_UNIFORM:g} Hz"),
+        ("Video", clock(stats.duration), each),
+        ("Frames", f"{stats.frames:,}", rate),
+        ("Wall time", f"{stats.wall:.1f} s", speed),
+    ]
+    blocks = (
+        f"<div{' class=main' if number == 0 else ''}><dt>{name}</dt><dd>{value}<small>{more}</small></dd></div>"
+        for number, (name, value, more) in enumerate(figures)
+    )
+    return "\n".join(blocks)
+
+
+def _cards(segments: Sequence[Segment], pictures: Sequence[bytes | None]) -> str:
+    if not segments:
+        return '<p class="about">There is nothing to say: no frame was looked at.</p>'
+    shown = list(pictures) + [None] * (len(segments) - len(pictures))
+    cards = (
+        _card(segment, number, picture) for number, (segment, picture) in enumerate(zip(segments, shown, strict=False))
+    )
+    return '<ol class="cards">\n' + "\n".join(cards) + "\n</ol>"
+
+
+def _card(segment: Segment, number: int, picture: bytes | None) -> str:
+    if picture is None:
+        image = '<div class="blank"></div>'
+    else:
+        data = base64.b64encode(picture).decode("ascii")
+        image = f'<img src="data:image/jpeg;base64,{data}" alt="Frame at {clock(segment.time)}">'
+    return (
+        f'<li class="card" id="segment-{number}">{image}<div class="words">'
+        f'<a class="when" href="#segment-{number}">{clock(segment.start)} - {clock(segment.end)}</a>'
+        f'<span class="sure" title="confidence">{segment.confidence:.2f}</span>'
+        f'<p class="text" dir="auto">{_text(segment.text or "")}</p></div></li>'
+    )
+
+
+def _policy(template: str) -> str:
+    """Content security policy: nothing from outside, no style and script but the template's."""
+    kinds = {}
+    for kind in ("style", "script"):
+        [content] = re.findall(f"<{kind}>(.*?)</{kind}>", template, flags=re.DOTALL)
+        kinds[kind] = base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode("ascii")
+    hashes = "; ".join(f"{kind}-src 'sha256-{digest}'" for kind, digest in kinds.items())
+    return f"default-src 'none'; img-src data:; {hashes}; base-uri 'none'; form-action 'none'"
+
+
+def _text(text: str) -> str:
+    """Text for HTML: markup in it is just text, and what is no character becomes a question mark."""
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return html.escape(printable.encode("utf-8", "replace").decode("utf-8"))

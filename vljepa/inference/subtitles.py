@@ -1,0 +1,68 @@
+"""Segments as subtitles (SRT, WebVTT) and as JSON lines, one at a time, so that a file is good at every moment."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vljepa.inference.selective import Segment
+
+VTT_HEADER = "WEBVTT\n\n"
+
+# SRT has no escapes, but players read tags and braces: look-alikes of them are just text. No `-->` is left either.
+_SRT_TEXT = str.maketrans({"<": "\u2039", ">": "\u203a", "{": "(", "}": ")"})
+_VTT_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def srt_cue(segment: Segment, number: int) -> str:
+    """One SubRip cue with the empty line after it; nothing where there is no text.
+
+    Args:
+        segment: A decoded segment. One that rounds to no time at all is shown for a millisecond.
+        number: Of the cue, from 1.
+    """
+    text = _line(segment).translate(_SRT_TEXT)
+    begin, end = (_stamp(millis, ",") for millis in _millis(segment))
+    return f"{number}\n{begin} --> {end}\n{text}\n\n" if text else ""
+
+
+def vtt_cue(segment: Segment) -> str:
+    """One WebVTT cue with the empty line after it, to come after `VTT_HEADER`; nothing where there is no text."""
+    text = _line(segment).translate(_VTT_TEXT)
+    begin, end = (_stamp(millis, ".") for millis in _millis(segment))
+    return f"{begin} --> {end}\n{text}\n\n" if text else ""
+
+
+def json_line(segment: Segment) -> str:
+    """One line of JSON: `start`, `end` and `time` in seconds, `confidence`, `text` as it was decoded."""
+    record = {
+        "start": round(segment.start, 3),
+        "end": round(segment.end, 3),
+        "time": round(segment.time, 3),
+        "confidence": round(segment.confidence, 4),
+        "text": segment.text,
+    }
+    return json.dumps(record) + "\n"
+
+
+def clock(seconds: float) -> str:
+    """A time for people, to a tenth of a second: 00:12.3, and 1:00:12.3 from an hour on."""
+    minutes, tenths = divmod(max(0, round(10 * seconds)), 600)
+    hours, minutes = divmod(minutes, 60)
+    return f"{f'{hours}:' if hours else ''}{minutes:02}:{tenths // 10:02}.{tenths % 10}"
+
+
+def _line(segment: Segment) -> str:
+    """Text in one line: an empty line would end the cue."""
+    return " ".join("".join(char if char.isprintable() else " " for char in segment.text or "").split())
+
+
+def _millis(segment: Segment) -> tuple[int, int]:
+    begin = max(0, round(1000 * segment.start))
+    return begin, max(begin + 1, round(1000 * segment.end))
+
+
+def _stamp(millis: int, point: str) -> str:
+    seconds, millis = divmod(millis, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{millis:03}"
