@@ -187,6 +187,39 @@ def test_a_frame_far_above_the_cap_is_not_even_decoded(tmp_path, monkeypatch):
     assert decoded == [64, 64, 2000]
 
 
+def test_a_gif_that_grows_on_the_way_is_refused(tmp_path):
+    path = tmp_path / "grow.gif"
+    frames = [Image.effect_noise((8, 8), 50 + number) for number in range(2)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"\x2c\0\0\0\0\x08\0\x08\0")
+    struct.pack_into("<HH", content, at + 5, 1200, 1000)
+    path.write_bytes(content)
+    reading = read_frames(path, max_pixels=CAP)
+    assert next(reading).image.size == (8, 8)
+    with pytest.raises(VideoError, match="frames of 1200 x 1000 pixels"):
+        next(reading)
+    with Image.open(path) as control:
+        control.seek(1)
+        assert control.size == (1200, 1000), "the control: Pillow lets it grow"
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp"])
+def test_flipped_bytes_of_an_animation(tmp_path, kind):
+    generator = random.Random(kind)
+    path = tmp_path / f"flipped.{kind}"
+    frames = [Image.effect_noise((16, 16), 50 + number) for number in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
+    whole = path.read_bytes()
+    for _ in range(200):
+        content = bytearray(whole)
+        for _ in range(generator.randint(1, 10)):
+            content[generator.randrange(len(content))] = generator.randrange(256)
+        path.write_bytes(content)
+        with suppress(VideoError):
+            assert len(list(read_frames(path, max_pixels=CAP))) < 1000
+
+
 @pytest.mark.parametrize(
     ("ending", "codec"), [("mp4", "libx264"), ("mkv", "libx264"), ("avi", "mpeg4"), ("ts", "mpeg4")]
 )

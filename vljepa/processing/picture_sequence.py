@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import warnings
 from array import array
 from collections.abc import Iterator
@@ -20,7 +21,11 @@ from vljepa.processing.shots import Shot, VideoInfo
 _SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _BLINK = 0.1
 """Seconds that browsers show a frame for which an animation asks 10 ms or less."""
-_PILLOW_ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+# Beside what it means to raise, whatever its readers stumble over in a damaged file.
+_PILLOW_ERRORS = (
+    UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError,
+    MemoryError, struct.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 class FrameFolder:
@@ -141,6 +146,7 @@ class Animation:
         while True:
             try:
                 self._image.seek(number)
+                self._check_size(self._image)  # a frame of a GIF may reach beyond the first
                 self._image.load()  # WebP knows the duration only then
                 picture = to_rgb(self._image)
             except EOFError:
@@ -178,14 +184,16 @@ class Animation:
                 f"{str(self.path)!r} is not a readable animation ({type(error).__name__}: {error}).",
                 fix="convert or remove the file.",
             ) from error
+        self._check_size(image)
+        return image
+
+    def _check_size(self, image: Image.Image) -> None:
         if image.width * image.height > self.max_pixels:
-            image.close()
             raise VideoError(
                 f"{str(self.path)!r} has frames of {image.width} x {image.height} pixels, "
                 f"the cap is {self.max_pixels:,}.",
                 fix="scale it down, or raise x_encoder.image.max_pixels.",
             )
-        return image
 
 
 def is_animation(path: Path) -> bool:
