@@ -16,18 +16,33 @@ _PUBLIC = {
     "VLJEPAProcessor": "vljepa.processing.processor",
     "Trainer": "vljepa.training.trainer",
     "Index": "vljepa.inference.index",
+    "SelectiveDecoder": "vljepa.inference.selective",
     "ask": "vljepa.inference.vqa",
     "classify": "vljepa.inference.classify",
+    "stream": "vljepa.inference.stream",
     "VLJEPAError": "vljepa.errors",
 }
 
-__all__ = ["VLJEPA", "Index", "Trainer", "VLJEPAConfig", "VLJEPAError", "VLJEPAProcessor", "ask", "classify"]
+__all__ = [
+    "VLJEPA",
+    "Index",
+    "SelectiveDecoder",
+    "Trainer",
+    "VLJEPAConfig",
+    "VLJEPAError",
+    "VLJEPAProcessor",
+    "ask",
+    "classify",
+    "stream",
+]
 
 if TYPE_CHECKING:
     from vljepa.configs import VLJEPAConfig
     from vljepa.errors import VLJEPAError
     from vljepa.inference.classify import classify
     from vljepa.inference.index import Index
+    from vljepa.inference.selective import SelectiveDecoder
+    from vljepa.inference.stream import stream
     from vljepa.inference.vqa import ask
     from vljepa.models.modeling import VLJEPA
     from vljepa.processing.processor import VLJEPAProcessor

@@ -21,6 +21,7 @@ from vljepa.cli.doctor import doctor
 from vljepa.cli.index import index
 from vljepa.cli.output import note
 from vljepa.cli.search import search
+from vljepa.cli.stream import stream
 from vljepa.cli.train import train
 from vljepa.cli.train_decoder import train_decoder
 from vljepa.errors import VLJEPAError
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (caption, classify, ask, index, search, train, train_decoder, doctor):
+for verb in (caption, classify, ask, stream, index, search, train, train_decoder, doctor):
     app.command()(verb)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(assets.app, name="assets")

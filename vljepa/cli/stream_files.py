@@ -1,0 +1,126 @@
+"""Where the segments of a stream go: captions on stdout, subtitle files that are good after every segment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Self
+
+from vljepa.cli.output import printable
+from vljepa.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from vljepa.inference.selective import Segment
+
+STDOUT = "-"
+_KINDS = ("jsonl", "srt", "vtt")
+
+
+def check_outputs(outputs: Mapping[str, str | None]) -> None:
+    """Find out that a file cannot be written, or is no such file, before hours of video and not after.
+
+    Args:
+        outputs: Paths by kind, which is also how the names must end; `-` is stdout.
+
+    Raises:
+        ConfigError: Two for stdout, a page for stdout, or a name with another ending.
+        DataError: The place is a folder, or its folder is not there or not writable.
+    """
+    wanted = [kind for kind in _KINDS if outputs.get(kind) == STDOUT]
+    if len(wanted) > 1:
+        names = " and ".join(f"--{kind}" for kind in wanted)
+        raise ConfigError(f"{names} cannot both go to stdout.", fix="give a file name to all but one.")
+    for kind, name in outputs.items():
+        if name is not None and (name != STDOUT or kind not in _KINDS):
+            _check_file(kind, Path(name))
+
+
+class StreamFiles:
+    """Captions or one kind of subtitles on stdout, the others in files; everything is flushed at once.
+
+    Files are opened for the first segment, so that a stream which fails before it leaves old ones as they were.
+
+    Args:
+        outputs: Paths by kind (`jsonl`, `srt`, `vtt`), as `check_outputs` has passed them.
+    """
+
+    def __init__(self, outputs: Mapping[str, str | None]) -> None:
+        named = {kind: outputs.get(kind) for kind in _KINDS}
+        self._files = {kind: Path(name) for kind, name in named.items() if name is not None and name != STDOUT}
+        self._printed = next((kind for kind, name in named.items() if name == STDOUT), "captions")
+        self._opened: dict[str, IO[str]] | None = None
+        self._cues = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in (self._open() if error is None else self._opened or {}).values():
+            file.close()
+
+    def add(self, segment: Segment) -> None:
+        """Write a segment everywhere, to stdout last.
+
+        Raises:
+            BrokenPipeError: Nobody reads stdout any more.
+            DataError: A file cannot be written.
+        """
+        from vljepa.inference.subtitles import clock, json_line, srt_cue, vtt_cue
+
+        cue = srt_cue(segment, self._cues + 1)
+        self._cues += bool(cue)
+        span = f"[{clock(segment.start)} - {clock(segment.end)}]"
+        said = {
+            "jsonl": json_line(segment),
+            "srt": cue,
+            "vtt": vtt_cue(segment),
+            "captions": f"{span} {printable(segment.text or '')}\n",
+        }
+        for kind, file in self._open().items():
+            _write(file, said[kind])
+        print(said[self._printed], end="", flush=True)
+
+    def _open(self) -> dict[str, IO[str]]:
+        from vljepa.inference.subtitles import VTT_HEADER
+
+        if self._opened is None:
+            self._opened = {}
+            for kind, path in self._files.items():
+                try:
+                    self._opened[kind] = path.open("w", encoding="utf-8", newline="\n")
+                except OSError as error:
+                    raise _unwritable(path, error) from error
+            if "vtt" in self._opened:
+                _write(self._opened["vtt"], VTT_HEADER)
+            if self._printed == "vtt":
+                print(VTT_HEADER, end="", flush=True)
+        return self._opened
+
+
+def _write(file: IO[str], text: str) -> None:
+    try:
+        file.write(text)
+        file.flush()
+    except OSError as error:
+        raise _unwritable(Path(file.name), error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    return DataError(f"cannot write {str(path)!r}: {error.strerror}.", fix="make room, or name another place.")
+
+
+def _check_file(kind: str, path: Path) -> None:
+    ending = f".{kind}"
+    if path.suffix.lower() != ending:
+        # Also keeps `--srt clip.mp4` from writing over the video.
+        raise ConfigError(f"--{kind} {str(path)!r} does not end in {ending}.", fix=f"name a file such as out{ending}.")
+    if path.is_dir():
+        raise DataError(f"{str(path)!r} is a folder.", fix="name a file.")
+    if not path.parent.is_dir():
+        raise DataError(f"there is no folder {str(path.parent)!r}.", fix="make it first, or name another place.")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise DataError(f"{str(path)!r} cannot be written.", fix="give write permission, or name another place.")
