@@ -43,7 +43,7 @@ def load_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool 
         where = f"{file}, row {number}"
         seen = pictures and source.text_only is None
         _check_columns(source, row, where, pictures=seen)
-        records.append(_record(source, row, root=folder if seen else None, where=where))
+        records.append(_record(source, row, root=folder, pictures=seen, where=where))
     if not records:
         raise DataError(f"{str(file)!r} has no rows.", fix="put at least one sample in, or remove the source.")
     return records
@@ -101,7 +101,7 @@ def _check_columns(source: SourceConfig, row: dict[str, Any], where: str, *, pic
             )
 
 
-def _record(source: SourceConfig, row: dict[str, Any], *, root: Path | None, where: str) -> Record:
+def _record(source: SourceConfig, row: dict[str, Any], *, root: Path, pictures: bool, where: str) -> Record:
     columns = source.columns
     texts = _texts(row[columns.text], where=where, column=columns.text)
     candidates = _texts(row.get(columns.candidates), where=where, column=columns.candidates)
@@ -114,17 +114,27 @@ def _record(source: SourceConfig, row: dict[str, Any], *, root: Path | None, whe
         )
     if source.task == "vqa":
         _check_candidates(candidates, texts[0], where=where)
-    image = None if root is None else _visual(source, row, root=root, where=where)
+    image = _visual(source, row, root=root, where=where) if pictures else None
     identity = row.get(columns.source_id)
+    if identity in (None, ""):
+        identity = image or _named_picture(source, row, root=root, where=where) or texts[0]
     return Record(
         image=image,
         texts=texts,
         query=str(row.get(columns.query) or "").strip(),
-        source_id=str(identity) if identity not in (None, "") else str(image or texts[0]),
+        source_id=str(identity),
         candidates=candidates,
         type=str(row.get(columns.type) or ""),
         source=source.name,
     )
+
+
+def _named_picture(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str) -> Visual | None:
+    """Picture that a row of texts says it belongs to: its identity is the same where the picture itself is read."""
+    try:
+        return _visual(source, row, root=root, where=where)
+    except (DataError, KeyError):
+        return None
 
 
 def _visual(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str) -> Visual:

@@ -131,3 +131,13 @@ def test_texts_and_ids_of_a_source_with_pictures_are_read_without_them(tmp_path)
     assert (second.image, second.source_id) == (None, "a dog")
     with pytest.raises(DataError):
         load_source(source, root=tmp_path)
+
+
+def test_texts_are_known_by_the_picture_that_they_are_read_without(tmp_path):
+    rows = '{"image": "a.png", "text": "a cat"}\n{"image": "a.png", "text": "cat"}\n{"image": "b.png", "text": "cat"}\n'
+    (tmp_path / "rows.jsonl").write_text(rows, encoding="utf-8")
+    source = SourceConfig(name="s", path="rows.jsonl")
+    with_pictures = [record.source_id for record in load_source(source, root=tmp_path)]
+    without = [record.source_id for record in load_source(source, root=tmp_path, pictures=False)]
+    assert without == with_pictures
+    assert without[0] == without[1] != without[2]
