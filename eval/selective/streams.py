@@ -62,7 +62,7 @@ def successors(pictures: int, *, seed: int) -> np.ndarray:
     return (np.arange(pictures)[:, None] + steps) % pictures
 
 
-def build_stream(*, pictures: int, seconds: int, seed: int, number: int) -> Stream:
+def build_stream(*, pictures: int, seconds: int, seed: int, number: int, fades: float = 0.5) -> Stream:
     """Stream number `number` of a seed.
 
     Args:
@@ -70,6 +70,7 @@ def build_stream(*, pictures: int, seconds: int, seed: int, number: int) -> Stre
         seconds: Length.
         seed: Of the durations, the order and the kinds of transition.
         number: Of the stream; each has its own random numbers.
+        fades: Share of the transitions that are cross-fades.
     """
     random = np.random.default_rng([seed, 2, number])
     following = successors(pictures, seed=0)  # one set of cross-fades for all seeds: each is encoded once
@@ -83,7 +84,7 @@ def build_stream(*, pictures: int, seconds: int, seed: int, number: int) -> Stre
         drawn = random.lognormal(np.log(MEAN_SECONDS) - SIGMA**2 / 2, SIGMA)
         length = max(SHORTEST_FRAMES, round(drawn * FPS))
         frames += [Frame(picture, view_at(place, length)) for place in range(length)]
-        if random.random() < 0.5:
+        if random.random() < fades:
             after = int(random.choice(following[picture]))
             frames += [Frame(picture, 0, after, alpha) for alpha in FADE]
         else:

@@ -1,0 +1,189 @@
+"""Selective decoding offline and online, on clean, static and noisy streams."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vljepa.configs import SelectiveConfig
+from vljepa.errors import ConfigError, DataError
+from vljepa.inference.online import PeakPicker, RateBudget
+from vljepa.inference.selective import Segment, SelectiveDecoder
+
+METHODS = ("two_window", "running_ward", "local_variance")
+FPS = 4
+WIDTH = 32
+
+
+def shots(count: int, *, length: int = 16, noise: float = 0.02, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    rows = np.repeat(np.eye(WIDTH)[np.arange(count) % WIDTH], length, axis=0)
+    rows = rows + noise * random.normal(size=rows.shape)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def watch(rows: np.ndarray, *, max_rate: float | None = None, **config: Any) -> list[Segment]:
+    decoder = SelectiveDecoder(config=SelectiveConfig(fps=FPS, **config), max_rate=max_rate)
+    segments = [one for place, row in enumerate(rows) for one in decoder.push(row, place / FPS)]
+    return segments + decoder.close()
+
+
+def check_cover(segments: list[Segment], rows: np.ndarray) -> None:
+    assert segments[0].start == 0
+    assert segments[-1].end == len(rows) / FPS
+    for one, after in zip(segments, segments[1:], strict=False):
+        assert one.end == after.start
+    for one in segments:
+        assert one.start < one.end
+        assert one.time == (one.start + one.end) / 2
+        assert np.linalg.norm(one.embedding) == pytest.approx(1, abs=1e-5)
+        assert 0 <= one.confidence <= 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+class TestOnline:
+    def test_each_change_of_meaning_is_decoded_once(self, method: str) -> None:
+        """PITFALLS 17: a selective decoder that keeps every step selects nothing."""
+        rows = shots(6)
+        segments = watch(rows, method=method)
+        check_cover(segments, rows)
+        assert [one.start for one in segments] == [0, 4, 8, 12, 16, 20]
+
+    def test_a_static_stream_is_decoded_once(self, method: str) -> None:
+        assert len(watch(shots(1, length=200), method=method)) == 1
+
+    def test_a_threshold_of_zero_decodes_far_more(self, method: str) -> None:
+        """The control: what the two tests above would see if the threshold did nothing."""
+        assert len(watch(shots(1, length=200), method=method, threshold=0.0)) > 20
+
+    def test_any_stream_is_covered(self, method: str) -> None:
+        random = np.random.default_rng(1)
+        for length in (1, 2, 3, 7, 8, 9, 40):
+            rows = random.normal(size=(length, WIDTH)).astype(np.float32)
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            for readout in ("mean", "exact"):
+                check_cover(watch(rows, method=method, threshold=0.3, readout=readout), rows)
+
+    def test_the_same_rows_give_the_same_segments(self, method: str) -> None:
+        rows = shots(8, noise=0.2)
+        one, two = watch(rows, method=method), watch(rows, method=method)
+        assert [(a.start, a.end, a.embedding.tolist()) for a in one] == [
+            (b.start, b.end, b.embedding.tolist()) for b in two
+        ]
+
+    def test_memory_and_state_do_not_grow(self, method: str) -> None:
+        decoder = SelectiveDecoder(config=SelectiveConfig(fps=FPS, method=method, threshold=1e6))
+        rows, sizes = shots(1, length=100), []
+        for place in range(10_000):
+            decoder.push(rows[place % 100], place / FPS)
+            if place in (1_000, 9_999):
+                sizes.append(held(decoder))
+        assert sizes[1] <= sizes[0]
+
+    def test_an_average_rate_is_kept(self, method: str) -> None:
+        rows = shots(60, length=8)
+        free, limited = watch(rows, method=method), watch(rows, method=method, max_rate=0.1)
+        check_cover(limited, rows)
+        seconds = len(rows) / FPS
+        assert len(free) > 0.4 * seconds
+        assert len(limited) <= 0.1 * seconds + 4  # the saved-up burst, and the last segment
+
+
+def held(value: Any, seen: set[int] | None = None) -> int:
+    """Bytes of all arrays that an object holds."""
+    seen = set() if seen is None else seen
+    if id(value) in seen:
+        return 0
+    seen.add(id(value))
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, list | tuple | deque):
+        return sum(held(one, seen) for one in value) + sys.getsizeof(value) * 0
+    return sum(held(one, seen) for one in vars(value).values()) if hasattr(value, "__dict__") else 0
+
+
+class TestOffline:
+    @pytest.mark.parametrize("readout", ["mean", "exact"])
+    def test_segments_cover_the_stream(self, readout: str) -> None:
+        rows = shots(5, noise=0.1)
+        decoder = SelectiveDecoder(config=SelectiveConfig(fps=FPS, readout=readout))
+        for count in (1, 5, 17, len(rows)):
+            segments = decoder.offline(rows, np.arange(len(rows)) / FPS, count=count)
+            assert len(segments) == count
+            check_cover(segments, rows)
+
+    def test_a_rate_and_a_threshold_say_how_many(self) -> None:
+        rows = shots(5)
+        decoder, times = SelectiveDecoder(config=SelectiveConfig(fps=FPS)), np.arange(80) / FPS
+        assert len(decoder.offline(rows, times, rate=0.25)) == 5
+        assert len(decoder.offline(rows, times, threshold=1.0)) == 5
+        assert len(decoder.offline(rows, times, threshold=0.0)) == 80
+        assert len(decoder.offline(rows, times)) == 5
+
+    def test_each_segment_is_decoded_once_and_in_one_batch(self) -> None:
+        asked: list[int] = []
+
+        def decode(rows: np.ndarray) -> list[str]:
+            asked.append(len(rows))
+            return [str(int(row.argmax())) for row in rows]
+
+        rows = shots(5)
+        segments = SelectiveDecoder(decode, config=SelectiveConfig(fps=FPS)).offline(rows, np.arange(80) / FPS, count=5)
+        assert [one.text for one in segments] == ["0", "1", "2", "3", "4"]
+        assert asked == [5]
+
+    def test_nothing_to_see_is_nothing_to_say(self) -> None:
+        decoder = SelectiveDecoder(config=SelectiveConfig())
+        assert decoder.offline(np.zeros((0, 4), np.float32), []) == []
+        assert decoder.close() == []
+
+    def test_opposite_rows_are_read_at_the_midpoint(self) -> None:
+        rows = np.array([[1, 0], [-1, 0]], dtype=np.float32)
+        [only] = SelectiveDecoder(config=SelectiveConfig()).offline(rows, [0, 1], count=1)
+        assert np.linalg.norm(only.embedding) == 1
+        assert only.confidence == 0
+
+
+class TestRefusals:
+    def test_two_ways_to_say_how_many(self) -> None:
+        with pytest.raises(ConfigError, match="three ways"):
+            SelectiveDecoder(config=SelectiveConfig()).offline(shots(2), np.arange(32), count=2, rate=1.0)
+
+    def test_times_that_do_not_ascend(self) -> None:
+        with pytest.raises(DataError, match="must ascend"):
+            SelectiveDecoder(config=SelectiveConfig()).offline(shots(1), np.zeros(16))
+
+    def test_a_row_that_is_not_a_number(self) -> None:
+        with pytest.raises(DataError, match=r"at 1.5 s is not a number"):
+            SelectiveDecoder(config=SelectiveConfig()).push(np.full(4, np.nan, np.float32), 1.5)
+
+    def test_time_that_goes_back(self) -> None:
+        decoder = SelectiveDecoder(config=SelectiveConfig())
+        decoder.push(shots(1)[0], 2.0)
+        with pytest.raises(DataError, match="time order"):
+            decoder.push(shots(1)[1], 2.0)
+
+    def test_a_row_after_the_end(self) -> None:
+        decoder = SelectiveDecoder(config=SelectiveConfig())
+        decoder.close()
+        with pytest.raises(DataError, match="closed"):
+            decoder.push(shots(1)[0], 0.0)
+
+    def test_a_window_that_answers_too_late(self) -> None:
+        with pytest.raises(ConfigError, match="max_delay"):
+            SelectiveDecoder(config=SelectiveConfig(fps=1, window=4))
+
+    @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+    def test_a_budget_of_nothing(self, rate: float) -> None:
+        with pytest.raises(ConfigError, match="never decodes"):
+            RateBudget(rate)
+
+
+def test_a_peak_is_declared_once_and_at_its_highest() -> None:
+    picker = PeakPicker(threshold=0.5, hold=2)
+    declared = [picker.push(score) for score in (0.1, 0.6, 0.9, 0.8, 0.4, 0.1, 0.1)]
+    assert declared == [None, None, None, None, 2, None, None]
