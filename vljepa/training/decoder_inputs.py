@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from vljepa.configs import DecoderDataConfig, DecoderRunConfig, DecoderSourceConfig
 from vljepa.data.decoder_rows import DecoderBatches, GuessRows, PictureRows, Rows, TextRows
 from vljepa.data.features import FeatureCache, TextFeatures
-from vljepa.data.records import Record
+from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import StepSampler
 from vljepa.data.skips import check_skipped
 from vljepa.data.sources import load_source
@@ -68,7 +67,7 @@ class DecoderInputs:
     vocabulary: bytes | None
     gap: Gap | None
     dropped: dict[str, int]
-    skipped: dict[Path, str] = field(default_factory=dict)
+    skipped: dict[Visual, str] = field(default_factory=dict)
 
 
 def prepare_decoder(
@@ -104,10 +103,14 @@ def prepare_decoder(
     if run.decoder.part.source == "random" and vocabulary is None:
         seen = [text for source in train for record in source for text in record.texts]
         vocabulary = train_vocabulary(list(dict.fromkeys(seen)), size=run.vocabulary)
+    pictures = {
+        source.name: list(dict.fromkeys(record.image for record in records if record.image is not None))
+        for source, records in zip(data.train, train, strict=True)
+    }
     tokenizer = DecoderTokenizer.of(run.decoder, vocabulary=vocabulary)
     batches = DecoderBatches(
         [
-            _rows(source, records, run=run, model=model, encoder=encoder, reader=reader, texts=texts, gap=gap)
+            _rows(source, records, run=run, pictures=pictures, encoder=encoder, reader=reader, texts=texts, gap=gap)
             for source, records in zip(data.train, train, strict=True)
         ],
         sampler=StepSampler(
@@ -133,7 +136,10 @@ def read_texts(data: DecoderDataConfig) -> tuple[Sources, list[str], dict[str, i
     excluded = [load_source(source, root=data.root, pictures=False) for source in data.exclude]
     train, dropped = exclude(train, excluded, names=[source.name for source in data.train])
     train, held_out = hold_out(train, data.train, share=data.held_out)
-    return train, list(dict.fromkeys(text for record in held_out for text in record.texts)), dropped
+    # A name may belong to several pictures: what another row trains on is not held out.
+    trained = {normalise_text(text) for source in train for record in source for text in record.texts}
+    texts = dict.fromkeys(text for record in held_out for text in record.texts if normalise_text(text) not in trained)
+    return train, list(texts), dropped
 
 
 def exclude(train: Sources, excluded: Sources, *, names: Sequence[str]) -> tuple[Sources, dict[str, int]]:
@@ -184,10 +190,10 @@ def _with_texts(record: Record, texts: tuple[str, ...]) -> Record:
 
 def _pictures(
     run: DecoderRunConfig, model: VLJEPA, processor: VLJEPAProcessor, sources: Sources
-) -> tuple[FeatureCache, dict[Path, str]]:
+) -> tuple[FeatureCache, dict[Visual, str]]:
     """Cache with every picture of some sources, the training ones in all views."""
     data = run.data
-    wanted: dict[Path, int] = {}
+    wanted: dict[Visual, int] = {}
     views = {source.name: source.views or data.cache.views for source in data.train}
     for source in sources:
         for record in source:
@@ -210,7 +216,7 @@ def _rows(
     records: list[Record],
     *,
     run: DecoderRunConfig,
-    model: VLJEPA,
+    pictures: Mapping[str, list[Visual]],
     encoder: Encoder,
     reader: FeatureCache,
     texts: TextFeatures,
@@ -221,7 +227,7 @@ def _rows(
         views = source.views or run.data.cache.views
         return PictureRows(everything, _views(records, views, encoder))
     if source.see == "guess":
-        return GuessRows(everything, _guess(source, records, run=run, model=model, reader=reader, texts=texts))
+        return GuessRows(everything, _guess(source, records, pictures, model=encoder.model, reader=reader, texts=texts))
     noise = run.data.noise
     if noise == "gap":
         if gap is None:
@@ -244,8 +250,8 @@ def _views(records: list[Record], views: int, encoder: Encoder) -> list[Tensor]:
 def _guess(
     source: DecoderSourceConfig,
     records: list[Record],
+    pictures: Mapping[str, list[Visual]],
     *,
-    run: DecoderRunConfig,
     model: VLJEPA,
     reader: FeatureCache,
     texts: TextFeatures,
@@ -258,13 +264,12 @@ def _guess(
             "label prior.",
             fix="set see: text, or give `text_only: {like: NAME}`.",
         )
-    like = next((one for one in run.data.train if one.name == config.like and one.see == "picture"), None)
-    if like is None:
+    images = pictures.get(config.like, [])
+    if not images:
         raise ConfigError(
             f"text_only.like = {config.like!r} of the source {source.name!r} names no training source with pictures.",
             fix="name one with see: picture.",
         )
-    images = list(dict.fromkeys(one.image for one in load_source(like, root=run.data.root) if one.image is not None))
     logits_BK = reader.read([(image, 0) for image in images]).tensors["vision_logits"]
     sample = [text for record in records for text in record.texts]
     guesses = PriorGuess(config, texts=texts, prior=prior, real_BE=prior(logits_BK), sample=sample)

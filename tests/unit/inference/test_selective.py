@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def watch(rows: np.ndarray, *, max_rate: float | None = None, **config: Any) -> 
 def check_cover(segments: list[Segment], rows: np.ndarray) -> None:
     assert segments[0].start == 0
     assert segments[-1].end == len(rows) / FPS
-    for one, after in zip(segments, segments[1:], strict=False):
+    for one, after in pairwise(segments):
         assert one.end == after.start
     for one in segments:
         assert one.start < one.end

@@ -1,0 +1,145 @@
+"""The measurement of selective decoding: streams from a seed, the protocol on small known examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eval.selective import methods
+from eval.selective.frames import render, view
+from eval.selective.methods import Decodes, Watched
+from eval.selective.protocol import Curve, Scorer, cider_at, nearest, saving
+from eval.selective.streams import FPS, VIEWS, Frame, Stream, build_stream, successors, view_at
+from vljepa.inference.segmentation import ward_chain
+
+CAPTIONS = [["a red cat sleeps here"], ["two dogs run far away"], ["one blue boat on water"]]
+
+
+def built(number: int = 0, *, seed: int = 0, fades: float = 0.5, pictures: int = 30) -> Stream:
+    return build_stream(pictures=pictures, seconds=360, seed=seed, number=number, fades=fades)
+
+
+class TestStreams:
+    def test_a_stream_is_a_pure_function_of_its_seed_and_number(self) -> None:
+        assert built(3) == built(3)
+        assert built(3) != built(4)
+        assert built(3) != built(3, seed=1)
+
+    def test_length_and_durations_are_as_described(self) -> None:
+        streams = [built(number) for number in range(30)]
+        assert {len(stream.frames) for stream in streams} == {360 * FPS}
+        cuts_only = [built(number, fades=0.0) for number in range(30)]
+        durations = np.concatenate([np.diff(stream.starts) for stream in cuts_only]) / FPS
+        assert durations.mean() == pytest.approx(4.0, rel=0.1)
+        assert np.quantile(durations, 0.98) > 3 * np.median(durations)
+
+    def test_half_of_the_transitions_are_cross_fades_and_all_or_none_when_asked(self) -> None:
+        def share(fades: float) -> float:
+            streams = [built(number, fades=fades) for number in range(10)]
+            faded = sum(frame.alpha == 0.2 for stream in streams for frame in stream.frames)
+            return faded / sum(len(stream.starts) for stream in streams)
+
+        assert share(0.5) == pytest.approx(0.5, abs=0.07)
+        assert share(0.0) == 0
+        assert share(1.0) > 0.95
+
+    def test_fades_go_to_successors_and_no_shot_follows_itself(self) -> None:
+        following = successors(30, seed=0)
+        for frame in built(fades=1.0).frames:
+            assert frame.other < 0 or frame.other in following[frame.picture]
+        shown = built().pictures
+        assert all(one != two for one, two in pairwise(shown))
+
+    def test_the_camera_goes_in_and_comes_back(self) -> None:
+        views = [view_at(place, 12) for place in range(12)]
+        assert views == [0, 0, 1, 1, 2, 2, 2, 2, 1, 1, 0, 0]
+        assert max(view_at(place, 400) for place in range(400)) == VIEWS - 1
+
+    def test_annotations_are_at_the_middle_of_their_shots(self) -> None:
+        stream = Stream(tuple(Frame(0, 0) for _ in range(12)), starts=(0, 8), pictures=(5, 7))
+        assert stream.annotations() == [(1.0, 5), (2.5, 7)]
+
+
+class TestFrames:
+    def test_a_frame_is_the_view_that_it_says(self, tmp_path: Path) -> None:
+        ramp = Image.fromarray(np.arange(64 * 80, dtype=np.uint32).reshape(64, 80) // 20 % 256).convert("RGBA")
+        wide, close = view(ramp, 0, seed=1), view(ramp, VIEWS - 1, seed=1)
+        assert wide.size == close.size == (256, 256)
+        assert np.asarray(wide).std() > np.asarray(close).std() * 0.9
+        assert np.array_equal(np.asarray(render(Frame(0, 3), [ramp])), np.asarray(view(ramp, 3, seed=0)))
+
+    def test_a_cross_fade_mixes_two_pictures(self) -> None:
+        black, white = (Image.new("RGBA", (32, 32), colour) for colour in ("black", "white"))
+        mixed = np.asarray(render(Frame(0, 0, 1, 0.2), [black, white]))
+        assert mixed.mean() == pytest.approx(0.2 * 255, abs=1)
+
+
+def watched(lengths: Sequence[int] = (8, 40, 12)) -> Watched:
+    """A clean stream: each picture has an embedding of its own."""
+    pictures = [place for place, length in enumerate(lengths) for _ in range(length)]
+    rows = np.eye(3, 8, dtype=np.float32)[pictures]
+    frames = tuple(Frame(picture, 0) for picture in pictures)
+    starts = tuple(int(one) for one in np.cumsum([0, *lengths[:-1]]))
+    return Watched(Stream(frames, starts, (0, 1, 2)), rows, np.abs(np.diff(rows, axis=0)).mean(1), ward_chain(rows))
+
+
+def scorer() -> Scorer:
+    return Scorer(CAPTIONS, decode=lambda rows: [CAPTIONS[int(row.argmax())][0] for row in rows])
+
+
+class TestProtocol:
+    def test_the_nearest_decode_counts_and_of_two_the_earlier(self) -> None:
+        assert [nearest(np.array([1.0, 3.0]), time) for time in (0.0, 1.9, 2.0, 2.1)] == [0, 0, 0, 1]
+
+    @pytest.mark.parametrize("way", [methods.adaptive, methods.oracle, methods.pixel_difference])
+    @pytest.mark.parametrize("readout", ["exact", "mean"])
+    def test_three_decodes_say_everything_when_they_are_well_placed(self, way: object, readout: str) -> None:
+        seen, judge = watched(), scorer()
+        decodes = way(seen, rate=3 * FPS / 60, readout=readout)  # type: ignore[operator]
+        judge.prepare([decodes])
+        assert len(decodes.times) == 3
+        assert judge.score(seen.stream, decodes) == pytest.approx(10.0)
+
+    def test_as_many_uniform_decodes_miss_the_short_shot(self) -> None:
+        seen, judge = watched(), scorer()
+        decodes = methods.uniform(seen, rate=2 * FPS / 60, readout="exact")
+        judge.prepare([decodes])
+        assert judge.score(seen.stream, decodes) < 7
+
+    def test_constant_words_score_a_third_of_three(self) -> None:
+        seen = watched()
+        judge = Scorer(CAPTIONS, decode=lambda rows: [CAPTIONS[0][0]] * len(rows))
+        decodes = methods.adaptive(seen, rate=3 * FPS / 60, readout="exact")
+        judge.prepare([decodes])
+        assert judge.score(seen.stream, decodes) == pytest.approx(10 / 3)
+
+    def test_what_is_shown_twice_is_decoded_once(self) -> None:
+        asked: list[int] = []
+        judge = Scorer(CAPTIONS, decode=lambda rows: [asked.append(len(rows)) or "a"] * 0 + ["a"] * len(rows))
+        decodes = Decodes(np.array([0.0, 1.0]), np.eye(3, 8, dtype=np.float32)[[0, 0]])
+        judge.prepare([decodes, decodes])
+        judge.prepare([decodes])
+        assert asked == [1]
+
+
+class TestSaving:
+    def test_the_rate_of_equal_quality_is_read_between_the_points(self) -> None:
+        rates = np.array([[0.1], [0.4], [1.0]]).repeat(6, axis=1)
+        uniform = Curve(rates, np.array([[0.1], [0.4], [0.6]]).repeat(6, axis=1))
+        adaptive = Curve(rates, np.array([[0.4], [0.8], [0.8]]).repeat(6, axis=1))
+        assert cider_at(uniform, 1.0) == pytest.approx(0.6)
+        assert adaptive.rate_at(0.6) == pytest.approx(0.2)
+        found = saving(adaptive, uniform=uniform)
+        assert found["times_fewer"] == pytest.approx(5.0)
+        assert found["low"] == pytest.approx(found["high"])
+
+    def test_a_curve_that_never_gets_there_saves_nothing(self) -> None:
+        rates = np.array([[0.1], [1.0]]).repeat(4, axis=1)
+        poor, good = Curve(rates, np.full((2, 4), 0.1)), Curve(rates, np.full((2, 4), 0.5))
+        assert saving(poor, uniform=good)["times_fewer"] == 0
+        assert saving(good, uniform=good)["times_fewer"] == pytest.approx(10)
