@@ -65,7 +65,7 @@ def render_report(*, title: str, about: str, segments: Sequence[Segment], stats:
         title=_text(title),
         about=_text(about),
         figures=_figures(stats),
-        change_hint="" if not segments else "with the captions below it: choose one",
+        change_hint="" if not segments else "choose a stretch below it for its caption",
         chart=change_chart(segments, stats, uniform=_UNIFORM),
         work_hint="reading runs beside the rest",
         work=work_chart(stats),
@@ -85,7 +85,7 @@ def savings(stats: StreamStats) -> str:
 def _figures(stats: StreamStats) -> str:
     done, uniform = stats.decodes, stats.uniform_decodes(_UNIFORM)
     fewer = f"{uniform / done:.1f}x fewer decodes" if 0 < done < uniform else f"{done} decodes"
-    speed = f"{stats.duration / stats.wall:.1f}x as fast as it plays" if stats.wall > 0 else ""
+    speed = f"{stats.duration / stats.wall:.1f}x real time" if stats.wall > 0 else ""
     rate = f"{stats.frames / stats.duration:.3g} per second" if stats.duration > 0 else ""
     each = f"{stats.duration / done:.1f} s per caption" if done else ""
     figures = [
@@ -120,7 +120,6 @@ def _card(segment: Segment, number: int, picture: bytes | None) -> str:
     return (
         f'<li class="card" id="segment-{number}">{image}<div class="words">'
         f'<a class="when" href="#segment-{number}">{clock(segment.start)} - {clock(segment.end)}</a>'
-        f'<span class="sure" title="confidence">{segment.confidence:.2f}</span>'
         f'<p class="text" dir="auto">{_text(segment.text or "")}</p></div></li>'
     )
 
