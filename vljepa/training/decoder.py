@@ -168,7 +168,7 @@ class DecoderTrainer:
         """Measure held-out texts and validation pictures, and keep the weights as `best` if they are."""
         with self.average.applied(self.decoder), self.accelerator.autocast():
             self.decoder.eval()
-            metrics = {"loss": held_out_loss(self.decoder, self.inputs)}
+            metrics = {"loss": held_out_loss(self.decoder, self.inputs)} if self.inputs.held_out else {}
             metrics |= picture_metrics(self.decoder, self.inputs, num_beams=1)
             log.write("validation", step, **metrics)
             name = self.run.train.best_metric
@@ -234,7 +234,7 @@ class DecoderTrainer:
         assert best is not None
         decoder = load_decoder(best, text_space=self.space).to(self.accelerator.device)
         decoder.config.generation, chosen = choose_generation(decoder, inputs)
-        metrics |= chosen | round_trip(decoder, inputs)
+        metrics |= chosen | (round_trip(decoder, inputs) if inputs.held_out else {})
         replace_folder(self.folder / "best", lambda folder: save_decoder(decoder, folder))
         if inputs.skipped:
             monitor.say(f"{len(inputs.skipped)} pictures were skipped: {name_skipped(inputs.skipped)}")
