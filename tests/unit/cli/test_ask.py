@@ -23,4 +23,3 @@ def test_unusable_questions(fails, toy, pictures):
     words = ["pictures/red.png", "--model", toy]
     assert "question is empty" in fails("ask", *words, " ", "--choices", "red,blue")
     assert "choices has 'red' twice" in fails("ask", *words, "which?", "--choices", "red,red")
-    assert "--choices" in fails("ask", *words, "which?")
