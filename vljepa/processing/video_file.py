@@ -52,6 +52,7 @@ class VideoFile:
         self._failures = (self._av.error.FFmpegError, IndexError, ValueError, OSError, MemoryError)
         self.path = path
         self.max_pixels = max_pixels
+        self._turn: _Transpose | None = None
         self._open()
 
     def __enter__(self) -> Self:
@@ -146,6 +147,9 @@ class VideoFile:
         aspect = float(self._stream.sample_aspect_ratio or 1)
         width = round(frame.width * aspect) if 0.1 < aspect < 10 else frame.width
         _check_size(self.path, max(width, frame.width), frame.height, self.max_pixels)
+        if not clock.ticked:
+            # Once per run: a frame that is asked for its side data holds on to itself until Python's collector runs.
+            self._turn = _turn(frame)
         stamp = frame.pts if frame.pts is not None else frame.dts
         time = clock.tick(self._seconds(stamp) if stamp is not None else None)
         duration = float((frame.duration or 0) * self._stream.time_base)
@@ -160,8 +164,7 @@ class VideoFile:
             raise VideoError(
                 f"a frame of {str(self.path)!r} is no picture ({type(error).__name__}).", fix="convert it to MP4."
             ) from error
-        turn = _turn(frame)
-        return image if turn is None else image.transpose(turn)
+        return image if self._turn is None else image.transpose(self._turn)
 
     def _complain(self, clock: _Clock, *, damaged: int, broken: str) -> None:
         name, end = repr(str(self.path)), clock.last + clock.shown
