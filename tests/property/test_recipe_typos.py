@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from vljepa.cli.main import main
 from vljepa.cli.recipe import shipped_recipes
-from vljepa.configs import RunConfig, load_run_config, validate
+from vljepa.configs import (
+    DecoderRunConfig,
+    RunConfig,
+    is_decoder_recipe,
+    load_decoder_run_config,
+    load_run_config,
+    validate,
+)
 from vljepa.errors import ConfigError
 
 RECIPES = shipped_recipes()
@@ -52,17 +59,19 @@ def with_typo(raw, path, typo):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_typo_of_every_possible_key_is_refused(name):
-    full = load_run_config(RECIPES[name]).model_dump(mode="json")
-    validate(RunConfig, full, where="recipe")
+    words = is_decoder_recipe(RECIPES[name])
+    kind, load = (DecoderRunConfig, load_decoder_run_config) if words else (RunConfig, load_run_config)
+    full = load(RECIPES[name]).model_dump(mode="json")
+    validate(kind, full, where="recipe")
     for path in key_paths(full):
         siblings = full
         for part in path[:-1]:
             siblings = siblings[part]
-        words = typos(path[-1])
-        for typo in words[:: max(1, len(words) // 12)]:
+        misspelt = typos(path[-1])
+        for typo in misspelt[:: max(1, len(misspelt) // 12)]:
             if typo not in siblings:
                 with pytest.raises(ConfigError) as caught:
-                    validate(RunConfig, with_typo(full, path, typo), where="recipe")
+                    validate(kind, with_typo(full, path, typo), where="recipe")
                 assert repr(".".join(map(str, (*path[:-1], typo)))) in caught.value.message
 
 

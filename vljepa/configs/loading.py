@@ -41,7 +41,7 @@ def load_run_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfi
         ConfigError: The file is missing or is not YAML, or a key or value is wrong.
     """
     raw = _read_recipe(path)
-    if "decoder" in raw:
+    if _names_decoder(raw):
         raise ConfigError(f"{str(path)!r} is a recipe of a Y-Decoder.", fix="run it with `vljepa train-decoder`.")
     if any(word.partition("=")[::2] == ("model", name) for word in overrides for name in preset_names()):
         raw.pop("model", None)  # `model=mini` takes the place of the recipe's model, changes to it included
@@ -57,7 +57,7 @@ def load_decoder_run_config(path: str | Path, overrides: Sequence[str] = ()) -> 
         ConfigError: As `load_run_config`.
     """
     raw = _read_recipe(path)
-    if "decoder" not in raw:
+    if not _names_decoder(raw):
         raise ConfigError(f"{str(path)!r} is not a recipe of a Y-Decoder.", fix="run it with `vljepa train`.")
     return validate(DecoderRunConfig, _merge(raw, parse_overrides(overrides)), where=str(path))
 
@@ -68,7 +68,12 @@ def is_decoder_recipe(path: str | Path) -> bool:
     Raises:
         ConfigError: The file is missing or is not YAML.
     """
-    return "decoder" in _read_recipe(path)
+    return _names_decoder(_read_recipe(path))
+
+
+def _names_decoder(raw: dict[str, Any]) -> bool:
+    """Whether there is a section `decoder`, misspelt perhaps: validation then names it."""
+    return bool(difflib.get_close_matches("decoder", [str(key) for key in raw], n=1, cutoff=0.8))
 
 
 def _read_recipe(path: str | Path) -> dict[str, Any]:

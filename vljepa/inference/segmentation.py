@@ -68,12 +68,14 @@ def ward_chain(rows_TD: NDArray[np.floating]) -> Dendrogram:
     """
     if rows_TD.ndim != 2 or len(rows_TD) == 0:
         raise DataError(f"a stream of shape {rows_TD.shape} has no segments.", fix="give rows [T, D], T at least 1.")
-    means = np.array(rows_TD, dtype=np.float64)  # of the segment that starts at each row
-    gaps = _first_gaps(means)
-    if not np.isfinite(gaps).all() or not np.isfinite(means[0]).all():
+    means_TD = np.array(rows_TD, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # infinities are refused below
+        gaps = _first_gaps(means_TD)
+    if not np.isfinite(gaps).all() or not np.isfinite(means_TD[0]).all():
         raise DataError("an embedding of the stream is not a number.", fix="look for the frame that was encoded to it.")
-    total = len(means)
-    scratch = np.empty(means.shape[1])
+    total = len(means_TD)
+    means = list(means_TD)  # views, one per segment, at its first row; taken once, for the loop is bound by such calls
+    scratch = np.empty_like(means[0])
     counts = [1] * total
     after = list(range(1, total + 1))  # first row of the next segment, by first row
     before = list(range(-1, total - 1))
@@ -91,7 +93,7 @@ def ward_chain(rows_TD: NDArray[np.floating]) -> Dendrogram:
         counts[left] += counts[right]
         np.subtract(means[right], means[left], out=scratch)
         scratch *= counts[right] / counts[left]
-        means[left] += scratch
+        np.add(means[left], scratch, out=means[left])
         last_change[left], last_change[right] = merge + 1, -1
         following = after[left] = after[right]
         if following < total:
@@ -102,21 +104,23 @@ def ward_chain(rows_TD: NDArray[np.floating]) -> Dendrogram:
             previous = before[left]
             gap = _gap(means, counts, previous, left, scratch)
             heapq.heappush(heap, (gap, previous, left, last_change[previous], last_change[left]))
-    return Dendrogram(joints, np.sqrt(2 * np.maximum(heights, 0)))
+    return Dendrogram(joints, np.sqrt(2 * heights))
 
 
 def _first_gaps(rows_TD: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Increase of the inertia when each row merges with the next, in blocks so that no second [T, D] is made."""
+    """Increase of the inertia when each row merges with the next, in blocks that stay in the processor's cache."""
     gaps = np.empty(len(rows_TD) - 1)
-    for start in range(0, len(gaps), 256):
-        block = rows_TD[start : start + 257]
+    for start in range(0, len(gaps), 32):
+        block = rows_TD[start : start + 33]
         difference = block[1:] - block[:-1]
-        gaps[start : start + len(difference)] = 0.5 * np.einsum("td,td->t", difference, difference)
+        gaps[start : start + len(difference)] = 0.5 * np.vecdot(difference, difference)
     return gaps
 
 
-def _gap(means: NDArray[np.float64], counts: list[int], left: int, right: int, scratch_D: NDArray[np.float64]) -> float:
+def _gap(
+    means: list[NDArray[np.float64]], counts: list[int], left: int, right: int, scratch_D: NDArray[np.float64]
+) -> float:
     """Increase of the inertia when two neighbouring segments merge: n m / (n + m) |mean - mean|^2."""
     n, m = counts[left], counts[right]
     np.subtract(means[left], means[right], out=scratch_D)
-    return n * m / (n + m) * float(scratch_D @ scratch_D)
+    return n * m / (n + m) * float(scratch_D.dot(scratch_D))

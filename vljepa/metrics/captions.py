@@ -1,7 +1,9 @@
 """How good captions are: CIDEr-D, BLEU-4, ROUGE-L, and whether they differ from each other.
 
-N items, each with one candidate and several references. Tokens are those of the COCO caption evaluation, in plain
-Python: lower-cased words, punctuation dropped.
+N items, each with one candidate and several references. Tokens follow the COCO caption evaluation, in plain Python:
+lower-cased words, punctuation dropped. Its Penn Treebank tokenizer splits all but 45 of the 25,014 captions of COCO
+val2017 in the same way; those hold an abbreviation with a full stop ("St.") or a sign such as "&". On equal tokens the
+values are those of its scorers to the last few bits.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,13 +20,36 @@ from numpy.typing import NDArray
 
 from vljepa.errors import DataError
 
-_TOKEN = re.compile(r"n't\b|'(?:s|m|d|ll|re|ve)\b|\w+(?:[-./]\w+)*(?=n't\b)|\w+(?:[-./]\w+)*")
+_TOKEN = re.compile(r"n't\b|'(?:s|m|d|ll|re|ve)\b|\d+:\d+|\w+(?:[-./]\w+)*(?=n't\b)|\w+(?:[-./]\w+)*")
 _ORDERS = 4
 _SIGMA = 6.0
 _CACHED = 200_000
 
 Grams = dict[tuple[str, ...], int]
-_Vector = tuple[list[dict[tuple[str, ...], float]], list[float], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """A text as CIDEr-D sees it.
+
+    Args:
+        known: Number, order (from 0) and weight of each n-gram that some reference has.
+        norms: Of the weights of all n-grams, per order.
+        length: What the length penalty compares: the number of bigrams.
+    """
+
+    known: list[tuple[int, int, float]]
+    norms: list[float]
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """References of an item, read by n-gram: one look-up per n-gram of a candidate serves all of them."""
+
+    found: dict[int, list[tuple[int, float]]]
+    """Number of an n-gram -> place of the reference, weight there."""
+    references: list[_Weights]
 
 
 @lru_cache(maxsize=_CACHED)
@@ -40,8 +66,10 @@ def tokenize(text: str) -> tuple[str, ...]:
 class CiderD:
     """CIDEr-D (arXiv 1411.5726, section 5) against a fixed set of references.
 
-    The inverse document frequency comes from these references, so values of different sets are not comparable, and
-    one item alone would score 0 by construction. Scaled by 10, as the COCO evaluation reports it.
+    The number is the one that pycocoevalcap prints: n-grams of 1 to 4 words, sigma 6, times 10, so that a candidate
+    equal to its only reference gets 10. The inverse document frequency comes from these references, so values of
+    different sets are not comparable (a person's caption against the other four has 0.959 on the first 300 pictures of
+    COCO val2017 and 0.887 on all 5,000), and one item alone would score 0 by construction.
 
     Args:
         references: Right texts of each item.
@@ -62,14 +90,17 @@ class CiderD:
             )
         _require_references(references)
         grams = [[_grams(text) for text in texts] for texts in references]
-        self._frequency = Counter(gram for texts in grams for gram in set().union(*texts))
+        frequency = Counter(gram for texts in grams for gram in set().union(*texts))
         self._log_items = math.log(len(references))
-        self._references = [[self._vector(one) for one in texts] for texts in grams]
-        self._vectors: dict[str, _Vector] = {}
+        self._known = {
+            gram: (number, self._log_items - math.log(count)) for number, (gram, count) in enumerate(frequency.items())
+        }
+        self._items = [_by_gram([self._weigh(one) for one in texts]) for texts in grams]
+        self._candidates: dict[str, _Weights] = {}
 
     def __len__(self) -> int:
         """Number of items."""
-        return len(self._references)
+        return len(self._items)
 
     def scores(self, candidates: Sequence[str]) -> NDArray[np.float64]:
         """Score of each item's candidate, [N]; their mean is the corpus score."""
@@ -77,20 +108,32 @@ class CiderD:
         return np.array([self.score(item, candidate) for item, candidate in enumerate(candidates)])
 
     def score(self, item: int, candidate: str) -> float:
-        """Score of one candidate for item number `item`."""
-        vector = self._vectors.get(candidate)
-        if vector is None:
-            vector = self._vectors[candidate] = self._vector(_grams(candidate))
-        references = self._references[item]
-        return 10.0 * sum(_similarity(vector, reference) for reference in references) / len(references)
+        """Score of one candidate for item number `item`.
 
-    def _vector(self, grams: Grams) -> _Vector:
-        """Weights per order, their norms, and the length that the penalty compares: the number of bigrams."""
-        weights: list[dict[tuple[str, ...], float]] = [{} for _ in range(_ORDERS)]
+        Any pair may be asked for: a candidate's n-grams are counted once, then a pair takes some ten microseconds.
+        """
+        own = self._candidates.get(candidate)
+        if own is None:
+            own = self._candidates[candidate] = self._weigh(_grams(candidate))
+        found, references = self._items[item].found, self._items[item].references
+        products = [[0.0] * _ORDERS for _ in references]
+        for number, order, weight in own.known:
+            for place, other in found.get(number, ()):
+                products[place][order] += min(weight, other) * other
+        total = sum(_similarity(own, one, product) for one, product in zip(references, products, strict=True))
+        return 10.0 * total / len(references)
+
+    def _weigh(self, grams: Grams) -> _Weights:
+        known: list[tuple[int, int, float]] = []
+        squares = [0.0] * _ORDERS
         for gram, count in grams.items():
-            weights[len(gram) - 1][gram] = count * (self._log_items - math.log(max(1, self._frequency[gram])))
-        norms = [math.sqrt(sum(value * value for value in order.values())) for order in weights]
-        return weights, norms, sum(count for gram, count in grams.items() if len(gram) == 2)
+            # An n-gram that no reference has weighs as much as one that a single item has.
+            number, rarity = self._known.get(gram, (-1, self._log_items))
+            squares[len(gram) - 1] += (count * rarity) ** 2
+            if number >= 0:
+                known.append((number, len(gram) - 1, count * rarity))
+        bigrams = sum(count for gram, count in grams.items() if len(gram) == 2)
+        return _Weights(known, [math.sqrt(value) for value in squares], bigrams)
 
 
 def bleu4(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> float:
@@ -150,17 +193,21 @@ def _grams(text: str) -> Grams:
     return counted
 
 
-def _similarity(candidate: _Vector, reference: _Vector) -> float:
+def _by_gram(references: list[_Weights]) -> _Item:
+    found: dict[int, list[tuple[int, float]]] = {}
+    for place, reference in enumerate(references):
+        for number, _, weight in reference.known:
+            found.setdefault(number, []).append((place, weight))
+    return _Item(found, references)
+
+
+def _similarity(candidate: _Weights, reference: _Weights, products: list[float]) -> float:
     """Mean over orders of the clipped cosine, less where the lengths differ."""
-    weights, norms, length = candidate
-    right, right_norms, right_length = reference
     total = 0.0
-    for order in range(_ORDERS):
-        other = right[order]
-        product = sum(min(value, other[gram]) * other[gram] for gram, value in weights[order].items() if gram in other)
-        if norms[order] and right_norms[order]:
-            total += product / (norms[order] * right_norms[order])
-    return total / _ORDERS * math.exp(-((length - right_length) ** 2) / (2 * _SIGMA**2))
+    for product, norm, other in zip(products, candidate.norms, reference.norms, strict=True):
+        if norm and other:
+            total += product / (norm * other)
+    return total / _ORDERS * math.exp(-((candidate.length - reference.length) ** 2) / (2 * _SIGMA**2))
 
 
 def _common(one: Sequence[str], two: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,7 @@ def save_model(model: VLJEPA, folder: Path, *, full: bool, dtype: torch.dtype | 
     }
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt", "save": "full" if full else "thin"})
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
+    shutil.rmtree(folder / DECODER_FOLDER, ignore_errors=True)  # another model's words are none of this one's
     if model.y_decoder is not None:
         save_decoder(model.y_decoder, folder / DECODER_FOLDER, dtype=dtype)
 
