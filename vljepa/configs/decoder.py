@@ -114,6 +114,7 @@ class DecoderRunConfig(Strict):
         model: The trained model whose text space the decoder reads: "mini", a folder, or a hub repository.
         decoder: What is trained.
         vocabulary: Size of the sentencepiece vocabulary of a decoder from scratch.
+        beams: Numbers of beams that are tried on the validation pictures at the end; 1 is greedy.
         data: Texts.
         optim: Optimizer.
         train: The loop; `best_metric` is `loss` (held-out, lower is better) or a validation source's `NAME/cider`.
@@ -122,6 +123,7 @@ class DecoderRunConfig(Strict):
     model: str
     decoder: YDecoderConfig
     vocabulary: int = Field(4000, ge=64)
+    beams: list[int] = Field(default_factory=lambda: [1, 4], min_length=1)
     data: DecoderDataConfig
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()

@@ -15,9 +15,8 @@ from vljepa.processing.text import normalise_text
 from vljepa.training.decoder_inputs import DecoderInputs, PictureTask
 
 BATCH = 64
-BEAMS = (1, 4)
 LENGTH_PENALTIES = (0.8, 1.0, 1.3)
-ROUND_TRIP_TEXTS = 512
+ROUND_TRIP_TEXTS = 256
 
 
 @torch.no_grad()
@@ -45,16 +44,18 @@ def picture_metrics(decoder: YDecoder, inputs: DecoderInputs, *, num_beams: int 
     return metrics
 
 
-def choose_generation(decoder: YDecoder, inputs: DecoderInputs) -> tuple[GenerationConfig, dict[str, float]]:
+def choose_generation(
+    decoder: YDecoder, inputs: DecoderInputs, *, beams: Sequence[int]
+) -> tuple[GenerationConfig, dict[str, float]]:
     """Beams and length penalty with the best CIDEr-D on the validation pictures, mean over tasks, and the metrics."""
     before = decoder.config.generation
     if not inputs.tasks:
         return before, {}
     tried: list[tuple[float, GenerationConfig, dict[str, float]]] = []
-    for beams, penalty in product(BEAMS, LENGTH_PENALTIES):
-        if beams == 1 and penalty != 1.0:
+    for number, penalty in product(beams, LENGTH_PENALTIES):
+        if number == 1 and penalty != 1.0:
             continue  # greedy knows no length penalty
-        decoder.config.generation = before.model_copy(update={"num_beams": beams, "length_penalty": penalty})
+        decoder.config.generation = before.model_copy(update={"num_beams": number, "length_penalty": penalty})
         metrics = picture_metrics(decoder, inputs)
         cider = sum(metrics[f"{task.name}/cider"] for task in inputs.tasks) / len(inputs.tasks)
         tried.append((cider, decoder.config.generation, metrics))
