@@ -1,7 +1,7 @@
 """How good captions are: CIDEr-D, BLEU-4, ROUGE-L, and whether they differ from each other.
 
 N items, each with one candidate and several references. Tokens follow the COCO caption evaluation, in plain Python:
-lower-cased words, punctuation dropped. Its Penn Treebank tokenizer splits all but 45 of the 25,014 captions of COCO
+lower-cased words, punctuation dropped. Its Penn Treebank tokenizer splits all but 40 of the 25,014 captions of COCO
 val2017 in the same way; those hold an abbreviation with a full stop ("St.") or a sign such as "&". On equal tokens the
 values are those of its scorers to the last few bits.
 """

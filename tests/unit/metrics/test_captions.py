@@ -1,6 +1,7 @@
 """Against numbers recorded from pycocoevalcap 1.2 (Cider, Bleu(4), Rouge) on the items below, on 2026-11-24.
 
-Its scorers take tokens joined by spaces; the items hold nothing else.
+Its scorers take tokens joined by spaces; the items hold nothing else. Once, by hand, the scorers were compared on COCO
+val2017 too (first caption against the next four, 5,000 pictures): CIDEr-D differs by at most 2e-15 per picture.
 """
 
 import numpy as np
@@ -78,6 +79,19 @@ def test_the_comparison_can_fail():
     assert bleu4(CANDIDATES[:-1], REFERENCES[:-1]) != pytest.approx(BLEU4, abs=1e-3)
 
 
+def test_any_pair_can_be_scored_and_items_do_not_leak_into_each_other():
+    scorer, alone = CiderD(REFERENCES), len(ITEMS)
+    for item in range(alone):
+        swapped = [CANDIDATES[(place + item) % alone] for place in range(alone)]
+        assert [scorer.score(place, text) for place, text in enumerate(swapped)] == scorer.scores(swapped).tolist()
+    assert scorer.score(4, CANDIDATES[3]) != pytest.approx(CIDER[3], abs=1e-3)
+
+
+def test_more_references_are_averaged_not_summed():
+    twice = CiderD([texts * 2 for texts in REFERENCES])
+    assert twice.scores(CANDIDATES).tolist() == pytest.approx(CIDER, abs=1e-9)
+
+
 def test_a_reference_said_again_is_best_and_another_item_s_is_worse():
     said = CiderD(REFERENCES).scores([texts[0] for texts in REFERENCES])
     swapped = CiderD(REFERENCES).scores([texts[0] for texts in REFERENCES[1:] + REFERENCES[:1]])
@@ -89,7 +103,7 @@ def test_a_reference_said_again_is_best_and_another_item_s_is_worse():
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_items_are_refused(count):
     """PITFALLS 24: of one item, every weight is log(1) = 0."""
-    with pytest.raises(DataError, match="0 by construction"):
+    with pytest.raises(DataError, match=rf"{count} item.*0 by construction"):
         CiderD(REFERENCES[:count])
     assert CiderD(REFERENCES[:2]).scores(CANDIDATES[:2]).min() > 0
 
@@ -121,6 +135,7 @@ def test_lengths_and_no_words_at_all():
     [
         ("A man's dog isn't here.", "a man 's dog is n't here"),
         ("Red, green; and (blue)!", "red green and blue"),
+        ("It is 6:55, or 5:1 at most: late", "it is 6:55 or 5:1 at most late"),
         ("two  dogs\n run", "two dogs run"),
         ("a well-known t-shirt", "a well-known t-shirt"),
         ("...", ""),
