@@ -38,6 +38,7 @@ def test_the_wheel_holds_what_the_package_reads_and_no_more(clone: Path, tmp_pat
     presets = {f"vljepa/configs/presets/{file.name}" for file in (ROOT / "vljepa/configs/presets").glob("*.yaml")}
     assert presets
     wanted = {"vljepa/recipes/mini.yaml", "vljepa/py.typed", "vljepa/pretrained/mini/README.md"}
+    wanted |= {"vljepa/inference/stream_report.html"}
     assert wanted | presets <= names
     assert not [name for name in names if name.startswith("vljepa/recipes/mini/")], "they need a clone"
     assert not [name for name in names if not name.startswith(("vljepa/", "vljepa_torch-"))]

@@ -60,7 +60,7 @@ def _vljepa(
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code: 0, 2 for a user's error, 130 for Ctrl-C.
+    """Run one command line and return its exit code: 0, 2 for a user's error, 130 for Ctrl-C, or a verb's own.
 
     Args:
         words: The words after `vljepa`; by default those of the process.

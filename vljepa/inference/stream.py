@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vljepa.configs import SelectiveConfig
 from vljepa.configs.loading import validate
-from vljepa.errors import ConfigError
+from vljepa.errors import ConfigError, VideoError
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.frame_reader import FrameReader
 from vljepa.inference.online import change_of
@@ -78,7 +78,7 @@ def stream(
     Raises:
         CheckpointError: The model has no Y-Decoder.
         ConfigError: A setting or an option is outside of its range, or is for the other method.
-        VideoError: `source` cannot be read, or breaks off: then after the segments of what could be read.
+        VideoError: `source` cannot be read, breaks off, or goes back in time: after the segments of what was read.
 
     Example:
         >>> for segment in stream("clip.mp4", model=model, processor=processor):  # doctest: +SKIP
@@ -253,8 +253,11 @@ def _check(method: Method, *, max_rate: float | None, how: dict[str, Any]) -> No
 
 def _thin(frames: Iterable[Frame], *, fps: float) -> Iterator[Frame]:
     """At most `fps` frames per second, on a grid that begins with the first one."""
-    due = -math.inf
+    due = last = -math.inf
     for frame in frames:
+        if frame.time < last:
+            raise VideoError(f"a frame at {frame.time} s comes after one at {last} s.", fix="give them in time order.")
+        last = frame.time
         if frame.time >= due - TOLERANCE:
             yield frame
             due = due + 1 / fps if due + 1 / fps > frame.time else frame.time + 1 / fps

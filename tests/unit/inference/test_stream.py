@@ -103,6 +103,14 @@ def test_a_fast_camera_is_thinned(speaker):
     assert 47 <= stats.frames <= 49
 
 
+def test_a_clock_that_goes_back_is_an_error_and_not_silence(speaker):
+    segments = []
+    with pytest.raises(VideoError, match=r"a frame at 0\.0 s comes after one at 11\.75 s"):
+        collect(stream(itertools.chain(story(), story()), **speaker), segments)
+
+    assert [segment.text for segment in segments] == ["red", "green", "blue"]
+
+
 def test_a_stream_that_starts_late_keeps_its_own_times(speaker):
     segments = list(stream(story(begin=1000.0), **speaker))
 
