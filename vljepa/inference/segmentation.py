@@ -79,32 +79,31 @@ def ward_chain(rows_TD: NDArray[np.floating]) -> Dendrogram:
     counts = [1] * total
     after = list(range(1, total + 1))  # first row of the next segment, by first row
     before = list(range(-1, total - 1))
-    last_change = [0] * total  # of the segment that starts here; older heap entries are stale
-    heap = [(gap, place, place + 1, 0, 0) for place, gap in enumerate(gaps.tolist())]
+    version = [0] * total  # of the pair of the segment that starts here and the next; other heap entries are stale
+    heap = [(gap, place, 0) for place, gap in enumerate(gaps.tolist())]
     heapq.heapify(heap)
-    joints = np.empty(total - 1, dtype=np.int64)
-    heights = np.empty(total - 1, dtype=np.float64)
-    for merge in range(total - 1):
-        while True:
-            gap, left, right, left_change, right_change = heapq.heappop(heap)
-            if last_change[left] == left_change and last_change[right] == right_change:
-                break
-        joints[merge], heights[merge] = right, gap
+    joints, heights = [], []
+    while len(joints) < total - 1:
+        gap, left, seen = heapq.heappop(heap)
+        if seen != version[left]:
+            continue
+        right = after[left]
+        joints.append(right)
+        heights.append(gap)
         counts[left] += counts[right]
-        np.subtract(means[right], means[left], out=scratch)
-        scratch *= counts[right] / counts[left]
-        np.add(means[left], scratch, out=means[left])
-        last_change[left], last_change[right] = merge + 1, -1
+        np.subtract(means[right], means[left], scratch)
+        np.multiply(scratch, counts[right] / counts[left], scratch)
+        np.add(means[left], scratch, means[left])
+        version[right] = -1
         following = after[left] = after[right]
+        pairs = [(before[left], left)] if left else []
         if following < total:
             before[following] = left
-            gap = _gap(means, counts, left, following, scratch)
-            heapq.heappush(heap, (gap, left, following, last_change[left], last_change[following]))
-        if before[left] >= 0:
-            previous = before[left]
-            gap = _gap(means, counts, previous, left, scratch)
-            heapq.heappush(heap, (gap, previous, left, last_change[previous], last_change[left]))
-    return Dendrogram(joints, np.sqrt(2 * heights))
+            pairs.append((left, following))
+        for one, other in pairs:
+            version[one] += 1
+            heapq.heappush(heap, (_gap(means, counts, one, other, scratch), one, version[one]))
+    return Dendrogram(np.array(joints, dtype=np.int64), np.sqrt(2 * np.array(heights, dtype=np.float64)))
 
 
 def _first_gaps(rows_TD: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,5 +121,5 @@ def _gap(
 ) -> float:
     """Increase of the inertia when two neighbouring segments merge: n m / (n + m) |mean - mean|^2."""
     n, m = counts[left], counts[right]
-    np.subtract(means[left], means[right], out=scratch_D)
+    np.subtract(means[left], means[right], scratch_D)
     return n * m / (n + m) * float(scratch_D.dot(scratch_D))
