@@ -85,7 +85,7 @@ def savings(stats: StreamStats) -> str:
 def _figures(stats: StreamStats) -> str:
     done, uniform = stats.decodes, stats.uniform_decodes(_UNIFORM)
     fewer = f"{uniform / done:.1f}x fewer decodes" if 0 < done < uniform else f"{done} decodes"
-    speed = f"{stats.duration / stats.wall:.1f}x real time" if stats.wall > 0 else ""
+    speed = f"{stats.duration / stats.wall:.1f}x playing speed" if stats.wall > 0 else ""
     rate = f"{stats.frames / stats.duration:.3g} per second" if stats.duration > 0 else ""
     each = f"{stats.duration / done:.1f} s per caption" if done else ""
     figures = [
