@@ -86,7 +86,7 @@ def captions(
     """The same, picture by picture, in batches of bounded memory."""
     embedder.require_words()
     for batch, rows in embedder.batches(images, query=query, progress=progress, on_broken=on_broken):
-        texts = embedder.words(rows, **options)
+        texts = embedder.words(rows, shift=not query, **options)
         agreements = (embedder.texts([text or " " for text in texts]) * rows).sum(1)
         for image, text, agreement, row in zip(batch, texts, agreements, rows, strict=True):
             yield Caption(image=name_of(image), text=text, agreement=float(agreement), embedding=row)

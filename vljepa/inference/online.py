@@ -115,7 +115,9 @@ def change_of(config: SelectiveConfig) -> Change:
 
 
 class PeakPicker:
-    """Declares a boundary where the score exceeds the threshold and nothing higher follows within `hold` rows.
+    """Declares a boundary where the score exceeds the threshold and is the highest within `hold` rows on both sides.
+
+    Of equal scores the first is the peak. Without the look back, the far slope of a slow change would be declared too.
 
     Args:
         threshold: Scores must be above it.
@@ -125,16 +127,17 @@ class PeakPicker:
     def __init__(self, *, threshold: float, hold: int) -> None:
         self.threshold = threshold
         self.hold = hold
-        self._best = 0.0
-        self._age = -1  # rows since the best score; -1 while there is none
+        self._age = -1  # rows since the candidate; -1 while there is none
+        self._latest: deque[float] = deque(maxlen=hold)
 
     def push(self, score: float) -> int | None:
         """Take the next score; how many scores ago the declared peak was, None where none is declared."""
         if self._age >= 0:
             self._age += 1
-        if score > self.threshold and (self._age < 0 or score > self._best):
-            self._best, self._age = score, 0
-        if self._age >= self.hold and self._age >= 0:
+        if score > self.threshold and all(score > earlier for earlier in self._latest):
+            self._age = 0
+        self._latest.append(score)
+        if self._age >= self.hold:
             age, self._age = self._age, -1
             return age
         return None
@@ -145,14 +148,15 @@ class RateBudget:
 
     Args:
         rate: Tokens per second.
-        burst: Largest number of tokens that quiet time saves up; a stream starts with one.
+        burst: Largest number of tokens that quiet time saves up. There is one at first, and time counts from when it
+            is asked for.
 
     Raises:
         ConfigError: `rate` or `burst` is not usable.
     """
 
     def __init__(self, rate: float, *, burst: float = 3.0) -> None:
-        if not rate > 0 or burst < 1:
+        if not rate > 0 or not burst >= 1:
             raise ConfigError(
                 f"a budget of {rate} decodes per second with bursts of {burst} never decodes.",
                 fix="give a rate above 0 and a burst of at least 1.",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa.errors import DataError
+from vljepa.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,15 @@ class Dendrogram:
         return np.cumsum(marks)
 
     def count_at(self, threshold: float) -> int:
-        """Number of segments when merging stops before the first merge that is higher than `threshold`."""
+        """Number of segments when merging stops before the first merge that is higher than `threshold`.
+
+        A lower merge after it does not count: partitions are read in merge order, so that they stay nested.
+
+        Raises:
+            ConfigError: `threshold` is negative or not a number.
+        """
+        if not threshold >= 0:
+            raise ConfigError(f"no Ward distance is below threshold = {threshold}.", fix="give 0 or more.")
         higher = np.flatnonzero(self.heights > threshold)
         return len(self) - int(higher[0]) if len(higher) else 1
 

@@ -112,23 +112,23 @@ class SelectiveDecoder:
             rate: Segments per second on average. Of the three at most one; without, `config.offline_threshold`.
 
         Raises:
-            ConfigError: More than one of the three, or one that is out of range.
-            DataError: Rows that are not finite, or times that do not ascend.
+            ConfigError: More than one of the three, or a threshold or rate that is out of range.
+            DataError: Rows that are not finite, times that do not ascend, or fewer rows than `count`.
         """
         times = np.asarray(times_T, dtype=np.float64)
         if sum(option is not None for option in (count, threshold, rate)) > 1:
             raise ConfigError("count, threshold and rate are three ways to say one thing.", fix="give one of them.")
-        if len(rows_TD) == 0:
-            return []
-        if len(times) != len(rows_TD) or (np.diff(times) <= 0).any():
+        if len(times) != len(rows_TD) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
             raise DataError(
                 f"{len(times)} times for {len(rows_TD)} rows must ascend.", fix="give one later time per row."
             )
+        if len(rows_TD) == 0:
+            return []
         tree = ward_chain(rows_TD)
         end = times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1 / self.config.fps)
         if rate is not None:
-            if not rate > 0:
-                raise ConfigError(f"rate = {rate} decodes nothing.", fix="give a rate above 0.")
+            if not 0 < rate < np.inf:
+                raise ConfigError(f"rate = {rate} is no number of decodes per second.", fix="give a rate above 0.")
             count = min(len(tree), max(1, round(rate * float(end - times[0]))))
         if count is None:
             count = tree.count_at(self.config.offline_threshold if threshold is None else threshold)
@@ -148,13 +148,18 @@ class SelectiveDecoder:
             time: Seconds; later than the row before.
 
         Raises:
-            DataError: The row is not finite, the time is not later, or the stream is closed.
+            DataError: The row is not finite or of another shape than the first, the time is not later, or the stream
+                is closed.
         """
         if self._closed:
             raise DataError("the stream is closed.", fix="make a new SelectiveDecoder for another stream.")
+        if row_D.ndim != 1 or (self._recent and row_D.shape != self._recent[-1][0].shape):
+            raise DataError(
+                f"the embedding at {time} s has shape {row_D.shape}.", fix="push one row [D] at a time, of one model."
+            )
         if not np.isfinite(row_D).all():
             raise DataError(f"the embedding at {time} s is not a number.", fix="leave the frame out.")
-        if time <= self._last[0]:
+        if not self._last[0] < time < np.inf:
             raise DataError(f"a row at {time} s after one at {self._last[0]} s.", fix="push rows in time order.")
         self._last = (time, time - self._last[0] if np.isfinite(self._last[0]) else 1 / self.config.fps)
         row_D = np.array(row_D, dtype=np.float32)

@@ -94,7 +94,7 @@ def stream(
 
     def say(rows: Rows) -> list[str]:
         with notes.timed("decode"):
-            return embedder.words(rows, **options)
+            return embedder.words(rows, shift=not query, **options)
 
     watcher = _Watcher(
         embedder,

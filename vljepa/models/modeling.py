@@ -200,7 +200,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         Args:
             inputs: Embeddings [B, D], or a batch as for `forward`, from which they are predicted.
             options: As for `YDecoder.generate`: `num_beams`, `top_p`, `temperature`, `repetition_penalty`,
-                `max_new_tokens`, `seed`.
+                `max_new_tokens`, `seed`, `shift`. A batch with queries is not shifted.
 
         Returns:
             Ids [B, L]; `VLJEPAProcessor.decode` makes texts of them.
@@ -216,7 +216,10 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         if not isinstance(inputs, Tensor):
             with torch.inference_mode():
                 vision = self.vision_of(inputs)
-                inputs = self.predict(vision, inputs.get("query_ids"), inputs.get("query_mask"))
+                queries = inputs.get("query_mask")
+                if queries is not None and bool(queries.any()):
+                    options.setdefault("shift", False)
+                inputs = self.predict(vision, inputs.get("query_ids"), queries)
         return self.y_decoder.generate(inputs, **options)
 
     def text_features(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class YDecoder(nn.Module):
         vocabulary: The sentencepiece model of a decoder from scratch, serialised; it is saved with the weights.
     """
 
+    shift_D: Tensor
+
     def __init__(self, config: YDecoderConfig, *, vocabulary: bytes | None = None) -> None:
         super().__init__()
         self.config = config
@@ -39,6 +41,8 @@ class YDecoder(nn.Module):
         width = int(self.lm.config.hidden_size)
         self.prefix = nn.Linear(config.embed_dim, config.prefix_tokens * width)
         self.dropout = nn.Dropout(config.dropout if config.part.source == "random" else 0.0)
+        # What predictions lack on average; fitted on validation pictures after training.
+        self.register_buffer("shift_D", torch.zeros(config.embed_dim))
         # Word embeddings start this small; a unit embedding has entries of about D ** -0.5.
         nn.init.normal_(self.prefix.weight, std=float(self.lm.config.initializer_range))
         nn.init.zeros_(self.prefix.bias)
@@ -126,6 +130,7 @@ class YDecoder(nn.Module):
         repetition_penalty: float | None = None,
         max_new_tokens: int | None = None,
         seed: int = 0,
+        shift: bool = True,
     ) -> Tensor:
         """Texts for embeddings, batched, with a key-value cache.
 
@@ -137,6 +142,8 @@ class YDecoder(nn.Module):
             repetition_penalty: Above 1 makes said tokens less likely.
             max_new_tokens: Limit, the end mark included.
             seed: Of the draw: equal seeds give equal texts.
+            shift: Move the embeddings by the mean gap between predicted captions and real ones. Right for predictions
+                without a query; not for embeddings of texts, nor for answers.
 
         Returns:
             Ids [B, L], right-padded; a text that ended holds the end mark.
@@ -155,6 +162,8 @@ class YDecoder(nn.Module):
         )
         if len(embeddings_BD) == 0:
             return torch.zeros(0, 0, dtype=torch.long, device=embeddings_BD.device)
+        if shift:
+            embeddings_BD = F.normalize(embeddings_BD + self.shift_D, dim=-1)
         begin_B1 = torch.full((len(embeddings_BD), 1), self.begin, device=embeddings_BD.device)
         words = self._embed(begin_B1)
         sequence = torch.cat([self.condition(embeddings_BD).to(words.dtype), words], dim=1)

@@ -233,7 +233,7 @@ class DecoderTrainer:
         best = intact_folder(self.folder / "best")
         assert best is not None
         decoder = load_decoder(best, text_space=self.space).to(self.accelerator.device)
-        decoder.config.generation, chosen = choose_generation(decoder, inputs, beams=self.run.beams)
+        chosen = choose_generation(decoder, inputs, beams=self.run.beams)
         metrics |= chosen | (round_trip(decoder, inputs) if inputs.held_out else {})
         replace_folder(self.folder / "best", lambda folder: save_decoder(decoder, folder))
         if inputs.skipped:

@@ -8,7 +8,6 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from vljepa.configs import GenerationConfig
 from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.text import normalise_text
@@ -16,6 +15,7 @@ from vljepa.training.decoder_inputs import DecoderInputs, PictureTask
 
 BATCH = 64
 LENGTH_PENALTIES = (0.8, 1.0, 1.3)
+SHIFTS = (0.0, 0.5, 0.75, 1.0)
 ROUND_TRIP_TEXTS = 256
 
 
@@ -44,23 +44,32 @@ def picture_metrics(decoder: YDecoder, inputs: DecoderInputs, *, num_beams: int 
     return metrics
 
 
-def choose_generation(
-    decoder: YDecoder, inputs: DecoderInputs, *, beams: Sequence[int]
-) -> tuple[GenerationConfig, dict[str, float]]:
-    """Beams and length penalty with the best CIDEr-D on the validation pictures, mean over tasks, and the metrics."""
-    before = decoder.config.generation
-    if not inputs.tasks:
-        return before, {}
-    tried: list[tuple[float, GenerationConfig, dict[str, float]]] = []
-    for number, penalty in product(beams, LENGTH_PENALTIES):
-        if number == 1 and penalty != 1.0:
-            continue  # greedy knows no length penalty
+def choose_generation(decoder: YDecoder, inputs: DecoderInputs, *, beams: Sequence[int]) -> dict[str, float]:
+    """Give the decoder the share of the mean gap, the beams and the length penalty that serve validation pictures best.
+
+    Best is the highest CIDEr-D, mean over tasks; the penalty is tried with the best share and beams only.
+
+    Returns:
+        The metrics with that choice; empty without validation pictures.
+    """
+    if inputs.gap is None:
+        return {}
+    gap_D, before = inputs.gap.shift_D.to(decoder.shift_D), decoder.config.generation
+
+    def tried(share: float, number: int, penalty: float) -> tuple[float, tuple[float, int, float], dict[str, float]]:
+        decoder.shift_D.copy_(share * gap_D)
         decoder.config.generation = before.model_copy(update={"num_beams": number, "length_penalty": penalty})
         metrics = picture_metrics(decoder, inputs)
         cider = sum(metrics[f"{task.name}/cider"] for task in inputs.tasks) / len(inputs.tasks)
-        tried.append((cider, decoder.config.generation, metrics))
-    _, best, metrics = max(tried, key=lambda one: one[0])
-    return best, metrics
+        return cider, (share, number, penalty), metrics
+
+    best = max((tried(share, number, 1.0) for share, number in product(SHIFTS, beams)), key=lambda one: one[0])
+    share, number, _ = best[1]
+    if number > 1:  # greedy knows no length penalty
+        others = (tried(share, number, penalty) for penalty in LENGTH_PENALTIES)
+        best = max((best, *others), key=lambda one: one[0])
+    _, metrics = tried(*best[1])[1:]
+    return metrics | {"shift": best[1][0]}
 
 
 def round_trip(decoder: YDecoder, inputs: DecoderInputs) -> dict[str, float]:
@@ -70,28 +79,34 @@ def round_trip(decoder: YDecoder, inputs: DecoderInputs) -> dict[str, float]:
     """
     texts = inputs.held_out[:ROUND_TRIP_TEXTS]
     exact_ND = torch.from_numpy(inputs.encoder.texts(texts))
-    back, _ = write(decoder, inputs, exact_ND)
+    back, _ = write(decoder, inputs, exact_ND, shift=False)
     metrics = {
         "round_trip/cosine": _cosine(back, exact_ND, inputs),
         "round_trip/bleu4": bleu4(back, [[text] for text in texts]),
         "round_trip/exact": _equal(back, texts),
     }
-    swapped, _ = write(decoder, inputs, exact_ND.roll(1, dims=0))
-    zeroed, _ = write(decoder, inputs, torch.zeros_like(exact_ND))
+    # Half way round: neighbours are captions of one picture.
+    swapped, _ = write(decoder, inputs, exact_ND.roll(len(texts) // 2, dims=0), shift=False)
+    zeroed, _ = write(decoder, inputs, torch.zeros_like(exact_ND), shift=False)
     metrics["round_trip/swapped_cosine"] = _cosine(swapped, exact_ND, inputs)
     metrics["round_trip/zeroed_cosine"] = _cosine(zeroed, exact_ND, inputs)
     return metrics
 
 
 def write(
-    decoder: YDecoder, inputs: DecoderInputs, embeddings_ND: Tensor, *, num_beams: int | None = None
+    decoder: YDecoder,
+    inputs: DecoderInputs,
+    embeddings_ND: Tensor,
+    *,
+    num_beams: int | None = None,
+    shift: bool = True,
 ) -> tuple[list[str], list[bool]]:
     """Texts for embeddings, and whether each ended before the limit."""
     texts: list[str] = []
     ended: list[bool] = []
     for start in range(0, len(embeddings_ND), BATCH):
         chunk = embeddings_ND[start : start + BATCH].to(decoder.prefix.weight.device)
-        ids = decoder.generate(chunk, num_beams=num_beams)
+        ids = decoder.generate(chunk, num_beams=num_beams, shift=shift)
         texts += inputs.tokenizer.decode(ids)
         ended += inputs.tokenizer.ended(ids)
     return texts, ended

@@ -19,13 +19,18 @@ class Gap:
 
     Args:
         cosine: Mean cosine of a prediction and each of its texts.
-        shift: Length of the mean difference, which noise cannot teach.
+        shift_D: Mean of text minus prediction, which noise cannot teach.
         noise: Standard deviation per dimension of what is left of the difference.
     """
 
     cosine: float
-    shift: float
+    shift_D: Tensor
     noise: float
+
+    @property
+    def shift(self) -> float:
+        """Length of the mean difference."""
+        return float(self.shift_D.norm())
 
 
 def measure_gap(
@@ -41,7 +46,7 @@ def measure_gap(
     for predictions_ND, texts in pictures:
         for prediction_D, right in zip(predictions_ND, texts, strict=True):
             right_MD = embed(right)
-            differences.append(prediction_D - right_MD)
+            differences.append(right_MD - prediction_D)
             cosines.append(F.cosine_similarity(prediction_D[None], right_MD))
     if not differences:
         return None
@@ -49,6 +54,6 @@ def measure_gap(
     shift_D = difference_ND.mean(0)
     return Gap(
         cosine=float(torch.cat(cosines).mean()),
-        shift=float(shift_D.norm()),
+        shift_D=shift_D,
         noise=float((difference_ND - shift_D).std(0).mean()),
     )
