@@ -90,7 +90,8 @@ def ward_chain(rows_TD: NDArray[np.floating]) -> Dendrogram:
     version = [0] * total  # of the pair of the segment that starts here and the next; other heap entries are stale
     heap = [(gap, place, 0) for place, gap in enumerate(gaps.tolist())]
     heapq.heapify(heap)
-    joints, heights = [], []
+    joints: list[int] = []
+    heights: list[float] = []
     while len(joints) < total - 1:
         gap, left, seen = heapq.heappop(heap)
         if seen != version[left]:

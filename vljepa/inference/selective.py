@@ -160,7 +160,7 @@ class SelectiveDecoder:
         if not np.isfinite(row_D).all():
             raise DataError(f"the embedding at {time} s is not a number.", fix="leave the frame out.")
         if not self._last[0] < time < np.inf:
-            raise DataError(f"a row at {time} s after one at {self._last[0]} s.", fix="push rows in time order.")
+            raise DataError(f"a row at {time} s is not after the one before.", fix="push rows in time order.")
         self._last = (time, time - self._last[0] if np.isfinite(self._last[0]) else 1 / self.config.fps)
         row_D = np.array(row_D, dtype=np.float32)
         self._recent.append((row_D, time))

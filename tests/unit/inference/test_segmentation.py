@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vljepa.errors import DataError
+from vljepa.errors import ConfigError, DataError
 from vljepa.inference.segmentation import ward_chain
 
 SHOTS = np.repeat(np.array([[0.0], [4.0], [5.0], [9.0]]), 3, axis=0)
@@ -27,6 +27,23 @@ def test_a_threshold_stops_the_merging(threshold: float, count: int) -> None:
     assert ward_chain(SHOTS).count_at(threshold) == count
 
 
+@pytest.mark.parametrize("threshold", [-1.0, float("nan")])
+def test_a_threshold_below_every_distance_is_refused(threshold: float) -> None:
+    with pytest.raises(ConfigError, match="no Ward distance"):
+        ward_chain(SHOTS).count_at(threshold)
+
+
+def test_a_lower_merge_after_a_higher_one_does_not_count() -> None:
+    """The two zeros are not neighbours, so that the second merge is the nearer one."""
+    tree = ward_chain(np.array([[0.0], [1.0], [0.0]]))
+    assert tree.heights.tolist() == pytest.approx([1, 1 / np.sqrt(3)])
+    assert [tree.count_at(threshold) for threshold in (0.5, 0.9, 1.0)] == [3, 3, 1]
+
+
+def test_equal_gaps_merge_from_the_start() -> None:
+    assert ward_chain(np.array([[0.0], [1.0], [10.0], [11.0], [20.0], [21.0]])).joints[:3].tolist() == [1, 3, 5]
+
+
 def test_one_row_is_one_segment() -> None:
     tree = ward_chain(np.ones((1, 3)))
     assert tree.labels(1).tolist() == [0]
@@ -40,9 +57,10 @@ def test_more_segments_than_rows_are_refused(count: int) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 5, 11])
-def test_a_row_that_is_not_a_number_is_refused(place: int) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_row_that_is_not_a_number_is_refused(place: int, value: float) -> None:
     rows = SHOTS.copy()
-    rows[place] = np.nan
+    rows[place] = value
     with pytest.raises(DataError, match="not a number"):
         ward_chain(rows)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from itertools import pairwise
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 
 from vljepa.configs import SelectiveConfig
 from vljepa.errors import ConfigError, DataError
-from vljepa.inference.online import PeakPicker, RateBudget
 from vljepa.inference.selective import Segment, SelectiveDecoder
 
 METHODS = ("two_window", "running_ward", "local_variance")
@@ -58,8 +56,25 @@ class TestOnline:
         assert len(watch(shots(1, length=200), method=method)) == 1
 
     def test_a_threshold_of_zero_decodes_far_more(self, method: str) -> None:
-        """The control: what the two tests above would see if the threshold did nothing."""
-        assert len(watch(shots(1, length=200), method=method, threshold=0.0)) > 20
+        """The control: what the two tests above would see if the threshold did nothing.
+
+        Everywhere, for a score that does not wait; at every peak of the noise, for one that waits for 3 rows.
+        """
+        segments = watch(shots(1, length=200), method=method, threshold=0.0)
+        assert len(segments) == 200 if method == "running_ward" else 200 / 14 < len(segments) <= 200 / 4
+
+    def test_a_slow_change_is_one_change(self, method: str) -> None:
+        """A cross-fade of two seconds. Without a wait there are no peaks to tell its steps from its middle."""
+        share = np.concatenate([np.zeros(24), np.linspace(0, 1, 8), np.ones(24)])[:, None]
+        rows = (1 - share) * np.eye(WIDTH)[0] + share * np.eye(WIDTH)[1]
+        rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        segments = watch(rows, method=method, threshold=0.3)
+        check_cover(segments, rows)
+        if method == "running_ward":
+            assert len(segments) <= 5
+        else:
+            assert len(segments) == 2
+            assert segments[1].start == pytest.approx(7, abs=0.5)
 
     def test_any_stream_is_covered(self, method: str) -> None:
         random = np.random.default_rng(1)
@@ -78,12 +93,15 @@ class TestOnline:
 
     def test_memory_and_state_do_not_grow(self, method: str) -> None:
         decoder = SelectiveDecoder(config=SelectiveConfig(fps=FPS, method=method, threshold=1e6))
-        rows, sizes = shots(1, length=100), []
+        rows, largest = shots(1, length=100), []
         for place in range(10_000):
             decoder.push(rows[place % 100], place / FPS)
-            if place in (1_000, 9_999):
-                sizes.append(held(decoder))
-        assert sizes[1] <= sizes[0]
+            if place % 100 == 99:
+                largest.append(held(decoder))
+        assert max(largest) <= 60 * WIDTH * 4
+        assert max(largest[50:]) <= max(largest[:50])
+        decoder.kept_by_mistake = [rows[0].copy() for _ in range(100)]  # type: ignore[attr-defined]
+        assert held(decoder) > 60 * WIDTH * 4  # the control: what is kept is seen
 
     def test_an_average_rate_is_kept(self, method: str) -> None:
         rows = shots(60, length=8)
@@ -103,8 +121,52 @@ def held(value: Any, seen: set[int] | None = None) -> int:
     if isinstance(value, np.ndarray):
         return value.nbytes
     if isinstance(value, list | tuple | deque):
-        return sum(held(one, seen) for one in value) + sys.getsizeof(value) * 0
+        return sum(held(one, seen) for one in value)
     return sum(held(one, seen) for one in vars(value).values()) if hasattr(value, "__dict__") else 0
+
+
+class TestWords:
+    """What is decoded, and when."""
+
+    @staticmethod
+    def name(rows: np.ndarray) -> list[str]:
+        return [str(int(row.argmax())) for row in rows]
+
+    def test_a_segment_is_told_within_the_delay_of_its_end(self) -> None:
+        rows, config = shots(4), SelectiveConfig(fps=FPS)
+        decoder = SelectiveDecoder(self.name, config=config)
+        told = [(place / FPS, one) for place, row in enumerate(rows) for one in decoder.push(row, place / FPS)]
+        assert [one.text for _, one in told] == ["0", "1", "2"]
+        assert all(0 <= now - one.end <= config.max_delay for now, one in told)
+        assert [one.text for one in decoder.close()] == ["3"]
+
+    def test_a_boundary_waits_for_the_budget_and_then_merges(self) -> None:
+        """Shots of 4 s and a decode every 6 s: the second boundary, at 8 s, is taken at about 10 s."""
+        segments = watch(shots(4), max_rate=1 / 6)
+        free = watch(shots(4))
+        assert [one.start for one in free] == [0, 4, 8, 12]
+        assert len(segments) < len(free)
+        assert segments[1].start == 4
+        assert segments[2].start > 8 + 1
+
+    @pytest.mark.parametrize("length", [5, 100, 3000])
+    def test_the_exact_row_is_near_the_midpoint(self, length: int) -> None:
+        """Of a live stream only a few rows are kept: at most a sixteenth of the segment away."""
+        angle = np.linspace(0, 1, length)
+        rows = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+        [live] = watch(rows, readout="exact", threshold=1e6)
+        decoder = SelectiveDecoder(config=SelectiveConfig(fps=FPS, readout="exact"))
+        [whole] = decoder.offline(rows, np.arange(length) / FPS, count=1)
+        where = [float(np.arctan2(one.embedding[1], one.embedding[0])) for one in (live, whole)]
+        assert where[1] == pytest.approx(0.5, abs=1 / length)
+        assert where[0] == pytest.approx(0.5, abs=1 / 16 + 1 / length)
+        assert any(np.array_equal(live.embedding, row) for row in rows)
+
+    def test_confidence_is_the_mean_cosine_to_the_mean(self) -> None:
+        rows = shots(1, noise=0.3)
+        [only] = watch(rows, threshold=1e6)
+        assert only.confidence == pytest.approx(float((rows @ only.embedding).mean()), abs=1e-6)
+        assert watch(shots(1, noise=0.01), threshold=1e6)[0].confidence > only.confidence
 
 
 class TestOffline:
@@ -154,9 +216,19 @@ class TestRefusals:
         with pytest.raises(ConfigError, match="three ways"):
             SelectiveDecoder(config=SelectiveConfig()).offline(shots(2), np.arange(32), count=2, rate=1.0)
 
-    def test_times_that_do_not_ascend(self) -> None:
+    @pytest.mark.parametrize("times", [np.zeros(16), np.arange(15), [*range(15), np.nan], [*range(15), np.inf]])
+    def test_times_that_do_not_ascend(self, times: Any) -> None:
         with pytest.raises(DataError, match="must ascend"):
-            SelectiveDecoder(config=SelectiveConfig()).offline(shots(1), np.zeros(16))
+            SelectiveDecoder(config=SelectiveConfig()).offline(shots(1), times)
+
+    def test_times_without_rows(self) -> None:
+        with pytest.raises(DataError, match="2 times for 0 rows"):
+            SelectiveDecoder(config=SelectiveConfig()).offline(shots(1)[:0], [0, 1])
+
+    @pytest.mark.parametrize("how", [{"rate": 0}, {"rate": np.inf}, {"rate": np.nan}, {"threshold": np.nan}])
+    def test_a_number_that_says_nothing(self, how: dict[str, float]) -> None:
+        with pytest.raises(ConfigError, match=f"= {next(iter(how.values()))}"):
+            SelectiveDecoder(config=SelectiveConfig()).offline(shots(1), np.arange(16), **how)  # type: ignore[arg-type]
 
     def test_a_row_that_is_not_a_number(self) -> None:
         with pytest.raises(DataError, match=r"at 1.5 s is not a number"):
@@ -168,6 +240,22 @@ class TestRefusals:
         with pytest.raises(DataError, match="time order"):
             decoder.push(shots(1)[1], 2.0)
 
+    @pytest.mark.parametrize("time", [float("nan"), float("inf"), 1.0])
+    def test_a_time_that_is_no_later_time(self, time: float) -> None:
+        decoder = SelectiveDecoder(config=SelectiveConfig())
+        decoder.push(shots(1)[0], 2.0)
+        with pytest.raises(DataError, match="time order"):
+            decoder.push(shots(1)[1], time)
+        assert decoder.push(shots(1)[1], 2.25) == []  # nothing of it was kept
+        assert decoder.close()[0].end == 2.5
+
+    @pytest.mark.parametrize("row", [np.ones(3, np.float32), np.ones((1, WIDTH), np.float32)])
+    def test_a_row_of_another_model(self, row: np.ndarray) -> None:
+        decoder = SelectiveDecoder(config=SelectiveConfig())
+        decoder.push(shots(1)[0], 0.0)
+        with pytest.raises(DataError, match="has shape"):
+            decoder.push(row, 0.25)
+
     def test_a_row_after_the_end(self) -> None:
         decoder = SelectiveDecoder(config=SelectiveConfig())
         decoder.close()
@@ -177,14 +265,3 @@ class TestRefusals:
     def test_a_window_that_answers_too_late(self) -> None:
         with pytest.raises(ConfigError, match="max_delay"):
             SelectiveDecoder(config=SelectiveConfig(fps=1, window=4))
-
-    @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
-    def test_a_budget_of_nothing(self, rate: float) -> None:
-        with pytest.raises(ConfigError, match="never decodes"):
-            RateBudget(rate)
-
-
-def test_a_peak_is_declared_once_and_at_its_highest() -> None:
-    picker = PeakPicker(threshold=0.5, hold=2)
-    declared = [picker.push(score) for score in (0.1, 0.6, 0.9, 0.8, 0.4, 0.1, 0.1)]
-    assert declared == [None, None, None, None, 2, None, None]
