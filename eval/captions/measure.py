@@ -12,7 +12,7 @@ import torch
 
 from eval.mini import provenance
 from eval.mini.bootstrap import paired_bootstrap
-from eval.mini.data import read_captions
+from eval.mini.data import read_captions, read_questions
 from vljepa.configs import load_decoder_run_config
 from vljepa.inference.bank import Bank
 from vljepa.inference.embed import Embedder, Rows
@@ -22,7 +22,9 @@ from vljepa.training.decoder_inputs import read_texts
 
 NEAREST, CONSENSUS = "bank, nearest", "bank, consensus of 50"
 SOURCES = ("photos", "emoji")
+QUESTION_SOURCES = ("easy_vqa", "emoji")
 ROUND_TRIPS = 256
+QUESTIONS = 200
 STYLE = "fluent"
 LATENCIES = 30
 PROTOCOL = {
@@ -32,6 +34,8 @@ PROTOCOL = {
     "human": "a person's caption against the other four, and the same person's caption read from its own embedding",
     "bootstrap": "10000 resamples of pictures, percentiles, 95%; the decoder minus the consensus of 50",
     "round trip": f"first {ROUND_TRIPS} held-out texts of the recipe: cosine of the text that came back, BLEU-4, exact",
+    "answers": f"first {QUESTIONS} questions of each source without choices; exact match after normalisation, of the words "
+    "and, for comparison, of the nearest of the question's choices",
     "controls": "swapped: another picture's embedding, or text's; zeroed: the zero embedding",
     "latency": f"one caption from its embedding, median of {LATENCIES}, batch 1, all cores",
 }
@@ -71,6 +75,7 @@ def measure(
         "model": provenance.model_of(model),
         "protocol": PROTOCOL,
         "pictures": {},
+        "answers": {},
         "round_trip": {},
         "latency_ms": {},
     }
@@ -95,6 +100,7 @@ def measure(
         result["pictures"]["photos"]["rows"] |= _human(name, own, texts)
         result["round_trip"][name] = _round_trip(own, held_out[:ROUND_TRIPS])
         result["latency_ms"][name] = _latency(own, rows)
+        result["answers"][name] = {source: _answers(own, data, source, split) for source in QUESTION_SOURCES}
     for source in SOURCES:
         _compare(result["pictures"][source]["rows"], list(decoders))
     return result
@@ -134,6 +140,21 @@ def _human(name: str, own: Embedder, texts: Sequence[Sequence[str]]) -> dict[str
         "human, against the other four": _row(first, others, scorer),
         f"{name}, from a human caption's embedding": _row(own.words(own.texts(first), shift=False), others, scorer),
     }
+
+
+def _answers(own: Embedder, data: Path, source: str, split: str) -> dict[str, float]:
+    """Share of open questions that are answered with the very words, and of closed ones with the right choice."""
+    questions = read_questions(data, source, split)[:QUESTIONS]
+    words, choices = [], []
+    for question in questions:
+        assert question.image is not None
+        row = own.images([question.image], query=question.query)
+        [said] = own.words(row, shift=False)
+        nearest = question.candidates[int((own.texts(question.candidates) @ row[0]).argmax())]
+        right = normalise_text(question.texts[0])
+        words.append(normalise_text(said) == right)
+        choices.append(normalise_text(nearest) == right)
+    return {"questions": len(questions), "words": float(np.mean(words)), "choices": float(np.mean(choices))}
 
 
 def _round_trip(own: Embedder, texts: list[str]) -> dict[str, Any]:

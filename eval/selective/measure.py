@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from eval.selective.streams import FPS, Stream, build_stream
 from vljepa.configs import SelectiveConfig
 from vljepa.inference.embed import Embedder
 from vljepa.inference.segmentation import ward_chain
+from vljepa.parts.saved import CONFIG_FILE
 
 STYLE = "fluent"
 TIMED = 48
@@ -165,8 +168,24 @@ def _watch(stream: Stream, frames: Frames) -> Watched:
 
 def _scorer(setting: Setting, world: World, embedder: Embedder) -> Scorer:
     return Scorer(
-        [one.texts for one in world.pictures], decode=lambda rows: embedder.words(rows, num_beams=setting.beams)
+        [one.texts for one in world.pictures],
+        decode=lambda rows: embedder.words(rows, num_beams=setting.beams),
+        kept=setting.cache / f"texts-{_decoder_digest(setting)}.jsonl",
     )
+
+
+def _decoder_digest(setting: Setting) -> str:
+    """Hash of all that decides what the curves' decoder says."""
+    folder = Path(next(iter(setting.decoders.values())))
+    hashed = hashlib.blake2b(str(setting.beams).encode(), digest_size=8)
+    for file in sorted(folder.iterdir()):
+        content = file.read_bytes()
+        if file.name == CONFIG_FILE:
+            config = json.loads(content)
+            config.pop("selective", None)  # when it speaks, not what it says
+            content = json.dumps(config, sort_keys=True).encode()
+        hashed.update(file.name.encode() + b"\0" + content)
+    return hashed.hexdigest()
 
 
 def _curve(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +16,7 @@ from vljepa.metrics.captions import CiderD
 
 REFERENCE_RATE = 1.0
 RESAMPLES = 2000
+BLOCK = 2048
 
 
 class Scorer:
@@ -21,19 +25,34 @@ class Scorer:
     Args:
         references: Captions of each picture; the weights of CIDEr-D come from them, once for all streams.
         decode: From rows [N, D] to texts.
+        kept: File for the texts, one JSON line each, so that another run of the same decoder goes on from there.
     """
 
-    def __init__(self, references: Sequence[Sequence[str]], *, decode: Callable[[np.ndarray], list[str]]) -> None:
+    def __init__(
+        self,
+        references: Sequence[Sequence[str]],
+        *,
+        decode: Callable[[np.ndarray], list[str]],
+        kept: Path | None = None,
+    ) -> None:
         self._cider = CiderD(references)
         self._decode = decode
-        self._texts: dict[bytes, str] = {}
+        self._kept = kept
+        self._texts = {} if kept is None else _read_texts(kept)
         self._scores: dict[tuple[int, str], float] = {}
 
     def prepare(self, decodes: Sequence[Decodes]) -> None:
         """Decode what some streams will need, in large batches."""
-        new = {row.tobytes(): row for one in decodes for row in one.rows if row.tobytes() not in self._texts}
-        if new:
-            self._texts |= dict(zip(new, self._decode(np.stack(list(new.values()))), strict=True))
+        new = {key: row for one in decodes for row in one.rows if (key := _key(row)) not in self._texts}
+        keys, rows = list(new), list(new.values())
+        for start in range(0, len(keys), BLOCK):
+            block = keys[start : start + BLOCK]
+            said = dict(zip(block, self._decode(np.stack(rows[start : start + BLOCK])), strict=True))
+            self._texts |= said
+            if self._kept is not None:
+                self._kept.parent.mkdir(parents=True, exist_ok=True)
+                with self._kept.open("a", encoding="utf-8") as file:
+                    file.writelines(json.dumps([key, text]) + "\n" for key, text in said.items())
 
     def score(self, stream: Stream, decodes: Decodes) -> float:
         """Mean CIDEr-D over the stream's annotations."""
@@ -41,7 +60,7 @@ class Scorer:
         annotations = stream.annotations()
         for time, picture in annotations:
             row = decodes.rows[nearest(decodes.times, time)]
-            total += self._score(picture, self._texts[row.tobytes()])
+            total += self._score(picture, self._texts[_key(row)])
         return total / len(annotations)
 
     def _score(self, picture: int, text: str) -> float:
@@ -49,6 +68,20 @@ class Scorer:
         if key not in self._scores:
             self._scores[key] = self._cider.score(picture, text)
         return self._scores[key]
+
+
+def _key(row: np.ndarray) -> str:
+    return hashlib.blake2b(row.tobytes(), digest_size=12).hexdigest()
+
+
+def _read_texts(file: Path) -> dict[str, str]:
+    """Kept texts; a last line that a killed run left unfinished is not one."""
+    if not file.is_file():
+        return {}
+    lines = file.read_text(encoding="utf-8").split("\n")
+    if lines[-1]:
+        file.write_text("".join(line + "\n" for line in lines[:-1]), encoding="utf-8")
+    return dict(json.loads(line) for line in lines[:-1])
 
 
 def nearest(times: np.ndarray, time: float) -> int:
