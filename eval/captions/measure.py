@@ -34,8 +34,8 @@ PROTOCOL = {
     "human": "a person's caption against the other four, and the same person's caption read from its own embedding",
     "bootstrap": "10000 resamples of pictures, percentiles, 95%; the decoder minus the consensus of 50",
     "round trip": f"first {ROUND_TRIPS} held-out texts of the recipe: cosine of the text that came back, BLEU-4, exact",
-    "answers": f"first {QUESTIONS} questions of each source without choices; exact match after normalisation, of the words "
-    "and, for comparison, of the nearest of the question's choices",
+    "answers": f"first {QUESTIONS} questions of each source; exact match after normalisation, of the words and, for "
+    "comparison, of the nearest of the question's choices",
     "controls": "swapped: another picture's embedding, or text's; zeroed: the zero embedding",
     "latency": f"one caption from its embedding, median of {LATENCIES}, batch 1, all cores",
 }

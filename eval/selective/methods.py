@@ -61,9 +61,21 @@ def random_times(watched: Watched, *, rate: float, seed: int) -> Decodes:
 
 
 def pixel_difference(watched: Watched, *, rate: float, readout: str) -> Decodes:
-    """Segments cut where the grey levels change most."""
-    strongest = np.argsort(-watched.changes, kind="stable")[: _count(watched, rate) - 1] + 1
-    return _read(watched, np.concatenate([[0], np.sort(strongest)]), readout)
+    """Segments cut where the grey levels change most, no two cuts within a second while there are other places.
+
+    Without that rule one cross-fade, which changes pixels for a second, would take several cuts.
+    """
+    wanted = _count(watched, rate) - 1
+    strongest = (np.argsort(-watched.changes, kind="stable") + 1).tolist()
+    free = np.ones(len(watched.rows) + 1, dtype=bool)
+    apart: list[int] = []
+    for place in strongest:
+        if free[place]:
+            apart.append(place)
+            free[max(0, place - FPS + 1) : place + FPS] = False
+    chosen = set(apart)
+    cuts = [*apart, *(place for place in strongest if place not in chosen)][:wanted]
+    return _read(watched, np.array([0, *sorted(cuts)]), readout)
 
 
 def adaptive(watched: Watched, *, rate: float, readout: str) -> Decodes:
