@@ -288,7 +288,7 @@ def _pyav() -> ModuleType:
         import av
     except ImportError as error:
         raise VideoError(
-            f"PyAV does not load ({error}); it reads video files.", fix='pip install "vljepa-torch[video]"'
+            f"PyAV does not load ({error}); it reads video files.", fix='pip install "av>=18,<19"'
         ) from error
     return av
 

@@ -368,7 +368,7 @@ def test_numbers_that_make_no_sense(ten, options, message):
 
 def test_without_pyav_the_fix_is_named(ten, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(VideoError, match=r"pip install \"vljepa-torch\[video\]\""):
+    with pytest.raises(VideoError, match=r"pip install \"av>=18,<19\""):
         read(ten)
 
 
