@@ -76,14 +76,16 @@ def ward_chain(rows_TD: NDArray[np.floating]) -> Dendrogram:
     """
     if rows_TD.ndim != 2 or len(rows_TD) == 0:
         raise DataError(f"a stream of shape {rows_TD.shape} has no segments.", fix="give rows [T, D], T at least 1.")
-    means_TD = np.array(rows_TD, dtype=np.float64)
     with np.errstate(invalid="ignore"):  # infinities are refused below
-        gaps = _first_gaps(means_TD)
-    if not np.isfinite(gaps).all() or not np.isfinite(means_TD[0]).all():
+        steps_TD = np.subtract(rows_TD[1:], rows_TD[:-1], dtype=np.float64)
+    gaps = 0.5 * np.vecdot(steps_TD, steps_TD)
+    if not np.isfinite(gaps).all() or not np.isfinite(rows_TD[0]).all():
         raise DataError("an embedding of the stream is not a number.", fix="look for the frame that was encoded to it.")
-    total = len(means_TD)
-    means = list(means_TD)  # views, one per segment, at its first row; taken once, for the loop is bound by such calls
-    scratch = np.empty_like(means[0])
+    total = len(rows_TD)
+    # By first row: from the mean of that segment to the mean of the next. Views, taken once, and no more than six calls
+    # per merge, for it is the number of calls that takes the time.
+    steps = list(steps_TD)
+    moved = np.empty(rows_TD.shape[1])
     counts = [1] * total
     after = list(range(1, total + 1))  # first row of the next segment, by first row
     before = list(range(-1, total - 1))
@@ -99,36 +101,26 @@ def ward_chain(rows_TD: NDArray[np.floating]) -> Dendrogram:
         right = after[left]
         joints.append(right)
         heights.append(gap)
+        share = counts[right] / (counts[left] + counts[right])  # how far the left mean moves towards the right one
         counts[left] += counts[right]
-        np.subtract(means[right], means[left], scratch)
-        np.multiply(scratch, counts[right] / counts[left], scratch)
-        np.add(means[left], scratch, means[left])
+        version[left] += 1
         version[right] = -1
-        following = after[left] = after[right]
-        pairs = [(before[left], left)] if left else []
+        previous, following = before[left], after[right]
+        after[left] = following
+        if previous >= 0:
+            step = steps[previous]
+            np.add(step, np.multiply(steps[left], share, moved), step)
+            version[previous] += 1
+            heapq.heappush(heap, (_gap(step, counts[previous], counts[left]), previous, version[previous]))
         if following < total:
             before[following] = left
-            pairs.append((left, following))
-        for one, other in pairs:
-            version[one] += 1
-            heapq.heappush(heap, (_gap(means, counts, one, other, scratch), one, version[one]))
+            step = steps[right]
+            np.add(step, np.multiply(steps[left], 1 - share, moved), step)
+            steps[left] = step
+            heapq.heappush(heap, (_gap(step, counts[left], counts[following]), left, version[left]))
     return Dendrogram(np.array(joints, dtype=np.int64), np.sqrt(2 * np.array(heights, dtype=np.float64)))
 
 
-def _first_gaps(rows_TD: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Increase of the inertia when each row merges with the next, in blocks that stay in the processor's cache."""
-    gaps = np.empty(len(rows_TD) - 1)
-    for start in range(0, len(gaps), 32):
-        block = rows_TD[start : start + 33]
-        difference = block[1:] - block[:-1]
-        gaps[start : start + len(difference)] = 0.5 * np.vecdot(difference, difference)
-    return gaps
-
-
-def _gap(
-    means: list[NDArray[np.float64]], counts: list[int], left: int, right: int, scratch_D: NDArray[np.float64]
-) -> float:
+def _gap(step_D: NDArray[np.float64], n: int, m: int) -> float:
     """Increase of the inertia when two neighbouring segments merge: n m / (n + m) |mean - mean|^2."""
-    n, m = counts[left], counts[right]
-    np.subtract(means[left], means[right], scratch_D)
-    return n * m / (n + m) * float(scratch_D.dot(scratch_D))
+    return n * m / (n + m) * float(step_D.dot(step_D))

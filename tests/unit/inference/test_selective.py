@@ -141,13 +141,20 @@ class TestWords:
         assert [one.text for one in decoder.close()] == ["3"]
 
     def test_a_boundary_waits_for_the_budget_and_then_merges(self) -> None:
-        """Shots of 4 s and a decode every 6 s: the second boundary, at 8 s, is taken at about 10 s."""
-        segments = watch(shots(4), max_rate=1 / 6)
-        free = watch(shots(4))
-        assert [one.start for one in free] == [0, 4, 8, 12]
-        assert len(segments) < len(free)
-        assert segments[1].start == 4
-        assert segments[2].start > 8 + 1
+        """Shots of 4 s, a decode every 5: the boundary at 8 s comes while the budget is empty, and is taken later."""
+        rows = shots(3, length=16)
+        assert [one.start for one in watch(rows)] == [0, 4, 8]
+        segments = watch(rows, max_rate=1 / 5)
+        check_cover(segments, rows)
+        assert [one.start for one in segments[:2]] == [0, 4]
+        assert len(segments) == 3
+        assert 9.5 <= segments[2].start <= 11
+
+    def test_a_boundary_that_finds_no_budget_until_the_end_is_merged(self) -> None:
+        rows = shots(3, length=16)
+        segments = watch(rows, max_rate=1 / 20)
+        check_cover(segments, rows)
+        assert [one.start for one in segments] == [0, 4]
 
     @pytest.mark.parametrize("length", [5, 100, 3000])
     def test_the_exact_row_is_near_the_midpoint(self, length: int) -> None:
@@ -255,6 +262,10 @@ class TestRefusals:
         decoder.push(shots(1)[0], 0.0)
         with pytest.raises(DataError, match="has shape"):
             decoder.push(row, 0.25)
+
+    def test_a_block_of_rows_at_once(self) -> None:
+        with pytest.raises(DataError, match="has shape"):
+            SelectiveDecoder(config=SelectiveConfig()).push(shots(1), 0.0)
 
     def test_a_row_after_the_end(self) -> None:
         decoder = SelectiveDecoder(config=SelectiveConfig())
