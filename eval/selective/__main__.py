@@ -62,7 +62,8 @@ def main(arguments: list[str]) -> int:
     decoders = dict(word.partition("=")[::2] for word in given.decoders)
     if not all(decoders.values()):
         parser().error("--decoders takes NAME=FOLDER")
-    from eval.selective.measure import Setting, choose, measure
+    from eval.selective.choose import choose
+    from eval.selective.measure import Setting, measure
 
     setting = Setting(
         suite=yaml.safe_load(given.suite.read_text(encoding="utf-8")),

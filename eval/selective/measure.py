@@ -4,38 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from eval.mini import provenance
 from eval.mini.data import Captioned, read_captions
 from eval.selective import methods
-from eval.selective.frames import Frames, encode_frames, render
+from eval.selective.frames import Frames, encode_frames
 from eval.selective.methods import Decodes, Watched
-from eval.selective.protocol import REFERENCE_RATE, Curve, Scorer, cider_at, saving
+from eval.selective.protocol import MAIN, PROTOCOLS, REFERENCE_RATE, Curve, Scorer, cider_at, saving
 from eval.selective.streams import FPS, Stream, build_stream
+from eval.selective.wall_time import wall_time
 from vljepa.configs import SelectiveConfig
 from vljepa.inference.embed import Embedder
 from vljepa.inference.segmentation import ward_chain
 from vljepa.parts.saved import CONFIG_FILE
 
 STYLE = "fluent"
-TIMED = 48
+UNIFORM, ADAPTIVE = "uniform, exact", "adaptive, mean"
 Say = Callable[[str], None]
+Way = Callable[[Watched, float], Decodes]
+Curves = dict[str, Curve]
 PROTOCOL = {
     "streams": "shots of held-out pictures, durations log-normal with mean 4 s and sigma 0.8, 4 frames per second, the "
     "camera moves in and back in steps of half a second, half of the transitions are cross-fades of 1 s to one of 3 "
     "seeded successors (see eval/selective/streams.py); every different frame is rendered and encoded",
-    "annotations": "the captions of a shot's picture at the middle of the shot, matched to the decode nearest in time",
+    "annotations": "the captions of a shot's picture, at the middle of the shot or at a random time in it; matched to "
+    "the decode nearest in time, or to that of the segment around it; 'middle, nearest' is the main protocol",
     "cider": "CIDEr-D, weights from the captions of the different pictures, mean over annotations, then over streams",
     "saving": f"{REFERENCE_RATE} Hz over the rate that reaches the quality of uniform exact decoding at "
-    f"{REFERENCE_RATE} Hz; 95% bootstrap over streams",
+    f"{REFERENCE_RATE} Hz; 95% bootstrap over streams, which all show the same few pictures",
 }
 
 
@@ -72,7 +75,7 @@ class World:
 
 def measure(setting: Setting, *, say: Say) -> dict[str, Any]:
     """The whole result on the test pictures."""
-    embedder = _embedder(setting, next(iter(setting.decoders.values())))
+    embedder = decoding_embedder(setting, next(iter(setting.decoders.values())))
     result: dict[str, Any] = {
         "task": "selective decoding: CIDEr-D of the decode nearest to each annotation, against decodes per second",
         "split": "test",
@@ -86,57 +89,23 @@ def measure(setting: Setting, *, say: Say) -> dict[str, Any]:
         "sources": {},
     }
     for source in ("photos", "emoji"):
-        world = _world(setting, source, "test", embedder, say=say)
+        world = build_world(setting, source, "test", embedder, say=say)
         result["sources"][source] = _curves(setting, world, embedder, say=say)
         if source == "photos":
-            result["wall_time"] = _wall_time(setting, world, result["sources"][source])
+            result["wall_time"] = wall_time(
+                setting, world, adaptive=result["sources"][source]["savings"][ADAPTIVE][MAIN]
+            )
     return result
 
 
-def choose(setting: Setting, *, say: Say) -> dict[str, Any]:
-    """Method and thresholds for `SelectiveConfig`, from streams of the validation photos.
-
-    The online method is the one that needs the fewest decodes for the quality of uniform decoding at 1 Hz; each
-    threshold is the highest that keeps that quality.
-    """
-    embedder = _embedder(setting, next(iter(setting.decoders.values())))
-    world = _world(setting, "photos", "validation", embedder, say=say)
-    scorer = _scorer(setting, world, embedder)
-    uniform = _curve(world.watched, scorer, setting, lambda one, rate: methods.uniform(one, rate=rate, readout="exact"))
-    wanted = cider_at(uniform, REFERENCE_RATE)
-    online = {name: _online(world.watched, scorer, setting, name, readout="mean") for name in setting.suite["online"]}
-    best = min(online, key=lambda name: online[name].rate_at(wanted))
-    thresholds = sorted(setting.suite["online"][best]["thresholds"], reverse=True)
-    adaptive = _curve(
-        world.watched, scorer, setting, lambda one, rate: methods.adaptive(one, rate=rate, readout="mean")
-    )
-    rate = adaptive.rate_at(wanted)
-    heights = np.concatenate([one.tree.heights for one in world.watched])
-    seconds = sum(len(one.rows) for one in world.watched) / FPS
-    return {
-        "uniform_1hz": wanted,
-        "online_rates": {name: curve.rate_at(wanted) for name, curve in online.items()},
-        "method": best,
-        "window": setting.suite["online"][best]["window"],
-        "threshold": _threshold_at(online[best], thresholds, wanted),
-        "offline_rate": rate,
-        # The merges that are left out at that rate are the highest: their number is segments minus streams.
-        "offline_threshold": float(np.sort(heights)[-max(1, round(rate * seconds) - len(world.watched))]),
-    }
-
-
-def _threshold_at(curve: Curve, thresholds: list[float], wanted: float) -> float:
-    """Highest threshold whose mean quality reaches `wanted`; the curve's points go by descending threshold."""
-    reached = np.flatnonzero(curve.cider.mean(1) >= wanted)
-    return thresholds[int(reached[0])] if len(reached) else thresholds[-1]
-
-
-def _embedder(setting: Setting, decoder: str) -> Embedder:
+def decoding_embedder(setting: Setting, decoder: str) -> Embedder:
     return Embedder.from_pretrained(setting.model, device="cpu", decoder=decoder)
 
 
-def _world(setting: Setting, source: str, split: str, embedder: Embedder, *, say: Say) -> World:
+def build_world(setting: Setting, source: str, split: str, embedder: Embedder, *, say: Say) -> World:
+    known = {one.source_id for one in read_captions(setting.data, source, "train")}
     pictures = [one for one in read_captions(setting.data, source, split) if source != "emoji" or one.style == STYLE]
+    assert not known & {one.source_id for one in pictures}, "streams show held-out pictures only"
     plan = setting.suite["streams"]
     numbers = [(seed, number) for seed in plan["seeds"] for number in range(plan["per_seed"])]
 
@@ -156,8 +125,8 @@ def _world(setting: Setting, source: str, split: str, embedder: Embedder, *, say
         say=say,
     )
     say(f"{source} {split}: {len(pictures)} pictures, {len(frames.rows)} different frames, {len(plain)} streams")
-    known = [stream for stream in faded if all(frame in frames.places for frame in stream.frames)]
-    return World(pictures, frames, [_watch(one, frames) for one in plain], [_watch(one, frames) for one in known])
+    whole = [stream for stream in faded if all(frame in frames.places for frame in stream.frames)]
+    return World(pictures, frames, [_watch(one, frames) for one in plain], [_watch(one, frames) for one in whole])
 
 
 def _watch(stream: Stream, frames: Frames) -> Watched:
@@ -166,7 +135,7 @@ def _watch(stream: Stream, frames: Frames) -> Watched:
     return Watched(stream, rows, np.abs(np.diff(grey, axis=0)).mean((1, 2)), ward_chain(rows))
 
 
-def _scorer(setting: Setting, world: World, embedder: Embedder) -> Scorer:
+def scorer_of(setting: Setting, world: World, embedder: Embedder) -> Scorer:
     return Scorer(
         [one.texts for one in world.pictures],
         decode=lambda rows: embedder.words(rows, num_beams=setting.beams),
@@ -188,78 +157,92 @@ def _decoder_digest(setting: Setting) -> str:
     return hashed.hexdigest()
 
 
-def _curve(
-    streams: list[Watched], scorer: Scorer, setting: Setting, choose_at: Callable[[Watched, float], Decodes]
-) -> Curve:
-    points = [[choose_at(one, rate) for one in streams] for rate in sorted(setting.suite["rates"])]
-    return _scored(points, streams, scorer)
+def rate_curves(streams: list[Watched], scorer: Scorer, setting: Setting, way: Way) -> Curves:
+    """Curves of a method that is told how many decodes per second there are to be."""
+    points = [[way(one, rate) for one in streams] for rate in sorted(setting.suite["rates"])]
+    return score_points(points, streams, scorer)
 
 
-def _online(streams: list[Watched], scorer: Scorer, setting: Setting, name: str, *, readout: str) -> Curve:
+def online_curves(streams: list[Watched], scorer: Scorer, setting: Setting, name: str) -> Curves:
+    """Curves of an online score over its thresholds, the highest first."""
     plan = setting.suite["online"][name]
     points = []
     for threshold in sorted(plan["thresholds"], reverse=True):
         config = SelectiveConfig.model_validate(
-            {"method": name, "window": plan["window"], "threshold": threshold, "fps": FPS, "readout": readout}
+            {"method": name, "window": plan["window"], "threshold": threshold, "fps": FPS, "readout": "mean"}
         )
         points.append([methods.online(one, config=config) for one in streams])
-    return _scored(points, streams, scorer)
+    return score_points(points, streams, scorer)
 
 
-def _scored(points: list[list[Decodes]], streams: list[Watched], scorer: Scorer) -> Curve:
+def score_points(points: list[list[Decodes]], streams: list[Watched], scorer: Scorer) -> Curves:
+    """Decode and score operating points, each of one `Decodes` per stream."""
     scorer.prepare([one for point in points for one in point])
-    rates = [
-        [len(one.times) * FPS / len(seen.rows) for one, seen in zip(point, streams, strict=True)] for point in points
-    ]
-    cider = [[scorer.score(seen.stream, one) for one, seen in zip(point, streams, strict=True)] for point in points]
-    return Curve(np.array(rates), np.array(cider))
+    pairs = [list(zip(streams, point, strict=True)) for point in points]
+    rates = np.array([[len(one.times) * FPS / len(seen.rows) for seen, one in pair] for pair in pairs])
+    return {
+        name: Curve(
+            rates, np.array([[scorer.score(seen.stream, one, protocol=name) for seen, one in pair] for pair in pairs])
+        )
+        for name in PROTOCOLS
+    }
+
+
+def offline_ways() -> dict[str, Way]:
+    """Every method that is told a rate, by the name that tables give it."""
+    ways: dict[str, Way] = {}
+    for readout in ("exact", "mean"):
+        for name, way in (
+            ("uniform", methods.uniform),
+            ("adaptive", methods.adaptive),
+            ("oracle", methods.oracle),
+            ("pixel difference", methods.pixel_difference),
+        ):
+            ways[f"{name}, {readout}"] = partial(_told, way, readout)
+    ways["random times"] = lambda one, rate: methods.random_times(one, rate=rate)
+    return ways
+
+
+def _told(way: Callable[..., Decodes], readout: str, one: Watched, rate: float) -> Decodes:
+    return way(one, rate=rate, readout=readout)
 
 
 def _curves(setting: Setting, world: World, embedder: Embedder, *, say: Say) -> dict[str, Any]:
-    scorer, streams = _scorer(setting, world, embedder), world.watched
-    curves: dict[str, Curve] = {}
-    for readout in ("exact", "mean"):
-        for name, way in (("uniform", methods.uniform), ("adaptive", methods.adaptive), ("oracle", methods.oracle)):
-            curves[f"{name}, {readout}"] = _curve(
-                streams,
-                scorer,
-                setting,
-                lambda one, rate, way=way, readout=readout: way(one, rate=rate, readout=readout),
-            )
-            say(f"{name}, {readout}: done")
-    curves["pixel difference, exact"] = _curve(
-        streams, scorer, setting, lambda one, rate: methods.pixel_difference(one, rate=rate, readout="exact")
-    )
-    curves["random times"] = _curve(
-        streams, scorer, setting, lambda one, rate: methods.random_times(one, rate=rate, seed=0)
-    )
+    scorer, streams = scorer_of(setting, world, embedder), world.watched
+    curves: dict[str, Curves] = {}
+    for name, way in offline_ways().items():
+        curves[name] = rate_curves(streams, scorer, setting, way)
+        say(f"{name}: done")
     for name in setting.suite["online"]:
-        curves[f"online {name}, mean"] = _online(streams, scorer, setting, name, readout="mean")
+        curves[f"online {name}, mean"] = online_curves(streams, scorer, setting, name)
         say(f"online {name}: done")
-    uniform = curves["uniform, exact"]
     faded = {
-        "adaptive, exact": _curve(
-            world.faded, scorer, setting, lambda one, rate: methods.adaptive(one, rate=rate, readout="exact")
-        ),
-        "pixel difference, exact": _curve(
-            world.faded, scorer, setting, lambda one, rate: methods.pixel_difference(one, rate=rate, readout="exact")
-        ),
-        "uniform, exact": _curve(
-            world.faded, scorer, setting, lambda one, rate: methods.uniform(one, rate=rate, readout="exact")
-        ),
+        name: rate_curves(world.faded, scorer, setting, way)
+        for name, way in offline_ways().items()
+        if name.endswith("exact") and not name.startswith("oracle")
     }
-    plan = setting.suite["streams"]
+    say("only cross-fades: done")
+    uniform = curves[UNIFORM]
     return {
         "pool": len(world.pictures),
         "streams": len(streams),
         "different_frames": len(world.frames.rows),
         "shots_per_second": float(np.mean([len(one.stream.starts) * FPS / len(one.rows) for one in streams])),
-        "uniform_1hz": cider_at(uniform, REFERENCE_RATE),
-        "curves": {name: _points(curve, seeds=len(plan["seeds"])) for name, curve in curves.items()},
-        "savings": {name: saving(curve, uniform=uniform) for name, curve in curves.items()},
+        "uniform_1hz": {name: cider_at(uniform[name], REFERENCE_RATE) for name in PROTOCOLS},
+        "curves": {
+            name: {
+                protocol: _points(curve, seeds=len(setting.suite["streams"]["seeds"]))
+                for protocol, curve in some.items()
+            }
+            for name, some in curves.items()
+        },
+        "savings": {
+            name: {protocol: saving(curve, uniform=uniform[protocol]) for protocol, curve in some.items()}
+            for name, some in curves.items()
+        },
         "only_cross_fades": {
             "streams": len(world.faded),
-            "savings": {name: saving(curve, uniform=faded["uniform, exact"]) for name, curve in faded.items()},
+            "savings": {name: saving(some[MAIN], uniform=faded[UNIFORM][MAIN]) for name, some in faded.items()},
         },
     }
 
@@ -275,45 +258,3 @@ def _points(curve: Curve, *, seeds: int) -> list[dict[str, float]]:
         }
         for rates, cider, spread in zip(curve.rates, curve.cider, by_seed, strict=True)
     ]
-
-
-def _wall_time(setting: Setting, world: World, curves: dict[str, Any]) -> dict[str, Any]:
-    """Processor-bound seconds per second of stream, split; and the ratio of uniform and adaptive decoding."""
-    frames = list(world.frames.places)[:TIMED]
-    from PIL import Image
-
-    opened = [Image.open(one.path).convert("RGBA") for one in world.pictures]
-    embedder = _embedder(setting, next(iter(setting.decoders.values())))
-    model, processor = embedder.model, embedder.processor
-    seconds: dict[str, list[float]] = {"read": [], "encode": [], "predict": []}
-    with torch.inference_mode():
-        for frame in frames:
-            marks = [time.perf_counter()]
-            pixels = processor.images([render(frame, opened)])
-            marks.append(time.perf_counter())
-            vision = model.encode_vision(pixels)
-            marks.append(time.perf_counter())
-            model.predict(vision)
-            marks.append(time.perf_counter())
-            for name, start, end in zip(seconds, marks, marks[1:], strict=False):
-                seconds[name].append(end - start)
-    per_frame = {name: float(np.median(values)) for name, values in seconds.items()}
-    rates = {"uniform": REFERENCE_RATE, "adaptive": REFERENCE_RATE / curves["savings"]["adaptive, mean"]["times_fewer"]}
-    arms = {}
-    for name, folder in setting.decoders.items():
-        own = _embedder(setting, folder)
-        times = []
-        for row in world.frames.rows[:TIMED]:
-            start = time.perf_counter()
-            own.words(row[None], num_beams=setting.beams)
-            times.append(time.perf_counter() - start)
-        decode = float(np.median(times))
-        watch = FPS * sum(per_frame.values())
-        total = {way: watch + rate * decode for way, rate in rates.items()}
-        arms[name] = {
-            "decode_s": decode,
-            "seconds_per_second": total,
-            "ratio": total["uniform"] / total["adaptive"],
-            "decode_only_ratio": rates["uniform"] / rates["adaptive"],
-        }
-    return {"per_frame_s": per_frame, "fps": FPS, "rates": rates, "decoders": arms}

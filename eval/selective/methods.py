@@ -22,10 +22,12 @@ class Decodes:
     Args:
         times: Seconds, ascending, [N].
         rows: Embeddings to read, unit norm, [N, D].
+        starts: Seconds from which on each decode is what has been said, [N].
     """
 
     times: np.ndarray
     rows: np.ndarray
+    starts: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,12 @@ def uniform(watched: Watched, *, rate: float, readout: str) -> Decodes:
     return _read(watched, starts, readout)
 
 
-def random_times(watched: Watched, *, rate: float, seed: int) -> Decodes:
-    """Frames drawn at random."""
-    drawn = np.random.default_rng([3, seed]).choice(len(watched.rows), _count(watched, rate), replace=False)
-    places = np.sort(drawn)
-    return Decodes(places / FPS, watched.rows[places])
+def random_times(watched: Watched, *, rate: float) -> Decodes:
+    """Frames drawn at random, other ones in each stream."""
+    seed = [3, *watched.stream.starts[:8]]
+    places = np.sort(np.random.default_rng(seed).choice(len(watched.rows), _count(watched, rate), replace=False))
+    times = places / FPS
+    return Decodes(times, watched.rows[places], np.append(times[:1], (times[1:] + times[:-1]) / 2))
 
 
 def pixel_difference(watched: Watched, *, rate: float, readout: str) -> Decodes:
@@ -96,7 +99,11 @@ def online(watched: Watched, *, config: SelectiveConfig) -> Decodes:
     decoder = SelectiveDecoder(config=config)
     segments = [one for place, row in enumerate(watched.rows) for one in decoder.push(row, place / FPS)]
     segments += decoder.close()
-    return Decodes(np.array([one.time for one in segments]), np.stack([one.embedding for one in segments]))
+    return Decodes(
+        np.array([one.time for one in segments]),
+        np.stack([one.embedding for one in segments]),
+        np.array([one.start for one in segments]),
+    )
 
 
 def _count(watched: Watched, rate: float) -> int:
@@ -110,6 +117,7 @@ def _read(watched: Watched, starts: np.ndarray, readout: str) -> Decodes:
 def _spans(watched: Watched, starts: np.ndarray, ends: np.ndarray, readout: str) -> Decodes:
     middles = (starts + ends - 1) // 2
     if readout == "exact":
-        return Decodes(middles / FPS, watched.rows[middles])
+        return Decodes(middles / FPS, watched.rows[middles], starts / FPS)
     means = np.stack([watched.rows[start:end].mean(0) for start, end in zip(starts, ends, strict=True)])
-    return Decodes((starts + ends) / 2 / FPS, (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32))
+    read = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+    return Decodes((starts + ends) / 2 / FPS, read, starts / FPS)

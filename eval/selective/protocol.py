@@ -1,4 +1,9 @@
-"""Quality against decodes: each annotation is matched to the decode nearest in time, CIDEr-D over the pairs."""
+"""Quality against decodes: each annotation is matched to a decode, CIDEr-D over the pairs.
+
+The paper matches the decode nearest in time. Where in a shot its annotation lies then matters: decodes at the middle
+of a segment are near an annotation at the middle of the shot, and may be farther than a neighbour's from one at its
+edge. So there are three protocols, of which the first is the paper's on our streams.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +12,22 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from eval.selective.methods import Decodes
-from eval.selective.streams import Stream
+from eval.selective.streams import Placement, Stream
 from vljepa.metrics.captions import CiderD
 
+Match = Literal["nearest", "covering"]
+PROTOCOLS: dict[str, tuple[Placement, Match]] = {
+    "middle, nearest": ("middle", "nearest"),
+    "random, nearest": ("random", "nearest"),
+    "random, covering": ("random", "covering"),
+}
+"""Where a shot's annotation is, and the decode that it is matched to: the nearest, or that of the segment around it."""
+MAIN = "middle, nearest"
 REFERENCE_RATE = 1.0
 RESAMPLES = 2000
 BLOCK = 2048
@@ -54,13 +68,15 @@ class Scorer:
                 with self._kept.open("a", encoding="utf-8") as file:
                     file.writelines(json.dumps([key, text]) + "\n" for key, text in said.items())
 
-    def score(self, stream: Stream, decodes: Decodes) -> float:
+    def score(self, stream: Stream, decodes: Decodes, *, protocol: str = MAIN) -> float:
         """Mean CIDEr-D over the stream's annotations."""
+        placed, match = PROTOCOLS[protocol]
+        texts = [self._texts[_key(row)] for row in decodes.rows]
+        annotations = stream.annotations(placed)
         total = 0.0
-        annotations = stream.annotations()
         for time, picture in annotations:
-            row = decodes.rows[nearest(decodes.times, time)]
-            total += self._score(picture, self._texts[_key(row)])
+            place = nearest(decodes.times, time) if match == "nearest" else covering(decodes.starts, time)
+            total += self._score(picture, texts[place])
         return total / len(annotations)
 
     def _score(self, picture: int, text: str) -> float:
@@ -87,6 +103,11 @@ def _read_texts(file: Path) -> dict[str, str]:
 def nearest(times: np.ndarray, time: float) -> int:
     """Number of the decode nearest in time; of two equally near the earlier."""
     return int(np.abs(times - time).argmin())
+
+
+def covering(starts: np.ndarray, time: float) -> int:
+    """Number of the decode whose segment a time falls into."""
+    return max(0, int(np.searchsorted(starts, time, side="right")) - 1)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ This is not film: nothing in a shot moves but the camera, and a picture may come
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ VIEWS = 8
 FRAMES_PER_VIEW = 2
 FADE = (0.2, 0.4, 0.6, 0.8)
 SUCCESSORS = 3
+Placement = Literal["middle", "random"]
 MEAN_SECONDS, SIGMA = 4.0, 0.8
 SHORTEST_FRAMES = 2
 
@@ -42,17 +43,21 @@ class Stream:
         frames: Its frames at `FPS`.
         starts: Frame number at which each shot starts; a cross-fade belongs half to either shot.
         pictures: Picture of each shot.
+        shares: Where in each shot a randomly placed annotation is, 0 at its start and 1 at its end.
     """
 
     frames: tuple[Frame, ...]
     starts: tuple[int, ...]
     pictures: tuple[int, ...]
+    shares: tuple[float, ...]
 
-    def annotations(self) -> list[tuple[float, int]]:
-        """Middle of each shot in seconds, and its picture."""
+    def annotations(self, placed: Placement = "middle") -> list[tuple[float, int]]:
+        """Time of each shot's annotation in seconds, and its picture."""
         ends = [*self.starts[1:], len(self.frames)]
-        middles = [(start + end) / 2 / FPS for start, end in zip(self.starts, ends, strict=True)]
-        return list(zip(middles, self.pictures, strict=True))
+        shares = self.shares if placed == "random" else [0.5] * len(ends)
+        spans = zip(self.starts, ends, shares, strict=True)
+        times = [(start + share * (end - start)) / FPS for start, end, share in spans]
+        return list(zip(times, self.pictures, strict=True))
 
 
 def successors(pictures: int, *, seed: int) -> np.ndarray:
@@ -92,7 +97,13 @@ def build_stream(*, pictures: int, seconds: int, seed: int, number: int, fades: 
         picture = after
     frames = frames[: seconds * FPS]
     kept = [place for place, start in enumerate(starts) if start < len(frames)]
-    return Stream(tuple(frames), tuple(starts[place] for place in kept), tuple(shown[place] for place in kept))
+    shares = np.random.default_rng([seed, 4, number]).random(len(kept))
+    return Stream(
+        tuple(frames),
+        tuple(starts[place] for place in kept),
+        tuple(shown[place] for place in kept),
+        tuple(shares.tolist()),
+    )
 
 
 def view_at(place: int, length: int) -> int:

@@ -61,8 +61,9 @@ class TestStreams:
         assert max(view_at(place, 400) for place in range(400)) == VIEWS - 1
 
     def test_annotations_are_at_the_middle_of_their_shots(self) -> None:
-        stream = Stream(tuple(Frame(0, 0) for _ in range(12)), starts=(0, 8), pictures=(5, 7))
+        stream = Stream(tuple(Frame(0, 0) for _ in range(12)), starts=(0, 8), pictures=(5, 7), shares=(0.25, 1.0))
         assert stream.annotations() == [(1.0, 5), (2.5, 7)]
+        assert stream.annotations("random") == [(0.5, 5), (3.0, 7)]
 
 
 class TestFrames:
@@ -85,7 +86,12 @@ def watched(lengths: Sequence[int] = (8, 40, 12)) -> Watched:
     rows = np.eye(3, 8, dtype=np.float32)[pictures]
     frames = tuple(Frame(picture, 0) for picture in pictures)
     starts = tuple(int(one) for one in np.cumsum([0, *lengths[:-1]]))
-    return Watched(Stream(frames, starts, (0, 1, 2)), rows, np.abs(np.diff(rows, axis=0)).mean(1), ward_chain(rows))
+    return Watched(
+        Stream(frames, starts, (0, 1, 2), (0.1, 0.9, 0.5)),
+        rows,
+        np.abs(np.diff(rows, axis=0)).mean(1),
+        ward_chain(rows),
+    )
 
 
 def scorer() -> Scorer:
@@ -105,6 +111,14 @@ class TestProtocol:
         assert len(decodes.times) == 3
         assert judge.score(seen.stream, decodes) == pytest.approx(10.0)
 
+    def test_an_annotation_near_a_shots_edge_is_matched_by_segment_or_by_nearness(self) -> None:
+        """Shots of 2, 10 and 3 s; the second annotation is at 11 s, nearer to the third segment's middle."""
+        seen, judge = watched(), scorer()
+        decodes = methods.adaptive(seen, rate=3 * FPS / 60, readout="mean")
+        judge.prepare([decodes])
+        assert judge.score(seen.stream, decodes, protocol="random, covering") == pytest.approx(10.0)
+        assert judge.score(seen.stream, decodes, protocol="random, nearest") == pytest.approx(20 / 3)
+
     def test_as_many_uniform_decodes_miss_the_short_shot(self) -> None:
         seen, judge = watched(), scorer()
         decodes = methods.uniform(seen, rate=2 * FPS / 60, readout="exact")
@@ -121,7 +135,8 @@ class TestProtocol:
     def test_what_is_shown_twice_is_decoded_once(self) -> None:
         asked: list[int] = []
         judge = Scorer(CAPTIONS, decode=lambda rows: [asked.append(len(rows)) or "a"] * 0 + ["a"] * len(rows))
-        decodes = Decodes(np.array([0.0, 1.0]), np.eye(3, 8, dtype=np.float32)[[0, 0]])
+        times = np.array([0.0, 1.0])
+        decodes = Decodes(times, np.eye(3, 8, dtype=np.float32)[[0, 0]], times)
         judge.prepare([decodes, decodes])
         judge.prepare([decodes])
         assert asked == [1]
