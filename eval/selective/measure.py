@@ -99,10 +99,12 @@ def measure(setting: Setting, *, say: Say) -> dict[str, Any]:
 
 
 def decoding_embedder(setting: Setting, decoder: str) -> Embedder:
+    """The model with one of the decoders, on the CPU."""
     return Embedder.from_pretrained(setting.model, device="cpu", decoder=decoder)
 
 
 def build_world(setting: Setting, source: str, split: str, embedder: Embedder, *, say: Say) -> World:
+    """Streams of a source's held-out pictures, encoded."""
     known = {one.source_id for one in read_captions(setting.data, source, "train")}
     pictures = [one for one in read_captions(setting.data, source, split) if source != "emoji" or one.style == STYLE]
     assert not known & {one.source_id for one in pictures}, "streams show held-out pictures only"
@@ -136,6 +138,7 @@ def _watch(stream: Stream, frames: Frames) -> Watched:
 
 
 def scorer_of(setting: Setting, world: World, embedder: Embedder) -> Scorer:
+    """Scores streams; the decoder's texts are kept in the cache."""
     return Scorer(
         [one.texts for one in world.pictures],
         decode=lambda rows: embedder.words(rows, num_beams=setting.beams),
