@@ -169,6 +169,15 @@ class TestWords:
         assert where[0] == pytest.approx(0.5, abs=1 / 16 + 1 / length)
         assert any(np.array_equal(live.embedding, row) for row in rows)
 
+    def test_a_caller_may_reuse_its_row(self) -> None:
+        rows, buffer = shots(3), np.empty(WIDTH, np.float32)
+        decoder, segments = SelectiveDecoder(config=SelectiveConfig(fps=FPS)), []
+        for place, row in enumerate(rows):
+            buffer[:] = row
+            segments += decoder.push(buffer, place / FPS)
+        segments += decoder.close()
+        assert [one.embedding.tolist() for one in segments] == [one.embedding.tolist() for one in watch(rows)]
+
     def test_confidence_is_the_mean_cosine_to_the_mean(self) -> None:
         rows = shots(1, noise=0.3)
         [only] = watch(rows, threshold=1e6)
