@@ -1,4 +1,4 @@
-"""Real pictures described, asked and searched by the shipped model, offline, on a CPU.
+"""Real pictures named, captioned, asked and searched by the shipped model, offline, on a CPU.
 
     python examples/quickstart.py [MODEL]
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from vljepa import VLJEPA, Index, VLJEPAProcessor, ask, classify
+from vljepa import VLJEPA, Index, VLJEPAProcessor, ask, caption, classify
 
 PICTURES = Path(__file__).parent / "pictures"
 CAPTIONS = [
@@ -39,13 +39,18 @@ SEARCHES = ["something to drink", "a pet", "a building with a roof", "a slice of
 
 
 def main() -> None:
-    """Describe, ask and search, and print three tables."""
+    """Describe, caption, ask and search, and print a table each."""
     name = sys.argv[1] if len(sys.argv) > 1 else "mini"
     model, processor = VLJEPA.from_pretrained(name), VLJEPAProcessor.from_pretrained(name)
 
+    pictures = sorted(PICTURES.glob("*.*g"))
     described = table("described: the nearest of 12 captions", "picture", "caption", "probability")
-    for guess in classify(model, processor, sorted(PICTURES.glob("*.*g")), labels=CAPTIONS):
+    for guess in classify(model, processor, pictures, labels=CAPTIONS):
         described.add_row(Path(guess.image).name, guess.label, f"{guess.confidence:.0%}")
+
+    captioned = table("captioned, in its own words", "picture", "caption")
+    for said in caption(model, processor, pictures) if model.y_decoder is not None else ():
+        captioned.add_row(Path(said.image).name, said.text)
 
     asked = table("asked", "picture", "question", "choices", "answer", "probability")
     for picture, question, choices in QUESTIONS:
@@ -58,7 +63,7 @@ def main() -> None:
         first, second = index.search(text, k=2)
         searched.add_row(text, first.path, f"{first.score:.2f}", second.path, f"{second.score:.2f}")
 
-    for result in (described, asked, searched):
+    for result in (described, captioned, asked, searched):
         Console().print(result)
 
 

@@ -18,6 +18,7 @@ _PUBLIC = {
     "Index": "vljepa.inference.index",
     "SelectiveDecoder": "vljepa.inference.selective",
     "ask": "vljepa.inference.vqa",
+    "caption": "vljepa.inference.caption",
     "classify": "vljepa.inference.classify",
     "stream": "vljepa.inference.stream",
     "VLJEPAError": "vljepa.errors",
@@ -32,6 +33,7 @@ __all__ = [
     "VLJEPAError",
     "VLJEPAProcessor",
     "ask",
+    "caption",
     "classify",
     "stream",
 ]
@@ -39,6 +41,7 @@ __all__ = [
 if TYPE_CHECKING:
     from vljepa.configs import VLJEPAConfig
     from vljepa.errors import VLJEPAError
+    from vljepa.inference.caption import caption
     from vljepa.inference.classify import classify
     from vljepa.inference.index import Index
     from vljepa.inference.selective import SelectiveDecoder

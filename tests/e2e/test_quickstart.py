@@ -59,6 +59,9 @@ def test_the_shipped_model_gets_most_of_it_right(quickstart):
 
     right = {row[0] for row in rows if len(row) == 3 and row[1] == DESCRIPTIONS[row[0]]}
     assert len(right) >= 6, rows
+    captions = {row[0]: row[1] for row in rows if len(row) == 2}
+    assert sorted(captions) == sorted(DESCRIPTIONS)
+    assert "cat" in captions["cat.jpg"]
     found = {row[0]: row[1] for row in rows if len(row) == 5}
     assert found["something to drink"] == "coffee.jpg"
     assert found["a pet"] == "cat.jpg"
