@@ -268,7 +268,7 @@ def test_generation_options_reach_the_decoder(speaker):
     list(stream(story(), **speaker, num_beams=3))
     assert seen == {"num_beams": 3, "shift": True}
 
-    list(stream(story(), **speaker, query="what is it?"))
+    list(stream(story(), **speaker, query="what colour is it?"))
     assert seen["shift"] is False, "answers are no captions"
 
 
