@@ -109,7 +109,7 @@ def build_world(setting: Setting, source: str, split: str, embedder: Embedder, *
     pictures = [one for one in read_captions(setting.data, source, split) if source != "emoji" or one.style == STYLE]
     assert not known & {one.source_id for one in pictures}, "streams show held-out pictures only"
     plan = setting.suite["streams"]
-    numbers = [(seed, number) for seed in plan["seeds"] for number in range(plan["per_seed"])]
+    numbers = [(seed, number) for seed in plan["seeds"] for number in range(plan["per_seed"][source])]
 
     def built(fades: float) -> list[Stream]:
         return [

@@ -139,7 +139,7 @@ def test_only_prefix_and_adapters_are_trained_and_saved(adapted, tmp_path):
     assert all(name.startswith("prefix.") or "lora_" in name for name in trained)
     assert sum("lora_" in name for name in trained) == 4  # down and up, of q_proj and v_proj, in one layer
     save_decoder(decoder, tmp_path / "thin")
-    assert load_file(tmp_path / "thin" / "model.safetensors").keys() == trained
+    assert load_file(tmp_path / "thin" / "model.safetensors").keys() == trained | {"shift_D"}
     assert not (tmp_path / "thin" / "tokenizer.model").exists()
 
 
@@ -169,7 +169,11 @@ def test_adapters_come_back_to_the_last_bit(adapted, tmp_path):
 def test_without_adapters_only_the_prefix_is_trained(adapted, tmp_path):
     decoder = build_decoder(adapted.model_copy(update={"lora": None})).unfreeze()
     save_decoder(decoder, tmp_path / "thin")
-    assert load_file(tmp_path / "thin" / "model.safetensors").keys() == {"prefix.weight", "prefix.bias"}
+    assert load_file(tmp_path / "thin" / "model.safetensors").keys() == {
+        "prefix.weight",
+        "prefix.bias",
+        "shift_D",
+    }
     assert same(load_decoder(tmp_path / "thin", text_space=SPACE).state_dict(), decoder.state_dict())
 
 

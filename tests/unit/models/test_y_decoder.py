@@ -80,6 +80,19 @@ def test_texts_end_at_the_end_mark_and_are_padded_with_it(taught):
         assert set(row[row.index(taught.end) :]) == {taught.end}
 
 
+def test_predictions_are_moved_by_the_mean_gap_and_texts_own_embeddings_are_not(taught):
+    decoder, embeddings = taught, units(4)
+    swap = embeddings.roll(1, dims=0)
+    plain, other = said(decoder, embeddings), said(decoder, swap)
+    assert plain != other
+    try:
+        decoder.shift_D.copy_(1e3 * swap[0])  # so far that nothing else counts
+        assert said(decoder, embeddings[:1]) == other[:1]
+        assert said(decoder, embeddings, shift=False) == plain
+    finally:
+        decoder.shift_D.zero_()
+
+
 def test_a_limit_cuts_texts_and_they_count_as_not_ended(taught):
     ids = taught.generate(units(4), max_new_tokens=2)
     assert ids.shape == (4, 2)
