@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--recipe", type=Path, default=Path("recipes/mini_decoder.yaml"), help="says what is held out")
     result.add_argument("--decoders", nargs="+", required=True, metavar="NAME=FOLDER", help="decoders to compare")
     result.add_argument("--split", choices=("test", "validation"), default="test", help="test is read once, at the end")
+    result.add_argument("--cache", type=Path, default=Path("cache/mini"), help="a training's cache can be used")
     result.add_argument("-o", "--output", type=Path, default=Path("eval/results/captions.json"))
     return result
 
@@ -58,7 +59,13 @@ def main(arguments: list[str]) -> int:
 
     try:
         result = measure(
-            data=given.data, model=given.model, recipe=given.recipe, decoders=decoders, split=given.split, say=_say
+            data=given.data,
+            model=given.model,
+            recipe=given.recipe,
+            decoders=decoders,
+            split=given.split,
+            cache=given.cache,
+            say=_say,
         )
     except VLJEPAError as error:
         CONSOLE.print(f"error: {error}", style="red", markup=False, highlight=False)

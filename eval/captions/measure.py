@@ -14,6 +14,7 @@ from eval.mini import provenance
 from eval.mini.bootstrap import paired_bootstrap
 from eval.mini.data import read_captions, read_questions
 from vljepa.configs import load_decoder_run_config
+from vljepa.data.features import TextFeatures
 from vljepa.inference.bank import Bank
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length, rouge_l
@@ -42,7 +43,14 @@ PROTOCOL = {
 
 
 def measure(
-    *, data: Path, model: str, recipe: Path, decoders: dict[str, str], split: str, say: Callable[[str], None]
+    *,
+    data: Path,
+    model: str,
+    recipe: Path,
+    decoders: dict[str, str],
+    split: str,
+    cache: Path,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """The whole result.
 
@@ -52,6 +60,7 @@ def measure(
         recipe: Of the decoders; it says which texts are held out and which make the bank.
         decoders: Name to folder.
         split: Of the pictures.
+        cache: Feature cache of the frozen text encoder; that of a training can be used.
         say: Takes progress lines.
     """
     run = load_decoder_run_config(recipe, [f"data.root={data}"])
@@ -65,7 +74,7 @@ def measure(
         for row in rows
         for text in row.texts
     ]
-    bank = Bank.build(embedder, captions)
+    bank = _bank(embedder, list(dict.fromkeys(captions)), cache=cache)
     result: dict[str, Any] = {
         "task": "captions from predicted embeddings, and texts through the embedding and back",
         "split": split,
@@ -104,6 +113,13 @@ def measure(
     for source in SOURCES:
         _compare(result["pictures"][source]["rows"], list(decoders))
     return result
+
+
+def _bank(embedder: Embedder, texts: list[str], *, cache: Path) -> Bank:
+    features = TextFeatures(cache, config=embedder.model.config.y_encoder)
+    features.fill(texts, model=embedder.model, processor=embedder.processor)
+    with torch.inference_mode():
+        return Bank(texts, embedder.model.project_text(features.read(texts)).numpy())
 
 
 def _row(said: Sequence[str], texts: Sequence[Sequence[str]], scorer: CiderD) -> dict[str, Any]:
