@@ -170,7 +170,7 @@ def test_a_signal_ends_it_with_the_open_segment_said(run, speaking_toy, video, e
     assert len(records) == len(out.splitlines()) >= 1
     assert records[0]["start"] == 0
     assert all(one["end"] == other["start"] for one, other in itertools.pairwise(records))
-    assert records[-1]["end"] % 3 != 0  # it had not been over
+    assert records[-1]["end"] <= 10.5  # of a video without end: what had been seen when the signal came
     assert (video.parent / "a.srt").read_text().count(" --> ") == len(records)
     assert (video.parent / "a.html").read_text().endswith("</html>\n")
     assert "Traceback" not in err
