@@ -21,7 +21,14 @@ from vljepa.parts.store import assets_root, is_fetched, verify
 def start_child(wheel: Path, calls: Path, *, stage: str = "all", seconds: float = 0.0) -> subprocess.Popen:
     todo = {"wheel": str(wheel), "calls": str(calls), "stage": stage, "seconds": seconds}
     environment = {**os.environ, "TINY_CHILD": json.dumps(todo)}
-    return subprocess.Popen([sys.executable, tiny_asset.__file__], env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, tiny_asset.__file__],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for(condition, seconds=30.0):
