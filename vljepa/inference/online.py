@@ -59,8 +59,8 @@ class RunningWard:
         self._count = len(rows)
 
 
-class TwoWindow:
-    """Distance of the mean of the w rows before a point and the mean of the w rows after it.
+class _Windowed:
+    """A score of the newest 2 w rows, for the point in their middle.
 
     Args:
         width: Rows on each side, w.
@@ -74,37 +74,29 @@ class TwoWindow:
     def push(self, row_D: Row) -> float:
         """See `Change`."""
         self._rows.append(row_D)
-        if len(self._rows) < 2 * self.width:
-            return 0.0
-        rows = np.asarray(self._rows)
-        return float(np.linalg.norm(rows[self.width :].mean(0) - rows[: self.width].mean(0)))
-
-    def restart(self, rows: list[Row]) -> None:
-        """See `Change`; the windows slide on."""
-
-
-class LocalVariance:
-    """Root of the variance of the 2 w rows around a point, which the paper suggests to watch.
-
-    Args:
-        width: Rows on each side, w.
-    """
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.delay = width - 1
-        self._rows: deque[Row] = deque(maxlen=2 * width)
-
-    def push(self, row_D: Row) -> float:
-        """See `Change`."""
-        self._rows.append(row_D)
-        if len(self._rows) < 2 * self.width:
-            return 0.0
-        rows = np.asarray(self._rows, dtype=np.float64)
-        return float(np.sqrt(((rows - rows.mean(0)) ** 2).sum(1).mean()))
+        return 0.0 if len(self._rows) < 2 * self.width else self._score()
 
     def restart(self, rows: list[Row]) -> None:
         """See `Change`; the window slides on."""
+
+    def _score(self) -> float:
+        raise NotImplementedError
+
+
+class TwoWindow(_Windowed):
+    """Distance of the mean of the w rows before a point and the mean of the w rows after it."""
+
+    def _score(self) -> float:
+        rows = np.asarray(self._rows)
+        return float(np.linalg.norm(rows[self.width :].mean(0) - rows[: self.width].mean(0)))
+
+
+class LocalVariance(_Windowed):
+    """Root of the variance of the 2 w rows around a point, which the paper suggests to watch."""
+
+    def _score(self) -> float:
+        rows = np.asarray(self._rows, dtype=np.float64)
+        return float(np.sqrt(((rows - rows.mean(0)) ** 2).sum(1).mean()))
 
 
 def change_of(config: SelectiveConfig) -> Change:
