@@ -23,9 +23,9 @@ from vljepa.training.decoder_inputs import read_texts
 
 NEAREST, CONSENSUS = "bank, nearest", "bank, consensus of 50"
 SOURCES = ("photos", "emoji")
-QUESTION_SOURCES = ("easy_vqa", "emoji")
+QUESTION_SOURCES = ("easy_vqa", "emoji", "photos")
 ROUND_TRIPS = 256
-QUESTIONS = 100
+QUESTIONS = 300
 STYLE = "fluent"
 LATENCIES = 30
 PROTOCOL = {
@@ -35,7 +35,7 @@ PROTOCOL = {
     "human": "a person's caption against the other four, and the same person's caption read from its own embedding",
     "bootstrap": "10000 resamples of pictures, percentiles, 95%; the decoder minus the consensus of 50",
     "round trip": f"first {ROUND_TRIPS} held-out texts of the recipe: cosine of the text that came back, BLEU-4, exact",
-    "answers": f"first {QUESTIONS} questions of each source; exact match after normalisation, of the words and, for "
+    "answers": f"about {QUESTIONS} questions of each source, every n-th, and each type of them; exact match after normalisation, of the words and, for "
     "comparison, of the nearest of the question's choices",
     "controls": "swapped: another picture's embedding, or text's; zeroed: the zero embedding",
     "latency": f"one caption from its embedding, median of {LATENCIES}, batch 1, all cores",
@@ -109,7 +109,9 @@ def measure(
         result["pictures"]["photos"]["rows"] |= _human(name, own, texts)
         result["round_trip"][name] = _round_trip(own, held_out[:ROUND_TRIPS])
         result["latency_ms"][name] = _latency(own, rows)
-        result["answers"][name] = {source: _answers(own, data, source, split) for source in QUESTION_SOURCES}
+        result["answers"][name] = {
+            source: _answers(own, read_questions(data, source, split)) for source in QUESTION_SOURCES
+        }
     for source in SOURCES:
         _compare(result["pictures"][source]["rows"], list(decoders))
     return result
@@ -153,19 +155,26 @@ def _human(name: str, own: Embedder, texts: Sequence[Sequence[str]]) -> dict[str
     }
 
 
-def _answers(own: Embedder, data: Path, source: str, split: str) -> dict[str, float]:
-    """Share of open questions that are answered with the very words, and of closed ones with the right choice."""
-    questions = read_questions(data, source, split)[:QUESTIONS]
-    words, choices = [], []
-    for question in questions:
+def _answers(own: Embedder, questions: Sequence[Record]) -> dict[str, dict[str, float]]:
+    """Per type of question and for all: how many, and the shares answered with the very words and the right choice."""
+    hits: dict[str, list[tuple[bool, bool]]] = {"all": []}
+    for question in questions[:: max(1, len(questions) // QUESTIONS)]:
         assert question.image is not None
         row = own.images([question.image], query=question.query)
         [said] = own.words(row, shift=False)
         nearest = question.candidates[int((own.texts(question.candidates) @ row[0]).argmax())]
         right = normalise_text(question.texts[0])
-        words.append(normalise_text(said) == right)
-        choices.append(normalise_text(nearest) == right)
-    return {"questions": len(questions), "words": float(np.mean(words)), "choices": float(np.mean(choices))}
+        hit = (normalise_text(said) == right, normalise_text(nearest) == right)
+        hits["all"].append(hit)
+        hits.setdefault(question.type, []).append(hit)
+    return {
+        kind: {
+            "questions": len(some),
+            "words": float(np.mean(some, axis=0)[0]),
+            "choices": float(np.mean(some, axis=0)[1]),
+        }
+        for kind, some in sorted(hits.items())
+    }
 
 
 def _round_trip(own: Embedder, texts: list[str]) -> dict[str, Any]:

@@ -37,10 +37,12 @@ def as_markdown(result: dict[str, Any]) -> str:
         cells = [row["cosine"], row["cosine_swapped"], row["cosine_zeroed"], row["bleu4"], row["exact_match"]]
         parts.append(f"| {name} | {row['texts']} | " + " | ".join(f"{cell:.3f}" for cell in cells) + " |")
     parts.append(f"\n## Open answers\n\n{_sentence(result['protocol']['answers'])}\n")
-    parts.append("| decoder | source | questions | words | choices |\n|---|---|---:|---:|---:|")
+    parts.append("| decoder | source | type | questions | words | choices |\n|---|---|---|---:|---:|---:|")
     for name, sources in result["answers"].items():
-        for source, row in sources.items():
-            parts.append(f"| {name} | {source} | {row['questions']} | {row['words']:.3f} | {row['choices']:.3f} |")
+        for source, kinds in sources.items():
+            for kind, row in kinds.items():
+                shares = f"{row['words']:.3f} | {row['choices']:.3f}"
+                parts.append(f"| {name} | {source} | {kind} | {row['questions']} | {shares} |")
     parts.append(f"\n## Latency\n\n{_sentence(result['protocol']['latency'])}\n")
     parts.append("| decoder | chosen beams, ms | greedy, ms |\n|---|---:|---:|")
     parts += [f"| {name} | {row['chosen']:.0f} | {row['greedy']:.0f} |" for name, row in result["latency_ms"].items()]
