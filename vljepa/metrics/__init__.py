@@ -1,23 +1,54 @@
 """Arrays in, numbers out. Ties always count against the model."""
 
 from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length, rouge_l, tokenize
-from vljepa.metrics.classification import expected_calibration_error, fit_temperature, softmax, top_k_hits
+from vljepa.metrics.classification import (
+    expected_calibration_error,
+    fit_temperature,
+    mean_per_class,
+    softmax,
+    top_k_hits,
+)
 from vljepa.metrics.collapse import effective_rank, matched_minus_shuffled, uniformity
+from vljepa.metrics.comparisons import by_category, multiple_choice, pair_hits, triplet_hits, winoground
 from vljepa.metrics.retrieval import retrieval
+from vljepa.metrics.vqa import (
+    count_of,
+    exact_match,
+    normalise_answer,
+    pair_accuracy,
+    pope,
+    tally_accuracy,
+    vqa_v2_score,
+    yes_or_no,
+)
 
 __all__ = [
     "CiderD",
     "bleu4",
+    "by_category",
+    "count_of",
     "distinct_share",
     "effective_rank",
+    "exact_match",
     "expected_calibration_error",
     "fit_temperature",
     "matched_minus_shuffled",
     "mean_length",
+    "mean_per_class",
+    "multiple_choice",
+    "normalise_answer",
+    "pair_accuracy",
+    "pair_hits",
+    "pope",
     "retrieval",
     "rouge_l",
     "softmax",
+    "tally_accuracy",
     "tokenize",
     "top_k_hits",
+    "triplet_hits",
     "uniformity",
+    "vqa_v2_score",
+    "winoground",
+    "yes_or_no",
 ]

@@ -38,6 +38,16 @@ def top_k_hits(scores_NC: FloatArray, labels_N: NDArray[np.int64], *, k: int = 1
     return hits
 
 
+def mean_per_class(hits_N: NDArray[np.bool_], labels_N: NDArray[np.int64]) -> float:
+    """Accuracy of each class, averaged over the classes that occur, so that frequent ones do not drown the rest.
+
+    Example:
+        >>> mean_per_class(np.array([True, True, True, False]), np.array([0, 0, 0, 1]))
+        0.5
+    """
+    return float(np.mean([hits_N[labels_N == label].mean() for label in np.unique(labels_N)]))
+
+
 def softmax(scores_NC: FloatArray, *, temperature: float) -> NDArray[np.float64]:
     """Probability of each candidate at a temperature: exp(score / temperature), normalised per row, in float64."""
     scaled_NC = np.asarray(scores_NC, dtype=np.float64) / temperature
