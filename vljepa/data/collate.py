@@ -47,7 +47,7 @@ class Batch:
     """One group's samples of one step.
 
     Args:
-        tensors: What `VLJEPA.forward` takes, beside `pair_ids` and `text_ids` [B] for `objectives.positive_mask`.
+        tensors: What `VLJEPA.forward` takes, beside `pair_ids` and `text_ids` [B] for `objectives.Positives`.
         size: Samples, B.
         skipped: Reason per picture that could not be read; its samples are left out.
     """
