@@ -60,11 +60,9 @@ def flat(model: nn.Module) -> torch.Tensor:
 
 def blind(rows: torch.Tensor) -> torch.Tensor:
     """A gather without gradient to what other ranks' losses see, as `accelerator.gather` does it."""
-    sizes = [len(piece) for piece in torch.arange(ROWS).tensor_split(dist.get_world_size())]
-    pieces = [rows.new_empty(size, *rows.shape[1:]) for size in sizes]
-    dist.all_gather(pieces, rows.detach().contiguous())
-    pieces[dist.get_rank()] = rows
-    return torch.cat(pieces)
+    whole = gather_with_gradient(rows.detach())
+    own = torch.arange(ROWS).tensor_split(dist.get_world_size())[dist.get_rank()]
+    return torch.cat([whole[: own[0]], rows, whole[own[-1] + 1 :]])
 
 
 def work(rank: int, world: int, port: int, folder: str) -> None:
