@@ -28,7 +28,7 @@ def gather_with_gradient(rows_BD: Tensor) -> Tensor:
     """
     if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
         return rows_BD
-    gathered: Tensor = _Gather.apply(rows_BD)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _Gather.apply(rows_BD)
     return gathered
 
 

@@ -58,7 +58,7 @@ def infonce(
         if tile is None:
             return _dense(*inputs, positives)
         assert tile >= 1, tile
-        loss: Tensor = _Tiled.apply(*inputs, positives, tile)  # type: ignore[no-untyped-call]
+        loss: Tensor = _Tiled.apply(*inputs, positives, tile)
         return loss
 
 
@@ -109,7 +109,7 @@ class _Tiled(torch.autograd.Function):
         return losses_B.mean() / 2
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         prediction_BD, target_BD, logit_scale, rows_lse_B, columns_lse_B, counts_B = ctx.saved_tensors
         to_prediction_BD, to_target_BD = torch.empty_like(prediction_BD), torch.zeros_like(target_BD)
