@@ -136,17 +136,12 @@ def _row(said: Sequence[str], texts: Sequence[Sequence[str]], scorer: CiderD) ->
 
 
 def _decoder_rows(name: str, own: Embedder, rows: Rows, texts: Sequence[Sequence[str]], table: dict[str, Any]) -> None:
-    scorer = CiderD(texts)
-    for suffix, seen in (("", rows), (", swapped", np.roll(rows, 1, axis=0)), (", zeroed", np.zeros_like(rows))):
-        table[f"{name}{suffix}"] = _row(own.words(seen), texts, scorer)
-    table[name]["ended"] = _ended(own, rows)
-
-
-def _ended(own: Embedder, rows: Rows) -> float:
-    """Share of captions that end before the limit."""
-    assert own.processor.words is not None
+    scorer, words = CiderD(texts), own.processor.words
+    assert words is not None
     ids = own.model.generate(torch.from_numpy(rows).to(own.device))
-    return float(np.mean(own.processor.words.ended(ids)))
+    table[name] = {**_row(words.decode(ids), texts, scorer), "ended": float(np.mean(words.ended(ids)))}
+    for suffix, seen in ((", swapped", np.roll(rows, 1, axis=0)), (", zeroed", np.zeros_like(rows))):
+        table[f"{name}{suffix}"] = _row(own.words(seen), texts, scorer)
 
 
 def _human(name: str, own: Embedder, texts: Sequence[Sequence[str]]) -> dict[str, Any]:

@@ -17,18 +17,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from vljepa.errors import DataError, VLJEPAError
-
-CONSOLE = Console(stderr=True)
+from eval.command import evaluation_parser, report_parser, run, say
+from vljepa.errors import DataError
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of the evaluation."""
-    result = argparse.ArgumentParser(
-        prog="python -m eval.mini", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    result = evaluation_parser("eval.mini", __doc__)
     result.add_argument("--data", type=Path, nargs="+", required=True, help="prepared folders, one per seed")
     result.add_argument("--models", nargs="+", required=True, help="saved models, in the order of --data")
     result.add_argument("--photos", type=Path, required=True, help="folder with photos.jsonl and images/")
@@ -41,35 +36,24 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def report_parser() -> argparse.ArgumentParser:
-    """Return the command line of the report."""
-    result = argparse.ArgumentParser(prog="python -m eval.mini report")
-    result.add_argument("result", type=Path, help="JSON file of an evaluation")
-    result.add_argument("--tables", type=Path, help="Markdown file to write; printed when absent")
-    result.add_argument("--plots", type=Path, help="folder for PNG plots, such as docs/")
-    return result
-
-
 def main(arguments: list[str]) -> int:
     """Run the evaluation or the report."""
     if arguments[:1] == ["report"]:
         from eval.mini.report import write_report
 
-        given = report_parser().parse_args(arguments[1:])
-        write_report(given.result, tables=given.tables, plots=given.plots)
+        reports = report_parser("eval.mini")
+        reports.add_argument("--plots", type=Path, help="folder for PNG plots, such as docs/")
+        shown = reports.parse_args(arguments[1:])
+        write_report(shown.result, tables=shown.tables, plots=shown.plots)
         return 0
     given = parser().parse_args(arguments)
     if len(given.data) != len(given.models):
         parser().error(f"{len(given.data)} data folders for {len(given.models)} models")
-    try:
-        return evaluate(given)
-    except VLJEPAError as error:
-        CONSOLE.print(f"error: {error}", style="red", markup=False, highlight=False)
-        return 2
+    return run(lambda: evaluate(given), output=given.output)
 
 
-def evaluate(given: argparse.Namespace) -> int:
-    """Evaluate every seed and write the result file."""
+def evaluate(given: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate every seed."""
     from eval.mini import provenance, result
     from eval.mini.seed import Job
 
@@ -93,11 +77,7 @@ def evaluate(given: argparse.Namespace) -> int:
             cache=given.cache,
         )
         seeds.append(once(job))
-    whole = result.assemble(seeds, origin=origin, packages=provenance.packages())
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    CONSOLE.print(f"written: {given.output}", highlight=False)
-    return 0
+    return result.assemble(seeds, origin=origin, packages=provenance.packages())
 
 
 def once(job: Any) -> dict[str, Any]:
@@ -110,16 +90,16 @@ def once(job: Any) -> dict[str, Any]:
     key = provenance.text_digest("\n".join([*parts, provenance.code_digest()]))
     kept = job.cache / "results" / f"{key}.json"
     if kept.is_file():
-        CONSOLE.print(f"seed {job.seed}: kept from {kept}", highlight=False)
+        say(f"seed {job.seed}: kept from {kept}")
         loaded: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         return loaded
     start = time.perf_counter()
 
-    def say(text: str) -> None:
-        CONSOLE.print(f"seed {job.seed} [{time.perf_counter() - start:4.0f} s] {text}", highlight=False, markup=False)
+    def say_when(text: str) -> None:
+        say(f"seed {job.seed} [{time.perf_counter() - start:4.0f} s] {text}")
 
-    done = evaluate_seed(job, say=say)
-    say("done")
+    done = evaluate_seed(job, say=say_when)
+    say_when("done")
     kept.parent.mkdir(parents=True, exist_ok=True)
     half = kept.with_suffix(".part")
     half.write_text(json.dumps(done), encoding="utf-8")

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from vljepa.cli.caption import captions_of, print_captions
 from vljepa.cli.choosing import as_json, choose_over, print_predictions, split_list
 from vljepa.cli.options import (
     DecoderOption,
@@ -17,7 +16,8 @@ from vljepa.cli.options import (
     NumBeamsOption,
     TopKOption,
 )
-from vljepa.cli.output import note_skipped, print_heading, print_json
+from vljepa.cli.output import print_heading, print_json
+from vljepa.cli.saying import print_said, print_said_json, say_over
 from vljepa.errors import ConfigError
 
 
@@ -74,16 +74,9 @@ def _answer(
 ) -> None:
     if not question.strip():
         raise ConfigError("the question is empty.", fix='ask something, such as "what colour is it?".')
-    with captions_of([image], query=question, model=model, decoder=decoder, device=device, num_beams=num_beams) as (
-        said,
-        skipped,
-    ):
-        found = list(said)
-    note_skipped(skipped, total=len(found) + len(skipped))
+    found, skipped = say_over([image], query=question, model=model, decoder=decoder, device=device, num_beams=num_beams)
     if json:
-        answers = [{"image": one.image, "answer": one.text, "agreement": one.agreement} for one in found]
-        unread = [{"path": path, "reason": why} for path, why in skipped]
-        print_json({"question": question, "answers": answers, "skipped": unread})
+        print_said_json(found, skipped, name="answer", question=question)
     else:
         print_heading(question)
-        print_captions(found, name="answer")
+        print_said(found, name="answer")

@@ -38,7 +38,7 @@ def stream(
         float | None, typer.Option("--threshold", min=0.0, help="Change that counts; without it from validation.")
     ] = None,
     rate: Annotated[
-        float | None, typer.Option("--rate", help="With --offline: captions per second, instead of a threshold.")
+        float | None, typer.Option("--rate", help="Captions per second on average; the threshold follows.")
     ] = None,
     max_rate: Annotated[
         float | None, typer.Option("--max-rate", help="Without --offline: captions per second at most, on average.")

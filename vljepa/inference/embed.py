@@ -164,7 +164,8 @@ class Embedder:
         if self.model.y_decoder is None or self.processor.words is None:
             raise CheckpointError(
                 "this model has no Y-Decoder, so it has no words.",
-                fix="train one with `vljepa train-decoder` and name it with --decoder, or use the model 'mini'.",
+                fix="train one with `vljepa train-decoder` and name it with --decoder, use the model 'mini', or give a "
+                "question choices.",
             )
 
     @torch.inference_mode()

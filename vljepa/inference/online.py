@@ -6,6 +6,7 @@ the stream is. D is the width of the shared space, w the window.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Protocol
 
@@ -133,6 +134,40 @@ class PeakPicker:
             age, self._age = self._age, -1
             return age
         return None
+
+
+class RateControl:
+    """Moves a threshold so that boundaries come at a wanted rate on average, as far as there is change.
+
+    Each boundary raises it by a fifth, and the time without one lets it sink again, so that the two balance at `rate`.
+    It stays within a factor of 4 of where it began: a still picture is not cut up, however long it stays.
+
+    Args:
+        rate: Boundaries per second.
+        threshold: Where it begins.
+
+    Raises:
+        ConfigError: `rate` or `threshold` is not above 0.
+    """
+
+    _GAIN = 0.2
+    _RANGE = 4.0
+
+    def __init__(self, rate: float, *, threshold: float) -> None:
+        if not 0 < rate < np.inf or not threshold > 0:
+            raise ConfigError(
+                f"a rate of {rate} boundaries per second from a threshold of {threshold} cannot be held.",
+                fix="give a rate and a threshold above 0.",
+            )
+        self.rate = rate
+        self.threshold = threshold
+        self._lowest, self._highest = threshold / self._RANGE, threshold * self._RANGE
+
+    def push(self, *, seconds: float, boundaries: int) -> float:
+        """Take what came in some time of the stream; the threshold from now on."""
+        moved = self.threshold * math.exp(self._GAIN * (boundaries - self.rate * seconds))
+        self.threshold = min(self._highest, max(self._lowest, moved))
+        return self.threshold
 
 
 class RateBudget:

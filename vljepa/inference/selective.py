@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from vljepa.configs import SelectiveConfig
 from vljepa.errors import ConfigError, DataError
-from vljepa.inference.online import PeakPicker, RateBudget, change_of
-from vljepa.inference.segmentation import ward_chain
+from vljepa.inference.online import PeakPicker, RateBudget, RateControl, change_of
+from vljepa.inference.segmentation import Dendrogram, ward_chain
 
 Rows = NDArray[np.float32]
 Decode = Callable[[Rows], list[str]]
@@ -55,6 +55,7 @@ class SelectiveDecoder:
     Args:
         decode: From embeddings [N, D] to N texts; None leaves the texts out.
         config: Method, thresholds and readout.
+        rate: Online: about this many decodes per second on average; the threshold starts at the config's and follows.
         max_rate: Online: at most this many decodes per second on average. A boundary that comes while the budget is
             empty is taken as soon as there is budget again, and the segment goes on until then.
 
@@ -70,7 +71,14 @@ class SelectiveDecoder:
         [(0.0, 2.5), (2.5, 5.0)]
     """
 
-    def __init__(self, decode: Decode | None = None, *, config: SelectiveConfig, max_rate: float | None = None) -> None:
+    def __init__(
+        self,
+        decode: Decode | None = None,
+        *,
+        config: SelectiveConfig,
+        rate: float | None = None,
+        max_rate: float | None = None,
+    ) -> None:
         self.decode = decode
         self.config = config
         self.score = 0.0
@@ -85,6 +93,7 @@ class SelectiveDecoder:
                 fix="choose a smaller window, more frames per second, or a longer max_delay.",
             )
         self._picker = PeakPicker(threshold=config.threshold, hold=hold)
+        self._control = RateControl(rate, threshold=config.threshold) if rate is not None else None
         self._budget = RateBudget(max_rate) if max_rate is not None else None
         self._waiting = False
         # Rows that a boundary may still fall before; older ones belong to the open segment for good.
@@ -101,6 +110,7 @@ class SelectiveDecoder:
         count: int | None = None,
         threshold: float | None = None,
         rate: float | None = None,
+        tree: Dendrogram | None = None,
     ) -> list[Segment]:
         """Segments of a whole stream.
 
@@ -110,6 +120,7 @@ class SelectiveDecoder:
             count: Number of segments.
             threshold: Ward distance above which neighbouring segments stay apart.
             rate: Segments per second on average. Of the three at most one; without, `config.offline_threshold`.
+            tree: The rows' `ward_chain`, where it is known already.
 
         Raises:
             ConfigError: More than one of the three, or a threshold or rate that is out of range.
@@ -124,7 +135,7 @@ class SelectiveDecoder:
             )
         if len(rows_TD) == 0:
             return []
-        tree = ward_chain(rows_TD)
+        tree = tree or ward_chain(rows_TD)
         end = times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1 / self.config.fps)
         if rate is not None:
             if not 0 < rate < np.inf:
@@ -172,6 +183,8 @@ class SelectiveDecoder:
             segments = self._cut(rows_left=1, now=time)
         else:
             segments = []
+        if self._control is not None:
+            self._picker.threshold = self._control.push(seconds=self._last[1], boundaries=len(segments))
         while len(self._recent) > self._lag + 1:
             self._commit()
         return self._with_words(segments)

@@ -24,7 +24,7 @@ from vljepa.errors import ConfigError, VideoError
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.frame_reader import FrameReader
 from vljepa.inference.online import change_of
-from vljepa.inference.segmentation import ward_chain
+from vljepa.inference.segmentation import Dendrogram, ward_chain
 from vljepa.inference.selective import Segment, SelectiveDecoder
 from vljepa.inference.stream_stats import StreamStats, Thumbnails, thumbnail
 from vljepa.models.modeling import VLJEPA
@@ -66,7 +66,8 @@ def stream(
         fps: Frames per second to look at; by default what the decoder's thresholds were fitted at.
         threshold: Change above which the meaning has changed; by default from validation.
         max_rate: Online: at most so many texts per second, on average.
-        rate: Offline: so many texts per second, instead of a threshold.
+        rate: So many texts per second on average; offline instead of a threshold, online the threshold follows it, as
+            far as there is change.
         count: Offline: number of texts, instead of a threshold.
         stats: Filled in on the way.
         stop: Set it, from wherever, to end early: the open segment is still closed, decoded and yielded.
@@ -85,12 +86,13 @@ def stream(
         ...     print(segment.start, segment.end, segment.text)
         0.0 4.25 a cat on a sofa
     """
-    how = {"threshold": threshold, "rate": rate, "count": count}
-    _check(method, max_rate=max_rate, how=how)
+    _check(method, threshold=threshold, rate=rate, count=count, max_rate=max_rate)
     embedder = Embedder(model, processor)
     embedder.require_words()
     config = _settings(model, method=method, fps=fps, threshold=threshold)
     notes = stats if stats is not None else StreamStats()
+    if rate is None and count is None:
+        notes.threshold = config.threshold if method == "online" else config.offline_threshold
 
     def say(rows: Rows) -> list[str]:
         with notes.timed("decode"):
@@ -98,7 +100,7 @@ def stream(
 
     watcher = _Watcher(
         embedder,
-        SelectiveDecoder(say, config=config, max_rate=max_rate),
+        SelectiveDecoder(say, config=config, rate=rate if method == "online" else None, max_rate=max_rate),
         query=query or model.config.prompts.caption,
         stats=notes,
         stop=stop,
@@ -107,7 +109,7 @@ def stream(
         frames = read_frames(source, fps=config.fps, max_pixels=processor.config.x_encoder.image.max_pixels)
     else:
         frames = _thin(source, fps=config.fps)
-    return watcher.online(frames) if method == "online" else watcher.offline(frames, how)
+    return watcher.online(frames) if method == "online" else watcher.offline(frames, rate=rate, count=count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,9 @@ class _Watcher:
         self._failure: Exception | None = None
 
     def online(self, frames: Iterable[Frame]) -> Generator[Segment, None, None]:
-        config, stats = self._segmenter.config, self._stats
-        stats.threshold = config.threshold
+        stats = self._stats
         # A score is that of the boundary before a row some rows ago.
-        moments: deque[float] = deque(maxlen=change_of(config).delay + 1)
+        moments: deque[float] = deque(maxlen=change_of(self._segmenter.config).delay + 1)
         with closing(self._rows(frames)) as rows:
             for moment, row in rows:
                 closed = self._segmenter.push(row, moment)
@@ -163,16 +164,17 @@ class _Watcher:
         yield from map(self._noted, self._segmenter.close())
         self._end()
 
-    def offline(self, frames: Iterable[Frame], how: dict[str, Any]) -> Generator[Segment, None, None]:
+    def offline(
+        self, frames: Iterable[Frame], *, rate: float | None, count: int | None
+    ) -> Generator[Segment, None, None]:
         with closing(self._rows(frames)) as rows:
             seen = list(rows)
         if seen:
             rows_TD, times_T = np.stack([row for _, row in seen]), np.array([moment for moment, _ in seen])
-            if how["rate"] is None and how["count"] is None:
-                self._stats.threshold = self._segmenter.config.offline_threshold
-            for moment, height in _heights(rows_TD, times_T):
+            tree = ward_chain(rows_TD)
+            for moment, height in _heights(tree, times_T):
                 self._stats.signal.add(moment, height)
-            yield from map(self._noted, self._segmenter.offline(rows_TD, times_T, **how))
+            yield from map(self._noted, self._segmenter.offline(rows_TD, times_T, rate=rate, count=count, tree=tree))
         self._end()
 
     def _rows(self, frames: Iterable[Frame]) -> Generator[tuple[float, NDArray[np.float32]], None, None]:
@@ -227,28 +229,28 @@ class _Watcher:
             raise self._failure
 
 
-def _heights(rows_TD: Rows, times_T: NDArray[np.float64]) -> Iterator[tuple[float, float]]:
+def _heights(tree: Dendrogram, times_T: NDArray[np.float64]) -> Iterator[tuple[float, float]]:
     """Time and height of each boundary of the dendrogram: the threshold from which on it is no boundary any more."""
-    tree = ward_chain(rows_TD)
     lasts = np.maximum.accumulate(tree.heights)
     for place in np.argsort(tree.joints):
         yield float(times_T[tree.joints[place]]), float(lasts[place])
 
 
-def _check(method: Method, *, max_rate: float | None, how: dict[str, Any]) -> None:
+def _check(
+    method: Method, *, threshold: float | None, rate: float | None, count: int | None, max_rate: float | None
+) -> None:
     """Refuse what `method` has no use for, before a long video has been looked at."""
-    asked = [name for name in ("rate", "count") if how[name] is not None]
-    if method == "online" and asked:
+    if method == "online" and count is not None:
         raise ConfigError(
-            f"{asked[0]} is for the method offline, which knows the whole video.", fix="use max_rate, or offline."
+            "count is for the method offline, which knows the whole video.", fix="use rate, max_rate, or offline."
         )
     if method == "offline" and max_rate is not None:
         raise ConfigError("max_rate is for the method online.", fix="use rate, or leave offline out.")
-    if method == "offline" and len([name for name, value in how.items() if value is not None]) > 1:
+    if method == "offline" and len([one for one in (threshold, rate, count) if one is not None]) > 1:
         raise ConfigError("threshold, rate and count are three ways to say one thing.", fix="give one of them.")
-    for name in asked:
-        if not how[name] > 0:
-            raise ConfigError(f"{name} = {how[name]} decodes nothing.", fix=f"give a {name} above 0.")
+    for name, value in (("rate", rate), ("count", count)):
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} = {value} decodes nothing.", fix=f"give a {name} above 0.")
 
 
 def _thin(frames: Iterable[Frame], *, fps: float) -> Iterator[Frame]:

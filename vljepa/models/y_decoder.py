@@ -8,6 +8,7 @@ Shapes: B rows, D width of the shared space, P prefix tokens, L text tokens, E w
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -168,8 +169,10 @@ class YDecoder(nn.Module):
         words = self._embed(begin_B1)
         sequence = torch.cat([self.condition(embeddings_BD).to(words.dtype), words], dim=1)
         devices = [embeddings_BD.device] if embeddings_BD.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
             torch.manual_seed(seed)
+            # What is said counts as a repetition, the prefix does not: just as wanted.
+            warnings.filterwarnings("ignore", message="Passing `repetition_penalty` with `inputs_embeds`")
             ids: Tensor = self.lm.generate(
                 inputs_embeds=sequence,
                 attention_mask=torch.ones(sequence.shape[:2], dtype=torch.long, device=sequence.device),

@@ -56,7 +56,7 @@ def test_captions_as_json(run, speaking, pictures):
     assert report["query"] == ""
     names = [row["image"].replace("\\", "/") for row in report["captions"]]
     assert sorted(names) == ["pictures/deep/blue.jpg", "pictures/red.png"]
-    assert all(-1.001 <= row["agreement"] <= 1.001 and isinstance(row["text"], str) for row in report["captions"])
+    assert all(-1.001 <= row["agreement"] <= 1.001 and isinstance(row["caption"], str) for row in report["captions"])
     assert [row["path"].replace("\\", "/") for row in report["skipped"]] == ["pictures/broken.png"]
 
 

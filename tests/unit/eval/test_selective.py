@@ -141,6 +141,25 @@ class TestProtocol:
         judge.prepare([decodes])
         assert asked == [1]
 
+    def test_texts_are_kept_for_the_next_run_and_a_half_written_one_is_not(self, tmp_path: Path) -> None:
+        asked: list[int] = []
+
+        def decode(rows: np.ndarray) -> list[str]:
+            asked.append(len(rows))
+            return [f"text {int(row.argmax())}" for row in rows]
+
+        kept, times = tmp_path / "texts.jsonl", np.array([0.0, 1.0])
+        both = Decodes(times, np.eye(3, 8, dtype=np.float32)[[0, 1]], times)
+        Scorer(CAPTIONS, decode=decode, kept=kept).prepare([both])
+        Scorer(CAPTIONS, decode=decode, kept=kept).prepare([both])
+        assert asked == [2]
+
+        kept.write_text(kept.read_text()[:-4])  # killed while it wrote the second
+        judge = Scorer(CAPTIONS, decode=decode, kept=kept)
+        judge.prepare([both])
+        assert asked == [2, 1]
+        assert [line[-8:] for line in kept.read_text().splitlines()] == ['text 0"]', 'text 1"]']
+
 
 class TestSaving:
     def test_the_rate_of_equal_quality_is_read_between_the_points(self) -> None:

@@ -25,8 +25,10 @@ def shots(count: int, *, length: int = 16, noise: float = 0.02, seed: int = 0) -
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def watch(rows: np.ndarray, *, max_rate: float | None = None, **config: Any) -> list[Segment]:
-    decoder = SelectiveDecoder(config=SelectiveConfig(fps=FPS, **config), max_rate=max_rate)
+def watch(
+    rows: np.ndarray, *, rate: float | None = None, max_rate: float | None = None, **config: Any
+) -> list[Segment]:
+    decoder = SelectiveDecoder(config=SelectiveConfig(fps=FPS, **config), rate=rate, max_rate=max_rate)
     segments = [one for place, row in enumerate(rows) for one in decoder.push(row, place / FPS)]
     return segments + decoder.close()
 
@@ -41,6 +43,28 @@ def check_cover(segments: list[Segment], rows: np.ndarray) -> None:
         assert one.time == (one.start + one.end) / 2
         assert np.linalg.norm(one.embedding) == pytest.approx(1, abs=1e-5)
         assert 0 <= one.confidence <= 1
+
+
+def wandering(count: int, *, seed: int = 0) -> np.ndarray:
+    """Changes of all sizes, some of which any threshold lets through."""
+    random = np.random.default_rng(seed)
+    jumps = random.exponential(size=(count, 1)) * (random.random((count, 1)) < 0.25)
+    rows = np.cumsum(jumps * random.normal(size=(count, WIDTH)), axis=0) + random.normal(size=WIDTH)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("method", METHODS)
+class TestRate:
+    @pytest.mark.parametrize("rate", [0.1, 0.3])  # no fixed threshold would do for both
+    def test_online_the_threshold_follows_the_rate(self, method: str, rate: float) -> None:
+        rows = np.concatenate([wandering(400, seed=seed) for seed in range(8)])
+        seconds = len(rows) / FPS
+        segments = watch(rows, method=method, threshold=0.2, rate=rate, window=2)
+        check_cover(segments, rows)
+        assert len(segments) == pytest.approx(rate * seconds, rel=0.15)
+
+    def test_a_still_picture_is_not_cut_up_to_reach_it(self, method: str) -> None:
+        assert len(watch(shots(1, length=2000), method=method, threshold=1.0, rate=0.5)) == 1
 
 
 @pytest.mark.parametrize("method", METHODS)

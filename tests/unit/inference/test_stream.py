@@ -234,6 +234,7 @@ def test_settings_override_those_of_the_decoder(speaker):
     hasty = [("red", 3), ("blue", 3)] * 10
     assert len(list(stream(story(hasty), **speaker))) == 20
     assert len(list(stream(story(hasty), **speaker, max_rate=0.1))) <= 1 + 6 + 1
+    assert len(list(stream(story(hasty), **speaker, rate=0.05))) < 15
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_settings_override_those_of_the_decoder(speaker):
     [
         ({"fps": 0.0}, "fps"),
         ({"threshold": -1.0}, "threshold"),
-        ({"rate": 1.0}, "for the method offline"),
+        ({"rate": 0.0}, "rate = 0.0 decodes nothing"),
         ({"count": 3}, "for the method offline"),
         ({"max_rate": 0.0}, "never decodes"),
         ({"method": "offline", "max_rate": 1.0}, "for the method online"),

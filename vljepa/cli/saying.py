@@ -1,0 +1,61 @@
+"""What `caption` and open `ask` share: run over the pictures that the words stand for, print what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from vljepa.cli.output import note_skipped, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from vljepa.errors import ImageError
+    from vljepa.inference.caption import Caption
+    from vljepa.processing.processor import Picture
+
+Skipped = list[tuple[str, str]]
+
+
+def say_over(
+    words: Sequence[str], *, query: str, model: str, decoder: str | None, device: str | None, **options: Any
+) -> tuple[list[Caption], Skipped]:
+    """Load the model, describe all pictures, and return captions and the skipped pictures with reasons.
+
+    Raises:
+        VLJEPAError: No such picture, model, decoder or device, or not one picture that can be read.
+    """
+    from vljepa.inference.caption import captions
+    from vljepa.inference.embed import Embedder
+    from vljepa.inference.pictures import expand
+
+    files = expand(words)
+    embedder = Embedder.from_pretrained(model, device=device, decoder=decoder)
+    broken: list[tuple[Picture, ImageError]] = []
+    with progress("looking at pictures", total=len(files)) as advance:
+        found = list(
+            captions(
+                embedder,
+                files,
+                query=query,
+                progress=advance,
+                on_broken=lambda picture, error: broken.append((picture, error)),
+                **options,
+            )
+        )
+    if not found:
+        raise broken[0][1]
+    skipped = [(str(picture), error.message) for picture, error in broken]
+    note_skipped(skipped, total=len(files))
+    return found, skipped
+
+
+def print_said(found: Sequence[Caption], *, name: str) -> None:
+    """Captions as a table; `name` is what its words are called."""
+    rows = [[one.image, one.text, f"{one.agreement:.2f}"] for one in found]
+    print_table(columns=["picture", name, "agreement"], rows=rows)
+
+
+def print_said_json(found: Sequence[Caption], skipped: Skipped, *, name: str, **about: str) -> None:
+    """Captions as one JSON document that begins with what it is about."""
+    said = [{"image": one.image, name: one.text, "agreement": one.agreement} for one in found]
+    unread = [{"path": path, "reason": why} for path, why in skipped]
+    print_json({**about, f"{name}s": said, "skipped": unread})
