@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vljepa.objectives import infonce, positive_mask
+from vljepa.objectives import Positives, infonce
 
 HIDDEN = 1024
 
@@ -166,8 +166,7 @@ def _loss(head: Head, sources: Sequence[TrainSet], batch_size: int, random: torc
         drawn.append((features, targets, rows + number * 1_000_000, text_ids))
     features_BD, targets_BE, pair_ids_B, text_ids_B = (torch.cat(parts) for parts in zip(*drawn, strict=True))
     scale = head.log_scale.exp().clamp(max=100)
-    positives_BB = positive_mask(pair_ids_B, text_ids_B)
-    return infonce(head(features_BD), targets_BE, logit_scale=scale, positives_BB=positives_BB)
+    return infonce(head(features_BD), targets_BE, logit_scale=scale, positives=Positives(pair_ids_B, text_ids_B))
 
 
 def _optimizer(head: Head, config: HeadConfig) -> torch.optim.Optimizer:

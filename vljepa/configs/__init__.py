@@ -31,6 +31,7 @@ from vljepa.configs.model import (
     XEncoderConfig,
     YEncoderConfig,
 )
+from vljepa.configs.objective import ObjectiveConfig
 from vljepa.configs.part import PartSpec
 from vljepa.configs.run import (
     CacheConfig,
@@ -56,6 +57,7 @@ __all__ = [
     "ImageConfig",
     "LabelPriorConfig",
     "LoraConfig",
+    "ObjectiveConfig",
     "OptimConfig",
     "PartSpec",
     "PredictorConfig",

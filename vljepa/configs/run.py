@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from vljepa.configs.model import VLJEPAConfig
+from vljepa.configs.objective import ObjectiveConfig
 from vljepa.configs.part import Strict
 
 
@@ -179,12 +180,13 @@ class TrainConfig(Strict):
 
 
 class RunConfig(Strict):
-    """A recipe: a model, its data, its optimiser and its loop.
+    """A recipe: a model, its data, its objective, its optimiser and its loop.
 
     In YAML, `model` may be a preset's name, or a mapping whose `preset` key names the preset that it changes.
     """
 
     model: VLJEPAConfig
     data: DataConfig
+    objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()

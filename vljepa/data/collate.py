@@ -17,6 +17,7 @@ from vljepa.data.pictures import PictureReader
 from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import Draw, StepSampler, choose
 from vljepa.data.text_only import PriorGuess
+from vljepa.errors import ConfigError
 from vljepa.processing.text import normalise_text
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Batch:
     """One group's samples of one step.
 
     Args:
-        tensors: What `VLJEPA.forward` takes, beside `pair_ids` and `text_ids` [B] for `objectives.positive_mask`.
+        tensors: What `VLJEPA.forward` takes, beside `pair_ids` and `text_ids` [B] for `objectives.Positives`.
         size: Samples, B.
         skipped: Reason per picture that could not be read; its samples are left out.
     """
@@ -126,6 +127,7 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
         collator: Makes the batches.
         views: Stored views per picture, for sources that do not say.
         clip_views: Views to draw from per clip of a video; None for as many as of a picture.
+        shard: Number of this process and of all; each gets its share of every group of the same global batch.
     """
 
     def __init__(
@@ -137,6 +139,7 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
         collator: Collator,
         views: int,
         clip_views: int | None = None,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         self.sources = sources
         self.configs = configs
@@ -144,6 +147,13 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
         self.collator = collator
         self.views = views
         self.clip_views = clip_views
+        self.shard = shard
+        for group, quota in self._quotas().items():
+            if quota < shard[1]:
+                raise ConfigError(
+                    f"the group {group!r} has {quota} samples per step, fewer than the {shard[1]} processes.",
+                    fix="raise train.batch_size or the weights of its sources, or start fewer processes.",
+                )
 
     def __getitem__(self, step: int) -> list[Batch]:
         groups: dict[str, list[Sample]] = {}
@@ -152,7 +162,7 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
             config = self.configs[draw.source]
             groups.setdefault(config.group, []).append(self._sample(draw))
             gate_only[config.group] = config.gate_only
-        return [self.collator(samples, gate_only=gate_only[group]) for group, samples in groups.items()]
+        return [self.collator(self._share(samples), gate_only=gate_only[group]) for group, samples in groups.items()]
 
     def order(self) -> dict[str, Any]:
         """What the samples of a step depend on, as plain data: a resumed run must have it equal."""
@@ -164,6 +174,17 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
             "groups": [config.group for config in self.configs],
             "first_text": [config.first_text for config in self.configs],
         }
+
+    def _share(self, samples: list[Sample]) -> list[Sample]:
+        number, count = self.shard
+        return samples[len(samples) * number // count : len(samples) * (number + 1) // count]
+
+    def _quotas(self) -> dict[str, int]:
+        """Samples per step of each group."""
+        quotas: dict[str, int] = {}
+        for config, quota in zip(self.configs, self.sampler.quotas, strict=True):
+            quotas[config.group] = quotas.get(config.group, 0) + quota
+        return quotas
 
     def _views(self, config: SourceConfig) -> int:
         if config.frames is not None and self.clip_views is not None:

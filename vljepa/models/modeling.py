@@ -253,6 +253,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         """
         gate_only = bool(batch.get("gate_only", False))
         if "prior_features" in batch:
+            vision = None
             prediction_BD = self.predict_from_prior(batch["prior_features"])
         else:
             vision = self.vision_of(batch)
@@ -264,7 +265,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         scale = self.scale()
         if gate_only:
             target_BD, scale = target_BD.detach(), scale.detach()
-        return VLJEPAOutput(prediction_BD, target_BD, scale)
+        return VLJEPAOutput(prediction_BD, target_BD, scale, vision)
 
     def x_encoder_fingerprint(self) -> str:
         """Key of the feature cache: encoder, weights, preprocessing and token pooling."""

@@ -36,8 +36,10 @@ class VLJEPAOutput:
         prediction_BD: S_hat_Y, fp32, unit norm.
         target_BD: S_Y, fp32, unit norm.
         logit_scale: 1 / temperature, shape (1,), fp32.
+        vision: What the X-Encoder saw; None for rows of text alone.
     """
 
     prediction_BD: Tensor
     target_BD: Tensor
     logit_scale: Tensor
+    vision: VisionTokens | None = None

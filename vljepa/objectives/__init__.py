@@ -1,6 +1,21 @@
 """What training minimises: tensors in, one number out."""
 
+from vljepa.objectives.cached import grad_cache
+from vljepa.objectives.gather import gather_with_gradient
 from vljepa.objectives.infonce import infonce
-from vljepa.objectives.positives import positive_mask
+from vljepa.objectives.positives import Positives
+from vljepa.objectives.regression import cosine_loss, l1_loss, l2_loss
+from vljepa.objectives.regularizers import sigreg
+from vljepa.objectives.sigmoid import sigmoid_loss
 
-__all__ = ["infonce", "positive_mask"]
+__all__ = [
+    "Positives",
+    "cosine_loss",
+    "gather_with_gradient",
+    "grad_cache",
+    "infonce",
+    "l1_loss",
+    "l2_loss",
+    "sigmoid_loss",
+    "sigreg",
+]

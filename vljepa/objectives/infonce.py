@@ -1,16 +1,26 @@
 """Symmetric InfoNCE with several positives: the loss of the paper, in the space of embeddings.
 
-Shapes: B samples of the batch, D width of the shared space.
+Shapes: B samples of the batch, D width of the shared space, R rows of a tile.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from vljepa.objectives.positives import Positives
 
 
 def infonce(
-    prediction_BD: Tensor, target_BD: Tensor, *, logit_scale: Tensor, positives_BB: Tensor | None = None
+    prediction_BD: Tensor,
+    target_BD: Tensor,
+    *,
+    logit_scale: Tensor,
+    positives: Positives | None = None,
+    tile: int | None = None,
 ) -> Tensor:
     r"""Bidirectional InfoNCE with in-batch negatives.
 
@@ -29,11 +39,12 @@ def infonce(
         prediction_BD: Predicted embeddings, unit norm.
         target_BD: Embeddings of the true texts, unit norm, in the same order.
         logit_scale: 1 / temperature (not its logarithm), shape (1,).
-        positives_BB: Boolean; `positives_BB[i, j]` says that target j is right for prediction i. The diagonal must be
-            set. None means the diagonal alone.
+        positives: Which targets are right for which predictions. None means each sample its own.
+        tile: Rows of S that exist at a time. None computes S whole: 6 B^2 D operations and several B x B matrices.
+            With a tile, memory grows with tile x B, and S is computed once more for the gradients: 8 B^2 D.
 
     Returns:
-        The loss, a scalar in float32 or float64.
+        The loss, a scalar in float32 or float64. The tiled one has first derivatives only.
 
     Example:
         >>> eye = torch.eye(4)
@@ -43,14 +54,83 @@ def infonce(
     assert prediction_BD.shape == target_BD.shape, (prediction_BD.shape, target_BD.shape)
     with torch.autocast(device_type=prediction_BD.device.type, enabled=False):
         dtype = torch.promote_types(prediction_BD.dtype, torch.float32)
-        logits_BB = logit_scale.to(dtype) * (prediction_BD.to(dtype) @ target_BD.to(dtype).T)
-        if positives_BB is None:
-            rows_B = columns_B = logits_BB.diagonal()
-        else:
-            assert bool(positives_BB.diagonal().all()), "a sample must be its own positive"
-            weights_BB = positives_BB.to(dtype)
-            matched_BB = logits_BB * weights_BB
-            rows_B = matched_BB.sum(dim=1) / weights_BB.sum(dim=1)
-            columns_B = matched_BB.sum(dim=0) / weights_BB.sum(dim=0)
-        losses_B = (logits_BB.logsumexp(dim=1) - rows_B) + (logits_BB.logsumexp(dim=0) - columns_B)
+        inputs = (prediction_BD.to(dtype), target_BD.to(dtype), logit_scale.to(dtype))
+        if tile is None:
+            return _dense(*inputs, positives)
+        assert tile >= 1, tile
+        loss: Tensor = _Tiled.apply(*inputs, positives, tile)
+        return loss
+
+
+def _dense(prediction_BD: Tensor, target_BD: Tensor, logit_scale: Tensor, positives: Positives | None) -> Tensor:
+    logits_BB = logit_scale * (prediction_BD @ target_BD.T)
+    if positives is None:
+        rows_B = columns_B = logits_BB.diagonal()
+    else:
+        weights_BB = positives.mask().to(logits_BB.dtype)
+        matched_BB = logits_BB * weights_BB
+        rows_B = matched_BB.sum(dim=1) / weights_BB.sum(dim=1)
+        columns_B = matched_BB.sum(dim=0) / weights_BB.sum(dim=0)
+    losses_B = (logits_BB.logsumexp(dim=1) - rows_B) + (logits_BB.logsumexp(dim=0) - columns_B)
+    return losses_B.mean() / 2
+
+
+class _Tiled(torch.autograd.Function):
+    """The same from tiles of rows: a sweep stores the log-sum-exps of rows and columns, a second one has gradients.
+
+    With them, d loss / d S_ij = (softmax of row i + softmax of column j - M_ij (1/|P(i)| + 1/|P(j)|)) / (2B), in which
+    M is the mask of positives: every entry of S is needed once per sweep, and for both directions.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, prediction_BD: Tensor, target_BD: Tensor, logit_scale: Tensor, positives: Positives | None, tile: int
+    ) -> Tensor:
+        rows_lse_B, columns_lse_B = prediction_BD.new_empty(len(target_BD)), prediction_BD.new_empty(len(target_BD))
+        columns_lse_B.fill_(-torch.inf)
+        matched_rows_B, matched_columns_B, counts_B = (torch.zeros_like(rows_lse_B) for _ in range(3))
+        for rows in _tiles(len(target_BD), tile):
+            logits_RB = (prediction_BD[rows] @ target_BD.T).mul_(logit_scale)
+            if positives is None:
+                counts_B[rows] = 1
+                matched_rows_B[rows] = matched_columns_B[rows] = logits_RB.diagonal(offset=rows.start)
+            else:
+                mask_RB = positives.mask(rows)
+                counts_B[rows] = mask_RB.sum(dim=1, dtype=counts_B.dtype)
+                matched_RB = logits_RB * mask_RB
+                matched_rows_B[rows] = matched_RB.sum(dim=1)
+                matched_columns_B += matched_RB.sum(dim=0)
+                del matched_RB
+            rows_lse_B[rows] = logits_RB.logsumexp(dim=1)
+            columns_lse_B = torch.logaddexp(columns_lse_B, logits_RB.logsumexp(dim=0))
+        ctx.save_for_backward(prediction_BD, target_BD, logit_scale, rows_lse_B, columns_lse_B, counts_B)
+        ctx.positives, ctx.tile = positives, tile
+        losses_B = rows_lse_B + columns_lse_B - (matched_rows_B + matched_columns_B) / counts_B
         return losses_B.mean() / 2
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        prediction_BD, target_BD, logit_scale, rows_lse_B, columns_lse_B, counts_B = ctx.saved_tensors
+        to_prediction_BD, to_target_BD = torch.empty_like(prediction_BD), torch.zeros_like(target_BD)
+        to_scale = torch.zeros_like(logit_scale)
+        for rows in _tiles(len(target_BD), ctx.tile):
+            cosines_RB = prediction_BD[rows] @ target_BD.T
+            logits_RB = cosines_RB * logit_scale
+            slope_RB = (logits_RB - rows_lse_B[rows, None]).exp_()
+            slope_RB += logits_RB.sub_(columns_lse_B).exp_()
+            if ctx.positives is None:
+                slope_RB.diagonal(offset=rows.start).sub_(2)
+            else:
+                shares_RB = torch.add(1 / counts_B[rows, None], 1 / counts_B, out=logits_RB)
+                slope_RB -= shares_RB.mul_(ctx.positives.mask(rows))
+            slope_RB *= outer / (2 * len(target_BD))
+            to_scale += torch.linalg.vecdot(slope_RB, cosines_RB).sum()
+            slope_RB *= logit_scale
+            torch.mm(slope_RB, target_BD, out=to_prediction_BD[rows])
+            to_target_BD.addmm_(slope_RB.T, prediction_BD[rows])
+        return to_prediction_BD, to_target_BD, to_scale, None, None
+
+
+def _tiles(count: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 
-def positive_mask(pair_ids_B: Tensor, text_ids_B: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Positives:
     """Positives of a batch: the same (picture, query), or the same normalised target text.
 
     Two captions of one picture are both right, and so is the answer "yes" of another sample. The same picture under
@@ -14,15 +17,19 @@ def positive_mask(pair_ids_B: Tensor, text_ids_B: Tensor) -> Tensor:
     Args:
         pair_ids_B: Integer per sample, equal exactly for equal (source_id, query).
         text_ids_B: Integer per sample, equal exactly for equal normalised targets.
-
-    Returns:
-        Boolean [B, B], symmetric, with the diagonal set.
-
-    Example:
-        >>> import torch
-        >>> positive_mask(torch.tensor([7, 7, 8]), torch.tensor([1, 2, 1])).int().tolist()
-        [[1, 1, 1], [1, 1, 0], [1, 0, 1]]
     """
-    same_pair_BB = pair_ids_B[:, None] == pair_ids_B[None, :]
-    same_text_BB = text_ids_B[:, None] == text_ids_B[None, :]
-    return same_pair_BB | same_text_BB
+
+    pair_ids_B: Tensor
+    text_ids_B: Tensor
+
+    def mask(self, rows: slice = slice(None)) -> Tensor:
+        """Boolean [R, B]: which samples are right for some of them. Symmetric, with the diagonal set.
+
+        Example:
+            >>> import torch
+            >>> Positives(torch.tensor([7, 7, 8]), torch.tensor([1, 2, 1])).mask().int().tolist()
+            [[1, 1, 1], [1, 1, 0], [1, 0, 1]]
+        """
+        same_pair_RB = self.pair_ids_B[rows, None] == self.pair_ids_B[None, :]
+        same_text_RB = self.text_ids_B[rows, None] == self.text_ids_B[None, :]
+        return same_pair_RB.logical_or_(same_text_RB)

@@ -48,8 +48,14 @@ class Inputs:
     overlap: int
 
 
-def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor) -> Inputs:
+def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard: tuple[int, int] = (0, 1)) -> Inputs:
     """Read all sources and fill the caches.
+
+    Args:
+        run: The recipe.
+        model: The model, whose frozen encoders fill the caches.
+        processor: Of the model.
+        shard: Number of this process and of all.
 
     Raises:
         DataError: A source is not usable, or too many pictures are unreadable.
@@ -101,7 +107,13 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor) -> Inp
     collator = Collator(processor, pictures=reader, texts=texts, guesses=guesses)
     return Inputs(
         batches=StepBatches(
-            train, configs=data.train, sampler=sampler, collator=collator, views=views, clip_views=clip_views
+            train,
+            configs=data.train,
+            sampler=sampler,
+            collator=collator,
+            views=views,
+            clip_views=clip_views,
+            shard=shard,
         ),
         tasks=tasks,
         encoder=Encoder(model, processor, pictures=reader, texts=texts),

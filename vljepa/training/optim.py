@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -46,9 +47,17 @@ def parameter_groups(model: nn.Module, *, config: OptimConfig) -> list[dict[str,
     return list(groups.values())
 
 
-def build_optimizer(model: nn.Module, *, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`; the fused kernel where the parameters are on a GPU."""
+def build_optimizer(model: nn.Module, *, config: OptimConfig, extra: Sequence[nn.Parameter] = ()) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups`; the fused kernel where the parameters are on a GPU.
+
+    Args:
+        model: What is trained.
+        config: Learning rates and decay.
+        extra: Parameters of the objective, which are not decayed.
+    """
     groups = parameter_groups(model, config=config)
+    if extra:
+        groups.append({"params": list(extra), "name": "objective", "lr_scale": 1.0, "weight_decay": 0.0})
     fused = groups[0]["params"][0].device.type == "cuda"
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
 

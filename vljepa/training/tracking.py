@@ -17,10 +17,14 @@ class RunLog:
     Args:
         folder: Of the run.
         step: Where the run goes on; lines of later steps, left by a run that was cut off, are dropped.
+        silent: Write nothing: another process of the run does.
     """
 
-    def __init__(self, folder: Path, *, step: int) -> None:
+    def __init__(self, folder: Path, *, step: int, silent: bool = False) -> None:
         self.path = folder / LOG_FILE
+        self.silent = silent
+        if silent:
+            return
         kept = [line for line in read_log(folder) if line["step"] <= step] if step else []
         half = self.path.with_suffix(".part")
         half.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
@@ -28,6 +32,8 @@ class RunLog:
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Append one line."""
+        if self.silent:
+            return
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
 
@@ -59,15 +65,16 @@ class Monitor:
     Args:
         start: First step.
         steps: Length of the run.
+        silent: Show nothing: another process of the run does.
     """
 
-    def __init__(self, *, start: int, steps: int) -> None:
+    def __init__(self, *, start: int, steps: int, silent: bool = False) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.start, self.steps = start, steps
-        self.console = Console(stderr=True, highlight=False)
-        self._live = self.console.is_terminal
+        self.console = Console(stderr=True, highlight=False, quiet=silent)
+        self._live = self.console.is_terminal and not silent
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(),

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from accelerate.utils import DistributedDataParallelKwargs
 
 from vljepa.configs import RunConfig
-from vljepa.data.collate import Batch, to_device
+from vljepa.data.collate import Batch
 from vljepa.data.skips import check_skipped, name_skipped
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.modeling import VLJEPA
-from vljepa.objectives import infonce, positive_mask
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.calibration import calibrate
@@ -37,6 +37,7 @@ from vljepa.training.precision import choose_precision
 from vljepa.training.residual import fit_residual
 from vljepa.training.result import TrainResult
 from vljepa.training.same_run import check_same_run, write_config
+from vljepa.training.step import Embedding, Step, refuse_accumulation
 from vljepa.training.tracking import Monitor, RunLog, announce
 from vljepa.training.validation import evaluate_tasks, main_metric
 
@@ -79,10 +80,12 @@ class Trainer:
                 return finished
         self._build(checkpoint)
         start = self._restore(checkpoint)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_config(self.run, self.folder)
-        log = RunLog(self.folder, step=start)
-        with Monitor(start=start, steps=self.run.train.steps) as monitor:
+        silent = not self.accelerator.is_main_process
+        if not silent:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_config(self.run, self.folder)
+        log = RunLog(self.folder, step=start, silent=silent)
+        with Monitor(start=start, steps=self.run.train.steps, silent=silent) as monitor:
             self._introduce(log, monitor, start)
             if start == 0:
                 self._validate(0, log, monitor)
@@ -96,12 +99,10 @@ class Trainer:
     def _build(self, checkpoint: Path | None) -> None:
         run = self.run
         precision = choose_precision(run.train.precision, device=self.device)
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=self.device.type == "cpu")
-        if self.accelerator.num_processes > 1:
-            raise ConfigError(
-                f"{self.accelerator.num_processes} processes would each see only their own negatives.",
-                fix="start one process, without `accelerate launch`.",
-            )
+        refuse_accumulation()
+        # Questions do not use what text alone trains, and frozen buffers need not be sent around.
+        ddp = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=self.device.type == "cpu", kwargs_handlers=[ddp])
         keep_freed_memory()
         torch.manual_seed(run.train.seed)
         model = self._given or VLJEPA.from_parts(run.model)
@@ -117,11 +118,16 @@ class Trainer:
         fill_label_prior(model, processor)
         check_master_weights(model)
         self.model = model
-        self.inputs: Inputs = prepare(run, model=model, processor=processor)
+        shard = (self.accelerator.process_index, self.accelerator.num_processes)
+        with self.accelerator.main_process_first():  # the others find the caches full
+            self.inputs: Inputs = prepare(run, model=model, processor=processor, shard=shard)
         self.movement = Movement(model)
         self.average = WeightAverage(model, decay=run.train.ema)
-        optimizer = build_optimizer(model, config=run.optim)
-        self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.embedding = Embedding(model, run.objective).to(self.accelerator.device)
+        extra = list(self.embedding.objective_parameters().values())
+        optimizer = build_optimizer(model, config=run.optim, extra=extra)
+        wrapped, self.optimizer = self.accelerator.prepare(self.embedding, optimizer)
+        self.step = Step(run.objective, wrapped=wrapped, accelerator=self.accelerator, seed=run.train.seed)
 
     def _loader(self, start: int) -> torch.utils.data.DataLoader[list[Batch]]:
         # A generator of its own: the default one would draw from the global stream, which dropout uses.
@@ -139,16 +145,16 @@ class Trainer:
             self.inputs.skipped |= batch.skipped
         if any(batch.skipped for batch in batches):
             check_skipped(self.inputs.skipped, total=self.inputs.pictures, tolerated=run.data.max_skipped)
-        size = sum(batch.size for batch in batches)
+        batches = self.step.shared(batches)
+        size = sum(batch.size for batch in batches) * self.accelerator.num_processes
         if size == 0:
             return
         torch.manual_seed(run.train.seed * 1_000_003 + step)
-        self.wrapped.train()
-        # Groups count the same, however many samples they have.
-        loss = torch.stack([self._loss(batch) for batch in batches if batch.size]).mean()
+        self.step.wrapped.train()
+        loss = self.step.loss(batches, step=step)
         loss_value = float(loss.detach())
         check_finite(loss_value, what="loss", step=step)
-        self.accelerator.backward(loss)
+        self.step.backward(loss)
         norm = self._clip_gradients(step)
         lr = learning_rate(step, config=run.optim, steps=run.train.steps)
         set_learning_rate(self.optimizer, lr)
@@ -171,19 +177,10 @@ class Trainer:
             )
             monitor.report(step, f"loss {loss_value:.3f}  {rate:.0f} samples/s")
 
-    def _loss(self, batch: Batch) -> Tensor:
-        """Contrastive loss of one group, whose samples are each other's negatives."""
-        tensors = to_device(batch.tensors, self.accelerator.device)
-        output = self.wrapped(tensors)
-        positives_BB = positive_mask(tensors["pair_ids"], tensors["text_ids"])
-        return infonce(
-            output.prediction_BD, output.target_BD, logit_scale=output.logit_scale, positives_BB=positives_BB
-        )
-
     def _clip_gradients(self, step: int) -> float:
         """Clip, and give the norm before clipping. In fp16 an infinite norm is the loss scaler's business."""
         limit = self.run.optim.grad_clip or math.inf
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), limit)
+        norm = self.accelerator.clip_grad_norm_(self.embedding.parameters(), limit)
         assert norm is not None
         if self.accelerator.scaler is None:
             check_finite(float(norm), what="gradient norm", step=step)
@@ -204,7 +201,7 @@ class Trainer:
             monitor.say(f"validation after step {step}: {name} {value:.4f}  ({mains})")
             if value > self._best["value"]:
                 self._best = {"value": value, "step": step, "metrics": metrics}
-                replace_folder(self.folder / "best", lambda folder: _save_model(self.model, folder))
+                self._replace("best", lambda folder: _save_model(self.model, folder))
 
     def _save_last(self, step: int) -> None:
         scaler = self.accelerator.scaler
@@ -216,13 +213,20 @@ class Trainer:
             "start": self.movement.start,
             "average": self.average.tensors,
             "order": self.inputs.batches.order(),
+            "objective": {name: one.detach() for name, one in self.embedding.objective_parameters().items()},
         }
 
         def write(folder: Path) -> None:
             _save_model(self.model, folder)
             save_state(folder, state)
 
-        replace_folder(self.folder / "last", write)
+        self._replace("last", write)
+
+    def _replace(self, name: str, write: Callable[[Path], None]) -> None:
+        """Write a folder of the output; one process does, and all wait for it."""
+        if self.accelerator.is_main_process:
+            replace_folder(self.folder / name, write)
+        self.accelerator.wait_for_everyone()
 
     def _find_checkpoint(self) -> Path | None:
         checkpoint = intact_folder(self.folder / "last")
@@ -255,6 +259,7 @@ class Trainer:
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self._best = state["best"]
+        self.embedding.load_state_dict(state["objective"], strict=False)
         self.movement.start = state["start"]
         self.average.restore(state["average"])
         return int(state["step"])
@@ -279,7 +284,7 @@ class Trainer:
             metrics |= fit_residual(self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric)
             calibration, errors = calibrate(inputs.tasks, encoder=inputs.encoder, current=self.model.config.calibration)
             self.model.config.calibration = calibration
-            replace_folder(self.folder / "best", lambda folder: _save_model(self.model, folder))
+            self._replace("best", lambda folder: _save_model(self.model, folder))
             metrics |= errors
         if inputs.skipped:
             monitor.say(f"{len(inputs.skipped)} pictures were skipped: {name_skipped(inputs.skipped)}")
@@ -291,7 +296,8 @@ class Trainer:
             skipped={str(path): reason for path, reason in inputs.skipped.items()},
         )
         log.write("end", result.steps, best_step=result.best_step)
-        result.write(self.folder)
+        if self.accelerator.is_main_process:
+            result.write(self.folder)
         return result
 
     def _finished(self) -> TrainResult | None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vljepa.objectives import infonce
+from vljepa.objectives import Positives, infonce
 
 
 def unit(rows, width, *, seed, dtype=torch.float64):
@@ -29,47 +29,70 @@ def by_hand(prediction, target, scale, positives):
     return total / (2 * count)
 
 
-POSITIVES = torch.tensor([[1, 1, 0, 0, 0], [1, 1, 0, 0, 1], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 1, 0, 0, 1]]).bool()
+# Samples 0 and 1 are one picture, 1 and 4 have one text.
+POSITIVES = Positives(torch.tensor([0, 0, 1, 2, 3]), torch.tensor([0, 1, 2, 3, 1]))
+MASK = torch.tensor([[1, 1, 0, 0, 0], [1, 1, 0, 0, 1], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 1, 0, 0, 1]]).bool()
+TILES = [None, 1, 2, 5, 64]
 
 
-def test_equals_the_formula_written_as_loops():
+@pytest.mark.parametrize("tile", TILES)
+def test_equals_the_formula_written_as_loops(tile):
     prediction, target = unit(5, 7, seed=0), unit(5, 7, seed=1)
-    loss = infonce(prediction, target, logit_scale=torch.tensor([9.0]), positives_BB=POSITIVES)
-    assert float(loss) == pytest.approx(by_hand(prediction, target, 9.0, POSITIVES.tolist()), rel=1e-12)
+    assert torch.equal(POSITIVES.mask(), MASK)
+    loss = infonce(prediction, target, logit_scale=torch.tensor([9.0]), positives=POSITIVES, tile=tile)
+    assert float(loss) == pytest.approx(by_hand(prediction, target, 9.0, MASK.tolist()), rel=1e-12)
 
 
-def test_an_asymmetric_mask_uses_rows_one_way_and_columns_the_other():
-    prediction, target = unit(5, 7, seed=0), unit(5, 7, seed=1)
-    positives = POSITIVES.clone()
-    positives[0, 1] = False
-    loss = infonce(prediction, target, logit_scale=torch.tensor([9.0]), positives_BB=positives)
-    assert float(loss) == pytest.approx(by_hand(prediction, target, 9.0, positives.tolist()), rel=1e-12)
-
-
-def test_one_positive_is_clips_loss():
+@pytest.mark.parametrize("tile", TILES)
+def test_one_positive_is_clips_loss(tile):
     prediction, target, scale = unit(6, 4, seed=2), unit(6, 4, seed=3), torch.tensor([20.0], dtype=torch.float64)
     logits, labels = scale * prediction @ target.T, torch.arange(6)
     clip = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
-    torch.testing.assert_close(infonce(prediction, target, logit_scale=scale), clip)
-    alone = infonce(prediction, target, logit_scale=scale, positives_BB=torch.eye(6).bool())
-    torch.testing.assert_close(alone, clip)
+    torch.testing.assert_close(infonce(prediction, target, logit_scale=scale, tile=tile), clip)
+    alone = Positives(torch.arange(6), torch.arange(6))
+    torch.testing.assert_close(infonce(prediction, target, logit_scale=scale, positives=alone, tile=tile), clip)
 
 
-def test_gradients_to_both_sides_and_the_temperature():
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("positives", [None, POSITIVES])
+def test_gradients_to_both_sides_and_the_temperature(positives, tile):
     prediction, target = unit(5, 3, seed=4).requires_grad_(), unit(5, 3, seed=5).requires_grad_()
     scale = torch.tensor([5.0], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda p, t, s: infonce(p, t, logit_scale=s, positives_BB=POSITIVES), (prediction, target, scale)
+        lambda p, t, s: infonce(p, t, logit_scale=s, positives=positives, tile=tile), (prediction, target, scale)
     )
 
 
+def test_tiles_never_hold_all_logits(monkeypatch):
+    """PITFALLS 33: what counts is what exists above inputs and gradients."""
+    largest = 0
+
+    class Watch(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            nonlocal largest
+            result = func(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                largest = max(largest, result.numel())
+            return result
+
+    prediction, target = unit(64, 4, seed=0).requires_grad_(), unit(64, 4, seed=1).requires_grad_()
+    ids = torch.arange(64)
+    for tile, expected in ((8, 8 * 64), (None, 64 * 64)):
+        largest = 0
+        with Watch():
+            scale = torch.tensor([9.0])
+            infonce(prediction, target, logit_scale=scale, positives=Positives(ids, ids), tile=tile).backward()
+        assert largest == expected
+
+
+@pytest.mark.parametrize("tile", [None, 16])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_logits_are_fp32_for_bf16_inputs_and_under_autocast(autocast):
+def test_logits_are_fp32_for_bf16_inputs_and_under_autocast(autocast, tile):
     prediction, target = unit(64, 32, seed=6, dtype=torch.float32), unit(64, 32, seed=7, dtype=torch.float32)
     scale = torch.tensor([100.0])
     inputs = (prediction, target) if autocast else (prediction.bfloat16(), target.bfloat16())
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-        loss = infonce(*inputs, logit_scale=scale)
+        loss = infonce(*inputs, logit_scale=scale, tile=tile)
     exact = infonce(inputs[0].double(), inputs[1].double(), logit_scale=scale.double())
     assert loss.dtype == torch.float32
     assert float(loss) == pytest.approx(float(exact), rel=1e-5)
@@ -78,9 +101,3 @@ def test_logits_are_fp32_for_bf16_inputs_and_under_autocast(autocast):
         inputs[0].double() @ inputs[1].double().T
     )
     assert float(wrong.abs().max()) > 0.05
-
-
-def test_a_sample_that_is_not_its_own_positive_is_a_bug():
-    eye = torch.eye(3)
-    with pytest.raises(AssertionError, match="own positive"):
-        infonce(eye, eye, logit_scale=torch.ones(1), positives_BB=torch.zeros(3, 3, dtype=torch.bool))

@@ -1,0 +1,105 @@
+"""`vljepa train` on two real processes (gloo) computes what one process computes, and goes on where one stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from tests.conftest import write_rows
+from vljepa.configs import RunConfig, load_preset
+from vljepa.errors import ConfigError
+from vljepa.models.saving import read_model
+from vljepa.training.tracking import read_log
+from vljepa.training.trainer import Trainer
+
+
+def launch(run: RunConfig, folder: Path, *, processes: int = 2, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command of a user, started by torch's own launcher."""
+    recipe = folder / f"{Path(run.train.output).name}.yaml"
+    recipe.write_text(yaml.safe_dump(run.model_dump(mode="json")), encoding="utf-8")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    verb = [str(Path(sys.executable).with_name("vljepa")), "train", str(recipe), "--device", "cpu"]
+    return subprocess.run(
+        launcher + verb, capture_output=True, text=True, timeout=240, env=os.environ | environment, check=False
+    )
+
+
+def losses(run: RunConfig) -> list[float]:
+    return [line["loss"] for line in read_log(Path(run.train.output)) if line["kind"] == "train"]
+
+
+@pytest.fixture
+def recipe(make_run: Callable[..., RunConfig], tmp_path: Path) -> Callable[..., RunConfig]:
+    """All kinds of groups, whose sizes do not divide by two; no dropout, whose draws are each process's own."""
+    write_rows(tmp_path / "text.jsonl", [{"text": [f"a cat {number}", f"the cat {number}"]} for number in range(8)])
+    model = load_preset("toy").model_dump(mode="json")
+    model["predictor"]["dropout"] = 0.0
+    model["predictor"]["label_prior"] |= {"hidden": 16, "dropout": 0.0}
+    sources = [
+        {"name": "captions", "path": "captions.jsonl", "weight": 7, "views": 1},
+        {"name": "questions", "path": "questions.jsonl", "weight": 5, "group": "questions"},
+        {"name": "few", "path": "captions.jsonl", "weight": 3, "group": "few", "gate_only": True},
+        {"name": "text", "path": str(tmp_path / "text.jsonl"), "weight": 5, "group": "text"}
+        | {"text_only": {"like": "captions"}},
+    ]
+
+    def make(
+        name: str, *, objective: dict[str, Any] | None = None, optim: dict[str, Any] | None = None, **train: Any
+    ) -> RunConfig:
+        run = make_run(
+            name,
+            model=model,
+            data={"train": sources},
+            optim=optim or {},
+            train={"steps": 6, "batch_size": 20, "eval_every": 3, "precision": "fp32", **train},
+        )
+        changed = run.objective.model_copy(update=objective or {})
+        return run.model_copy(update={"objective": changed})
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [{}, {"name": "sigmoid", "alignment": 0.5, "sigreg": 0.1, "grad_cache": 3}],
+    ids=["dense", "sigmoid, aligned, regularised, cached"],
+)
+def test_two_processes_train_as_one(
+    recipe: Callable[..., RunConfig], tmp_path: Path, objective: dict[str, Any]
+) -> None:
+    alone, together = recipe("alone", objective=objective), recipe("together", objective=objective)
+    Trainer(alone, device="cpu").fit()
+    done = launch(together, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert losses(together) == pytest.approx(losses(alone), rel=2e-4)
+    assert len(losses(alone)) == 6
+    (_, mine), (_, theirs) = (read_model(Path(run.train.output) / "last") for run in (alone, together))
+    for name, tensor in mine.items():
+        torch.testing.assert_close(theirs[name], tensor, rtol=2e-2, atol=2e-4, msg=name)
+    assert done.stderr.count("step 6/6") == 1, "one process speaks"
+
+
+def test_a_run_goes_on_with_another_number_of_processes(recipe: Callable[..., RunConfig], tmp_path: Path) -> None:
+    schedule = {"optim": {"lr": 3e-3, "warmup_steps": 2, "schedule": "constant"}}
+    alone, cut = recipe("alone", **schedule), recipe("moved", steps=3, **schedule)
+    Trainer(alone, device="cpu").fit()
+    Trainer(cut, device="cpu").fit()
+    longer = recipe("moved", **schedule)
+    done = launch(longer, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert losses(longer) == pytest.approx(losses(alone), rel=2e-4)
+
+
+def test_accumulation_is_refused(recipe: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    """PITFALLS 6: what `accelerate launch --gradient_accumulation_steps 4` sets."""
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    with pytest.raises(ConfigError, match=r"objective\.grad_cache"):
+        Trainer(recipe("summed"), device="cpu").fit()
