@@ -98,6 +98,7 @@ class DecoderRunConfig(Strict):
     Args:
         model: The trained model whose text space the decoder reads: "mini", a folder, or a hub repository.
         decoder: What is trained.
+        start: Folder of a trained decoder of that very architecture, whose weights and vocabulary are gone on from.
         vocabulary: Size of the sentencepiece vocabulary of a decoder from scratch.
         beams: Numbers of beams that are tried on the validation pictures at the end; 1 is greedy.
         data: Texts.
@@ -107,6 +108,7 @@ class DecoderRunConfig(Strict):
 
     model: str
     decoder: YDecoderConfig
+    start: str | None = None
     vocabulary: int = Field(4000, ge=64)
     beams: list[int] = Field(default_factory=lambda: [1, 4], min_length=1)
     data: DecoderDataConfig

@@ -111,7 +111,9 @@ class DecoderTrainer:
         model, processor = self._given
         model = (model or VLJEPA.from_pretrained(run.model)).to(self.accelerator.device).eval()
         processor = processor or VLJEPAProcessor.from_pretrained(run.model)
-        kept = None if checkpoint is None else checkpoint / VOCABULARY_FILE
+        start = Path(run.start) if run.start is not None else None
+        before = checkpoint or start
+        kept = None if before is None else before / VOCABULARY_FILE
         vocabulary = kept.read_bytes() if kept is not None and kept.is_file() else None
         self.inputs: DecoderInputs = prepare_decoder(run, model=model, processor=processor, vocabulary=vocabulary)
         self.space = model.text_space_hash()
@@ -119,6 +121,8 @@ class DecoderTrainer:
             decoder = load_decoder(checkpoint, text_space=self.space).unfreeze()
         else:
             decoder = self._fresh(model)
+            if start is not None:
+                decoder = self._go_on(start, decoder)
         check_master_weights(decoder)
         self.decoder: YDecoder = decoder.to(self.accelerator.device)
         self.average = WeightAverage(self.decoder, decay=run.train.ema)
@@ -139,6 +143,19 @@ class DecoderTrainer:
             part = config.part.model_copy(update={"config": architecture, "seed": self.run.train.seed})
             config = config.model_copy(update={"part": part})
         return build_decoder(config, vocabulary=vocabulary)
+
+    def _go_on(self, start: Path, fresh: YDecoder) -> YDecoder:
+        """The decoder of another run; how it chooses words is found out anew."""
+        decoder = load_decoder(start, text_space=self.space).unfreeze()
+        now, before = (one.config.part.model_copy(update={"seed": 0}) for one in (fresh, decoder))
+        if now != before or fresh.config.prefix_tokens != decoder.config.prefix_tokens:
+            raise ConfigError(
+                f"start = {str(start)!r} holds a decoder of another architecture.",
+                fix="give the `decoder` section of the recipe that it was trained with.",
+            )
+        decoder.shift_D.zero_()
+        decoder.config.generation = fresh.config.generation
+        return decoder
 
     def _train_step(self, step: int, log: RunLog, monitor: Monitor) -> None:
         run = self.run

@@ -286,3 +286,22 @@ def test_pictures_alone_can_be_learned_without_held_out_texts(model, shapes, tmp
     assert not any(name.startswith("round_trip") or name == "loss" for name in result.metrics)
     with pytest.raises(ConfigError, match="no metric 'loss'"):
         trainer(decoder_run(tmp_path, "other", data=data), model).fit()
+
+
+def test_a_decoder_is_gone_on_from_with_its_weights_and_vocabulary(model, tmp_path):
+    first = decoder_run(tmp_path, "first", train={"steps": 40, "eval_every": 40})
+    trainer(first, model).fit()
+    start = {"start": str(tmp_path / "first" / "best")}
+    second = decoder_run(tmp_path, "second", optim={"lr": 1e-4}, vocabulary=70, **start)
+    trainer(second, model).fit()
+    fresh = decoder_run(tmp_path, "fresh", optim={"lr": 1e-4})
+    trainer(fresh, model).fit()
+    before, tuned, other = (lines(run, "train") for run in (first, second, fresh))
+    assert tuned[0]["loss"] < 0.7 * before[0]["loss"]
+    assert other[0]["loss"] > 0.9 * before[0]["loss"], "the control: without it, training begins anew"
+    vocabularies = [(tmp_path / name / "best" / "tokenizer.model").read_bytes() for name in ("first", "second")]
+    assert vocabularies[0] == vocabularies[1]
+
+    architecture = decoder_config(text_space="", architecture={"intermediate_size": 32}).model_dump(mode="json")
+    with pytest.raises(ConfigError, match="another architecture"):
+        trainer(decoder_run(tmp_path, "third", decoder=architecture, **start), model).fit()
