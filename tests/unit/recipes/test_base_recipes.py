@@ -28,7 +28,7 @@ def with_tokenizer(folder: str) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = ["<pad>", "<unk>", *"a the red blue big small what colour is it".split()]
+    words = ["<pad>", "<unk>", "a", "the", "red", "blue", "big", "small", "what", "colour", "is", "it"]
     tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="<pad>").save_pretrained(folder)
@@ -123,7 +123,9 @@ def test_base_paper_runs_all_stages_small(tmp_path: Path, capsys: pytest.Capture
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 128}))
     assert main(["train", str(recipe), *words, "--dry-run", "--json"]) == 0
     plans = json.loads(capsys.readouterr().out)
-    assert {name: (plan["samples"], plan["frames"], plan["missing"], plan["parts"]) for name, plan in plans.items()} == {
+    assert {
+        name: (plan["samples"], plan["frames"], plan["missing"], plan["parts"]) for name, plan in plans.items()
+    } == {
         "images": (20, 1, [], ""),
         "video": (24, 8, [], ""),
         "long_video": (24, 32, [], ""),
@@ -141,9 +143,14 @@ def test_coco_base_open_runs_small(tmp_path: Path, capsys: pytest.CaptureFixture
     assert load_run_config(COCO).model.predictor.dropout == 0.1
     recipe = small_recipe(COCO, "base-open", tmp_path)
     write_data(tmp_path / "data", ["captions.train", "captions.validation"])
-    words = [f"data.root={tmp_path / 'data'}", f"train.output={tmp_path / 'run'}", "train.steps=4", "train.eval_every=2"]
+    words = [
+        f"data.root={tmp_path / 'data'}",
+        f"train.output={tmp_path / 'run'}",
+        "train.steps=4",
+        "train.eval_every=2",
+    ]
     words += ["train.batch_size=8", "data.workers=0", f"data.cache.folder={tmp_path / 'cache'}", "train.precision=fp32"]
-    words += ["objective.grad_cache=3"]
+    words += ["objective.grad_cache=3", "train.eval_every=2"]
     assert main(["train", str(recipe), *words, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["steps"] == 4
