@@ -9,7 +9,6 @@ from vljepa.configs.decoder import (
     DecoderRunConfig,
     DecoderSourceConfig,
     GenerationConfig,
-    LoraConfig,
     YDecoderConfig,
 )
 from vljepa.configs.loading import (
@@ -21,6 +20,7 @@ from vljepa.configs.loading import (
     preset_names,
     validate,
 )
+from vljepa.configs.lora import AdaptersConfig, LoraConfig
 from vljepa.configs.model import (
     CalibrationConfig,
     ImageConfig,
@@ -47,6 +47,7 @@ from vljepa.configs.selective import SelectiveConfig
 from vljepa.configs.stages import is_staged_recipe, load_stages
 
 __all__ = [
+    "AdaptersConfig",
     "CacheConfig",
     "CalibrationConfig",
     "ColumnsConfig",

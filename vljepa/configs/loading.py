@@ -62,9 +62,11 @@ def run_config(raw: dict[str, Any], overrides: Sequence[str] = (), *, where: str
     if _names_decoder(raw):
         raise ConfigError(f"{where!r} is a recipe of a Y-Decoder.", fix="run it with `vljepa train-decoder`.")
     if any(word.partition("=")[::2] == ("model", name) for word in overrides for name in preset_names()):
-        raw = {**raw, "model": {}}  # `model=mini` takes the place of the recipe's model, changes to it included
+        # `model=mini` takes the place of the recipe's model, changes to it included
+        raw = {key: value for key, value in raw.items() if key != "model"}
     merged = merge(raw, parse_overrides(overrides))
-    merged["model"] = _expand_model(merged.get("model", {}))
+    if merged.get("start") is None or "model" in merged:
+        merged["model"] = _expand_model(merged.get("model", {}))
     return validate(RunConfig, merged, where=where)
 
 

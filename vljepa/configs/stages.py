@@ -29,7 +29,7 @@ def load_stages(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Ru
     """Read a recipe whose `stages` maps names to what each stage changes in the rest of the recipe.
 
     A stage may change `data`, `objective`, `optim` and `train`, key by key; lists such as `data.train` are replaced
-    whole. The model is the same in all. A stage writes into `train.output`/NAME.
+    whole. The first starts from `model` or `start`. A stage writes into `train.output`/NAME.
 
     Args:
         path: The recipe.
@@ -63,6 +63,8 @@ def load_stages(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Ru
         words = [rest for stage, _, rest in own if stage == name]
         _check_stage(name, changes, words, where=where)
         run = run_config(merge(raw, changes), [*shared, *words], where=where)
+        if run.lora is not None:
+            raise ConfigError(f"{where}: stages train all weights, not `lora`.", fix="use a recipe of one run for it.")
         train = run.train.model_copy(update={"output": str(Path(run.train.output) / name)})
         runs[name] = run.model_copy(update={"train": train})
     return runs
@@ -73,11 +75,12 @@ def _check_stage(name: Any, changes: Any, words: Sequence[str], *, where: str) -
         raise ConfigError(f"{where}: {name!r} is no name of a stage.", fix=_NAME_RULE)
     if not isinstance(changes, dict):
         raise ConfigError(f"{where}: {changes!r} is not a mapping of changes.", fix="write `{}` for none.")
-    if "model" in changes or any(re.match(r"model[.=]", word) for word in words):
-        raise ConfigError(
-            f"{where}: a stage changes `model`, but every stage goes on with the same one.",
-            fix="set it beside `stages`.",
-        )
+    for key in ("model", "start", "lora"):
+        if key in changes or any(re.match(rf"{key}[.=]", word) for word in words):
+            raise ConfigError(
+                f"{where}: a stage changes `{key}`, but every stage goes on with the model of the one before.",
+                fix="set `model` or `start` beside `stages`.",
+            )
     train = changes.get("train")
     if (isinstance(train, dict) and "output" in train) or any(word.startswith("train.output=") for word in words):
         raise ConfigError(

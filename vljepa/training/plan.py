@@ -14,6 +14,7 @@ from vljepa.data.sources import load_source
 from vljepa.errors import AssetError, PartError
 from vljepa.models.modeling import VLJEPA
 from vljepa.parts.resolve import part_config
+from vljepa.parts.saved import read_config, saved_folder
 from vljepa.training.inputs import check_run
 
 _TOKENS = 8
@@ -33,7 +34,7 @@ class Plan:
         output: Folder of the run.
         rows: Rows of the training sources; None when a file is missing.
         missing: Files of sources that are not there yet.
-        trained: Trained parameters of the model; None when a part is missing.
+        trained: Trained parameters of the model; None when a part is missing, or when adapters are trained instead.
         parameters: All parameters of the model; None likewise.
         parts: Why the model could not be looked at; empty when it could.
     """
@@ -66,16 +67,20 @@ def plan_run(run: RunConfig) -> Plan:
     Raises:
         ConfigError: The recipe asks for something impossible.
         DataError: A source that is there is not usable.
+        CheckpointError: The model in `start` is not there.
         PartError: The parts are there but do not fit together, such as too many frames for the Predictor's positions.
     """
-    check_run(run)
+    wanted = run.model or read_config(saved_folder(str(run.start)))
+    check_run(run, wanted)
     rows, missing = _rows(run)
     frames = max(source.frames or 1 for source in run.data.train)
     try:
-        config, problem = _with_architectures(run.model), ""
+        config, problem = _with_architectures(wanted), ""
     except (PartError, AssetError) as error:
         config, problem = None, str(error)
     trained, parameters = (None, None) if config is None else _sizes(config, frames=frames)
+    if run.lora is not None:
+        trained = None
     return Plan(
         steps=run.train.steps,
         batch_size=run.train.batch_size,
