@@ -14,13 +14,15 @@ from vljepa.configs import (
     DecoderRunConfig,
     RunConfig,
     is_decoder_recipe,
+    is_staged_recipe,
     load_decoder_run_config,
     load_run_config,
     validate,
 )
 from vljepa.errors import ConfigError
 
-RECIPES = shipped_recipes()
+# A stage's errors name the stage apart from the key: tests/unit/configs/test_stages.py.
+RECIPES = {name: path for name, path in shipped_recipes().items() if not is_staged_recipe(path)}
 WRITTEN = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in RECIPES.items()}
 
 

@@ -63,12 +63,23 @@ def validate(recipe: Recipe, overrides: Overrides = None, json: JsonOption = Fal
 
     Example: vljepa recipe validate mini optim.lr=1e-4 --json
     """
-    from vljepa.configs import is_decoder_recipe, load_decoder_run_config, load_run_config
+    from vljepa.configs import (
+        is_decoder_recipe,
+        is_staged_recipe,
+        load_decoder_run_config,
+        load_run_config,
+        load_stages,
+    )
 
-    path = find_recipe(recipe)
-    run = (load_decoder_run_config if is_decoder_recipe(path) else load_run_config)(path, overrides or ())
+    path, config = find_recipe(recipe), {}
+    if is_staged_recipe(path):
+        stages = load_stages(path, overrides or ())
+        config["stages"] = {name: run.model_dump(mode="json") for name, run in stages.items()}
+    else:
+        load = load_decoder_run_config if is_decoder_recipe(path) else load_run_config
+        config = load(path, overrides or ()).model_dump(mode="json")
     if json:
-        print_json({"recipe": str(path), "valid": True, "config": run.model_dump(mode="json")})
+        print_json({"recipe": str(path), "valid": True, "config": config})
     else:
         print(f"{path}: valid")
 

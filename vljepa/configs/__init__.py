@@ -44,6 +44,7 @@ from vljepa.configs.run import (
     TrainConfig,
 )
 from vljepa.configs.selective import SelectiveConfig
+from vljepa.configs.stages import is_staged_recipe, load_stages
 
 __all__ = [
     "AdaptersConfig",
@@ -73,9 +74,11 @@ __all__ = [
     "YDecoderConfig",
     "YEncoderConfig",
     "is_decoder_recipe",
+    "is_staged_recipe",
     "load_decoder_run_config",
     "load_preset",
     "load_run_config",
+    "load_stages",
     "parse_overrides",
     "preset_names",
     "validate",

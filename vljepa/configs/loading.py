@@ -40,15 +40,34 @@ def load_run_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfi
     Raises:
         ConfigError: The file is missing or is not YAML, or a key or value is wrong.
     """
-    raw = _read_recipe(path)
+    raw = read_recipe(path)
+    if "stages" in raw:
+        raise ConfigError(
+            f"{str(path)!r} is a recipe of stages.", fix="run it with `vljepa train`, or read it with `load_stages`."
+        )
+    return run_config(raw, overrides, where=str(path))
+
+
+def run_config(raw: dict[str, Any], overrides: Sequence[str] = (), *, where: str) -> RunConfig:
+    """Validate what a recipe of one run says, with overrides.
+
+    Args:
+        raw: As read from YAML; left as it is.
+        overrides: As of `load_run_config`.
+        where: Where it comes from, for errors.
+
+    Raises:
+        ConfigError: A key or value is wrong.
+    """
     if _names_decoder(raw):
-        raise ConfigError(f"{str(path)!r} is a recipe of a Y-Decoder.", fix="run it with `vljepa train-decoder`.")
+        raise ConfigError(f"{where!r} is a recipe of a Y-Decoder.", fix="run it with `vljepa train-decoder`.")
     if any(word.partition("=")[::2] == ("model", name) for word in overrides for name in preset_names()):
-        raw.pop("model", None)  # `model=mini` takes the place of the recipe's model, changes to it included
-    merged = _merge(raw, parse_overrides(overrides))
+        # `model=mini` takes the place of the recipe's model, changes to it included
+        raw = {key: value for key, value in raw.items() if key != "model"}
+    merged = merge(raw, parse_overrides(overrides))
     if merged.get("start") is None or "model" in merged:
         merged["model"] = _expand_model(merged.get("model", {}))
-    return validate(RunConfig, merged, where=str(path))
+    return validate(RunConfig, merged, where=where)
 
 
 def load_decoder_run_config(path: str | Path, overrides: Sequence[str] = ()) -> DecoderRunConfig:
@@ -57,10 +76,10 @@ def load_decoder_run_config(path: str | Path, overrides: Sequence[str] = ()) -> 
     Raises:
         ConfigError: As `load_run_config`.
     """
-    raw = _read_recipe(path)
+    raw = read_recipe(path)
     if not _names_decoder(raw):
         raise ConfigError(f"{str(path)!r} is not a recipe of a Y-Decoder.", fix="run it with `vljepa train`.")
-    return validate(DecoderRunConfig, _merge(raw, parse_overrides(overrides)), where=str(path))
+    return validate(DecoderRunConfig, merge(raw, parse_overrides(overrides)), where=str(path))
 
 
 def is_decoder_recipe(path: str | Path) -> bool:
@@ -69,7 +88,7 @@ def is_decoder_recipe(path: str | Path) -> bool:
     Raises:
         ConfigError: The file is missing or is not YAML.
     """
-    return _names_decoder(_read_recipe(path))
+    return _names_decoder(read_recipe(path))
 
 
 def _names_decoder(raw: dict[str, Any]) -> bool:
@@ -77,7 +96,12 @@ def _names_decoder(raw: dict[str, Any]) -> bool:
     return bool(difflib.get_close_matches("decoder", [str(key) for key in raw], n=1, cutoff=0.8))
 
 
-def _read_recipe(path: str | Path) -> dict[str, Any]:
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: The file is missing, or is not YAML or not a mapping.
+    """
     path = Path(path)
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -178,17 +202,18 @@ def _expand_model(model: Any) -> Any:
         return _preset_dict(model)
     if isinstance(model, dict) and "preset" in model:
         changes = {key: value for key, value in model.items() if key != "preset"}
-        return _merge(_preset_dict(str(model["preset"])), changes)
+        return merge(_preset_dict(str(model["preset"])), changes)
     return model
 
 
-def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Copy of `base` with `changes`: mappings are merged key by key, everything else, lists too, is replaced."""
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
         if key == "model" and isinstance(old, str) and isinstance(value, dict):
             old = {"preset": old}
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
 
 

@@ -162,6 +162,8 @@ class TrainConfig(Strict):
         ema: Decay per step of the moving average of the weights that is validated, saved as `best` and shipped; 0 for
             none. Early steps average over fewer.
         precision: `auto` is bf16 where the hardware computes it quickly, else fp32. Master weights are always fp32.
+        gradient_checkpointing: Keep only the inputs of the transformers' layers and compute them again on the way back:
+            the same numbers, dropout included, in less memory and more time.
         log_every: Steps between log lines.
         eval_every: Steps between validations.
         best_metric: Validation metric that chooses `best`; `mean` is the mean of all sources' main metrics.
@@ -174,6 +176,7 @@ class TrainConfig(Strict):
     seed: int = 0
     ema: float = Field(0.0, ge=0, lt=1)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    gradient_checkpointing: bool = False
     log_every: int = Field(10, ge=1)
     eval_every: int = Field(200, ge=1)
     best_metric: str = "mean"

@@ -62,8 +62,7 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
         ConfigError: A source gets no sample, or the recipe asks for what the model cannot do.
     """
     data = run.data
-    _check_routes(run, model.config)
-    _check_average(run)
+    check_run(run, model.config)
     train = [load_source(source, root=data.root) for source in data.train]
     validation = [load_source(source, root=data.root) for source in data.validation]
     views = data.cache.views if data.cache is not None else 1
@@ -122,6 +121,20 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
         workers=data.workers if data.cache is None else 0,
         overlap=_overlap(train, validation, reader),
     )
+
+
+def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
+    """Refuse a recipe whose sections do not go together; no file is read.
+
+    Args:
+        run: The recipe.
+        config: Of the model that it trains.
+
+    Raises:
+        ConfigError: Naming the source and what it lacks.
+    """
+    _check_routes(run, config)
+    _check_average(run)
 
 
 def _images(sources: Sources) -> list[Visual]:

@@ -21,6 +21,7 @@ FREE = _LATE | {
     "train.output",
     "train.resume",
     "train.log_every",
+    "train.gradient_checkpointing",
     "data.workers",
     "data.cache.folder",
     "model.calibration",

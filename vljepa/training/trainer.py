@@ -32,6 +32,7 @@ from vljepa.training.checkpoint import intact_folder, load_state, replace_folder
 from vljepa.training.guards import check_finite, check_master_weights
 from vljepa.training.inputs import Inputs, prepare
 from vljepa.training.label_prior import fill_label_prior
+from vljepa.training.memory import checkpoint_layers
 from vljepa.training.movement import Movement
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
@@ -120,6 +121,7 @@ class Trainer:
         processor = VLJEPAProcessor(model.config)
         fill_label_prior(model, processor)
         check_master_weights(model)
+        checkpoint_layers(model, enabled=run.train.gradient_checkpointing)
         self.model = model
         shard = (self.accelerator.process_index, self.accelerator.num_processes)
         with self.accelerator.main_process_first():  # the others find the caches full

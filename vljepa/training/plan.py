@@ -1,0 +1,146 @@
+"""What a run would do, found out without training: `vljepa train RECIPE --dry-run`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vljepa.configs import RunConfig, VLJEPAConfig
+from vljepa.data.sampling import StepSampler
+from vljepa.data.sources import load_source
+from vljepa.errors import AssetError, PartError
+from vljepa.models.modeling import VLJEPA
+from vljepa.parts.resolve import part_config
+from vljepa.parts.saved import read_config, saved_folder
+from vljepa.training.inputs import check_run
+
+_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Args:
+        steps: Optimizer steps.
+        batch_size: Samples per step.
+        samples: Samples seen, steps x batch_size.
+        frames: Most frames of a training source.
+        lr: Peak learning rate.
+        schedule: Its course after the warm-up.
+        output: Folder of the run.
+        rows: Rows of the training sources; None when a file is missing.
+        missing: Files of sources that are not there yet.
+        trained: Trained parameters of the model; None when a part is missing, or when adapters are trained instead.
+        parameters: All parameters of the model; None likewise.
+        parts: Why the model could not be looked at; empty when it could.
+    """
+
+    steps: int
+    batch_size: int
+    samples: int
+    frames: int
+    lr: float
+    schedule: str
+    output: str
+    rows: int | None
+    missing: tuple[str, ...]
+    trained: int | None
+    parameters: int | None
+    parts: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def plan_run(run: RunConfig) -> Plan:
+    """Check a recipe as far as its files are there, and say what it would do.
+
+    Rows of sources that exist are read, pictures are not. The model is built, and run on a batch of the recipe's
+    frames, on torch's meta device: shapes without numbers. For that its parts' files are looked up, and fetched if need
+    be, as training would.
+
+    Raises:
+        ConfigError: The recipe asks for something impossible.
+        DataError: A source that is there is not usable.
+        CheckpointError: The model in `start` is not there.
+        PartError: The parts are there but do not fit together, such as too many frames for the Predictor's positions.
+    """
+    wanted = run.model or read_config(saved_folder(str(run.start)))
+    check_run(run, wanted)
+    rows, missing = _rows(run)
+    frames = max(source.frames or 1 for source in run.data.train)
+    try:
+        config, problem = _with_architectures(wanted), ""
+    except (PartError, AssetError) as error:
+        config, problem = None, str(error)
+    trained, parameters = (None, None) if config is None else _sizes(config, frames=frames)
+    if run.lora is not None:
+        trained = None
+    return Plan(
+        steps=run.train.steps,
+        batch_size=run.train.batch_size,
+        samples=run.train.steps * run.train.batch_size,
+        frames=frames,
+        lr=run.optim.lr,
+        schedule=run.optim.schedule,
+        output=run.train.output,
+        rows=rows,
+        missing=missing,
+        trained=trained,
+        parameters=parameters,
+        parts=problem,
+    )
+
+
+def _rows(run: RunConfig) -> tuple[int | None, tuple[str, ...]]:
+    """Number of training rows, when all sources are there; and the files that are not."""
+    data, missing, sizes = run.data, [], []
+    for source in [*data.train, *data.validation]:
+        if (Path(data.root) / source.path).exists():
+            sizes.append(len(load_source(source, root=data.root)))
+        else:
+            missing.append(str(Path(data.root) / source.path))
+    if missing:
+        return None, tuple(dict.fromkeys(missing))
+    sizes = sizes[: len(data.train)]
+    StepSampler(
+        sizes,
+        weights=[source.weight for source in data.train],
+        names=[source.name for source in data.train],
+        batch_size=run.train.batch_size,
+        seed=run.train.seed,
+    )
+    return sum(sizes), ()
+
+
+def _with_architectures(config: VLJEPAConfig) -> VLJEPAConfig:
+    """Copy of `config` whose parts carry their architecture; weights are not looked at."""
+    filled = config.model_copy(deep=True)
+    for section in (filled.x_encoder, filled.predictor, filled.y_encoder):
+        if section.part.source != "random":
+            section.part = section.part.model_copy(update={"config": part_config(section.part)})
+    return filled
+
+
+@torch.no_grad()
+def _sizes(config: VLJEPAConfig, *, frames: int) -> tuple[int, int]:
+    """Trained and all parameters of a model whose Predictor takes two clips with queries."""
+    with torch.device("meta"):
+        model = VLJEPA(config).eval()
+        ids = torch.zeros(2, _TOKENS, dtype=torch.long)
+        mask = torch.ones(2, _TOKENS, dtype=torch.bool)
+        pixels = torch.zeros(2, frames, 3, *config.x_encoder.image.size)
+    vision = model.encode_vision(pixels)
+    state = model.predictor(vision, ids, mask, _prior(model))
+    assert model.predictor.head(state).shape == (2, config.embed_dim)
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+
+
+def _prior(model: VLJEPA) -> torch.Tensor | None:
+    return None if model.label_prior is None else torch.zeros(2, model.y_encoder.width, device="meta")
