@@ -1,0 +1,48 @@
+"""A Markdown table of a result of `eval.adaptation`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+ARMS = ("zero-shot", "linear probe", "LoRA", "full predictor", "from scratch")
+
+
+def write_report(result: Path, *, tables: Path | None) -> None:
+    """Write the table into a file, or print it."""
+    text = as_markdown(json.loads(result.read_text(encoding="utf-8")))
+    if tables is None:
+        print(text)
+    else:
+        tables.write_text(text, encoding="utf-8")
+
+
+def as_markdown(result: dict[str, Any]) -> str:
+    """Accuracy / R@1 in percent by arm and number of pictures, mean (standard deviation) over seeds."""
+    shots = sorted({row["shots"] for row in result["rows"]} - {0})
+    seeds = len({row["seed"] for row in result["rows"]})
+    lines = [
+        "# Adaptation: mini on 50 kinds of groceries\n",
+        "Written by `python -m eval.adaptation report eval/results/adaptation.json --tables docs/adaptation.md`.\n",
+        f"`{result['command']}`: {result['pool']} test pictures, {seeds} seed{'s' if seeds > 1 else ''}, commit "
+        f"{result['commit'][:12]}, {result['date']}, {result['hardware']}. Accuracy / text-to-image R@1, percent.\n",
+        "| arm | " + " | ".join(f"{few} of each kind" for few in shots) + " |",
+        "|---|" + "---:|" * len(shots),
+    ]
+    for arm in ARMS:
+        cells = [
+            _cell([row for row in result["rows"] if row["arm"] == arm and row["shots"] in (few, 0)]) for few in shots
+        ]
+        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+    lines += ["", *(f"- {name}: {text}." for name, text in result["protocol"].items())]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(rows: list[dict[str, float]]) -> str:
+    def spread(key: str) -> str:
+        values = [100 * row[key] for row in rows]
+        return f"{mean(values):.1f}" + (f" ({stdev(values):.1f})" if len(values) > 1 else "")
+
+    return f"{spread('accuracy')} / {spread('r1')}" if rows else ""
