@@ -105,6 +105,7 @@ def write(
     texts: list[str] = []
     ended: list[bool] = []
     for start in range(0, len(embeddings_ND), BATCH):
+        inputs.encoder.pause()
         chunk = embeddings_ND[start : start + BATCH].to(decoder.prefix.weight.device)
         ids = decoder.generate(chunk, num_beams=num_beams, shift=shift)
         texts += inputs.tokenizer.decode(ids)
