@@ -15,6 +15,7 @@ from eval.mini.bootstrap import paired_bootstrap
 from eval.mini.data import read_captions, read_questions
 from vljepa.configs import load_decoder_run_config
 from vljepa.data.features import TextFeatures
+from vljepa.data.records import Record
 from vljepa.inference.bank import Bank
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length, rouge_l
@@ -35,8 +36,8 @@ PROTOCOL = {
     "human": "a person's caption against the other four, and the same person's caption read from its own embedding",
     "bootstrap": "10000 resamples of pictures, percentiles, 95%; the decoder minus the consensus of 50",
     "round trip": f"first {ROUND_TRIPS} held-out texts of the recipe: cosine of the text that came back, BLEU-4, exact",
-    "answers": f"about {QUESTIONS} questions of each source, every n-th, and each type of them; exact match after normalisation, of the words and, for "
-    "comparison, of the nearest of the question's choices",
+    "answers": f"about {QUESTIONS} questions of each source, every n-th, by type; exact match after "
+    "normalisation, of the words and, for comparison, of the nearest of the question's choices",
     "controls": "swapped: another picture's embedding, or text's; zeroed: the zero embedding",
     "latency": f"one caption from its embedding, median of {LATENCIES}, batch 1, all cores",
 }

@@ -18,6 +18,7 @@ from vljepa.cli.ask import ask
 from vljepa.cli.caption import caption
 from vljepa.cli.classify import classify
 from vljepa.cli.doctor import doctor
+from vljepa.cli.export import export
 from vljepa.cli.index import index
 from vljepa.cli.output import note
 from vljepa.cli.search import search
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (caption, classify, ask, stream, index, search, train, train_decoder, doctor):
+for verb in (caption, classify, ask, stream, index, search, train, train_decoder, export, doctor):
     app.command()(verb)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(assets.app, name="assets")

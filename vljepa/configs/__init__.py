@@ -9,7 +9,6 @@ from vljepa.configs.decoder import (
     DecoderRunConfig,
     DecoderSourceConfig,
     GenerationConfig,
-    LoraConfig,
     YDecoderConfig,
 )
 from vljepa.configs.loading import (
@@ -21,6 +20,7 @@ from vljepa.configs.loading import (
     preset_names,
     validate,
 )
+from vljepa.configs.lora import AdaptersConfig, LoraConfig
 from vljepa.configs.model import (
     CalibrationConfig,
     ImageConfig,
@@ -46,6 +46,7 @@ from vljepa.configs.run import (
 from vljepa.configs.selective import SelectiveConfig
 
 __all__ = [
+    "AdaptersConfig",
     "CacheConfig",
     "CalibrationConfig",
     "ColumnsConfig",

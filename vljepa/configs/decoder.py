@@ -6,25 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from vljepa.configs.lora import LoraConfig
 from vljepa.configs.part import PartSpec, Strict
 from vljepa.configs.run import CacheConfig, OptimConfig, SourceConfig, TrainConfig
 from vljepa.configs.selective import SelectiveConfig
-
-
-class LoraConfig(Strict):
-    """Low-rank adapters of a frozen language model (arXiv 2106.09685).
-
-    Args:
-        rank: Of the update of each matrix.
-        alpha: The update is scaled by alpha / rank.
-        targets: Names of the linear layers that are adapted.
-        dropout: On the adapters' input.
-    """
-
-    rank: int = Field(8, ge=1)
-    alpha: float = Field(16.0, gt=0)
-    targets: list[str] = Field(default_factory=lambda: ["q_proj", "v_proj"])
-    dropout: float = Field(0.0, ge=0, lt=1)
 
 
 class GenerationConfig(Strict):

@@ -46,7 +46,8 @@ def load_run_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfi
     if any(word.partition("=")[::2] == ("model", name) for word in overrides for name in preset_names()):
         raw.pop("model", None)  # `model=mini` takes the place of the recipe's model, changes to it included
     merged = _merge(raw, parse_overrides(overrides))
-    merged["model"] = _expand_model(merged.get("model", {}))
+    if merged.get("start") is None or "model" in merged:
+        merged["model"] = _expand_model(merged.get("model", {}))
     return validate(RunConfig, merged, where=str(path))
 
 

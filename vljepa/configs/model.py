@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -159,3 +159,7 @@ class VLJEPAConfig(Strict):
     max_logit_scale: float = Field(100.0, gt=0)
     prompts: PromptsConfig = PromptsConfig()
     calibration: CalibrationConfig = CalibrationConfig()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, by the name that peft asks for."""
+        return self.model_dump(mode="json")

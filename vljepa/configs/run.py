@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from vljepa.configs.lora import AdaptersConfig
 from vljepa.configs.model import VLJEPAConfig
 from vljepa.configs.objective import ObjectiveConfig
 from vljepa.configs.part import Strict
@@ -189,10 +190,29 @@ class RunConfig(Strict):
     """A recipe: a model, its data, its objective, its optimiser and its loop.
 
     In YAML, `model` may be a preset's name, or a mapping whose `preset` key names the preset that it changes.
+
+    Args:
+        model: A model to be trained from its pretrained parts.
+        start: Instead of `model`: a trained model to go on from, "mini", a folder, or a hub repository.
+        lora: Train adapters of the model in `start` instead of all of its own weights.
+        data: Where samples come from.
+        objective: What is minimised.
+        optim: Optimizer.
+        train: The loop.
     """
 
-    model: VLJEPAConfig
+    model: VLJEPAConfig | None = None
+    start: str | None = None
+    lora: AdaptersConfig | None = None
     data: DataConfig
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> RunConfig:
+        if self.start is None and self.model is None:
+            raise ValueError("a run needs `model`, or `start` to go on from a trained one: add one of them")
+        if self.lora is not None and self.start is None:
+            raise ValueError("lora adapts a trained model: name it with `start`")
+        return self

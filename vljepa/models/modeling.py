@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vljepa.configs import VLJEPAConfig
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
+from vljepa.models.adapters import Adapters, apply_saved, is_adapted
 from vljepa.models.decoder_saving import load_decoder
 from vljepa.models.label_prior import LabelPrior, ResidualGate
 from vljepa.models.outputs import VisionTokens, VLJEPAOutput
@@ -25,7 +26,7 @@ from vljepa.models.predictor import Predictor
 from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_decoder import YDecoder
 from vljepa.models.y_encoder import YEncoder
-from vljepa.parts.saved import DECODER_FOLDER, saved_folder
+from vljepa.parts.saved import DECODER_FOLDER, read_adapter_base, saved_folder
 
 Ablation = Literal["residual", "learned"]
 
@@ -70,6 +71,10 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         self.y_decoder: YDecoder | None = None  # optional, and never trained with the rest: `load_decoder`
         # Shape (1,), not 0-d: FSDP refuses scalars.
         self.log_scale = nn.Parameter(torch.full((1,), -math.log(config.init_temperature)))
+        self.adapters: Adapters | None = None
+        """Low-rank adapters, where the model has been adapted."""
+        self.trained = frozenset(name for name, parameter in self.named_parameters() if parameter.requires_grad)
+        """Names of the parameters that a training trains, as the config says; adapters freeze them, and stay theirs."""
 
     @classmethod
     def from_parts(cls, config: VLJEPAConfig) -> Self:
@@ -83,7 +88,8 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None) -> Self:  # type: ignore[override]
         """Load a trained model, with its Y-Decoder if it has one: a shipped preset ("mini"), a folder, or a repository.
 
-        Frozen parts come from where their specs say, and their hashes are checked. Eval mode.
+        Frozen parts come from where their specs say, and their hashes are checked. A folder of adapters, such as a run
+        with `lora` leaves, loads together with the model that they adapt. Eval mode.
 
         Args:
             name: Preset, folder or repository.
@@ -93,10 +99,15 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
             CheckpointError: The folder is no saved model, or tensors are missing.
             PartError: A frozen part cannot be found or is another one than in training.
         """
-        config, tensors = saving.read_model(name, revision=revision)
+        folder = saved_folder(name, revision=revision)
+        if is_adapted(folder):
+            model = cls.from_pretrained(read_adapter_base(folder)[0])
+            apply_saved(model, folder)
+            return model.eval()
+        config, tensors = saving.read_model(folder)
         model = cls(config)
         saving.restore(model, tensors)
-        decoder = saved_folder(name, revision=revision) / DECODER_FOLDER
+        decoder = folder / DECODER_FOLDER
         if decoder.is_dir():
             model.load_decoder(decoder)
         return model.eval()

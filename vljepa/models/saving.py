@@ -13,9 +13,16 @@ from torch import Tensor, nn
 
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
+from vljepa.models.adapters import base_name
 from vljepa.models.decoder_saving import save_decoder
 from vljepa.parts.resolve import part_config, part_folder, verify_part, weights_sha256
-from vljepa.parts.saved import CONFIG_FILE, DECODER_FOLDER, WEIGHTS_FILE, read_config, saved_folder
+from vljepa.parts.saved import (
+    CONFIG_FILE,
+    DECODER_FOLDER,
+    WEIGHTS_FILE,
+    read_config,
+    saved_folder,
+)
 
 if TYPE_CHECKING:
     from vljepa.models.modeling import VLJEPA
@@ -68,14 +75,16 @@ def load_parts(model: VLJEPA) -> None:
 def referenced_keys(model: VLJEPA) -> set[str]:
     """Names of the tensors that a thin save leaves out: frozen, and to be had from a part's own files."""
     referenced: set[str] = set()
-    trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     for prefix, spec in (
         ("x_encoder.backend.", model.config.x_encoder.part),
         ("predictor.backbone.", model.config.predictor.part),
         ("y_encoder.backbone.", model.config.y_encoder.part),
     ):
         if spec.source != "random":
-            referenced |= {key for key in _own_tensors(model) if key.startswith(prefix) and key not in trainable}
+            for key in _own_tensors(model):
+                name = base_name(key)
+                if key.startswith(prefix) and name is not None and name not in model.trained:
+                    referenced.add(key)
     return referenced
 
 
@@ -84,6 +93,13 @@ def save_model(model: VLJEPA, folder: Path, *, full: bool, dtype: torch.dtype | 
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
+    if model.adapters is not None:
+        if full or dtype is not None:
+            raise CheckpointError(
+                "adapters are saved as they are.", fix="merge them first: `vljepa export MODEL OUT --merge`."
+            )
+        model.adapters.save(folder)
+        return
     left_out = set() if full else referenced_keys(model)
     tensors = {
         key: _narrow(tensor, dtype).detach().cpu().contiguous().clone()
@@ -93,7 +109,8 @@ def save_model(model: VLJEPA, folder: Path, *, full: bool, dtype: torch.dtype | 
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt", "save": "full" if full else "thin"})
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
     shutil.rmtree(folder / DECODER_FOLDER, ignore_errors=True)  # another model's words are none of this one's
-    if model.y_decoder is not None:
+    # Words of another text space are none of this model's: training may have moved it.
+    if model.y_decoder is not None and model.y_decoder.config.text_space == model.text_space_hash():
         save_decoder(model.y_decoder, folder / DECODER_FOLDER, dtype=dtype)
 
 
@@ -115,6 +132,14 @@ def read_model(name: str | Path, *, revision: str | None = None) -> tuple[VLJEPA
             f"{str(folder / WEIGHTS_FILE)!r} is not readable: {error}.", fix="copy or save the model again."
         ) from error
     return read_config(folder), tensors
+
+
+def load_weights(model: VLJEPA, folder: Path) -> None:
+    """Fill a model, or its adapters, from a save of its own kind."""
+    if model.adapters is not None:
+        model.adapters.load_weights(folder)
+    else:
+        restore(model, read_model(folder)[1])
 
 
 def restore(model: VLJEPA, tensors: dict[str, Tensor]) -> None:

@@ -14,6 +14,10 @@ from vljepa.parts.resolve import part_folder
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "tokenizer.model"
+ADAPTER_FILE = "adapter_config.json"
+"""Of a folder of adapters in peft's own format."""
+BASE_FILE = "vljepa_base.json"
+"""Which model adapters belong to: its name and its fingerprint."""
 DECODER_FOLDER = "y_decoder"
 """Of a model's own Y-Decoder, inside the model's folder."""
 
@@ -41,7 +45,8 @@ def saved_folder(name: str | Path, *, revision: str | None = None) -> Path:
                 f"there is no model {text!r}.", fix="use 'mini', a folder of a saved model, or a hub repository."
             )
         folder = part_folder(PartSpec(backend="transformers", name=text, revision=revision))
-    if not (folder / CONFIG_FILE).is_file() or not (folder / WEIGHTS_FILE).is_file():
+    weights = ADAPTER_FILE if (folder / ADAPTER_FILE).is_file() else WEIGHTS_FILE
+    if not (folder / CONFIG_FILE).is_file() or not (folder / weights).is_file():
         raise CheckpointError(
             f"{text!r} is not a saved VL-JEPA model.", fix=f"point at a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
         )
@@ -56,6 +61,20 @@ def read_config(folder: Path) -> VLJEPAConfig:
         ConfigError: The file says what no model of this version understands.
     """
     return validate(VLJEPAConfig, _read_json(folder / CONFIG_FILE), where=str(folder / CONFIG_FILE))
+
+
+def read_adapter_base(folder: Path) -> tuple[str, str]:
+    """Name and fingerprint of the model that a folder's adapters were trained on.
+
+    Raises:
+        CheckpointError: The folder does not say.
+    """
+    raw = _read_json(folder / BASE_FILE)
+    if not isinstance(raw, dict) or not isinstance(raw.get("base"), str) or not isinstance(raw.get("fingerprint"), str):
+        raise CheckpointError(
+            f"{str(folder / BASE_FILE)!r} does not name the adapters' base.", fix="save the adapters again."
+        )
+    return raw["base"], raw["fingerprint"]
 
 
 def read_decoder_config(folder: Path) -> YDecoderConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vljepa.configs import RunConfig, SourceConfig
+from vljepa.configs import RunConfig, SourceConfig, VLJEPAConfig
 from vljepa.data.collate import Collator, StepBatches
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.data.pictures import LivePictures, PictureReader
@@ -62,7 +62,7 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
         ConfigError: A source gets no sample, or the recipe asks for what the model cannot do.
     """
     data = run.data
-    _check_routes(run)
+    _check_routes(run, model.config)
     _check_average(run)
     train = [load_source(source, root=data.root) for source in data.train]
     validation = [load_source(source, root=data.root) for source in data.validation]
@@ -85,15 +85,15 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
         skipped = reader.fill(
             wanted, model=model, processor=processor, workers=data.workers, max_skipped=data.max_skipped
         )
-        if not run.model.y_encoder.trainable:
+        if not model.config.y_encoder.trainable:
             texts = TextFeatures(data.cache.folder, config=model.config.y_encoder)
 
     train, validation = _readable(train, skipped), _readable(validation, skipped)
-    tasks = _tasks(data.validation, validation, caption_prompt=run.model.prompts.caption)
+    tasks = _tasks(data.validation, validation, caption_prompt=model.config.prompts.caption)
     if texts is not None:
         needed = [text for source in train for record in source for text in record.texts]
         needed += [text for task in tasks for text in task.texts()]
-        template = run.model.prompts.classification  # of calibration
+        template = model.config.prompts.classification  # of calibration
         needed += [template.replace("{}", text) for task in tasks for text in task.texts() if template != "{}"]
         texts.fill(needed, model=model, processor=processor)
     sampler = StepSampler(
@@ -153,9 +153,9 @@ def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
     return sum(contents.get(path, path) in seen for path in _images(validation))
 
 
-def _check_routes(run: RunConfig) -> None:
+def _check_routes(run: RunConfig, model: VLJEPAConfig) -> None:
     """Refuse sources that ask for a label prior that is not there, or that cannot share a group."""
-    prior = run.model.predictor.label_prior
+    prior = model.predictor.label_prior
     kinds: dict[str, tuple[bool, bool, int]] = {}
     for source in run.data.validation:
         if source.text_only is not None:
@@ -183,7 +183,7 @@ def _check_routes(run: RunConfig) -> None:
                 f"the source {source.name!r} needs model.predictor.label_prior with residual.",
                 fix="set it, or remove the source.",
             )
-        if source.text_only is not None and (run.model.y_encoder.trainable or run.data.cache is None):
+        if source.text_only is not None and (model.y_encoder.trainable or run.data.cache is None):
             raise ConfigError(
                 f"the text_only source {source.name!r} needs model.y_encoder.trainable=false and data.cache.",
                 fix="set them, or remove the source.",

@@ -22,6 +22,7 @@ from vljepa.data.collate import Batch
 from vljepa.data.skips import check_skipped, name_skipped
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
+from vljepa.models.adapters import adapt
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
@@ -105,8 +106,10 @@ class Trainer:
         self.accelerator = Accelerator(mixed_precision=precision, cpu=self.device.type == "cpu", kwargs_handlers=[ddp])
         keep_freed_memory()
         torch.manual_seed(run.train.seed)
-        model = self._given or VLJEPA.from_parts(run.model)
-        if checkpoint is not None:
+        model = self._given or _first_model(run)
+        if checkpoint is not None and model.adapters is not None:
+            model.adapters.load_weights(checkpoint)
+        elif checkpoint is not None:
             config, tensors = saving.read_model(str(checkpoint))
             if _identity(config) != _identity(model.config):
                 raise CheckpointError(
@@ -279,8 +282,9 @@ class Trainer:
         """Calibrate `best`, name what was skipped, and write the result down."""
         inputs, metrics = self.inputs, dict(self._best["metrics"])
         if inputs.tasks:
-            _, tensors = saving.read_model(str(intact_folder(self.folder / "best")))
-            self.model.load_state_dict(tensors, strict=False)
+            best = intact_folder(self.folder / "best")
+            assert best is not None
+            saving.load_weights(self.model, best)
             metrics |= fit_residual(self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric)
             calibration, errors = calibrate(inputs.tasks, encoder=inputs.encoder, current=self.model.config.calibration)
             self.model.config.calibration = calibration
@@ -317,6 +321,17 @@ def resolve_training_device(name: str | None) -> torch.device:
     if name == "cpu" or (name == "cuda" and torch.cuda.is_available()):
         return torch.device(name)
     raise ConfigError(f"there is no device {name!r} to train on.", fix="use cpu, or cuda on a machine that has it.")
+
+
+def _first_model(run: RunConfig) -> VLJEPA:
+    """What a run begins with: pretrained parts, or a trained model, adapted if the recipe says so."""
+    if run.start is None:
+        assert run.model is not None
+        return VLJEPA.from_parts(run.model)
+    model = VLJEPA.from_pretrained(run.start)
+    if run.lora is not None:
+        adapt(model, run.lora, base=run.start, seed=run.train.seed)
+    return model
 
 
 def _save_model(model: VLJEPA, folder: Path) -> None:

@@ -1,0 +1,192 @@
+"""Adapters of a VL-JEPA: standard peft folders, tied to their base, mergeable, and honest about the text space."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from vljepa.configs import AdaptersConfig, RunConfig, load_preset, validate
+from vljepa.errors import CheckpointError, ConfigError
+from vljepa.export.merge import merge
+from vljepa.models.adapters import adapt
+from vljepa.models.modeling import VLJEPA
+from vljepa.training.trainer import Trainer
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    folder = tmp_path / "base"
+    VLJEPA.from_parts(load_preset("toy")).save_pretrained(folder)
+    return folder
+
+
+def batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "pixel_values": torch.rand(3, 1, 3, 64, 64, generator=generator),
+        "query_ids": torch.randint(5, 50, (3, 4), generator=generator),
+        "query_mask": torch.ones(3, 4, dtype=torch.bool),
+        "target_ids": torch.randint(5, 50, (3, 5), generator=generator),
+        "target_mask": torch.ones(3, 5, dtype=torch.bool),
+    }
+
+
+@torch.no_grad()
+def outputs(model: VLJEPA) -> Tensor:
+    output = model.eval()(batch())
+    return torch.cat([output.prediction_BD, output.target_BD])
+
+
+def adapted(base: Path, *, moved: bool = True, **settings: object) -> VLJEPA:
+    """The base with adapters, whose weights are as after some training."""
+    model = VLJEPA.from_pretrained(base)
+    adapt(model, validate(AdaptersConfig, settings, where="test"), base=str(base), seed=0)
+    if moved:
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+BOTH = {"parts": ["predictor", "y_encoder"], "full": ["predictor.head", "gate", "y_encoder.head"]}
+
+
+def test_fresh_adapters_change_nothing_and_train_little(base: Path) -> None:
+    model = adapted(base, moved=False)
+    torch.testing.assert_close(outputs(model), outputs(VLJEPA.from_pretrained(base)))
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert all("lora_" in name or name.startswith(("predictor.head.", "gate.")) for name in trained)
+
+
+@pytest.mark.parametrize("settings", [{}, BOTH, {"targets": ["query"], "full": []}], ids=["predictor", "both", "query"])
+def test_adapters_come_back_with_their_base_and_merge(base: Path, tmp_path: Path, settings: dict[str, object]) -> None:
+    model = adapted(base, **settings)
+    before = outputs(model)
+    assert not torch.allclose(before, outputs(VLJEPA.from_pretrained(base)), atol=2e-4)
+    model.save_pretrained(tmp_path / "adapters")
+    assert not (tmp_path / "adapters" / "model.safetensors").exists()
+    again = VLJEPA.from_pretrained(tmp_path / "adapters")
+    assert torch.equal(outputs(again), before)
+    assert again.text_space_hash() == model.text_space_hash()
+    merged = merge(again)
+    merged.save_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(outputs(VLJEPA.from_pretrained(tmp_path / "merged")), before, atol=1e-5, rtol=0)
+
+
+def test_the_folder_is_peft_s_own(base: Path, tmp_path: Path) -> None:
+    import peft
+
+    model = adapted(base)
+    model.save_pretrained(tmp_path / "adapters")
+    plain = VLJEPA.from_pretrained(base)
+    peft.PeftModel.from_pretrained(plain, str(tmp_path / "adapters"))
+    assert torch.equal(outputs(plain), outputs(model))
+
+
+def test_another_base_is_refused(base: Path, tmp_path: Path) -> None:
+    adapted(base).save_pretrained(tmp_path / "adapters")
+    other = load_preset("toy")
+    other.predictor.part = other.predictor.part.model_copy(update={"seed": 9})
+    VLJEPA.from_parts(other).save_pretrained(base)
+    with pytest.raises(CheckpointError, match=r"trained on .* with fingerprint"):
+        VLJEPA.from_pretrained(tmp_path / "adapters")
+
+
+def test_only_an_adapted_text_side_moves_the_text_space(base: Path) -> None:
+    """PITFALLS 31: decoders and indexes carry this hash and refuse another."""
+    space = VLJEPA.from_pretrained(base).text_space_hash()
+    assert adapted(base).text_space_hash() == space
+    assert adapted(base, parts=["y_encoder"], full=[]).text_space_hash() != space
+    assert adapted(base, full=["y_encoder.head"]).text_space_hash() != space
+
+
+def test_layers_that_are_not_there_are_named(base: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no linear layer 'q_proj'.*choose among dense, key, query, value"):
+        adapted(base, targets=["q_proj"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what a machine without CUDA says")
+def test_four_bits_need_a_gpu(base: Path) -> None:
+    with pytest.raises(ConfigError, match="needs a CUDA device"):
+        adapted(base, four_bit=True)
+
+
+def test_a_model_without_adapters_has_nothing_to_merge(base: Path) -> None:
+    with pytest.raises(ConfigError, match="no adapters"):
+        merge(VLJEPA.from_pretrained(base))
+
+
+@pytest.fixture
+def tune(make_run: Callable[..., RunConfig], base: Path) -> Callable[..., RunConfig]:
+    """A run that goes on from `base`."""
+
+    def make(name: str, **changes: object) -> RunConfig:
+        run = make_run(name)
+        return validate(RunConfig, {**run.model_dump(), "model": None, "start": str(base), **changes}, where="test")
+
+    return make
+
+
+def test_a_run_trains_adapters_resumes_to_the_last_bit_and_is_merged_by_the_command(
+    tune: Callable[..., RunConfig], base: Path, tmp_path: Path
+) -> None:
+    lora = {"rank": 4, "dropout": 0.1}
+    whole = Trainer(tune("whole", lora=lora)).fit()
+    cut = tune("cut", lora=lora)
+    first = Trainer(cut)
+
+    original = Trainer._train_step
+
+    def until_seven(self: Trainer, step: int, *arguments: object) -> None:
+        if step == 7:
+            raise KeyboardInterrupt
+        original(self, step, *arguments)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_train_step", until_seven)
+        with pytest.raises(KeyboardInterrupt):
+            first.fit()
+    again = Trainer(cut).fit()
+    assert torch.equal(
+        outputs(VLJEPA.from_pretrained(whole.model_folder)), outputs(VLJEPA.from_pretrained(again.model_folder))
+    )
+    assert json.loads((whole.model_folder / "adapter_config.json").read_text())["r"] == 4
+    command = [str(Path(sys.executable).with_name("vljepa")), "export", str(whole.model_folder), str(tmp_path / "out")]
+    done = subprocess.run([*command, "--merge"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = outputs(VLJEPA.from_pretrained(whole.model_folder))
+    torch.testing.assert_close(outputs(VLJEPA.from_pretrained(tmp_path / "out")), expected, atol=1e-5, rtol=0)
+
+
+def test_a_run_without_lora_goes_on_from_all_weights(tune: Callable[..., RunConfig], base: Path) -> None:
+    result = Trainer(tune("full")).fit()
+    assert (result.model_folder / "model.safetensors").is_file()
+    start = torch.cat([value.flatten() for value in VLJEPA.from_pretrained(base).predictor.state_dict().values()])
+    end = torch.cat(
+        [value.flatten() for value in VLJEPA.from_pretrained(result.model_folder).predictor.state_dict().values()]
+    )
+    assert 0 < float((start - end).abs().max()) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"start": None, "model": None}, "needs `model`, or `start`"),
+        ({"start": None, "lora": {}}, "name it with `start`"),
+    ],
+)
+def test_a_run_has_one_beginning(
+    make_run: Callable[..., RunConfig], changes: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        validate(RunConfig, {**make_run().model_dump(), **changes}, where="test")

@@ -1,0 +1,33 @@
+"""`vljepa export`: a trained model as a folder of its own, adapters merged in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vljepa.cli.output import note
+from vljepa.errors import ConfigError
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A preset, folder or hub repository.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; new or empty.")],
+    merge: Annotated[bool, typer.Option("--merge", help="Add adapters to the matrices that they adapt.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Save frozen parts too, for machines that lack them.")] = False,
+) -> None:
+    """Save a model somewhere else: merged, or with everything in it.
+
+    Example: vljepa export runs/lora_retrieval/best my_model --merge
+    """
+    from vljepa.export.merge import merge as merged
+    from vljepa.models.modeling import VLJEPA
+
+    if output.exists() and any(output.iterdir()):
+        raise ConfigError(f"{str(output)!r} is not empty.", fix="name a new folder.")
+    loaded = VLJEPA.from_pretrained(model)
+    if merge:
+        loaded = merged(loaded)
+    loaded.save_pretrained(output, full=full)
+    note(f"written: {output}")
