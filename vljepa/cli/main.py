@@ -63,8 +63,10 @@ def _vljepa(
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code: 0, 2 for a user's error, 75 for training that a
-    signal ended and that can go on, 130 for Ctrl-C elsewhere, or a verb's own.
+    """Run one command line and return its exit code.
+
+    It is 0, 2 for a user's error, 75 for training that a signal ended and that can go on, 130 for Ctrl-C elsewhere,
+    or a verb's own.
 
     Args:
         words: The words after `vljepa`; by default those of the process.

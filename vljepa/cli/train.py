@@ -15,7 +15,7 @@ def train(
     recipe: Recipe,
     overrides: Overrides = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw the run into training.png at the end.")] = False,
-    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1; without it what is there.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1; else what is there.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Train a model as a recipe says, from its newest checkpoint if there is one.

@@ -14,7 +14,7 @@ from vljepa.cli.recipe import Overrides, Recipe, find_recipe
 def train_decoder(
     recipe: Recipe,
     overrides: Overrides = None,
-    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1; without it what is there.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1; else what is there.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Train a Y-Decoder on texts for a finished model, from its newest checkpoint if there is one.

@@ -166,7 +166,6 @@ class TrainConfig(Strict):
         eval_every: Steps between validations, each of which is followed by a checkpoint.
         save_every: Steps between further checkpoints; None for none.
         spike: A loss this many deviations above its moving mean, 20 steps in a row, ends the run; None lets it go on.
-        trackers: Where metrics go beside log.jsonl: `tensorboard` (into `output`) and `trackio`.
         best_metric: Validation metric that chooses `best`; `mean` is the mean of all sources' main metrics.
         resume: `auto` goes on from the newest checkpoint in `output`, `never` refuses an output that has one.
     """
@@ -181,7 +180,6 @@ class TrainConfig(Strict):
     eval_every: int = Field(200, ge=1)
     save_every: int | None = Field(None, ge=1)
     spike: float | None = Field(10.0, gt=0)
-    trackers: list[Literal["tensorboard", "trackio"]] = Field(default_factory=list)
     best_metric: str = "mean"
     resume: Literal["auto", "never"] = "auto"
 

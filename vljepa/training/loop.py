@@ -103,7 +103,7 @@ class Loop(ABC):
             self._introduce(log, monitor, start)
             self._compare_processes(monitor)
             self._advance(start, log, monitor)
-            metrics = self._finish(log, monitor)
+            metrics = self._finish()
             return self._conclude(metrics, log, monitor)
 
     def _advance(self, start: int, log: RunLog, monitor: Monitor) -> None:
@@ -263,12 +263,12 @@ class Loop(ABC):
         """Say what is trained on what, and write the log's `start` line."""
 
     @abstractmethod
-    def _finish(self, log: RunLog, monitor: Monitor) -> Metrics:
+    def _finish(self) -> Metrics:
         """Complete `best` and give its metrics; may run twice when a crash follows it."""
 
     def _own_state(self) -> dict[str, Any]:
         """What else a checkpoint has to have."""
         return {}
 
-    def _restore_own(self, state: dict[str, Any]) -> None:
+    def _restore_own(self, state: dict[str, Any]) -> None:  # noqa: B027, a decoder has nothing of its own
         """Bring `_own_state` back."""

@@ -23,7 +23,6 @@ FREE = _LATE | {
     "train.resume",
     "train.log_every",
     "train.save_every",
-    "train.trackers",
     "data.workers",
     "data.cache.folder",
     "model.calibration",

@@ -17,7 +17,7 @@ GRACE = 1.0
 """Seconds in which a further signal is taken for the same one: `timeout` and launchers send theirs twice."""
 
 
-class StopRequest(KeyboardInterrupt):  # noqa: N818, as KeyboardInterrupt, and like it no Exception
+class StopRequest(KeyboardInterrupt):
     """The run is to end here."""
 
 
