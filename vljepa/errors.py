@@ -48,5 +48,9 @@ class CheckpointError(VLJEPAError):
     """A saved model or training state that is incomplete or does not fit."""
 
 
+class StoppedError(VLJEPAError):
+    """A run that a signal ended early, and that goes on where it was; the command line exits with code 75."""
+
+
 class TextSpaceError(VLJEPAError):
     """An index or a decoder that was made by another model, or in another text space, than the one at hand."""

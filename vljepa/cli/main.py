@@ -25,9 +25,11 @@ from vljepa.cli.search import search
 from vljepa.cli.stream import stream
 from vljepa.cli.train import train
 from vljepa.cli.train_decoder import train_decoder
-from vljepa.errors import VLJEPAError
+from vljepa.errors import StoppedError, VLJEPAError
 
 USER_ERROR = 2
+STOPPED = 75
+"""EX_TEMPFAIL of sysexits.h: all is saved, and the same command again goes on."""
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -61,7 +63,10 @@ def _vljepa(
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code: 0, 2 for a user's error, 130 for Ctrl-C, or a verb's own.
+    """Run one command line and return its exit code.
+
+    It is 0, 2 for a user's error, 75 for training that a signal ended and that can go on, 130 for Ctrl-C elsewhere,
+    or a verb's own.
 
     Args:
         words: The words after `vljepa`; by default those of the process.
@@ -70,6 +75,9 @@ def main(words: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         code = app(list(sys.argv[1:] if words is None else words), prog_name="vljepa", standalone_mode=False)
+    except StoppedError as stop:
+        note(str(stop))
+        return STOPPED
     except VLJEPAError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):

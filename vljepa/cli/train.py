@@ -19,11 +19,13 @@ def train(
     recipe: Recipe,
     overrides: Overrides = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw the run into training.png at the end.")] = False,
-    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; without it what is there.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1; else what is there.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and print the plan, no more.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Train a model as a recipe says, from its newest checkpoint if there is one; stages one after the other.
+
+    SIGTERM, Ctrl-C and SIGUSR1 end it after the step at hand, saved; exit code 75, and the same command goes on.
 
     Example: vljepa train recipes/mini.yaml optim.lr=1e-4 train.output=runs/small
     """

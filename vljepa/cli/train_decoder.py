@@ -14,10 +14,12 @@ from vljepa.cli.recipe import Overrides, Recipe, find_recipe
 def train_decoder(
     recipe: Recipe,
     overrides: Overrides = None,
-    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; without it what is there.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1; else what is there.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Train a Y-Decoder on texts for a finished model, from its newest checkpoint if there is one.
+
+    SIGTERM, Ctrl-C and SIGUSR1 end it after the step at hand, saved; exit code 75, and the same command goes on.
 
     Example: vljepa train-decoder recipes/mini_decoder.yaml train.output=runs/words
     """

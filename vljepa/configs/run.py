@@ -165,7 +165,9 @@ class TrainConfig(Strict):
         gradient_checkpointing: Keep only the inputs of the transformers' layers and compute them again on the way back:
             the same numbers, dropout included, in less memory and more time.
         log_every: Steps between log lines.
-        eval_every: Steps between validations.
+        eval_every: Steps between validations, each of which is followed by a checkpoint.
+        save_every: Steps between further checkpoints; None for none.
+        spike: A loss this many deviations above its moving mean, 20 steps in a row, ends the run; None lets it go on.
         best_metric: Validation metric that chooses `best`; `mean` is the mean of all sources' main metrics.
         resume: `auto` goes on from the newest checkpoint in `output`, `never` refuses an output that has one.
     """
@@ -179,6 +181,8 @@ class TrainConfig(Strict):
     gradient_checkpointing: bool = False
     log_every: int = Field(10, ge=1)
     eval_every: int = Field(200, ge=1)
+    save_every: int | None = Field(None, ge=1)
+    spike: float | None = Field(10.0, gt=0)
     best_metric: str = "mean"
     resume: Literal["auto", "never"] = "auto"
 

@@ -25,6 +25,7 @@ from vljepa.data.progress import track
 from vljepa.data.records import Clip, Visual
 from vljepa.data.skips import check_skipped
 from vljepa.data.store import Row, RowStore
+from vljepa.data.workers import ignore_signals
 from vljepa.errors import DataError, ImageError, VideoError
 from vljepa.processing.image import open_image
 from vljepa.processing.picture_sequence import frame_files
@@ -213,7 +214,11 @@ def _clips(
 ) -> Iterator[tuple[str, Tensor]]:
     """Key and pixels of every missing view of every readable picture."""
     loader = torch.utils.data.DataLoader(
-        _Decoder(jobs, processor, config), batch_size=None, num_workers=workers, generator=torch.Generator()
+        _Decoder(jobs, processor, config),
+        batch_size=None,
+        num_workers=workers,
+        generator=torch.Generator(),
+        worker_init_fn=ignore_signals,
     )
     decoded = track(loader, what="encoding pictures", total=len(jobs))
     for (content, views, reason), job in zip(decoded, jobs, strict=True):

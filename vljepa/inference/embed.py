@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from vljepa.errors import CheckpointError, ImageError
-from vljepa.inference.device import resolve_device
 from vljepa.models.cpu import keep_freed_memory
+from vljepa.models.device import resolve_device
 from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 

@@ -7,16 +7,16 @@ last bit.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from vljepa.configs import DecoderRunConfig
 from vljepa.data.collate import to_device
-from vljepa.data.skips import name_skipped
-from vljepa.errors import CheckpointError, ConfigError
+from vljepa.errors import ConfigError
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.decoder_saving import build_decoder, load_decoder, save_decoder
 from vljepa.models.modeling import VLJEPA
@@ -25,31 +25,40 @@ from vljepa.parts.saved import VOCABULARY_FILE
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.words import vocabulary_size
 from vljepa.training.averaging import WeightAverage
-from vljepa.training.checkpoint import intact_folder, load_state, replace_folder, save_state
+from vljepa.training.checkpoint import find_intact
 from vljepa.training.decoder_inputs import DecoderInputs, prepare_decoder
-from vljepa.training.decoder_validation import choose_generation, held_out_loss, picture_metrics, round_trip
+from vljepa.training.decoder_validation import (
+    check_best_metric,
+    choose_generation,
+    held_out_loss,
+    picture_metrics,
+    round_trip,
+)
 from vljepa.training.guards import check_finite, check_master_weights
+from vljepa.training.loop import Loop
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
-from vljepa.training.result import TrainResult
-from vljepa.training.same_run import check_same_run, write_config
-from vljepa.training.tracking import Monitor, RunLog, announce
-from vljepa.training.trainer import resolve_training_device
+from vljepa.training.tracking import Monitor, RunLog
+from vljepa.training.validation import Metrics
 
 
-class DecoderTrainer:
+class DecoderTrainer(Loop):
     """Trains a Y-Decoder as a recipe says.
 
     Args:
         run: The recipe.
         model: The finished model, instead of `run.model`.
         processor: Of `model`.
-        device: `cpu` or `cuda`; None takes what is there.
+        device: Such as `cpu`, `cuda` or `cuda:1`; None takes what is there.
 
     Example:
         >>> from vljepa.configs import load_decoder_run_config
         >>> DecoderTrainer(load_decoder_run_config("recipes/mini_decoder.yaml")).fit()  # doctest: +SKIP
     """
+
+    run: DecoderRunConfig
+    inputs: DecoderInputs
+    validates_first = False
 
     def __init__(
         self,
@@ -59,48 +68,11 @@ class DecoderTrainer:
         processor: VLJEPAProcessor | None = None,
         device: str | None = None,
     ) -> None:
-        self.run = run
-        self.folder = Path(run.train.output)
-        self.device = resolve_training_device(device)
+        super().__init__(run, device=device)
         self._given = (model, processor)
-        self._best: dict[str, Any] = {"value": -math.inf, "step": None, "metrics": {}}
 
-    def fit(self) -> TrainResult:
-        """Train to the last step, from the newest checkpoint if there is one.
-
-        Raises:
-            ConfigError: The recipe asks for something impossible, or the output has another run in it.
-            DataError: A source is not usable.
-            CheckpointError: A checkpoint does not load or cannot be written, or is of a run with another recipe.
-            NonFiniteError: The loss or a gradient is not a number.
-        """
-        run = self.run
-        checkpoint = intact_folder(self.folder / "last")
-        if checkpoint is not None:
-            if run.train.resume == "never":
-                raise ConfigError(
-                    f"{str(self.folder)!r} holds a run already and train.resume = 'never'.",
-                    fix="choose another train.output, or set train.resume=auto.",
-                )
-            finished = TrainResult.read(self.folder)
-            done = finished is not None and finished.steps == run.train.steps
-            check_same_run(run, self.folder, finished=done)
-            if finished is not None and done:
-                announce(f"already finished: {finished.steps} steps in {str(self.folder)!r}")
-                return finished
-        self._build(checkpoint)
-        start = self._restore(checkpoint)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_config(run, self.folder)
-        log = RunLog(self.folder, step=start)
-        with Monitor(start=start, steps=run.train.steps) as monitor:
-            self._introduce(log, monitor, start)
-            for step in range(start, run.train.steps):
-                self._train_step(step, log, monitor)
-                if (step + 1) % run.train.eval_every == 0 or step + 1 == run.train.steps:
-                    self._validate(step + 1, log, monitor)
-                    self._save_last(step + 1)
-            return self._finish(log, monitor)
+    def _check(self) -> None:
+        check_best_metric(self.run)
 
     def _build(self, checkpoint: Path | None) -> None:
         run = self.run
@@ -115,7 +87,7 @@ class DecoderTrainer:
         before = checkpoint or start
         kept = None if before is None else before / VOCABULARY_FILE
         vocabulary = kept.read_bytes() if kept is not None and kept.is_file() else None
-        self.inputs: DecoderInputs = prepare_decoder(run, model=model, processor=processor, vocabulary=vocabulary)
+        self.inputs = prepare_decoder(run, model=model, processor=processor, vocabulary=vocabulary)
         self.space = model.text_space_hash()
         if checkpoint is not None:
             decoder = load_decoder(checkpoint, text_space=self.space).unfreeze()
@@ -157,14 +129,18 @@ class DecoderTrainer:
         decoder.config.generation = fresh.config.generation
         return decoder
 
-    def _train_step(self, step: int, log: RunLog, monitor: Monitor) -> None:
+    def _loader(self, start: int) -> Iterator[dict[str, Tensor]]:
+        return (self.inputs.batches[step] for step in range(start, self.run.train.steps))
+
+    def _train_step(self, step: int, batch: dict[str, Tensor], log: RunLog, monitor: Monitor) -> None:
         run = self.run
-        batch = to_device(self.inputs.batches[step], self.accelerator.device)
+        batch = to_device(batch, self.accelerator.device)
         torch.manual_seed(run.train.seed * 1_000_003 + step)  # of dropout
         self.wrapped.train()
         loss = self.wrapped(batch["embeddings"], batch["ids"], batch["mask"])
         loss_value = float(loss.detach())
         check_finite(loss_value, what="loss", step=step)
+        self.spikes.see(loss_value, step=step)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.decoder.parameters(), run.optim.grad_clip or math.inf)
         assert norm is not None
@@ -189,47 +165,14 @@ class DecoderTrainer:
             metrics |= picture_metrics(self.decoder, self.inputs, num_beams=1)
             log.write("validation", step, **metrics)
             name = self.run.train.best_metric
-            if name not in metrics:
-                raise ConfigError(f"there is no metric {name!r}.", fix=f"use one of {', '.join(metrics)}.")
             value = -metrics[name] if name == "loss" else metrics[name]
             monitor.say(
                 f"validation after step {step}: " + "  ".join(f"{key} {number:.3f}" for key, number in metrics.items())
             )
-            if value > self._best["value"]:
-                self._best = {"value": value, "step": step, "metrics": metrics}
-                replace_folder(self.folder / "best", lambda folder: save_decoder(self.decoder, folder))
+            self._keep_if_best(value, step=step, metrics=metrics)
 
-    def _save_last(self, step: int) -> None:
-        state = {
-            "step": step,
-            "optimizer": self.optimizer.state_dict(),
-            "best": self._best,
-            "average": self.average.tensors,
-            "order": self.inputs.batches.order(),
-        }
-
-        def write(folder: Path) -> None:
-            save_decoder(self.decoder, folder)
-            save_state(folder, state)
-
-        replace_folder(self.folder / "last", write)
-
-    def _restore(self, checkpoint: Path | None) -> int:
-        """Bring back everything but the weights; returns the step to go on from."""
-        if checkpoint is None:
-            return 0
-        state = load_state(checkpoint, device=torch.device("cpu"))
-        order = self.inputs.batches.order()
-        if state["order"] != order:
-            raise CheckpointError(
-                f"{str(checkpoint)!r} comes from a run with other data, seed or batch size: "
-                f"{state['order']}, now {order}.",
-                fix="choose another train.output, or put them back.",
-            )
-        self.optimizer.load_state_dict(state["optimizer"])
-        self._best = state["best"]
-        self.average.restore(state["average"])
-        return int(state["step"])
+    def _save_model(self, folder: Path) -> None:
+        save_decoder(self.decoder, folder)
 
     def _introduce(self, log: RunLog, monitor: Monitor, start: int) -> None:
         inputs = self.inputs
@@ -242,26 +185,16 @@ class DecoderTrainer:
         if inputs.gap is not None:
             gap = {"gap_cosine": inputs.gap.cosine, "gap_shift": inputs.gap.shift, "gap_noise": inputs.gap.noise}
             monitor.say("predictions and their texts: " + "  ".join(f"{key} {value:.3f}" for key, value in gap.items()))
-        log.write("start", start, held_out=len(inputs.held_out), dropped=inputs.dropped, **gap)
+        processes = self.accelerator.num_processes
+        log.write("start", start, held_out=len(inputs.held_out), dropped=inputs.dropped, processes=processes, **gap)
 
-    def _finish(self, log: RunLog, monitor: Monitor) -> TrainResult:
-        """Choose how `best` generates, measure the round trip, and write the result down."""
+    def _finish(self) -> Metrics:
+        """Choose how `best` generates, and measure the round trip."""
         inputs, metrics = self.inputs, dict(self._best["metrics"])
-        best = intact_folder(self.folder / "best")
+        best = find_intact(self.folder / "best")
         assert best is not None
         decoder = load_decoder(best, text_space=self.space).to(self.accelerator.device)
         chosen = choose_generation(decoder, inputs, beams=self.run.beams)
         metrics |= chosen | (round_trip(decoder, inputs) if inputs.held_out else {})
-        replace_folder(self.folder / "best", lambda folder: save_decoder(decoder, folder))
-        if inputs.skipped:
-            monitor.say(f"{len(inputs.skipped)} pictures were skipped: {name_skipped(inputs.skipped)}")
-        result = TrainResult(
-            folder=str(self.folder),
-            steps=self.run.train.steps,
-            best_step=self._best["step"],
-            metrics=metrics,
-            skipped={str(path): reason for path, reason in inputs.skipped.items()},
-        )
-        log.write("end", result.steps, best_step=result.best_step)
-        result.write(self.folder)
-        return result
+        self._replace("best", lambda folder: save_decoder(decoder, folder))
+        return metrics

@@ -8,6 +8,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from vljepa.configs import DecoderRunConfig
+from vljepa.errors import ConfigError
 from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.text import normalise_text
@@ -17,6 +19,21 @@ BATCH = 64
 LENGTH_PENALTIES = (0.8, 1.0, 1.3)
 SHIFTS = (0.0, 0.5, 0.75, 1.0)
 ROUND_TRIP_TEXTS = 256
+
+
+def check_best_metric(run: DecoderRunConfig) -> None:
+    """Refuse a `train.best_metric` that will not be measured, before anything is read.
+
+    Raises:
+        ConfigError: Naming those that will.
+    """
+    names = ["loss"] if any(source.see == "text" for source in run.data.train) else []
+    names += [f"{source.name}/cider" for source in run.data.validation]
+    if run.train.best_metric not in names:
+        raise ConfigError(
+            f"there is no metric {run.train.best_metric!r} to choose `best` by.",
+            fix=f"set train.best_metric to {' or '.join(names) or 'one of a source that you add to data.validation'}.",
+        )
 
 
 @torch.no_grad()
@@ -105,6 +122,7 @@ def write(
     texts: list[str] = []
     ended: list[bool] = []
     for start in range(0, len(embeddings_ND), BATCH):
+        inputs.encoder.pause()
         chunk = embeddings_ND[start : start + BATCH].to(decoder.prefix.weight.device)
         ids = decoder.generate(chunk, num_beams=num_beams, shift=shift)
         texts += inputs.tokenizer.decode(ids)

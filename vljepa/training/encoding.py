@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -40,12 +40,15 @@ class Encoder:
         self.processor = processor
         self.pictures = pictures
         self.text_features = texts
+        self.pause: Callable[[], None] = lambda: None
+        """Called before every batch: where a run may be stopped. All processes encode the same batches."""
 
     @torch.no_grad()
     def predictions(self, pairs: Sequence[tuple[Visual, str]], *, view: int = 0) -> NDArray[np.float32]:
         """Predicted embeddings [N, D] of (picture, query) pairs from one stored view; all pictures are readable."""
         rows: list[NDArray[np.float32]] = []
         for start in range(0, len(pairs), BATCH):
+            self.pause()
             chunk = pairs[start : start + BATCH]
             read = self.pictures.read([(path, view) for path, _ in chunk])
             assert not read.skipped, read.skipped
@@ -63,6 +66,7 @@ class Encoder:
         rows: list[NDArray[np.float32]] = []
         device = self.model.log_scale.device
         for start in range(0, len(texts), BATCH):
+            self.pause()
             chunk = texts[start : start + BATCH]
             if self.text_features is not None:
                 embedded_BD = self.model.project_text(self.text_features.read(chunk).to(device))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from vljepa.training.checkpoint import write_whole
 from vljepa.training.validation import Metrics
 
 RESULT_FILE = "result.json"
@@ -41,9 +42,7 @@ class TrainResult:
 
     def write(self, folder: Path) -> None:
         """Write result.json, whole or not at all: its presence says that the run is finished."""
-        half = folder / f".{RESULT_FILE}.part"
-        half.write_text(json.dumps(self.as_dict(), indent=2), encoding="utf-8")
-        half.replace(folder / RESULT_FILE)
+        write_whole(folder / RESULT_FILE, json.dumps(self.as_dict(), indent=2))
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:

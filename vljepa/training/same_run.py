@@ -10,6 +10,7 @@ import yaml
 
 from vljepa.configs import DecoderRunConfig, RunConfig, validate
 from vljepa.errors import CheckpointError, ConfigError
+from vljepa.training.checkpoint import write_whole
 
 CONFIG_FILE = "config.yaml"
 
@@ -22,13 +23,14 @@ FREE = _LATE | {
     "train.resume",
     "train.log_every",
     "train.gradient_checkpointing",
+    "train.save_every",
     "data.workers",
     "data.cache.folder",
     "model.calibration",
 }
 """Keys that change where things are and what is printed, never the numbers, and those that are filled in late."""
 
-FREE_TO_RESUME = {"train.steps", "train.ema", "train.eval_every"}
+FREE_TO_RESUME = {"train.steps", "train.ema", "train.eval_every", "train.spike"}
 """Keys that may change when a run goes on; a finished run would ignore them."""
 
 
@@ -37,9 +39,7 @@ Run = RunConfig | DecoderRunConfig
 
 def write_config(run: Run, folder: Path) -> None:
     """Write config.yaml, whole or not at all."""
-    half = folder / f".{CONFIG_FILE}.part"
-    half.write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
-    half.replace(folder / CONFIG_FILE)
+    write_whole(folder / CONFIG_FILE, yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False))
 
 
 def check_same_run(run: Run, folder: Path, *, finished: bool) -> None:

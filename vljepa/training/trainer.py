@@ -1,7 +1,7 @@
-"""The one training loop.
+"""Trains the model: what is built, what a step is, and what is measured.
 
-Read `fit` first: it prepares, loops, and finishes. Every step is a pure function of the weights, the optimizer state
-and the step number: the batch by `StepBatches`, dropout by the seed set at the step, the learning rate by
+How a run begins, is saved, stops and ends is in `loop.py`. Every step is a pure function of the weights, the optimizer
+state and the step number: the batch by `StepBatches`, dropout by the seed set at the step, the learning rate by
 `learning_rate`. That is why a resumed run goes on to the last bit.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from vljepa.configs import RunConfig
 from vljepa.data.collate import Batch
-from vljepa.data.skips import check_skipped, name_skipped
-from vljepa.errors import CheckpointError, ConfigError
+from vljepa.data.skips import check_skipped
+from vljepa.data.workers import ignore_signals
+from vljepa.errors import CheckpointError
 from vljepa.models import saving
 from vljepa.models.adapters import adapt
 from vljepa.models.cpu import keep_freed_memory
@@ -28,75 +28,44 @@ from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.calibration import calibrate
-from vljepa.training.checkpoint import intact_folder, load_state, replace_folder, save_state
+from vljepa.training.checkpoint import find_intact
 from vljepa.training.guards import check_finite, check_master_weights
 from vljepa.training.inputs import Inputs, prepare
 from vljepa.training.label_prior import fill_label_prior
+from vljepa.training.loop import Loop
 from vljepa.training.memory import checkpoint_layers
 from vljepa.training.movement import Movement
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
 from vljepa.training.residual import fit_residual
-from vljepa.training.result import TrainResult
-from vljepa.training.same_run import check_same_run, write_config
 from vljepa.training.step import Embedding, Step, refuse_accumulation
-from vljepa.training.tracking import Monitor, RunLog, announce
-from vljepa.training.validation import evaluate_tasks, main_metric
+from vljepa.training.tracking import Monitor, RunLog
+from vljepa.training.validation import Metrics, check_best_metric, evaluate_tasks, main_metric
 
 
-class Trainer:
+class Trainer(Loop):
     """Trains a model as a recipe says.
 
     Args:
         run: The recipe.
         model: Model to train, instead of `run.model`; None builds that from its pretrained parts.
-        device: `cpu` or `cuda`; None takes what is there.
+        device: Such as `cpu`, `cuda` or `cuda:1`; None takes what is there.
 
     Example:
         >>> from vljepa.configs import load_run_config
         >>> Trainer(load_run_config("recipes/your_folder.yaml")).fit().metrics["mean"]  # doctest: +SKIP
     """
 
+    run: RunConfig
+    inputs: Inputs
+    validates_first = True
+
     def __init__(self, run: RunConfig, *, model: VLJEPA | None = None, device: str | None = None) -> None:
-        self.run = run if model is None else run.model_copy(update={"model": model.config})
-        self.folder = Path(run.train.output)
-        self.device = resolve_training_device(device)
+        super().__init__(run if model is None else run.model_copy(update={"model": model.config}), device=device)
         self._given = model
-        self._best: dict[str, Any] = {"value": -math.inf, "step": None, "metrics": {}}
 
-    def fit(self) -> TrainResult:
-        """Train to the last step, from the newest checkpoint if there is one.
-
-        Raises:
-            ConfigError: The recipe asks for something impossible, or the output has another run in it.
-            DataError: A source is not usable.
-            CheckpointError: A checkpoint does not load or cannot be written, or is of a run with another recipe.
-            NonFiniteError: The loss or a gradient is not a number.
-        """
-        checkpoint = self._find_checkpoint()
-        if checkpoint is not None:
-            finished = self._finished()
-            check_same_run(self.run, self.folder, finished=finished is not None)
-            if finished is not None:
-                announce(f"already finished: {finished.steps} steps in {str(self.folder)!r}")
-                return finished
-        self._build(checkpoint)
-        start = self._restore(checkpoint)
-        silent = not self.accelerator.is_main_process
-        if not silent:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_config(self.run, self.folder)
-        log = RunLog(self.folder, step=start, silent=silent)
-        with Monitor(start=start, steps=self.run.train.steps, silent=silent) as monitor:
-            self._introduce(log, monitor, start)
-            if start == 0:
-                self._validate(0, log, monitor)
-            for step, batches in enumerate(self._loader(start), start=start):
-                self._train_step(step, batches, log, monitor)
-                if (step + 1) % self.run.train.eval_every == 0 or step + 1 == self.run.train.steps:
-                    self._validate(step + 1, log, monitor)
-                    self._save_last(step + 1)
-            return self._finish(log, monitor)
+    def _check(self) -> None:
+        check_best_metric(self.run)
 
     def _build(self, checkpoint: Path | None) -> None:
         run = self.run
@@ -125,7 +94,7 @@ class Trainer:
         self.model = model
         shard = (self.accelerator.process_index, self.accelerator.num_processes)
         with self.accelerator.main_process_first():  # the others find the caches full
-            self.inputs: Inputs = prepare(run, model=model, processor=processor, shard=shard)
+            self.inputs = prepare(run, model=model, processor=processor, shard=shard)
         self.movement = Movement(model)
         self.average = WeightAverage(model, decay=run.train.ema)
         self.embedding = Embedding(model, run.objective).to(self.accelerator.device)
@@ -142,6 +111,7 @@ class Trainer:
             batch_size=None,
             num_workers=self.inputs.workers,
             generator=torch.Generator(),
+            worker_init_fn=ignore_signals,
         )
 
     def _train_step(self, step: int, batches: list[Batch], log: RunLog, monitor: Monitor) -> None:
@@ -159,6 +129,7 @@ class Trainer:
         loss = self.step.loss(batches, step=step)
         loss_value = float(loss.detach())
         check_finite(loss_value, what="loss", step=step)
+        self.spikes.see(loss_value, step=step)
         self.step.backward(loss)
         norm = self._clip_gradients(step)
         lr = learning_rate(step, config=run.optim, steps=run.train.steps)
@@ -204,70 +175,18 @@ class Trainer:
             value = main_metric(metrics, name=name)
             mains = "  ".join(f"{task.name} {100 * metrics[f'{task.name}/main']:.1f}" for task in self.inputs.tasks)
             monitor.say(f"validation after step {step}: {name} {value:.4f}  ({mains})")
-            if value > self._best["value"]:
-                self._best = {"value": value, "step": step, "metrics": metrics}
-                self._replace("best", lambda folder: _save_model(self.model, folder))
+            self._keep_if_best(value, step=step, metrics=metrics)
 
-    def _save_last(self, step: int) -> None:
-        scaler = self.accelerator.scaler
-        state = {
-            "step": step,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": scaler.state_dict() if scaler is not None else None,
-            "best": self._best,
-            "start": self.movement.start,
-            "average": self.average.tensors,
-            "order": self.inputs.batches.order(),
-            "objective": {name: one.detach() for name, one in self.embedding.objective_parameters().items()},
-        }
+    def _save_model(self, folder: Path) -> None:
+        self.model.save_pretrained(folder)
 
-        def write(folder: Path) -> None:
-            _save_model(self.model, folder)
-            save_state(folder, state)
+    def _own_state(self) -> dict[str, Any]:
+        objective = {name: one.detach() for name, one in self.embedding.objective_parameters().items()}
+        return {"start": self.movement.start, "objective": objective}
 
-        self._replace("last", write)
-
-    def _replace(self, name: str, write: Callable[[Path], None]) -> None:
-        """Write a folder of the output; one process does, and all wait for it."""
-        if self.accelerator.is_main_process:
-            replace_folder(self.folder / name, write)
-        self.accelerator.wait_for_everyone()
-
-    def _find_checkpoint(self) -> Path | None:
-        checkpoint = intact_folder(self.folder / "last")
-        if checkpoint is not None and self.run.train.resume == "never":
-            raise ConfigError(
-                f"{str(self.folder)!r} holds a run already and train.resume = 'never'.",
-                fix="choose another train.output, or set train.resume=auto.",
-            )
-        return checkpoint
-
-    def _restore(self, checkpoint: Path | None) -> int:
-        """Bring back everything but the weights; returns the step to go on from."""
-        if checkpoint is None:
-            return 0
-        state = load_state(checkpoint, device=torch.device("cpu"))
-        if state["step"] > self.run.train.steps:
-            raise CheckpointError(
-                f"{str(checkpoint)!r} has {state['step']} steps behind it, more than train.steps = "
-                f"{self.run.train.steps}.",
-                fix="choose another train.output, or more steps.",
-            )
-        order = self.inputs.batches.order()
-        if state["order"] != order:
-            raise CheckpointError(
-                f"{str(checkpoint)!r} comes from a run with other data, seed or batch size: "
-                f"{state['order']}, now {order}.",
-                fix="choose another train.output, or put them back.",
-            )
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.accelerator.scaler is not None and state["scaler"] is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        self._best = state["best"]
-        self.embedding.load_state_dict(state["objective"], strict=False)
+    def _restore_own(self, state: dict[str, Any]) -> None:
         self.movement.start = state["start"]
-        self.average.restore(state["average"])
-        return int(state["step"])
+        self.embedding.load_state_dict(state["objective"], strict=False)
 
     def _introduce(self, log: RunLog, monitor: Monitor, start: int) -> None:
         inputs = self.inputs
@@ -278,51 +197,28 @@ class Trainer:
         monitor.say(f"on {self.accelerator.device}, autocast {precision}, from step {start}, into {str(self.folder)!r}")
         if inputs.overlap:
             monitor.say(f"WARNING: {inputs.overlap} validation pictures are also training pictures")
-        log.write("start", start, overlap=inputs.overlap, pictures=inputs.pictures, skipped=len(inputs.skipped))
+        log.write(
+            "start",
+            start,
+            overlap=inputs.overlap,
+            pictures=inputs.pictures,
+            skipped=len(inputs.skipped),
+            processes=self.accelerator.num_processes,
+        )
 
-    def _finish(self, log: RunLog, monitor: Monitor) -> TrainResult:
-        """Calibrate `best`, name what was skipped, and write the result down."""
+    def _finish(self) -> Metrics:
+        """Calibrate `best`."""
         inputs, metrics = self.inputs, dict(self._best["metrics"])
         if inputs.tasks:
-            best = intact_folder(self.folder / "best")
+            best = find_intact(self.folder / "best")
             assert best is not None
             saving.load_weights(self.model, best)
             metrics |= fit_residual(self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric)
             calibration, errors = calibrate(inputs.tasks, encoder=inputs.encoder, current=self.model.config.calibration)
             self.model.config.calibration = calibration
-            self._replace("best", lambda folder: _save_model(self.model, folder))
+            self._replace("best", self._save_model)
             metrics |= errors
-        if inputs.skipped:
-            monitor.say(f"{len(inputs.skipped)} pictures were skipped: {name_skipped(inputs.skipped)}")
-        result = TrainResult(
-            folder=str(self.folder),
-            steps=self.run.train.steps,
-            best_step=self._best["step"],
-            metrics=metrics,
-            skipped={str(path): reason for path, reason in inputs.skipped.items()},
-        )
-        log.write("end", result.steps, best_step=result.best_step)
-        if self.accelerator.is_main_process:
-            result.write(self.folder)
-        return result
-
-    def _finished(self) -> TrainResult | None:
-        """Result of a run that is complete already."""
-        result = TrainResult.read(self.folder)
-        return result if result is not None and result.steps == self.run.train.steps else None
-
-
-def resolve_training_device(name: str | None) -> torch.device:
-    """Device to train on: `cpu`, `cuda`, or what is there.
-
-    Raises:
-        ConfigError: There is no such device.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cpu" or (name == "cuda" and torch.cuda.is_available()):
-        return torch.device(name)
-    raise ConfigError(f"there is no device {name!r} to train on.", fix="use cpu, or cuda on a machine that has it.")
+        return metrics
 
 
 def _first_model(run: RunConfig) -> VLJEPA:
@@ -334,10 +230,6 @@ def _first_model(run: RunConfig) -> VLJEPA:
     if run.lora is not None:
         adapt(model, run.lora, base=run.start, seed=run.train.seed)
     return model
-
-
-def _save_model(model: VLJEPA, folder: Path) -> None:
-    model.save_pretrained(folder)
 
 
 def _identity(config: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa.configs import RunConfig
 from vljepa.data.records import Record, Visual
 from vljepa.errors import ConfigError
 from vljepa.metrics.classification import top_k_hits
@@ -21,6 +22,16 @@ from vljepa.training.encoding import Encoder
 
 PANEL = 1024
 """Samples of the collapse panel, evenly spaced over the source."""
+
+CHOOSABLE = {
+    "retrieval": (
+        "main",
+        *(f"{way}/{key}" for way in ("image_to_text", "text_to_image") for key in ("r1", "r5", "r10", "mrr")),
+        "matched_minus_shuffled",
+    ),
+    "vqa": ("main", "accuracy", "matched_minus_shuffled"),
+}
+"""What `best` may be chosen by, by the task of a source: metrics of which more is better."""
 
 Metrics = dict[str, float]
 
@@ -154,6 +165,27 @@ def evaluate_tasks(tasks: Sequence[Task], *, encoder: Encoder) -> Metrics:
         metrics |= task.evaluate(encoder)
     metrics["mean"] = float(np.mean([metrics[f"{task.name}/main"] for task in tasks]))
     return metrics
+
+
+def check_best_metric(run: RunConfig) -> None:
+    """Refuse a `train.best_metric` that will not be measured, or of which less is better, before anything is read.
+
+    Which types of questions a source has, only its rows can tell: their accuracy is left to `main_metric`.
+
+    Raises:
+        ConfigError: Naming those that will be measured.
+    """
+    sources = run.data.validation
+    if not sources:
+        return
+    names = ["mean", *(f"{source.name}/{key}" for source in sources for key in CHOOSABLE[source.task])]
+    wanted = run.train.best_metric
+    by_type = any(source.task == "vqa" and wanted.startswith(f"{source.name}/accuracy/") for source in sources)
+    if wanted not in names and not by_type:
+        raise ConfigError(
+            f"train.best_metric = {wanted!r} is not measured, or less of it is better.",
+            fix=f"use one of {', '.join(names)}.",
+        )
 
 
 def main_metric(metrics: Metrics, *, name: str) -> float:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vljepa.errors import ConfigError
-from vljepa.inference.device import resolve_device
+from vljepa.models.device import resolve_device
 
 
 def test_without_a_name_the_gpu_where_there_is_one(monkeypatch):

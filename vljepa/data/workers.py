@@ -1,0 +1,15 @@
+"""Loader processes leave signals to the process that started them, which still needs their batches to end well."""
+
+from __future__ import annotations
+
+import signal
+
+
+def ignore_signals(worker: int) -> None:
+    """For `DataLoader(worker_init_fn=...)`: Ctrl-C and schedulers signal every process of a job, loaders included.
+
+    Args:
+        worker: Number of the loader process.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

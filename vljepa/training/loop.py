@@ -1,0 +1,274 @@
+"""What training the model and training a Y-Decoder share: how a run begins, goes on, is saved, stops and ends.
+
+Read `fit` first. A subclass says what is built, what a step is, and what is measured.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
+
+from vljepa.configs import DecoderRunConfig, RunConfig
+from vljepa.data.skips import name_skipped
+from vljepa.errors import CheckpointError, ConfigError, StoppedError
+from vljepa.models.device import resolve_device
+from vljepa.training.averaging import WeightAverage
+from vljepa.training.checkpoint import find_intact, load_state, replace_folder, save_state
+from vljepa.training.decoder_inputs import DecoderInputs
+from vljepa.training.guards import SpikeWatch
+from vljepa.training.inputs import Inputs
+from vljepa.training.result import TrainResult
+from vljepa.training.same_run import check_same_run, write_config
+from vljepa.training.stopping import StopRequest, StopSignals
+from vljepa.training.tracking import Monitor, RunLog, announce
+from vljepa.training.validation import Metrics
+
+
+class Loop(ABC):
+    """One run into one folder.
+
+    Args:
+        run: The recipe.
+        device: As for `resolve_device`.
+    """
+
+    accelerator: Accelerator
+    optimizer: AcceleratedOptimizer
+    average: WeightAverage
+    inputs: Inputs | DecoderInputs
+    validates_first: bool
+    """Whether the state before the first step is measured."""
+
+    def __init__(self, run: RunConfig | DecoderRunConfig, *, device: str | None) -> None:
+        self.run = run
+        self.folder = Path(run.train.output)
+        self.device = resolve_device(device)
+        self.stop = StopSignals()
+        self.spikes = SpikeWatch(run.train.spike)
+        self._best: dict[str, Any] = {"value": -math.inf, "step": None, "metrics": {}}
+        self._validated: int | None = None
+        self._processes: int | None = None
+
+    def fit(self) -> TrainResult:
+        """Train to the last step, from the newest checkpoint if there is one.
+
+        SIGTERM, SIGINT and SIGUSR1 end it early: after the step at hand, in validation after the batch at hand, with
+        everything saved; a second one ends the process at once.
+
+        Raises:
+            ConfigError: The recipe asks for something impossible, or the output has another run in it.
+            DataError: A source is not usable.
+            CheckpointError: A checkpoint does not load or cannot be written, or is of a run with another recipe.
+            NonFiniteError: The loss or a gradient is not a number.
+            LossSpikeError: The loss has risen and stays high.
+            StoppedError: A signal came; the same call again goes on.
+        """
+        with self.stop.listening():
+            try:
+                return self._fit()
+            except StopRequest:
+                raise StoppedError(
+                    f"stopped by {self.stop.name}; the run is in {str(self.folder)!r}.",
+                    fix="run the same command again to go on.",
+                ) from None
+
+    def _fit(self) -> TrainResult:
+        self._check()
+        with self.stop.at_once():
+            checkpoint = self._find_checkpoint()
+            if checkpoint is not None:
+                finished = self._finished()
+                check_same_run(self.run, self.folder, finished=finished is not None)
+                if finished is not None:
+                    announce(f"already finished: {finished.steps} steps in {str(self.folder)!r}")
+                    return finished
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)  # Accelerate takes the current one
+            self._build(checkpoint)
+            start = self._restore(checkpoint)
+        self.inputs.encoder.pause = self.stop.check
+        silent = not self.accelerator.is_main_process
+        if not silent:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_config(self.run, self.folder)
+        log = RunLog(self.folder, step=start, silent=silent)
+        with Monitor(start=start, steps=self.run.train.steps, silent=silent) as monitor:
+            self._introduce(log, monitor, start)
+            self._compare_processes(monitor)
+            self._advance(start, log, monitor)
+            metrics = self._finish()
+            return self._conclude(metrics, log, monitor)
+
+    def _advance(self, start: int, log: RunLog, monitor: Monitor) -> None:
+        """All steps from `start` on, with validations and checkpoints between them."""
+        if self._validation_due(start):  # the first, or one that a signal cut short
+            self._measure(start, log, monitor)
+        every = self.run.train.save_every
+        for step, batch in enumerate(self._loader(start), start=start + 1):
+            self._train_step(step - 1, batch, log, monitor)
+            if self.stop.asked():
+                self._save_last(step)
+                raise StopRequest
+            if self._validation_due(step):
+                self._measure(step, log, monitor)
+                self._save_last(step)
+            elif every is not None and step % every == 0:
+                self._save_last(step)
+
+    def _validation_due(self, step: int) -> bool:
+        if self._validated == step:
+            return False
+        if step == 0:
+            return self.validates_first
+        return step % self.run.train.eval_every == 0 or step == self.run.train.steps
+
+    def _measure(self, step: int, log: RunLog, monitor: Monitor) -> None:
+        try:
+            self._validate(step, log, monitor)
+        except StopRequest:
+            self._save_last(step)  # as not validated: the run that goes on starts with that
+            raise
+        self._validated = step
+
+    def _find_checkpoint(self) -> Path | None:
+        checkpoint = find_intact(self.folder / "last")
+        if checkpoint is not None and self.run.train.resume == "never":
+            raise ConfigError(
+                f"{str(self.folder)!r} holds a run already and train.resume = 'never'.",
+                fix="choose another train.output, or set train.resume=auto.",
+            )
+        return checkpoint
+
+    def _finished(self) -> TrainResult | None:
+        """Result of a run that is complete already."""
+        result = TrainResult.read(self.folder)
+        return result if result is not None and result.steps == self.run.train.steps else None
+
+    def _save_last(self, step: int) -> None:
+        scaler = self.accelerator.scaler
+        state = {
+            "step": step,
+            "validated": self._validated,
+            "processes": self.accelerator.num_processes,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "best": self._best,
+            "average": self.average.tensors,
+            "spikes": self.spikes.state(),
+            "order": self.inputs.batches.order(),
+            **self._own_state(),
+        }
+
+        def write(folder: Path) -> None:
+            self._save_model(folder)
+            save_state(folder, state)
+
+        self._replace("last", write)
+
+    def _keep_if_best(self, value: float, *, step: int, metrics: Metrics) -> None:
+        """Keep the weights as `best` if their validation metric is the highest so far."""
+        if value > self._best["value"]:
+            self._best = {"value": value, "step": step, "metrics": metrics}
+            self._replace("best", self._save_model)
+
+    def _replace(self, name: str, write: Callable[[Path], None]) -> None:
+        """Write a folder of the output; one process does, and all wait for it."""
+        if self.accelerator.is_main_process:
+            replace_folder(self.folder / name, write)
+        self.accelerator.wait_for_everyone()
+
+    def _restore(self, checkpoint: Path | None) -> int:
+        """Bring back everything but the weights; returns the step to go on from."""
+        if checkpoint is None:
+            return 0
+        state = load_state(checkpoint, device=torch.device("cpu"))
+        if state["step"] > self.run.train.steps:
+            raise CheckpointError(
+                f"{str(checkpoint)!r} has {state['step']} steps behind it, more than train.steps = "
+                f"{self.run.train.steps}.",
+                fix="choose another train.output, or more steps.",
+            )
+        order = self.inputs.batches.order()
+        if state["order"] != order:
+            raise CheckpointError(
+                f"{str(checkpoint)!r} comes from a run with other data, seed or batch size: "
+                f"{state['order']}, now {order}.",
+                fix="choose another train.output, or put them back.",
+            )
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self._best = state["best"]
+        self._validated, self._processes = state["validated"], state["processes"]
+        self.average.restore(state["average"])
+        self.spikes.restore(state["spikes"])
+        self._restore_own(state)
+        return int(state["step"])
+
+    def _compare_processes(self, monitor: Monitor) -> None:
+        now = self.accelerator.num_processes
+        if self._processes not in (None, now):
+            monitor.say(f"resumed with {now} processes after {self._processes}: the global batches are the same")
+
+    def _conclude(self, metrics: Metrics, log: RunLog, monitor: Monitor) -> TrainResult:
+        """Name what was skipped and write the result down, which says that the run is finished."""
+        skipped = self.inputs.skipped
+        if skipped:
+            monitor.say(f"{len(skipped)} pictures were skipped: {name_skipped(skipped)}")
+        result = TrainResult(
+            folder=str(self.folder),
+            steps=self.run.train.steps,
+            best_step=self._best["step"],
+            metrics=metrics,
+            skipped={str(path): reason for path, reason in skipped.items()},
+        )
+        log.write("end", result.steps, best_step=result.best_step)
+        if self.accelerator.is_main_process:
+            result.write(self.folder)
+        return result
+
+    @abstractmethod
+    def _check(self) -> None:
+        """Refuse what the recipe alone shows to be impossible, before anything is read."""
+
+    @abstractmethod
+    def _build(self, checkpoint: Path | None) -> None:
+        """Make everything that is trained and read, with the weights of the checkpoint."""
+
+    @abstractmethod
+    def _loader(self, start: int) -> Iterable[Any]:
+        """Batches of the steps from `start` on."""
+
+    @abstractmethod
+    def _train_step(self, step: int, batch: Any, log: RunLog, monitor: Monitor) -> None:
+        """One optimizer step."""
+
+    @abstractmethod
+    def _validate(self, step: int, log: RunLog, monitor: Monitor) -> None:
+        """Measure, and `_keep_if_best`."""
+
+    @abstractmethod
+    def _save_model(self, folder: Path) -> None:
+        """Write what is trained as a folder that loads by itself."""
+
+    @abstractmethod
+    def _introduce(self, log: RunLog, monitor: Monitor, start: int) -> None:
+        """Say what is trained on what, and write the log's `start` line."""
+
+    @abstractmethod
+    def _finish(self) -> Metrics:
+        """Complete `best` and give its metrics; may run twice when a crash follows it."""
+
+    def _own_state(self) -> dict[str, Any]:
+        """What else a checkpoint has to have."""
+        return {}
+
+    def _restore_own(self, state: dict[str, Any]) -> None:  # noqa: B027, a decoder has nothing of its own
+        """Bring `_own_state` back."""
