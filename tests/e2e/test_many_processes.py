@@ -95,6 +95,7 @@ def test_a_run_goes_on_with_another_number_of_processes(recipe: Callable[..., Ru
     longer = recipe("moved", **schedule)
     done = launch(longer, tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "resumed with 2 processes after 1: the global batches are the same" in done.stderr
     assert losses(longer) == pytest.approx(losses(alone), rel=2e-4)
 
 

@@ -27,7 +27,7 @@ def check_finite(value: float, *, what: str, step: int) -> None:
         NonFiniteError: With the step; the weights are those of the step before.
     """
     if any_process(not math.isfinite(value)):
-        where = "in another process" if math.isfinite(value) else str(value)
+        where = "not finite in another process" if math.isfinite(value) else str(value)
         raise NonFiniteError(
             f"the {what} is {where} at step {step}; the weights are still those of the step before.",
             fix="set another train.output and lower optim.lr, lengthen optim.warmup_steps or set train.precision=fp32.",

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from vljepa.errors import CheckpointError
 from vljepa.training.result import RESULT_FILE, TrainResult
 
 
@@ -15,7 +16,7 @@ def test_a_written_result_is_read_again(tmp_path):
 
 def test_a_crash_while_writing_leaves_no_result(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CheckpointError, match="disk full"):
         TrainResult(str(tmp_path), steps=5).write(tmp_path)
     assert TrainResult.read(tmp_path) is None
 
