@@ -77,7 +77,7 @@ def shapes_run(shapes: Path, folder: Path, output: str = "run", **sections: dict
         "train": train,
     }
     for name, changes in sections.items():
-        raw[name] = {**raw[name], **changes}
+        raw[name] = {**raw.get(name, {}), **changes}
     return validate(RunConfig, raw, where="test")
 
 

@@ -55,11 +55,20 @@ def settings():
     return {"model": model, "train": {"steps": 10, "eval_every": 3, "batch_size": 20}}
 
 
-@pytest.mark.parametrize("cached", [True, False])
-def test_three_cuts_change_nothing(make_run, settings, cached):
-    data = {} if cached else {"cache": None}
-    whole = run_through(make_run("whole", data=data, **settings))
-    pieces = run_through(make_run("pieces", data=data, **settings), cuts=(4, 5, 8))
+OPTIONS = {
+    "cached": {},
+    "live, loader processes": {"data": {"cache": None, "workers": 2}},
+    "gradient cache, saved at other steps": {"objective": {"grad_cache": 6}, "train": {"save_every": 2}},
+}
+"""What a run may ask for, each of which has to resume exactly: add to it."""
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_three_cuts_change_nothing(make_run, settings, options):
+    """PITFALLS 21: cuts within an epoch of either source (24 and 48 rows, 10 of each per step) and across epochs."""
+    sections = {name: settings.get(name, {}) | options.get(name, {}) for name in settings | options}
+    whole = run_through(make_run("whole", **sections))
+    pieces = run_through(make_run("pieces", **sections), cuts=(4, 5, 8))
     assert pieces[0] == whole[0]
     for ours, theirs in zip(pieces[1:3], whole[1:3], strict=True):
         assert ours.keys() == theirs.keys()

@@ -16,6 +16,8 @@ from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.words import DecoderTokenizer
 
+LORA = {"rank": 2, "alpha": 4.0, "targets": ["q_proj", "v_proj"]}
+
 _LOAD_AND_SAY = """
 import sys, torch
 from pathlib import Path
@@ -42,7 +44,7 @@ def saved(tmp_path):
 def adapted(tmp_path):
     """A pretrained folder's decoder with adapters, trained a little."""
     part = f"transformers:{write_language_model(tmp_path / 'part')}"
-    raw = {"part": part, "embed_dim": 24, "prefix_tokens": 2, "lora": {"rank": 2, "alpha": 4.0}, "text_space": SPACE}
+    raw = {"part": part, "embed_dim": 24, "prefix_tokens": 2, "lora": LORA, "text_space": SPACE}
     return YDecoderConfig.model_validate(raw)
 
 

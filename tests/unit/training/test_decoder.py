@@ -1,6 +1,8 @@
 """The trainer of the Y-Decoder: it learns, stops before harm, and goes on to the last bit."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,15 @@ from safetensors.torch import load_file
 from tests.conftest import write_rows
 from tests.decoders import TEXTS, decoder_config, write_language_model
 from vljepa.configs import DecoderRunConfig, load_preset, validate
-from vljepa.errors import CheckpointError, ConfigError
+from vljepa.errors import CheckpointError, ConfigError, StoppedError
 from vljepa.inference.embed import Embedder
 from vljepa.models.decoder_saving import load_decoder
 from vljepa.models.modeling import VLJEPA
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.words import DecoderTokenizer
+from vljepa.training import decoder as module
+from vljepa.training.checkpoint import find_intact
 from vljepa.training.decoder import DecoderTrainer
 from vljepa.training.guards import NonFiniteError
 from vljepa.training.tracking import read_log
@@ -305,3 +309,42 @@ def test_a_decoder_is_gone_on_from_with_its_weights_and_vocabulary(model, tmp_pa
     architecture = decoder_config(text_space="", architecture={"intermediate_size": 32}).model_dump(mode="json")
     with pytest.raises(ConfigError, match="another architecture"):
         trainer(decoder_run(tmp_path, "third", decoder=architecture, **start), model).fit()
+
+
+def test_a_checkpoint_with_more_steps_than_the_run_is_refused(model, tmp_path):
+    trainer(decoder_run(tmp_path), model).fit()
+    with pytest.raises(CheckpointError, match=r"6 steps behind it, more than train\.steps = 4"):
+        trainer(decoder_run(tmp_path, train={"steps": 4}), model).fit()
+
+
+def test_the_loss_scaler_goes_on_where_it_was(model, tmp_path):
+    """A run in fp16 has one; here it is put in place, since fp16 needs a GPU."""
+    first = trainer(decoder_run(tmp_path), model)
+    first.fit()
+    first.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
+    first._save_last(6)
+    second = trainer(decoder_run(tmp_path), model)
+    second._build(find_intact(Path(second.run.train.output) / "last"))
+    second.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=65536.0)
+    second._restore(find_intact(Path(second.run.train.output) / "last"))
+    assert second.accelerator.scaler.get_scale() == 512.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_in_validation_ends_a_run_that_goes_on_to_the_same_end(model, tmp_path, monkeypatch, number):
+    whole, pieces = decoder_run(tmp_path, "whole"), decoder_run(tmp_path, "pieces")
+    result = trainer(whole, model).fit()
+    original = module.held_out_loss
+
+    def struck(*arguments):
+        os.kill(os.getpid(), number)
+        return original(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "held_out_loss", struck)
+        with pytest.raises(StoppedError, match=number.name):
+            trainer(pieces, model).fit()
+    assert not lines(pieces, "validation")
+    assert trainer(pieces, model).fit().metrics == result.metrics
+    assert lines(pieces, "train", "validation") == lines(whole, "train", "validation")
+    assert same(weights(pieces, "best"), weights(whole, "best"))

@@ -7,7 +7,15 @@ from vljepa.configs import CalibrationConfig, load_preset
 from vljepa.data.records import Record
 from vljepa.errors import ConfigError
 from vljepa.training.calibration import calibrate
-from vljepa.training.validation import RetrievalTask, VqaTask, evaluate_tasks, main_metric
+from vljepa.training.trainer import Trainer
+from vljepa.training.validation import (
+    CHOOSABLE,
+    RetrievalTask,
+    VqaTask,
+    check_best_metric,
+    evaluate_tasks,
+    main_metric,
+)
 
 
 class FakeModel:
@@ -112,3 +120,24 @@ def test_calibration_of_both_kinds():
     only_questions, metrics = calibrate(tasks[:1], encoder=FakeEncoder(vectors), current=current)
     assert only_questions.classify == 0.001
     assert "calibration/classify/temperature" not in metrics
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nonsense", "absent/main", "captions/accuracy", "captions/image_to_text/median_rank", "questions/accuracies"],
+)
+def test_a_best_metric_that_cannot_choose_is_refused_before_anything_is_read(make_run, monkeypatch, name):
+    monkeypatch.setattr(Trainer, "_build", lambda *_: pytest.fail("built"))
+    with pytest.raises(ConfigError, match=rf"best_metric = '{name}'.*mean, captions/main"):
+        Trainer(make_run(train={"best_metric": name})).fit()
+
+
+def test_what_may_choose_is_measured(make_run):
+    """The control, and the list against the measurements themselves."""
+    run = make_run(train={"steps": 1, "best_metric": "questions/accuracy/shape"})
+    metrics = Trainer(run).fit().metrics
+    for source in run.data.validation:
+        assert {f"{source.name}/{key}" for key in CHOOSABLE[source.task]} <= metrics.keys()
+        for key in CHOOSABLE[source.task]:
+            changed = run.train.model_copy(update={"best_metric": f"{source.name}/{key}"})
+            check_best_metric(run.model_copy(update={"train": changed}))
