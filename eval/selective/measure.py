@@ -222,10 +222,10 @@ def _curves(setting: Setting, world: World, embedder: Embedder, *, say: Say) -> 
     faded = {
         name: rate_curves(world.faded, scorer, setting, way)
         for name, way in offline_ways().items()
-        if name.endswith("exact") and not name.startswith("oracle")
+        if not name.startswith(("oracle", "random"))
     }
     say("only cross-fades: done")
-    uniform = curves[UNIFORM]
+    uniform, seeds = curves[UNIFORM], len(setting.suite["streams"]["seeds"])
     return {
         "pool": len(world.pictures),
         "streams": len(streams),
@@ -233,10 +233,7 @@ def _curves(setting: Setting, world: World, embedder: Embedder, *, say: Say) -> 
         "shots_per_second": float(np.mean([len(one.stream.starts) * FPS / len(one.rows) for one in streams])),
         "uniform_1hz": {name: cider_at(uniform[name], REFERENCE_RATE) for name in PROTOCOLS},
         "curves": {
-            name: {
-                protocol: _points(curve, seeds=len(setting.suite["streams"]["seeds"]))
-                for protocol, curve in some.items()
-            }
+            name: {protocol: _points(curve, seeds=seeds) for protocol, curve in some.items()}
             for name, some in curves.items()
         },
         "savings": {
@@ -245,6 +242,7 @@ def _curves(setting: Setting, world: World, embedder: Embedder, *, say: Say) -> 
         },
         "only_cross_fades": {
             "streams": len(world.faded),
+            "curves": {name: {MAIN: _points(some[MAIN], seeds=seeds)} for name, some in faded.items()},
             "savings": {name: saving(some[MAIN], uniform=faded[UNIFORM][MAIN]) for name, some in faded.items()},
         },
     }
