@@ -2,7 +2,7 @@
 
 Half of the kills come at any time, half within the first milliseconds of a save. After each: does the newest checkpoint
 load, and how many of the steps that were logged are lost? A run that is started again after every kill has to end with
-the weights, the log and the result of one that nobody killed. Prints JSON.
+the weights, the log and the result of one that nobody killed. Prints JSON and writes it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from eval.mini import provenance
 from vljepa.configs import RunConfig, load_preset, validate
 from vljepa.models.saving import read_model
 from vljepa.training.checkpoint import find_intact, load_state
@@ -41,9 +42,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.bench.kill", description=__doc__)
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, default=Path("eval/results/kill.json"))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(kill_trials(Path(folder), trials=given.trials, seed=given.seed), indent=1))
+        result = kill_trials(Path(folder), trials=given.trials, seed=given.seed)
+    text = json.dumps({**provenance.origin("eval.bench.kill"), **result}, indent=1) + "\n"
+    given.output.write_text(text, encoding="utf-8")
+    print(text, end="")
 
 
 def kill_trials(folder: Path, *, trials: int, seed: int, steps: int = 30) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from vljepa import __version__
-from vljepa.cli import assets, recipe
+from vljepa.cli import assets, data, recipe
 from vljepa.cli.ask import ask
 from vljepa.cli.caption import caption
 from vljepa.cli.classify import classify
@@ -41,6 +41,7 @@ app = typer.Typer(
 for verb in (caption, classify, ask, stream, index, search, train, train_decoder, export, doctor):
     app.command()(verb)
 app.add_typer(recipe.app, name="recipe")
+app.add_typer(data.app, name="data")
 app.add_typer(assets.app, name="assets")
 
 # Newer typers carry their own copy of click; its base of usage errors is reached through a public child.

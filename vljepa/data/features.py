@@ -20,15 +20,14 @@ from PIL import Image
 from torch import Tensor
 
 from vljepa.configs import CacheConfig, YEncoderConfig
-from vljepa.data.pictures import PictureBatch, clip_images
+from vljepa.data.contents import content_of
+from vljepa.data.pictures import PictureBatch, clip_images, open_picture
 from vljepa.data.progress import track
 from vljepa.data.records import Clip, Visual
 from vljepa.data.skips import check_skipped
 from vljepa.data.store import Row, RowStore
 from vljepa.data.workers import ignore_signals
 from vljepa.errors import DataError, ImageError, VideoError
-from vljepa.processing.image import open_image
-from vljepa.processing.picture_sequence import frame_files
 
 if TYPE_CHECKING:
     from vljepa.models.modeling import VLJEPA
@@ -100,7 +99,10 @@ class FeatureCache:
         jobs: list[_Job] = []
         for visual, count in views.items():
             try:
-                self.contents[visual] = content = _content(visual, hashes)
+                self.contents[visual] = content = content_of(visual, hashes)
+            except ImageError as error:
+                skipped[visual] = error.message
+                continue
             except OSError as error:
                 skipped[visual] = error.strerror or type(error).__name__
                 continue
@@ -189,7 +191,7 @@ class _Decoder(torch.utils.data.Dataset[tuple[str, list[tuple[int, Tensor]], str
             return job.content, [], error.message
 
     def _views(self, job: _Job) -> Iterator[tuple[int, Tensor]]:
-        images = [] if isinstance(job.visual, Clip) else [open_image(job.visual, max_pixels=self.max_pixels)]
+        images = [] if isinstance(job.visual, Clip) else [open_picture(job.visual, max_pixels=self.max_pixels)]
         for view in job.views:
             packed = hashlib.blake2b(f"{self.config.seed}:{job.content}:{view}".encode(), digest_size=7).digest()
             seed = int.from_bytes(packed, "little") if view > 0 else 0
@@ -269,26 +271,6 @@ def _unique(jobs: list[_Job]) -> list[_Job]:
 
 def _frames(visual: Visual) -> int:
     return visual.frames if isinstance(visual, Clip) else 1
-
-
-def _content(visual: Visual, hashes: dict[Path, str]) -> str:
-    """What a picture or clip is known by; `hashes` keeps those of videos that many clips are cut from."""
-    path = visual.path if isinstance(visual, Clip) else visual
-    if path not in hashes:
-        hashes[path] = _folder_hash(path) if path.is_dir() else _file_hash(path)
-    if isinstance(visual, Clip):
-        return f"{hashes[path]}@{visual.start!r}-{visual.end!r}x{visual.frames}"
-    return hashes[path]
-
-
-def _folder_hash(folder: Path) -> str:
-    content = "".join(_file_hash(file) for file in frame_files(folder))
-    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _key(content: str, view: int) -> str:

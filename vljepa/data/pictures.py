@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,7 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from vljepa.data.records import Clip, Visual
+from vljepa.data.stored import Stored
 from vljepa.errors import ImageError, VideoError
+from vljepa.processing.image import decode_image, open_image
 from vljepa.processing.video import read_clip
 
 if TYPE_CHECKING:
@@ -75,11 +78,22 @@ class LivePictures:
         return PictureBatch({"pixel_values": torch.stack(pixels)} if pixels else {}, kept, skipped)
 
     def _pixels(self, visual: Visual, view: int) -> Tensor:
+        max_pixels = self.processor.config.x_encoder.image.max_pixels
         if isinstance(visual, Clip):
-            max_pixels = self.processor.config.x_encoder.image.max_pixels
             return self.processor.frames(clip_images(visual, view=view, max_pixels=max_pixels))
         assert view == 0, "augmented views of pictures are stored in the cache"
-        return self.processor.images([visual])[0]
+        return self.processor.images([open_picture(visual, max_pixels=max_pixels)])[0]
+
+
+def open_picture(picture: Path | Stored, *, max_pixels: int) -> Image.Image:
+    """Upright RGB picture, wherever it lies.
+
+    Raises:
+        ImageError: Missing, not a picture, truncated, or above the cap.
+    """
+    if isinstance(picture, Stored):
+        return decode_image(picture.read(), name=str(picture), max_pixels=max_pixels)
+    return open_image(picture, max_pixels=max_pixels)
 
 
 def clip_images(clip: Clip, *, view: int, max_pixels: int) -> list[Image.Image]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vljepa.data.stored import Stored
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -27,8 +29,8 @@ class Clip:
         return str(self.path) if (self.start, self.end) == (0, None) else f"{self.path} [{self.start:g} s to {until}]"
 
 
-Visual = Path | Clip
-"""What the X-Encoder sees: a picture's file, or a clip."""
+Visual = Path | Stored | Clip
+"""What the X-Encoder sees: a picture's file, a picture inside a larger file, or a clip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Record:
     """A picture or a clip, a question about it, and the texts that answer it.
 
     Args:
-        image: The picture's file or the clip, absolute and known to lie under its root; None for rows of text alone.
+        image: The picture or the clip; files are absolute and known to lie under their root; None for rows of text.
         texts: Right texts, at least one. Training draws one per visit; retrieval counts all, accuracy the first.
         query: The question; empty for query-free rows.
         source_id: Identity of the picture: equal ids are the same picture.

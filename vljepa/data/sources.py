@@ -1,29 +1,26 @@
-"""Sources of samples: a CSV or JSONL file, a folder with a captions file in it, or a file of texts."""
+"""Sources of samples: rows of any known format, made into records and checked."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vljepa.configs import SourceConfig
+from vljepa.data.formats import HUB, find_data, rows_of
 from vljepa.data.paths import path_under
 from vljepa.data.records import Clip, Record, Visual
+from vljepa.data.stored import Stored
 from vljepa.errors import DataError
 from vljepa.processing.picture_sequence import frame_files
-
-CAPTION_FILES = ("captions.csv", "captions.jsonl")
 
 
 def load_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool = True) -> list[Record]:
     """Read all rows of a source.
 
-    A CSV has a header line; a JSONL file has one object per line; a .txt file, for texts without pictures, one text
-    per line. `text` and `candidates` may be lists: in JSONL as
-    they are, in CSV written as JSON (`["a cat", "a kitten"]`). Pictures and videos are not opened here.
+    `vljepa.data.formats` knows what files may be. `text` and `candidates` may be lists: as they are where the format
+    has lists, in CSV written as JSON (`["a cat", "a kitten"]`). Pictures and videos are not opened here.
 
     Args:
         source: What to read.
@@ -36,10 +33,11 @@ def load_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool 
     Raises:
         DataError: The file or a column is missing, a row does not fit, or a picture's path leaves the root.
     """
-    file = _data_file(Path(root) / source.path, pictures=pictures)
-    folder = (Path(root) / source.root if source.root is not None else file.parent).resolve()
+    named = source.path if source.path.startswith(HUB) else Path(root) / source.path
+    kind, file = _find(named, pictures=pictures)
+    folder = _root(source, file, root=Path(root))
     records: list[Record] = []
-    for number, row in _rows(file):
+    for number, row in rows_of(kind, file):
         where = f"{file}, row {number}"
         seen = pictures and source.text_only is None
         _check_columns(source, row, where, pictures=seen)
@@ -49,40 +47,22 @@ def load_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool 
     return records
 
 
-def _data_file(path: Path, *, pictures: bool) -> Path:
-    if path.is_dir():
-        found = [path / name for name in CAPTION_FILES if (path / name).is_file()]
-        if len(found) != 1:
-            what = "no captions file" if not found else "two captions files"
-            raise DataError(f"the folder {str(path)!r} holds {what}.", fix=f"keep one of {' or '.join(CAPTION_FILES)}.")
-        return found[0]
-    if not path.is_file():
-        raise DataError(f"there is no source {str(path)!r}.", fix="check `path` and `data.root`.")
-    if path.suffix not in {".csv", ".jsonl"} and (pictures or path.suffix != ".txt"):
+def _find(path: str | Path, *, pictures: bool) -> tuple[str, Path | str]:
+    kind, place = find_data(path)
+    if kind == "txt" and pictures:
         raise DataError(
-            f"{str(path)!r} is neither .csv nor .jsonl.", fix="convert it, or name an image folder; texts may be .txt."
+            f"{str(place)!r} holds texts and no pictures.", fix="give a file with a picture and a text in each row."
         )
-    return path
+    return kind, place
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            if file.suffix == ".csv":
-                yield from ((number, dict(row)) for number, row in enumerate(csv.DictReader(lines), start=1))
-                return
-            for number, line in enumerate(lines, start=1):
-                if line.strip() and file.suffix == ".txt":
-                    yield number, {"text": line}
-                elif line.strip():
-                    row = json.loads(line)
-                    if not isinstance(row, dict):
-                        raise DataError(f"{file}, row {number}: not a JSON object.", fix="write one object per line.")
-                    yield number, row
-    except json.JSONDecodeError as error:
-        raise DataError(f"{file}, row {number}: not JSON ({error.msg}).", fix="write one object per line.") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{str(file)!r} cannot be read: {error}.", fix="save it as UTF-8 text.") from error
+def _root(source: SourceConfig, file: Path | str, *, root: Path) -> Path:
+    """Folder that the rows' paths are relative to."""
+    if source.root is not None:
+        return (root / source.root).resolve()
+    if isinstance(file, str):
+        return root.resolve()
+    return (file if file.is_dir() else file.parent).resolve()
 
 
 def _check_columns(source: SourceConfig, row: dict[str, Any], where: str, *, pictures: bool) -> None:
@@ -140,7 +120,8 @@ def _named_picture(source: SourceConfig, row: dict[str, Any], *, root: Path, whe
 def _visual(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str) -> Visual:
     columns = source.columns
     if source.frames is None:
-        return path_under(root, str(row[columns.image] or ""), where=where)
+        picture = row[columns.image]
+        return picture if isinstance(picture, Stored) else path_under(root, str(picture or ""), where=where)
     path = path_under(root, str(row[columns.video] or ""), where=where)
     if path.is_dir():
         try:

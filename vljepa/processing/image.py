@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -28,22 +30,39 @@ def open_image(path: str | Path, *, max_pixels: int) -> Image.Image:
     Raises:
         ImageError: Missing, not a picture, truncated, or above the cap.
     """
-    path = Path(path)
+    return _decoded(Path(path), name=str(path), max_pixels=max_pixels)
+
+
+def decode_image(content: bytes, *, name: str, max_pixels: int) -> Image.Image:
+    """A picture's file that is in memory already, as `open_image` opens it.
+
+    Args:
+        content: The file.
+        name: What errors call it.
+        max_pixels: Cap on width x height.
+
+    Raises:
+        ImageError: As `open_image`.
+    """
+    return _decoded(io.BytesIO(content), name=name, max_pixels=max_pixels)
+
+
+def _decoded(file: Path | BinaryIO, *, name: str, max_pixels: int) -> Image.Image:
     try:
         with warnings.catch_warnings():
             # Pillow warns near its own bomb limit; the cap below is ours and is an error.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image: Image.Image = Image.open(path, formats=_FORMATS)
+            image: Image.Image = Image.open(file, formats=_FORMATS)
         with image:
-            _check_size(image, path, max_pixels)
+            _check_size(image, name, max_pixels)
             return to_rgb(image)
     except FileNotFoundError:
-        raise ImageError(f"there is no picture {str(path)!r}.", fix="check the path.") from None
+        raise ImageError(f"there is no picture {name!r}.", fix="check the path.") from None
     except Image.DecompressionBombError:
-        raise _too_large(path, "more pixels than Pillow opens", max_pixels) from None
+        raise _too_large(name, "more pixels than Pillow opens", max_pixels) from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
         raise ImageError(
-            f"{str(path)!r} is not a readable picture ({type(error).__name__}: {error}).",
+            f"{name!r} is not a readable picture ({type(error).__name__}: {error}).",
             fix="convert or remove the file.",
         ) from error
 
@@ -115,14 +134,14 @@ class ImageTransform:
         return (pixels_CHW - mean) / std
 
 
-def _check_size(image: Image.Image, path: Path, max_pixels: int) -> None:
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        raise _too_large(path, f"{width} x {height} pixels", max_pixels)
+        raise _too_large(name, f"{width} x {height} pixels", max_pixels)
 
 
-def _too_large(path: Path, what: str, max_pixels: int) -> ImageError:
+def _too_large(name: str, what: str, max_pixels: int) -> ImageError:
     return ImageError(
-        f"{str(path)!r} has {what}, the cap is {max_pixels:,}.",
+        f"{name!r} has {what}, the cap is {max_pixels:,}.",
         fix="scale the picture down, or raise x_encoder.image.max_pixels.",
     )

@@ -1,0 +1,215 @@
+"""Looking at data before training on it: what it is, what is wrong with it, and how to train on it."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vljepa.configs import ColumnsConfig, SourceConfig
+from vljepa.data.columns import guess_columns
+from vljepa.data.contents import content_of
+from vljepa.data.formats import HUB, find_data, rows_of
+from vljepa.data.pictures import clip_images, open_picture
+from vljepa.data.progress import track
+from vljepa.data.records import Clip, Record, Visual
+from vljepa.data.sources import load_source
+from vljepa.errors import DataError, ImageError, VideoError
+
+SAMPLES = 3
+VALIDATION_FILES = ("validation.csv", "validation.jsonl")
+FRAMES = 8
+"""Frames of a clip in the training that is proposed."""
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What `check_data` found.
+
+    Args:
+        place: The file or folder that holds the rows.
+        kind: Of the data, such as `csv`, `json`, `tars`, `dataset` or `classes`.
+        columns: Meaning to column, as guessed.
+        rows: Number of rows.
+        pictures: Number of different pictures or clips that are named.
+        texts: Number of different texts.
+        queries: Number of rows with a question.
+        samples: First rows as they are understood.
+        same_pictures: Pictures whose very content stands under another name already.
+        same_rows: Rows that say what an earlier one says.
+        broken: Reason per picture or clip that cannot be read.
+        opened: Pictures and clips that were tried.
+        validation: The validation data, if there is any.
+        overlap: Validation pictures whose content is among those opened here.
+        source: Entry of `data.train` in a recipe.
+        command: Command that trains on it.
+    """
+
+    place: str
+    kind: str
+    columns: dict[str, str]
+    rows: int
+    pictures: int
+    texts: int
+    queries: int
+    samples: list[dict[str, Any]]
+    same_pictures: int
+    same_rows: int
+    broken: dict[str, str]
+    opened: int
+    validation: str | None
+    overlap: int | None
+    source: dict[str, Any]
+    command: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def check_data(
+    path: str,
+    *,
+    root: Path | None = None,
+    validation: str | None = None,
+    max_pixels: int,
+    limit: int | None = None,
+) -> DataReport:
+    """Read all rows and open all pictures, and say what there is.
+
+    Args:
+        path: As of a source in a recipe.
+        root: Folder that paths of pictures are relative to; by default the data's own.
+        validation: Validation data; by default a `validation.csv` or `.jsonl` beside the data.
+        max_pixels: Cap on a picture's width x height.
+        limit: Most pictures to open; None for all.
+
+    Raises:
+        DataError: No data, of no known kind, without a picture or text column, or with a row that does not fit.
+    """
+    kind, place = find_data(path)
+    columns = _columns(kind, place)
+    source = _source("data", path, place, columns, root)
+    records = load_source(source)
+    if validation is None:
+        validation = _beside(place)
+    held_out = None
+    if validation is not None:
+        _, place_of_it = find_data(validation)
+        held_out = _source("held_out", validation, place_of_it, _columns(*find_data(validation)), root)
+    visuals = _visuals(records)[:limit]
+    contents, broken = _look(visuals, max_pixels=max_pixels)
+    counted = Counter(contents.values())
+    return DataReport(
+        place=str(place),
+        kind=kind,
+        columns=columns,
+        rows=len(records),
+        pictures=len(_visuals(records)),
+        texts=len({text for record in records for text in record.texts}),
+        queries=sum(bool(record.query) for record in records),
+        samples=[_shown(record) for record in records[:SAMPLES]],
+        same_pictures=sum(count - 1 for count in counted.values()),
+        same_rows=len(records) - len({(str(one.image), one.query, one.texts) for one in records}),
+        broken={str(visual): reason for visual, reason in broken.items()},
+        opened=len(visuals),
+        validation=validation,
+        overlap=None if held_out is None else _overlap(load_source(held_out), set(contents.values())),
+        source=_entry(source),
+        command=_command(source, held_out, asks=any(record.query for record in records)),
+    )
+
+
+def _columns(kind: str, place: Path | str) -> dict[str, str]:
+    first = next(rows_of(kind, place), None)
+    if first is None:
+        raise DataError(f"{str(place)!r} has no rows.", fix="put at least one sample in.")
+    row = first[1]
+    columns = guess_columns(row)
+    for meaning in ("image", "text"):
+        if meaning not in columns and not (meaning == "image" and "video" in columns):
+            raise DataError(
+                f"no column of {str(place)!r} looks like the {meaning}; the columns are {', '.join(map(str, row))}.",
+                fix=f"name it {meaning!r}, or map it with `columns` in a recipe.",
+            )
+    return columns
+
+
+def _source(name: str, path: str, place: Path | str, columns: dict[str, str], root: Path | None) -> SourceConfig:
+    plain = ColumnsConfig()
+    mapped = {meaning: column for meaning, column in columns.items() if getattr(plain, meaning) != column}
+    return SourceConfig(
+        name=name,
+        path=path if path.startswith(HUB) else str(Path(place).resolve()),
+        root=None if root is None else str(root.resolve()),
+        columns=ColumnsConfig.model_validate(mapped),
+        frames=FRAMES if "video" in columns and "image" not in columns else None,
+    )
+
+
+def _beside(place: Path | str) -> str | None:
+    if isinstance(place, str):
+        return None
+    folder = place if place.is_dir() else place.parent
+    found = (folder / name for name in VALIDATION_FILES)
+    return next((str(file) for file in found if file.is_file() and file != place), None)
+
+
+def _visuals(records: Iterable[Record]) -> list[Visual]:
+    return list(dict.fromkeys(record.image for record in records if record.image is not None))
+
+
+def _look(visuals: Sequence[Visual], *, max_pixels: int) -> tuple[dict[Visual, str], dict[Visual, str]]:
+    """Content of what can be read, and the reason for what cannot."""
+    contents: dict[Visual, str] = {}
+    broken: dict[Visual, str] = {}
+    hashes: dict[Path, str] = {}
+    for visual in track(visuals, what="opening pictures", total=len(visuals)):
+        try:
+            content = content_of(visual, hashes)
+            if isinstance(visual, Clip):
+                clip_images(visual, view=0, max_pixels=max_pixels)
+            else:
+                open_picture(visual, max_pixels=max_pixels)
+            contents[visual] = content
+        except (ImageError, VideoError) as error:
+            broken[visual] = error.message
+        except OSError as error:
+            broken[visual] = error.strerror or type(error).__name__
+    return contents, broken
+
+
+def _overlap(held_out: Sequence[Record], contents: set[str]) -> int:
+    found, hashes = 0, dict[Path, str]()
+    for visual in _visuals(held_out):
+        try:
+            found += content_of(visual, hashes) in contents
+        except (OSError, ImageError):
+            continue
+    return found
+
+
+def _shown(record: Record) -> dict[str, Any]:
+    shown = {"picture": str(record.image), "query": record.query, "text": list(record.texts)}
+    return {name: value for name, value in shown.items() if value}
+
+
+def _entry(source: SourceConfig) -> dict[str, Any]:
+    return source.model_dump(mode="json", exclude_defaults=True)
+
+
+def _command(source: SourceConfig, held_out: SourceConfig | None, *, asks: bool) -> str:
+    recipe = "lora_vqa" if asks else "lora_retrieval"
+    train, validation = [_entry(source)], [_entry(held_out)] if held_out is not None else []
+    words = [f"data.train={_flow(train)}", f"data.validation={_flow(validation)}"]
+    return " ".join(["vljepa", "train", recipe, *map(shlex.quote, words)])
+
+
+def _flow(value: Any) -> str:
+    """YAML on one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=1_000_000, sort_keys=False).strip()

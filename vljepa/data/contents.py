@@ -1,0 +1,41 @@
+"""What a picture or clip is known by, wherever it lies: a hash of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from vljepa.data.records import Clip, Visual
+from vljepa.data.stored import Stored
+from vljepa.processing.picture_sequence import frame_files
+
+
+def content_of(visual: Visual, hashes: dict[Path, str]) -> str:
+    """Hash of a picture's file, or of a clip's video together with its times and frames.
+
+    Args:
+        visual: What to hash.
+        hashes: Those of files so far, kept here: many clips are cut from one video.
+
+    Raises:
+        OSError: The file cannot be read.
+        ImageError: A picture inside a larger file cannot be read.
+    """
+    if isinstance(visual, Stored):
+        return hashlib.blake2b(visual.read(), digest_size=16).hexdigest()
+    path = visual.path if isinstance(visual, Clip) else visual
+    if path not in hashes:
+        hashes[path] = _folder_hash(path) if path.is_dir() else _file_hash(path)
+    if isinstance(visual, Clip):
+        return f"{hashes[path]}@{visual.start!r}-{visual.end!r}x{visual.frames}"
+    return hashes[path]
+
+
+def _folder_hash(folder: Path) -> str:
+    content = "".join(_file_hash(file) for file in frame_files(folder))
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

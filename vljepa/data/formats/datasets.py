@@ -1,0 +1,69 @@
+"""Data sets of Hugging Face, saved on disk by `save_to_disk` or by name. Code that comes with one is never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from vljepa.data.stored import Cell
+from vljepa.errors import DataError
+
+HUB = "hf:"
+_AT_ONCE = 1000
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether `save_to_disk` wrote this folder."""
+    return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
+
+
+@lru_cache(maxsize=8)
+def open_dataset(name: str) -> Any:
+    """The `datasets.Dataset` of a saved folder or of `hf:NAME:SPLIT`.
+
+    Raises:
+        DataError: It is not there, is damaged, or has splits of which none was named.
+    """
+    import datasets
+
+    fix = "give the folder that `save_to_disk` wrote, or hf:NAME:SPLIT."
+    try:
+        if name.startswith(HUB):
+            repository, _, split = name.removeprefix(HUB).partition(":")
+            found = datasets.load_dataset(repository, split=split or None)
+        else:
+            found = datasets.load_from_disk(name)
+    except Exception as error:  # pyarrow's, fsspec's, json's, the hub's: all mean that it is not usable
+        raise DataError(f"the data set {name!r} cannot be opened: {type(error).__name__}: {error}.", fix=fix) from error
+    if isinstance(found, datasets.DatasetDict | datasets.IterableDatasetDict):
+        splits = ", ".join(map(str, found))
+        named = f"{name}:SPLIT" if name.startswith(HUB) else f"{name}/SPLIT"
+        raise DataError(f"the data set {name!r} has the splits {splits}.", fix=f"name one: {named}.")
+    return found
+
+
+def dataset_rows(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a data set, with their numbers from 1: class labels by their names, pictures as `Cell`s.
+
+    Raises:
+        DataError: As `open_dataset`.
+    """
+    from datasets import ClassLabel, Image
+
+    found = open_dataset(name)
+    stored = [column for column, feature in found.features.items() if isinstance(feature, Image)]
+    labels = {column: feature for column, feature in found.features.items() if isinstance(feature, ClassLabel)}
+    plain = [column for column in found.column_names if column not in stored]
+    number = 0
+    for start in range(0, len(found), _AT_ONCE):
+        rows = range(start, min(start + _AT_ONCE, len(found)))
+        columns = found.select(rows).select_columns(plain)[:] if plain else {}
+        for index in range(len(rows)):
+            number += 1
+            row = {column: values[index] for column, values in columns.items()}
+            row |= {
+                column: feature.int2str(row[column]) for column, feature in labels.items() if row[column] is not None
+            }
+            yield number, row | {column: Cell(name, column, number - 1) for column in stored}
