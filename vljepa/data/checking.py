@@ -100,8 +100,8 @@ def check_data(
         validation = _beside(place)
     held_out = None
     if validation is not None:
-        _, place_of_it = find_data(validation)
-        held_out = _source("held_out", validation, place_of_it, _columns(*find_data(validation)), root)
+        kind_of_it, place_of_it = find_data(validation)
+        held_out = _source("held_out", validation, place_of_it, _columns(kind_of_it, place_of_it), root)
     visuals = _visuals(records)[:limit]
     contents, broken = _look(visuals, max_pixels=max_pixels)
     counted = Counter(contents.values())
@@ -149,6 +149,7 @@ def _source(name: str, path: str, place: Path | str, columns: dict[str, str], ro
         root=None if root is None else str(root.resolve()),
         columns=ColumnsConfig.model_validate(mapped),
         frames=FRAMES if "video" in columns and "image" not in columns else None,
+        task="vqa" if name == "held_out" and "candidates" in columns else "retrieval",
     )
 
 

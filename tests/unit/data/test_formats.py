@@ -1,4 +1,4 @@
-"""Every kind of data gives the same samples: nothing is lost, and pictures inside larger files are the same pictures."""
+"""Every kind of data gives the same samples, and pictures inside larger files are the same pictures."""
 
 import csv
 import io

@@ -66,7 +66,7 @@ def _members(tar: Path) -> Iterator[tarfile.TarInfo]:
                 reached = member.offset
                 if member.isreg() and not member.issparse():
                     yield member
-    except (tarfile.TarError, OSError, ValueError, EOFError, RecursionError) as error:
+    except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError, MemoryError, RecursionError) as error:
         raise DataError(f"{str(tar)!r} is no readable tar: {error}.", fix=fix) from error
 
 

@@ -1,0 +1,393 @@
+"""Data, recipes and checkpoints of a stranger: read, refused in one line, or skipped. Nothing in them is ever run."""
+
+import io
+import json
+import os
+import pickle
+import signal
+import struct
+import tarfile
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from vljepa import VLJEPA
+from vljepa.configs import SourceConfig, load_preset, load_run_config
+from vljepa.data.checking import check_data
+from vljepa.data.pictures import open_picture
+from vljepa.data.sources import load_source
+from vljepa.errors import ConfigError, DataError, VLJEPAError
+from vljepa.training.checkpoint import load_state
+
+CAP = 1_000_000
+
+
+class Payload:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, sentinel):
+        self.sentinel = str(sentinel)
+
+    def __reduce__(self):
+        return os.mkdir, (self.sentinel,)
+
+
+@pytest.fixture
+def sentinel(tmp_path):
+    """What must not be there at the end."""
+    path = tmp_path / "run"
+    yield path
+    assert not path.exists()
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A picture outside of the data's folder."""
+    path = tmp_path / "secret.png"
+    path.write_bytes(sound())
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The data's folder."""
+    path = tmp_path / "data"
+    path.mkdir()
+    return path
+
+
+def sound():
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+def load(path):
+    """All that training would read: rows, and every picture."""
+    records = load_source(SourceConfig(name="s", path=str(path)))
+    for record in records:
+        with suppress(DataError):
+            open_picture(record.image, max_pixels=CAP)
+    return records
+
+
+def write_tar(path, *members):
+    """Members are (name, content) or a finished `TarInfo` without content."""
+    with tarfile.open(path, "w") as tar:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                tar.addfile(member)
+                continue
+            info = tarfile.TarInfo(member[0])
+            info.size = len(member[1])
+            tar.addfile(info, io.BytesIO(member[1]))
+    return path
+
+
+def test_the_payload_works(tmp_path):
+    """The control of this whole page."""
+    pickle.loads(pickle.dumps(Payload(tmp_path / "run")))  # noqa: S301
+    assert (tmp_path / "run").is_dir()
+
+
+def pickled(sentinel):
+    return pickle.dumps(Payload(sentinel))
+
+
+def torched(sentinel):
+    file = io.BytesIO()
+    torch.save(Payload(sentinel), file)
+    return file.getvalue()
+
+
+def object_array(sentinel):
+    file = io.BytesIO()
+    np.save(file, np.array([Payload(sentinel)], dtype=object), allow_pickle=True)
+    return file.getvalue()
+
+
+CODE = {"pyd": pickled, "pkl": pickled, "pickle": pickled, "pth": torched, "npy": object_array, "json.pkl": pickled}
+
+
+@pytest.mark.parametrize("extension", CODE)
+def test_code_beside_a_picture_in_a_tar_is_not_read(folder, sentinel, extension):
+    tar = write_tar(
+        folder / "a.tar", ("1.png", sound()), ("1.txt", b"red"), (f"1.{extension}", CODE[extension](sentinel))
+    )
+    assert [record.texts for record in load(tar)] == [("red",)]
+
+
+@pytest.mark.parametrize("extension", ["txt", "json", "png"])
+def test_code_in_disguise_is_refused_or_skipped(folder, sentinel, extension):
+    tar = write_tar(folder / "a.tar", ("1.png", sound()), ("1.txt", b"red"), (f"1.{extension}", pickled(sentinel)))
+    with suppress(DataError):
+        load(tar)
+
+
+@pytest.mark.parametrize("name", ["../out.png", "/out.png", "a/../../out.png"])
+def test_a_name_in_a_tar_is_only_a_name(folder, name):
+    text = name.removesuffix("png") + "txt"
+    before = set(folder.parent.rglob("*"))
+    [record] = load(write_tar(folder / "a.tar", (name, sound()), (text, b"red")))
+    assert open_picture(record.image, max_pixels=CAP).size == (4, 4)
+    assert set(folder.parent.rglob("*")) - before == {folder / "a.tar"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
+def test_what_is_no_file_in_a_tar_is_no_picture(folder, secret, kind):
+    link = tarfile.TarInfo("1.png")
+    link.type, link.linkname = kind, str(secret)
+    tar = write_tar(folder / "a.tar", link, ("1.txt", b"red"))
+    with pytest.raises(DataError, match="no column 'image'"):
+        load(tar)
+
+
+def test_a_tar_s_json_names_no_picture_outside(folder, secret):
+    tar = write_tar(folder / "a.tar", ("1.json", json.dumps({"image": str(secret), "text": "x"}).encode()))
+    with pytest.raises(DataError, match="no column 'image'"):
+        load(tar)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("1.txt", b"x" * (1 << 20) + b"x", "a text of 1,048,577 bytes"),
+        ("1.json", b"[" * 100_000, "not JSON"),
+        ("1.json", b"[1]", "not a JSON object"),
+        ("1.txt", b"\xff\xfe", "not UTF-8"),
+    ],
+    ids=["a long text", "nested", "a list", "bytes"],
+)
+def test_odd_texts_in_a_tar_are_refused(folder, name, content, message):
+    with pytest.raises(DataError, match=message):
+        load(write_tar(folder / "a.tar", ("1.png", sound()), (name, content)))
+
+
+def with_size(tar, size):
+    """The first header's size changed, its checksum mended."""
+    content = bytearray(tar.read_bytes())
+    content[124:136] = size
+    content[148:156] = b" " * 8
+    content[148:156] = b"%06o\0 " % sum(content[:512])
+    tar.write_bytes(content)
+    return tar
+
+
+SIZES = {
+    "too large": b"77777777777\0",
+    "minus one": b"\xff" * 12,
+    "minus a block": b"\xff" * 10 + b"\xfe\x00",
+    "enormous": b"\x80" + struct.pack(">xxxQ", 1 << 62),
+    "no number": b"nonsense\0\0\0\0",
+}
+
+
+@pytest.fixture
+def not_for_ever():
+    """Ends a test that goes round and round."""
+
+    def end(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, end)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, b"V"])
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_a_size_that_lies_is_refused(folder, size, kind, not_for_ever):
+    member = tarfile.TarInfo("1.png")
+    member.type = kind
+    tar = write_tar(folder / "a.tar", member, ("1.png", sound()), ("1.txt", b"red"))
+    with suppress(DataError):
+        assert len(load(with_size(tar, size))) <= 1
+
+
+def test_a_tar_that_is_cut_anywhere_is_read_or_refused(folder):
+    tar = write_tar(folder / "a.tar", ("1.png", sound()), ("1.txt", b"red"), ("2.png", sound()), ("2.txt", b"green"))
+    whole, refused = tar.read_bytes()[: 512 * 8], 0
+    for length in range(0, len(whole), 97):
+        tar.write_bytes(whole[:length])
+        try:
+            load(tar)
+        except DataError:
+            refused += 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_compressed_tar_is_refused_with_the_way_out(folder, mode):
+    with tarfile.open(folder / "a.tar", mode) as tar:
+        tar.addfile(tarfile.TarInfo("1.png"))
+    with pytest.raises(DataError, match="no readable tar") as error:
+        load(folder / "a.tar")
+    assert "uncompressed" in error.value.fix
+
+
+COMMANDS = [
+    "pipe:mkdir {}",
+    "|mkdir {}",
+    "$(mkdir {})",
+    "`mkdir {}`",
+    "; mkdir {};",
+    "file://{}",
+    "http://127.0.0.1:9/x.png",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_for_a_path_is_a_missing_file(folder, sentinel, command):
+    text = command.format(sentinel)
+    with pytest.raises(DataError, match="no source"):
+        load(text)
+    (folder / "rows.jsonl").write_text(json.dumps({"image": text, "text": "x"}))
+    with suppress(DataError):
+        report = check_data(str(folder / "rows.jsonl"), max_pixels=CAP)
+        assert len(report.broken) == 1
+
+
+OUTSIDE = ["../secret.png", "{}", "~/secret.png", "a/../../secret.png", "link/secret.png", "\0", "\\\\host\\secret.png"]
+
+
+@pytest.mark.parametrize("place", OUTSIDE)
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "json", "coco"])
+def test_a_path_that_leaves_the_folder_stops_everything(folder, secret, place, kind):
+    (folder / "link").symlink_to(folder.parent)
+    place = place.format(secret)
+    file = folder / f"rows.{'json' if kind == 'coco' else kind}"
+    if kind == "jsonl":
+        file.write_text(json.dumps({"image": place, "text": "x"}))
+    elif kind == "csv":
+        file.write_text(f'image,text\n"{place}",x\n')
+    elif kind == "json":
+        file.write_text(json.dumps([{"image": place, "text": "x"}]))
+    else:
+        images, annotations = [{"id": 1, "file_name": place}], [{"image_id": 1, "caption": "x"}]
+        file.write_text(json.dumps({"images": images, "annotations": annotations}))
+    with pytest.raises(DataError, match=r"leads outside|absolute path|is not a path"):
+        load(file)
+
+
+def test_a_path_that_stays_inside_is_read(folder):
+    """The control of the one before."""
+    (folder / "in.png").write_bytes(sound())
+    (folder / "link").symlink_to(folder)
+    (folder / "rows.jsonl").write_text(json.dumps({"image": "link/in.png", "text": "x"}))
+    [record] = load(folder / "rows.jsonl")
+    assert open_picture(record.image, max_pixels=CAP).size == (4, 4)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_nesting_is_refused(folder, name):
+    (folder / name).write_text('{"image": ' + "[" * 100_000)
+    with pytest.raises(DataError):
+        load(folder / name)
+
+
+def test_a_picture_in_parquet_that_is_only_a_path_is_not_followed(folder, secret):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(
+        pa.table({"image": [{"bytes": None, "path": str(secret)}], "text": ["x"]}).cast(
+            pa.schema({"image": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "text": pa.string()})
+        ),
+        folder / "rows.parquet",
+    )
+    report = check_data(str(folder / "rows.parquet"), max_pixels=CAP)
+    assert "holds no picture" in next(iter(report.broken.values()))
+
+
+def test_a_pickled_type_in_parquet_is_not_built(folder, sentinel):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    metadata = {
+        "ARROW:extension:name": "arrow.py_extension_type",
+        "ARROW:extension:metadata": pickled(sentinel),
+    }
+    field = pa.field("text", pa.string(), metadata=metadata)
+    table = pa.table([pa.array([b"x"]), pa.array(["red"])], schema=pa.schema([pa.field("image", pa.binary()), field]))
+    pq.write_table(table, folder / "rows.parquet")
+    with suppress(DataError):
+        load(folder / "rows.parquet")
+
+
+def test_a_parquet_file_that_is_cut_or_changed_is_read_or_refused(folder):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = folder / "rows.parquet"
+    pq.write_table(pa.table({"image": [sound()] * 3, "text": ["a", "b", "c"]}), file)
+    whole, draw, refused = file.read_bytes(), np.random.default_rng(0), 0
+    for length in range(0, len(whole), 61):
+        changed = bytearray(whole)
+        changed[int(draw.integers(len(whole)))] ^= 0xFF
+        for content in (whole[:length], bytes(changed)):
+            file.write_bytes(content)
+            try:
+                load(file)
+            except DataError:
+                refused += 1
+    assert refused > 10
+
+
+def test_code_beside_a_data_set_is_not_run(folder, sentinel):
+    import datasets
+
+    saved = folder / "saved"
+    datasets.Dataset.from_dict({"image": ["a.png"], "text": ["x"]}).save_to_disk(saved)
+    for name in ("saved.py", "dataset.py", "__init__.py"):
+        (saved / name).write_text(f"import os\nos.mkdir({str(sentinel)!r})\n")
+    (saved / "dataset.pkl").write_bytes(pickled(sentinel))
+    assert len(load(saved)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!python/object/apply:os.mkdir ['{}']",
+        "data: !!python/object/apply:os.mkdir ['{}']",
+        "data: {{train: [!!python/object/new:os.mkdir ['{}']]}}",
+        "data: !!python/name:os.mkdir",
+        "data: !!python/module:os",
+    ],
+)
+def test_objects_in_a_recipe_are_refused(folder, sentinel, text):
+    (folder / "recipe.yaml").write_text(text.format(sentinel))
+    with pytest.raises(ConfigError):
+        load_run_config(folder / "recipe.yaml")
+    with pytest.raises(ConfigError):
+        load_run_config("recipes/mini.yaml", [f"data.root={text.format(sentinel).removeprefix('data: ')}"])
+
+
+def test_yaml_would_run_it(tmp_path):
+    """The control of the one before."""
+    yaml.unsafe_load(f"!!python/object/apply:os.mkdir ['{tmp_path / 'run'}']")
+    assert (tmp_path / "run").is_dir()
+
+
+@pytest.mark.parametrize("write", [pickled, torched], ids=["pickle", "torch"])
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "adapter_model.bin"])
+def test_code_in_place_of_weights_is_not_run(folder, sentinel, name, write):
+    model = folder / "model"
+    VLJEPA(load_preset("toy")).save_pretrained(model)
+    (model / "model.safetensors").unlink()
+    (model / name).write_bytes(write(sentinel))
+    with pytest.raises(VLJEPAError):
+        VLJEPA.from_pretrained(model)
+
+
+@pytest.mark.parametrize("write", [pickled, torched], ids=["pickle", "torch"])
+def test_code_in_a_training_state_is_not_run(folder, sentinel, write):
+    for name in ("training_state.pt", "state.pt", "state.safetensors", "training.pt"):
+        (folder / name).write_bytes(write(sentinel))
+    with pytest.raises(VLJEPAError):
+        load_state(folder, device=torch.device("cpu"))

@@ -1,0 +1,34 @@
+import json
+import shlex
+
+
+def test_data_is_checked_and_the_command_printed(run, pictures):
+    (pictures / "captions.csv").write_text("image,text\nred.png,a red card\ndeep/blue.jpg,a blue card\n")
+    code, out, err = run("data", "check", pictures)
+    assert code == 0
+    assert "a blue card" in out
+    assert "validation.csv" in err
+    assert out.splitlines()[-1].startswith("vljepa train lora_retrieval ")
+    code, out, _ = run("recipe", "validate", *shlex.split(out.splitlines()[-1])[2:])
+    assert code == 0
+
+
+def test_broken_pictures_are_named_and_the_code_is_1(run, pictures):
+    (pictures / "captions.csv").write_text("image,text\nred.png,a red card\nbroken.png,a card\n")
+    code, out, err = run("data", "check", pictures)
+    assert code == 1
+    assert "broken.png" in err
+    code, out, _ = run("data", "check", pictures, "--json")
+    assert code == 1
+    assert [name.rpartition("/")[2] for name in json.loads(out)["broken"]] == ["broken.png"]
+
+
+def test_a_picture_in_both_is_an_error(run, pictures):
+    (pictures / "captions.csv").write_text("image,text\nred.png,a red card\n")
+    (pictures / "other.csv").write_text("image,text\nred.png,a red card\n")
+    assert run("data", "check", pictures, "--validation", pictures / "other.csv")[0] == 1
+
+
+def test_what_is_no_data_is_one_line(fails, pictures):
+    assert "holds no captions file" in fails("data", "check", pictures / "deep")
+    assert "no source" in fails("data", "check", "absent")

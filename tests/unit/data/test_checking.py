@@ -1,0 +1,93 @@
+"""`check_data` finds what is wrong with data, and proposes a training that works."""
+
+import json
+import shlex
+
+import pytest
+
+from tests.conftest import draw_shape, write_rows
+from tests.unit.data.test_formats import KINDS, write_pictures, write_vqa
+from vljepa.configs import load_run_config
+from vljepa.data.checking import check_data
+from vljepa.data.columns import guess_columns
+from vljepa.data.sources import load_source
+from vljepa.errors import DataError
+
+CAP = 1_000_000
+
+
+def checked(path, **settings):
+    return check_data(str(path), max_pixels=CAP, **settings)
+
+
+@pytest.mark.parametrize("write", KINDS.values(), ids=KINDS)
+def test_every_kind_is_recognised_and_its_command_reads_the_same(tmp_path, write):
+    report = checked(write(tmp_path / "data"))
+    assert (report.rows, report.pictures, report.texts, report.opened, report.broken) == (3, 3, 6, 3, {})
+    words = shlex.split(report.command)
+    assert words[:3] == ["vljepa", "train", "lora_retrieval"]
+    [source] = load_run_config("recipes/lora_retrieval.yaml", words[3:]).data.train
+    assert [list(one.texts) for one in load_source(source)][:3] == [one["text"] for one in report.samples]
+
+
+def test_questions_get_the_recipe_of_questions(tmp_path):
+    report = checked(write_vqa(tmp_path / "data"))
+    assert (report.queries, report.samples[0]["query"]) == (1, "how many?")
+    assert report.broken, "the pictures are not there"
+    words = shlex.split(report.command)
+    assert words[2] == "lora_vqa"
+
+
+def test_duplicates_broken_pictures_and_overlap_are_counted(tmp_path):
+    write_pictures(tmp_path)
+    (tmp_path / "again.png").write_bytes((tmp_path / "red.png").read_bytes())
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    names = ["red", "again", "green", "broken", "absent", "green"]
+    write_rows(tmp_path / "captions.jsonl", [{"image": f"{name}.png", "text": "a card"} for name in names])
+    write_rows(
+        tmp_path / "validation.jsonl", [{"image": f"{name}.png", "text": "a card"} for name in ("blue", "again")]
+    )
+    report = checked(tmp_path)
+    assert (report.rows, report.pictures, report.same_pictures, report.same_rows) == (6, 5, 1, 1)
+    assert [name.rpartition("/")[2] for name in report.broken] == ["broken.png", "absent.png"]
+    assert (report.validation, report.overlap) == (str(tmp_path / "validation.jsonl"), 1)
+    assert "held_out" in report.command
+    assert checked(tmp_path, limit=1).opened == 1
+    (tmp_path / "validation.jsonl").unlink()
+    assert (checked(tmp_path).validation, checked(tmp_path).overlap) == (None, None)
+
+
+def test_videos_are_seen_as_clips(tmp_path):
+    frames = tmp_path / "clip"
+    frames.mkdir()
+    for number in range(4):
+        draw_shape(frames / f"{number}.png", colour="red", shape="circle", shift=number)
+    write_rows(tmp_path / "captions.jsonl", [{"video": "clip", "caption": "a red circle"}])
+    report = checked(tmp_path)
+    assert (report.broken, report.source["frames"]) == ({}, 8)
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"File_Name": "a.png", " Caption ": "x"}, {"image": "File_Name", "text": " Caption "}),
+        ({"img": "a.png", "question": "?", "answer": "x"}, {"image": "img", "text": "answer", "query": "question"}),
+        ({"image": "a.png", "path": "b.png", "label": 1, "text": "x"}, {"image": "image", "text": "text"}),
+        ({"id": 1, "url": "x"}, {}),
+    ],
+)
+def test_columns_are_guessed_by_name(row, columns):
+    assert guess_columns(row) == columns
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"url": "x", "text": "x"}, "looks like the image; the columns are url, text"),
+        ({"image": "x", "tag": "x"}, "looks like the text; the columns are image, tag"),
+    ],
+)
+def test_without_a_picture_or_a_text_column_it_says_what_there_is(tmp_path, row, message):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    with pytest.raises(DataError, match=message):
+        checked(tmp_path / "rows.jsonl")
