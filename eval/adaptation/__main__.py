@@ -1,6 +1,6 @@
 """Adaptation of mini to photos of 50 kinds of groceries, from 1, 3 or 12 pictures of each.
 
-python -m eval.adaptation --data PATH/TO/grocery_photos --work runs/adaptation
+python -m eval.adaptation --data PATH/TO/grocery_photos --mini-data data/mini --work runs/adaptation
 python -m eval.adaptation report eval/results/adaptation.json --tables docs/adaptation.md
 
 The folder has photos.jsonl (image, label, split) and images/. The first writes one JSON file, the second a table. A run
@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line of the measurement."""
     result = evaluation_parser("eval.adaptation", __doc__)
     result.add_argument("--data", type=Path, required=True, help="folder with photos.jsonl and images/")
+    result.add_argument("--mini-data", type=Path, required=True, help="prepared folder of recipes/mini/prepare.py")
     result.add_argument("--work", type=Path, default=Path("runs/adaptation"), help="folder for samples and runs")
     result.add_argument("--shots", type=int, nargs="+", default=[1, 3, 12], help="training pictures of each kind")
     result.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -39,7 +40,9 @@ def main(arguments: list[str]) -> int:
     from eval.adaptation.measure import measure
 
     return run(
-        lambda: measure(data=given.data, work=given.work, shots=given.shots, seeds=given.seeds, say=say),
+        lambda: measure(
+            data=given.data, mini_data=given.mini_data, work=given.work, shots=given.shots, seeds=given.seeds, say=say
+        ),
         output=given.output,
     )
 

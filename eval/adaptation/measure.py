@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from eval.adaptation.forgetting import remembered
 from eval.mini import provenance
 from vljepa.configs import RunConfig, load_run_config
 from vljepa.inference.embed import Embedder
@@ -29,17 +30,20 @@ PROTOCOL = {
     "linear probe": "logistic regression on mean visual tokens and classifier outputs, C chosen on validation",
     "LoRA": "recipes/lora_retrieval.yaml as it is, 150 steps, checkpoint chosen on validation",
     "full predictor": "the same without adapters, learning rate 3e-4",
+    "forgetting": "mini's own test sets: image-to-text R@1 on 84 photos and 209 emoji, and the mean accuracy of about 100 "
+    "closed questions each about shapes, emoji and photos",
     "from scratch": "the same from mini's parts with a random Predictor of that size and without a label prior",
 }
 
 
 def measure(
-    *, data: Path, work: Path, shots: Sequence[int], seeds: Sequence[int], say: Callable[[str], None]
+    *, data: Path, mini_data: Path, work: Path, shots: Sequence[int], seeds: Sequence[int], say: Callable[[str], None]
 ) -> dict[str, Any]:
     """The whole result.
 
     Args:
         data: Folder of the photos.
+        mini_data: Prepared folder of mini's own data, for what is forgotten.
         work: Folder for the samples and the runs.
         shots: Training pictures of each kind.
         seeds: Of the samples and the runs.
@@ -63,8 +67,11 @@ def measure(
         result["rows"].append({"arm": arm, "shots": few, "seed": seed, **figures})
         say(f"{arm}, {few} of each, seed {seed}: accuracy {figures['accuracy']:.3f}, R@1 {figures['r1']:.3f}")
 
+    def figures(embedder: Embedder) -> dict[str, float]:
+        return score(embedder, test, data) | remembered(embedder, mini_data)
+
     mini = Embedder.from_pretrained("mini")
-    note("zero-shot", 0, 0, score(mini, test, data))
+    note("zero-shot", 0, 0, figures(mini))
     features = {row["image"]: feature for row, feature in zip(rows, frozen(mini, rows, data), strict=True)}
     for few in shots:
         for seed in seeds:
@@ -75,7 +82,7 @@ def measure(
                     arm, train, held, data=data, work=work, name=f"{arm}_{few}_{seed}".replace(" ", "_"), seed=seed
                 )
                 done = Trainer(recipe, device="cpu").fit()
-                note(arm, few, seed, score(Embedder.from_pretrained(str(done.model_folder)), test, data))
+                note(arm, few, seed, figures(Embedder.from_pretrained(str(done.model_folder))))
     return result
 
 

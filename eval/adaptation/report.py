@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-ARMS = ("zero-shot", "linear probe", "LoRA", "full predictor", "from scratch")
+TRAINED = ("LoRA", "full predictor", "from scratch")
+ARMS = ("zero-shot", "linear probe", *TRAINED)
+LEARNED = ("accuracy", "r1")
+KEPT = ("photos_r1", "emoji_r1", "questions")
 
 
 def write_report(result: Path, *, tables: Path | None) -> None:
@@ -32,17 +36,22 @@ def as_markdown(result: dict[str, Any]) -> str:
         "|---|" + "---:|" * len(shots),
     ]
     for arm in ARMS:
-        cells = [
-            _cell([row for row in result["rows"] if row["arm"] == arm and row["shots"] in (few, 0)]) for few in shots
-        ]
-        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+        lines.append(f"| {arm} | " + " | ".join(_cells(result, arm, few, LEARNED) for few in shots) + " |")
+    lines += [
+        "\nWhat is left of mini's own abilities: R@1 of photos / R@1 of emoji / closed questions, percent.\n",
+        *lines[3:5],
+    ]
+    for arm in ("zero-shot", *TRAINED):
+        lines.append(f"| {arm} | " + " | ".join(_cells(result, arm, few, KEPT) for few in shots) + " |")
     lines += ["", *(f"- {name}: {text}." for name, text in result["protocol"].items())]
     return "\n".join(lines) + "\n"
 
 
-def _cell(rows: list[dict[str, float]]) -> str:
+def _cells(result: dict[str, Any], arm: str, shots: int, keys: Sequence[str]) -> str:
+    rows = [row for row in result["rows"] if row["arm"] == arm and row["shots"] in (shots, 0)]
+
     def spread(key: str) -> str:
         values = [100 * row[key] for row in rows]
         return f"{mean(values):.1f}" + (f" ({stdev(values):.1f})" if len(values) > 1 else "")
 
-    return f"{spread('accuracy')} / {spread('r1')}" if rows else ""
+    return " / ".join(spread(key) for key in keys) if rows else ""
