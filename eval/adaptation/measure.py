@@ -30,7 +30,7 @@ PROTOCOL = {
     "linear probe": "logistic regression on mean visual tokens and classifier outputs, C chosen on validation",
     "LoRA": "recipes/lora_retrieval.yaml as it is, 150 steps, checkpoint chosen on validation",
     "full predictor": "the same without adapters, learning rate 3e-4",
-    "forgetting": "mini's own test sets: image-to-text R@1 on 84 photos and 209 emoji, and the mean accuracy of about 100 "
+    "forgetting": "mini's own test sets: image-to-text R@1 on 84 photos and 209 emoji, mean accuracy of about 100 "
     "closed questions each about shapes, emoji and photos",
     "from scratch": "the same from mini's parts with a random Predictor of that size and without a label prior",
 }
