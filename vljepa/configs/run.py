@@ -142,6 +142,7 @@ class OptimConfig(Strict):
         warmup_steps: Linear warm-up.
         schedule: After the warm-up.
         grad_clip: Global norm; 0 turns it off.
+        fused: One kernel for AdamW's whole step; None where the parameters are on a GPU.
     """
 
     lr: float = Field(3e-4, gt=0)
@@ -151,6 +152,7 @@ class OptimConfig(Strict):
     warmup_steps: int = Field(100, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     grad_clip: float = Field(1.0, ge=0)
+    fused: bool | None = None
 
 
 class TrainConfig(Strict):
@@ -170,6 +172,7 @@ class TrainConfig(Strict):
         eval_every: Steps between validations, each of which is followed by a checkpoint.
         save_every: Steps between further checkpoints; None for none.
         spike: A loss this many deviations above its moving mean, 20 steps in a row, ends the run; None lets it go on.
+        trackers: Where the log goes besides `log.jsonl` in the output: TensorBoard's files in it, or trackio.
         best_metric: Validation metric that chooses `best`; `mean` is the mean of all sources' main metrics.
         resume: `auto` goes on from the newest checkpoint in `output`, `never` refuses an output that has one.
     """
@@ -185,6 +188,7 @@ class TrainConfig(Strict):
     eval_every: int = Field(200, ge=1)
     save_every: int | None = Field(None, ge=1)
     spike: float | None = Field(10.0, gt=0)
+    trackers: list[Literal["tensorboard", "trackio"]] = Field(default_factory=list)
     best_metric: str = "mean"
     resume: Literal["auto", "never"] = "auto"
 

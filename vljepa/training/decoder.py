@@ -38,6 +38,7 @@ from vljepa.training.guards import check_finite, check_master_weights
 from vljepa.training.loop import Loop
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
+from vljepa.training.trackers import tracker_settings
 from vljepa.training.tracking import Monitor, RunLog
 from vljepa.training.validation import Metrics
 
@@ -77,7 +78,9 @@ class DecoderTrainer(Loop):
     def _build(self, checkpoint: Path | None) -> None:
         run = self.run
         precision = choose_precision(run.train.precision, device=self.device)
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=self.device.type == "cpu")
+        self.accelerator = Accelerator(
+            mixed_precision=precision, cpu=self.device.type == "cpu", **tracker_settings(run.train)
+        )
         keep_freed_memory()
         torch.manual_seed(run.train.seed)
         model, processor = self._given

@@ -98,13 +98,24 @@ class Loop(ABC):
         if not silent:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_config(self.run, self.folder)
-        log = RunLog(self.folder, step=start, silent=silent)
-        with Monitor(start=start, steps=self.run.train.steps, silent=silent) as monitor:
-            self._introduce(log, monitor, start)
-            self._compare_processes(monitor)
-            self._advance(start, log, monitor)
-            metrics = self._finish()
-            return self._conclude(metrics, log, monitor)
+        log = RunLog(self.folder, step=start, silent=silent, forward=self._start_trackers())
+        try:
+            with Monitor(start=start, steps=self.run.train.steps, silent=silent) as monitor:
+                self._introduce(log, monitor, start)
+                self._compare_processes(monitor)
+                self._advance(start, log, monitor)
+                metrics = self._finish()
+                return self._conclude(metrics, log, monitor)
+        finally:
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+
+    def _start_trackers(self) -> Callable[[dict[str, float], int], None] | None:
+        """Begin with Accelerate's trackers, if there are any, and give the function that takes numbers."""
+        if not self.run.train.trackers:
+            return None
+        self.accelerator.init_trackers(self.folder.name)
+        return lambda values, step: self.accelerator.log(values, step=step)
 
     def _advance(self, start: int, log: RunLog, monitor: Monitor) -> None:
         """All steps from `start` on, with validations and checkpoints between them."""

@@ -48,7 +48,7 @@ def parameter_groups(model: nn.Module, *, config: OptimConfig) -> list[dict[str,
 
 
 def build_optimizer(model: nn.Module, *, config: OptimConfig, extra: Sequence[nn.Parameter] = ()) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`; the fused kernel where the parameters are on a GPU.
+    """AdamW over `parameter_groups`.
 
     Args:
         model: What is trained.
@@ -58,7 +58,7 @@ def build_optimizer(model: nn.Module, *, config: OptimConfig, extra: Sequence[nn
     groups = parameter_groups(model, config=config)
     if extra:
         groups.append({"params": list(extra), "name": "objective", "lr_scale": 1.0, "weight_decay": 0.0})
-    fused = groups[0]["params"][0].device.type == "cuda"
+    fused = config.fused if config.fused is not None else groups[0]["params"][0].device.type == "cuda"
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
 
 

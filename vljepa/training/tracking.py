@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,11 +19,20 @@ class RunLog:
         folder: Of the run.
         step: Where the run goes on; lines of later steps, left by a run that was cut off, are dropped.
         silent: Write nothing: another process of the run does.
+        forward: Takes the numbers of each line too, as `kind/name`, and the step: trackers.
     """
 
-    def __init__(self, folder: Path, *, step: int, silent: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        step: int,
+        silent: bool = False,
+        forward: Callable[[dict[str, float], int], None] | None = None,
+    ) -> None:
         self.path = folder / LOG_FILE
         self.silent = silent
+        self._forward = forward
         if silent:
             return
         kept = [line for line in read_log(folder) if line["step"] <= step] if step else []
@@ -36,6 +46,9 @@ class RunLog:
             return
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        if self._forward is not None:
+            numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+            self._forward({f"{kind}/{name}": float(value) for name, value in numbers.items()}, step)
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ from vljepa.training.optim import build_optimizer, learning_rate, set_learning_r
 from vljepa.training.precision import choose_precision
 from vljepa.training.residual import fit_residual
 from vljepa.training.step import Embedding, Step, refuse_accumulation
+from vljepa.training.trackers import tracker_settings
 from vljepa.training.tracking import Monitor, RunLog
 from vljepa.training.validation import Metrics, check_best_metric, evaluate_tasks, main_metric
 
@@ -73,7 +74,12 @@ class Trainer(Loop):
         refuse_accumulation()
         # Questions do not use what text alone trains, and frozen buffers need not be sent around.
         ddp = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=self.device.type == "cpu", kwargs_handlers=[ddp])
+        self.accelerator = Accelerator(
+            mixed_precision=precision,
+            cpu=self.device.type == "cpu",
+            kwargs_handlers=[ddp],
+            **tracker_settings(run.train),
+        )
         keep_freed_memory()
         torch.manual_seed(run.train.seed)
         model = self._given or _first_model(run)
