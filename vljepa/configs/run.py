@@ -168,6 +168,7 @@ class TrainConfig(Strict):
         precision: `auto` is bf16 where the hardware computes it quickly, else fp32. Master weights are always fp32.
         gradient_checkpointing: Keep only the inputs of the transformers' layers and compute them again on the way back:
             the same numbers, dropout included, in less memory and more time.
+        compile: Let torch compile the transformers that are trained: the same up to rounding, quicker after a wait.
         log_every: Steps between log lines.
         eval_every: Steps between validations, each of which is followed by a checkpoint.
         save_every: Steps between further checkpoints; None for none.
@@ -184,6 +185,7 @@ class TrainConfig(Strict):
     ema: float = Field(0.0, ge=0, lt=1)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     gradient_checkpointing: bool = False
+    compile: bool = False
     log_every: int = Field(10, ge=1)
     eval_every: int = Field(200, ge=1)
     save_every: int | None = Field(None, ge=1)

@@ -29,6 +29,7 @@ from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.calibration import calibrate
 from vljepa.training.checkpoint import find_intact
+from vljepa.training.compiling import compile_layers
 from vljepa.training.guards import check_finite, check_master_weights
 from vljepa.training.inputs import Inputs, prepare
 from vljepa.training.label_prior import fill_label_prior
@@ -97,6 +98,8 @@ class Trainer(Loop):
         fill_label_prior(model, processor)
         check_master_weights(model)
         checkpoint_layers(model, enabled=run.train.gradient_checkpointing)
+        if run.train.compile:
+            compile_layers(model)
         self.model = model
         shard = (self.accelerator.process_index, self.accelerator.num_processes)
         with self.accelerator.main_process_first():  # the others find the caches full
