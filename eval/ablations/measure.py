@@ -73,8 +73,8 @@ def measure_part(setting: Setting, *, rows: Sequence[str] | None, seeds: Sequenc
         if row not in suite.rows:
             raise ConfigError(f"there is no row {row!r}.", fix=f"use some of {', '.join(suite.rows)}.")
     done = {}
-    for row in rows or suite.rows:
-        for seed in seeds or suite.seeds:
+    for seed in seeds or suite.seeds:
+        for row in rows or suite.rows:
             done[f"{row}, seed {seed}"] = measure_run(setting, suite, row, seed, say=say)["columns"]
     return done
 
