@@ -143,14 +143,18 @@ def near(queries: Sequence[Fingerprint], items: Sequence[Fingerprint]) -> NDArra
         return best_N
     query_index, query_bits = _hashes(queries)
     item_index, item_bits = _hashes(items)
-    query_colours = np.stack([one.thumbnail for one in queries]).astype(np.int16)
-    item_colours = np.stack([one.thumbnail for one in items]).astype(np.int16)
-    for block in _BLOCKS:
+    query_colours = np.stack([one.thumbnail.ravel() for one in queries])
+    item_colours = np.stack([one.thumbnail.ravel() for one in items])
+    for number, block in enumerate(_BLOCKS):
         for rows, columns in _sharing(query_bits & block, item_bits & block):
-            differing = np.bitwise_count(query_bits[rows] ^ item_bits[columns])
+            other_bits = query_bits[rows] ^ item_bits[columns]
+            differing = np.bitwise_count(other_bits)
             close = differing <= NEAR_BITS
+            for earlier in _BLOCKS[:number]:
+                close &= other_bits & earlier != 0  # else the pair has been seen
             query, item = query_index[rows[close]], item_index[columns[close]]
-            colour = np.abs(query_colours[query] - item_colours[item]).mean(axis=(1, 2, 3))
+            ours, theirs = query_colours[query], item_colours[item]
+            colour = (np.maximum(ours, theirs) - np.minimum(ours, theirs)).mean(axis=1)
             distance = np.where(colour <= NEAR_COLOUR, differing[close] + colour / 256, np.inf)
             order = np.lexsort((item, distance, query))
             first = order[np.unique(query[order], return_index=True)[1]]

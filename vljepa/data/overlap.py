@@ -123,7 +123,8 @@ def read_records(path: str, *, root: Path | None = None) -> list[Record]:
     """Rows of data of any kind: as training reads them, but pictures need no text, and texts no picture.
 
     Args:
-        path: As of a source in a recipe, or a folder of nothing but pictures.
+        path: As of a source in a recipe, or a folder with pictures anywhere below; where folders are classes, their
+            names are no texts, since training and test share them by design.
         root: Folder that paths of pictures are relative to; by default the data's own.
 
     Raises:
@@ -132,10 +133,11 @@ def read_records(path: str, *, root: Path | None = None) -> list[Record]:
     try:
         kind, place = find_data(path)
     except DataError:
-        bare = [] if path.startswith(HUB) else _pictures_below(Path(path))
-        if not bare:
+        if path.startswith(HUB) or not (bare := _pictures_below(Path(path))):
             raise
-        return [Record(picture, ()) for picture in bare]
+        return bare
+    if kind == "classes":
+        return _pictures_below(Path(place))
     columns = columns_of(kind, place, needed=("text",))
     source = source_of("overlap", path, place, columns=columns, root=root, frames=1)
     return load_source(source, pictures="image" in columns or "video" in columns)
@@ -169,7 +171,6 @@ def _shared(ours: Mapping[Key, str], theirs: Mapping[Key, str]) -> list[tuple[st
     return [(shown, theirs[key]) for key, shown in ours.items() if key in theirs]
 
 
-def _pictures_below(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path.resolve() for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+def _pictures_below(folder: Path) -> list[Record]:
+    files = sorted(folder.rglob("*")) if folder.is_dir() else []
+    return [Record(file.resolve(), ()) for file in files if file.suffix.lower() in PICTURES and file.is_file()]
