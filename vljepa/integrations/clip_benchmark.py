@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.transforms import Compose
@@ -86,8 +87,11 @@ def load_vljepa(
 
 def register() -> None:
     """Make `--model_type vljepa` known to CLIP_benchmark, in this process."""
+    from clip_benchmark.metrics import zeroshot_classification
     from clip_benchmark.models import MODEL_TYPES, TYPE2FUNC
 
+    # Its accuracy (1.6.2) takes float() of an array of one number, which NumPy refuses from 2.4 on, after the whole run.
+    zeroshot_classification.float = lambda value: float(np.asarray(value).item())
     TYPE2FUNC[MODEL_TYPE] = load_vljepa
     if MODEL_TYPE not in MODEL_TYPES:
         MODEL_TYPES.append(MODEL_TYPE)

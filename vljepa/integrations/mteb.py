@@ -1,7 +1,7 @@
 """MTEB and its image part MIEB: `mteb.evaluate(VLJEPAEncoder("mini"), tasks)`.
 
 MTEB takes the first of equal scores, as CLIP_benchmark does: a collapsed model may score 100% in tasks that list the
-right answer first. Nor are its scores always the literature's: the first of retrieval is nDCG@10, and its MSR-VTT has 879
+right answer first. Nor are its scores always those of papers: retrieval has nDCG@10 first, and its MSR-VTT 879
 items.
 """
 
