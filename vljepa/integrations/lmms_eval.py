@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from lmms_eval.api.instance import GenerationResult
 from lmms_eval.api.model import lmms
 from lmms_eval.models.registry_v2 import ModelManifest
 from numpy.typing import NDArray
@@ -70,8 +71,11 @@ class VLJEPAModel(lmms):
                 texts.append(_until(text, settings.get("until")))
         return texts
 
-    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """Log-probability of each choice among the choices of its sample, and whether it is the likeliest.
+    def loglikelihood(self, requests: Sequence[Any]) -> list[GenerationResult]:
+        """Loss of each choice among the choices of its sample, and whether it is the likeliest: `text` of a result.
+
+        Against its name, the harness wants the negative logarithm of the probability here and takes the least; and its
+        loop (0.7.3) makes a string of any pair that is not wrapped.
 
         An embedding has no likelihood of its own, only among candidates: softmax(cosine / temperature) with the
         temperature that `ask` uses. When two are equal, none is the likeliest. Metrics that divide by the length of a
@@ -83,18 +87,18 @@ class VLJEPAModel(lmms):
         samples: dict[tuple[Any, ...], list[int]] = {}
         for number, request in enumerate(requests):
             samples.setdefault(_sample(request.args), []).append(number)
-        scores = [(0.0, False)] * len(requests)
+        scores: dict[int, GenerationResult] = {}
         for sample, numbers in samples.items():
             if len(numbers) < 2:
                 raise ConfigError(
                     f"{sample} of lmms-eval has a single choice; an embedding has no likelihood of its own.",
                     fix="use tasks of multiple choice, or generate_until.",
                 )
-            logs = self._log_probabilities([requests[number].args for number in numbers])
-            best = np.flatnonzero(logs == logs.max())
-            for place, (number, log) in enumerate(zip(numbers, logs, strict=True)):
-                scores[number] = float(log), len(best) == 1 and place == best[0]
-        return scores
+            losses = self._losses([requests[number].args for number in numbers])
+            alone = int((losses == losses.min()).sum()) == 1
+            for number, loss in zip(numbers, losses, strict=True):
+                scores[number] = GenerationResult((float(loss), alone and bool(loss == losses.min())))
+        return [scores[number] for number in range(len(requests))]
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
         """Not supported: a query has no earlier rounds.
@@ -104,11 +108,11 @@ class VLJEPAModel(lmms):
         """
         raise ConfigError("vljepa has no dialogue of several rounds.", fix="choose tasks of one round.")
 
-    def _log_probabilities(self, choices: Sequence[tuple[Any, ...]]) -> NDArray[np.float64]:
+    def _losses(self, choices: Sequence[tuple[Any, ...]]) -> NDArray[np.float64]:
         rows = self._predict([(query, *place) for query, _, *place in choices])
         texts = [target if isinstance(target, str) else target(self._doc(*place)) for _, target, _, *place in choices]
         cosine = (rows * self.embedder.texts([text.strip() for text in texts])).sum(axis=1)
-        return np.log(softmax(cosine[None], temperature=self.embedder.model.config.calibration.ask)[0])
+        return -np.log(softmax(cosine[None], temperature=self.embedder.model.config.calibration.ask)[0])
 
     def _predict(self, requests: Sequence[tuple[Any, ...]]) -> Rows:
         """Embeddings of (query, visuals of a document, document's number, task, split)."""

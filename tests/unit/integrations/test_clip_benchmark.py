@@ -18,7 +18,7 @@ from vljepa.inference.embed import Embedder
 
 pytest.importorskip("clip_benchmark")
 
-from vljepa.integrations.clip_benchmark import ClipModel, load_vljepa, main  # noqa: E402
+from vljepa.integrations.clip_benchmark import ClipModel, load_vljepa, main
 
 Emoji = list[tuple[Path, str]]
 
