@@ -90,7 +90,7 @@ def register() -> None:
     from clip_benchmark.metrics import zeroshot_classification
     from clip_benchmark.models import MODEL_TYPES, TYPE2FUNC
 
-    # Its accuracy (1.6.2) takes float() of an array of one number, which NumPy refuses from 2.4 on: after the whole run.
+    # At the end of a run, its accuracy (1.6.2) takes float() of an array of one number, which NumPy >= 2.4 refuses.
     zeroshot_classification.float = lambda value: float(np.asarray(value).item())
     TYPE2FUNC[MODEL_TYPE] = load_vljepa
     if MODEL_TYPE not in MODEL_TYPES:

@@ -109,8 +109,11 @@ class VLJEPAModel(lmms):
         raise ConfigError("vljepa has no dialogue of several rounds.", fix="choose tasks of one round.")
 
     def _losses(self, choices: Sequence[tuple[Any, ...]]) -> NDArray[np.float64]:
-        rows = self._predict([(query, *place) for query, _, *place in choices])
-        texts = [target if isinstance(target, str) else target(self._doc(*place)) for _, target, _, *place in choices]
+        place = choices[0][2:]
+        queries = list(dict.fromkeys(query for query, *_ in choices))  # one, but where the choices are in the query
+        seen = dict(zip(queries, self._predict([(query, *place) for query in queries]), strict=True))
+        rows = np.stack([seen[query] for query, *_ in choices])
+        texts = [target if isinstance(target, str) else target(self._doc(*place[1:])) for _, target, *_ in choices]
         cosine = (rows * self.embedder.texts([text.strip() for text in texts])).sum(axis=1)
         return -np.log(softmax(cosine[None], temperature=self.embedder.model.config.calibration.ask)[0])
 
