@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from vljepa.data.columns import columns_of, source_of
 from vljepa.data.fingerprints import FLAT, NEAR_BITS, NEAR_COLOUR, Fingerprint, equal, fingerprints, near
-from vljepa.data.formats import HUB, find_data
+from vljepa.data.formats import CAPTION_FILES, HUB, find_data
 from vljepa.data.formats.folders import PICTURES
 from vljepa.data.records import Record, Visual
 from vljepa.data.sources import load_source
@@ -133,7 +133,8 @@ def read_records(path: str, *, root: Path | None = None) -> list[Record]:
     try:
         kind, place = find_data(path)
     except DataError:
-        if path.startswith(HUB) or not (bare := _pictures_below(Path(path))):
+        captioned = any((Path(path) / name).is_file() for name in CAPTION_FILES)
+        if path.startswith(HUB) or captioned or not (bare := _pictures_below(Path(path))):
             raise
         return bare
     if kind == "classes":

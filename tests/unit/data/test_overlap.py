@@ -150,6 +150,10 @@ def test_pictures_need_no_texts_and_texts_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("A cat.\na dog\n")
     write_rows(tmp_path / "rows.jsonl", [{"caption": "a cat"}])
     assert counts(read_records(str(tmp_path / "rows.jsonl")), read_records(str(tmp_path / "texts.txt")))["text"] == 1
+    for name in ("captions.csv", "captions.jsonl"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match="two captions files"):
+        read_records(str(tmp_path))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no captions file"):
         read_records(str(tmp_path / "empty"))
