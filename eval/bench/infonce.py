@@ -2,18 +2,20 @@
 
 Forward and backward on unit-norm rows, one positive each. Every measurement is a process of its own, so that its peak
 memory is its own: what it needs above its inputs and their gradients. Methods take turns; medians of repeats. Writes
-JSON and a plot.
+JSON and a plot. Seconds are the processor's, the system's part told apart: that is what new memory costs.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
-import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +54,13 @@ def main() -> None:
                 }
                 table.append(row)
                 say(f"N {rows:6} D {width:5} {method:10} {row['seconds']:8.2f} s {row['peak_mb']:8.0f} MB")
+    origin = provenance.origin("eval.bench.infonce")
     result = {
         "task": "InfoNCE, forward and backward, float32, CPU",
-        **provenance.origin("eval.bench.infonce"),
-        "packages": provenance.packages(),
-        "protocol": f"one thread, tiles of {TILE} rows, peak resident memory above inputs and gradients, processor "
-        "seconds, medians",
+        **origin,
+        "versions": origin["versions"] | {"open_clip_torch": version("open_clip_torch")},
+        "protocol": f"one thread, niceness {os.nice(0)}, tiles of {TILE} rows, peak resident memory above inputs and "
+        f"gradients, processor seconds (user and system), medians of {given.repeats}, from 8,192 rows on of one fewer",
         "rows": table,
     }
     given.output.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +70,7 @@ def main() -> None:
 
 
 def measure(method: str, rows: int, width: int) -> dict[str, float]:
-    """Processor seconds and peak megabytes of one forward and backward in this process."""
+    """Processor seconds, the system's part of them, and peak megabytes of one forward and backward in this process."""
     import torch
     import torch.nn.functional as F
 
@@ -85,17 +88,19 @@ def measure(method: str, rows: int, width: int) -> dict[str, float]:
     for side in sides:
         side.grad = torch.zeros_like(side)
     infonce(sides[0][:8], sides[1][:8], logit_scale=scale, tile=4).backward()
+    ctypes.CDLL(None).malloc_trim(0)  # freed memory that is kept would be used again, and not be counted
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted from here on
-    before, start = _resident_mb(), time.process_time()
+    before, start = _resident_mb(), resource.getrusage(resource.RUSAGE_SELF)
     if method == "open_clip":
         loss(sides[0], sides[1], scale).backward()
     else:
         infonce(*sides, logit_scale=scale, tile=TILE if method == "tiled" else None).backward()
-    seconds = time.process_time() - start
-    peak = _peak_mb()
+    end, peak = resource.getrusage(resource.RUSAGE_SELF), _peak_mb()
+    system = end.ru_stime - start.ru_stime
     # The gradients of this backward exist beside the sums that they are added to: they are inputs' gradients too.
     gradients = sum(side.numel() * 4 for side in sides) / 2**20
-    return {"seconds": seconds, "peak_mb": max(0.0, peak - before - gradients)}
+    seconds = end.ru_utime - start.ru_utime + system
+    return {"seconds": seconds, "system_seconds": system, "peak_mb": max(0.0, peak - before - gradients)}
 
 
 def plot(table: list[dict[str, Any]], file: Path) -> None:
