@@ -70,11 +70,11 @@ def test_the_weights_of_the_best_validation_are_kept_although_the_loss_falls_fur
         return original(tasks, encoder=encoder)
 
     monkeypatch.setattr(module, "evaluate_tasks", spy)
-    run = make_run(train={"steps": 30, "batch_size": 24, "eval_every": 10})
+    run = make_run(train={"steps": 15, "batch_size": 24, "eval_every": 5})
     trainer = Trainer(run)
-    assert trainer.fit().best_step == 10
+    assert trainer.fit().best_step == 5
     losses = [line["loss"] for line in lines(run, "train")]
-    assert sum(losses[20:]) < sum(losses[10:20]) < sum(losses[:10])
+    assert sum(losses[10:]) < sum(losses[5:10]) < sum(losses[:5])
     best, last = (
         load_file(trainer.folder / name / "model.safetensors")["predictor.head.weight"] for name in ("best", "last")
     )
