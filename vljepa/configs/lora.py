@@ -34,7 +34,8 @@ class AdaptersConfig(LoraConfig):
         parts: Whose layers are adapted. Adapting the Y-Encoder moves the text space: decoders and indexes made before
             refuse the model.
         full: Modules that are trained whole, by name; what the model has not is left out.
-        four_bit: Hold the frozen matrices of `parts` in 4 bits (QLoRA, arXiv 2305.14314). Needs bitsandbytes and CUDA.
+        four_bit: Hold the frozen matrices of `parts` in 4 bits while training (QLoRA, arXiv 2305.14314); needs
+            bitsandbytes. What is saved is adapters of the base as it is, so validation on the way is of the 4-bit model.
     """
 
     parts: list[AdaptedPart] = Field(["predictor"], min_length=1)

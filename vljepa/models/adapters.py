@@ -100,7 +100,7 @@ def adapt(model: VLJEPA, config: AdaptersConfig, *, base: str, seed: int) -> Non
         seed: Of the adapters' first weights. Their product is 0 at first, so the model still says what it said.
 
     Raises:
-        ConfigError: No layer of that name, or 4 bits where there is no support for them.
+        ConfigError: No layer of that name, or 4 bits without the package for them.
     """
     import peft
 
@@ -190,14 +190,13 @@ def _has(model: nn.Module, name: str) -> bool:
 
 
 def _to_four_bits(model: VLJEPA, config: AdaptersConfig) -> None:
-    """Replace the frozen matrices by 4-bit ones, which are packed when the model is moved to the GPU."""
-    if not torch.cuda.is_available():
-        raise ConfigError("lora.four_bit needs a CUDA device.", fix="set lora.four_bit=false.")
+    """Replace the frozen matrices by 4-bit ones, packed where they are; they move to a GPU as they are."""
     try:
         import bitsandbytes
     except ImportError as error:
         raise ConfigError(
-            "lora.four_bit needs the package bitsandbytes.", fix="install it, or set lora.four_bit=false."
+            "lora.four_bit needs the package bitsandbytes.",
+            fix="pip install 'vljepa-torch[qlora]', or set lora.four_bit=false.",
         ) from error
     for name in _layers(model, config):
         parent, _, leaf = name.rpartition(".")
@@ -207,4 +206,7 @@ def _to_four_bits(model: VLJEPA, config: AdaptersConfig) -> None:
             linear.in_features, linear.out_features, bias=linear.bias is not None, quant_type="nf4"
         )
         small.load_state_dict(linear.state_dict())
+        # In eval mode it would repack its weights for such a CPU, and give no gradients when it trains again.
+        small.support_avx512bf16_for_cpu = False
+        small.to(linear.weight.device)
         setattr(model.get_submodule(parent), leaf, small.requires_grad_(False))

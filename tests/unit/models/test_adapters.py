@@ -115,9 +115,31 @@ def test_layers_that_are_not_there_are_named(base: Path) -> None:
         adapted(base, targets=["q_proj"])
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="says what a machine without CUDA says")
-def test_four_bits_need_a_gpu(base: Path) -> None:
-    with pytest.raises(ConfigError, match="needs a CUDA device"):
+def test_four_bits_hold_the_frozen_matrices_and_adapters_still_learn(base: Path, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    whole, model = adapted(base), adapted(base, four_bit=True)
+    frozen = {
+        name: (tensor.dtype, tensor.numel())
+        for name, tensor in model.named_parameters()
+        if name.endswith("query.base_layer.weight") and name.startswith("predictor.")
+    }
+    sizes = {name: tensor.numel() for name, tensor in whole.named_parameters() if name in frozen}
+    assert frozen
+    assert frozen == {name: (torch.uint8, size // 2) for name, size in sizes.items()}, "two numbers to a byte"
+    error = float((outputs(model) - outputs(whole)).abs().max())
+    assert 0 < error < 0.1
+    model.train()  # after having been in eval mode, as training is after each validation
+    model(batch()).prediction_BD.sum().backward()
+    updates = [one for name, one in model.named_parameters() if ".lora_" in name]
+    assert updates
+    assert all(one.grad is not None and bool(one.grad.any()) for one in updates)
+    model.save_pretrained(tmp_path / "adapters")
+    assert torch.equal(outputs(VLJEPA.from_pretrained(tmp_path / "adapters")), outputs(whole)), "of the base as it is"
+
+
+def test_four_bits_without_their_package_are_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(ConfigError, match="needs the package bitsandbytes"):
         adapted(base, four_bit=True)
 
 
