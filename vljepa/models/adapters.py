@@ -133,10 +133,12 @@ def apply_saved(model: VLJEPA, folder: Path, *, trainable: bool = False) -> None
     """Give a base model the adapters of a folder; a decoder of the base goes if they move the text space.
 
     Raises:
-        CheckpointError: They were trained on another base, or do not load.
+        CheckpointError: They were trained on another base, are of another kind, or do not load.
     """
     import peft
+    from safetensors import SafetensorError
 
+    _check_saved(folder)
     (base, wanted), found = read_adapter_base(folder), model.fingerprint()
     if wanted != found:
         raise CheckpointError(
@@ -149,13 +151,33 @@ def apply_saved(model: VLJEPA, folder: Path, *, trainable: bool = False) -> None
     model.config.calibration = CalibrationConfig.model_validate(config.calibration.model_dump())
     try:
         wrapped = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(
             f"the adapters in {str(folder)!r} do not load: {error}.", fix="save them again."
         ) from error
     model.adapters = Adapters(model, base=base, wrapped=wrapped, fingerprint=found)
     if model.y_decoder is not None and model.y_decoder.config.text_space != model.text_space_hash():
         model.y_decoder = None
+
+
+def _check_saved(folder: Path) -> None:
+    """Refuse what would make peft do more than fill matrices, for a stranger's folder.
+
+    Without the safetensors file it would unpickle another or ask the hub; a config may name a module to import, and a
+    pattern of layer names may take for ever.
+    """
+    try:
+        raw = json.loads((folder / ADAPTER_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{str(folder / ADAPTER_FILE)!r} is not readable: {error}.", fix="save the adapters again."
+        ) from error
+    lora = isinstance(raw, dict) and raw.get("peft_type") == "LORA" and isinstance(raw.get("target_modules"), list)
+    if not lora or raw.get("megatron_config") is not None or not (folder / _WEIGHTS).is_file():
+        raise CheckpointError(
+            f"{str(folder)!r} holds no adapters that vljepa saved.",
+            fix=f"it needs LoRA with a list of layers in {ADAPTER_FILE}, and {_WEIGHTS}.",
+        )
 
 
 def base_name(key: str) -> str | None:

@@ -95,5 +95,5 @@ def read_decoder_config(folder: Path) -> YDecoderConfig:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{str(path)!r} is not readable: {error}.", fix="save it again.") from error
