@@ -21,7 +21,7 @@ from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.decoder_saving import build_decoder, load_decoder, save_decoder
 from vljepa.models.modeling import VLJEPA
 from vljepa.models.y_decoder import YDecoder
-from vljepa.parts.saved import VOCABULARY_FILE
+from vljepa.parts.saved import DECODER_FOLDER, VOCABULARY_FILE, decoder_folder, saved_folder
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.words import vocabulary_size
 from vljepa.training.averaging import WeightAverage
@@ -86,7 +86,7 @@ class DecoderTrainer(Loop):
         model, processor = self._given
         model = (model or VLJEPA.from_pretrained(run.model)).to(self.accelerator.device).eval()
         processor = processor or VLJEPAProcessor.from_pretrained(run.model)
-        start = Path(run.start) if run.start is not None else None
+        start = _decoder_of(run.start) if run.start is not None else None
         before = checkpoint or start
         kept = None if before is None else before / VOCABULARY_FILE
         vocabulary = kept.read_bytes() if kept is not None and kept.is_file() else None
@@ -201,3 +201,14 @@ class DecoderTrainer(Loop):
         metrics |= chosen | (round_trip(decoder, inputs) if inputs.held_out else {})
         self._replace("best", lambda folder: save_decoder(decoder, folder))
         return metrics
+
+
+def _decoder_of(start: str) -> Path:
+    """Folder of a decoder, given by itself or by a model that has one."""
+    folder = Path(start)
+    if folder.is_dir() and not (folder / DECODER_FOLDER).is_dir():
+        return folder
+    found = decoder_folder(saved_folder(start))
+    if found is None:
+        raise ConfigError(f"start = {start!r} is a model without a Y-Decoder.", fix="name a decoder's folder.")
+    return found
