@@ -22,6 +22,8 @@ from vljepa.models.pooling import masked_mean
 from vljepa.training.trainer import Trainer
 
 Row = dict[str, str]
+UNTRAINED = ("zero-shot", "linear probe")
+ARMS = (*UNTRAINED, "LoRA", "full predictor", "from scratch")
 RECIPE = Path("recipes/lora_retrieval.yaml")
 PROTOCOL = {
     "data": "50 kinds; training pictures drawn by seed, 3 pictures of each kind for validation, 5 for the test",
@@ -37,7 +39,15 @@ PROTOCOL = {
 
 
 def measure(
-    *, data: Path, mini_data: Path, work: Path, shots: Sequence[int], seeds: Sequence[int], say: Callable[[str], None]
+    *,
+    data: Path,
+    mini_data: Path,
+    work: Path,
+    shots: Sequence[int],
+    seeds: Sequence[int],
+    arms: Sequence[str] = ARMS,
+    kept: dict[str, Any] | None = None,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """The whole result.
 
@@ -47,13 +57,12 @@ def measure(
         work: Folder for the samples and the runs.
         shots: Training pictures of each kind.
         seeds: Of the samples and the runs.
+        arms: Which of ARMS are measured.
+        kept: An earlier result, whose rows of other arms are taken over, with where they come from.
         say: Takes progress lines.
     """
-    rows = [json.loads(line) for line in (data / "photos.jsonl").read_text(encoding="utf-8").splitlines()]
-    for row in rows:
-        row["text"] = row["label"].lower()
-    test = [row for row in rows if row["split"] == "test"]
-    held = [row for row in rows if row["split"] == "validation"]
+    rows = read_photos(data)
+    pool, held, test = ([row for row in rows if row["split"] == split] for split in ("train", "validation", "test"))
     result: dict[str, Any] = {
         "task": "accuracy among 50 kinds of groceries, and R@1, after adaptation",
         **provenance.origin("eval.adaptation"),
@@ -62,6 +71,8 @@ def measure(
         "pool": len(test),
         "rows": [],
     }
+    if kept is not None:
+        result |= keep(kept, without=arms)
 
     def note(arm: str, few: int, seed: int, figures: dict[str, float]) -> None:
         result["rows"].append({"arm": arm, "shots": few, "seed": seed, **figures})
@@ -71,19 +82,36 @@ def measure(
         return score(embedder, test, data) | remembered(embedder, mini_data)
 
     mini = Embedder.from_pretrained("mini")
-    note("zero-shot", 0, 0, figures(mini))
-    features = {row["image"]: feature for row, feature in zip(rows, frozen(mini, rows, data), strict=True)}
+    if "zero-shot" in arms:
+        note("zero-shot", 0, 0, figures(mini))
+    features = {}
+    if "linear probe" in arms:
+        features = {row["image"]: feature for row, feature in zip(rows, frozen(mini, rows, data), strict=True)}
     for few in shots:
         for seed in seeds:
-            train = sample([row for row in rows if row["split"] == "train"], few, seed)
-            note("linear probe", few, seed, probe(features, train, held, test))
-            for arm in ("LoRA", "full predictor", "from scratch"):
-                recipe = arm_recipe(
-                    arm, train, held, data=data, work=work, name=f"{arm}_{few}_{seed}".replace(" ", "_"), seed=seed
-                )
+            train = sample(pool, few, seed)
+            if "linear probe" in arms:
+                note("linear probe", few, seed, probe(features, train, held, test))
+            for arm in (arm for arm in arms if arm not in UNTRAINED):
+                name = f"{arm}_{few}_{seed}".replace(" ", "_")
+                recipe = arm_recipe(arm, train, held, data=data, work=work, name=name, seed=seed)
                 done = Trainer(recipe, device="cpu").fit()
                 note(arm, few, seed, figures(Embedder.from_pretrained(str(done.model_folder))))
     return result
+
+
+def read_photos(data: Path) -> list[Row]:
+    """Rows of photos.jsonl, with the label as the text."""
+    rows = [json.loads(line) for line in (data / "photos.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [row | {"text": row["label"].lower()} for row in rows]
+
+
+def keep(before: dict[str, Any], *, without: Sequence[str]) -> dict[str, Any]:
+    """Rows of an earlier result but for some arms, and where those that stay come from."""
+    rows = [row for row in before["rows"] if row["arm"] not in without]
+    arms = [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]
+    origin = {key: before[key] for key in ("command", "commit", "uncommitted_changes", "date", "hardware", "versions")}
+    return {"rows": rows, "kept": [*before.get("kept", []), {"arms": arms, **origin}]}
 
 
 def sample(train: Sequence[Row], few: int, seed: int) -> list[Row]:

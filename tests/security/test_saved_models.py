@@ -95,11 +95,16 @@ def test_odd_json_beside_adapters_is_refused(adapters, name, text):
 def test_code_in_a_decoder_is_not_run(tmp_path, sentinel, name, write):
     decoder = tiny_decoder()
     save_decoder(decoder, tmp_path / "decoder")
-    assert load_decoder(tmp_path / "decoder", text_space=decoder.config.text_space), "the control"
+    both(tmp_path / "decoder", decoder)  # the control
     (tmp_path / "decoder" / name).write_bytes(write(sentinel))
     with pytest.raises(CheckpointError):
-        load_decoder(tmp_path / "decoder", text_space=decoder.config.text_space)
-        DecoderTokenizer.from_folder(tmp_path / "decoder")
+        both(tmp_path / "decoder", decoder)
+
+
+def both(folder, decoder):
+    """What `caption` reads of a decoder."""
+    load_decoder(folder, text_space=decoder.config.text_space)
+    DecoderTokenizer.from_folder(folder)
 
 
 @WRITE

@@ -98,8 +98,8 @@ class DecoderRunConfig(Strict):
     Args:
         model: The trained model whose text space the decoder reads: "mini", a folder, or a hub repository.
         decoder: What is trained.
-        start: A trained decoder of that very architecture, whose weights and vocabulary are gone on from: its folder, or
-            a model that has one, such as "mini".
+        start: A trained decoder of that very architecture, whose weights and vocabulary are gone on from: its folder,
+            or a model that has one, such as "mini".
         vocabulary: Size of the sentencepiece vocabulary of a decoder from scratch.
         beams: Numbers of beams that are tried on the validation pictures at the end; 1 is greedy.
         data: Texts.

@@ -33,11 +33,14 @@ class AdaptersConfig(LoraConfig):
     Args:
         parts: Whose layers are adapted. Adapting the Y-Encoder moves the text space: decoders and indexes made before
             refuse the model.
-        full: Modules that are trained whole, by name; what the model has not is left out.
+        full: Modules that are trained whole, by name; what the model has not is left out. The projections into the
+            Predictor are few numbers and decide what it sees: frozen, new kinds are told apart less well (docs/LOG.md).
         four_bit: Hold the frozen matrices of `parts` in 4 bits while training (QLoRA, arXiv 2305.14314); needs
-            bitsandbytes. What is saved is adapters of the base as it is, so validation on the way is of the 4-bit model.
+            bitsandbytes. What is saved is adapters of the base as it is; validation on the way is of the 4-bit model.
     """
 
     parts: list[AdaptedPart] = Field(["predictor"], min_length=1)
-    full: list[str] = Field(["predictor.head", "gate"])
+    full: list[str] = Field(
+        ["predictor.vision_norm", "predictor.vision_projection", "predictor.prior_projection", "predictor.head", "gate"]
+    )
     four_bit: bool = False

@@ -65,7 +65,9 @@ def test_fresh_adapters_change_nothing_and_train_little(base: Path) -> None:
     torch.testing.assert_close(outputs(model), outputs(VLJEPA.from_pretrained(base)))
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert trained
-    assert all("lora_" in name or name.startswith(("predictor.head.", "gate.")) for name in trained)
+    whole = tuple(f"{name}." for name in AdaptersConfig().full)
+    assert all("lora_" in name or name.startswith(whole) for name in trained)
+    assert {name for name in AdaptersConfig().full if not any(one.startswith(name) for one in trained)} == set()
 
 
 @pytest.mark.parametrize("settings", [{}, BOTH, {"targets": ["query"], "full": []}], ids=["predictor", "both", "query"])
