@@ -123,7 +123,7 @@ def test_code_in_a_training_state_is_not_run(tmp_path, sentinel, write):
 
 
 @pytest.mark.parametrize(
-    "text", ["!!python/object/apply:os.mkdir ['{}']", "train: !!python/object/new:os.mkdir ['{}']", "[" * 2_000]
+    "text", ["!!python/object/apply:os.mkdir ['{}']", "train: !!python/object/new:os.mkdir ['{}']", "[" * 1_000]
 )
 def test_objects_in_the_recipe_of_a_run_are_refused(make_run, tmp_path, sentinel, text):
     (tmp_path / "config.yaml").write_text(text.format(sentinel))
