@@ -120,15 +120,20 @@ class DecoderTrainer(Loop):
         return build_decoder(config, vocabulary=vocabulary)
 
     def _go_on(self, start: Path, fresh: YDecoder) -> YDecoder:
-        """The decoder of another run; how it chooses words is found out anew."""
-        decoder = load_decoder(start, text_space=self.space).unfreeze()
+        """The decoder of another run, with adapters if the recipe has some; how it chooses words is found out anew."""
+        decoder = load_decoder(start, text_space=self.space)
         now, before = (one.config.part.model_copy(update={"seed": 0}) for one in (fresh, decoder))
-        if now != before or fresh.config.prefix_tokens != decoder.config.prefix_tokens:
+        adapts = fresh.config.lora is not None and decoder.config.lora is None
+        same = adapts or fresh.config.lora == decoder.config.lora
+        if now != before or not same or fresh.config.prefix_tokens != decoder.config.prefix_tokens:
             raise ConfigError(
                 f"start = {str(start)!r} holds a decoder of another architecture.",
                 fix="give the `decoder` section of the recipe that it was trained with.",
             )
-        decoder.shift_D.zero_()
+        if adapts:
+            fresh.take(decoder)
+            return fresh.unfreeze()
+        decoder.unfreeze().shift_D.zero_()
         decoder.config.generation = fresh.config.generation
         return decoder
 

@@ -46,7 +46,7 @@ def find_data(path: str | Path) -> tuple[str, Path | str]:
         return _find_in_folder(path)
     if not path.is_file() and (stream or path.exists()):
         raise DataError(
-            f"{str(path)!r} is a stream, which is read once and in its own order: a run could not go on where it stopped.",
+            f"{str(path)!r} is a stream, read once and in its own order: a run could not go on where it stopped.",
             fix="download it and give the folder; tars and Parquet are read where they lie, at any place.",
         )
     if not path.is_file():
@@ -64,7 +64,7 @@ def find_data(path: str | Path) -> tuple[str, Path | str]:
 
 
 def is_stream(path: str) -> bool:
-    """Whether a path looks like an address or a command, such as `s3://`, `https://` or `pipe:`, and not like a file."""
+    """Whether a path looks like an address or a command, such as `s3://`, `https://` or `pipe:`."""
     return not path.startswith(HUB) and _SCHEME.match(path) is not None
 
 
