@@ -109,9 +109,11 @@ def read_photos(data: Path) -> list[Row]:
 def keep(before: dict[str, Any], *, without: Sequence[str]) -> dict[str, Any]:
     """Rows of an earlier result but for some arms, and where those that stay come from."""
     rows = [row for row in before["rows"] if row["arm"] not in without]
-    arms = [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]
     origin = {key: before[key] for key in ("command", "commit", "uncommitted_changes", "date", "hardware", "versions")}
-    return {"rows": rows, "kept": [*before.get("kept", []), {"arms": arms, **origin}]}
+    earlier = [one | {"arms": [arm for arm in one["arms"] if arm not in without]} for one in before.get("kept", [])]
+    known = [arm for one in earlier for arm in one["arms"]]
+    own = [arm for arm in ARMS if arm not in known and any(row["arm"] == arm for row in rows)]
+    return {"rows": rows, "kept": [one for one in (*earlier, {"arms": own, **origin}) if one["arms"]]}
 
 
 def sample(train: Sequence[Row], few: int, seed: int) -> list[Row]:

@@ -44,7 +44,13 @@ def as_markdown(result: dict[str, Any]) -> str:
     for arm in ("zero-shot", *TRAINED):
         lines.append(f"| {arm} | " + " | ".join(_cells(result, arm, few, KEPT) for few in shots) + " |")
     lines += ["", *(f"- {name}: {text}." for name, text in result["protocol"].items())]
+    lines += [f"- Taken over from an earlier run: {_origin(one)}." for one in result.get("kept", [])]
     return "\n".join(lines) + "\n"
+
+
+def _origin(kept: dict[str, Any]) -> str:
+    """Which arms an earlier result gave, and where and when."""
+    return f"{', '.join(kept['arms'])}, of commit {kept['commit'][:12]}, {kept['date']}, {kept['hardware']}"
 
 
 def _cells(result: dict[str, Any], arm: str, shots: int, keys: Sequence[str]) -> str:

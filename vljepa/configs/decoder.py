@@ -36,8 +36,8 @@ class YDecoderConfig(Strict):
         embed_dim: Width D of the embeddings that it reads.
         prefix_tokens: Tokens that the embedding becomes.
         dropout: In a model from scratch.
-        lora: Adapters of a pretrained model, without which only the prefix is trained; or of a decoder that a run starts
-            from, without which all of it is.
+        lora: Adapters of a pretrained model, without which only the prefix is trained; or of a decoder from scratch
+            that a run starts from, without which all of it is.
         lowercase: Train on and write the normal form of texts: lower case, no closing punctuation.
         text_space: Hash of the text space that it was trained in; any other is refused.
         generation: Defaults of `generate`.
