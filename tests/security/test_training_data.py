@@ -78,6 +78,7 @@ CODE = {"pyd": pickled, "pkl": pickled, "pickle": pickled, "pth": torched, "npy"
 
 @pytest.mark.parametrize("extension", CODE)
 def test_code_beside_a_picture_in_a_tar_is_not_read(folder, sentinel, extension):
+    """PITFALLS 20: WebDataset's own reader would unpickle some of these."""
     tar = write_tar(
         folder / "a.tar", ("1.png", sound()), ("1.txt", b"red"), (f"1.{extension}", CODE[extension](sentinel))
     )

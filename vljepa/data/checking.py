@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class DataReport:
         broken: Reason per picture or clip that cannot be read.
         opened: Pictures and clips that were tried.
         validation: The validation data, if there is any.
-        overlap: Validation pictures whose content is among those opened here.
+        overlap: Validation pictures whose content is among those opened here, or whose `source_id` among the rows.
         source: Entry of `data.train` in a recipe.
         command: Command that trains on it.
     """
@@ -121,7 +122,7 @@ def check_data(
         broken={str(visual): reason for visual, reason in broken.items()},
         opened=len(visuals),
         validation=validation,
-        overlap=None if held_out is None else _overlap(load_source(held_out), set(contents.values())),
+        overlap=None if held_out is None else _overlap(load_source(held_out), set(contents.values()), records),
         source=_entry(source),
         command=_command(source, held_out, asks=any(record.query for record in records)),
     )
@@ -195,14 +196,14 @@ def _look(visuals: Sequence[Visual], *, max_pixels: int) -> tuple[dict[Visual, s
     return contents, broken
 
 
-def _overlap(held_out: Sequence[Record], contents: set[str]) -> int:
-    found, hashes = 0, dict[Path, str]()
+def _overlap(held_out: Sequence[Record], contents: set[str], records: Sequence[Record]) -> int:
+    ids, hashes = {record.source_id for record in records}, dict[Path, str]()
+    found = {record.image for record in held_out if record.source_id in ids}
     for visual in _visuals(held_out):
-        try:
-            found += content_of(visual, hashes) in contents
-        except (OSError, ImageError):
-            continue
-    return found
+        with suppress(OSError, ImageError):
+            if content_of(visual, hashes) in contents:
+                found.add(visual)
+    return len(found)
 
 
 def _shown(record: Record) -> dict[str, Any]:
