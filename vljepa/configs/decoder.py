@@ -121,4 +121,6 @@ class DecoderRunConfig(Strict):
     def _adapts_something(self) -> DecoderRunConfig:
         if self.decoder.lora is not None and self.decoder.part.source == "random" and self.start is None:
             raise ValueError("decoder.lora adapts a trained decoder: name it with `start`, such as start=mini")
+        if self.decoder.lora is not None and self.decoder.lora.four_bit and self.decoder.part.source == "random":
+            raise ValueError("decoder.lora.four_bit is for pretrained language models: leave it out")
         return self

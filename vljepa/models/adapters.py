@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,33 @@ def add_lora(model: Any, config: LoraConfig, *, seed: int) -> Any:
                 task_type="CAUSAL_LM",
             ),
         )
+
+
+def to_four_bits(model: nn.Module, layers: Sequence[str]) -> None:
+    """Replace frozen linear layers, given by name, by 4-bit ones, packed where they are; a GPU takes them as they are.
+
+    Raises:
+        ConfigError: The package for it is missing.
+    """
+    try:
+        import bitsandbytes
+    except ImportError as error:
+        raise ConfigError(
+            "lora.four_bit needs the package bitsandbytes.",
+            fix="pip install 'vljepa-torch[qlora]', or set lora.four_bit=false.",
+        ) from error
+    for name in layers:
+        parent, _, leaf = name.rpartition(".")
+        linear = model.get_submodule(name)
+        assert isinstance(linear, nn.Linear)
+        small = bitsandbytes.nn.Linear4bit(
+            linear.in_features, linear.out_features, bias=linear.bias is not None, quant_type="nf4"
+        )
+        small.load_state_dict(linear.state_dict())
+        # In eval mode it would repack its weights for such a CPU, and give no gradients when it trains again.
+        small.support_avx512bf16_for_cpu = False
+        small.to(linear.weight.device)
+        setattr(model.get_submodule(parent), leaf, small.requires_grad_(False))
 
 
 class Adapters:
@@ -108,7 +136,7 @@ def adapt(model: VLJEPA, config: AdaptersConfig, *, base: str, seed: int) -> Non
     if "y_encoder" in config.parts:
         model.config.y_encoder.trainable = True  # its features may not be cached, and get gradients
     if config.four_bit:
-        _to_four_bits(model, config)
+        to_four_bits(model, _layers(model, config))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         wrapped = peft.get_peft_model(
@@ -209,26 +237,3 @@ def _has(model: nn.Module, name: str) -> bool:
     except AttributeError:
         return False
     return any(True for _ in module.parameters())
-
-
-def _to_four_bits(model: VLJEPA, config: AdaptersConfig) -> None:
-    """Replace the frozen matrices by 4-bit ones, packed where they are; they move to a GPU as they are."""
-    try:
-        import bitsandbytes
-    except ImportError as error:
-        raise ConfigError(
-            "lora.four_bit needs the package bitsandbytes.",
-            fix="pip install 'vljepa-torch[qlora]', or set lora.four_bit=false.",
-        ) from error
-    for name in _layers(model, config):
-        parent, _, leaf = name.rpartition(".")
-        linear = model.get_submodule(name)
-        assert isinstance(linear, nn.Linear)
-        small = bitsandbytes.nn.Linear4bit(
-            linear.in_features, linear.out_features, bias=linear.bias is not None, quant_type="nf4"
-        )
-        small.load_state_dict(linear.state_dict())
-        # In eval mode it would repack its weights for such a CPU, and give no gradients when it trains again.
-        small.support_avx512bf16_for_cpu = False
-        small.to(linear.weight.device)
-        setattr(model.get_submodule(parent), leaf, small.requires_grad_(False))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vljepa.configs.decoder import YDecoderConfig
 from vljepa.errors import ConfigError
-from vljepa.models.adapters import add_lora
+from vljepa.models.adapters import add_lora, to_four_bits
 from vljepa.models.text_backbone import text_config
 from vljepa.models.weights import load_exactly, transformers_state
 
@@ -88,6 +88,16 @@ class YDecoder(nn.Module):
         own = {name.replace(".base_layer.", "."): tensor for name, tensor in base.state_dict(keep_vars=True).items()}
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
+
+    def to_four_bits(self) -> Self:
+        """Hold the adapted matrices of the language model in 4 bits, for a training; a loaded decoder has them whole.
+
+        Raises:
+            ConfigError: The package for it is missing.
+        """
+        layers = [name for name, _ in self.lm.named_modules() if name.endswith(".base_layer")]
+        to_four_bits(self.lm, layers)
+        return self
 
     def unfreeze(self) -> Self:
         """Let gradients into what is trained: the prefix and the adapters, or everything of a model from scratch."""

@@ -98,6 +98,8 @@ class DecoderTrainer(Loop):
             decoder = self._fresh(model)
             if start is not None:
                 decoder = self._go_on(start, decoder)
+        if decoder.config.lora is not None and decoder.config.lora.four_bit:
+            decoder.to_four_bits()
         check_master_weights(decoder)
         self.decoder: YDecoder = decoder.to(self.accelerator.device)
         self.average = WeightAverage(self.decoder, decay=run.train.ema)

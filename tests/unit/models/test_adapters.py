@@ -117,13 +117,14 @@ def test_layers_that_are_not_there_are_named(base: Path) -> None:
         adapted(base, targets=["q_proj"])
 
 
-def test_four_bits_hold_the_frozen_matrices_and_adapters_still_learn(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["predictor", "y_encoder"])
+def test_four_bits_hold_the_frozen_matrices_and_adapters_still_learn(base: Path, tmp_path: Path, part: str) -> None:
     pytest.importorskip("bitsandbytes")
-    whole, model = adapted(base), adapted(base, four_bit=True)
+    whole, model = adapted(base, parts=[part]), adapted(base, parts=[part], four_bit=True)
     frozen = {
         name: (tensor.dtype, tensor.numel())
         for name, tensor in model.named_parameters()
-        if name.endswith("query.base_layer.weight") and name.startswith("predictor.")
+        if name.endswith("query.base_layer.weight") and name.startswith(f"{part}.")
     }
     sizes = {name: tensor.numel() for name, tensor in whole.named_parameters() if name in frozen}
     assert frozen
@@ -131,7 +132,8 @@ def test_four_bits_hold_the_frozen_matrices_and_adapters_still_learn(base: Path,
     error = float((outputs(model) - outputs(whole)).abs().max())
     assert 0 < error < 0.1
     model.train()  # after having been in eval mode, as training is after each validation
-    model(batch()).prediction_BD.sum().backward()
+    output = model(batch())
+    (output.prediction_BD * output.target_BD).sum().backward()
     updates = [one for name, one in model.named_parameters() if ".lora_" in name]
     assert updates
     assert all(one.grad is not None and bool(one.grad.any()) for one in updates)
