@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from eval.adaptation.forgetting import remembered
+from eval.adaptation.forgetting import Memory
 from eval.mini import provenance
 from vljepa.configs import RunConfig, load_run_config
 from vljepa.inference.embed import Embedder
@@ -79,9 +79,10 @@ def measure(
         say(f"{arm}, {few} of each, seed {seed}: accuracy {figures['accuracy']:.3f}, R@1 {figures['r1']:.3f}")
 
     def figures(embedder: Embedder) -> dict[str, float]:
-        return score(embedder, test, data) | remembered(embedder, mini_data)
+        return score(embedder, test, data) | memory.remembered(embedder)
 
     mini = Embedder.from_pretrained("mini")
+    memory = Memory(mini_data, embedder=mini)
     if "zero-shot" in arms:
         note("zero-shot", 0, 0, figures(mini))
     features = {}
