@@ -86,7 +86,7 @@ def rows_of(kind: str, place: Path | str) -> Iterator[tuple[int, Row]]:
     return table_rows(place)
 
 
-def _find_in_folder(path: Path) -> tuple[str, Path]:
+def _find_in_folder(path: Path) -> tuple[str, Path | str]:
     found = [path / name for name in CAPTION_FILES if (path / name).is_file()]
     if len(found) == 1:
         return found[0].suffix[1:], found[0]
