@@ -15,6 +15,7 @@ from torch import Tensor
 from vljepa.configs import AdaptersConfig, RunConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.export.merge import merge
+from vljepa.models import saving
 from vljepa.models.adapters import adapt
 from vljepa.models.modeling import VLJEPA
 from vljepa.training.trainer import Trainer
@@ -67,6 +68,13 @@ def test_fresh_adapters_change_nothing_and_train_little(base: Path) -> None:
     assert trained
     whole = tuple(f"{name}." for name in AdaptersConfig().full)
     assert all("lora_" in name or name.startswith(whole) for name in trained)
+    report = saving.trainable_report(model)
+    counts = {name: parameter.numel() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert sum(size for _, _, size, state in report if state) == sum(counts.values())
+    assert {state for group, *_, state in report if group == "predictor.head"} == {True}
+    assert {state for group, *_, state in report if group == "predictor.backbone"} == {True, False}, (
+        "LoRA, and its base"
+    )
     assert {name for name in AdaptersConfig().full if not any(one.startswith(name) for one in trained)} == set()
 
 
@@ -164,10 +172,13 @@ def tune(make_run: Callable[..., RunConfig], base: Path) -> Callable[..., RunCon
 
 
 def test_a_run_trains_adapters_resumes_to_the_last_bit_and_is_merged_by_the_command(
-    tune: Callable[..., RunConfig], base: Path, tmp_path: Path
+    tune: Callable[..., RunConfig], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lora = {"rank": 4, "dropout": 0.1}
     whole = Trainer(tune("whole", lora=lora)).fit()
+    said = [line.split() for line in capsys.readouterr().err.splitlines() if "parameters" in line]
+    assert [line[-1] for line in said if line[0] == "predictor.head"] == ["trained"]
+    assert [line[-1] for line in said if line[0] == "x_encoder.backend"] == ["frozen"]
     cut = tune("cut", lora=lora)
     first = Trainer(cut)
 
