@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from eval.adaptation.measure import ARMS, measure
+from eval.adaptation.report import ARMS, write_report
 from eval.command import evaluation_parser, report_parser, run, say
 
 
@@ -35,12 +35,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Run the measurement or the report."""
     if arguments[:1] == ["report"]:
-        from eval.adaptation.report import write_report
-
         shown = report_parser("eval.adaptation").parse_args(arguments[1:])
         write_report(shown.result, tables=shown.tables)
         return 0
     given = parser().parse_args(arguments)
+    from eval.adaptation.measure import measure
+
     return run(
         lambda: measure(
             data=given.data,

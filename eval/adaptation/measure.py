@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from eval.adaptation.forgetting import Memory
+from eval.adaptation.report import ARMS, UNTRAINED
 from eval.mini import provenance
 from vljepa.configs import RunConfig, load_run_config
 from vljepa.inference.embed import Embedder
@@ -22,8 +23,6 @@ from vljepa.models.pooling import masked_mean
 from vljepa.training.trainer import Trainer
 
 Row = dict[str, str]
-UNTRAINED = ("zero-shot", "linear probe")
-ARMS = (*UNTRAINED, "LoRA", "full predictor", "from scratch")
 RECIPE = Path("recipes/lora_retrieval.yaml")
 PROTOCOL = {
     "data": "50 kinds; training pictures drawn by seed, 3 pictures of each kind for validation, 5 for the test",
@@ -63,16 +62,7 @@ def measure(
     """
     rows = read_photos(data)
     pool, held, test = ([row for row in rows if row["split"] == split] for split in ("train", "validation", "test"))
-    result: dict[str, Any] = {
-        "task": "accuracy among 50 kinds of groceries, and R@1, after adaptation",
-        **provenance.origin("eval.adaptation"),
-        "packages": provenance.packages(),
-        "protocol": PROTOCOL,
-        "pool": len(test),
-        "rows": [],
-    }
-    if kept is not None:
-        result |= keep(kept, without=arms)
+    result = _header(pool=len(test)) | ({} if kept is None else keep(kept, without=arms))
 
     def note(arm: str, few: int, seed: int, figures: dict[str, float]) -> None:
         result["rows"].append({"arm": arm, "shots": few, "seed": seed, **figures})
@@ -99,6 +89,17 @@ def measure(
                 done = Trainer(recipe, device="cpu").fit()
                 note(arm, few, seed, figures(Embedder.from_pretrained(str(done.model_folder))))
     return result
+
+
+def _header(*, pool: int) -> dict[str, Any]:
+    return {
+        "task": "accuracy among 50 kinds of groceries, and R@1, after adaptation",
+        **provenance.origin("eval.adaptation"),
+        "packages": provenance.packages(),
+        "protocol": PROTOCOL,
+        "pool": pool,
+        "rows": [],
+    }
 
 
 def read_photos(data: Path) -> list[Row]:

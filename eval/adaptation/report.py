@@ -9,7 +9,8 @@ from statistics import mean, stdev
 from typing import Any
 
 TRAINED = ("LoRA", "full predictor", "from scratch")
-ARMS = ("zero-shot", "linear probe", *TRAINED)
+UNTRAINED = ("zero-shot", "linear probe")
+ARMS = (*UNTRAINED, *TRAINED)
 LEARNED = ("accuracy", "r1")
 KEPT = ("photos_r1", "emoji_r1", "questions")
 

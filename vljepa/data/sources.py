@@ -33,8 +33,9 @@ def load_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool 
     Raises:
         DataError: The file or a column is missing, a row does not fit, or a picture's path leaves the root.
     """
-    elsewhere = source.path.startswith(HUB) or is_stream(source.path)
-    named = source.path if elsewhere else Path(root) / source.path
+    named: str | Path = Path(root) / source.path
+    if source.path.startswith(HUB) or (is_stream(source.path) and not Path(named).exists()):
+        named = source.path
     kind, file = _find(named, pictures=pictures)
     folder = _root(source, file, root=Path(root))
     records: list[Record] = []
