@@ -20,7 +20,7 @@ from vljepa.configs import RunConfig
 from vljepa.data.collate import Batch
 from vljepa.data.skips import check_skipped
 from vljepa.data.workers import ignore_signals
-from vljepa.errors import CheckpointError
+from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
 from vljepa.models.adapters import adapt
 from vljepa.models.cpu import keep_freed_memory
@@ -239,6 +239,10 @@ def _first_model(run: RunConfig) -> VLJEPA:
         assert run.model is not None
         return VLJEPA.from_parts(run.model)
     model = VLJEPA.from_pretrained(run.start)
+    if model.adapters is not None:
+        raise ConfigError(
+            f"start = {run.start!r} holds adapters.", fix="merge them first: `vljepa export MODEL OUT --merge`."
+        )
     if run.lora is not None:
         adapt(model, run.lora, base=run.start, seed=run.train.seed)
     return model
