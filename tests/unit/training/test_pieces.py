@@ -110,7 +110,9 @@ def test_negatives_of_the_piece_alone_would_be_another_training(train, monkeypat
         sizes = [len(piece["pair_ids"]) for piece in pieces]
         parts = {name: rows.split(sizes if len(rows) == sum(sizes) else 1) for name, rows in outputs.items()}
         each = [{name: rows[number] for name, rows in parts.items()} for number in range(len(pieces))]
-        return torch.stack([original(self, one, [piece], step=step) for one, piece in zip(each, pieces)]).mean()
+        return torch.stack(
+            [original(self, one, [piece], step=step) for one, piece in zip(each, pieces, strict=True)]
+        ).mean()
 
     monkeypatch.setattr(step_module.Step, "_group", apart)
     others, *_ = train("apart", buckets=4)
