@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vljepa.configs.lora import LoraConfig
 from vljepa.configs.part import PartSpec, Strict
@@ -114,3 +114,10 @@ class DecoderRunConfig(Strict):
     data: DecoderDataConfig
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _of_a_decoder(self) -> DecoderRunConfig:
+        for key in ("gradient_checkpointing", "compile", "length_buckets"):
+            if getattr(self.train, key) != TrainConfig.model_fields[key].default:
+                raise ValueError(f"train.{key} is for the training of a model, not of a Y-Decoder: remove it")
+        return self
