@@ -1,18 +1,17 @@
 """What each key of a training step costs and saves, in one run: ``python -m eval.bench.step --data data/mini``.
 
 Real steps of the real Trainer: mini's parts, its Y-Encoder trained too, so that texts are not cached, on mini's photos,
-emoji and questions. Every setting is a process of its own; medians over its steps. Writes JSON; no accuracy is
-measured, and the batches are the same for all.
+emoji and questions. Every setting is a process of its own, with its own peak of memory; medians over its steps. Writes JSON; no accuracy
+is measured, and the batches are the same for all.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -37,21 +36,20 @@ WARM_UP = 2
 
 
 def main() -> None:
-    """Measure every setting, or, as a child, one."""
+    """Measure every setting."""
     parser = argparse.ArgumentParser(prog="python -m eval.bench.step", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of recipes/mini/prepare.py")
     parser.add_argument("--cache", type=Path, required=True, help="folder for the encoded pictures")
     parser.add_argument("--steps", type=int, default=6, help="measured steps of each setting")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("-o", "--output", type=Path, default=Path("eval/results/step.json"))
-    parser.add_argument("--child", choices=list(SETTINGS), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.child:
-        print(json.dumps(measure(given.child, given)))
-        return
+    os.environ |= {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    import vljepa.training.trainer  # noqa: F401  once, for all children
+
     table: list[dict[str, Any]] = []
     for setting in SETTINGS:
-        row = _child(setting)
+        row = _child(setting, given)
         plain = table[0] if table else row
         table.append(row | {f"{name}_ratio": row[name] / plain[name] for name in ("seconds", "peak_mb", "tokens")})
         say(
@@ -163,11 +161,14 @@ def _texts(batches: list[dict[str, Any]]) -> int:
     return sum(batch[name].numel() for batch in batches for name in ("query_ids", "target_ids") if name in batch)
 
 
-def _child(setting: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "eval.bench.step", *sys.argv[1:], "--child", setting]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+def _child(setting: str, given: argparse.Namespace) -> dict[str, Any]:
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe()
+    child = fork.Process(target=lambda: theirs.send(measure(setting, given)))
+    child.start()
+    theirs.close()
+    measured: dict[str, Any] = ours.recv()
+    child.join()
     return measured
 
 

@@ -22,6 +22,8 @@ def split(batch: Tensors, count: int, *, texts: Sequence[str] = ()) -> list[dict
         texts: Texts, of `query` and `target`, by whose length together the rows are sorted; in each piece they are cut
             to its longest. None of them leaves the rows in order.
     """
+    if count == 1:
+        return [dict(batch)]
     masks = [batch[f"{text}_mask"] for text in texts if f"{text}_mask" in batch]
     order_B = torch.arange(len(batch["pair_ids"]))
     if masks:

@@ -57,10 +57,12 @@ def take_up_sharding(accelerator: Accelerator, module: nn.Module) -> None:
         accelerator: Before it prepares `module`.
         module: What is trained. Frozen convolutions whose channels come last stay whole: torch cannot cut them.
     """
-    if not _asked("ACCELERATE_USE_FSDP") or accelerator.num_processes == 1:
+    if not _asked("ACCELERATE_USE_FSDP"):
         return
     state = accelerator.state
     if not accelerator.is_fsdp2:
+        if accelerator.num_processes == 1:
+            return
         state.distributed_type = DistributedType.FSDP
         state.fsdp_plugin = FullyShardedDataParallelPlugin()
     state.fsdp_plugin.mixed_precision_policy = None

@@ -143,9 +143,10 @@ class Step:
         """Pieces of a group: as many in every process, for FSDP2 gathers the layers for each of them."""
         size = self.config.grad_cache
         wanted = max(self.buckets, 1 if size is None else -(-rows // size))
+        if self.accelerator.num_processes == 1 or (size is None and self.buckets == 1):
+            return min(wanted, rows)
         numbers = torch.tensor([-wanted, rows], device=self.accelerator.device)
-        if self.accelerator.num_processes > 1:
-            dist.all_reduce(numbers, op=dist.ReduceOp.MIN)
+        dist.all_reduce(numbers, op=dist.ReduceOp.MIN)
         most, fewest_rows = numbers.tolist()
         return min(-int(most), int(fewest_rows))
 
