@@ -1,8 +1,8 @@
 """What each key of a training step costs and saves, in one run: ``python -m eval.bench.step --data data/mini``.
 
 Real steps of the real Trainer: mini's parts, its Y-Encoder trained too, so that texts are not cached, on mini's photos,
-emoji and questions. Every setting is a process of its own, with its own peak of memory; medians over its steps. Writes JSON; no accuracy
-is measured, and the batches are the same for all.
+emoji and questions. Every setting is a process of its own, with its own peak of memory; medians over its steps. Writes
+JSON; no accuracy is measured, and the batches are the same for all.
 """
 
 from __future__ import annotations
