@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 import torch.multiprocessing as mp
-from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor
 
 from tests.conftest import shapes_run, write_rows
@@ -42,8 +41,6 @@ def work(rank: int, port: int, jobs: list[tuple[str, str, RunConfig]]) -> None:
     for event, config, run in jobs:
         environment = launch_environment(config)
         os.environ |= environment
-        AcceleratorState._reset_state(reset_partial_state=True)
-        GradientState._reset_state()
         trainer = Trainer(run, device="cpu")
         if event == "poisoned":
             poisoned(trainer, Path(run.train.output), rank)
@@ -105,7 +102,6 @@ def trained(make: Make) -> Path:
     """The folder of all runs."""
 
     def alone(name: str, **settings: Any) -> None:
-        AcceleratorState._reset_state(reset_partial_state=True)
         Trainer(make(name, **settings), device="cpu").fit()
 
     alone("alone", steps=10)

@@ -27,7 +27,7 @@ from vljepa.training.guards import SpikeWatch
 from vljepa.training.inputs import Inputs
 from vljepa.training.result import TrainResult
 from vljepa.training.same_run import check_same_run, write_config
-from vljepa.training.sharding import load_optimizer_state
+from vljepa.training.sharding import forget_last_run, load_optimizer_state
 from vljepa.training.stopping import StopRequest, StopSignals
 from vljepa.training.tracking import Monitor, RunLog, announce
 from vljepa.training.validation import Metrics
@@ -93,6 +93,7 @@ class Loop(ABC):
                     return finished
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)  # Accelerate takes the current one
+            forget_last_run()
             self._build(checkpoint)
             start = self._restore(checkpoint)
         self.inputs.encoder.pause = self.stop.check

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import nn
 
@@ -45,6 +46,11 @@ def refuse_layouts(*, sharded: str | None = None) -> None:
         raise ConfigError(f"fsdp_version = {version} is asked for; training knows 2.", fix=f"use {RECIPE}.")
     if sharded is not None:
         raise ConfigError(f"FSDP2 is asked for, and {sharded}.", fix="use recipes/accelerate/ddp.yaml.")
+
+
+def forget_last_run() -> None:
+    """Let a run have another precision than the one before it in this process, which Accelerate would refuse."""
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def take_up_sharding(accelerator: Accelerator, module: nn.Module) -> None:
