@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="folder for the encoded pictures")
     parser.add_argument("--steps", type=int, default=6, help="measured steps of each setting")
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="SETTING")
     parser.add_argument("-o", "--output", type=Path, default=Path("eval/results/step.json"))
     given = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
@@ -60,7 +61,7 @@ def main() -> None:
         "rows": table,
     }
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    for setting in SETTINGS:
+    for setting in dict.fromkeys(["plain", *given.settings]):
         row = _child(setting, given)
         plain = table[0] if table else row
         table.append(row | {f"{name}_ratio": row[name] / plain[name] for name in ("seconds", "peak_mb", "tokens")})

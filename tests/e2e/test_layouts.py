@@ -106,12 +106,14 @@ def trained(make: Make) -> Path:
 
     alone("alone", steps=10)
     alone("cached alone", steps=4, objective=CACHED)
+    alone("bf16 alone", steps=2, precision="bf16")
     alone("moving", steps=2)
     jobs = [
         ("", "ddp.yaml", make("moving", steps=4)),
         ("", "fsdp2.yaml", make("moving", steps=6)),
         ("", "ddp.yaml", make("moving", steps=8)),
         ("", "fsdp2.yaml", make("cached", steps=2, objective=CACHED)),
+        ("", "fsdp2.yaml", make("bf16", steps=2, precision="bf16")),
         ("poisoned", "fsdp2.yaml", make("poisoned", steps=4)),
     ]
     mp.spawn(work, args=(free_port(), jobs), nprocs=2)
@@ -133,6 +135,13 @@ def test_a_run_goes_on_under_any_layout(trained: Path, moved: str, stayed: str) 
         assert mine.keys() == theirs.keys()
         for key, tensor in mine.items():
             torch.testing.assert_close(theirs[key], tensor, rtol=2e-2, atol=2e-4, msg=key)
+
+
+def test_shards_are_computed_under_autocast_and_kept_in_fp32(trained: Path) -> None:
+    """PITFALLS 1 and 4: Accelerate's own policy would have cast weights, temperature and reductions to bf16."""
+    assert losses(trained / "bf16") == pytest.approx(losses(trained / "bf16 alone"), rel=2e-3)
+    assert losses(trained / "bf16") != pytest.approx(losses(trained / "alone")[:2], rel=1e-7), "the control"
+    assert {tensor.dtype for tensor in read_model(trained / "bf16" / "last")[1].values()} == {torch.float32}
 
 
 def test_two_processes_did_train(trained: Path) -> None:
