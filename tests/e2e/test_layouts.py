@@ -140,7 +140,8 @@ def test_shards_are_computed_under_autocast_and_kept_in_fp32(trained: Path) -> N
     """PITFALLS 1 and 4: Accelerate's own policy would have cast weights, temperature and reductions to bf16."""
     assert losses(trained / "bf16") == pytest.approx(losses(trained / "bf16 alone"), rel=2e-3)
     assert losses(trained / "bf16") != pytest.approx(losses(trained / "alone")[:2], rel=1e-7), "the control"
-    assert {tensor.dtype for tensor in read_model(trained / "bf16" / "last")[1].values()} == {torch.float32}
+    saved = read_model(trained / "bf16" / "last")[1].values()
+    assert {tensor.dtype for tensor in saved if tensor.is_floating_point()} == {torch.float32}
 
 
 def test_two_processes_did_train(trained: Path) -> None:
