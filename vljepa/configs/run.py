@@ -171,7 +171,7 @@ class TrainConfig(Strict):
         compile: Let torch compile the transformers that are trained: the same up to rounding, quicker after a wait.
         length_buckets: Embed the samples of a step in at least this many pieces, sorted by the length of query and
             target and each padded to its own longest. All stay each other's negatives: the same up to rounding (but
-            for the draws of dropout), quicker where lengths differ and texts are not cached.
+            for the draws of dropout), quicker where lengths differ, texts are not cached and batches are large.
         log_every: Steps between log lines.
         eval_every: Steps between validations, each of which is followed by a checkpoint.
         save_every: Steps between further checkpoints; None for none.
