@@ -18,6 +18,12 @@ from vljepa.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
+_INSTEAD_OF_ACCUMULATION = (
+    "gradients summed over small batches are not those of a large one, whose samples are all contrasted with each "
+    "other; raise train.batch_size, and set objective.grad_cache to what fits into memory."
+)
+"""Nobody finds the right keys by their names."""
+
 
 def preset_names() -> list[str]:
     """Names of the embedded model presets."""
@@ -152,7 +158,9 @@ def validate(model: type[ConfigT], raw: Any, *, where: str) -> ConfigT:
         first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise ConfigError(f"{where}: unknown key {key!r}.", fix=_nearest_key(model, first["loc"])) from error
+            accumulates = "accumulat" in key and "objective" in model.model_fields
+            fix = _INSTEAD_OF_ACCUMULATION if accumulates else _nearest_key(model, first["loc"])
+            raise ConfigError(f"{where}: unknown key {key!r}.", fix=fix) from error
         if first["type"] == "missing":
             raise ConfigError(f"{where}: the key {key!r} is missing.", fix=f"add {key!r}.") from error
         message = first["msg"].removeprefix("Value error, ")

@@ -124,7 +124,8 @@ def save_model(
         return
     state = saved_state(model, full=full) if state_dict is None else state_dict
     tensors = {key: _narrow(tensor, dtype).detach().cpu().contiguous().clone() for key, tensor in state.items()}
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt", "save": "full" if full else "thin"})
+    # One entry, since safetensors writes several in any order: equal weights are to be equal files.
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
     shutil.rmtree(folder / DECODER_FOLDER, ignore_errors=True)  # another model's words are none of this one's
     # Words of another text space are none of this model's: training may have moved it.

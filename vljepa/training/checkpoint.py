@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 
 from vljepa.errors import CheckpointError
-from vljepa.training.tracking import announce
+from vljepa.training.tracking import announce, writing
 
 STATE_FILE = "training.pt"
 MANIFEST = "manifest.json"
@@ -118,15 +118,11 @@ def write_whole(path: Path, text: str) -> None:
         CheckpointError: The disk is full or may not be written; an older file is untouched.
     """
     half = path.with_name(f".{path.name}.part")
-    try:
+    with writing(path):
         half.write_text(text, encoding="utf-8")
         _flush(half)
         half.replace(path)
         _flush(path.parent)
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot write {str(path)!r}: {error}.", fix="free some space, or make the folder writable."
-        ) from error
 
 
 def _beside(folder: Path) -> tuple[Path, Path]:

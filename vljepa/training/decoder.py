@@ -40,6 +40,7 @@ from vljepa.training.loop import Loop
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
 from vljepa.training.sharding import refuse_layouts
+from vljepa.training.step import refuse_accumulation
 from vljepa.training.trackers import tracker_settings
 from vljepa.training.tracking import Monitor, RunLog
 from vljepa.training.validation import Metrics
@@ -81,6 +82,7 @@ class DecoderTrainer(Loop):
     def _build(self, checkpoint: Path | None) -> None:
         run = self.run
         precision = choose_precision(run.train.precision, device=self.device)
+        refuse_accumulation(reason="a step here is one batch", instead="raise train.batch_size")
         self.accelerator = Accelerator(
             mixed_precision=precision, cpu=self.device.type == "cpu", **tracker_settings(run.train)
         )

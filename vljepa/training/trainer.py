@@ -72,12 +72,15 @@ class Trainer(Loop):
 
     def _check(self) -> None:
         check_best_metric(self.run)
-        refuse_accumulation()
         refuse_layouts(sharded=None if self.run.lora is None else "adapters are too small to be cut")
 
     def _build(self, checkpoint: Path | None) -> None:
         run = self.run
         precision = choose_precision(run.train.precision, device=self.device)
+        refuse_accumulation(
+            reason="samples of one part of a step would not be contrasted with those of the others",
+            instead="raise train.batch_size, and set objective.grad_cache to what fits into memory",
+        )
         # Questions do not use what text alone trains, and frozen buffers need not be sent around.
         ddp = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
         self.accelerator = Accelerator(

@@ -284,6 +284,13 @@ def test_shards_are_refused(model, tmp_path, monkeypatch):
         trainer(decoder_run(tmp_path), model).fit()
 
 
+def test_accumulation_is_refused(model, tmp_path, monkeypatch):
+    """Accelerate would divide the loss by it, and nothing would be accumulated."""
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    with pytest.raises(ConfigError, match=r"accumulation over 4 steps.*raise train\.batch_size"):
+        trainer(decoder_run(tmp_path), model).fit()
+
+
 def test_an_unknown_device_is_told(model, tmp_path):
     with pytest.raises(ConfigError, match="no device 'tpu'"):
         DecoderTrainer(decoder_run(tmp_path), device="tpu")
