@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -113,7 +114,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"there is no recipe {str(path)!r}.", fix="list them with `vljepa recipe ls`.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         summary = str(error).replace("\n", " ")
         raise ConfigError(f"{str(path)!r} is not a readable YAML file: {summary}.", fix="mend the file.") from error
     if not isinstance(raw, dict):
@@ -140,7 +141,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"{word!r} is not an override.", fix="write key=value, for example optim.lr=1e-4.")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"the value of {word!r} is not YAML.", fix="quote it; lists are [a, b].") from error
         if isinstance(value, str):
             value = _as_number(value)
@@ -165,8 +166,15 @@ def validate(model: type[ConfigT], raw: Any, *, where: str) -> ConfigT:
             raise ConfigError(f"{where}: the key {key!r} is missing.", fix=f"add {key!r}.") from error
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            f"{where}: {key or 'the config'} = {first.get('input')!r}: {message}.", fix=f"change {key or 'it'!r}."
+            f"{where}: {key or 'the config'} = {_shown(first.get('input'))}: {message}.", fix=f"change {key or 'it'!r}."
         ) from error
+
+
+def _shown(value: Any) -> str:
+    """A value in an error, never long: a YAML file of ten lines can hold a list of a billion."""
+    limits = reprlib.Repr()
+    limits.maxlevel, limits.maxlist, limits.maxdict, limits.maxstring = 2, 8, 8, 200
+    return limits.repr(value)
 
 
 def _put(nested: dict[str, Any], key: str, value: Any) -> None:

@@ -355,9 +355,32 @@ def test_a_batch_without_a_readable_picture_is_no_step(make_run, tmp_path):
     assert lines(run, "train") == []
 
 
+def test_runs_of_one_process_have_their_own_precision(make_run):
+    for number, precision in enumerate(("fp32", "bf16", "fp32")):
+        run = make_run(f"run {number}", train={"steps": 1, "precision": precision}, data={"validation": []})
+        trainer = Trainer(run, device="cpu")
+        trainer.fit()
+        assert trainer.accelerator.mixed_precision == ("no" if precision == "fp32" else precision)
+
+
 def test_pictures_in_both_sets_are_reported(make_run, capsys):
     Trainer(make_run(train={"steps": 1})).fit()
     assert "WARNING: 24 validation pictures are also training pictures" in capsys.readouterr().err
+
+
+def test_the_same_picture_in_another_file_is_known_by_its_source_id(make_run, shapes, tmp_path, capsys):
+    """PITFALLS 16: by content above, and by id here, where the files differ; the control has neither."""
+    red, blue = shapes / "red_circle_3.png", shapes / "blue_bar_3.png"
+    rows = [{"image": red.name, "text": "a red circle", "source_id": "one"}]
+    rows += [{"image": f"{colour}_square_3.png", "text": f"a {colour} square"} for colour in ("red", "green")]
+    for name, source_id in (("same", "one"), ("other", "two")):
+        write_rows(tmp_path / "train.jsonl", rows)
+        write_rows(tmp_path / f"{name}.jsonl", [{"image": blue.name, "text": "a red circle", "source_id": source_id}])
+        places = {"train": str(tmp_path / "train.jsonl"), "validation": str(tmp_path / f"{name}.jsonl")}
+        data = {part: [{"name": part, "path": path, "root": str(shapes)}] for part, path in places.items()}
+        Trainer(make_run(name, data=data, train={"steps": 1, "batch_size": 4})).fit()
+        said = "1 validation pictures are also training pictures" in capsys.readouterr().err
+        assert said == (name == "same")
 
 
 def test_a_checkpoint_is_not_overwritten_by_another_run(make_run):
