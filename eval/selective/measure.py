@@ -17,12 +17,13 @@ from eval.mini.data import Captioned, read_captions
 from eval.selective import methods
 from eval.selective.frames import Frames, encode_frames
 from eval.selective.methods import Decodes, Watched
-from eval.selective.protocol import MAIN, PROTOCOLS, REFERENCE_RATE, Curve, Scorer, cider_at, saving
+from eval.selective.protocol import MAIN, PROTOCOLS, Scorer
 from eval.selective.streams import FPS, Stream, build_stream
 from eval.selective.wall_time import wall_time
 from vljepa.configs import SelectiveConfig
 from vljepa.inference.embed import Embedder
 from vljepa.inference.segmentation import ward_chain
+from vljepa.metrics.selective import REFERENCE_RATE, Curve, cider_at, saving
 from vljepa.parts.saved import CONFIG_FILE
 
 STYLE = "fluent"
