@@ -62,6 +62,6 @@ def saving(curve: Curve, *, uniform: Curve) -> dict[str, float]:
         return REFERENCE_RATE / curve.rate_at(cider_at(uniform, REFERENCE_RATE, streams), streams)
 
     random, count = np.random.default_rng(0), curve.rates.shape[1]
-    drawn = np.array([of(random.integers(count, size=count)) for _ in range(RESAMPLES)])
+    drawn = np.array([of(np.asarray(random.integers(count, size=count))) for _ in range(RESAMPLES)])
     low, high = np.quantile(drawn, [0.025, 0.975])
     return {"times_fewer": of(slice(None)), "low": float(low), "high": float(high)}
