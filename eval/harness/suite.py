@@ -139,10 +139,11 @@ def read_suite(name: str) -> Suite:
     Raises:
         ConfigError: There is none of that name, or its file is wrong.
     """
-    if name not in suite_names():
+    content = _content(SUITES / f"{name}.yaml") if name.isidentifier() else {}
+    if "task" not in content:
         raise ConfigError(f"there is no suite {name!r}.", fix=f"use one of: all, {', '.join(suite_names())}.")
     try:
-        return Suite(name=name, **_content(SUITES / f"{name}.yaml"))
+        return Suite(name=name, **content)
     except ValidationError as error:
         raise ConfigError(f"eval/suites/{name}.yaml: {error}.", fix="see eval/harness/suite.py.") from error
 
@@ -198,5 +199,5 @@ def _files(suite: Suite, place: Path, roots: Sequence[Path]) -> tuple[dict[str, 
 
 
 def _content(path: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return loaded

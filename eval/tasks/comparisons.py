@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from rich.progress import track
 
+from eval.command import CONSOLE
 from eval.harness.seeing import Eyes, Seen, readable
 from eval.harness.suite import Found
 from eval.mini.bootstrap import interval, paired_bootstrap
@@ -20,6 +23,7 @@ from vljepa.models.y_encoder import YEncoder
 from vljepa.parts.resolve import part_folder
 
 Rows = NDArray[np.float32]
+UNTOUCHED = "untouched Y-Encoder"
 TRIPLET = ("caption", "caption2", "negative_caption")
 
 
@@ -39,13 +43,9 @@ def triplets(found: Found, embedder: Embedder) -> dict[str, Any]:
             categories.append(role)
     flat = [text for row in texts for text in row]
     keys = [str(number) for number in range(len(texts))]
-    hits = {}
-    for name, rows in (("model", embedder.texts(flat)), ("untouched Y-Encoder", untouched(embedder, flat))):
-        hits[name] = triplet_hits(rows[0::3], rows[1::3], rows[2::3])
-    difference = {
-        key: float(one) - float(two)
-        for key, one, two in zip(keys, hits["model"], hits["untouched Y-Encoder"], strict=True)
-    }
+    rows = both_encoders(embedder, flat)
+    hits = {name: triplet_hits(some[0::3], some[1::3], some[2::3]) for name, some in rows.items()}
+    difference = dict(zip(keys, hits["model"].astype(float) - hits[UNTOUCHED].astype(float), strict=True))
     return {
         "metrics": {
             name: {**by_category(some, categories), "rows": interval(some, keys)} for name, some in hits.items()
@@ -54,6 +54,7 @@ def triplets(found: Found, embedder: Embedder) -> dict[str, Any]:
         "rows": len(texts),
         "pool": [{"triplets": len(texts)}],
         "chance": {"model": {"rows": 1 / 3}},
+        "y_encoder": {"part": str(embedder.model.config.y_encoder.part), "head": embedder.model.config.y_encoder.head},
         "prompt": embedder.model.config.y_encoder.prefix,
         "frames": 0,
         "skipped": {"count": 0, "first": {}},
@@ -61,18 +62,34 @@ def triplets(found: Found, embedder: Embedder) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def untouched(embedder: Embedder, texts: list[str]) -> Rows:
-    """Embeddings of texts by the Y-Encoder as its part's own files have it, without our head: [N, E], unit norm."""
+def both_encoders(embedder: Embedder, texts: Sequence[str]) -> dict[str, Rows]:
+    """Embeddings of texts by the model, and by the Y-Encoder as its part's own files have it, without our head.
+
+    Where training left the encoder's weights alone, its features are computed once.
+    """
     config = embedder.model.config
-    encoder = YEncoder(config.y_encoder, embed_dim=config.embed_dim).eval()
+    before = YEncoder(config.y_encoder, embed_dim=config.embed_dim).eval().to(embedder.device)
     if config.y_encoder.part.source != "random":
-        encoder.backbone.load_pretrained(part_folder(config.y_encoder.part))
-    rows = []
-    for start in range(0, len(texts), 64):
-        targets = embedder.processor.targets(texts[start : start + 64])
-        features_BE = encoder.features(targets["target_ids"], targets["target_mask"])
-        rows.append(F.normalize(features_BE.float(), dim=-1).numpy())
-    return np.concatenate(rows)
+        before.backbone.load_pretrained(part_folder(config.y_encoder.part))
+    after = embedder.model.y_encoder.backbone.state_dict()
+    same = all(
+        name in after and torch.equal(tensor, after[name]) for name, tensor in before.backbone.state_dict().items()
+    )
+    features: dict[str, torch.Tensor] = {}
+    # Texts of one length side by side: less padding, the same numbers.
+    different = sorted(dict.fromkeys(texts), key=len)
+    for start in track(range(0, len(different), 64), "reading", console=CONSOLE, transient=True):
+        some = different[start : start + 64]
+        targets = embedder.processor.targets(some)
+        ids, mask = (targets[name].to(embedder.device) for name in ("target_ids", "target_mask"))
+        features |= dict(zip(some, before.features(ids, mask), strict=True))
+    features_NE = torch.stack([features[text] for text in texts])
+    if same:
+        model_ND = embedder.model.project_text(features_NE).cpu().numpy()
+    else:
+        own = dict(zip(different, embedder.texts(different), strict=True))
+        model_ND = np.stack([own[text] for text in texts])
+    return {"model": model_ND, UNTOUCHED: F.normalize(features_NE.float(), dim=-1).cpu().numpy()}
 
 
 def pairs(found: Found, embedder: Embedder) -> dict[str, Any]:
