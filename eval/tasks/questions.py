@@ -56,7 +56,10 @@ def measure(found: Found, embedder: Embedder, *, format: str, scoring: str, **co
         metrics["all"]["calibration_error"] = sure
     return {
         "metrics": metrics,
-        "chance": {"all": {"accuracy": float(np.mean([1 / len(one.candidates) for one in asked]))}},
+        "chance": {
+            kind: {"accuracy": float(np.mean([1 / len(asked[n].candidates) for n in places]))}
+            for kind, places in _kinds(asked).items()
+        },
         "rows": len(questions),
         "pool": [{"questions": len(asked), "pictures": len({one.image for one in asked})}],
         "ties": sum(one is None for one in said),
@@ -123,15 +126,20 @@ def _vqa_v2(questions: Sequence[Question], said: Said) -> dict[str, Any]:
 
 def _by_type(questions: Sequence[Question], scores: Sequence[float]) -> dict[str, Any]:
     """Mean over all and over each type; of one picture, the questions are drawn together."""
+    return {
+        kind: {"accuracy": interval([scores[n] for n in some], [str(questions[n].image) for n in some]),
+               "questions": len(some)}
+        for kind, some in _kinds(questions).items()
+    }  # fmt: skip
+
+
+def _kinds(questions: Sequence[Question]) -> dict[str, list[int]]:
+    """Places of all questions, and of those of each type."""
     kinds = {"all": list(range(len(questions)))}
     for place, one in enumerate(questions):
         if one.type:
             kinds.setdefault(one.type, []).append(place)
-    return {
-        kind: {"accuracy": interval([scores[n] for n in some], [str(questions[n].image) for n in some]),
-               "questions": len(some)}
-        for kind, some in kinds.items()
-    }  # fmt: skip
+    return kinds
 
 
 def _tally(questions: Sequence[Question], said: Said) -> dict[str, Any]:
