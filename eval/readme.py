@@ -1,7 +1,7 @@
 """The numbers of README.md, written from the results: `eval/readme_numbers.md` says which number stands where.
 
-`{{FILE > key > key : FORMAT}}` is a value of eval/results/FILE.json; `{{row NAME}}` and `{{questions SOURCE}}` stand for
-rows of mini.json.
+`{{FILE > key > key : FORMAT}}` is a value of eval/results/FILE.json; `{{row NAME}}` and `{{questions SOURCE}}` are two
+kinds of rows of mini.json.
 """
 
 from __future__ import annotations

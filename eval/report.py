@@ -23,6 +23,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as a script, eval/ itself would stand there
 
+from eval.charts import draw
 from eval.command import CONSOLE, say
 from eval.harness.suite import ROOT
 from eval.mini.report import table
@@ -56,13 +57,14 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         results = read_results(given.results)
+        drawn = draw(results, PLOTS) if given.tables or given.plots or given.html else {}
         if given.plots is not None:
-            for name, drawn in plots(results).items():
-                (given.plots / name).write_bytes(drawn)
+            for name, png in drawn.items():
+                (given.plots / name).write_bytes(png)
         if given.tables is not None:
-            given.tables.write_text(markdown(results), encoding="utf-8")
+            given.tables.write_text(markdown(results, plots=list(drawn)), encoding="utf-8")
         if given.html is not None:
-            given.html.write_text(page(results, given.results), encoding="utf-8")
+            given.html.write_text(page(results, drawn, folder=given.results), encoding="utf-8")
         if given.readme is not None:
             write_readme(given.readme, results=given.results)
     except VLJEPAError as error:
@@ -87,18 +89,17 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
     return results
 
 
-def markdown(results: Sequence[dict[str, Any]]) -> str:
-    """All tables, with what every number has to say about itself."""
-    drawn = plots(results)
+def markdown(results: Sequence[dict[str, Any]], *, plots: Sequence[str]) -> str:
+    """All tables, with what every number has to say about itself, below the plots."""
     parts = [
         "# Evaluation: every suite that ran here\n",
         "Written by `python eval/report.py --tables docs/evaluation.md --plots docs`; the numbers are in "
-        "`eval/results/`. `python eval/run.py list` names every suite, with where its files come from; one whose files are not there is "
-        "skipped and named. In brackets 95% intervals: bootstrap over items (pictures, concepts, rows). Shares in "
-        "percent. Ties count against the model.\n",
+        "`eval/results/`. `python eval/run.py list` names every suite and where its files come from; one whose files "
+        "are not there is skipped and named. In brackets 95% intervals: bootstrap over items (pictures, concepts, "
+        "rows). Shares in percent. Ties count against the model.\n",
         "Evaluations with baselines and reports of their own: [mini.md](mini.md), [captions.md](captions.md), "
         "[selective.md](selective.md), [adaptation.md](adaptation.md).\n",
-        *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})\n" for name in PLOTS if name in drawn),
+        *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})\n" for name in plots),
         *map(section, results),
     ]
     return "\n".join(parts)
@@ -119,8 +120,9 @@ def section(result: dict[str, Any]) -> str:
         f"Frames: {result['frames']}. {_candidates(result['candidates'])}\n",
         _figures(result),
         f"\nData: {result['source']}, {result['version']}, {result['split']}; licence: {result['licence']}. "
-        f"Overlap with training: {result['overlap']}. Model {model['sha256']}, data {result['key']['data']}, seed {result['seed']}, "
-        f"commit {result['commit'][:12]}{dirty}, {result['date']}, {result['hardware']}, {result['seconds']:.0f} s.\n",
+        f"Overlap with training: {result['overlap']}. Model {model['sha256']}, data {result['key']['data']}, "
+        f"seed {result['seed']}, commit {result['commit'][:12]}{dirty}, {result['date']}, {result['hardware']}, "
+        f"{result['seconds']:.0f} s.\n",
     ]
     return "\n".join(lines)
 
@@ -178,14 +180,14 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-def page(results: Sequence[dict[str, Any]], folder: Path) -> str:
-    """One HTML page with every picture inside it."""
+def page(results: Sequence[dict[str, Any]], drawn: dict[str, bytes], *, folder: Path) -> str:
+    """One HTML page with every plot inside it, and the tables of the evaluations that have reports of their own."""
     from markdown_it import MarkdownIt
 
     render = MarkdownIt("commonmark", {"html": False}).enable("table").render
-    body = render(markdown(results))
-    for name, drawn in plots(results).items():
-        body = body.replace(f'src="{name}"', f'src="data:image/png;base64,{base64.b64encode(drawn).decode()}"')
+    body = render(markdown(results, plots=list(drawn)))
+    for name, png in drawn.items():
+        body = body.replace(f'src="{name}"', f'src="data:image/png;base64,{base64.b64encode(png).decode()}"')
     for name, written in _own_reports().items():
         path = folder / f"{name}.json"
         if path.is_file():
@@ -201,13 +203,6 @@ def _own_reports() -> dict[str, Callable[[dict[str, Any]], str]]:
     from eval.selective.report import as_markdown as selective
 
     return {"mini": mini, "captions": captions, "selective": selective, "adaptation": adaptation}
-
-
-def plots(results: Sequence[dict[str, Any]]) -> dict[str, bytes]:
-    """PNG files by name, of the results that there are."""
-    from eval import charts
-
-    return charts.draw(results, PLOTS)
 
 
 if __name__ == "__main__":
