@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from eval.command import say
-from eval.harness.suite import Found
-from vljepa.parts.saved import DECODER_FOLDER, saved_folder
+from eval.harness.suite import ROOT, Found
+from vljepa.errors import CheckpointError, ConfigError
+from vljepa.parts.saved import CONFIG_FILE, DECODER_FOLDER, saved_folder
 
 
 def mini(found: Found, model: str, cache: Path, *, views: int = 1) -> dict[str, Any]:
@@ -36,8 +38,8 @@ def captions(found: Found, model: str, cache: Path, *, recipe: str) -> dict[str,
     return measure(
         data=found.folder,
         model=model,
-        recipe=Path(recipe),
-        decoders={"own": _decoder(model)},
+        recipe=ROOT / recipe,
+        decoders=_decoder(model),
         split="test",
         cache=cache / "mini",
         say=say,
@@ -48,9 +50,7 @@ def selective(found: Found, model: str, cache: Path, **plan: Any) -> dict[str, A
     """`eval.selective` with the model's own decoder; the settings are which streams, rates and thresholds."""
     from eval.selective.measure import Setting, measure
 
-    setting = Setting(
-        suite=plan, data=found.folder, model=model, decoders={"own": _decoder(model)}, cache=cache / "selective"
-    )
+    setting = Setting(suite=plan, data=found.folder, model=model, decoders=_decoder(model), cache=cache / "selective")
     return measure(setting, say=say)
 
 
@@ -58,7 +58,8 @@ def adaptation(found: Found, model: str, cache: Path, *, shots: Sequence[int], s
     """`eval.adaptation`: few pictures of each of 50 kinds of groceries."""
     from eval.adaptation.measure import measure
 
-    assert model == "mini", model  # its recipe starts from mini
+    if model != "mini":
+        raise ConfigError(f"the recipe of this suite starts from mini, not from {model!r}.", fix="use --model mini.")
     return measure(
         data=found.files["photos"].parent,
         mini_data=found.folder,
@@ -69,5 +70,10 @@ def adaptation(found: Found, model: str, cache: Path, *, shots: Sequence[int], s
     )
 
 
-def _decoder(model: str) -> str:
-    return str(saved_folder(model) / DECODER_FOLDER)
+def _decoder(model: str) -> dict[str, str]:
+    """The model's own decoder, by the name of the part that it was made from."""
+    folder = saved_folder(model) / DECODER_FOLDER
+    if not folder.is_dir():
+        raise CheckpointError(f"{model!r} has no Y-Decoder.", fix="train one with `vljepa train-decoder`.")
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    return {config["part"]["name"]: str(folder)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from eval import run
 from eval.harness import result as results
-from eval.harness.suite import SUITES, read_suite, suite_names
+from eval.harness.suite import ROOT, SUITES, read_suite, suite_names
 from eval.tasks.question_files import READERS
 from eval.tasks.questions import SCORINGS
 from tests.unit.eval.seer import COLOURS, Seer, paint, write_json, write_lines
@@ -139,3 +141,13 @@ def test_results_of_other_models_have_files_of_their_own() -> None:
     suite = read_suite("pope")
     assert run.result_name(suite, "mini") == "pope.json"
     assert run.result_name(suite, "runs/mine/best") == "pope.runs_mine_best.json"
+
+
+@pytest.mark.assets
+def test_the_script_measures_the_shipped_model_from_the_clone_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "eval/run.py", "sample_emoji", "--model", "mini", "--results", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == run.DONE, done.stderr
+    result = json.loads((tmp_path / "sample_emoji.json").read_text())
+    assert result["pool"] == [{"items": 60, "texts": 60}]
+    assert result["metrics"]["image_to_text"]["r1"]["mean"] > 10 * result["chance"]["image_to_text"]["r1"]
