@@ -145,16 +145,17 @@ def _run(names: Sequence[str], given: argparse.Namespace) -> int:
 
 def _measure(found: Found, model: Model, given: argparse.Namespace) -> None:
     path = given.results / result_name(found.suite, model.name)
-    key = results.key_of(found, model.name)
+    work = (tasks() | programs())[found.suite.task]
+    key = results.key_of(found, model.name, code=work.__module__.rpartition(".")[2])
     if not given.again and results.kept(path, key) is not None:
         say(f"{found.suite.name}: kept, {path} still holds")
         return
     start, suite = time.perf_counter(), found.suite
     if suite.task in programs():
-        whole = programs()[suite.task](found, model.name, given.cache, **suite.settings)
+        whole = work(found, model.name, given.cache, **suite.settings)
         whole |= {"key": key, "overlap": suite.overlap, "licence": suite.licence}
     else:
-        measured = tasks()[suite.task](found, model.embedder, **suite.settings)
+        measured = work(found, model.embedder, **suite.settings)
         if "predictions" in measured:
             from eval.tasks.captions import predictions_text
 

@@ -20,14 +20,23 @@ ASKED_FOR = (
 """Every result has these; what a task has no use for is None."""
 
 
-def key_of(found: Found, model: str) -> dict[str, str]:
-    """Hashes of what a result depends on: the model with its decoder, the suite with its code, and the data."""
+def key_of(found: Found, model: str, *, code: str) -> dict[str, str]:
+    """Hashes of what a result depends on: the model with its decoder, the suite with its code, and the data.
+
+    Args:
+        found: The suite and its data.
+        model: Name of the model.
+        code: Module of `eval/tasks` that measures; `MODULE_files` beside it belongs to it, and so do all metrics.
+    """
     folder = saved_folder(model)
     decoder = sorted((folder / DECODER_FOLDER).glob("*")) if (folder / DECODER_FOLDER).is_dir() else []
-    code = [*sorted((ROOT / "eval" / "tasks").glob("*.py")), *sorted((ROOT / "vljepa" / "metrics").glob("*.py"))]
+    own = sorted((ROOT / "eval" / "tasks").glob(f"{code}*.py"))
+    assert own, code
     return {
         "model": provenance.text_digest(provenance.model_of(model)["sha256"] + digest_files(decoder)),
-        "suite": digest_files([SUITES / f"{found.suite.name}.yaml", *code]),
+        "suite": digest_files(
+            [SUITES / f"{found.suite.name}.yaml", *own, *sorted((ROOT / "vljepa" / "metrics").glob("*.py"))]
+        ),
         "data": found.digest(),
     }
 
@@ -65,7 +74,7 @@ def assemble(measured: dict[str, Any], found: Found, *, model: str, device: str,
         "ties": "against the model",
         **provenance.origin("eval/run.py", device=device),
         "model": provenance.model_of(model),
-        "data": {"folder": str(found.folder), "files": sorted(path.name for path in found.files.values())},
+        "data": {"folder": _shown(found.folder), "files": sorted(path.name for path in found.files.values())},
         "key": key,
         **measured,
     }
@@ -75,9 +84,14 @@ def assemble(measured: dict[str, Any], found: Found, *, model: str, device: str,
     return result
 
 
+def _shown(folder: Path) -> str:
+    """A folder as the clone sees it."""
+    return str(folder.relative_to(ROOT)) if folder.is_relative_to(ROOT) else str(folder)
+
+
 def write(result: dict[str, Any], path: Path) -> None:
     """Write a whole result, or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".part")
-    half.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    half.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     half.replace(path)

@@ -15,7 +15,7 @@ from eval.harness.seeing import Eyes, readable
 from eval.harness.suite import Found
 from eval.mini.bootstrap import by_item, interval, resample
 from eval.mini.provenance import text_digest
-from eval.tasks.question_files import READERS, Question
+from eval.tasks.questions_files import READERS, Question
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import (
     count_of,
@@ -39,7 +39,7 @@ def measure(found: Found, embedder: Embedder, *, format: str, scoring: str, **co
     Args:
         found: The files.
         embedder: The model.
-        format: Of the files: a key of `eval.tasks.question_files.READERS`.
+        format: Of the files: a key of `eval.tasks.questions_files.READERS`.
         scoring: `exact`, `vqa_v2`, `tally`, `pope` or `popev2`.
         columns: Arguments of the reader.
     """
@@ -52,7 +52,7 @@ def measure(found: Found, embedder: Embedder, *, format: str, scoring: str, **co
     asked = [one for one, there in zip(questions, kept_N, strict=True) if there]
     said, sure = answer(asked, rows_ND[kept_N], embedder)
     metrics = SCORINGS[scoring](asked, said)
-    if scoring == "exact":
+    if scoring == "exact" and sure is not None:
         metrics["all"]["calibration_error"] = sure
     return {
         "metrics": metrics,
@@ -70,8 +70,11 @@ def measure(found: Found, embedder: Embedder, *, format: str, scoring: str, **co
     }
 
 
-def answer(questions: Sequence[Question], rows_ND: Rows, embedder: Embedder) -> tuple[Said, float]:
-    """The nearest candidate of each question, and the calibration error against the first right answer."""
+def answer(questions: Sequence[Question], rows_ND: Rows, embedder: Embedder) -> tuple[Said, float | None]:
+    """The nearest candidate of each question, and the calibration error against the first right answer.
+
+    With long lists of candidates there is none: N x C scores would not fit.
+    """
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, one in enumerate(questions):
         groups.setdefault(one.candidates, []).append(place)
@@ -91,15 +94,15 @@ def answer(questions: Sequence[Question], rows_ND: Rows, embedder: Embedder) -> 
                 best = int(scores.argmax())
                 alone = np.sum(scores >= scores[best] - TIE) == 1
                 said[place] = candidates[best] if alone else None
-    return said, float("nan") if scores_NC is None else _calibration(questions, scores_NC, embedder)
+    return said, None if scores_NC is None else _calibration(questions, scores_NC, embedder)
 
 
-def _calibration(questions: Sequence[Question], scores_NC: Rows, embedder: Embedder) -> float:
+def _calibration(questions: Sequence[Question], scores_NC: Rows, embedder: Embedder) -> float | None:
     labels = [next((c for c, text in enumerate(one.candidates) if exact_match(text, one.answers)), -1)
               for one in questions]  # fmt: skip
     known = np.flatnonzero(np.array(labels) >= 0)
     probabilities_NC = softmax(scores_NC[known], temperature=embedder.model.config.calibration.ask)
-    return expected_calibration_error(probabilities_NC, np.array(labels)[known]) if len(known) else float("nan")
+    return expected_calibration_error(probabilities_NC, np.array(labels)[known]) if len(known) else None
 
 
 def printed(questions: Sequence[Question]) -> dict[str, Any]:

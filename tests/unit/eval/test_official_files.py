@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from eval.tasks.question_files import COUNTS
+from eval.tasks.questions_files import COUNTS
 from tests.unit.eval.seer import COLOURS, measure_suite, paint, write_json, write_lines
 from tests.videos import write_video
 from vljepa.errors import DataError

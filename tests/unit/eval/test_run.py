@@ -15,8 +15,8 @@ import pytest
 from eval import run
 from eval.harness import result as results
 from eval.harness.suite import ROOT, SUITES, read_suite, suite_names
-from eval.tasks.question_files import READERS
 from eval.tasks.questions import SCORINGS
+from eval.tasks.questions_files import READERS
 from tests.unit.eval.seer import COLOURS, Seer, paint, write_json, write_lines
 from vljepa.errors import ConfigError
 
@@ -141,6 +141,38 @@ def test_results_of_other_models_have_files_of_their_own() -> None:
     suite = read_suite("pope")
     assert run.result_name(suite, "mini") == "pope.json"
     assert run.result_name(suite, "runs/mine/best") == "pope.runs_mine_best.json"
+
+
+def test_an_evaluation_with_its_own_format_is_run_and_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eval.mini.__main__ import parser
+
+    seen: list[dict[str, Any]] = []
+
+    def evaluate(given: Any) -> dict[str, Any]:
+        seen.append(vars(given))
+        return {"task": "all of it"}
+
+    monkeypatch.setattr("eval.mini.__main__.evaluate", evaluate)
+    write_json(folder / "data" / "mini" / "summary.json", {})
+    write_lines(folder / "data" / "coco_photos" / "photos.jsonl", [])
+    for _ in range(2):
+        assert measure(folder, "mini_baselines") == run.DONE
+    [given] = seen
+    asked = vars(parser().parse_args(["--data", "d", "--models", "m", "--photos", "p"]))
+    assert given.keys() == asked.keys() - {"output"}
+    assert (given["data"], given["photos"]) == ([folder / "data" / "mini"], folder / "data" / "coco_photos")
+    assert {"task", "key", "seconds"} < json.loads((folder / "results" / "mini_baselines.json").read_text()).keys()
+
+
+def test_the_model_s_own_decoder_is_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
+    monkeypatch.setattr("eval.captions.measure.measure", lambda **given: seen.append(given) or {"task": "words"})
+    write_json(folder / "data" / "mini" / "summary.json", {})
+    assert measure(folder, "captions") == run.DONE
+    [given] = seen
+    assert list(given["decoders"]) == ["scratch"]
+    assert Path(given["decoders"]["scratch"]).is_dir()
+    assert given["recipe"].is_file()
 
 
 @pytest.mark.assets
