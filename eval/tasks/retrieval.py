@@ -26,6 +26,7 @@ def measure(
     text: str = "text",
     name: str = "{}",
     pool: str = "",
+    about: str = "",
     first_text: bool = False,
     join: bool = False,
     frames: int = 1,
@@ -39,11 +40,12 @@ def measure(
         text: Column of its text or texts.
         name: File name of an item; `{}` is what the column says, such as `{}.mp4` for ids.
         pool: Column that parts the items into pools of their own, whose figures are averaged; empty for one pool.
+        about: Column of what the bootstrap draws, such as a concept that several items show; the item when empty.
         first_text: Take the first of an item's texts alone.
         join: Join all texts of an item into one paragraph, as for DiDeMo.
         frames: Frames of a video; 1 for pictures.
     """
-    items = read_items(found, item=item, text=text, name=name, pool=pool, join=join)
+    items = read_items(found, item=item, text=text, name=name, pool=pool, about=about, join=join)
     eyes = Eyes(embedder, frames=frames)
     paths = [one.path for one in items]
     rows_ND = eyes.look(paths)
@@ -75,24 +77,31 @@ def measure(
     }
 
 
-def read_items(found: Found, *, item: str, text: str, name: str, pool: str, join: bool) -> list[Captioned]:
+def read_items(found: Found, *, item: str, text: str, name: str, pool: str, about: str, join: bool) -> list[Captioned]:
     """Items with all their texts, in the order of the file."""
-    texts: dict[tuple[str, str], list[str]] = {}
+    texts: dict[tuple[str, str, str], list[str]] = {}
     for number, row in found.table("rows"):
-        key = str(found.value(row, item, "rows", number)), str(row.get(pool, "")) if pool else ""
+        file = str(found.value(row, item, "rows", number))
+        key = (
+            file,
+            *(
+                str(found.value(row, column, "rows", number)) if column else other
+                for column, other in ((pool, ""), (about, file))
+            ),
+        )
         said = found.value(row, text, "rows", number)
         texts.setdefault(key, []).extend([said] if isinstance(said, str) else said)
     if not texts:
         raise found.wrong("rows", "it has no rows")
     return [
         Captioned(
-            path=path_under(found.media, name.replace("{}", key), where=str(found.files["rows"])),
+            path=path_under(found.media, name.replace("{}", file), where=str(found.files["rows"])),
             texts=(" ".join(said),) if join else tuple(said),
-            source_id=key,
-            concept=key,
+            source_id=file,
+            concept=concept,
             style=style,
         )
-        for (key, style), said in texts.items()
+        for (file, style, concept), said in texts.items()
     ]
 
 

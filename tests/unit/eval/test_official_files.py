@@ -45,6 +45,14 @@ class TestRetrieval:
         blind = measure_suite("own_retrieval", tmp_path, blind=True)
         assert {share(blind["metrics"][way]["r1"]) for way in blind["metrics"]} == {0.0}
 
+    def test_pools_and_what_the_bootstrap_draws(self, tmp_path: Path) -> None:
+        rows = [{"item": paint(tmp_path / f"{one}{style}.png", one), "text": [f"a {one} cat", "a dog"], "style": style,
+                 "concept": one} for one in COLOURS for style in "xy"]  # fmt: skip
+        write_lines(tmp_path / "rows.jsonl", rows)
+        found = measure_suite("own_retrieval", tmp_path, pool="style", about="concept", first_text=True)
+        assert found["pool"] == [{"items": 3, "texts": 3}] * 2
+        assert found["metrics"]["image_to_text"]["r1"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "items": 3}
+
     def test_coco_annotations(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("eval.tasks.captions.meteor_is_there", lambda: False)  # it takes half a minute to start
         paint(tmp_path / "val2017" / "000000000009.jpg", "blue")
