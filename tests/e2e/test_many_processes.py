@@ -100,7 +100,7 @@ def test_a_run_goes_on_with_another_number_of_processes(recipe: Callable[..., Ru
 
 
 def test_accumulation_is_refused(recipe: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch) -> None:
-    """PITFALLS 6: what `accelerate launch --gradient_accumulation_steps 4` sets."""
+    """PITFALLS 6: what `accelerate launch` sets for DeepSpeed; without DeepSpeed it drops the wish by itself."""
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
     with pytest.raises(ConfigError, match=r"objective\.grad_cache"):
         Trainer(recipe("summed"), device="cpu").fit()

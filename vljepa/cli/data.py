@@ -33,7 +33,7 @@ def check(
 ) -> None:
     """Say what data is, show three samples, open its pictures, and print the command that trains on it.
 
-    Reads CSV, TSV, JSONL, Parquet, COCO and VQA JSON, folders of classes or with a captions file, WebDataset tars and
+    Reads CSV, TSV, JSONL, Parquet, COCO and VQA JSON, folders of classes or with such a file, WebDataset tars and
     data sets of Hugging Face. The exit code is 1 if some picture cannot be read, or is in the validation data too.
 
     Example: vljepa data check my_pictures

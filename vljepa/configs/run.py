@@ -61,8 +61,10 @@ class SourceConfig(Strict):
     Args:
         name: What logs and metrics call it.
         path: CSV, TSV, JSONL or Parquet file with one row per sample; JSON of COCO captions or VQA questions; a folder
-            with a `captions.csv` or `.jsonl`, with a folder of pictures per class, with tars (WebDataset), or of a
-            saved data set; a tar; or `hf:NAME:SPLIT`. `vljepa data check` says what it makes of one.
+            with a `captions.csv` or `.jsonl` or with one other such file, with a folder of pictures per class, with
+            tars (WebDataset), or of a saved data set; a tar; or `hf:NAME:SPLIT`, which is downloaded whole. Streams
+            are refused: all of these can be read at any place, so that a run resumes to the very sample. `vljepa data
+            check` says what it makes of one.
         root: Folder that picture paths are relative to and may not leave; the file's own folder when absent.
         columns: Column mapping.
         weight: Share of each training batch, relative to the other sources.

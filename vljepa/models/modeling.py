@@ -26,7 +26,7 @@ from vljepa.models.predictor import Predictor
 from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_decoder import YDecoder
 from vljepa.models.y_encoder import YEncoder
-from vljepa.parts.saved import DECODER_FOLDER, read_adapter_base, saved_folder
+from vljepa.parts.saved import adapted_folder, decoder_folder, saved_folder
 
 Ablation = Literal["residual", "learned"]
 
@@ -101,14 +101,14 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         """
         folder = saved_folder(name, revision=revision)
         if is_adapted(folder):
-            model = cls.from_pretrained(read_adapter_base(folder)[0])
+            model = cls.from_pretrained(adapted_folder(folder))
             apply_saved(model, folder)
             return model.eval()
         config, tensors = saving.read_model(folder)
         model = cls(config)
         saving.restore(model, tensors)
-        decoder = folder / DECODER_FOLDER
-        if decoder.is_dir():
+        decoder = decoder_folder(folder)
+        if decoder is not None:
             model.load_decoder(decoder)
         return model.eval()
 

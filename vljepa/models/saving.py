@@ -106,7 +106,8 @@ def save_model(model: VLJEPA, folder: Path, *, full: bool, dtype: torch.dtype | 
         for key, tensor in _own_tensors(model).items()
         if key not in left_out
     }
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt", "save": "full" if full else "thin"})
+    # One entry, since safetensors writes several in any order: equal weights are to be equal files.
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
     shutil.rmtree(folder / DECODER_FOLDER, ignore_errors=True)  # another model's words are none of this one's
     # Words of another text space are none of this model's: training may have moved it.
@@ -207,6 +208,8 @@ def trainable_report(model: nn.Module) -> list[tuple[str, int, int, bool]]:
     """Rows (module, tensors, parameters, trainable), so that nobody freezes a fresh projection unseen."""
     rows: dict[tuple[str, bool], list[int]] = {}
     for name, parameter in model.named_parameters():
+        if ".original_module." in name:  # peft keeps what a module was before it was trained whole
+            continue
         group = ".".join(name.split(".")[:2]) if name.count(".") > 1 else name.split(".")[0]
         rows.setdefault((group, parameter.requires_grad), []).append(parameter.numel())
     return [(group, len(sizes), sum(sizes), trainable) for (group, trainable), sizes in rows.items()]

@@ -173,18 +173,20 @@ class Step:
         return loss
 
 
-def refuse_accumulation() -> None:
-    """Refuse gradient accumulation, which `accelerate launch` may ask for: it would not enlarge the batch.
+def refuse_accumulation(*, reason: str, instead: str) -> None:
+    """Refuse gradient accumulation, which `accelerate launch` may ask for: no step here is made of several.
+
+    Args:
+        reason: What it would do.
+        instead: The keys to use.
 
     Raises:
-        ConfigError: Naming what to use instead.
+        ConfigError: With both.
     """
     steps = os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
     if steps not in ("1", ""):
         raise ConfigError(
-            f"gradient accumulation over {steps} steps is asked for, in which samples of one step are not contrasted "
-            "with those of the others.",
-            fix="unset it, raise train.batch_size, and set objective.grad_cache to what fits into memory.",
+            f"gradient accumulation over {steps} steps is asked for: {reason}.", fix=f"unset it, and {instead}."
         )
 
 

@@ -20,7 +20,7 @@ from vljepa.configs import RunConfig
 from vljepa.data.collate import Batch
 from vljepa.data.skips import check_skipped
 from vljepa.data.workers import ignore_signals
-from vljepa.errors import CheckpointError
+from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
 from vljepa.models.adapters import adapt
 from vljepa.models.cpu import keep_freed_memory
@@ -72,7 +72,10 @@ class Trainer(Loop):
     def _build(self, checkpoint: Path | None) -> None:
         run = self.run
         precision = choose_precision(run.train.precision, device=self.device)
-        refuse_accumulation()
+        refuse_accumulation(
+            reason="samples of one part of a step would not be contrasted with those of the others",
+            instead="raise train.batch_size, and set objective.grad_cache to what fits into memory",
+        )
         # Questions do not use what text alone trains, and frozen buffers need not be sent around.
         ddp = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
         self.accelerator = Accelerator(
@@ -236,6 +239,10 @@ def _first_model(run: RunConfig) -> VLJEPA:
         assert run.model is not None
         return VLJEPA.from_parts(run.model)
     model = VLJEPA.from_pretrained(run.start)
+    if model.adapters is not None:
+        raise ConfigError(
+            f"start = {run.start!r} holds adapters.", fix="merge them first: `vljepa export MODEL OUT --merge`."
+        )
     if run.lora is not None:
         adapt(model, run.lora, base=run.start, seed=run.train.seed)
     return model
