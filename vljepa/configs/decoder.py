@@ -124,3 +124,10 @@ class DecoderRunConfig(Strict):
         if self.decoder.lora is not None and self.decoder.lora.four_bit and self.decoder.part.source == "random":
             raise ValueError("decoder.lora.four_bit is for pretrained language models: leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _of_a_decoder(self) -> DecoderRunConfig:
+        for key in ("gradient_checkpointing", "compile", "length_buckets"):
+            if getattr(self.train, key) != TrainConfig.model_fields[key].default:
+                raise ValueError(f"train.{key} is for the training of a model, not of a Y-Decoder: remove it")
+        return self

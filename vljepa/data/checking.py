@@ -12,15 +12,15 @@ from typing import Any
 
 import yaml
 
-from vljepa.configs import ColumnsConfig, SourceConfig
-from vljepa.data.columns import guess_columns
+from vljepa.configs import SourceConfig
+from vljepa.data.columns import columns_of, source_of
 from vljepa.data.contents import content_of
-from vljepa.data.formats import HUB, find_data, rows_of
+from vljepa.data.formats import find_data
 from vljepa.data.pictures import clip_images, open_picture
 from vljepa.data.progress import track
 from vljepa.data.records import Clip, Record, Visual
 from vljepa.data.sources import load_source
-from vljepa.errors import DataError, ImageError, VideoError
+from vljepa.errors import ImageError, VideoError
 
 SAMPLES = 3
 VALIDATION_FILES = ("validation.csv", "validation.jsonl", "validation.tsv", "validation.parquet")
@@ -96,15 +96,16 @@ def check_data(
         DataError: No data, of no known kind, without a picture or text column, or with a row that does not fit.
     """
     kind, place = find_data(path)
-    columns = _columns(kind, place)
-    source = _source("data", path, place, columns, root)
+    columns = columns_of(kind, place, needed=("image", "text"))
+    source = source_of("data", path, place, columns=columns, root=root, frames=FRAMES)
     records = load_source(source)
     if validation is None:
         validation = _beside(place)
     held_out = None
     if validation is not None:
         kind_of_it, place_of_it = find_data(validation)
-        held_out = _source("held_out", validation, place_of_it, _columns(kind_of_it, place_of_it), root)
+        found = columns_of(kind_of_it, place_of_it, needed=("image", "text"))
+        held_out = source_of("held_out", validation, place_of_it, columns=found, root=root, frames=FRAMES)
     visuals = _visuals(records)[:limit]
     contents, broken = _look(visuals, max_pixels=max_pixels)
     counted = Counter(contents.values())
@@ -125,34 +126,6 @@ def check_data(
         overlap=None if held_out is None else _overlap(load_source(held_out), set(contents.values()), records),
         source=_entry(source),
         command=_command(source, held_out, asks=any(record.query for record in records)),
-    )
-
-
-def _columns(kind: str, place: Path | str) -> dict[str, str]:
-    first = next(rows_of(kind, place), None)
-    if first is None:
-        raise DataError(f"{str(place)!r} has no rows.", fix="put at least one sample in.")
-    row = first[1]
-    columns = guess_columns(row)
-    for meaning in ("image", "text"):
-        if meaning not in columns and not (meaning == "image" and "video" in columns):
-            raise DataError(
-                f"no column of {str(place)!r} looks like the {meaning}; the columns are {', '.join(map(str, row))}.",
-                fix=f"name it {meaning!r}, or map it with `columns` in a recipe.",
-            )
-    return columns
-
-
-def _source(name: str, path: str, place: Path | str, columns: dict[str, str], root: Path | None) -> SourceConfig:
-    plain = ColumnsConfig()
-    mapped = {meaning: column for meaning, column in columns.items() if getattr(plain, meaning) != column}
-    return SourceConfig(
-        name=name,
-        path=path if path.startswith(HUB) else str(Path(place).resolve()),
-        root=None if root is None else str(root.resolve()),
-        columns=ColumnsConfig.model_validate(mapped),
-        frames=FRAMES if "video" in columns and "image" not in columns else None,
-        task="vqa" if name == "held_out" and "candidates" in columns else "retrieval",
     )
 
 

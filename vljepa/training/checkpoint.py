@@ -28,7 +28,7 @@ MANIFEST = "manifest.json"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 
 
-def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
+def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
     """Write a new version of a folder beside the old one, then swap them; the old one is deleted last.
 
     Whatever the moment of a crash, `find_intact` finds the old or the new version, whole.

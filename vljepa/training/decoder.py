@@ -7,7 +7,8 @@ last bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,6 +39,7 @@ from vljepa.training.guards import check_finite, check_master_weights
 from vljepa.training.loop import Loop
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
+from vljepa.training.sharding import refuse_layouts
 from vljepa.training.step import refuse_accumulation
 from vljepa.training.trackers import tracker_settings
 from vljepa.training.tracking import Monitor, RunLog
@@ -75,6 +77,7 @@ class DecoderTrainer(Loop):
 
     def _check(self) -> None:
         check_best_metric(self.run)
+        refuse_layouts(sharded="a Y-Decoder is trained whole")
 
     def _build(self, checkpoint: Path | None) -> None:
         run = self.run
@@ -183,8 +186,8 @@ class DecoderTrainer(Loop):
             )
             self._keep_if_best(value, step=step, metrics=metrics)
 
-    def _save_model(self, folder: Path) -> None:
-        save_decoder(self.decoder, folder)
+    def _gather_model(self) -> Callable[[Path], object]:
+        return partial(save_decoder, self.decoder)
 
     def _introduce(self, log: RunLog, monitor: Monitor, start: int) -> None:
         inputs = self.inputs

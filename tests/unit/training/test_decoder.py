@@ -271,6 +271,19 @@ def test_impossible_recipes_are_told(model, tmp_path, sections, message):
         trainer(decoder_run(tmp_path, **sections), model).fit()
 
 
+@pytest.mark.parametrize("key", ["gradient_checkpointing", "compile", "length_buckets"])
+def test_keys_that_would_do_nothing_are_told(tmp_path, key):
+    with pytest.raises(ConfigError, match=rf"train\.{key} is for the training of a model"):
+        decoder_run(tmp_path, train={key: 2 if key == "length_buckets" else True})
+
+
+def test_shards_are_refused(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    with pytest.raises(ConfigError, match=r"a Y-Decoder is trained whole.*ddp\.yaml"):
+        trainer(decoder_run(tmp_path), model).fit()
+
+
 def test_accumulation_is_refused(model, tmp_path, monkeypatch):
     """Accelerate would divide the loss by it, and nothing would be accumulated."""
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")

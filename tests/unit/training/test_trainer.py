@@ -355,6 +355,14 @@ def test_a_batch_without_a_readable_picture_is_no_step(make_run, tmp_path):
     assert lines(run, "train") == []
 
 
+def test_runs_of_one_process_have_their_own_precision(make_run):
+    for number, precision in enumerate(("fp32", "bf16", "fp32")):
+        run = make_run(f"run {number}", train={"steps": 1, "precision": precision}, data={"validation": []})
+        trainer = Trainer(run, device="cpu")
+        trainer.fit()
+        assert trainer.accelerator.mixed_precision == ("no" if precision == "fp32" else precision)
+
+
 def test_pictures_in_both_sets_are_reported(make_run, capsys):
     Trainer(make_run(train={"steps": 1})).fit()
     assert "WARNING: 24 validation pictures are also training pictures" in capsys.readouterr().err
