@@ -142,7 +142,7 @@ def _figures(result: dict[str, Any]) -> str:
             chance = result.get("chance", {}).get(part, {})
             if chance.keys() & set(names):
                 said = [cell(chance[name], share=name in shares) if name in chance else "" for name in names]
-                rows.append([f"chance, {part}", *said])
+                rows.append([f"chance, {part.replace('_', ' ')}", *said])
         tables.append(table(["", *(name.replace("_", " ") for name in names)], rows))
     return "\n\n".join(tables)
 

@@ -125,6 +125,8 @@ def _run(names: Sequence[str], given: argparse.Namespace) -> int:
         try:
             found = find(suite, given.data, alone=len(names) == 1)
         except DataError as error:
+            if name.startswith("own_") and len(names) > 1:
+                continue  # nobody lacks files of his own
             skipped.append(name)
             say(f"[{number}/{len(names)}] {name}: skipped. {error}")
             continue

@@ -46,8 +46,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_tables_say_all_that_a_number_has_to_say(folder: Path) -> None:
     text = report.markdown(report.read_results(folder), plots=[])
-    assert "| image_to_text | 50.0 [25.0, 75.0] | 50.0 [25.0, 75.0] | 2.000 |" in text
-    assert "| chance, image_to_text | 12.5 | 50.0 |  |" in text
+    assert "| image to text | 50.0 [25.0, 75.0] | 50.0 [25.0, 75.0] | 2.000 |" in text
+    assert "| chance, image to text | 12.5 | 50.0 |  |" in text
     said = ["`python eval/run.py asked`", "8 rows, where the official files have 1,000", "left out: 3", "a CPU"]
     said += ["0123456789ab, with uncommitted changes", "licence: MIT", "none found", "Candidates (2): a, b"]
     assert not [one for one in said if one not in text]

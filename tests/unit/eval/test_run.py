@@ -116,6 +116,7 @@ def test_all_runs_what_is_there_and_names_what_is_not(folder: Path, capsys: pyte
     assert "coco_pope_random.json" in said
     assert "https://github.com/AoiDragon/POPE" in said
     assert "licence: MIT" in said
+    assert "own_" not in said.replace("own_retrieval", "")
     assert "own_retrieval: skipped" not in said
 
 
