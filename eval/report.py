@@ -136,7 +136,8 @@ def _figures(result: dict[str, Any]) -> str:
     for names, parts in groups.items():
         shares = _shares(result["task"], names)
         rows = [
-            [part, *(cell(result["metrics"][part][name], share=name in shares) for name in names)] for part in parts
+            [part.replace("_", " "), *(cell(result["metrics"][part][name], share=name in shares) for name in names)]
+            for part in parts
         ]
         for part in parts:
             chance = result.get("chance", {}).get(part, {})
