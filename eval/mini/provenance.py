@@ -27,7 +27,7 @@ def origin(module: str, *, device: str = "cpu") -> dict[str, Any]:
     """What is the same for the whole result file of an evaluation such as `eval.mini` or `eval/run.py`."""
     program = [module] if module.endswith(".py") else ["-m", module]
     return {
-        "command": shlex.join(["python", *program, *sys.argv[1:]]),
+        "command": shlex.join(["python", *program, *map(shortened, sys.argv[1:])]),
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -35,6 +35,16 @@ def origin(module: str, *, device: str = "cpu") -> dict[str, Any]:
         + ("CPU only" if device == "cpu" else _accelerator(device)),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     }
+
+
+def shortened(argument: str) -> str:
+    """An argument without the folders of this machine: a path in the clone from there, another as PATH/TO/ITS_NAME."""
+    name, mark, value = argument.rpartition("=")
+    path = Path(value)
+    if not path.is_absolute():
+        return argument
+    inside = path.is_relative_to(ROOT)
+    return f"{name}{mark}{path.relative_to(ROOT) if inside else Path('PATH/TO', path.name)}"
 
 
 def packages() -> list[dict[str, str]]:
