@@ -40,8 +40,8 @@ PROTOCOL = {
     "cider": "CIDEr-D, weights from the captions of the different pictures, mean over annotations, then over streams",
     "saving": f"{REFERENCE_RATE} Hz over the rate that reaches the quality of uniform exact decoding at "
     f"{REFERENCE_RATE} Hz; 95% bootstrap over streams, which all show the same few pictures",
-    "wall time": "no whole stream is timed: medians of single frames, rendered from pictures in memory and preprocessed "
-    "('read'), and of single decodes, times how many there are of each per second",
+    "wall time": "no whole stream is timed: medians of single frames, rendered from pictures in memory and "
+    "preprocessed ('read'), and of single decodes, times how many there are of each per second",
 }
 
 
