@@ -1,0 +1,202 @@
+"""Reads the test pictures, once, at all checkpoints of all seeds; and what both learners cost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from eval.comparison.cost import costs
+from eval.comparison.data import Pictures
+from eval.comparison.learners import EmbeddingLearner
+from eval.comparison.runner import Plan, load_checkpoint
+from eval.comparison.score import caption_statistics, measure
+from eval.comparison.study import Say, kept, train
+from eval.comparison.world import ARMS, Setting, World
+from eval.mini import provenance
+from eval.mini.bootstrap import paired_bootstrap
+from eval.mini.data import CAPTION_SOURCES, read_captions
+from vljepa.configs import load_decoder_run_config
+from vljepa.metrics.captions import CiderD
+from vljepa.models.decoder_saving import load_decoder
+from vljepa.parts.saved import DECODER_FOLDER, saved_folder
+from vljepa.processing.text import normalise_text
+from vljepa.processing.words import DecoderTokenizer
+from vljepa.training.decoder import DecoderTrainer
+
+OWN, SHIPPED, TOKENS = "own decoder", "shipped decoder", "tokens"
+READERS = {"ours": (OWN, SHIPPED), "vlm": (TOKENS,)}
+METRICS = ("top1", "top5", "to_text", "to_image")
+PROTOCOL = {
+    "emoji": "one picture per concept, style as in the suite; classes and texts are the names of all test concepts",
+    "photos": "classes are the 80 COCO names, right when among the annotated objects; texts are the first captions",
+    "scores": "ours: cosine of prediction and text; token VLM: mean log-likelihood per token of the text as the whole "
+    "caption, the end mark included; the same candidates; ties count against the learner",
+    "to_text, to_image": "R@1 in both directions",
+    "captions": "greedy; CIDEr-D against the picture's captions (emoji: its name), weights from this test set",
+    "weights": "moving average of each checkpoint; the learning rate is constant after the warm-up, so that every "
+    "checkpoint is what a run of that length would give",
+    "interval": "95%, 10000 resamples of pictures, the seeds' values of a picture drawn together; the seeds' own means "
+    "stand beside it",
+    "most frequent": "the most frequent training caption of the source, and the training caption that is best for all "
+    "validation pictures at once",
+}
+
+
+def read_test(setting: Setting, *, say: Say) -> dict[str, Any]:
+    """The whole result."""
+    trained = train(setting, say=say)
+    world = World(setting)
+    decoders = _decoders(world, trained["chosen"]["ours"], say=say)
+    pictures = world.pictures("test")
+    measured: dict[str, dict[int, list[dict[str, Any]]]] = {arm: {} for arm in ARMS}
+    curves: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
+    for arm in ARMS:
+        for seed in setting.suite["seeds"]:
+            plan = Plan(arm, trained["chosen"][arm], seed)
+            learner = world.learner(arm, lr=plan.lr, seed=seed)
+            if isinstance(learner, EmbeddingLearner):
+                learner.decoders = decoders
+            folder = setting.work / plan.name
+            curves[arm].append(json.loads((folder / "curve.json").read_text(encoding="utf-8")))
+            for step in setting.suite["checkpoints"]:
+                load_checkpoint(learner, folder, step=step)
+                seen = kept(folder / f"test_{step:06}.json", lambda one=learner: measure(one, pictures))
+                measured[arm].setdefault(step, []).append(seen)
+            say(f"{plan.name}: test pictures read")
+    return {
+        "task": "captions, classification and retrieval against samples seen: embeddings against tokens",
+        "split": "test",
+        **provenance.origin("eval.comparison"),
+        "data": provenance.data_of(setting.data),
+        "packages": provenance.packages(),
+        "suite": setting.suite,
+        "recipe": setting.recipe(lr=1.0, seed=0).model_dump(mode="json"),
+        "protocol": PROTOCOL,
+        "pool": {name: {"pictures": len(one.paths), "classes": len(one.classes)} for name, one in pictures.items()},
+        "training": trained,
+        "runs": curves,
+        "curves": _curves(setting, measured),
+        "constant": _constant(setting, pictures, world.pictures("validation")),
+        "examples": _examples(measured, pictures, setting.steps),
+        "cost": costs(world, decoders[OWN], say=say),
+    }
+
+
+def _decoders(world: World, lr: float, *, say: Say) -> dict[str, Any]:
+    """Our arm's own decoder, trained now if it was not, and the shipped one."""
+    setting = world.setting
+    plan = Plan("ours", lr, setting.suite["seeds"][0])
+    learner = world.learner("ours", lr=lr, seed=plan.seed)
+    assert isinstance(learner, EmbeddingLearner)
+    load_checkpoint(learner, setting.work / plan.name, step=setting.steps)
+    model = setting.work / "ours"
+    if not model.is_dir():
+        learner.model.save_pretrained(model)
+    run = load_decoder_run_config(
+        setting.suite["decoder"],
+        [
+            f"model={model}",
+            f"data.root={setting.data}",
+            f"data.cache.folder={setting.work / 'cache'}",
+            f"train.output={setting.work / 'decoder'}",
+        ],
+    )
+    say("decoder of our arm")
+    own = DecoderTrainer(run, device="cpu").fit().model_folder
+    space = learner.model.text_space_hash()
+    folders = {OWN: own, SHIPPED: saved_folder("mini") / DECODER_FOLDER}
+    return {
+        name: (load_decoder(folder, text_space=space), DecoderTokenizer.from_folder(folder))
+        for name, folder in folders.items()
+    }
+
+
+def _curves(setting: Setting, measured: dict[str, dict[int, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """By source and checkpoint: every metric of both arms with interval and seeds, and the paired differences."""
+    points = []
+    for step in setting.suite["checkpoints"]:
+        for source in ("emoji", "photos"):
+            values = {
+                arm: {name: [seen[source][name] for seen in measured[arm][step]] for name in _names(arm)}
+                for arm in ARMS
+            }
+            against = {name: values["vlm"][name] for name in METRICS}
+            against |= {f"cider/{reader}": values["vlm"][f"cider/{TOKENS}"] for reader in READERS["ours"]}
+            points.append(
+                {
+                    "step": step,
+                    "samples": step * setting.recipe(lr=1.0, seed=0).train.batch_size,
+                    "source": source,
+                    "arms": {
+                        arm: {
+                            name: {**_interval(seeds), "seeds": [sum(one) / len(one) for one in seeds]}
+                            for name, seeds in some.items()
+                        }
+                        for arm, some in values.items()
+                    },
+                    "ours_minus_vlm": {
+                        name: _interval(
+                            [
+                                [mine - other for mine, other in zip(*pair, strict=True)]
+                                for pair in zip(values["ours"][name], seeds, strict=True)
+                            ]
+                        )
+                        for name, seeds in against.items()
+                    },
+                }
+            )
+    return points
+
+
+def _names(arm: str) -> tuple[str, ...]:
+    return (*METRICS, *(f"cider/{reader}" for reader in READERS[arm]))
+
+
+def _interval(seeds: list[list[float]]) -> dict[str, float]:
+    """Mean and interval of items' values, by seed."""
+    found = paired_bootstrap([{str(item): value for item, value in enumerate(values)} for values in seeds])
+    return {"mean": found["mean"], "low": found["low"], "high": found["high"]}
+
+
+def _constant(
+    setting: Setting, test: dict[str, Pictures], validation: dict[str, Pictures]
+) -> dict[str, dict[str, Any]]:
+    """CIDEr-D of one caption for all pictures."""
+    trained = {source: [one.texts for one in read_captions(setting.data, source, "train")] for source in CAPTION_SOURCES}
+    everything = [normalise_text(text) for rows in trained.values() for texts in rows for text in texts]
+    found: dict[str, dict[str, Any]] = {}
+    for source, pictures in test.items():
+        scorer, chooser = CiderD(pictures.references), CiderD(validation[source].references)
+        frequent = Counter(normalise_text(text) for texts in trained[source] for text in texts)
+        best = max(frequent, key=lambda text: float(chooser.scores([text] * len(chooser)).mean()))
+        said = {
+            "most frequent of all": Counter(everything).most_common(1)[0][0],
+            "most frequent of the source": frequent.most_common(1)[0][0],
+            "best on validation": best,
+        }
+        found[source] = {
+            name: {"caption": text, "cider": float(scorer.scores([text] * len(scorer)).mean())}
+            for name, text in said.items()
+        }
+    return found
+
+
+def _examples(
+    measured: dict[str, dict[int, list[dict[str, Any]]]], pictures: dict[str, Pictures], step: int
+) -> dict[str, Any]:
+    """Captions of the first seed's last checkpoint, and how different they are."""
+    found: dict[str, Any] = {}
+    for source, some in pictures.items():
+        said = {
+            reader: measured[arm][step][0][source][f"said/{reader}"] for arm in ARMS for reader in READERS[arm]
+        }
+        found[source] = {
+            "statistics": {name: caption_statistics(texts) for name, texts in said.items()},
+            "captions": [
+                {"picture": Path(path).name, "right": right[0], **{name: texts[place] for name, texts in said.items()}}
+                for place, (path, right) in enumerate(zip(some.paths, some.references, strict=True))
+            ],
+        }
+    return found

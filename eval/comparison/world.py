@@ -1,0 +1,141 @@
+"""Everything that does not depend on the run: parts, caches, candidates; and each learner at its start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from accelerate import Accelerator
+
+from eval.comparison.data import Pictures, WithWords, corpus, read_pictures
+from eval.comparison.learners import EmbeddingLearner, Learner, TokenLearner, check_sizes, trained_parameters
+from eval.comparison.vlm import build_vlm
+from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.configs import RunConfig, load_run_config
+from vljepa.configs.decoder import GenerationConfig
+from vljepa.data.collate import StepBatches
+from vljepa.data.features import FeatureCache
+from vljepa.models.cpu import keep_freed_memory
+from vljepa.training.inputs import prepare
+from vljepa.training.precision import choose_precision
+
+ARMS = ("ours", "vlm")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is compared.
+
+    Args:
+        suite: The suite file's content.
+        data: Prepared folder of `recipes/mini/prepare.py`.
+        photos: Folder with photos.jsonl.
+        work: Folder for caches and runs.
+    """
+
+    suite: dict[str, Any]
+    data: Path
+    photos: Path
+    work: Path
+
+    @classmethod
+    def read(cls, suite: Path, *, data: Path, photos: Path, work: Path) -> Setting:
+        """From the suite file."""
+        return cls(yaml.safe_load(suite.read_text(encoding="utf-8")), data, photos, work)
+
+    @property
+    def steps(self) -> int:
+        """Length of every run."""
+        return int(self.suite["checkpoints"][-1])
+
+    def recipe(self, *, lr: float, seed: int) -> RunConfig:
+        """The shared recipe of one run."""
+        return load_run_config(
+            self.suite["recipe"],
+            [
+                f"data.root={self.data}",
+                f"data.cache.folder={self.work / 'cache'}",
+                f"optim.lr={lr}",
+                f"train.seed={seed}",
+                f"train.steps={self.steps}",
+            ],
+        )
+
+    def digest(self) -> str:
+        """Hash of what decides a run's numbers beside arm, learning rate and seed."""
+        recipe = self.recipe(lr=1.0, seed=0).model_dump(mode="json")
+        text = json.dumps([recipe, self.suite["checkpoints"]], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class World:
+    """Shared parts of all runs of a process.
+
+    Args:
+        setting: What is compared.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        keep_freed_memory()
+        run = setting.recipe(lr=1.0, seed=0)
+        precision = choose_precision(run.train.precision, device=torch.device("cpu"))
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=True)
+        assert run.model is not None
+        self.base = VLJEPA.from_parts(run.model).eval()
+        self.processor = VLJEPAProcessor(self.base.config)
+        assert run.data.cache is not None
+        self.reader = FeatureCache(run.data.cache, fingerprint=self.base.x_encoder_fingerprint())
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """What the token VLM must be able to write."""
+        return corpus(self.setting.data)
+
+    def pictures(self, split: str) -> dict[str, Pictures]:
+        """Held-out pictures, encoded."""
+        found = read_pictures(
+            self.setting.data, self.setting.photos, split=split, style=self.setting.suite["emoji_style"]
+        )
+        paths = [path for source in found.values() for path in source.paths]
+        skipped = self.reader.fill(dict.fromkeys(paths, 1), model=self.base, processor=self.processor)
+        assert not skipped, skipped
+        return found
+
+    def learner(self, arm: str, *, lr: float, seed: int) -> Learner:
+        """A learner at the start of its training: the seed decides what is not pretrained."""
+        run = self.setting.recipe(lr=lr, seed=seed)
+        torch.manual_seed(seed)
+        if arm == "vlm":
+            vlm, tokenizer = build_vlm(
+                self.base.config.predictor,
+                vision_width=self.base.x_encoder.width,
+                visual_tokens=(self.base.config.x_encoder.pool_grid or 0) ** 2,
+                texts=self.texts,
+                generation=GenerationConfig(max_new_tokens=self.setting.suite["max_new_tokens"]),
+            )
+            check_sizes(ours=trained_parameters(self.base), opponent=trained_parameters(vlm))
+            return TokenLearner(vlm, tokenizer, reader=self.reader, accelerator=self.accelerator)
+        return EmbeddingLearner(
+            VLJEPA.from_parts(self.base.config),
+            self.processor,
+            reader=self.reader,
+            objective=run.objective,
+            accelerator=self.accelerator,
+            seed=seed,
+        )
+
+    def batches(self, learner: Learner, *, lr: float, seed: int) -> StepBatches:
+        """Batches by step: for either learner the same samples, targets and views."""
+        run = self.setting.recipe(lr=lr, seed=seed)
+        batches = prepare(run, model=self.base, processor=self.processor).batches
+        if isinstance(learner, TokenLearner):
+            longest = self.setting.suite["max_new_tokens"]
+            batches.collator = WithWords(batches.collator, learner.tokenizer, max_tokens=longest)  # type: ignore[assignment]
+        return batches
