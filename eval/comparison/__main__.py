@@ -4,8 +4,8 @@ python -m eval.comparison eval/suites/comparison.yaml --data data/mini --photos 
 python -m eval.comparison test eval/suites/comparison.yaml --data data/mini --photos PATH/TO/coco_photos
 python -m eval.comparison report eval/results/comparison.json --tables docs/comparison.md --plot docs/comparison.png
 
-The first trains all runs and chooses the learning rates on validation; what is complete in --work is not done again. The
-second reads the test pictures at all checkpoints and writes one JSON file. The third writes tables and a plot.
+The first trains all runs and chooses the learning rates on validation; what is complete in --work is not done again.
+The second reads the test pictures at all checkpoints and writes one JSON file. The third writes tables and a plot.
 """
 
 from __future__ import annotations

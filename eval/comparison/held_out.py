@@ -164,7 +164,9 @@ def _constant(
     setting: Setting, test: dict[str, Pictures], validation: dict[str, Pictures]
 ) -> dict[str, dict[str, Any]]:
     """CIDEr-D of one caption for all pictures."""
-    trained = {source: [one.texts for one in read_captions(setting.data, source, "train")] for source in CAPTION_SOURCES}
+    trained = {
+        source: [one.texts for one in read_captions(setting.data, source, "train")] for source in CAPTION_SOURCES
+    }
     everything = [normalise_text(text) for rows in trained.values() for texts in rows for text in texts]
     found: dict[str, dict[str, Any]] = {}
     for source, pictures in test.items():
@@ -189,9 +191,7 @@ def _examples(
     """Captions of the first seed's last checkpoint, and how different they are."""
     found: dict[str, Any] = {}
     for source, some in pictures.items():
-        said = {
-            reader: measured[arm][step][0][source][f"said/{reader}"] for arm in ARMS for reader in READERS[arm]
-        }
+        said = {reader: measured[arm][step][0][source][f"said/{reader}"] for arm in ARMS for reader in READERS[arm]}
         found[source] = {
             "statistics": {name: caption_statistics(texts) for name, texts in said.items()},
             "captions": [

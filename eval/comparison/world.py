@@ -116,7 +116,7 @@ class World:
             vlm, tokenizer = build_vlm(
                 self.base.config.predictor,
                 vision_width=self.base.x_encoder.width,
-                visual_tokens=(self.base.config.x_encoder.pool_grid or 0) ** 2,
+                visual_tokens=self._visual_tokens(),
                 texts=self.texts,
                 generation=GenerationConfig(max_new_tokens=self.setting.suite["max_new_tokens"]),
             )
@@ -139,3 +139,7 @@ class World:
             longest = self.setting.suite["max_new_tokens"]
             batches.collator = WithWords(batches.collator, learner.tokenizer, max_tokens=longest)  # type: ignore[assignment]
         return batches
+
+    def _visual_tokens(self) -> int:
+        pixels = torch.zeros(1, 1, 3, *self.base.config.x_encoder.image.size)
+        return self.base.encode_vision(pixels).tokens_BND.shape[1]

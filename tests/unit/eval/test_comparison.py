@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,21 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from accelerate import Accelerator
 
-from eval.comparison import runner as module
-from eval.comparison.data import WithWords, hits_in_truth
+from eval.comparison.data import hits_in_truth
 from eval.comparison.learners import TokenLearner, check_sizes, trained_parameters
 from eval.comparison.runner import Plan, load_checkpoint, train_run
 from eval.comparison.vlm import CutVocabulary, TokenVLM, build_vlm, pack
-from tests.conftest import shapes_run
+from eval.comparison.world import ARMS, Setting, World
 from tests.decoders import TEXTS, write_language_model
-from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.configs import PartSpec, PredictorConfig, RunConfig
+from vljepa.configs import PartSpec, PredictorConfig, load_preset
 from vljepa.configs.decoder import GenerationConfig
+from vljepa.data.collate import _identities
 from vljepa.errors import CheckpointError, ConfigError
-from vljepa.training.inputs import prepare
+from vljepa.models.x_encoder import XEncoder
+from vljepa.parts.resolve import part_config, part_folder
+from vljepa.processing.image import ImageTransform, open_image
 
+PICTURES = Path(__file__).parents[2] / "assets/mini_sample/emoji/fluent"
 WIDTH, TOKENS = 12, 3
 SAID = (*TEXTS[:5], *TEXTS[12:15])
 
@@ -112,3 +116,139 @@ class TestTokenVlm:
         batch = SimpleNamespace(tensors={"vision_tokens": tokens_BND, "word_ids": ids, "word_mask": mask})
         whole = float(vlm(tokens_BND, ids, mask).detach())
         assert float(learner.loss([batch], step=0).detach()) == pytest.approx(whole, abs=1e-5)  # type: ignore[list-item]
+
+
+@pytest.fixture(scope="module")
+def world(language_model: Path, shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The comparison in small: a toy encoder, a slice of the random llama, coloured shapes."""
+    folder = tmp_path_factory.mktemp("comparison")
+    sources = [{"name": "captions", "path": "captions.jsonl", "first_text": 1.0}]
+    recipe = {
+        "model": {
+            "preset": "toy",
+            "embed_dim": 4,
+            "predictor": {"part": f"transformers:{language_model}#1:2", "dropout": 0.1, "label_prior": None},
+            "y_encoder": {"head": "linear"},
+        },
+        "data": {"train": sources, "validation": sources, "cache": {"views": 2}},
+        "optim": {"warmup_steps": 2, "schedule": "constant"},
+        "train": {"batch_size": 8, "ema": 0.5, "precision": "fp32"},
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    suite = {"recipe": str(folder / "recipe.yaml"), "checkpoints": [1, 3], "max_new_tokens": 12, "emoji_style": "any"}
+    texts = [text for line in (shapes / "captions.jsonl").read_text().splitlines() for text in json.loads(line)["text"]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eval.comparison.world.corpus", lambda _: texts)
+        yield World(Setting(suite, data=shapes, photos=shapes, work=folder))
+
+
+def trained(world: World, arm: str, folder: Path, *, digest: str = "") -> dict[str, Any]:
+    def start() -> Any:
+        learner = world.learner(arm, lr=1e-2, seed=1)
+        return learner, world.batches(learner, lr=1e-2, seed=1)
+
+    return train_run(
+        Plan(arm, 1e-2, 1),
+        folder,
+        run=world.setting.recipe(lr=1e-2, seed=1),
+        checkpoints=world.setting.suite["checkpoints"],
+        digest=digest or world.setting.digest(),
+        start=start,
+        say=lambda _: None,
+    )
+
+
+class TestBothArms:
+    def test_they_see_the_same_pictures_views_and_targets_in_the_same_order(self, world: World) -> None:
+        ours, vlm = (world.learner(arm, lr=1e-3, seed=1) for arm in ARMS)
+        one, two = (world.batches(learner, lr=1e-3, seed=1) for learner in (ours, vlm))
+        assert isinstance(vlm, TokenLearner)
+        for step in range(5):
+            [mine], [other] = one[step], two[step]
+            shared = mine.tensors.keys()
+            assert other.tensors.keys() - shared == {"word_ids", "word_mask"}
+            assert all(torch.equal(mine.tensors[name], other.tensors[name]) for name in shared)
+            said = vlm.tokenizer.decode(other.tensors["word_ids"][:, 1:])
+            assert torch.equal(_identities(said), mine.tensors["text_ids"])
+        assert one.order() == two.order()
+        other_seed = world.batches(ours, lr=1e-3, seed=2)
+        assert not torch.equal(other_seed[0][0].tensors["text_ids"], one[0][0].tensors["text_ids"])
+
+    def test_ours_trains_no_more_than_the_opponent_or_there_is_no_comparison(self, world: World) -> None:
+        sizes = [trained_parameters(world.learner(arm, lr=1e-3, seed=0).model) for arm in ARMS]
+        assert 0 < sizes[0] <= sizes[1]
+        check_sizes(ours=sizes[1], opponent=sizes[1])
+        with pytest.raises(ConfigError, match=rf"our arm trains {sizes[1] + 1:,} parameters, the token VLM"):
+            check_sizes(ours=sizes[1] + 1, opponent=sizes[1])
+
+    @pytest.mark.parametrize("arm", ARMS)
+    def test_a_run_moves_every_trained_tensor_and_its_checkpoints_load(
+        self, world: World, arm: str, tmp_path: Path
+    ) -> None:
+        curve = trained(world, arm, tmp_path)
+        assert [(one["step"], one["samples"]) for one in curve["checkpoints"]] == [(1, 8), (3, 24)]
+        assert curve["finished"]
+        learner = world.learner(arm, lr=1e-2, seed=1)
+        before = {name: one.detach().clone() for name, one in learner.model.named_parameters() if one.requires_grad}
+        load_checkpoint(learner, tmp_path, step=3)
+        now = dict(learner.model.named_parameters())
+        assert all(not torch.equal(one, now[name]) for name, one in before.items())
+        other = world.learner("vlm" if arm == "ours" else "ours", lr=1e-2, seed=1)
+        with pytest.raises(CheckpointError, match="another learner's weights"):
+            load_checkpoint(other, tmp_path, step=3)
+
+    def test_a_finished_run_is_not_run_again_and_a_broken_off_one_is(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plain = TokenLearner.loss
+
+        def broken(self: Any, batches: Any, *, step: int) -> torch.Tensor:
+            if step == 2:
+                raise KeyboardInterrupt
+            return plain(self, batches, step=step)
+
+        monkeypatch.setattr(TokenLearner, "loss", broken)
+        with pytest.raises(KeyboardInterrupt):
+            trained(world, "vlm", tmp_path)
+        half = json.loads((tmp_path / "curve.json").read_text())
+        assert [one["step"] for one in half["checkpoints"]] == [1]
+        assert not half["finished"]
+        monkeypatch.setattr(TokenLearner, "loss", plain)
+        whole = trained(world, "vlm", tmp_path)
+        assert [one["loss"] for one in whole["checkpoints"]][:1] == [half["checkpoints"][0]["loss"]]
+        monkeypatch.setattr(TokenLearner, "loss", lambda *_, **__: pytest.fail("trained again"))
+        assert trained(world, "vlm", tmp_path) == whole
+        with pytest.raises(CheckpointError, match=r"another recipe.*choose another --work"):
+            trained(world, "vlm", tmp_path, digest="other")
+
+
+def test_a_right_class_must_be_strictly_among_the_best() -> None:
+    scores_NC = np.array([[0.9, 0.5, 0.1, 0.5], [0.2, 0.2, 0.2, 0.2], [0.1, 0.9, 0.8, 0.7]], dtype=np.float32)
+    truth_NC = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 1]], dtype=bool)
+    assert hits_in_truth(scores_NC, truth_NC, k=1).tolist() == [True, False, False]
+    assert hits_in_truth(scores_NC, truth_NC, k=3).tolist() == [True, False, True]
+
+
+@pytest.mark.assets
+def test_the_opponent_learns_pictures_by_heart_from_the_real_encoders_tokens(language_model: Path) -> None:
+    config = load_preset("mini").x_encoder
+    part = config.part.model_copy(update={"config": part_config(config.part)})
+    encoder = XEncoder(config.model_copy(update={"part": part}))
+    encoder.load_pretrained(part_folder(part))
+    transform = ImageTransform(config.image)
+    paths = sorted(PICTURES.glob("*.png"))[: len(SAID)]
+    pixels = torch.stack([transform(open_image(path, max_pixels=10**7)) for path in paths]).unsqueeze(1)
+    tokens_BND = encoder(pixels).tokens_BND
+    vlm, tokenizer = built(language_model, width=tokens_BND.shape[2], tokens=tokens_BND.shape[1])
+    ids, mask = tokenizer.encode(SAID, max_tokens=12)
+    optimizer = torch.optim.AdamW(vlm.train().parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        vlm(tokens_BND, ids, mask).backward()
+        optimizer.step()
+    vlm.eval()
+    assert tokenizer.decode(vlm.generate(tokens_BND, shift=False)) == list(SAID)
+    # It reads the picture: another picture's tokens give that picture's caption.
+    assert tokenizer.decode(vlm.generate(tokens_BND.roll(1, dims=0), shift=False)) == [SAID[-1], *SAID[:-1]]
+    best = vlm.log_likelihoods(tokens_BND, rows_of(tokenizer, SAID)).argmax(1)
+    assert best.tolist() == list(range(len(SAID)))
