@@ -119,7 +119,7 @@ def build_world(setting: Setting, source: str, split: str, embedder: Embedder, *
 
     plain, faded = built(0.5), built(1.0)
     frames = encode_frames(
-        (frame for stream in plain for frame in stream.frames),
+        (frame for stream in (*plain, *faded) for frame in stream.frames),
         pictures=[one.path for one in pictures],
         embedder=embedder,
         model_digest=embedder.model.fingerprint(),
@@ -127,8 +127,7 @@ def build_world(setting: Setting, source: str, split: str, embedder: Embedder, *
         say=say,
     )
     say(f"{source} {split}: {len(pictures)} pictures, {len(frames.rows)} different frames, {len(plain)} streams")
-    whole = [stream for stream in faded if all(frame in frames.places for frame in stream.frames)]
-    return World(pictures, frames, [_watch(one, frames) for one in plain], [_watch(one, frames) for one in whole])
+    return World(pictures, frames, [_watch(one, frames) for one in plain], [_watch(one, frames) for one in faded])
 
 
 def _watch(stream: Stream, frames: Frames) -> Watched:

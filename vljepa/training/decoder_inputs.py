@@ -225,7 +225,7 @@ def _rows(
     everything = [record.texts for record in records]
     if source.see == "picture":
         views = source.views or run.data.cache.views
-        return PictureRows(everything, _views(records, views, encoder))
+        return PictureRows(everything, _views(records, views, encoder, name=source.name))
     if source.see == "guess":
         return GuessRows(everything, _guess(source, records, pictures, model=encoder.model, reader=reader, texts=texts))
     noise = run.data.noise
@@ -239,11 +239,11 @@ def _rows(
     return TextRows(everything, lambda some: torch.from_numpy(encoder.texts(some)), noise)
 
 
-def _views(records: list[Record], views: int, encoder: Encoder) -> list[Tensor]:
+def _views(records: list[Record], views: int, encoder: Encoder, *, name: str) -> list[Tensor]:
     """Per record, the predictions [V, D] of its picture's stored views."""
     prompt = encoder.model.config.prompts.caption
     pairs = [(record.image, record.query or prompt) for record in records if record.image is not None]
-    by_view = [encoder.predictions(pairs, view=view) for view in range(views)]
+    by_view = [encoder.predictions(pairs, view=view, progress=f"predicting {name}") for view in range(views)]
     return list(torch.from_numpy(np.stack(by_view, axis=1)))
 
 

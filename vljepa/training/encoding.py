@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from vljepa.data.collate import to_device
 from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import PictureReader
+from vljepa.data.progress import track
 from vljepa.data.records import Visual
 from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
@@ -44,10 +46,18 @@ class Encoder:
         """Called before every batch: where a run may be stopped. All processes encode the same batches."""
 
     @torch.no_grad()
-    def predictions(self, pairs: Sequence[tuple[Visual, str]], *, view: int = 0) -> NDArray[np.float32]:
-        """Predicted embeddings [N, D] of (picture, query) pairs from one stored view; all pictures are readable."""
+    def predictions(
+        self, pairs: Sequence[tuple[Visual, str]], *, view: int = 0, progress: str = ""
+    ) -> NDArray[np.float32]:
+        """Predicted embeddings [N, D] of (picture, query) pairs from one stored view; all pictures are readable.
+
+        Long work is given the name `progress` and shows a bar.
+        """
         rows: list[NDArray[np.float32]] = []
-        for start in range(0, len(pairs), BATCH):
+        starts: Iterable[int] = range(0, len(pairs), BATCH)
+        if progress:
+            starts = track(starts, what=progress, total=math.ceil(len(pairs) / BATCH))
+        for start in starts:
             self.pause()
             chunk = pairs[start : start + BATCH]
             read = self.pictures.read([(path, view) for path, _ in chunk])
