@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         from eval.comparison.held_out import read_test
 
         return run(lambda: read_test(setting, say=say), output=given.output)
-    return run(lambda: train(setting, say=say), output=given.work / "train.json")
+    return run(lambda: train(setting, say=say), output=None)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,13 @@ from eval.comparison.data import Pictures
 from eval.comparison.learners import EmbeddingLearner
 from eval.comparison.runner import Plan, load_checkpoint
 from eval.comparison.score import caption_statistics, measure
-from eval.comparison.study import Say, kept, train
+from eval.comparison.study import RESULT, Say, kept, overfit
 from eval.comparison.world import ARMS, Setting, World
 from eval.mini import provenance
 from eval.mini.bootstrap import paired_bootstrap
 from eval.mini.data import CAPTION_SOURCES, read_captions
 from vljepa.configs import load_decoder_run_config
+from vljepa.errors import DataError
 from vljepa.metrics.captions import CiderD
 from vljepa.models.decoder_saving import load_decoder
 from vljepa.parts.saved import DECODER_FOLDER, saved_folder
@@ -46,9 +47,12 @@ PROTOCOL = {
 
 def read_test(setting: Setting, *, say: Say) -> dict[str, Any]:
     """The whole result."""
-    trained = train(setting, say=say)
+    trained = _trained(setting)
+    checkpoints = setting.until(trained["steps"])
     world = World(setting)
-    decoders = _decoders(world, trained["chosen"]["ours"], say=say)
+    decoders = _decoders(
+        world, Plan("ours", trained["chosen"]["ours"], setting.suite["seeds"][0]), checkpoints[-1], say=say
+    )
     pictures = world.pictures("test")
     measured: dict[str, dict[int, list[dict[str, Any]]]] = {arm: {} for arm in ARMS}
     curves: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
@@ -60,7 +64,7 @@ def read_test(setting: Setting, *, say: Say) -> dict[str, Any]:
                 learner.decoders = decoders
             folder = setting.work / plan.name
             curves[arm].append(json.loads((folder / "curve.json").read_text(encoding="utf-8")))
-            for step in setting.suite["checkpoints"]:
+            for step in checkpoints:
                 load_checkpoint(learner, folder, step=step)
                 seen = kept(folder / f"test_{step:06}.json", lambda one=learner: measure(one, pictures))
                 measured[arm].setdefault(step, []).append(seen)
@@ -76,22 +80,35 @@ def read_test(setting: Setting, *, say: Say) -> dict[str, Any]:
         "protocol": PROTOCOL,
         "pool": {name: {"pictures": len(one.paths), "classes": len(one.classes)} for name, one in pictures.items()},
         "training": trained,
+        "sanity": kept(setting.work / "sanity.json", lambda: overfit(world, say=say)),
         "runs": curves,
-        "curves": _curves(setting, measured),
+        "curves": _curves(setting.recipe(lr=1.0, seed=0).train.batch_size, measured),
         "constant": _constant(setting, pictures, world.pictures("validation")),
-        "examples": _examples(measured, pictures, setting.steps),
+        "examples": _examples(measured, pictures, checkpoints[-1]),
         "cost": costs(world, decoders[OWN], say=say),
     }
 
 
-def _decoders(world: World, lr: float, *, say: Say) -> dict[str, Any]:
+def _trained(setting: Setting) -> dict[str, Any]:
+    """What `train` has left.
+
+    Raises:
+        DataError: No stage is complete.
+    """
+    file = setting.work / RESULT
+    if not file.is_file():
+        raise DataError(f"there is no {str(file)!r}: no stage of the training is complete.", fix="train first.")
+    trained: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return trained
+
+
+def _decoders(world: World, plan: Plan, step: int, *, say: Say) -> dict[str, Any]:
     """Our arm's own decoder, trained now if it was not, and the shipped one."""
     setting = world.setting
-    plan = Plan("ours", lr, setting.suite["seeds"][0])
-    learner = world.learner("ours", lr=lr, seed=plan.seed)
+    learner = world.learner(plan.arm, lr=plan.lr, seed=plan.seed)
     assert isinstance(learner, EmbeddingLearner)
-    load_checkpoint(learner, setting.work / plan.name, step=setting.steps)
-    model = setting.work / "ours"
+    load_checkpoint(learner, setting.work / plan.name, step=step)
+    model = setting.work / f"ours_{step:06}"
     if not model.is_dir():
         learner.model.save_pretrained(model)
     run = load_decoder_run_config(
@@ -100,7 +117,8 @@ def _decoders(world: World, lr: float, *, say: Say) -> dict[str, Any]:
             f"model={model}",
             f"data.root={setting.data}",
             f"data.cache.folder={setting.work / 'cache'}",
-            f"train.output={setting.work / 'decoder'}",
+            f"train.output={setting.work / f'decoder_{step:06}'}",
+            f"train.steps={step}",
         ],
     )
     say("decoder of our arm")
@@ -113,10 +131,10 @@ def _decoders(world: World, lr: float, *, say: Say) -> dict[str, Any]:
     }
 
 
-def _curves(setting: Setting, measured: dict[str, dict[int, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+def _curves(batch_size: int, measured: dict[str, dict[int, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
     """By source and checkpoint: every metric of both arms with interval and seeds, and the paired differences."""
     points = []
-    for step in setting.suite["checkpoints"]:
+    for step in measured["ours"]:
         for source in ("emoji", "photos"):
             values = {
                 arm: {name: [seen[source][name] for seen in measured[arm][step]] for name in _names(arm)}
@@ -127,7 +145,7 @@ def _curves(setting: Setting, measured: dict[str, dict[int, list[dict[str, Any]]
             points.append(
                 {
                     "step": step,
-                    "samples": step * setting.recipe(lr=1.0, seed=0).train.batch_size,
+                    "samples": step * batch_size,
                     "source": source,
                     "arms": {
                         arm: {

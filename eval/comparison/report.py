@@ -135,26 +135,23 @@ def _statistics(examples: dict[str, Any]) -> str:
 
 
 def _training(result: dict[str, Any]) -> list[str]:
-    sanity = result["training"]["sanity"]
+    sanity = result["sanity"]
     lines = [
         f"\n## The opponent's sanity and the grid\n\nThe VLM on {sanity['pairs']} pairs, {sanity['steps']} steps: "
-        f"{100 * sanity['exact']:.0f}% of the captions word for word. Validation after the last step; 'choice' is the "
-        "mean of both top-5.\n",
-        "| learner | learning rate | seed | choice | emoji top-5 | photos top-5 | emoji R@1 to picture | chosen |",
+        f"{100 * sanity['exact']:.0f}% of the captions word for word. Validation at the end of the grid; 'choice' is "
+        "the mean of both top-5.\n",
+        "| learner | learning rate | steps | choice | emoji top-5 | photos top-5 | emoji R@1 to picture | chosen |",
         "|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for run in result["training"]["validation"]:
         chosen = "yes" if run["lr"] == result["training"]["chosen"][run["arm"]] else ""
         shares = [run["choice"], run["emoji/top5"], run["photos/top5"], run["emoji/to_image"]]
         cells = " | ".join(f"{100 * one:.1f}" for one in shares)
-        lines.append(f"| {NAMES[run['arm']]} | {run['lr']:g} | {run['seed']} | {cells} | {chosen} |")
+        lines.append(f"| {NAMES[run['arm']]} | {run['lr']:g} | {run['step']} | {cells} | {chosen} |")
     said = [run for run in result["training"]["validation"] if run["arm"] == "vlm"]
     lines.append(
         "\nThe VLM's CIDEr-D on validation, emoji and photos: "
-        + "; ".join(
-            f"{run['lr']:g}, seed {run['seed']}: {run[f'emoji/{TOKENS}']:.3f} and {run[f'photos/{TOKENS}']:.3f}"
-            for run in said
-        )
+        + "; ".join(f"{run['lr']:g}: {run[f'emoji/{TOKENS}']:.3f} and {run[f'photos/{TOKENS}']:.3f}" for run in said)
         + "."
     )
     return lines

@@ -1,11 +1,11 @@
-"""Trains one learner: one loop for both. A finished run is not run again."""
+"""Trains one learner: one loop for both. A run that is finished is not run again, and any run goes on where it was."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from vljepa.training.averaging import WeightAverage
 from vljepa.training.guards import check_finite
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 
-CURVE = "curve.json"
+CURVE, STATE = "curve.json", "state.pt"
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Plan:
         return f"{self.arm}_lr{self.lr:g}_seed{self.seed}"
 
 
-def finished_curve(folder: Path, *, digest: str) -> dict[str, Any] | None:
-    """Curve of a run that is complete, or None.
+def finished_curve(folder: Path, *, until: int, digest: str) -> dict[str, Any] | None:
+    """Curve of a run that has come as far as `until`, or None.
 
     Raises:
         CheckpointError: The folder's run had another recipe.
@@ -55,11 +55,8 @@ def finished_curve(folder: Path, *, digest: str) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     curve: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    if curve["digest"] != digest:
-        raise CheckpointError(
-            f"{str(folder)!r} holds a run with another recipe or other checkpoints.", fix="choose another --work."
-        )
-    return curve if curve["finished"] else None
+    _check_digest(curve, digest, folder)
+    return curve if curve["checkpoints"][-1]["step"] >= until else None
 
 
 def train_run(
@@ -67,79 +64,114 @@ def train_run(
     folder: Path,
     *,
     run: RunConfig,
-    checkpoints: list[int],
+    checkpoints: Sequence[int],
     digest: str,
     start: Callable[[], tuple[Learner, StepBatches]],
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Train to the last checkpoint, or give back the curve of a run that is complete.
+    """Train to the last checkpoint, or give back the curve of a run that is there already.
 
-    The averaged weights of every checkpoint and the curve so far are written as the run goes. A run that was broken
-    off starts anew.
+    The averaged weights of every checkpoint and the curve so far are written as the run goes; a run that was broken
+    off, or is to go further now, goes on from its last checkpoint as if it had never stopped.
 
     Args:
         plan: The run.
         folder: For its files.
-        run: Its recipe.
+        run: Its recipe, with a constant learning rate: its first steps do not depend on the last.
         checkpoints: Steps after which the weights are kept.
-        digest: Hash of the recipe and the checkpoints.
+        digest: Hash of the recipe.
         start: Makes the learner and its batches.
         say: Takes progress lines.
     """
-    done = finished_curve(folder, digest=digest)
+    done = finished_curve(folder, until=checkpoints[-1], digest=digest)
     if done is not None:
-        say(f"{plan.name}: finished before")
+        say(f"{plan.name}: at step {checkpoints[-1]} before")
         return done
+    assert run.optim.schedule == "constant"
     learner, batches = start()
     model, config = learner.model, run.optim
     optimizer = build_optimizer(model, config=config.model_copy(update={"fused": True}))
     average = WeightAverage(model, decay=run.train.ema)
     trained = [one for one in model.parameters() if one.requires_grad]
-    curve: dict[str, Any] = {
-        "arm": plan.arm,
-        "lr": plan.lr,
-        "seed": plan.seed,
-        "digest": digest,
-        "trained_parameters": trained_parameters(model),
-        "order": batches.order(),
-        "checkpoints": [],
-        "finished": False,
+    state = _restore(folder, learner, optimizer, average, digest) or {
+        "curve": {
+            "arm": plan.arm,
+            "lr": plan.lr,
+            "seed": plan.seed,
+            "digest": digest,
+            "trained_parameters": trained_parameters(model),
+            "order": batches.order(),
+            "checkpoints": [],
+        },
+        "losses": [],
+        "wall": [],
+        "processor": [],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    losses: list[float] = []
-    wall: list[float] = []
-    processor: list[float] = []
-    for step in range(checkpoints[-1]):
+    for step in range(len(state["losses"]), checkpoints[-1]):
         batch = batches[step]  # reading is not timed: it is the same work for both
         began, began_processor = time.perf_counter(), time.process_time()
         torch.manual_seed(plan.seed * 1_000_003 + step)  # of dropout
         model.train()
         loss = learner.loss(batch, step=step)
-        losses.append(float(loss.detach()))
-        check_finite(losses[-1], what="loss", step=step)
+        state["losses"].append(float(loss.detach()))
+        check_finite(state["losses"][-1], what="loss", step=step)
         learner.accelerator.backward(loss)
         torch.nn.utils.clip_grad_norm_(trained, config.grad_clip or math.inf)
         set_learning_rate(optimizer, learning_rate(step, config=config, steps=checkpoints[-1]))
         optimizer.step()
         optimizer.zero_grad()
         average.update(model, step=step + 1)
-        wall.append(time.perf_counter() - began)
-        processor.append(time.process_time() - began_processor)
+        state["wall"].append(time.perf_counter() - began)
+        state["processor"].append(time.process_time() - began_processor)
         if step + 1 in checkpoints:
             save_file({name: one.contiguous() for name, one in average.tensors.items()}, folder / _weights(step + 1))
-            curve["checkpoints"].append(
-                {
-                    "step": step + 1,
-                    "samples": (step + 1) * run.train.batch_size,
-                    "loss": float(np.mean(losses[-20:])),
-                    "wall_s_per_step": float(np.median(wall)),
-                    "processor_s_per_step": float(np.median(processor)),
-                }
+            point = {
+                "step": step + 1,
+                "samples": (step + 1) * run.train.batch_size,
+                "loss": float(np.mean(state["losses"][-10:])),
+                "wall_s_per_step": float(np.median(state["wall"])),
+                "processor_s_per_step": float(np.median(state["processor"])),
+            }
+            state["curve"]["checkpoints"].append(point)
+            _save(folder, learner, optimizer, average, state)
+            say(
+                f"{plan.name}: step {step + 1}, loss {point['loss']:.3f}, a step takes "
+                f"{point['processor_s_per_step']:.2f} processor seconds, {point['wall_s_per_step']:.2f} by the clock"
             )
-            curve["finished"] = step + 1 == checkpoints[-1]
-            _write(folder / CURVE, curve)
-            say(f"{plan.name}: step {step + 1}, loss {np.mean(losses[-20:]):.3f}, {np.median(wall):.2f} s a step")
+    curve: dict[str, Any] = state["curve"]
     return curve
+
+
+def _save(
+    folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, average: WeightAverage, state: dict[str, Any]
+) -> None:
+    """All that a run goes on from, and its curve for reading."""
+    weights = {name: one for name, one in learner.model.named_parameters() if one.requires_grad}
+    part = folder / f"{STATE}.part"
+    torch.save(state | {"weights": weights, "average": average.tensors, "optimizer": optimizer.state_dict()}, part)
+    part.replace(folder / STATE)
+    part = folder / f"{CURVE}.part"
+    part.write_text(json.dumps(state["curve"], indent=1) + "\n", encoding="utf-8")
+    part.replace(folder / CURVE)
+
+
+def _restore(
+    folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, average: WeightAverage, digest: str
+) -> dict[str, Any] | None:
+    if not (folder / STATE).is_file():
+        return None
+    state: dict[str, Any] = torch.load(folder / STATE, weights_only=True)
+    _check_digest(state["curve"], digest, folder)
+    learner.model.load_state_dict(state.pop("weights"), strict=False)
+    average.restore(state.pop("average"))
+    optimizer.load_state_dict(state.pop("optimizer"))
+    return state
+
+
+def _check_digest(curve: dict[str, Any], digest: str, folder: Path) -> None:
+    if curve["digest"] != digest:
+        raise CheckpointError(f"{str(folder)!r} holds a run with another recipe.", fix="choose another --work.")
 
 
 def load_checkpoint(learner: Learner, folder: Path, *, step: int) -> None:
@@ -158,9 +190,3 @@ def load_checkpoint(learner: Learner, folder: Path, *, step: int) -> None:
 
 def _weights(step: int) -> str:
     return f"step_{step:06}.safetensors"
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)

@@ -1,4 +1,4 @@
-"""The order of things: the opponent's sanity, the grid, the choice on validation, the other seeds."""
+"""The order of things: the grid, the choice on validation, all seeds; and the opponent's sanity."""
 
 from __future__ import annotations
 
@@ -18,41 +18,50 @@ from vljepa.data.collate import StepBatches
 from vljepa.processing.text import normalise_text
 
 Say = Callable[[str], None]
+RESULT = "train.json"
 PAIRS, PAIR_STEPS, PAIR_LR = 100, 100, 1e-3
 
 
 def train(setting: Setting, *, say: Say) -> dict[str, Any]:
     """All runs; what is complete in `setting.work` is not done again. Reads no test picture.
 
+    The grid runs to `grid_steps`; the learning rates that are best on validation there go on, with all seeds, from
+    checkpoint to checkpoint, so that there is a whole comparison after each. `train.json` in the work folder says how
+    far all have come.
+
     Returns:
-        The opponent's sanity, the validation figures of the grid, and the learning rate chosen for each arm.
+        The validation figures of the grid, the learning rate chosen for each arm, and the steps that all have done.
     """
     world = World(setting)
-    sanity = kept(setting.work / "sanity.json", lambda: overfit(world, say=say))
-    first, *others = setting.suite["seeds"]
-    grid = [Plan(arm, lr, first) for lr in setting.suite["learning_rates"] for arm in ARMS]
-    found = {plan: validated(world, plan, say=say) for plan in grid}
+    seeds, first_stage = setting.suite["seeds"], setting.suite["grid_steps"]
+    grid = [Plan(arm, lr, seeds[0]) for lr in setting.suite["learning_rates"] for arm in ARMS]
+    found = {}
+    for plan in grid:
+        run_until(world, plan, first_stage, say=say)
+        found[plan] = validated(world, plan, first_stage, say=say)
     chosen = {
         arm: max((one for one in grid if one.arm == arm), key=lambda one: choice_of(found[one])).lr for arm in ARMS
     }
-    for seed in others:
-        for arm in ARMS:
-            plan = Plan(arm, chosen[arm], seed)
-            found[plan] = validated(world, plan, say=say)
-    return {
-        "sanity": sanity,
+    result = {
         "chosen": chosen,
         "validation": [
-            {"arm": plan.arm, "lr": plan.lr, "seed": plan.seed, "choice": choice_of(mean), **mean}
+            {"arm": plan.arm, "lr": plan.lr, "step": first_stage, "choice": choice_of(mean), **mean}
             for plan, mean in found.items()
         ],
     }
+    for stage in (one for one in setting.suite["checkpoints"] if one >= first_stage):
+        for seed in seeds:
+            for arm in ARMS:
+                run_until(world, Plan(arm, chosen[arm], seed), stage, say=say)
+        result["steps"] = stage
+        write(setting.work / RESULT, result)
+        say(f"stage complete: {stage} steps")
+    return result
 
 
-def validated(world: World, plan: Plan, *, say: Say) -> dict[str, float]:
-    """Validation figures of a run's last checkpoint; the run is done if it was not."""
+def run_until(world: World, plan: Plan, step: int, *, say: Say) -> None:
+    """Bring a run to a checkpoint, from wherever it is."""
     setting = world.setting
-    folder = setting.work / plan.name
 
     def start() -> tuple[Learner, StepBatches]:
         learner = world.learner(plan.arm, lr=plan.lr, seed=plan.seed)
@@ -60,20 +69,25 @@ def validated(world: World, plan: Plan, *, say: Say) -> dict[str, float]:
 
     train_run(
         plan,
-        folder,
+        setting.work / plan.name,
         run=setting.recipe(lr=plan.lr, seed=plan.seed),
-        checkpoints=setting.suite["checkpoints"],
+        checkpoints=setting.until(step),
         digest=setting.digest(),
         start=start,
         say=say,
     )
 
+
+def validated(world: World, plan: Plan, step: int, *, say: Say) -> dict[str, float]:
+    """Validation figures of a run's checkpoint."""
+    folder = world.setting.work / plan.name
+
     def look() -> dict[str, float]:
         learner = world.learner(plan.arm, lr=plan.lr, seed=plan.seed)
-        load_checkpoint(learner, folder, step=setting.steps)
+        load_checkpoint(learner, folder, step=step)
         return means(measure(learner, world.pictures("validation")))
 
-    mean: dict[str, float] = kept(folder / "validation.json", look)
+    mean: dict[str, float] = kept(folder / f"validation_{step:06}.json", look)
     say(f"{plan.name}: {choice_of(mean):.4f}  " + "  ".join(f"{name} {value:.3f}" for name, value in mean.items()))
     return mean
 
@@ -106,9 +120,13 @@ def overfit(world: World, *, say: Say) -> dict[str, float]:
 def kept(file: Path, work: Callable[[], Any]) -> Any:
     """What `work` gives, kept in a JSON file: the next time it is read from there."""
     if not file.is_file():
-        content = work()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        part.replace(file)
+        write(file, work())
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def write(file: Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    part.replace(file)

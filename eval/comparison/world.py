@@ -49,10 +49,11 @@ class Setting:
         """From the suite file."""
         return cls(yaml.safe_load(suite.read_text(encoding="utf-8")), data, photos, work)
 
-    @property
-    def steps(self) -> int:
-        """Length of every run."""
-        return int(self.suite["checkpoints"][-1])
+    def until(self, step: int) -> list[int]:
+        """Checkpoints up to a step, which is one of them."""
+        checkpoints = [one for one in self.suite["checkpoints"] if one <= step]
+        assert checkpoints[-1] == step, (step, checkpoints)
+        return checkpoints
 
     def recipe(self, *, lr: float, seed: int) -> RunConfig:
         """The shared recipe of one run."""
@@ -63,15 +64,15 @@ class Setting:
                 f"data.cache.folder={self.work / 'cache'}",
                 f"optim.lr={lr}",
                 f"train.seed={seed}",
-                f"train.steps={self.steps}",
             ],
         )
 
     def digest(self) -> str:
         """Hash of what decides a run's numbers beside arm, learning rate and seed."""
-        recipe = self.recipe(lr=1.0, seed=0).model_dump(mode="json")
-        text = json.dumps([recipe, self.suite["checkpoints"]], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        recipe = self.recipe(lr=1.0, seed=0).model_dump(
+            mode="json", exclude={"train": {"steps", "eval_every", "output"}}
+        )
+        return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class World:

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from accelerate import Accelerator
+from safetensors.torch import load_file
 
 from eval.comparison.data import hits_in_truth
 from eval.comparison.learners import TokenLearner, check_sizes, trained_parameters
@@ -187,7 +188,6 @@ class TestBothArms:
     ) -> None:
         curve = trained(world, arm, tmp_path)
         assert [(one["step"], one["samples"]) for one in curve["checkpoints"]] == [(1, 8), (3, 24)]
-        assert curve["finished"]
         learner = world.learner(arm, lr=1e-2, seed=1)
         before = {name: one.detach().clone() for name, one in learner.model.named_parameters() if one.requires_grad}
         load_checkpoint(learner, tmp_path, step=3)
@@ -197,29 +197,34 @@ class TestBothArms:
         with pytest.raises(CheckpointError, match="another learner's weights"):
             load_checkpoint(other, tmp_path, step=3)
 
-    def test_a_finished_run_is_not_run_again_and_a_broken_off_one_is(
-        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("arm", ARMS)
+    def test_a_run_that_was_broken_off_goes_on_to_the_last_bit_and_a_finished_one_is_not_run_again(
+        self, world: World, arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        plain = TokenLearner.loss
+        whole = trained(world, arm, tmp_path / "whole")
+        kind = type(world.learner(arm, lr=1e-2, seed=1))
+        plain, steps = kind.loss, []
 
         def broken(self: Any, batches: Any, *, step: int) -> torch.Tensor:
-            if step == 2:
+            steps.append(step)
+            if len(steps) == 3:
                 raise KeyboardInterrupt
             return plain(self, batches, step=step)
 
-        monkeypatch.setattr(TokenLearner, "loss", broken)
+        monkeypatch.setattr(kind, "loss", broken)
         with pytest.raises(KeyboardInterrupt):
-            trained(world, "vlm", tmp_path)
-        half = json.loads((tmp_path / "curve.json").read_text())
+            trained(world, arm, tmp_path / "broken")
+        half = json.loads((tmp_path / "broken/curve.json").read_text())
         assert [one["step"] for one in half["checkpoints"]] == [1]
-        assert not half["finished"]
-        monkeypatch.setattr(TokenLearner, "loss", plain)
-        whole = trained(world, "vlm", tmp_path)
-        assert [one["loss"] for one in whole["checkpoints"]][:1] == [half["checkpoints"][0]["loss"]]
-        monkeypatch.setattr(TokenLearner, "loss", lambda *_, **__: pytest.fail("trained again"))
-        assert trained(world, "vlm", tmp_path) == whole
+        again = trained(world, arm, tmp_path / "broken")
+        assert steps == [0, 1, 2, 1, 2]  # from its checkpoint on, not from the start
+        assert [one["loss"] for one in again["checkpoints"]] == [one["loss"] for one in whole["checkpoints"]]
+        one, two = (load_file(tmp_path / name / "step_000003.safetensors") for name in ("whole", "broken"))
+        assert all(torch.equal(one[name], two[name]) for name in one)
+        monkeypatch.setattr(kind, "loss", lambda *_, **__: pytest.fail("trained again"))
+        assert trained(world, arm, tmp_path / "broken") == again
         with pytest.raises(CheckpointError, match=r"another recipe.*choose another --work"):
-            trained(world, "vlm", tmp_path, digest="other")
+            trained(world, arm, tmp_path / "broken", digest="other")
 
 
 def test_a_right_class_must_be_strictly_among_the_best() -> None:
