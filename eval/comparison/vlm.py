@@ -1,6 +1,7 @@
 """The opponent: a vision-language model that writes tokens, from the LM slice that the Predictor starts from.
 
-Shapes: B pictures, N visual tokens of width D, C candidates, T tokens of all candidates, S = N + T, V vocabulary.
+Shapes: B pictures, N visual tokens of width D, C candidates, T nodes of the tree of their tokens, E tokens scored,
+S = N + T, W width of the language model, V vocabulary.
 """
 
 from __future__ import annotations
@@ -65,67 +66,75 @@ class TokenVLM(YDecoder):
     def log_likelihoods(self, tokens_BND: Tensor, rows: Sequence[Sequence[int]]) -> Tensor:
         """Mean log-likelihood per token, the end mark included, of every candidate for every picture: fp32 [B, C].
 
-        All candidates of a picture go through in one sequence, hidden from each other.
+        All candidates of a picture go through in one sequence, hidden from each other but for common beginnings.
 
         Args:
             tokens_BND: Visual tokens.
             rows: Ids of each candidate from begin to end mark.
         """
         packed = pack(rows, prefix=tokens_BND.shape[1])
-        lengths_C = torch.bincount(packed.owner_T, minlength=len(rows))
+        lengths_C = torch.bincount(packed.owner_E, minlength=len(rows))
         found = []
         for chunk_BND in tokens_BND.split(PICTURES_PER_FORWARD):
             size = len(chunk_BND)
-            words_BTE = self.lm.get_input_embeddings()(packed.ids_T).expand(size, -1, -1)
-            sequence_BSE = torch.cat([self.condition(chunk_BND).to(words_BTE.dtype), words_BTE], dim=1)
-            lowest = torch.finfo(sequence_BSE.dtype).min
-            mask_SS = torch.zeros(packed.sees_SS.shape, dtype=sequence_BSE.dtype).masked_fill(~packed.sees_SS, lowest)
+            words_BTW = self.lm.get_input_embeddings()(packed.ids_T).expand(size, -1, -1)
+            sequence_BSW = torch.cat([self.condition(chunk_BND).to(words_BTW.dtype), words_BTW], dim=1)
+            lowest = torch.finfo(sequence_BSW.dtype).min
+            mask_SS = torch.zeros(packed.sees_SS.shape, dtype=sequence_BSW.dtype).masked_fill(~packed.sees_SS, lowest)
             logits_BTV = self.lm(
-                inputs_embeds=sequence_BSE,
+                inputs_embeds=sequence_BSW,
                 attention_mask=mask_SS.expand(size, 1, -1, -1),
                 position_ids=packed.positions_S.expand(size, -1),
                 logits_to_keep=len(packed.ids_T),
                 use_cache=False,
-            ).logits
-            likelihood_BT = -nn.functional.cross_entropy(
-                logits_BTV.float().flatten(0, 1), packed.targets_T.repeat(size), reduction="none"
-            ).view(size, -1)
-            sums_BC = torch.zeros(size, len(rows)).index_add_(1, packed.owner_T, likelihood_BT)
+            ).logits.float()
+            likelihood_BE = logits_BTV[:, packed.node_E, packed.next_E] - logits_BTV.logsumexp(dim=2)[:, packed.node_E]
+            sums_BC = torch.zeros(size, len(rows)).index_add_(1, packed.owner_E, likelihood_BE)
             found.append(sums_BC / lengths_C)
         return torch.cat(found)
 
 
 class Packed(NamedTuple):
-    """Candidates one after the other.
+    """Candidates as a tree: a beginning that several share is one node.
 
     Args:
-        ids_T: What is read.
-        targets_T: What is to come next.
-        owner_T: Number of the candidate.
-        positions_S: Position of every token, each candidate's after the visual ones.
-        sees_SS: Whether a token (row) sees another: the visual ones and its own candidate's, before it and itself.
+        ids_T: Token of each node.
+        positions_S: Position of every token, each node's by its depth after the visual ones.
+        sees_SS: Whether a token (row) sees another: the visual ones before it, and on the way to it.
+        node_E: Node after which a candidate goes on, once per token that is scored.
+        next_E: That token.
+        owner_E: Number of the candidate.
     """
 
     ids_T: Tensor
-    targets_T: Tensor
-    owner_T: Tensor
     positions_S: Tensor
     sees_SS: Tensor
+    node_E: Tensor
+    next_E: Tensor
+    owner_E: Tensor
 
 
 def pack(rows: Sequence[Sequence[int]], *, prefix: int) -> Packed:
     """One sequence of all candidates, behind `prefix` visual tokens."""
-    owner_T = torch.tensor([number for number, row in enumerate(rows) for _ in row[1:]])
-    owner_S = torch.cat([torch.full((prefix,), -1), owner_T])
-    order_S = torch.arange(len(owner_S))
-    own_SS = (owner_S[None] == -1) | (owner_S[None] == owner_S[:, None])
-    places = [prefix + place for row in rows for place in range(len(row) - 1)]
+    nodes: dict[tuple[int, ...], int] = {}
+    edges = []
+    for owner, row in enumerate(rows):
+        for place in range(1, len(row)):
+            edges.append((nodes.setdefault(tuple(row[:place]), len(nodes)), row[place], owner))
+    size = prefix + len(nodes)
+    sees_SS = torch.zeros(size, size, dtype=torch.bool)
+    sees_SS[:, :prefix] = True
+    sees_SS[:prefix, :prefix] = torch.ones(prefix, prefix).tril().bool()
+    for way, node in nodes.items():
+        sees_SS[prefix + node, [prefix + nodes[way[: depth + 1]] for depth in range(len(way))]] = True
+    node_E, next_E, owner_E = torch.tensor(edges).T
     return Packed(
-        ids_T=torch.tensor([one for row in rows for one in row[:-1]]),
-        targets_T=torch.tensor([one for row in rows for one in row[1:]]),
-        owner_T=owner_T,
-        positions_S=torch.cat([torch.arange(prefix), torch.tensor(places)]),
-        sees_SS=own_SS & (order_S[None] <= order_S[:, None]),
+        ids_T=torch.tensor([way[-1] for way in nodes]),
+        positions_S=torch.tensor([*range(prefix), *(prefix + len(way) - 1 for way in nodes)]),
+        sees_SS=sees_SS,
+        node_E=node_E,
+        next_E=next_E,
+        owner_E=owner_E,
     )
 
 
