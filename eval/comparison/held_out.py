@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from eval.comparison.constant import constant_captions, frequent_classes
 from eval.comparison.cost import costs
 from eval.comparison.data import Pictures
 from eval.comparison.learners import EmbeddingLearner
@@ -16,13 +16,10 @@ from eval.comparison.study import RESULT, Say, kept, overfit
 from eval.comparison.world import ARMS, Setting, World
 from eval.mini import provenance
 from eval.mini.bootstrap import paired_bootstrap
-from eval.mini.data import CAPTION_SOURCES, read_captions
 from vljepa.configs import load_decoder_run_config
 from vljepa.errors import DataError
-from vljepa.metrics.captions import CiderD
 from vljepa.models.decoder_saving import load_decoder
 from vljepa.parts.saved import DECODER_FOLDER, saved_folder
-from vljepa.processing.text import normalise_text
 from vljepa.processing.words import DecoderTokenizer
 from vljepa.training.decoder import DecoderTrainer
 
@@ -40,8 +37,9 @@ PROTOCOL = {
     "checkpoint is what a run of that length would give",
     "interval": "95%, 10000 resamples of pictures, the seeds' values of a picture drawn together; the seeds' own means "
     "stand beside it",
-    "most frequent": "the most frequent training caption of the source, and the training caption that is best for all "
-    "validation pictures at once",
+    "constant": "one caption for all pictures: the most frequent of the training captions, that of the source, and the "
+    "training caption that is best for all validation pictures at once; one ranking for all photos: the classes by "
+    "their frequency in the training photos",
 }
 
 
@@ -60,13 +58,15 @@ def read_test(setting: Setting, *, say: Say) -> dict[str, Any]:
         for seed in setting.suite["seeds"]:
             plan = Plan(arm, trained["chosen"][arm], seed)
             learner = world.learner(arm, lr=plan.lr, seed=seed)
+            read_by = ""
             if isinstance(learner, EmbeddingLearner):
                 learner.decoders = decoders
+                read_by = f"_decoder_{checkpoints[-1]:06}"
             folder = setting.work / plan.name
             curves[arm].append(json.loads((folder / "curve.json").read_text(encoding="utf-8")))
             for step in checkpoints:
                 load_checkpoint(learner, folder, step=step)
-                seen = kept(folder / f"test_{step:06}.json", lambda one=learner: measure(one, pictures))
+                seen = kept(folder / f"test_{step:06}{read_by}.json", lambda one=learner: measure(one, pictures))
                 measured[arm].setdefault(step, []).append(seen)
             say(f"{plan.name}: test pictures read")
     return {
@@ -82,8 +82,11 @@ def read_test(setting: Setting, *, say: Say) -> dict[str, Any]:
         "training": trained,
         "sanity": kept(setting.work / "sanity.json", lambda: overfit(world, say=say)),
         "runs": curves,
-        "curves": _curves(setting.recipe(lr=1.0, seed=0).train.batch_size, measured),
-        "constant": _constant(setting, pictures, world.pictures("validation")),
+        "curves": curves_of(setting.recipe(lr=1.0, seed=0).train.batch_size, measured),
+        "constant": {
+            "captions": constant_captions(setting.data, pictures, world.pictures("validation")),
+            "photos ranking": frequent_classes(setting.data, setting.photos, pictures["photos"]),
+        },
         "examples": _examples(measured, pictures, checkpoints[-1]),
         "cost": costs(world, decoders[OWN], say=say),
     }
@@ -131,7 +134,7 @@ def _decoders(world: World, plan: Plan, step: int, *, say: Say) -> dict[str, Any
     }
 
 
-def _curves(batch_size: int, measured: dict[str, dict[int, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+def curves_of(batch_size: int, measured: dict[str, dict[int, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
     """By source and checkpoint: every metric of both arms with interval and seeds, and the paired differences."""
     points = []
     for step in measured["ours"]:
@@ -176,31 +179,6 @@ def _interval(seeds: list[list[float]]) -> dict[str, float]:
     """Mean and interval of items' values, by seed."""
     found = paired_bootstrap([{str(item): value for item, value in enumerate(values)} for values in seeds])
     return {"mean": found["mean"], "low": found["low"], "high": found["high"]}
-
-
-def _constant(
-    setting: Setting, test: dict[str, Pictures], validation: dict[str, Pictures]
-) -> dict[str, dict[str, Any]]:
-    """CIDEr-D of one caption for all pictures."""
-    trained = {
-        source: [one.texts for one in read_captions(setting.data, source, "train")] for source in CAPTION_SOURCES
-    }
-    everything = [normalise_text(text) for rows in trained.values() for texts in rows for text in texts]
-    found: dict[str, dict[str, Any]] = {}
-    for source, pictures in test.items():
-        scorer, chooser = CiderD(pictures.references), CiderD(validation[source].references)
-        frequent = Counter(normalise_text(text) for texts in trained[source] for text in texts)
-        best = max(frequent, key=lambda text: float(chooser.scores([text] * len(chooser)).mean()))
-        said = {
-            "most frequent of all": Counter(everything).most_common(1)[0][0],
-            "most frequent of the source": frequent.most_common(1)[0][0],
-            "best on validation": best,
-        }
-        found[source] = {
-            name: {"caption": text, "cider": float(scorer.scores([text] * len(scorer)).mean())}
-            for name, text in said.items()
-        }
-    return found
 
 
 def _examples(

@@ -52,7 +52,14 @@ def as_markdown(result: dict[str, Any]) -> str:
         parts += _last_table(_last(points, last))
         parts.append("\nAgainst samples seen, ours / VLM (CIDEr-D: own decoder / VLM):\n")
         parts += _curve_table(points)
-        parts.append("\nOne caption for all pictures, CIDEr-D: " + _constants(result["constant"][source]) + "\n")
+        parts.append(
+            "\nOne caption for all pictures, CIDEr-D: " + _constants(result["constant"]["captions"][source]) + "\n"
+        )
+        if source == "photos":
+            ranking = result["constant"]["photos ranking"]
+            parts.append(
+                f"One ranking for all photos: top-1 {100 * ranking['top1']:.1f}, top-5 {100 * ranking['top5']:.1f}.\n"
+            )
         parts.append(_statistics(result["examples"][source]))
     parts += _training(result)
     parts += _cost(result)
@@ -87,11 +94,21 @@ def draw(result: dict[str, Any], path: Path) -> None:
                     axis.plot([place] * len(one["seeds"]), [scale * seed for seed in one["seeds"]], ".", color=colour)
             axis.set(xscale="log", xlabel="samples seen", title=f"{source}: {title}")
             axis.set_ylim(bottom=0)
-            if metric == "cider":
-                best = max(one["cider"] for one in result["constant"][source].values())
-                axis.axhline(best, color="0.6", linestyle="--", linewidth=0.8, label="one caption for all")
+            level = _without_looking(result["constant"], source, metric)
+            if level is not None:
+                axis.axhline(
+                    scale * level, color="0.6", linestyle="--", linewidth=0.8, label="the same for all pictures"
+                )
             axis.legend(fontsize="x-small")
     figure.savefig(path, dpi=110)
+
+
+def _without_looking(constant: dict[str, Any], source: str, metric: str) -> float | None:
+    """What the best caption for all pictures, or the ranking of classes for all, reaches."""
+    if metric == "cider":
+        return max(float(one["cider"]) for one in constant["captions"][source].values())
+    ranking: dict[str, float] = constant["photos ranking"] if source == "photos" else {}
+    return ranking.get(metric)
 
 
 def _last(points: list[dict[str, Any]], step: int) -> dict[str, Any]:

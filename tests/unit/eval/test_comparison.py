@@ -15,11 +15,15 @@ import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from eval.comparison.data import hits_in_truth
+from eval.comparison.constant import frequent_classes
+from eval.comparison.data import Pictures, hits_in_truth
+from eval.comparison.held_out import METRICS, READERS, curves_of
 from eval.comparison.learners import TokenLearner, check_sizes, trained_parameters
 from eval.comparison.runner import Plan, load_checkpoint, train_run
 from eval.comparison.vlm import CutVocabulary, TokenVLM, build_vlm, pack
 from eval.comparison.world import ARMS, Setting, World
+from eval.mini.coco import CLASSES
+from tests.conftest import write_rows
 from tests.decoders import TEXTS, write_language_model
 from vljepa.configs import PartSpec, PredictorConfig, load_preset
 from vljepa.configs.decoder import GenerationConfig
@@ -232,6 +236,40 @@ def test_a_right_class_must_be_strictly_among_the_best() -> None:
     truth_NC = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 1]], dtype=bool)
     assert hits_in_truth(scores_NC, truth_NC, k=1).tolist() == [True, False, False]
     assert hits_in_truth(scores_NC, truth_NC, k=3).tolist() == [True, False, True]
+
+
+def test_points_hold_both_arms_with_their_seeds_and_the_difference_on_the_same_pictures() -> None:
+    def seen(arm: str, shift: float) -> dict[str, Any]:
+        names = [*METRICS, *(f"cider/{reader}" for reader in READERS[arm])]
+        one = {name: [place % 2 + shift for place in range(40)] for name in names}
+        return {"emoji": one, "photos": one}
+
+    measured = {"ours": {5: [seen("ours", 0.5), seen("ours", 0.7)]}, "vlm": {5: [seen("vlm", 0.0), seen("vlm", 0.1)]}}
+    emoji, photos = curves_of(128, measured)
+    assert (emoji["samples"], emoji["source"], photos["source"]) == (640, "emoji", "photos")
+    top1 = emoji["arms"]["ours"]["top1"]
+    assert top1["seeds"] == pytest.approx([1.0, 1.2])
+    assert top1["low"] < top1["mean"] == pytest.approx(1.1) < top1["high"]
+    # Pictures differ by 1, but the two learners on the same picture never do.
+    difference = emoji["ours_minus_vlm"]["cider/shipped decoder"]
+    assert [difference[name] for name in ("low", "mean", "high")] == pytest.approx([0.55] * 3)
+
+
+def test_the_ranking_without_looking_is_that_of_the_training_photos(tmp_path: Path) -> None:
+    def row(number: int) -> dict[str, Any]:
+        return {"image": "a.jpg", "text": ["a"], "source_id": f"coco:{number}", "concept": "a", "style": "photo"}
+
+    (tmp_path / "photos").mkdir()
+    write_rows(tmp_path / "photos/captions.train.jsonl", [row(1), row(2)])
+    objects = [["person", "dog"], ["person"], ["cat"]]
+    shown = [
+        {"image": "a.jpg", "image_id": number, "split": "val2017", "objects": dict.fromkeys(names, 1)}
+        for number, names in enumerate(objects, start=1)
+    ]
+    write_rows(tmp_path / "photos.jsonl", shown)
+    truth_NC = np.array([[name in right for name in CLASSES] for right in (["person"], ["dog"], ["cat"])])
+    test = Pictures([Path("a")] * 3, [("a",)] * 3, list(CLASSES), truth_NC, ["a"] * 3)
+    assert frequent_classes(tmp_path, tmp_path, test) == pytest.approx({"top1": 1 / 3, "top5": 2 / 3})
 
 
 @pytest.mark.assets
