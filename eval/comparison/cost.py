@@ -62,9 +62,9 @@ def _training_flops(world: World, learner: Learner) -> float:
 def _latency(
     world: World, learner: Learner, decoder: tuple[YDecoder, DecoderTokenizer], batch: int
 ) -> dict[str, float]:
-    """Median milliseconds of a batch: tokenising and embedding a query, encoding pixels, predicting, writing words.
+    """Median processor milliseconds of a batch, one thread, by what is done.
 
-    `predict` is our Predictor, or the token VLM's pass over the visual tokens; `decode` is everything after it;
+    `query` tokenises and embeds a question; `encode` is the X-Encoder; `predict` is our Predictor, or the token VLM's pass over the visual tokens; `decode` is everything after it;
     `classify` is choosing among the photo classes from visual tokens, the texts' embeddings at hand.
     """
     learner.model.eval()
@@ -120,7 +120,7 @@ def _latency(
 def _median_ms(work: Callable[[], object]) -> float:
     times = []
     for _ in range(REPEATS + 2):
-        start = time.perf_counter()
+        start = time.process_time()  # of the one thread; other processes do not count
         work()
-        times.append(1000 * (time.perf_counter() - start))
+        times.append(1000 * (time.process_time() - start))
     return float(np.median(times[2:]))

@@ -94,12 +94,12 @@ def draw(result: dict[str, Any], path: Path) -> None:
                 for place, one in zip(samples, found, strict=True):
                     axis.plot([place] * len(one["seeds"]), [scale * seed for seed in one["seeds"]], ".", color=colour)
             axis.set(xscale="log", xlabel="samples seen", title=f"{source}: {title}")
-            axis.set_ylim(bottom=0)
             level = _without_looking(result["constant"], source, metric)
             if level is not None:
                 axis.axhline(
                     scale * level, color="0.6", linestyle="--", linewidth=0.8, label="the same for all pictures"
                 )
+            axis.set_ylim(bottom=0)
             axis.legend(fontsize="x-small")
     figure.savefig(path, dpi=110)
 
@@ -182,7 +182,7 @@ def _cost(result: dict[str, Any]) -> list[str]:
         f"embeddings), batch {result['recipe']['train']['batch_size']}. The frozen X-Encoder adds "
         f"{cost['x_encoder_gflop']:.2f} GFLOP per picture to both. Our decoder: {cost['decoder_parameters']:,} "
         "parameters, trained apart.\n",
-        "| | trained parameters | GFLOP per sample | ms per sample |",
+        "| | trained parameters | GFLOP per sample | processor ms per sample |",
         "|---|---:|---:|---:|",
     ]
     for arm, name in NAMES.items():
@@ -193,9 +193,9 @@ def _cost(result: dict[str, Any]) -> list[str]:
             f"{per_sample:.2f} |"
         )
     lines.append(
-        "\nLatency, ms per batch, one core. Query: tokenised and embedded; predict: the Predictor, or the VLM's pass "
-        "over the visual tokens; decode: words, greedy (ours with its own decoder); classify: one of the 80 classes "
-        "from visual tokens.\n\n| | batch | query | encode | predict | decode | classify |\n|---|" + "---:|" * 6
+        "\nLatency, processor ms per batch, one thread. Query: tokenised and embedded; predict: the Predictor, or the "
+        "VLM's pass over the visual tokens; decode: words, greedy (ours with its own decoder); classify: one of the 80 "
+        "classes from visual tokens.\n\n| | batch | query | encode | predict | decode | classify |\n|---|" + "---:|" * 6
     )
     for arm, name in NAMES.items():
         for batch, times in cost[arm]["latency_ms"].items():
