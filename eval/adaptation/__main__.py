@@ -10,9 +10,11 @@ that is complete in --work is not trained again.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
+from eval.adaptation.report import ARMS, write_report
 from eval.command import evaluation_parser, report_parser, run, say
 
 
@@ -24,6 +26,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--work", type=Path, default=Path("runs/adaptation"), help="folder for samples and runs")
     result.add_argument("--shots", type=int, nargs="+", default=[1, 3, 12], help="training pictures of each kind")
     result.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    result.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="which arms are measured")
+    result.add_argument("--keep", type=Path, help="earlier result whose other arms are taken over as they are")
     result.add_argument("-o", "--output", type=Path, default=Path("eval/results/adaptation.json"))
     return result
 
@@ -31,8 +35,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Run the measurement or the report."""
     if arguments[:1] == ["report"]:
-        from eval.adaptation.report import write_report
-
         shown = report_parser("eval.adaptation").parse_args(arguments[1:])
         write_report(shown.result, tables=shown.tables)
         return 0
@@ -41,7 +43,14 @@ def main(arguments: list[str]) -> int:
 
     return run(
         lambda: measure(
-            data=given.data, mini_data=given.mini_data, work=given.work, shots=given.shots, seeds=given.seeds, say=say
+            data=given.data,
+            mini_data=given.mini_data,
+            work=given.work,
+            shots=given.shots,
+            seeds=given.seeds,
+            arms=given.arms,
+            kept=None if given.keep is None else json.loads(given.keep.read_text(encoding="utf-8")),
+            say=say,
         ),
         output=given.output,
     )

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from eval.adaptation.forgetting import remembered
+from eval.adaptation.forgetting import Memory
+from eval.adaptation.report import ARMS, UNTRAINED
 from eval.mini import provenance
 from vljepa.configs import RunConfig, load_run_config
 from vljepa.inference.embed import Embedder
@@ -37,7 +38,15 @@ PROTOCOL = {
 
 
 def measure(
-    *, data: Path, mini_data: Path, work: Path, shots: Sequence[int], seeds: Sequence[int], say: Callable[[str], None]
+    *,
+    data: Path,
+    mini_data: Path,
+    work: Path,
+    shots: Sequence[int],
+    seeds: Sequence[int],
+    arms: Sequence[str] = ARMS,
+    kept: dict[str, Any] | None = None,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """The whole result.
 
@@ -47,43 +56,66 @@ def measure(
         work: Folder for the samples and the runs.
         shots: Training pictures of each kind.
         seeds: Of the samples and the runs.
+        arms: Which of ARMS are measured.
+        kept: An earlier result, whose rows of other arms are taken over, with where they come from.
         say: Takes progress lines.
     """
-    rows = [json.loads(line) for line in (data / "photos.jsonl").read_text(encoding="utf-8").splitlines()]
-    for row in rows:
-        row["text"] = row["label"].lower()
-    test = [row for row in rows if row["split"] == "test"]
-    held = [row for row in rows if row["split"] == "validation"]
-    result: dict[str, Any] = {
-        "task": "accuracy among 50 kinds of groceries, and R@1, after adaptation",
-        **provenance.origin("eval.adaptation"),
-        "packages": provenance.packages(),
-        "protocol": PROTOCOL,
-        "pool": len(test),
-        "rows": [],
-    }
+    rows = read_photos(data)
+    pool, held, test = ([row for row in rows if row["split"] == split] for split in ("train", "validation", "test"))
+    result = _header(pool=len(test)) | ({} if kept is None else keep(kept, without=arms))
 
     def note(arm: str, few: int, seed: int, figures: dict[str, float]) -> None:
         result["rows"].append({"arm": arm, "shots": few, "seed": seed, **figures})
         say(f"{arm}, {few} of each, seed {seed}: accuracy {figures['accuracy']:.3f}, R@1 {figures['r1']:.3f}")
 
     def figures(embedder: Embedder) -> dict[str, float]:
-        return score(embedder, test, data) | remembered(embedder, mini_data)
+        return score(embedder, test, data) | memory.remembered(embedder)
 
     mini = Embedder.from_pretrained("mini")
-    note("zero-shot", 0, 0, figures(mini))
-    features = {row["image"]: feature for row, feature in zip(rows, frozen(mini, rows, data), strict=True)}
+    memory = Memory(mini_data, embedder=mini)
+    if "zero-shot" in arms:
+        note("zero-shot", 0, 0, figures(mini))
+    features = {}
+    if "linear probe" in arms:
+        features = {row["image"]: feature for row, feature in zip(rows, frozen(mini, rows, data), strict=True)}
     for few in shots:
         for seed in seeds:
-            train = sample([row for row in rows if row["split"] == "train"], few, seed)
-            note("linear probe", few, seed, probe(features, train, held, test))
-            for arm in ("LoRA", "full predictor", "from scratch"):
-                recipe = arm_recipe(
-                    arm, train, held, data=data, work=work, name=f"{arm}_{few}_{seed}".replace(" ", "_"), seed=seed
-                )
+            train = sample(pool, few, seed)
+            if "linear probe" in arms:
+                note("linear probe", few, seed, probe(features, train, held, test))
+            for arm in (arm for arm in arms if arm not in UNTRAINED):
+                name = f"{arm}_{few}_{seed}".replace(" ", "_")
+                recipe = arm_recipe(arm, train, held, data=data, work=work, name=name, seed=seed)
                 done = Trainer(recipe, device="cpu").fit()
                 note(arm, few, seed, figures(Embedder.from_pretrained(str(done.model_folder))))
     return result
+
+
+def _header(*, pool: int) -> dict[str, Any]:
+    return {
+        "task": "accuracy among 50 kinds of groceries, and R@1, after adaptation",
+        **provenance.origin("eval.adaptation"),
+        "packages": provenance.packages(),
+        "protocol": PROTOCOL,
+        "pool": pool,
+        "rows": [],
+    }
+
+
+def read_photos(data: Path) -> list[Row]:
+    """Rows of photos.jsonl, with the label as the text."""
+    rows = [json.loads(line) for line in (data / "photos.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [row | {"text": row["label"].lower()} for row in rows]
+
+
+def keep(before: dict[str, Any], *, without: Sequence[str]) -> dict[str, Any]:
+    """Rows of an earlier result but for some arms, and where those that stay come from."""
+    rows = [row for row in before["rows"] if row["arm"] not in without]
+    origin = {key: before[key] for key in ("command", "commit", "uncommitted_changes", "date", "hardware", "versions")}
+    earlier = [one | {"arms": [arm for arm in one["arms"] if arm not in without]} for one in before.get("kept", [])]
+    known = [arm for one in earlier for arm in one["arms"]]
+    own = [arm for arm in ARMS if arm not in known and any(row["arm"] == arm for row in rows)]
+    return {"rows": rows, "kept": [one for one in (*earlier, {"arms": own, **origin}) if one["arms"]]}
 
 
 def sample(train: Sequence[Row], few: int, seed: int) -> list[Row]:

@@ -9,7 +9,8 @@ from statistics import mean, stdev
 from typing import Any
 
 TRAINED = ("LoRA", "full predictor", "from scratch")
-ARMS = ("zero-shot", "linear probe", *TRAINED)
+UNTRAINED = ("zero-shot", "linear probe")
+ARMS = (*UNTRAINED, *TRAINED)
 LEARNED = ("accuracy", "r1")
 KEPT = ("photos_r1", "emoji_r1", "questions")
 
@@ -44,7 +45,13 @@ def as_markdown(result: dict[str, Any]) -> str:
     for arm in ("zero-shot", *TRAINED):
         lines.append(f"| {arm} | " + " | ".join(_cells(result, arm, few, KEPT) for few in shots) + " |")
     lines += ["", *(f"- {name}: {text}." for name, text in result["protocol"].items())]
+    lines += [f"- Taken over from an earlier run: {_origin(one)}." for one in result.get("kept", [])]
     return "\n".join(lines) + "\n"
+
+
+def _origin(kept: dict[str, Any]) -> str:
+    """Which arms an earlier result gave, and where and when."""
+    return f"{', '.join(kept['arms'])}, of commit {kept['commit'][:12]}, {kept['date']}, {kept['hardware']}"
 
 
 def _cells(result: dict[str, Any], arm: str, shots: int, keys: Sequence[str]) -> str:

@@ -2,23 +2,30 @@
 
 Forward and backward on unit-norm rows, one positive each. Every measurement is a process of its own, so that its peak
 memory is its own: what it needs above its inputs and their gradients. Methods take turns; medians of repeats. Writes
-JSON and a plot.
+JSON and a plot. Seconds are the processor's, the system's part told apart: that is what new memory costs.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
+import os
 import resource
 import statistics
-import subprocess
-import sys
-import time
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import torch
+import torch.nn.functional as F
+from open_clip.loss import ClipLoss
+
 from eval.command import say
 from eval.mini import provenance
+from vljepa.objectives import infonce
 
 METHODS = ("dense", "open_clip", "tiled")
 TILE = 512
@@ -26,76 +33,72 @@ LARGEST_DENSE = 16384
 
 
 def main() -> None:
-    """Measure everything, or, as a child, one thing."""
+    """Measure everything, and write after each size what there is."""
     parser = argparse.ArgumentParser(prog="python -m eval.bench.infonce", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[1024, 2048, 4096, 8192, 16384, 32768])
     parser.add_argument("--widths", type=int, nargs="+", default=[256, 1536])
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; sizes from 8,192 rows on take one fewer")
     parser.add_argument("-o", "--output", type=Path, default=Path("eval/results/infonce.json"))
     parser.add_argument("--plot", type=Path, default=Path("docs/infonce.png"))
-    parser.add_argument("--child", nargs=3, metavar=("METHOD", "ROWS", "WIDTH"), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.child:
-        print(json.dumps(measure(given.child[0], int(given.child[1]), int(given.child[2]))))
-        return
-    table = []
+    result = {**head(given.repeats), "rows": []}
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    table: list[dict[str, Any]] = result["rows"]
     for width in given.widths:
         for rows in given.rows:
             methods = [one for one in METHODS if one == "tiled" or rows <= LARGEST_DENSE]
             found: dict[str, list[dict[str, float]]] = {one: [] for one in methods}
             for _ in range(given.repeats if rows < 8192 else max(1, given.repeats - 1)):
                 for method in methods:  # in turns, so that what else the machine does hits all
-                    found[method].append(_child(method, rows, width))
+                    found[method].append(_apart(method, rows, width))
             for method, runs in found.items():
                 row = {"method": method, "rows": rows, "width": width} | {
                     key: statistics.median(run[key] for run in runs) for key in runs[0]
                 }
                 table.append(row)
                 say(f"N {rows:6} D {width:5} {method:10} {row['seconds']:8.2f} s {row['peak_mb']:8.0f} MB")
-    result = {
-        "task": "InfoNCE, forward and backward, float32, CPU",
-        **provenance.origin("eval.bench.infonce"),
-        "packages": provenance.packages(),
-        "protocol": f"one thread, tiles of {TILE} rows, peak resident memory above inputs and gradients, processor "
-        "seconds, medians",
-        "rows": table,
-    }
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    plot(table, given.plot)
+            given.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            plot(table, given.plot)
     say(f"written: {given.output}, {given.plot}")
 
 
+def head(repeats: int) -> dict[str, Any]:
+    """What is said of all rows."""
+    origin = provenance.origin("eval.bench.infonce")
+    return {
+        "task": "InfoNCE, forward and backward, float32, CPU",
+        **origin,
+        "versions": origin["versions"] | {"open_clip_torch": version("open_clip_torch")},
+        "protocol": f"one thread, niceness {os.nice(0)}, tiles of {TILE} rows, peak resident memory above inputs and "
+        f"gradients, processor seconds (user and system), medians of {repeats}, from 8,192 rows on of one fewer",
+    }
+
+
 def measure(method: str, rows: int, width: int) -> dict[str, float]:
-    """Processor seconds and peak megabytes of one forward and backward in this process."""
-    import torch
-    import torch.nn.functional as F
-
-    from vljepa.objectives import infonce
-
+    """Processor seconds, the system's part of them, and peak megabytes of one forward and backward in this process."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     sides = [F.normalize(torch.randn(rows, width, generator=generator), dim=-1).requires_grad_() for _ in range(2)]
     scale = torch.full((1,), 20.0, requires_grad=True)
     if method == "open_clip":
-        from open_clip.loss import ClipLoss
-
         loss = ClipLoss()
     # Gradients that are there already are added to, so that they do not count; and libraries are warm.
     for side in sides:
         side.grad = torch.zeros_like(side)
     infonce(sides[0][:8], sides[1][:8], logit_scale=scale, tile=4).backward()
+    ctypes.CDLL(None).malloc_trim(0)  # freed memory that is kept would be used again, and not be counted
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted from here on
-    before, start = _resident_mb(), time.process_time()
+    before, start = _resident_mb(), resource.getrusage(resource.RUSAGE_SELF)
     if method == "open_clip":
         loss(sides[0], sides[1], scale).backward()
     else:
         infonce(*sides, logit_scale=scale, tile=TILE if method == "tiled" else None).backward()
-    seconds = time.process_time() - start
-    peak = _peak_mb()
+    end, peak = resource.getrusage(resource.RUSAGE_SELF), _peak_mb()
+    system = end.ru_stime - start.ru_stime
     # The gradients of this backward exist beside the sums that they are added to: they are inputs' gradients too.
     gradients = sum(side.numel() * 4 for side in sides) / 2**20
-    return {"seconds": seconds, "peak_mb": max(0.0, peak - before - gradients)}
+    seconds = end.ru_utime - start.ru_utime + system
+    return {"seconds": seconds, "system_seconds": system, "peak_mb": max(0.0, peak - before - gradients)}
 
 
 def plot(table: list[dict[str, Any]], file: Path) -> None:
@@ -126,11 +129,12 @@ def plot(table: list[dict[str, Any]], file: Path) -> None:
     figure.savefig(file, dpi=120)
 
 
-def _child(method: str, rows: int, width: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "eval.bench.infonce", "--child", method, str(rows), str(width)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return measured
+def _apart(method: str, rows: int, width: int) -> dict[str, float]:
+    """In a process of its own, forked from a server that has nothing but the imports behind it."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["open_clip", "eval.mini.provenance", "vljepa.objectives"])
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
+        return pool.submit(measure, method, rows, width).result()
 
 
 def _resident_mb() -> float:

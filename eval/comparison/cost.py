@@ -64,8 +64,9 @@ def _latency(
 ) -> dict[str, float]:
     """Median processor milliseconds of a batch, one thread, by what is done.
 
-    `query` tokenises and embeds a question; `encode` is the X-Encoder; `predict` is our Predictor, or the token VLM's pass over the visual tokens; `decode` is everything after it;
-    `classify` is choosing among the photo classes from visual tokens, the texts' embeddings at hand.
+    `query` tokenises and embeds a question; `encode` is the X-Encoder; `predict` is our Predictor, or the token VLM's
+    pass over the visual tokens; `decode` is everything after it; `classify` is choosing among the photo classes from
+    visual tokens, the texts' embeddings at hand.
     """
     learner.model.eval()
     photos = world.pictures("validation")["photos"]

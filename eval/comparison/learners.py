@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from eval.comparison.vlm import TokenVLM
 from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.configs import ObjectiveConfig
+from vljepa.configs import RunConfig
 from vljepa.data.collate import Batch
 from vljepa.data.pictures import PictureReader
 from vljepa.errors import ConfigError
@@ -58,9 +58,8 @@ class EmbeddingLearner:
         model: At the start of its training.
         processor: Of the model.
         reader: Feature cache.
-        objective: The loss.
+        run: The recipe.
         accelerator: Of the process.
-        seed: Of the run.
     """
 
     def __init__(
@@ -69,17 +68,16 @@ class EmbeddingLearner:
         processor: VLJEPAProcessor,
         *,
         reader: PictureReader,
-        objective: ObjectiveConfig,
+        run: RunConfig,
         accelerator: Accelerator,
-        seed: int,
     ) -> None:
         self.model = model
         self.accelerator = accelerator
         self.encoder = Encoder(model, processor, pictures=reader)
         self.decoders: Mapping[str, tuple[YDecoder, DecoderTokenizer]] = {}
         """What reads its embeddings, by name; there is none while it learns."""
-        wrapped = accelerator.prepare(Embedding(model, objective))
-        self._step = Step(objective, wrapped=wrapped, accelerator=accelerator, seed=seed)
+        wrapped = accelerator.prepare(Embedding(model, run.objective))
+        self._step = Step(run, wrapped=wrapped, accelerator=accelerator, texts=())
 
     def loss(self, batches: Sequence[Batch], *, step: int) -> Tensor:
         """See `Learner`."""

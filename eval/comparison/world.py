@@ -68,10 +68,9 @@ class Setting:
         )
 
     def digest(self) -> str:
-        """Hash of what decides a run's numbers beside arm, learning rate and seed."""
-        recipe = self.recipe(lr=1.0, seed=0).model_dump(
-            mode="json", exclude={"train": {"steps", "eval_every", "output"}}
-        )
+        """Hash of what decides a run's numbers beside arm, learning rate and seed: not where files are, nor how long."""
+        places = {"data": {"root": True, "cache": {"folder"}}, "train": {"steps", "eval_every", "output"}}
+        recipe = self.recipe(lr=1.0, seed=0).model_dump(mode="json", exclude_defaults=True, exclude=places)
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -111,7 +110,6 @@ class World:
 
     def learner(self, arm: str, *, lr: float, seed: int) -> Learner:
         """A learner at the start of its training: the seed decides what is not pretrained."""
-        run = self.setting.recipe(lr=lr, seed=seed)
         torch.manual_seed(seed)
         if arm == "vlm":
             vlm, tokenizer = build_vlm(
@@ -127,9 +125,8 @@ class World:
             VLJEPA.from_parts(self.base.config),
             self.processor,
             reader=self.reader,
-            objective=run.objective,
+            run=self.setting.recipe(lr=lr, seed=seed),
             accelerator=self.accelerator,
-            seed=seed,
         )
 
     def batches(self, learner: Learner, *, lr: float, seed: int) -> StepBatches:

@@ -167,7 +167,7 @@ def check_text_only(request: Request, built: Built) -> list[str]:
 
 def prints_of(folder: Path, rows: CaptionSplits, split: Split) -> dict[str, overlap.Print]:
     """Return the fingerprints of one split by ``source_id``."""
-    return {row["source_id"]: overlap.fingerprint(folder / row["image"]) for row in rows[split]}
+    return {row["source_id"]: overlap.print_of(folder / row["image"]) for row in rows[split]}
 
 
 def drop_near_copies(
@@ -189,7 +189,7 @@ def check_overlap(request: Request, built: Built) -> dict[str, Any]:
         tables: list[Any] = [built.captions.get(name), built.questions.get(name)]
         for split in SPLITS:
             images = sorted({row["image"] for table in tables if table for row in table[split]})
-            items = [overlap.fingerprint(request.out / name / image) for image in images]
+            items = [overlap.print_of(request.out / name / image) for image in images]
             (train if split == "train" else held).setdefault(name, []).extend(items)
     captions = [row for rows in built.captions.values() for row in rows["train"]]
     asked = [row for rows in built.questions.values() for row in rows["train"]]

@@ -5,69 +5,39 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from recipes.mini.records import Caption, Question, normalise
+from vljepa.data.fingerprints import FLAT, NEAR_BITS, NEAR_COLOUR, Fingerprint, equal, fingerprint, near
 
-NEAR_BITS = 2  # of the 64 bits of the perceptual hash
-# Mean difference (0-255) of 8x8 thumbnails: the hash is blind to colour, and a red heart is not a blue one.
-NEAR_COLOUR = 24.0
-FLAT = 12.0  # standard deviation of grey levels under which the hash is noise
+Matcher = Callable[[Sequence[Fingerprint], Sequence[Fingerprint]], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Print:
-    """The fingerprint of a picture."""
+    """A picture's file and its fingerprint."""
 
     path: str
-    sha256: str
-    bits: int | None
-    colours: NDArray[np.float32]
+    fingerprint: Fingerprint
 
 
 @cache
-def fingerprint(path: Path) -> Print:
-    """Return the fingerprint of an image file; ``bits`` is None when the picture is flat."""
-    data = path.read_bytes()
-    with Image.open(path) as image:
-        picture = image.convert("RGB")
-    thumbnail = np.asarray(picture.resize((8, 8), Image.Resampling.BOX), dtype=np.float32)
-    grey = np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.BOX), dtype=np.float32)
-    bits = None if float(grey.std()) < FLAT else int(str(imagehash.phash(picture)), 16)
-    return Print(path=path.as_posix(), sha256=hashlib.sha256(data).hexdigest(), bits=bits, colours=thumbnail)
+def print_of(path: Path) -> Print:
+    """Return the fingerprint of an image file."""
+    return Print(path=path.as_posix(), fingerprint=fingerprint(path))
 
 
-def near_pairs(left: Sequence[Print], right: Sequence[Print]) -> list[tuple[int, int]]:
-    """Return the (left, right) index pairs of near pictures: close hashes and close colours."""
-    a = [(index, item.bits) for index, item in enumerate(left) if item.bits is not None]
-    b = [(index, item.bits) for index, item in enumerate(right) if item.bits is not None]
-    if not a or not b:
-        return []
-    bits_a = np.array([bits for _, bits in a], dtype=np.uint64)
-    bits_b = np.array([bits for _, bits in b], dtype=np.uint64)
-    pairs = []
-    for row, bits in enumerate(bits_a):
-        for column in np.flatnonzero(np.bitwise_count(bits_b ^ bits) <= NEAR_BITS):
-            one, other = a[row][0], b[int(column)][0]
-            if float(np.abs(left[one].colours - right[other].colours).mean()) <= NEAR_COLOUR:
-                pairs.append((one, other))
-    return pairs
-
-
-def equal_pairs(left: Sequence[Print], right: Sequence[Print]) -> list[tuple[int, int]]:
-    """Return the index pairs of files with the same bytes."""
-    where: dict[str, int] = {item.sha256: index for index, item in enumerate(right)}
-    return [(index, where[item.sha256]) for index, item in enumerate(left) if item.sha256 in where]
+def pairs(left: Sequence[Print], right: Sequence[Print], *, how: Matcher) -> list[tuple[int, int]]:
+    """Return (left, right) for every left picture that has a match on the right; ``how`` is ``equal`` or ``near``."""
+    found = how([item.fingerprint for item in left], [item.fingerprint for item in right])
+    return [(one, int(other)) for one, other in enumerate(found) if other >= 0]
 
 
 def drop_near(
@@ -78,7 +48,7 @@ def drop_near(
     ``prints`` maps ``source_id`` to the fingerprint.
     """
     items = [prints[row["source_id"]] for row in rows]
-    bad = {one for one, _ in equal_pairs(items, held_out)} | {one for one, _ in near_pairs(items, held_out)}
+    bad = {one for how in (equal, near) for one, _ in pairs(items, held_out, how=how)}
     kept = [row for index, row in enumerate(rows) if index not in bad]
     return kept, [rows[index]["source_id"] for index in sorted(bad)]
 
@@ -108,13 +78,13 @@ def check(
     violations = len(texts)
     for name, items in train.items():
         against = held_out.get("easy_vqa", []) if name == "easy_vqa" else others
-        equal = [f"{items[one].path} = {against[other].path}" for one, other in equal_pairs(items, against)]
+        same = [f"{items[one].path} = {against[other].path}" for one, other in pairs(items, against, how=equal)]
         if name == "easy_vqa":
-            report["reported_only"]["easy_vqa equal files"] = len(equal)
+            report["reported_only"]["easy_vqa equal files"] = len(same)
             continue
-        near = [f"{items[one].path} ~ {against[other].path}" for one, other in near_pairs(items, against)]
-        report["equal"][name], report["near"][name] = equal, near
-        violations += len(equal) + len(near)
+        alike = [f"{items[one].path} ~ {against[other].path}" for one, other in pairs(items, against, how=near)]
+        report["equal"][name], report["near"][name] = same, alike
+        violations += len(same) + len(alike)
     report["violations"] = violations
     report["rules"] = {"near_bits": NEAR_BITS, "near_colour": NEAR_COLOUR, "flat": FLAT}
     return report

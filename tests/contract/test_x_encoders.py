@@ -164,6 +164,7 @@ def test_the_contract(name: str) -> None:
     assert (one.logits_BK is not None) == (ours.num_classes > 0)
     assert not any(parameter.requires_grad for parameter in ours.parameters())
     assert not any(module.training for module in ours.modules()), "a frozen encoder stays in eval mode"
+    assert all(parameter.ndim > 0 for parameter in ours.parameters()), "PITFALLS 28: FSDP refuses scalars"
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "vjepa2"])

@@ -1,10 +1,14 @@
-"""PITFALLS 5 and 28: on 2 and 4 real processes parameter gradients are those of one process with the whole batch."""
+"""PITFALLS 5, 6 and 28: on 2 and 4 real processes gradients of parameters are those of one with the whole batch."""
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +16,23 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from vljepa.models.sharded import whole
 from vljepa.objectives import Positives, gather_with_gradient, grad_cache, infonce
 
-ROWS, WIDTH = 26, 6  # 26 is uneven on 4 ranks: 7, 7, 6, 6
+ROWS, WIDTH = 26, 6
+CASES = {  # tile, chunks, shares, sharded; "uneven" is a step of which some processes could not read most pictures
+    "dense": (None, 1, "even", False),
+    "dense, uneven": (None, 1, "uneven", False),
+    "tiled": (5, 1, "even", False),
+    "tiled, uneven": (5, 1, "uneven", False),
+    "cached": (None, 3, "even", False),
+    "cached, tiled, uneven": (5, 3, "uneven", False),
+    "sharded": (None, 1, "even", True),
+    "sharded, cached, uneven": (None, 3, "uneven", True),
+}
 
 
 class Tower(nn.Module):
@@ -55,35 +71,69 @@ def contrast(
 
 
 def flat(model: nn.Module) -> torch.Tensor:
-    return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
+    gradients = [whole(parameter.grad) for parameter in model.parameters() if parameter.grad is not None]
+    return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def share(rows: torch.Tensor, how: str) -> torch.Tensor:
+    """This process's rows: 26 are 7, 7, 6 and 6 of four processes; or all but one or two of them have a single row."""
+    world, rank = dist.get_world_size(), dist.get_rank()
+    sizes = [len(part) for part in rows.tensor_split(world)]
+    if how == "uneven":
+        sizes = [1] * (world - 2) + [ROWS - 1 - (world - 2), 1]
+    return rows.split(sizes)[rank]
 
 
 def blind(rows: torch.Tensor) -> torch.Tensor:
     """A gather without gradient to what other ranks' losses see, as `accelerator.gather` does it."""
-    whole = gather_with_gradient(rows.detach())
-    own = torch.arange(ROWS).tensor_split(dist.get_world_size())[dist.get_rank()]
-    return torch.cat([whole[: own[0]], rows, whole[own[-1] + 1 :]])
+    everywhere = gather_with_gradient(rows.detach())
+    own = share(torch.arange(ROWS), "even")
+    return torch.cat([everywhere[: own[0]], rows, everywhere[own[-1] + 1 :]])
+
+
+def gradients(case: str) -> torch.Tensor:
+    tile, chunks, how, sharded = CASES[case]
+    rows, pairs, texts = (share(one, how) for one in data())
+    model: Any = fully_shard(Tower().double()) if sharded else DistributedDataParallel(Tower().double())
+    if chunks == 1:
+        contrast(model(rows), pairs, texts, tile=tile, gather=True).backward()
+    else:
+        pieces = rows.tensor_split(chunks)  # of a single row two are empty
+        grad_cache(
+            lambda chunk: model(pieces[chunk]),
+            chunks=chunks,
+            loss=lambda outputs: contrast(outputs, pairs, texts, tile=tile, gather=True),
+            no_sync=partial(unsynchronised, model) if sharded else model.no_sync,
+        )
+    return flat(model)
+
+
+@contextmanager
+def unsynchronised(model: Any) -> Iterator[None]:
+    """What Accelerate's `no_sync` does with FSDP2."""
+    model.set_requires_gradient_sync(False)
+    yield
+    model.set_requires_gradient_sync(True)
+
+
+def refusal_of_a_scalar() -> str:
+    """PITFALLS 28: what FSDP2 says to a temperature without a dimension."""
+    model = Tower()
+    model.log_scale = nn.Parameter(torch.ones(()))
+    try:
+        fully_shard(model)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def work(rank: int, world: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=world)
-    rows, pairs, texts = (one.tensor_split(world)[rank] for one in data())
-    found = {}
-    for name, tile, chunks in (("dense", None, 1), ("tiled", 5, 1), ("cached", None, 3), ("cached, tiled", 5, 2)):
-        model = DistributedDataParallel(Tower().double())
-        if chunks == 1:
-            contrast(model(rows), pairs, texts, tile=tile, gather=True).backward()
-        else:
-            pieces = rows.tensor_split(chunks)
-            grad_cache(
-                lambda chunk, model=model, pieces=pieces: model(pieces[chunk]),
-                chunks=chunks,
-                loss=lambda out, tile=tile: contrast(out, pairs, texts, tile=tile, gather=True),
-                no_sync=model.no_sync,
-            )
-        found[name] = flat(model)
+    found: dict[str, Any] = {case: gradients(case) for case in CASES}
+    found["scalar"] = refusal_of_a_scalar()
+    rows, pairs, texts = (share(one, "even") for one in data())
     model = DistributedDataParallel(Tower().double())
     outputs = model(rows)
     prediction, target = blind(outputs["prediction"]), blind(outputs["target"])
@@ -109,6 +159,8 @@ def test_gradients_of_many_processes_are_those_of_one(world: int, tmp_path: Path
     for rank in range(world):
         found = torch.load(tmp_path / f"{rank}.pt")
         wrong = found.pop("gather without gradient")
+        assert "doesn't support scalar parameters" in found.pop("scalar")
+        assert found.keys() == CASES.keys()
         for name, gradient in found.items():
             assert F.cosine_similarity(gradient, exact, dim=0) > 0.999999, name
             assert float(gradient.norm()) == pytest.approx(float(exact.norm()), rel=1e-5), name

@@ -1,8 +1,7 @@
-"""`vljepa train` on two real processes (gloo) computes what one process computes, and goes on where one stopped."""
+"""`accelerate launch ... vljepa train` on two processes computes what one computes, and goes on where one stopped."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +13,8 @@ import torch
 import yaml
 
 from tests.conftest import write_rows
+from tests.e2e.test_distributed_gradients import free_port
+from tests.launching import CONFIGS
 from vljepa.configs import RunConfig, load_preset
 from vljepa.errors import ConfigError
 from vljepa.models.saving import read_model
@@ -21,15 +22,14 @@ from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
 
 
-def launch(run: RunConfig, folder: Path, *, processes: int = 2, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command of a user, started by torch's own launcher."""
+def launch(run: RunConfig, folder: Path, *, config: str = "cpu.yaml") -> subprocess.CompletedProcess[str]:
+    """The command of a user."""
     recipe = folder / f"{Path(run.train.output).name}.yaml"
     recipe.write_text(yaml.safe_dump(run.model_dump(mode="json")), encoding="utf-8")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / config)]
+    processes = ["--num_processes", "2", "--main_process_port", str(free_port())]
     verb = [str(Path(sys.executable).with_name("vljepa")), "train", str(recipe), "--device", "cpu"]
-    return subprocess.run(
-        launcher + verb, capture_output=True, text=True, timeout=240, env=os.environ | environment, check=False
-    )
+    return subprocess.run(launcher + processes + verb, capture_output=True, text=True, timeout=240, check=False)
 
 
 def losses(run: RunConfig) -> list[float]:
@@ -87,20 +87,20 @@ def test_two_processes_train_as_one(
     assert done.stderr.count("step 6/6") == 1, "one process speaks"
 
 
-def test_a_run_goes_on_with_another_number_of_processes(recipe: Callable[..., RunConfig], tmp_path: Path) -> None:
+def test_a_run_goes_on_in_shards(recipe: Callable[..., RunConfig], tmp_path: Path) -> None:
     schedule = {"optim": {"lr": 3e-3, "warmup_steps": 2, "schedule": "constant"}}
     alone, cut = recipe("alone", **schedule), recipe("moved", steps=3, **schedule)
     Trainer(alone, device="cpu").fit()
     Trainer(cut, device="cpu").fit()
     longer = recipe("moved", **schedule)
-    done = launch(longer, tmp_path)
+    done = launch(longer, tmp_path, config="fsdp2.yaml")
     assert done.returncode == 0, done.stderr
     assert "resumed with 2 processes after 1: the global batches are the same" in done.stderr
     assert losses(longer) == pytest.approx(losses(alone), rel=2e-4)
 
 
 def test_accumulation_is_refused(recipe: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch) -> None:
-    """PITFALLS 6: what `accelerate launch --gradient_accumulation_steps 4` sets."""
+    """PITFALLS 6: what `accelerate launch` sets for DeepSpeed; without DeepSpeed it drops the wish by itself."""
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
     with pytest.raises(ConfigError, match=r"objective\.grad_cache"):
         Trainer(recipe("summed"), device="cpu").fit()

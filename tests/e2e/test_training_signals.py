@@ -69,20 +69,35 @@ def test_a_second_signal_ends_at_once(make_run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("body", "said", "step"),
+    ("body", "said", "step", "logged"),
     [
-        ("if number == 3 and os.environ['RANK'] == '1': os.kill(os.getpid(), signal.SIGUSR1)", "stopped by SIGUSR1", 4),
+        (
+            "if number == 3 and os.environ['RANK'] == '1': os.kill(os.getpid(), signal.SIGUSR1)",
+            "stopped by SIGUSR1",
+            4,
+            4,
+        ),
+        (
+            "real = self.inputs.encoder.predictions\n"
+            "    if number == 5 and os.environ['RANK'] == '1':\n"
+            "        struck = lambda pairs: (os.kill(os.getpid(), signal.SIGINT), real(pairs))[1]\n"
+            "        self.inputs.encoder.predictions = struck",
+            "stopped by SIGINT",
+            6,
+            6,
+        ),
         (
             "real = self.step.loss\n"
             "    if number == 4 and os.environ['RANK'] == '1':\n"
             "        self.step.loss = lambda *words, **settings: real(*words, **settings) * float('nan')",
             "the loss is nan at step 4",
             3,
+            4,
         ),
     ],
-    ids=["signal", "nan"],
+    ids=["signal", "signal in validation", "nan"],
 )
-def test_what_one_of_two_processes_sees_stops_both_at_one_step(make_run, tmp_path, body, said, step):
+def test_what_one_of_two_processes_sees_stops_both_at_one_step(make_run, tmp_path, body, said, step, logged):
     """PITFALLS 23 on every rank: the other one ends by itself, instead of waiting for ever."""
     run = make_run("run", train={"steps": 12, "eval_every": 3})
     command = write(run, tmp_path, "run", body)
@@ -94,7 +109,7 @@ def test_what_one_of_two_processes_sees_stops_both_at_one_step(make_run, tmp_pat
     assert other in done.stderr
     last = find_intact(Path(run.train.output) / "last")
     assert load_state(last, device=torch.device("cpu"))["step"] == step
-    assert max(line["step"] for line in read_log(Path(run.train.output))) == 4
+    assert max(line["step"] for line in read_log(Path(run.train.output))) == logged
 
 
 def test_kills_at_random_moments_lose_no_more_than_a_save_interval(tmp_path):

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import write_rows
-from vljepa.configs import load_preset
+from vljepa import VLJEPA
+from vljepa.configs import RunConfig, load_preset, validate
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
@@ -39,12 +40,13 @@ def run_through(run, *, cuts=()):
     log = [line for line in read_log(folder) if line["kind"] in ("train", "validation")]
     for line in log:
         line.pop("samples_per_second", None)
-    return (
-        log,
-        load_file(folder / "last" / "model.safetensors"),
-        load_file(folder / "best" / "model.safetensors"),
-        result,
-    )
+    return log, weights(folder / "last"), weights(folder / "best"), result
+
+
+def weights(folder):
+    """Of a model, or of its adapters."""
+    [file] = folder.glob("*.safetensors")
+    return load_file(file)
 
 
 @pytest.fixture
@@ -59,17 +61,36 @@ OPTIONS = {
     "cached": {},
     "live, loader processes": {"data": {"cache": None, "workers": 2}},
     "gradient cache, saved at other steps": {"objective": {"grad_cache": 6}, "train": {"save_every": 2}},
+    "adapters, gradient cache": {"lora": {"rank": 4, "dropout": 0.1}, "objective": {"grad_cache": 6}},
 }
 """What a run may ask for, each of which has to resume exactly: add to it."""
 
 
+@pytest.fixture
+def make(make_run, settings, tmp_path):
+    """A run by its options; with adapters it goes on from a model that was saved."""
+
+    def make(output, options):
+        sections = {name: settings.get(name, {}) | options.get(name, {}) for name in settings | options}
+        lora = sections.pop("lora", None)
+        run = make_run(output, **sections)
+        if lora is None:
+            return run
+        if not (tmp_path / "base").exists():
+            VLJEPA.from_parts(run.model).save_pretrained(tmp_path / "base")
+        changes = {"model": None, "start": str(tmp_path / "base"), "lora": lora}
+        return validate(RunConfig, run.model_dump() | changes, where="test")
+
+    return make
+
+
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_three_cuts_change_nothing(make_run, settings, options):
+def test_three_cuts_change_nothing(make, options):
     """PITFALLS 21: cuts within an epoch of either source (24 and 48 rows, 10 of each per step) and across epochs."""
-    sections = {name: settings.get(name, {}) | options.get(name, {}) for name in settings | options}
-    whole = run_through(make_run("whole", **sections))
-    pieces = run_through(make_run("pieces", **sections), cuts=(4, 5, 8))
+    whole = run_through(make("whole", options))
+    pieces = run_through(make("pieces", options), cuts=(4, 5, 8))
     assert pieces[0] == whole[0]
+    assert whole[1]
     for ours, theirs in zip(pieces[1:3], whole[1:3], strict=True):
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -129,8 +150,14 @@ def test_the_comparison_can_fail(make_run, settings):
     assert run_through(make_run("other", **settings))[0] != whole[0]
 
 
-def test_loader_processes_change_nothing(make_run, settings):
-    settings["train"]["steps"] = 4
-    here = run_through(make_run("here", data={"cache": None}, **settings))
-    there = run_through(make_run("there", data={"cache": None, "workers": 2}, **settings))
-    assert here[0] == there[0]
+def test_the_number_of_loader_processes_may_change(make):
+    def run(name, workers):
+        return make(name, {"data": {"cache": None, "workers": workers}, "train": {"save_every": 1}})
+
+    whole = run_through(run("whole", 0))
+    for cut, workers in ((3, 2), (7, 1)):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            cut_at(monkeypatch, cut)
+            with pytest.raises(CutError):
+                Trainer(run("pieces", workers)).fit()
+    assert run_through(run("pieces", 0))[0] == whole[0]

@@ -12,15 +12,13 @@ from vljepa.cli.output import note, note_skipped, print_heading, print_json, pri
 
 if TYPE_CHECKING:
     from vljepa.data.checking import DataReport
+    from vljepa.data.overlap import Overlap
 
 app = typer.Typer(help="Data for training: look before you train.", no_args_is_help=True)
 
 BROKEN = 1
-
-
-@app.callback()
-def _data() -> None:
-    """Keeps `check` a verb of its own while it is the only one."""
+FOUND = 1
+_COUNTED = {"exact": "pictures", "near": "pictures", "source_id": "source_ids", "text": "texts"}
 
 
 @app.command("check")
@@ -33,7 +31,7 @@ def check(
 ) -> None:
     """Say what data is, show three samples, open its pictures, and print the command that trains on it.
 
-    Reads CSV, TSV, JSONL, Parquet, COCO and VQA JSON, folders of classes or with a captions file, WebDataset tars and
+    Reads CSV, TSV, JSONL, Parquet, COCO and VQA JSON, folders of classes or with such a file, WebDataset tars and
     data sets of Hugging Face. The exit code is 1 if some picture cannot be read, or is in the validation data too.
 
     Example: vljepa data check my_pictures
@@ -49,6 +47,60 @@ def check(
         _print(report)
     if report.broken or report.overlap:
         raise typer.Exit(BROKEN)
+
+
+@app.command("overlap")
+def overlap(
+    train: Annotated[str, typer.Argument(metavar="TRAIN", help="Training data, as for `data check`.")],
+    test: Annotated[str, typer.Argument(metavar="TEST", help="Test data; a folder of pictures will do for both.")],
+    train_root: Annotated[
+        Path | None, typer.Option("--train-root", help="Folder that paths of training pictures are relative to.")
+    ] = None,
+    test_root: Annotated[
+        Path | None, typer.Option("--test-root", help="Folder that paths of test pictures are relative to.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Say which test pictures and texts are in the training data too.
+
+    Pictures are exact with the same bytes, and near when they look the same: saved again, scaled, re-encoded. Cropped,
+    mirrored or turned copies are not found. Texts are compared in lower case without closing punctuation; under a
+    question, question and answer together. The exit code is 1 if anything was found, 0 if nothing was.
+
+    Example: vljepa data overlap train.jsonl test.jsonl
+    """
+    from vljepa.data.overlap import find_overlap, read_records
+
+    held_out = read_records(test, root=test_root)  # the smaller one first: what is wrong with it is said at once
+    found = find_overlap(read_records(train, root=train_root), held_out)
+    if json:
+        print_json(found.as_dict())
+    else:
+        _print_overlap(found)
+    if found.found:
+        raise typer.Exit(FOUND)
+
+
+def _print_overlap(found: Overlap) -> None:
+    names = {
+        "exact": "pictures with the same bytes",
+        "near": "other pictures that look the same",
+        "source_id": "identities of pictures",
+        "text": "texts, or questions with their answers",
+    }
+    rows = [
+        (name, f"{found.train[_COUNTED[key]]:,}", f"{found.test[_COUNTED[key]]:,}", f"{found.counts()[key]:,}")
+        for key, name in names.items()
+    ]
+    print_table(columns=("what", "in training", "in the test", "in both"), rows=rows)
+    for key, pairs in found.examples.items():
+        for of_test, of_train in pairs:
+            print_heading(f"{key}: {of_test}  ~  {of_train}")
+        if found.counts()[key] > len(pairs):
+            print_heading(f"{key}: and {found.counts()[key] - len(pairs):,} more")
+    for where, count in found.unreadable.items():
+        if count:
+            note(f"{count:,} {where} pictures cannot be read and were not compared")
 
 
 def _print(report: DataReport) -> None:

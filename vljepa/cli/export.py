@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vljepa.cli.options import DecoderOption
 from vljepa.cli.output import note
 from vljepa.errors import ConfigError
 
@@ -15,9 +16,10 @@ def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A preset, folder or hub repository.")],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; new or empty.")],
     merge: Annotated[bool, typer.Option("--merge", help="Add adapters to the matrices that they adapt.")] = False,
+    decoder: DecoderOption = None,
     full: Annotated[bool, typer.Option("--full", help="Save frozen parts too, for machines that lack them.")] = False,
 ) -> None:
-    """Save a model somewhere else: merged, or with everything in it.
+    """Save a model somewhere else: merged, with other words, or with everything in it.
 
     Example: vljepa export runs/lora_retrieval/best my_model --merge
     """
@@ -27,6 +29,10 @@ def export(
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{str(output)!r} is not empty.", fix="name a new folder.")
     loaded = VLJEPA.from_pretrained(model)
+    if decoder is not None:
+        if loaded.adapters is not None and not merge:
+            raise ConfigError("adapters carry no decoder of their own.", fix="add --merge.")
+        loaded.load_decoder(decoder)
     if merge:
         loaded = merged(loaded)
     loaded.save_pretrained(output, full=full)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vljepa.configs.lora import LoraConfig
 from vljepa.configs.part import PartSpec, Strict
@@ -36,7 +36,8 @@ class YDecoderConfig(Strict):
         embed_dim: Width D of the embeddings that it reads.
         prefix_tokens: Tokens that the embedding becomes.
         dropout: In a model from scratch.
-        lora: Adapters of a pretrained model; without them only the prefix is trained. Not for a model from scratch.
+        lora: Adapters of a pretrained model, without which only the prefix is trained; or of a decoder from scratch
+            that a run starts from, without which all of it is.
         lowercase: Train on and write the normal form of texts: lower case, no closing punctuation.
         text_space: Hash of the text space that it was trained in; any other is refused.
         generation: Defaults of `generate`.
@@ -98,7 +99,8 @@ class DecoderRunConfig(Strict):
     Args:
         model: The trained model whose text space the decoder reads: "mini", a folder, or a hub repository.
         decoder: What is trained.
-        start: Folder of a trained decoder of that very architecture, whose weights and vocabulary are gone on from.
+        start: A trained decoder of that very architecture, whose weights and vocabulary are gone on from: its folder,
+            or a model that has one, such as "mini".
         vocabulary: Size of the sentencepiece vocabulary of a decoder from scratch.
         beams: Numbers of beams that are tried on the validation pictures at the end; 1 is greedy.
         data: Texts.
@@ -114,3 +116,18 @@ class DecoderRunConfig(Strict):
     data: DecoderDataConfig
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _adapts_something(self) -> DecoderRunConfig:
+        if self.decoder.lora is not None and self.decoder.part.source == "random" and self.start is None:
+            raise ValueError("decoder.lora adapts a trained decoder: name it with `start`, such as start=mini")
+        if self.decoder.lora is not None and self.decoder.lora.four_bit and self.decoder.part.source == "random":
+            raise ValueError("decoder.lora.four_bit is for pretrained language models: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _of_a_decoder(self) -> DecoderRunConfig:
+        for key in ("gradient_checkpointing", "compile", "length_buckets"):
+            if getattr(self.train, key) != TrainConfig.model_fields[key].default:
+                raise ValueError(f"train.{key} is for the training of a model, not of a Y-Decoder: remove it")
+        return self

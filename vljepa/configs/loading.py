@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -17,6 +18,12 @@ from vljepa.configs.run import RunConfig
 from vljepa.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+_INSTEAD_OF_ACCUMULATION = (
+    "gradients summed over small batches are not those of a large one, whose samples are all contrasted with each "
+    "other; raise train.batch_size, and set objective.grad_cache to what fits into memory."
+)
+"""Nobody finds the right keys by their names."""
 
 
 def preset_names() -> list[str]:
@@ -107,7 +114,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"there is no recipe {str(path)!r}.", fix="list them with `vljepa recipe ls`.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         summary = str(error).replace("\n", " ")
         raise ConfigError(f"{str(path)!r} is not a readable YAML file: {summary}.", fix="mend the file.") from error
     if not isinstance(raw, dict):
@@ -134,7 +141,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"{word!r} is not an override.", fix="write key=value, for example optim.lr=1e-4.")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"the value of {word!r} is not YAML.", fix="quote it; lists are [a, b].") from error
         if isinstance(value, str):
             value = _as_number(value)
@@ -152,13 +159,22 @@ def validate(model: type[ConfigT], raw: Any, *, where: str) -> ConfigT:
         first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise ConfigError(f"{where}: unknown key {key!r}.", fix=_nearest_key(model, first["loc"])) from error
+            accumulates = "accumulat" in key and "objective" in model.model_fields
+            fix = _INSTEAD_OF_ACCUMULATION if accumulates else _nearest_key(model, first["loc"])
+            raise ConfigError(f"{where}: unknown key {key!r}.", fix=fix) from error
         if first["type"] == "missing":
             raise ConfigError(f"{where}: the key {key!r} is missing.", fix=f"add {key!r}.") from error
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            f"{where}: {key or 'the config'} = {first.get('input')!r}: {message}.", fix=f"change {key or 'it'!r}."
+            f"{where}: {key or 'the config'} = {_shown(first.get('input'))}: {message}.", fix=f"change {key or 'it'!r}."
         ) from error
+
+
+def _shown(value: Any) -> str:
+    """A value in an error, never long: a YAML file of ten lines can hold a list of a billion."""
+    limits = reprlib.Repr()
+    limits.maxlevel, limits.maxlist, limits.maxdict, limits.maxstring = 2, 8, 8, 200
+    return limits.repr(value)
 
 
 def _put(nested: dict[str, Any], key: str, value: Any) -> None:

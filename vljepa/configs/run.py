@@ -61,8 +61,10 @@ class SourceConfig(Strict):
     Args:
         name: What logs and metrics call it.
         path: CSV, TSV, JSONL or Parquet file with one row per sample; JSON of COCO captions or VQA questions; a folder
-            with a `captions.csv` or `.jsonl`, with a folder of pictures per class, with tars (WebDataset), or of a
-            saved data set; a tar; or `hf:NAME:SPLIT`. `vljepa data check` says what it makes of one.
+            with a `captions.csv` or `.jsonl` or with one other such file, with a folder of pictures per class, with
+            tars (WebDataset), or of a saved data set; a tar; or `hf:NAME:SPLIT`, which is downloaded whole. Streams
+            are refused: all of these can be read at any place, so that a run resumes to the very sample. `vljepa data
+            check` says what it makes of one.
         root: Folder that picture paths are relative to and may not leave; the file's own folder when absent.
         columns: Column mapping.
         weight: Share of each training batch, relative to the other sources.
@@ -169,6 +171,9 @@ class TrainConfig(Strict):
         gradient_checkpointing: Keep only the inputs of the transformers' layers and compute them again on the way back:
             the same numbers, dropout included, in less memory and more time.
         compile: Let torch compile the transformers that are trained: the same up to rounding, quicker after a wait.
+        length_buckets: Embed the samples of a step in at least this many pieces, sorted by the length of query and
+            target and each padded to its own longest. All stay each other's negatives: the same up to rounding (but
+            for the draws of dropout), quicker where lengths differ, texts are not cached and batches are large.
         log_every: Steps between log lines.
         eval_every: Steps between validations, each of which is followed by a checkpoint.
         save_every: Steps between further checkpoints; None for none.
@@ -186,6 +191,7 @@ class TrainConfig(Strict):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     gradient_checkpointing: bool = False
     compile: bool = False
+    length_buckets: int = Field(1, ge=1)
     log_every: int = Field(10, ge=1)
     eval_every: int = Field(200, ge=1)
     save_every: int | None = Field(None, ge=1)

@@ -5,24 +5,26 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from vljepa.configs import ColumnsConfig, SourceConfig
-from vljepa.data.columns import guess_columns
+from vljepa.configs import SourceConfig
+from vljepa.data.columns import columns_of, source_of
 from vljepa.data.contents import content_of
-from vljepa.data.formats import HUB, find_data, rows_of
+from vljepa.data.formats import find_data
 from vljepa.data.pictures import clip_images, open_picture
 from vljepa.data.progress import track
 from vljepa.data.records import Clip, Record, Visual
 from vljepa.data.sources import load_source
-from vljepa.errors import DataError, ImageError, VideoError
+from vljepa.errors import ImageError, VideoError
 
 SAMPLES = 3
-VALIDATION_FILES = ("validation.csv", "validation.jsonl")
+VALIDATION_FILES = ("validation.csv", "validation.jsonl", "validation.tsv", "validation.parquet")
+VALIDATION_FOLDERS = ("validation", "valid", "val")
 FRAMES = 8
 """Frames of a clip in the training that is proposed."""
 
@@ -39,13 +41,13 @@ class DataReport:
         pictures: Number of different pictures or clips that are named.
         texts: Number of different texts.
         queries: Number of rows with a question.
-        samples: First rows as they are understood.
+        samples: A first, a middle and the last row, as they are understood.
         same_pictures: Pictures whose very content stands under another name already.
         same_rows: Rows that say what an earlier one says.
         broken: Reason per picture or clip that cannot be read.
         opened: Pictures and clips that were tried.
         validation: The validation data, if there is any.
-        overlap: Validation pictures whose content is among those opened here.
+        overlap: Validation pictures whose content is among those opened here, or whose `source_id` among the rows.
         source: Entry of `data.train` in a recipe.
         command: Command that trains on it.
     """
@@ -85,7 +87,8 @@ def check_data(
     Args:
         path: As of a source in a recipe.
         root: Folder that paths of pictures are relative to; by default the data's own.
-        validation: Validation data; by default a `validation.csv` or `.jsonl` beside the data.
+        validation: Validation data; by default a `validation.csv`, `.jsonl` or the like beside the data, or the folder
+            `validation`, `valid` or `val` beside a folder `train`.
         max_pixels: Cap on a picture's width x height.
         limit: Most pictures to open; None for all.
 
@@ -93,15 +96,16 @@ def check_data(
         DataError: No data, of no known kind, without a picture or text column, or with a row that does not fit.
     """
     kind, place = find_data(path)
-    columns = _columns(kind, place)
-    source = _source("data", path, place, columns, root)
+    columns = columns_of(kind, place, needed=("image", "text"))
+    source = source_of("data", path, place, columns=columns, root=root, frames=FRAMES)
     records = load_source(source)
     if validation is None:
         validation = _beside(place)
     held_out = None
     if validation is not None:
         kind_of_it, place_of_it = find_data(validation)
-        held_out = _source("held_out", validation, place_of_it, _columns(kind_of_it, place_of_it), root)
+        found = columns_of(kind_of_it, place_of_it, needed=("image", "text"))
+        held_out = source_of("held_out", validation, place_of_it, columns=found, root=root, frames=FRAMES)
     visuals = _visuals(records)[:limit]
     contents, broken = _look(visuals, max_pixels=max_pixels)
     counted = Counter(contents.values())
@@ -113,43 +117,15 @@ def check_data(
         pictures=len(_visuals(records)),
         texts=len({text for record in records for text in record.texts}),
         queries=sum(bool(record.query) for record in records),
-        samples=[_shown(record) for record in records[:SAMPLES]],
+        samples=[_shown(record) for record in _spread(records)],
         same_pictures=sum(count - 1 for count in counted.values()),
         same_rows=len(records) - len({(str(one.image), one.query, one.texts) for one in records}),
         broken={str(visual): reason for visual, reason in broken.items()},
         opened=len(visuals),
         validation=validation,
-        overlap=None if held_out is None else _overlap(load_source(held_out), set(contents.values())),
+        overlap=None if held_out is None else _overlap(load_source(held_out), set(contents.values()), records),
         source=_entry(source),
         command=_command(source, held_out, asks=any(record.query for record in records)),
-    )
-
-
-def _columns(kind: str, place: Path | str) -> dict[str, str]:
-    first = next(rows_of(kind, place), None)
-    if first is None:
-        raise DataError(f"{str(place)!r} has no rows.", fix="put at least one sample in.")
-    row = first[1]
-    columns = guess_columns(row)
-    for meaning in ("image", "text"):
-        if meaning not in columns and not (meaning == "image" and "video" in columns):
-            raise DataError(
-                f"no column of {str(place)!r} looks like the {meaning}; the columns are {', '.join(map(str, row))}.",
-                fix=f"name it {meaning!r}, or map it with `columns` in a recipe.",
-            )
-    return columns
-
-
-def _source(name: str, path: str, place: Path | str, columns: dict[str, str], root: Path | None) -> SourceConfig:
-    plain = ColumnsConfig()
-    mapped = {meaning: column for meaning, column in columns.items() if getattr(plain, meaning) != column}
-    return SourceConfig(
-        name=name,
-        path=path if path.startswith(HUB) else str(Path(place).resolve()),
-        root=None if root is None else str(root.resolve()),
-        columns=ColumnsConfig.model_validate(mapped),
-        frames=FRAMES if "video" in columns and "image" not in columns else None,
-        task="vqa" if name == "held_out" and "candidates" in columns else "retrieval",
     )
 
 
@@ -157,8 +133,16 @@ def _beside(place: Path | str) -> str | None:
     if isinstance(place, str):
         return None
     folder = place if place.is_dir() else place.parent
-    found = (folder / name for name in VALIDATION_FILES)
-    return next((str(file) for file in found if file.is_file() and file != place), None)
+    found = [folder / name for name in VALIDATION_FILES if (folder / name).is_file()]
+    if place.is_dir() and place.name == "train":
+        found += [place.with_name(name) for name in VALIDATION_FOLDERS if place.with_name(name).is_dir()]
+    return next((str(one) for one in found if one != place), None)
+
+
+def _spread(records: Sequence[Record]) -> list[Record]:
+    """Records from the whole of them: neighbours often look alike."""
+    last = len(records) - 1
+    return [records[place] for place in sorted({round(last * part / (SAMPLES - 1)) for part in range(SAMPLES)})]
 
 
 def _visuals(records: Iterable[Record]) -> list[Visual]:
@@ -185,14 +169,14 @@ def _look(visuals: Sequence[Visual], *, max_pixels: int) -> tuple[dict[Visual, s
     return contents, broken
 
 
-def _overlap(held_out: Sequence[Record], contents: set[str]) -> int:
-    found, hashes = 0, dict[Path, str]()
+def _overlap(held_out: Sequence[Record], contents: set[str], records: Sequence[Record]) -> int:
+    ids, hashes = {record.source_id for record in records}, dict[Path, str]()
+    found = {record.image for record in held_out if record.source_id in ids}
     for visual in _visuals(held_out):
-        try:
-            found += content_of(visual, hashes) in contents
-        except (OSError, ImageError):
-            continue
-    return found
+        with suppress(OSError, ImageError):
+            if content_of(visual, hashes) in contents:
+                found.add(visual)
+    return len(found)
 
 
 def _shown(record: Record) -> dict[str, Any]:

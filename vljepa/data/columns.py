@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from vljepa.configs import ColumnsConfig, SourceConfig
+from vljepa.data.formats import HUB, rows_of
 from vljepa.data.stored import Stored
+from vljepa.errors import DataError
 
 NAMES = {
     "video": ("video", "video_path", "video_file", "clip"),
@@ -39,3 +43,53 @@ def guess_columns(row: Mapping[str, Any]) -> dict[str, str]:
     if stored is not None:
         found["image"] = stored
     return found
+
+
+def columns_of(kind: str, place: Path | str, *, needed: Sequence[str]) -> dict[str, str]:
+    """Meaning to column of what `find_data` found, guessed from its first row.
+
+    Args:
+        kind: As `find_data` gives it.
+        place: As `find_data` gives it.
+        needed: Meanings that there must be; a `video` will do for an `image`.
+
+    Raises:
+        DataError: No rows, or no column for something that is needed.
+    """
+    first = next(rows_of(kind, place), None)
+    if first is None:
+        raise DataError(f"{str(place)!r} has no rows.", fix="put at least one sample in.")
+    row = first[1]
+    columns = guess_columns(row)
+    for meaning in needed:
+        if meaning not in columns and not (meaning == "image" and "video" in columns):
+            raise DataError(
+                f"no column of {str(place)!r} looks like the {meaning}; the columns are {', '.join(map(str, row))}.",
+                fix=f"name it {meaning!r}, or map it with `columns` in a recipe.",
+            )
+    return columns
+
+
+def source_of(
+    name: str, path: str, place: Path | str, *, columns: Mapping[str, str], root: Path | None, frames: int
+) -> SourceConfig:
+    """Source of a recipe for data with these columns.
+
+    Args:
+        name: Of the source; `held_out` with candidates is validated by accuracy.
+        path: As the user wrote it.
+        place: As `find_data` gives it.
+        columns: Meaning to column.
+        root: Folder that paths of pictures are relative to; by default the data's own.
+        frames: Of a clip, where the rows have videos.
+    """
+    plain = ColumnsConfig()
+    mapped = {meaning: column for meaning, column in columns.items() if getattr(plain, meaning) != column}
+    return SourceConfig(
+        name=name,
+        path=path if path.startswith(HUB) else str(Path(place).resolve()),
+        root=None if root is None else str(root.resolve()),
+        columns=ColumnsConfig.model_validate(mapped),
+        frames=frames if "video" in columns and "image" not in columns else None,
+        task="vqa" if name == "held_out" and "candidates" in columns else "retrieval",
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vljepa.configs import SourceConfig
-from vljepa.data.formats import HUB, find_data, rows_of
+from vljepa.data.formats import HUB, find_data, is_stream, rows_of
 from vljepa.data.paths import path_under
 from vljepa.data.records import Clip, Record, Visual
 from vljepa.data.stored import Stored
@@ -33,7 +33,9 @@ def load_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool 
     Raises:
         DataError: The file or a column is missing, a row does not fit, or a picture's path leaves the root.
     """
-    named = source.path if source.path.startswith(HUB) else Path(root) / source.path
+    named: str | Path = Path(root) / source.path
+    if source.path.startswith(HUB) or (is_stream(source.path) and not Path(named).exists()):
+        named = source.path
     kind, file = _find(named, pictures=pictures)
     folder = _root(source, file, root=Path(root))
     records: list[Record] = []

@@ -121,9 +121,28 @@ class Embedder:
                 jobs, waiting = waiting, self._submit(pool, chunks[number]) if number < len(chunks) else []
                 kept, pixels = _collect(chunk, jobs, on_broken)
                 if kept:
-                    yield kept, self._predict(pixels, query)
+                    yield kept, self._predict(pixels, [query] * len(kept))
                 if progress is not None:
                     progress(len(chunk))
+
+    def pairs(self, images: Sequence[Picture], queries: Sequence[str]) -> Rows:
+        """Predicted embeddings of pictures, each under a query of its own.
+
+        Args:
+            images: Files or PIL images.
+            queries: One per picture; an empty one means the model's caption prompt.
+
+        Returns:
+            [N, D] float32 rows of unit length, in the order of `images`.
+
+        Raises:
+            ImageError: A picture is missing, broken or too large.
+        """
+        rows = [self._no_rows()]
+        for start in range(0, len(images), self.batch_size):
+            chunk = slice(start, start + self.batch_size)
+            rows.append(self._predict([self.processor.images(images[chunk])], queries[chunk]))
+        return np.concatenate(rows)
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Rows:
@@ -169,11 +188,11 @@ class Embedder:
             )
 
     @torch.inference_mode()
-    def _predict(self, pixels: list[torch.Tensor], query: str) -> Rows:
+    def _predict(self, pixels: list[torch.Tensor], queries: Sequence[str]) -> Rows:
         vision = self.model.encode_vision(torch.cat(pixels).to(self.device))
-        queries = self.processor.queries([query or self.model.config.prompts.caption] * len(pixels))
+        tokens = self.processor.queries([query or self.model.config.prompts.caption for query in queries])
         prediction = self.model.predict(
-            vision, queries["query_ids"].to(self.device), queries["query_mask"].to(self.device)
+            vision, tokens["query_ids"].to(self.device), tokens["query_mask"].to(self.device)
         )
         rows: Rows = prediction.float().cpu().numpy()
         return rows

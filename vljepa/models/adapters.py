@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,33 @@ def add_lora(model: Any, config: LoraConfig, *, seed: int) -> Any:
                 task_type="CAUSAL_LM",
             ),
         )
+
+
+def to_four_bits(model: nn.Module, layers: Sequence[str]) -> None:
+    """Replace frozen linear layers, given by name, by 4-bit ones, packed where they are; a GPU takes them as they are.
+
+    Raises:
+        ConfigError: The package for it is missing.
+    """
+    try:
+        import bitsandbytes
+    except ImportError as error:
+        raise ConfigError(
+            "lora.four_bit needs the package bitsandbytes.",
+            fix="pip install 'vljepa-torch[qlora]', or set lora.four_bit=false.",
+        ) from error
+    for name in layers:
+        parent, _, leaf = name.rpartition(".")
+        linear = model.get_submodule(name)
+        assert isinstance(linear, nn.Linear)
+        small = bitsandbytes.nn.Linear4bit(
+            linear.in_features, linear.out_features, bias=linear.bias is not None, quant_type="nf4"
+        )
+        small.load_state_dict(linear.state_dict())
+        # In eval mode it would repack its weights for such a CPU, and give no gradients when it trains again.
+        small.support_avx512bf16_for_cpu = False
+        small.to(linear.weight.device)
+        setattr(model.get_submodule(parent), leaf, small.requires_grad_(False))
 
 
 class Adapters:
@@ -100,7 +128,7 @@ def adapt(model: VLJEPA, config: AdaptersConfig, *, base: str, seed: int) -> Non
         seed: Of the adapters' first weights. Their product is 0 at first, so the model still says what it said.
 
     Raises:
-        ConfigError: No layer of that name, or 4 bits where there is no support for them.
+        ConfigError: No layer of that name, or 4 bits without the package for them.
     """
     import peft
 
@@ -108,7 +136,7 @@ def adapt(model: VLJEPA, config: AdaptersConfig, *, base: str, seed: int) -> Non
     if "y_encoder" in config.parts:
         model.config.y_encoder.trainable = True  # its features may not be cached, and get gradients
     if config.four_bit:
-        _to_four_bits(model, config)
+        to_four_bits(model, _layers(model, config))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         wrapped = peft.get_peft_model(
@@ -133,10 +161,12 @@ def apply_saved(model: VLJEPA, folder: Path, *, trainable: bool = False) -> None
     """Give a base model the adapters of a folder; a decoder of the base goes if they move the text space.
 
     Raises:
-        CheckpointError: They were trained on another base, or do not load.
+        CheckpointError: They were trained on another base, are of another kind, or do not load.
     """
     import peft
+    from safetensors import SafetensorError
 
+    _check_saved(folder)
     (base, wanted), found = read_adapter_base(folder), model.fingerprint()
     if wanted != found:
         raise CheckpointError(
@@ -149,13 +179,33 @@ def apply_saved(model: VLJEPA, folder: Path, *, trainable: bool = False) -> None
     model.config.calibration = CalibrationConfig.model_validate(config.calibration.model_dump())
     try:
         wrapped = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(
             f"the adapters in {str(folder)!r} do not load: {error}.", fix="save them again."
         ) from error
     model.adapters = Adapters(model, base=base, wrapped=wrapped, fingerprint=found)
     if model.y_decoder is not None and model.y_decoder.config.text_space != model.text_space_hash():
         model.y_decoder = None
+
+
+def _check_saved(folder: Path) -> None:
+    """Refuse what would make peft do more than fill matrices, for a stranger's folder.
+
+    Without the safetensors file it would unpickle another or ask the hub; a config may name a module to import, and a
+    pattern of layer names may take for ever.
+    """
+    try:
+        raw = json.loads((folder / ADAPTER_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{str(folder / ADAPTER_FILE)!r} is not readable: {error}.", fix="save the adapters again."
+        ) from error
+    lora = isinstance(raw, dict) and raw.get("peft_type") == "LORA" and isinstance(raw.get("target_modules"), list)
+    if not lora or raw.get("megatron_config") is not None or not (folder / _WEIGHTS).is_file():
+        raise CheckpointError(
+            f"{str(folder)!r} holds no adapters that vljepa saved.",
+            fix=f"it needs LoRA with a list of layers in {ADAPTER_FILE}, and {_WEIGHTS}.",
+        )
 
 
 def base_name(key: str) -> str | None:
@@ -187,24 +237,3 @@ def _has(model: nn.Module, name: str) -> bool:
     except AttributeError:
         return False
     return any(True for _ in module.parameters())
-
-
-def _to_four_bits(model: VLJEPA, config: AdaptersConfig) -> None:
-    """Replace the frozen matrices by 4-bit ones, which are packed when the model is moved to the GPU."""
-    if not torch.cuda.is_available():
-        raise ConfigError("lora.four_bit needs a CUDA device.", fix="set lora.four_bit=false.")
-    try:
-        import bitsandbytes
-    except ImportError as error:
-        raise ConfigError(
-            "lora.four_bit needs the package bitsandbytes.", fix="install it, or set lora.four_bit=false."
-        ) from error
-    for name in _layers(model, config):
-        parent, _, leaf = name.rpartition(".")
-        linear = model.get_submodule(name)
-        assert isinstance(linear, nn.Linear)
-        small = bitsandbytes.nn.Linear4bit(
-            linear.in_features, linear.out_features, bias=linear.bias is not None, quant_type="nf4"
-        )
-        small.load_state_dict(linear.state_dict())
-        setattr(model.get_submodule(parent), leaf, small.requires_grad_(False))

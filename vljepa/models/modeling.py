@@ -26,7 +26,7 @@ from vljepa.models.predictor import Predictor
 from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_decoder import YDecoder
 from vljepa.models.y_encoder import YEncoder
-from vljepa.parts.saved import DECODER_FOLDER, read_adapter_base, saved_folder
+from vljepa.parts.saved import adapted_folder, decoder_folder, saved_folder
 
 Ablation = Literal["residual", "learned"]
 
@@ -101,14 +101,14 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         """
         folder = saved_folder(name, revision=revision)
         if is_adapted(folder):
-            model = cls.from_pretrained(read_adapter_base(folder)[0])
+            model = cls.from_pretrained(adapted_folder(folder))
             apply_saved(model, folder)
             return model.eval()
         config, tensors = saving.read_model(folder)
         model = cls(config)
         saving.restore(model, tensors)
-        decoder = folder / DECODER_FOLDER
-        if decoder.is_dir():
+        decoder = decoder_folder(folder)
+        if decoder is not None:
             model.load_decoder(decoder)
         return model.eval()
 
@@ -122,7 +122,13 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         self.y_decoder = load_decoder(Path(folder), text_space=self.text_space_hash()).to(self.log_scale.device)
 
     def save_pretrained(
-        self, save_directory: str | Path, *, full: bool = False, dtype: torch.dtype | None = None, **kwargs: Any
+        self,
+        save_directory: str | Path,
+        *,
+        full: bool = False,
+        dtype: torch.dtype | None = None,
+        state_dict: dict[str, Tensor] | None = None,
+        **kwargs: Any,
     ) -> str | None:
         """Save what was trained, beside the specs and hashes of what was not.
 
@@ -130,17 +136,17 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
             save_directory: Folder, made when absent.
             full: Save every tensor, frozen parts too; the folder then needs no other files to load.
             dtype: Narrow floating tensors for shipping, for example `torch.float16`; they load as fp32 again.
+            state_dict: What is saved instead of the model's own tensors, for one whose tensors lie in shards.
             kwargs: Passed on to huggingface_hub, such as `push_to_hub=True`.
         """
-        self._save_options: tuple[bool, torch.dtype | None] = (full, dtype)
+        self._save_options: dict[str, Any] = {"full": full, "dtype": dtype, "state_dict": state_dict}
         try:
             return super().save_pretrained(save_directory, **kwargs)
         finally:
             del self._save_options
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        full, dtype = self._save_options
-        saving.save_model(self, save_directory, full=full, dtype=dtype)
+        saving.save_model(self, save_directory, **self._save_options)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """Model card that `save_pretrained` writes where no README.md is yet."""

@@ -15,6 +15,7 @@ from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
 from vljepa.models.adapters import base_name
 from vljepa.models.decoder_saving import save_decoder
+from vljepa.models.sharded import load_tensors, whole_state
 from vljepa.parts.resolve import part_config, part_folder, verify_part, weights_sha256
 from vljepa.parts.saved import (
     CONFIG_FILE,
@@ -88,7 +89,28 @@ def referenced_keys(model: VLJEPA) -> set[str]:
     return referenced
 
 
-def save_model(model: VLJEPA, folder: Path, *, full: bool, dtype: torch.dtype | None = None) -> None:
+def saved_state(model: VLJEPA, *, full: bool = False, keep: bool = True) -> dict[str, Tensor]:
+    """Tensors that a save has.
+
+    Args:
+        model: Sharded by FSDP2 or not; if it is, all processes must call this together.
+        full: Frozen parts too.
+        keep: As for `whole_state`.
+    """
+    left_out = set() if full else referenced_keys(model)
+    kept = {key: tensor for key, tensor in _own_tensors(model).items() if key not in left_out}
+    state: dict[str, Tensor] = whole_state(kept, keep=keep)
+    return state
+
+
+def save_model(
+    model: VLJEPA,
+    folder: Path,
+    *,
+    full: bool,
+    dtype: torch.dtype | None = None,
+    state_dict: dict[str, Tensor] | None = None,
+) -> None:
     """Write config.json and model.safetensors; `dtype` narrows floating tensors for shipping."""
     from safetensors.torch import save_file
 
@@ -100,17 +122,14 @@ def save_model(model: VLJEPA, folder: Path, *, full: bool, dtype: torch.dtype | 
             )
         model.adapters.save(folder)
         return
-    left_out = set() if full else referenced_keys(model)
-    tensors = {
-        key: _narrow(tensor, dtype).detach().cpu().contiguous().clone()
-        for key, tensor in _own_tensors(model).items()
-        if key not in left_out
-    }
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt", "save": "full" if full else "thin"})
+    state = saved_state(model, full=full) if state_dict is None else state_dict
+    tensors = {key: _narrow(tensor, dtype).detach().cpu().contiguous().clone() for key, tensor in state.items()}
+    # One entry, since safetensors writes several in any order: equal weights are to be equal files.
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
     shutil.rmtree(folder / DECODER_FOLDER, ignore_errors=True)  # another model's words are none of this one's
     # Words of another text space are none of this model's: training may have moved it.
-    if model.y_decoder is not None and model.y_decoder.config.text_space == model.text_space_hash():
+    if model.y_decoder is not None and model.y_decoder.config.text_space == text_space_digest(model, state):
         save_decoder(model.y_decoder, folder / DECODER_FOLDER, dtype=dtype)
 
 
@@ -135,11 +154,11 @@ def read_model(name: str | Path, *, revision: str | None = None) -> tuple[VLJEPA
 
 
 def load_weights(model: VLJEPA, folder: Path) -> None:
-    """Fill a model, or its adapters, from a save of its own kind."""
+    """Fill a model, or its adapters, from a save of its own kind; its frozen parts stay as they are."""
     if model.adapters is not None:
         model.adapters.load_weights(folder)
     else:
-        restore(model, read_model(folder)[1])
+        load_tensors(model, read_model(folder)[1])
 
 
 def restore(model: VLJEPA, tensors: dict[str, Tensor]) -> None:
@@ -173,11 +192,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def text_space_digest(model: VLJEPA) -> str:
-    """Hash over the Y-Encoder's spec and over every tensor of it that its part's files do not determine."""
+def text_space_digest(model: VLJEPA, state: dict[str, Tensor] | None = None) -> str:
+    """Hash over the Y-Encoder's spec and over every tensor of it that its part's files do not determine.
+
+    Args:
+        model: The model.
+        state: Its tensors, from `saved_state`, where it does not hold them whole.
+    """
     spec = model.config.y_encoder.model_dump(mode="json")
     spec["part"].pop("config")
-    return _digest_tensors(model, spec, model.y_encoder.state_dict(prefix="y_encoder."))
+    state = model.y_encoder.state_dict(prefix="y_encoder.") if state is None else state
+    return _digest_tensors(model, spec, {key: one for key, one in state.items() if key.startswith("y_encoder.")})
 
 
 def model_digest(model: VLJEPA) -> str:
@@ -207,6 +232,8 @@ def trainable_report(model: nn.Module) -> list[tuple[str, int, int, bool]]:
     """Rows (module, tensors, parameters, trainable), so that nobody freezes a fresh projection unseen."""
     rows: dict[tuple[str, bool], list[int]] = {}
     for name, parameter in model.named_parameters():
+        if ".original_module." in name:  # peft keeps what a module was before it was trained whole
+            continue
         group = ".".join(name.split(".")[:2]) if name.count(".") > 1 else name.split(".")[0]
         rows.setdefault((group, parameter.requires_grad), []).append(parameter.numel())
     return [(group, len(sizes), sum(sizes), trainable) for (group, trainable), sizes in rows.items()]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vljepa.configs.decoder import YDecoderConfig
 from vljepa.errors import ConfigError
-from vljepa.models.adapters import add_lora
+from vljepa.models.adapters import add_lora, to_four_bits
 from vljepa.models.text_backbone import text_config, text_state
 from vljepa.models.weights import load_exactly
 
@@ -49,8 +49,8 @@ class YDecoder(nn.Module):
         nn.init.zeros_(self.prefix.bias)
         if config.part.source != "random":
             self.lm.requires_grad_(False)
-            if config.lora is not None:
-                self.lm = add_lora(self.lm, config.lora, seed=config.part.seed)
+        if config.lora is not None:
+            self.lm = add_lora(self.lm, config.lora, seed=config.part.seed)
 
     @property
     def begin(self) -> int:
@@ -69,16 +69,37 @@ class YDecoder(nn.Module):
         whole = AutoModelForCausalLM.from_config(text_config(self.config.part), dtype=torch.float32)
         state = text_state(type(whole), self.config.part, folder)
         load_exactly(whole, state, part=str(self.config.part), folder=folder)
-        own = {name.replace(".base_layer.", "."): tensor for name, tensor in self._language_model().items()}
-        with torch.no_grad():
-            for name, tensor in whole.state_dict().items():
-                own[name].copy_(tensor)
+        self._fill(whole.state_dict())
+
+    def take(self, other: YDecoder) -> None:
+        """Take all weights of a decoder of the same architecture that has no adapters; those of this one stay."""
+        self._fill(other.lm.state_dict())
+        self.prefix.load_state_dict(other.prefix.state_dict())
+
+    @torch.no_grad()
+    def _fill(self, tensors: Mapping[str, Tensor]) -> None:
+        """Fill the language model from tensors under its own names, whether it is adapted or not."""
+        model: Any = self.lm
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        own = {name.replace(".base_layer.", "."): tensor for name, tensor in base.state_dict(keep_vars=True).items()}
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+    def to_four_bits(self) -> Self:
+        """Hold the adapted matrices of the language model in 4 bits, for a training; a loaded decoder has them whole.
+
+        Raises:
+            ConfigError: The package for it is missing.
+        """
+        layers = [name for name, _ in self.lm.named_modules() if name.endswith(".base_layer")]
+        to_four_bits(self.lm, layers)
+        return self
 
     def unfreeze(self) -> Self:
-        """Let gradients into what is trained: everything from scratch, or the prefix and the adapters."""
+        """Let gradients into what is trained: the prefix and the adapters, or everything of a model from scratch."""
+        whole = self.config.part.source == "random" and self.config.lora is None
         for name, parameter in self.named_parameters():
-            adapter = "lora_" in name
-            parameter.requires_grad_(self.config.part.source == "random" or name.startswith("prefix.") or adapter)
+            parameter.requires_grad_(whole or name.startswith("prefix.") or "lora_" in name)
         return self
 
     def frozen_keys(self) -> set[str]:
@@ -181,13 +202,6 @@ class YDecoder(nn.Module):
     def _embed(self, ids_BL: Tensor) -> Tensor:
         embedded: Tensor = self.lm.get_input_embeddings()(ids_BL)
         return embedded
-
-    def _language_model(self) -> Mapping[str, Tensor]:
-        """Tensors of the language model under its own names, whether it is adapted or not."""
-        model: Any = self.lm
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        tensors: Mapping[str, Tensor] = base.state_dict(keep_vars=True)
-        return tensors
 
 
 def _causal_lm(config: YDecoderConfig) -> Any:

@@ -5,6 +5,7 @@ Shapes: B samples of the batch, D width of the shared space, R rows of a tile.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -79,7 +80,9 @@ class _Tiled(torch.autograd.Function):
     """The same from tiles of rows: a sweep stores the log-sum-exps of rows and columns, a second one has gradients.
 
     With them, d loss / d S_ij = (softmax of row i + softmax of column j - M_ij (1/|P(i)| + 1/|P(j)|)) / (2B), in which
-    M is the mask of positives: every entry of S is needed once per sweep, and for both directions.
+    M is the mask of positives: every entry of S is needed once per sweep, and for both directions. What has a factor
+    in common is multiplied by it in [B, D]; what has the size of a tile is made once and written over, since new memory
+    costs more time than the arithmetic on it.
     """
 
     @staticmethod
@@ -89,20 +92,19 @@ class _Tiled(torch.autograd.Function):
         rows_lse_B, columns_lse_B = prediction_BD.new_empty(len(target_BD)), prediction_BD.new_empty(len(target_BD))
         columns_lse_B.fill_(-torch.inf)
         matched_rows_B, matched_columns_B, counts_B = (torch.zeros_like(rows_lse_B) for _ in range(3))
-        for rows in _tiles(len(target_BD), tile):
-            logits_RB = (prediction_BD[rows] @ target_BD.T).mul_(logit_scale)
+        for rows, logits_RB, spare_RB in _tiles(target_BD, tile):
+            torch.mm(prediction_BD[rows] * logit_scale, target_BD.T, out=logits_RB)
             if positives is None:
                 counts_B[rows] = 1
                 matched_rows_B[rows] = matched_columns_B[rows] = logits_RB.diagonal(offset=rows.start)
             else:
                 mask_RB = positives.mask(rows)
                 counts_B[rows] = mask_RB.sum(dim=1, dtype=counts_B.dtype)
-                matched_RB = logits_RB * mask_RB
-                matched_rows_B[rows] = matched_RB.sum(dim=1)
-                matched_columns_B += matched_RB.sum(dim=0)
-                del matched_RB
-            rows_lse_B[rows] = logits_RB.logsumexp(dim=1)
-            columns_lse_B = torch.logaddexp(columns_lse_B, logits_RB.logsumexp(dim=0))
+                torch.mul(logits_RB, mask_RB, out=spare_RB)
+                matched_rows_B[rows] = spare_RB.sum(dim=1)
+                matched_columns_B += spare_RB.sum(dim=0)
+            rows_lse_B[rows] = _logsumexp(logits_RB, dim=1, spare=spare_RB)
+            columns_lse_B = torch.logaddexp(columns_lse_B, _logsumexp(logits_RB, dim=0, spare=spare_RB))
         ctx.save_for_backward(prediction_BD, target_BD, logit_scale, rows_lse_B, columns_lse_B, counts_B)
         ctx.positives, ctx.tile = positives, tile
         losses_B = rows_lse_B + columns_lse_B - (matched_rows_B + matched_columns_B) / counts_B
@@ -114,23 +116,34 @@ class _Tiled(torch.autograd.Function):
         prediction_BD, target_BD, logit_scale, rows_lse_B, columns_lse_B, counts_B = ctx.saved_tensors
         to_prediction_BD, to_target_BD = torch.empty_like(prediction_BD), torch.zeros_like(target_BD)
         to_scale = torch.zeros_like(logit_scale)
-        for rows in _tiles(len(target_BD), ctx.tile):
-            cosines_RB = prediction_BD[rows] @ target_BD.T
-            logits_RB = cosines_RB * logit_scale
-            slope_RB = (logits_RB - rows_lse_B[rows, None]).exp_()
+        for rows, logits_RB, slope_RB in _tiles(target_BD, ctx.tile):
+            torch.mm(prediction_BD[rows] * logit_scale, target_BD.T, out=logits_RB)
+            torch.sub(logits_RB, rows_lse_B[rows, None], out=slope_RB).exp_()
             slope_RB += logits_RB.sub_(columns_lse_B).exp_()
             if ctx.positives is None:
                 slope_RB.diagonal(offset=rows.start).sub_(2)
             else:
                 shares_RB = torch.add(1 / counts_B[rows, None], 1 / counts_B, out=logits_RB)
                 slope_RB -= shares_RB.mul_(ctx.positives.mask(rows))
-            slope_RB *= outer / (2 * len(target_BD))
-            to_scale += torch.linalg.vecdot(slope_RB, cosines_RB).sum()
-            slope_RB *= logit_scale
             torch.mm(slope_RB, target_BD, out=to_prediction_BD[rows])
             to_target_BD.addmm_(slope_RB.T, prediction_BD[rows])
-        return to_prediction_BD, to_target_BD, to_scale, None, None
+            # sum_ij slope_ij cosine_ij, from what is there already
+            to_scale += (prediction_BD[rows] * to_prediction_BD[rows]).sum()
+        outer = outer / (2 * len(target_BD))
+        factor = outer * logit_scale
+        return to_prediction_BD.mul_(factor), to_target_BD.mul_(factor), outer * to_scale, None, None
 
 
-def _tiles(count: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+def _tiles(side_BD: Tensor, size: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Rows of each tile, and two [R, B] tensors to compute in: the same memory each time."""
+    count = len(side_BD)
+    first, second = (side_BD.new_empty(min(size, count), count) for _ in range(2))
+    for start in range(0, count, size):
+        rows = slice(start, min(start + size, count))
+        yield rows, first[: rows.stop - start], second[: rows.stop - start]
+
+
+def _logsumexp(logits_RB: Tensor, *, dim: int, spare: Tensor) -> Tensor:
+    """As torch's, computed in memory that is there."""
+    highest = logits_RB.amax(dim=dim, keepdim=True)
+    return torch.sub(logits_RB, highest, out=spare).exp_().sum(dim=dim).log_() + highest.squeeze(dim)

@@ -77,6 +77,32 @@ def read_adapter_base(folder: Path) -> tuple[str, str]:
     return raw["base"], raw["fingerprint"]
 
 
+def decoder_folder(folder: Path) -> Path | None:
+    """Y-Decoder of a saved model; that of adapters is the one of the model that they adapt.
+
+    Raises:
+        CheckpointError: The folder holds adapters that do not name their base.
+    """
+    if (folder / ADAPTER_FILE).is_file():
+        return decoder_folder(adapted_folder(folder))
+    return folder / DECODER_FOLDER if (folder / DECODER_FOLDER).is_dir() else None
+
+
+def adapted_folder(folder: Path) -> Path:
+    """Local folder of the model that a folder's adapters belong to.
+
+    Raises:
+        CheckpointError: It is not there, is not named, or holds adapters itself.
+    """
+    base = saved_folder(read_adapter_base(folder)[0])
+    if (base / ADAPTER_FILE).is_file():
+        raise CheckpointError(
+            f"the adapters in {str(folder)!r} belong to adapters: {str(base)!r}.",
+            fix="merge those first: `vljepa export MODEL OUT --merge`.",
+        )
+    return base
+
+
 def read_decoder_config(folder: Path) -> YDecoderConfig:
     """Config of a saved Y-Decoder.
 
@@ -95,5 +121,5 @@ def read_decoder_config(folder: Path) -> YDecoderConfig:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{str(path)!r} is not readable: {error}.", fix="save it again.") from error

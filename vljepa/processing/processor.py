@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
-from vljepa.parts.saved import DECODER_FOLDER, read_config, saved_folder
+from vljepa.parts.saved import decoder_folder, read_config, saved_folder
 from vljepa.processing.image import ImageTransform, open_image, to_rgb
 from vljepa.processing.text import tokenizer_for
 from vljepa.processing.words import DecoderTokenizer
@@ -49,8 +49,9 @@ class VLJEPAProcessor:
         """
         folder = saved_folder(name, revision=revision)
         processor = cls(read_config(folder))
-        if (folder / DECODER_FOLDER).is_dir():
-            processor.load_decoder(folder / DECODER_FOLDER)
+        decoder = decoder_folder(folder)
+        if decoder is not None:
+            processor.load_decoder(decoder)
         return processor
 
     def load_decoder(self, folder: str | Path) -> None:

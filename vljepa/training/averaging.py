@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from vljepa.models.sharded import shard_like
+
 
 class WeightAverage:
     """Exponential moving average of every trained parameter.
@@ -15,7 +17,7 @@ class WeightAverage:
     Step s keeps min(decay, s / (s + 9)) of the average, so that the first steps do not hold it back.
 
     Args:
-        model: At the start of the run.
+        model: At the start of the run, sharded already if it will be: the average is sharded likewise.
         decay: Per step; 0 keeps no average at all.
     """
 
@@ -37,7 +39,7 @@ class WeightAverage:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take up a saved average; one that a run with another decay did not keep starts from the weights."""
         for name, tensor in self.tensors.items():
-            tensor.copy_(tensors.get(name, tensor))
+            tensor.copy_(shard_like(tensors[name], tensor) if name in tensors else tensor)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 
 from vljepa.errors import CheckpointError
-from vljepa.training.tracking import announce
+from vljepa.training.tracking import announce, writing
 
 STATE_FILE = "training.pt"
 MANIFEST = "manifest.json"
@@ -28,7 +28,7 @@ MANIFEST = "manifest.json"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 
 
-def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
+def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
     """Write a new version of a folder beside the old one, then swap them; the old one is deleted last.
 
     Whatever the moment of a crash, `find_intact` finds the old or the new version, whole.
@@ -118,15 +118,11 @@ def write_whole(path: Path, text: str) -> None:
         CheckpointError: The disk is full or may not be written; an older file is untouched.
     """
     half = path.with_name(f".{path.name}.part")
-    try:
+    with writing(path):
         half.write_text(text, encoding="utf-8")
         _flush(half)
         half.replace(path)
         _flush(path.parent)
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot write {str(path)!r}: {error}.", fix="free some space, or make the folder writable."
-        ) from error
 
 
 def _beside(folder: Path) -> tuple[Path, Path]:
@@ -179,7 +175,7 @@ def _defect(folder: Path) -> str | None:
                 return f"the content of {name} has changed"
     except FileNotFoundError:
         return f"it has no {MANIFEST}"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{MANIFEST} is not readable: {error}"
     return None
 
@@ -188,7 +184,7 @@ def _version(folder: Path) -> int:
     """Number of a complete version, counted from 1; 0 when there is none."""
     try:
         return int(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["version"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0
 
 

@@ -7,7 +7,8 @@ last bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.decoder_saving import build_decoder, load_decoder, save_decoder
 from vljepa.models.modeling import VLJEPA
 from vljepa.models.y_decoder import YDecoder
-from vljepa.parts.saved import VOCABULARY_FILE
+from vljepa.parts.saved import DECODER_FOLDER, VOCABULARY_FILE, decoder_folder, saved_folder
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.words import vocabulary_size
 from vljepa.training.averaging import WeightAverage
@@ -38,6 +39,8 @@ from vljepa.training.guards import check_finite, check_master_weights
 from vljepa.training.loop import Loop
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
+from vljepa.training.sharding import refuse_layouts
+from vljepa.training.step import refuse_accumulation
 from vljepa.training.trackers import tracker_settings
 from vljepa.training.tracking import Monitor, RunLog
 from vljepa.training.validation import Metrics
@@ -74,10 +77,12 @@ class DecoderTrainer(Loop):
 
     def _check(self) -> None:
         check_best_metric(self.run)
+        refuse_layouts(sharded="a Y-Decoder is trained whole")
 
     def _build(self, checkpoint: Path | None) -> None:
         run = self.run
         precision = choose_precision(run.train.precision, device=self.device)
+        refuse_accumulation(reason="a step here is one batch", instead="raise train.batch_size")
         self.accelerator = Accelerator(
             mixed_precision=precision, cpu=self.device.type == "cpu", **tracker_settings(run.train)
         )
@@ -86,7 +91,7 @@ class DecoderTrainer(Loop):
         model, processor = self._given
         model = (model or VLJEPA.from_pretrained(run.model)).to(self.accelerator.device).eval()
         processor = processor or VLJEPAProcessor.from_pretrained(run.model)
-        start = Path(run.start) if run.start is not None else None
+        start = _decoder_of(run.start) if run.start is not None else None
         before = checkpoint or start
         kept = None if before is None else before / VOCABULARY_FILE
         vocabulary = kept.read_bytes() if kept is not None and kept.is_file() else None
@@ -98,6 +103,8 @@ class DecoderTrainer(Loop):
             decoder = self._fresh(model)
             if start is not None:
                 decoder = self._go_on(start, decoder)
+        if decoder.config.lora is not None and decoder.config.lora.four_bit:
+            decoder.to_four_bits()
         check_master_weights(decoder)
         self.decoder: YDecoder = decoder.to(self.accelerator.device)
         self.average = WeightAverage(self.decoder, decay=run.train.ema)
@@ -120,15 +127,20 @@ class DecoderTrainer(Loop):
         return build_decoder(config, vocabulary=vocabulary)
 
     def _go_on(self, start: Path, fresh: YDecoder) -> YDecoder:
-        """The decoder of another run; how it chooses words is found out anew."""
-        decoder = load_decoder(start, text_space=self.space).unfreeze()
+        """The decoder of another run, with adapters if the recipe has some; how it chooses words is found out anew."""
+        decoder = load_decoder(start, text_space=self.space)
         now, before = (one.config.part.model_copy(update={"seed": 0}) for one in (fresh, decoder))
-        if now != before or fresh.config.prefix_tokens != decoder.config.prefix_tokens:
+        adapts = fresh.config.lora is not None and decoder.config.lora is None
+        same = adapts or fresh.config.lora == decoder.config.lora
+        if now != before or not same or fresh.config.prefix_tokens != decoder.config.prefix_tokens:
             raise ConfigError(
                 f"start = {str(start)!r} holds a decoder of another architecture.",
                 fix="give the `decoder` section of the recipe that it was trained with.",
             )
-        decoder.shift_D.zero_()
+        if adapts:
+            fresh.take(decoder)
+            return fresh.unfreeze()
+        decoder.unfreeze().shift_D.zero_()
         decoder.config.generation = fresh.config.generation
         return decoder
 
@@ -174,8 +186,8 @@ class DecoderTrainer(Loop):
             )
             self._keep_if_best(value, step=step, metrics=metrics)
 
-    def _save_model(self, folder: Path) -> None:
-        save_decoder(self.decoder, folder)
+    def _gather_model(self) -> Callable[[Path], object]:
+        return partial(save_decoder, self.decoder)
 
     def _introduce(self, log: RunLog, monitor: Monitor, start: int) -> None:
         inputs = self.inputs
@@ -201,3 +213,14 @@ class DecoderTrainer(Loop):
         metrics |= chosen | (round_trip(decoder, inputs) if inputs.held_out else {})
         self._replace("best", lambda folder: save_decoder(decoder, folder))
         return metrics
+
+
+def _decoder_of(start: str) -> Path:
+    """Folder of a decoder, given by itself or by a model that has one."""
+    folder = Path(start)
+    if folder.is_dir() and not (folder / DECODER_FOLDER).is_dir():
+        return folder
+    found = decoder_folder(saved_folder(start))
+    if found is None:
+        raise ConfigError(f"start = {start!r} is a model without a Y-Decoder.", fix="name a decoder's folder.")
+    return found

@@ -160,10 +160,17 @@ def _tasks(configs: Sequence[SourceConfig], sources: Sources, *, caption_prompt:
 
 
 def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
-    """Validation pictures whose content, or whose file when there is no cache, is in the training data."""
+    """Validation pictures whose content (file, when there is no cache) or whose `source_id` is in the training data."""
     contents = reader.contents if isinstance(reader, FeatureCache) else {}
     seen = {contents.get(path, path) for path in _images(train)}
-    return sum(contents.get(path, path) in seen for path in _images(validation))
+    ids = {record.source_id for source in train for record in source}
+    found = {
+        record.image
+        for source in validation
+        for record in source
+        if record.image is not None and (contents.get(record.image, record.image) in seen or record.source_id in ids)
+    }
+    return len(found)
 
 
 def _check_routes(run: RunConfig, model: VLJEPAConfig) -> None:

@@ -19,6 +19,7 @@ from vljepa.configs import DecoderRunConfig, RunConfig
 from vljepa.data.skips import name_skipped
 from vljepa.errors import CheckpointError, ConfigError, StoppedError
 from vljepa.models.device import resolve_device
+from vljepa.models.sharded import whole_state
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.checkpoint import find_intact, load_state, replace_folder, save_state
 from vljepa.training.decoder_inputs import DecoderInputs
@@ -26,6 +27,7 @@ from vljepa.training.guards import SpikeWatch
 from vljepa.training.inputs import Inputs
 from vljepa.training.result import TrainResult
 from vljepa.training.same_run import check_same_run, write_config
+from vljepa.training.sharding import forget_last_run, load_optimizer_state
 from vljepa.training.stopping import StopRequest, StopSignals
 from vljepa.training.tracking import Monitor, RunLog, announce
 from vljepa.training.validation import Metrics
@@ -91,6 +93,7 @@ class Loop(ABC):
                     return finished
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)  # Accelerate takes the current one
+            forget_last_run()
             self._build(checkpoint)
             start = self._restore(checkpoint)
         self.inputs.encoder.pause = self.stop.check
@@ -164,21 +167,21 @@ class Loop(ABC):
 
     def _save_last(self, step: int) -> None:
         scaler = self.accelerator.scaler
+        sharded = {"optimizer": self.optimizer.state_dict(), "average": self.average.tensors}
         state = {
             "step": step,
             "validated": self._validated,
             "processes": self.accelerator.num_processes,
-            "optimizer": self.optimizer.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
             "best": self._best,
-            "average": self.average.tensors,
             "spikes": self.spikes.state(),
             "order": self.inputs.batches.order(),
-            **self._own_state(),
+            **whole_state(sharded | self._own_state(), keep=self.accelerator.is_main_process),
         }
+        write_model = self._gather_model()
 
         def write(folder: Path) -> None:
-            self._save_model(folder)
+            write_model(folder)
             save_state(folder, state)
 
         self._replace("last", write)
@@ -187,9 +190,9 @@ class Loop(ABC):
         """Keep the weights as `best` if their validation metric is the highest so far."""
         if value > self._best["value"]:
             self._best = {"value": value, "step": step, "metrics": metrics}
-            self._replace("best", self._save_model)
+            self._replace("best", self._gather_model())
 
-    def _replace(self, name: str, write: Callable[[Path], None]) -> None:
+    def _replace(self, name: str, write: Callable[[Path], object]) -> None:
         """Write a folder of the output; one process does, and all wait for it."""
         if self.accelerator.is_main_process:
             replace_folder(self.folder / name, write)
@@ -213,7 +216,7 @@ class Loop(ABC):
                 f"{state['order']}, now {order}.",
                 fix="choose another train.output, or put them back.",
             )
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer_state(self.optimizer, state["optimizer"])
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self._best = state["best"]
@@ -266,8 +269,8 @@ class Loop(ABC):
         """Measure, and `_keep_if_best`."""
 
     @abstractmethod
-    def _save_model(self, folder: Path) -> None:
-        """Write what is trained as a folder that loads by itself."""
+    def _gather_model(self) -> Callable[[Path], object]:
+        """What writes the model as a folder that loads by itself; all processes call this, one calls what it gives."""
 
     @abstractmethod
     def _introduce(self, log: RunLog, monitor: Monitor, start: int) -> None:

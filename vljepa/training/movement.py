@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from vljepa.models.sharded import whole
 from vljepa.training.optim import group_of
 
 SAMPLED = 4096
@@ -34,6 +35,6 @@ def _sample(model: nn.Module) -> dict[str, Tensor]:
     sampled: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            flat = parameter.detach().flatten()
+            flat = whole(parameter.detach()).flatten()
             sampled[name] = flat[:: max(1, flat.numel() // SAMPLED)].cpu().clone()
     return sampled

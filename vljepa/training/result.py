@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from vljepa.errors import CheckpointError
 from vljepa.training.checkpoint import write_whole
 from vljepa.training.validation import Metrics
 
@@ -46,6 +47,17 @@ class TrainResult:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Result in a run's folder; None while the run is not finished."""
+        """Result in a run's folder; None while the run is not finished.
+
+        Raises:
+            CheckpointError: The file is not what `write` wrote.
+        """
         path = folder / RESULT_FILE
-        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise CheckpointError(
+                f"{str(path)!r} is not a run's result: {error}.", fix="delete it; the run then ends anew."
+            ) from error

@@ -69,7 +69,7 @@ def _kept(folder: Path, kind: type[Run]) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         return validate(kind, raw, where=str(path)).model_dump(mode="json")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ConfigError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ConfigError, RecursionError) as error:
         summary = str(error).replace("\n", " ")
         raise CheckpointError(
             f"{str(folder)!r} holds a checkpoint without a readable {CONFIG_FILE} of its run: {summary}",

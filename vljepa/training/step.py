@@ -7,7 +7,7 @@ global batch, and gradients averaged over processes are those of one process wit
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -15,7 +15,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from vljepa.configs import ObjectiveConfig
+from vljepa.configs import ObjectiveConfig, RunConfig, VLJEPAConfig
 from vljepa.data.collate import Batch, to_device
 from vljepa.errors import ConfigError
 from vljepa.models.modeling import VLJEPA
@@ -31,8 +31,8 @@ from vljepa.objectives import (
     sigmoid_loss,
     sigreg,
 )
+from vljepa.training.pieces import Tensors, join, split
 
-Tensors = Mapping[str, Tensor]
 _FIRST_BIAS = -10.0
 
 
@@ -51,6 +51,13 @@ class Embedding(nn.Module):
         if config.name == "sigmoid":
             self.extra["bias"] = nn.Parameter(torch.full((1,), _FIRST_BIAS))
         self.alignment = nn.Linear(model.x_encoder.width, model.config.embed_dim) if config.alignment > 0 else None
+
+    @property
+    def _no_split_modules(self) -> list[str]:
+        """Accelerate's question which layers FSDP2 gathers one at a time: those that may be checkpointed."""
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        return sorted({type(one).__name__ for one in self.modules() if isinstance(one, GradientCheckpointingLayer)})
 
     def objective_parameters(self) -> dict[str, nn.Parameter]:
         """What is trained and is not of the model, by name."""
@@ -79,17 +86,19 @@ class Step:
     """Computes a step's loss and gradients.
 
     Args:
-        config: The objective.
+        run: The recipe.
         wrapped: An `Embedding`, as Accelerate prepared it.
         accelerator: Of the run.
-        seed: Of the run.
+        texts: Those that may be cut to the longest of a piece, from `cut_texts`.
     """
 
-    def __init__(self, config: ObjectiveConfig, *, wrapped: nn.Module, accelerator: Accelerator, seed: int) -> None:
-        self.config = config
+    def __init__(self, run: RunConfig, *, wrapped: nn.Module, accelerator: Accelerator, texts: Sequence[str]) -> None:
+        self.config = run.objective
+        self.seed = run.train.seed
+        self.buckets = run.train.length_buckets
+        self.texts = texts if self.buckets > 1 else ()
         self.wrapped = wrapped
         self.accelerator = accelerator
-        self.seed = seed
 
     def loss(self, batches: Sequence[Batch], *, step: int) -> Tensor:
         """Loss of all groups, which count the same however many samples they have. With a graph, unless cached.
@@ -98,16 +107,19 @@ class Step:
             batches: This process's share of each group, from `shared`.
             step: Number of the step.
         """
-        tensors = [to_device(batch.tensors, self.accelerator.device) for batch in batches]
+        device = self.accelerator.device
+        groups = [
+            [to_device(piece, device) for piece in split(batch.tensors, self._count(batch.size), texts=self.texts)]
+            for batch in batches
+        ]
         if self.config.grad_cache is None:
-            outputs = self.wrapped(tensors)
-            return torch.stack(
-                [self._group(one, batch, step=step) for one, batch in zip(outputs, tensors, strict=True)]
-            ).mean()
-        losses = []
-        for number, batch in enumerate(tensors):
-            last = number + 1 == len(tensors)
-            losses.append(self._cached(batch, step=step, groups=len(tensors), sync=last))
+            outputs = iter(self._embed([piece for pieces in groups for piece in pieces]))
+            losses = [self._group(join([next(outputs) for _ in pieces]), pieces, step=step) for pieces in groups]
+        else:
+            losses = [
+                self._cached(pieces, step=step, groups=len(groups), sync=number == len(groups))
+                for number, pieces in enumerate(groups, start=1)
+            ]
         return torch.stack(losses).mean()
 
     def backward(self, loss: Tensor) -> None:
@@ -122,30 +134,37 @@ class Step:
             dist.all_reduce(sizes, op=dist.ReduceOp.MIN)
         return [batch for batch, size in zip(batches, sizes.tolist(), strict=True) if size > 0]
 
-    def _cached(self, batch: Tensors, *, step: int, groups: int, sync: bool) -> Tensor:
-        rows, size = len(batch["pair_ids"]), self.config.grad_cache
-        assert size is not None
-        count = -(-rows // size)
-        chunks = [_rows(batch, slice(start * size, (start + 1) * size)) for start in range(count)]
+    def _embed(self, batches: Sequence[Tensors]) -> list[dict[str, Tensor]]:
+        with self.accelerator.autocast():  # FSDP2 knows nothing of it, DDP does it again
+            outputs: list[dict[str, Tensor]] = self.wrapped(batches)
+        return outputs
 
-        def embed(chunk: int) -> dict[str, Tensor]:
-            outputs: list[dict[str, Tensor]] = self.wrapped([chunks[chunk]])
-            return outputs[0]
+    def _count(self, rows: int) -> int:
+        """Pieces of a group: as many in every process, for FSDP2 gathers the layers for each of them."""
+        size = self.config.grad_cache
+        wanted = max(self.buckets, 1 if size is None else -(-rows // size))
+        if self.accelerator.num_processes == 1 or (size is None and self.buckets == 1):
+            return min(wanted, rows)
+        numbers = torch.tensor([-wanted, rows], device=self.accelerator.device)
+        dist.all_reduce(numbers, op=dist.ReduceOp.MIN)
+        most, fewest_rows = numbers.tolist()
+        return min(-int(most), int(fewest_rows))
 
+    def _cached(self, pieces: Sequence[Tensors], *, step: int, groups: int, sync: bool) -> Tensor:
         def no_sync() -> AbstractContextManager[object]:
             return self.accelerator.no_sync(self.wrapped)
 
         with nullcontext() if sync else no_sync():
             loss = grad_cache(
-                embed,
-                chunks=count,
-                loss=lambda outputs: self._group(outputs, batch, step=step) / groups,
+                lambda piece: self._embed([pieces[piece]])[0],
+                chunks=len(pieces),
+                loss=lambda outputs: self._group(outputs, pieces, step=step) / groups,
                 backward=self.accelerator.backward,
-                no_sync=no_sync,
+                no_sync=no_sync if sync else nullcontext,
             )
         return loss * groups
 
-    def _group(self, outputs: Tensors, batch: Tensors, *, step: int) -> Tensor:
+    def _group(self, outputs: Tensors, pieces: Sequence[Tensors], *, step: int) -> Tensor:
         """Loss of one group over all processes."""
         config = self.config
         rows = {
@@ -154,8 +173,9 @@ class Step:
         prediction_BD, target_BD = rows["prediction"], rows["target"]
         if config.stop_gradient:
             target_BD = target_BD.detach()
-        scale = outputs["scale"].mean(dim=0, keepdim=True)  # of as many chunks as there are
-        positives = Positives(gather_with_gradient(batch["pair_ids"]), gather_with_gradient(batch["text_ids"]))
+        scale = outputs["scale"].mean(dim=0, keepdim=True)  # of as many pieces as there are
+        ids = [torch.cat([piece[name] for piece in pieces]) for name in ("pair_ids", "text_ids")]
+        positives = Positives(*[gather_with_gradient(one) for one in ids])
         if config.name == "infonce":
             loss = infonce(prediction_BD, target_BD, logit_scale=scale, positives=positives, tile=config.tile)
         elif config.name == "sigmoid":
@@ -173,21 +193,23 @@ class Step:
         return loss
 
 
-def refuse_accumulation() -> None:
-    """Refuse gradient accumulation, which `accelerate launch` may ask for: it would not enlarge the batch.
+def cut_texts(config: VLJEPAConfig) -> tuple[str, ...]:
+    """Texts of a batch whose padding may be cut: open_clip's towers want all positions of their context."""
+    return ("query", "target") if config.y_encoder.part.backend == "transformers" else ("query",)
+
+
+def refuse_accumulation(*, reason: str, instead: str) -> None:
+    """Refuse gradient accumulation, which `accelerate launch` may ask for: no step here is made of several.
+
+    Args:
+        reason: What it would do.
+        instead: The keys to use.
 
     Raises:
-        ConfigError: Naming what to use instead.
+        ConfigError: With both.
     """
     steps = os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
     if steps not in ("1", ""):
         raise ConfigError(
-            f"gradient accumulation over {steps} steps is asked for, in which samples of one step are not contrasted "
-            "with those of the others.",
-            fix="unset it, raise train.batch_size, and set objective.grad_cache to what fits into memory.",
+            f"gradient accumulation over {steps} steps is asked for: {reason}.", fix=f"unset it, and {instead}."
         )
-
-
-def _rows(batch: Tensors, rows: slice) -> dict[str, Tensor]:
-    """Some rows of every tensor that has rows."""
-    return {name: tensor[rows] if tensor.ndim > 0 else tensor for name, tensor in batch.items()}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from vljepa.errors import CheckpointError
 
 LOG_FILE = "log.jsonl"
 
@@ -37,18 +40,34 @@ class RunLog:
             return
         kept = [line for line in read_log(folder) if line["step"] <= step] if step else []
         half = self.path.with_suffix(".part")
-        half.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        half.replace(self.path)
+        with writing(self.path):
+            half.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            half.replace(self.path)
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Append one line."""
         if self.silent:
             return
-        with self.path.open("a", encoding="utf-8") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         if self._forward is not None:
             numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
             self._forward({f"{kind}/{name}": float(value) for name, value in numbers.items()}, step)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Inside, a disk that is full or may not be written is an error that says what to do.
+
+    Raises:
+        CheckpointError: With the path.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write {str(path)!r}: {error}.", fix="free some space, or make the folder writable."
+        ) from error
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,12 @@ from vljepa.configs import RunConfig
 from vljepa.data.collate import Batch
 from vljepa.data.skips import check_skipped
 from vljepa.data.workers import ignore_signals
-from vljepa.errors import CheckpointError
+from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
 from vljepa.models.adapters import adapt
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.modeling import VLJEPA
+from vljepa.models.sharded import load_tensors, whole
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.calibration import calibrate
@@ -39,7 +42,8 @@ from vljepa.training.movement import Movement
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
 from vljepa.training.residual import fit_residual
-from vljepa.training.step import Embedding, Step, refuse_accumulation
+from vljepa.training.sharding import find_root, gathered, refuse_layouts, take_up_sharding
+from vljepa.training.step import Embedding, Step, cut_texts, refuse_accumulation
 from vljepa.training.trackers import tracker_settings
 from vljepa.training.tracking import Monitor, RunLog
 from vljepa.training.validation import Metrics, check_best_metric, evaluate_tasks, main_metric
@@ -68,11 +72,15 @@ class Trainer(Loop):
 
     def _check(self) -> None:
         check_best_metric(self.run)
+        refuse_layouts(sharded=None if self.run.lora is None else "adapters are too small to be cut")
 
     def _build(self, checkpoint: Path | None) -> None:
         run = self.run
         precision = choose_precision(run.train.precision, device=self.device)
-        refuse_accumulation()
+        refuse_accumulation(
+            reason="samples of one part of a step would not be contrasted with those of the others",
+            instead="raise train.batch_size, and set objective.grad_cache to what fits into memory",
+        )
         # Questions do not use what text alone trains, and frozen buffers need not be sent around.
         ddp = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
         self.accelerator = Accelerator(
@@ -105,12 +113,16 @@ class Trainer(Loop):
         with self.accelerator.main_process_first():  # the others find the caches full
             self.inputs = prepare(run, model=model, processor=processor, shard=shard)
         self.movement = Movement(model)
-        self.average = WeightAverage(model, decay=run.train.ema)
         self.embedding = Embedding(model, run.objective).to(self.accelerator.device)
         extra = list(self.embedding.objective_parameters().values())
         optimizer = build_optimizer(model, config=run.optim, extra=extra)
+        take_up_sharding(self.accelerator, self.embedding)
+        decoder, model.y_decoder = model.y_decoder, None  # takes no part, and is saved along as it is
         wrapped, self.optimizer = self.accelerator.prepare(self.embedding, optimizer)
-        self.step = Step(run.objective, wrapped=wrapped, accelerator=self.accelerator, seed=run.train.seed)
+        model.y_decoder = decoder
+        find_root(wrapped)
+        self.average = WeightAverage(model, decay=run.train.ema)
+        self.step = Step(run, wrapped=wrapped, accelerator=self.accelerator, texts=cut_texts(model.config))
 
     def _loader(self, start: int) -> torch.utils.data.DataLoader[list[Batch]]:
         # A generator of its own: the default one would draw from the global stream, which dropout uses.
@@ -157,7 +169,7 @@ class Trainer(Loop):
                 loss=loss_value,
                 lr=lr,
                 gradient_norm=norm,
-                temperature=1 / float(self.model.scale().detach()),
+                temperature=1 / float(whole(self.model.scale().detach())),
                 samples_per_second=rate,
             )
             monitor.report(step, f"loss {loss_value:.3f}  {rate:.0f} samples/s")
@@ -167,6 +179,7 @@ class Trainer(Loop):
         limit = self.run.optim.grad_clip or math.inf
         norm = self.accelerator.clip_grad_norm_(self.embedding.parameters(), limit)
         assert norm is not None
+        norm = whole(norm)
         if self.accelerator.scaler is None:
             check_finite(float(norm), what="gradient norm", step=step)
         return float(norm)
@@ -176,7 +189,7 @@ class Trainer(Loop):
         if not self.inputs.tasks:
             return
         with self.average.applied(self.model):
-            with self.accelerator.autocast():
+            with gathered(self.step.wrapped), self.accelerator.autocast():
                 metrics = evaluate_tasks(self.inputs.tasks, encoder=self.inputs.encoder)
             metrics |= {f"moved/{group}": share for group, share in self.movement.fractions(self.model).items()}
             log.write("validation", step, **metrics)
@@ -186,8 +199,11 @@ class Trainer(Loop):
             monitor.say(f"validation after step {step}: {name} {value:.4f}  ({mains})")
             self._keep_if_best(value, step=step, metrics=metrics)
 
-    def _save_model(self, folder: Path) -> None:
-        self.model.save_pretrained(folder)
+    def _gather_model(self) -> Callable[[Path], object]:
+        if self.model.adapters is not None:
+            return self.model.save_pretrained
+        state = saving.saved_state(self.model, keep=self.accelerator.is_main_process)
+        return partial(self.model.save_pretrained, state_dict=state)
 
     def _own_state(self) -> dict[str, Any]:
         objective = {name: one.detach() for name, one in self.embedding.objective_parameters().items()}
@@ -195,7 +211,7 @@ class Trainer(Loop):
 
     def _restore_own(self, state: dict[str, Any]) -> None:
         self.movement.start = state["start"]
-        self.embedding.load_state_dict(state["objective"], strict=False)
+        load_tensors(self.embedding, state["objective"])
 
     def _introduce(self, log: RunLog, monitor: Monitor, start: int) -> None:
         inputs = self.inputs
@@ -222,10 +238,15 @@ class Trainer(Loop):
             best = find_intact(self.folder / "best")
             assert best is not None
             saving.load_weights(self.model, best)
-            metrics |= fit_residual(self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric)
-            calibration, errors = calibrate(inputs.tasks, encoder=inputs.encoder, current=self.model.config.calibration)
+            with gathered(self.step.wrapped):
+                metrics |= fit_residual(
+                    self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric
+                )
+                calibration, errors = calibrate(
+                    inputs.tasks, encoder=inputs.encoder, current=self.model.config.calibration
+                )
             self.model.config.calibration = calibration
-            self._replace("best", self._save_model)
+            self._replace("best", self._gather_model())
             metrics |= errors
         return metrics
 
@@ -236,6 +257,10 @@ def _first_model(run: RunConfig) -> VLJEPA:
         assert run.model is not None
         return VLJEPA.from_parts(run.model)
     model = VLJEPA.from_pretrained(run.start)
+    if model.adapters is not None:
+        raise ConfigError(
+            f"start = {run.start!r} holds adapters.", fix="merge them first: `vljepa export MODEL OUT --merge`."
+        )
     if run.lora is not None:
         adapt(model, run.lora, base=run.start, seed=run.train.seed)
     return model

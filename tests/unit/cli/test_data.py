@@ -32,3 +32,29 @@ def test_a_picture_in_both_is_an_error(run, pictures):
 def test_what_is_no_data_is_one_line(fails, pictures):
     assert "holds no captions file" in fails("data", "check", pictures / "deep")
     assert "no source" in fails("data", "check", "absent")
+
+
+def test_overlap_says_what_is_in_both_and_the_code_says_whether(run, pictures):
+    (pictures / "train.csv").write_text("image,text\nred.png,a red card\n")
+    (pictures / "test.csv").write_text("image,text\ndeep/blue.jpg,a blue card\n")
+    code, out, _ = run("data", "overlap", pictures / "train.csv", pictures / "test.csv")
+    assert (code, "in both" in out) == (0, True)
+    (pictures / "test.csv").write_text("image,text\nred.png,A red card.\nbroken.png,a card\n")
+    code, out, err = run("data", "overlap", pictures / "train.csv", pictures / "test.csv")
+    assert code == 1
+    assert "text: A red card.  ~  a red card" in out
+    assert "1 test pictures cannot be read" in err
+    code, out, _ = run("data", "overlap", pictures / "train.csv", pictures / "test.csv", "--json")
+    assert code == 1
+    found = json.loads(out)
+    assert {name: found[name] for name in ("exact", "near", "source_id", "text")} == {
+        "exact": 1,
+        "near": 0,
+        "source_id": 0,
+        "text": 1,
+    }
+
+
+def test_overlap_names_data_that_is_not_there(fails, pictures):
+    (pictures / "train.csv").write_text("image,text\nred.png,a red card\n")
+    assert "no source 'absent.csv'" in fails("data", "overlap", pictures / "train.csv", "absent.csv")

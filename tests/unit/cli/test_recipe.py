@@ -4,7 +4,7 @@ import pytest
 
 from vljepa.cli.main import main
 from vljepa.cli.recipe import find_recipe, shipped_recipes
-from vljepa.configs import load_run_config
+from vljepa.configs import is_staged_recipe, load_run_config, load_stages
 
 
 def test_ls_names_every_recipe_with_its_first_line(capsys):
@@ -20,6 +20,17 @@ def test_ls_names_every_recipe_with_its_first_line(capsys):
 def test_shipped_recipes_are_valid(name, capsys):
     assert main(["recipe", "validate", name]) == 0
     assert capsys.readouterr().out.endswith("valid\n")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in shipped_recipes() if "decoder" not in name and "caption" not in name]
+)
+def test_shipped_recipes_keep_features_and_have_large_batches(name):
+    """PITFALLS 14: small batches of pictures that are encoded again and again lose to a linear map."""
+    path = find_recipe(name)
+    for run in load_stages(path).values() if is_staged_recipe(path) else [load_run_config(path)]:
+        assert run.data.cache is not None or run.train.batch_size >= 1024
+        assert run.train.batch_size >= 64
 
 
 def test_cat_and_cp(tmp_path, capsys):

@@ -44,6 +44,11 @@ def test_a_preset_and_changes_to_it_go_together_in_any_order(recipe, turn):
     ("words", "message"),
     [
         (["optim.lrr=1"], r"unknown key 'optim\.lrr'.*did you mean 'lr'"),
+        (
+            ["train.gradient_accumulation_steps=4"],
+            r"unknown key .*contrasted.*train\.batch_size.*objective\.grad_cache",
+        ),
+        (["optim.accumulation=4"], r"unknown key 'optim\.accumulation'.*objective\.grad_cache"),
         (["data.train=[{nme: a, path: b}]"], r"unknown key 'data\.train\.0\.nme'.*did you mean 'name'"),
         (["optim.lr=fast"], r"optim\.lr = 'fast'"),
         (["train.steps=0"], r"train\.steps = 0"),

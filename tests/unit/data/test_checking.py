@@ -57,6 +57,17 @@ def test_duplicates_broken_pictures_and_overlap_are_counted(tmp_path):
     assert (checked(tmp_path).validation, checked(tmp_path).overlap) == (None, None)
 
 
+def test_the_samples_are_from_the_whole_and_a_folder_of_validation_is_found(tmp_path):
+    for part in ("train", "val"):
+        for colour in ("red", "green", "blue"):
+            (tmp_path / part / colour).mkdir(parents=True)
+            for number in range(3):
+                draw_shape(tmp_path / part / colour / f"{number}.png", colour=colour, shape="bar", shift=number)
+    report = checked(tmp_path / "train")
+    assert [one["text"] for one in report.samples] == [["blue"], ["green"], ["red"]]
+    assert (report.validation, report.overlap) == (str(tmp_path / "val"), 9)
+
+
 def test_videos_are_seen_as_clips(tmp_path):
     frames = tmp_path / "clip"
     frames.mkdir()

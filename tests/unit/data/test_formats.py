@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import tarfile
 
 import pytest
@@ -239,3 +240,45 @@ def test_what_is_not_what_it_looks_like_is_told(tmp_path, name, content, message
 def test_an_empty_folder_is_told(tmp_path):
     with pytest.raises(DataError, match="holds no captions file, tars"):
         find_data(tmp_path)
+
+
+@pytest.mark.parametrize("write", [write_tsv, write_jsonl, write_json, write_coco, write_parquet, write_vqa])
+def test_one_data_file_in_a_folder_is_it_even_beside_a_folder_of_pictures(tmp_path, write):
+    file = write(tmp_path / "data")
+    if write is write_json:
+        (file.parent / "rows.jsonl").unlink()
+    write_pictures(tmp_path / "data" / "images")
+    (tmp_path / "data" / "validation.csv").write_text("image,text\n")
+    assert find_data(tmp_path / "data")[1] == file
+
+
+def test_several_data_files_are_named_unless_the_folders_are_classes(tmp_path):
+    for name in ("a.csv", "b.tsv"):
+        (tmp_path / name).write_text("image,text\n")
+    with pytest.raises(DataError, match=r"several data files: a.csv, b.tsv"):
+        find_data(tmp_path)
+    write_pictures(tmp_path / "red")
+    assert find_data(tmp_path) == ("classes", tmp_path)
+
+
+def test_a_folder_whose_parts_are_folders_of_classes_names_them(tmp_path):
+    for part in ("train", "val"):
+        (tmp_path / part).mkdir()
+        write_pictures(tmp_path / part / "red")
+    with pytest.raises(DataError, match="name one of its parts: train, val"):
+        find_data(tmp_path)
+    assert find_data(tmp_path / "train") == ("classes", tmp_path / "train")
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/{000..123}.tar", "https://host/a.tar", "pipe:cat a.tar", "|cat a.tar"])
+def test_a_stream_is_refused_with_what_to_do(path):
+    with pytest.raises(DataError, match=r"is a stream.*download it"):
+        load_source(SourceConfig(name="s", path=path), root="elsewhere")
+
+
+def test_a_pipe_is_refused_and_a_file_with_a_colon_is_a_file(tmp_path):
+    os.mkfifo(tmp_path / "rows.tar")
+    with pytest.raises(DataError, match="is a stream"):
+        find_data(tmp_path / "rows.tar")
+    (tmp_path / "at: home.csv").write_text("image,text\na.png,x\n")
+    assert len(load_source(SourceConfig(name="s", path="at: home.csv"), root=tmp_path)) == 1

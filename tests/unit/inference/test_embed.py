@@ -74,3 +74,16 @@ def test_texts_are_batched_in_order(model, processor):
     rows = Embedder(model, processor).texts(words)
 
     np.testing.assert_array_equal(rows, np.tile(np.eye(3, dtype=np.float32), (50, 1)))
+
+
+def test_pairs_have_a_query_each(model, processor, monkeypatch):
+    monkeypatch.setattr(embed, "_CPU_BATCH", 2)
+    pictures = [Image.new("RGB", (2, 2), colour) for colour in ("#ff0000", "#00ff00", "#0000ff")]
+    queries = ["which colour is least here?", "what colour is it?", ""]
+    embedder = Embedder(model, processor)
+
+    rows = embedder.pairs(pictures, queries)
+
+    expected = [embedder.images([picture], query=query)[0] for picture, query in zip(pictures, queries, strict=True)]
+    np.testing.assert_array_equal(rows, expected)
+    assert embedder.pairs([], []).shape == (0, 3)

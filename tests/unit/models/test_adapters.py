@@ -15,6 +15,7 @@ from torch import Tensor
 from vljepa.configs import AdaptersConfig, RunConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.export.merge import merge
+from vljepa.models import saving
 from vljepa.models.adapters import adapt
 from vljepa.models.modeling import VLJEPA
 from vljepa.training.trainer import Trainer
@@ -65,7 +66,16 @@ def test_fresh_adapters_change_nothing_and_train_little(base: Path) -> None:
     torch.testing.assert_close(outputs(model), outputs(VLJEPA.from_pretrained(base)))
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert trained
-    assert all("lora_" in name or name.startswith(("predictor.head.", "gate.")) for name in trained)
+    whole = tuple(f"{name}." for name in AdaptersConfig().full)
+    assert all("lora_" in name or name.startswith(whole) for name in trained)
+    report = saving.trainable_report(model)
+    counts = {name: parameter.numel() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert sum(size for _, _, size, state in report if state) == sum(counts.values())
+    assert {state for group, *_, state in report if group == "predictor.head"} == {True}
+    assert {state for group, *_, state in report if group == "predictor.backbone"} == {True, False}, (
+        "LoRA, and its base"
+    )
+    assert {name for name in AdaptersConfig().full if not any(one.startswith(name) for one in trained)} == set()
 
 
 @pytest.mark.parametrize("settings", [{}, BOTH, {"targets": ["query"], "full": []}], ids=["predictor", "both", "query"])
@@ -115,9 +125,33 @@ def test_layers_that_are_not_there_are_named(base: Path) -> None:
         adapted(base, targets=["q_proj"])
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="says what a machine without CUDA says")
-def test_four_bits_need_a_gpu(base: Path) -> None:
-    with pytest.raises(ConfigError, match="needs a CUDA device"):
+@pytest.mark.parametrize("part", ["predictor", "y_encoder"])
+def test_four_bits_hold_the_frozen_matrices_and_adapters_still_learn(base: Path, tmp_path: Path, part: str) -> None:
+    pytest.importorskip("bitsandbytes")
+    whole, model = adapted(base, parts=[part]), adapted(base, parts=[part], four_bit=True)
+    frozen = {
+        name: (tensor.dtype, tensor.numel())
+        for name, tensor in model.named_parameters()
+        if name.endswith("query.base_layer.weight") and name.startswith(f"{part}.")
+    }
+    sizes = {name: tensor.numel() for name, tensor in whole.named_parameters() if name in frozen}
+    assert frozen
+    assert frozen == {name: (torch.uint8, size // 2) for name, size in sizes.items()}, "two numbers to a byte"
+    error = float((outputs(model) - outputs(whole)).abs().max())
+    assert 0 < error < 0.1
+    model.train()  # after having been in eval mode, as training is after each validation
+    output = model(batch())
+    (output.prediction_BD * output.target_BD).sum().backward()
+    updates = [one for name, one in model.named_parameters() if ".lora_" in name]
+    assert updates
+    assert all(one.grad is not None and bool(one.grad.any()) for one in updates)
+    model.save_pretrained(tmp_path / "adapters")
+    assert torch.equal(outputs(VLJEPA.from_pretrained(tmp_path / "adapters")), outputs(whole)), "of the base as it is"
+
+
+def test_four_bits_without_their_package_are_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(ConfigError, match="needs the package bitsandbytes"):
         adapted(base, four_bit=True)
 
 
@@ -138,10 +172,13 @@ def tune(make_run: Callable[..., RunConfig], base: Path) -> Callable[..., RunCon
 
 
 def test_a_run_trains_adapters_resumes_to_the_last_bit_and_is_merged_by_the_command(
-    tune: Callable[..., RunConfig], base: Path, tmp_path: Path
+    tune: Callable[..., RunConfig], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lora = {"rank": 4, "dropout": 0.1}
     whole = Trainer(tune("whole", lora=lora)).fit()
+    said = [line.split() for line in capsys.readouterr().err.splitlines() if "parameters" in line]
+    assert [line[-1] for line in said if line[0] == "predictor.head"] == ["trained"]
+    assert [line[-1] for line in said if line[0] == "x_encoder.backend"] == ["frozen"]
     cut = tune("cut", lora=lora)
     first = Trainer(cut)
 

@@ -58,6 +58,19 @@ def test_a_new_process_gives_equal_outputs_to_the_last_bit(
     assert torch.equal(out.target_BD, target)
 
 
+def test_equal_weights_are_equal_files(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
+    model = VLJEPA.from_parts(parts_config)
+    files = set()
+    for number in range(6):
+        model.save_pretrained(tmp_path / str(number))
+        files.add((tmp_path / str(number) / "model.safetensors").read_bytes())
+    assert len(files) == 1
+    with torch.no_grad():
+        model.log_scale += 1
+    model.save_pretrained(tmp_path / "other")
+    assert (tmp_path / "other" / "model.safetensors").read_bytes() not in files, "the control"
+
+
 def test_a_thin_save_holds_what_was_trained_and_nothing_else(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
     model = trained(parts_config)
     model.save_pretrained(tmp_path / "thin")

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from vljepa.objectives import Positives, infonce
 
@@ -83,6 +84,46 @@ def test_tiles_never_hold_all_logits(monkeypatch):
             scale = torch.tensor([9.0])
             infonce(prediction, target, logit_scale=scale, positives=Positives(ids, ids), tile=tile).backward()
         assert largest == expected
+
+
+@pytest.mark.parametrize(("tile", "operations"), [(None, 6), (16, 8)])
+def test_logits_are_computed_once_or_twice_and_serve_both_directions(tile, operations):
+    rows, width = 64, 32
+    sides = [unit(rows, width, seed=seed).requires_grad_() for seed in (0, 1)]
+
+    def in_place(out, left, right, **settings):
+        return 2 * left[0] * left[1] * right[1]
+
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: in_place}) as counter:
+        infonce(*sides, logit_scale=torch.tensor([9.0], requires_grad=True), tile=tile).backward()
+    assert counter.get_total_flops() == operations * rows**2 * width
+
+
+def test_the_tiled_gradients_are_fp32_when_backward_is_called_under_autocast():
+    found = []
+    for enabled in (False, True):
+        sides = [unit(64, 32, seed=seed, dtype=torch.float32).requires_grad_() for seed in (0, 1)]
+        scale = torch.tensor([100.0], requires_grad=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            infonce(*sides, logit_scale=scale, tile=16).backward()
+        found.append(torch.cat([one.grad.flatten() for one in (*sides, scale)]))
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_gradients_of_lower_types_are_exact_up_to_their_last_rounding(dtype, tile):
+    rounded = [unit(64, 32, seed=seed).to(dtype) for seed in (0, 1)]
+    scale = torch.tensor([100.0])
+    found, exact = (
+        [one.clone().requires_grad_() for one in sides] for sides in (rounded, [s.double() for s in rounded])
+    )
+    infonce(*found, logit_scale=scale, tile=tile).backward()
+    infonce(*exact, logit_scale=scale.double()).backward()
+    for one, other in zip(found, exact, strict=True):
+        assert one.grad.dtype == dtype
+        torch.testing.assert_close(one.grad.double(), other.grad, rtol=torch.finfo(dtype).eps, atol=1e-6)
+    assert infonce(*exact, logit_scale=scale, tile=tile).dtype == torch.float64, "never a downcast"
 
 
 @pytest.mark.parametrize("tile", [None, 16])

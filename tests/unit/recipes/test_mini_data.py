@@ -391,7 +391,7 @@ class TestPictures:
 
 class TestOverlap:
     def prints(self, *paths: Path) -> list[overlap.Print]:
-        return [overlap.fingerprint(path) for path in paths]
+        return [overlap.print_of(path) for path in paths]
 
     def test_different_pictures_are_no_violation(self, tmp_path: Path) -> None:
         train = self.prints(*(draw(tmp_path / f"a{n}.png", n) for n in range(20)))
@@ -407,11 +407,11 @@ class TestOverlap:
 
     def test_a_planted_near_copy_is_found_and_dropped(self, tmp_path: Path) -> None:
         rows = [caption(n) for n in range(20)]
-        prints = {row["source_id"]: overlap.fingerprint(draw(tmp_path / f"a{n}.png", n)) for n, row in enumerate(rows)}
+        prints = {row["source_id"]: overlap.print_of(draw(tmp_path / f"a{n}.png", n)) for n, row in enumerate(rows)}
         with Image.open(tmp_path / "a7.png") as image:
             image.resize((96, 96), Image.Resampling.BICUBIC).save(tmp_path / "near.png")
         held = self.prints(tmp_path / "near.png")
-        assert overlap.equal_pairs(list(prints.values()), held) == []
+        assert overlap.pairs(list(prints.values()), held, how=overlap.equal) == []
         assert overlap.check({"emoji": list(prints.values())}, {"emoji": held}, [])["violations"] == 1
         kept, dropped_ids = overlap.drop_near(rows, prints, held)
         assert dropped_ids == ["test:7"]
@@ -419,11 +419,11 @@ class TestOverlap:
 
     def test_another_colour_is_another_picture(self, tmp_path: Path) -> None:
         red, blue = (draw(tmp_path / f"{colour}.png", 3, colour=colour) for colour in ("red", "blue"))
-        assert overlap.near_pairs(self.prints(red), self.prints(blue)) == []
+        assert overlap.pairs(self.prints(red), self.prints(blue), how=overlap.near) == []
 
     def test_flat_pictures_are_compared_by_bytes_only(self, tmp_path: Path) -> None:
         Image.new("RGB", (64, 64), (200, 200, 200)).save(tmp_path / "flat.png")
-        assert overlap.fingerprint(tmp_path / "flat.png").bits is None
+        assert overlap.print_of(tmp_path / "flat.png").fingerprint.bits is None
 
     def test_a_planted_text_is_found(self) -> None:
         held = {normalise("Red Apple"): "red apple"}

@@ -271,6 +271,26 @@ def test_impossible_recipes_are_told(model, tmp_path, sections, message):
         trainer(decoder_run(tmp_path, **sections), model).fit()
 
 
+@pytest.mark.parametrize("key", ["gradient_checkpointing", "compile", "length_buckets"])
+def test_keys_that_would_do_nothing_are_told(tmp_path, key):
+    with pytest.raises(ConfigError, match=rf"train\.{key} is for the training of a model"):
+        decoder_run(tmp_path, train={key: 2 if key == "length_buckets" else True})
+
+
+def test_shards_are_refused(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    with pytest.raises(ConfigError, match=r"a Y-Decoder is trained whole.*ddp\.yaml"):
+        trainer(decoder_run(tmp_path), model).fit()
+
+
+def test_accumulation_is_refused(model, tmp_path, monkeypatch):
+    """Accelerate would divide the loss by it, and nothing would be accumulated."""
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    with pytest.raises(ConfigError, match=r"accumulation over 4 steps.*raise train\.batch_size"):
+        trainer(decoder_run(tmp_path), model).fit()
+
+
 def test_an_unknown_device_is_told(model, tmp_path):
     with pytest.raises(ConfigError, match="no device 'tpu'"):
         DecoderTrainer(decoder_run(tmp_path), device="tpu")
@@ -309,6 +329,47 @@ def test_a_decoder_is_gone_on_from_with_its_weights_and_vocabulary(model, tmp_pa
     architecture = decoder_config(text_space="", architecture={"intermediate_size": 32}).model_dump(mode="json")
     with pytest.raises(ConfigError, match="another architecture"):
         trainer(decoder_run(tmp_path, "third", decoder=architecture, **start), model).fit()
+
+
+def test_a_decoder_from_scratch_is_adapted_with_lora_from_where_it_was(model, tmp_path):
+    first = decoder_run(tmp_path, "first", train={"steps": 40, "eval_every": 40})
+    trainer(first, model).fit()
+    start = {"start": str(tmp_path / "first" / "best"), "decoder": {"lora": {"rank": 4}}}
+    with pytest.raises(ConfigError, match="name it with `start`"):
+        decoder_run(tmp_path, "second", decoder=start["decoder"])
+    second = decoder_run(tmp_path, "second", **start)
+    trainer(second, model).fit()
+    assert lines(second, "train")[0]["loss"] < 0.7 * lines(first, "train")[0]["loss"]
+    before, after = weights(first, "best"), weights(second, "best")
+    plain = {name.replace("lm.base_model.model.", "lm.").replace(".base_layer.", "."): after[name] for name in after}
+    moved = {name for name, tensor in plain.items() if name not in before or not torch.equal(before[name], tensor)}
+    assert moved >= {name for name in plain if ".lora_B." in name}
+    assert all(".lora_" in name or name.startswith("prefix.") for name in moved), "the rest is as it was"
+    third = decoder_run(tmp_path, "third", decoder={"lora": {"rank": 2}}, start=str(tmp_path / "second" / "best"))
+    with pytest.raises(ConfigError, match="another architecture"):
+        trainer(third, model).fit()
+
+
+def test_a_pretrained_decoder_is_trained_in_four_bits_and_loads_without_them(model, tmp_path):
+    pytest.importorskip("bitsandbytes")
+    part = f"transformers:{write_language_model(tmp_path / 'part')}"
+    losses = {}
+    for bits in (False, True):
+        lora = {"rank": 4, "targets": ["q_proj", "v_proj"], "four_bit": bits}
+        run = decoder_run(tmp_path, f"run{bits}", decoder={"part": part, "lora": lora})
+        started = trainer(run, model)
+        started.fit()
+        losses[bits] = [line["loss"] for line in lines(run, "train")]
+        kinds = {one.dtype for name, one in started.decoder.named_parameters() if name.endswith("base_layer.weight")}
+        assert kinds == ({torch.uint8} if bits else {torch.float32})
+        moved = [one for name, one in started.decoder.named_parameters() if ".lora_B." in name]
+        assert all(bool(one.any()) for one in moved)
+        loaded = load_decoder(Path(run.train.output) / "best", text_space=model.text_space_hash())
+        assert {one.dtype for one in loaded.parameters()} == {torch.float32}
+    assert losses[True] != losses[False]
+    assert losses[True] == pytest.approx(losses[False], rel=0.1)
+    with pytest.raises(ConfigError, match="pretrained language models"):
+        decoder_run(tmp_path, "scratch", decoder={"lora": {"four_bit": True}}, start="x")
 
 
 def test_a_checkpoint_with_more_steps_than_the_run_is_refused(model, tmp_path):

@@ -1,3 +1,4 @@
+import copy
 from itertools import pairwise
 
 import pytest
@@ -54,3 +55,21 @@ def test_groups_get_their_share(model):
     set_learning_rate(optimizer, 2.0)
     assert {group["lr"] for group in optimizer.param_groups} == {2.0, 0.1}
     assert isinstance(optimizer, torch.optim.AdamW)
+
+
+def test_fused_steps_are_plain_steps_up_to_rounding(model):
+    def stepped(*, fused):
+        torch.manual_seed(0)
+        own = copy.deepcopy(model)
+        optimizer = build_optimizer(own, config=OptimConfig(lr=1e-3, fused=fused))
+        assert all(bool(group["fused"]) == fused for group in optimizer.param_groups)
+        for _ in range(3):
+            for parameter in (one for group in optimizer.param_groups for one in group["params"]):
+                parameter.grad = torch.randn(parameter.shape)
+            optimizer.step()
+        return dict(own.named_parameters())
+
+    plain, fused = stepped(fused=False), stepped(fused=True)
+    for name, parameter in plain.items():
+        torch.testing.assert_close(fused[name], parameter, rtol=1e-5, atol=1e-7, msg=name)
+    assert any(not torch.equal(plain[name], start) for name, start in model.named_parameters())

@@ -1,3 +1,6 @@
+import pytest
+
+from vljepa.errors import CheckpointError
 from vljepa.training.tracking import Monitor, RunLog, read_log
 
 
@@ -11,6 +14,15 @@ def test_lines_after_the_step_of_a_resume_are_dropped(tmp_path):
     assert [(line["step"], line["loss"]) for line in read_log(tmp_path)] == [(1, 1.0), (2, 2.0), (3, 30.0)]
     RunLog(tmp_path, step=0)
     assert read_log(tmp_path) == []
+
+
+def test_a_log_that_cannot_be_written_is_told(tmp_path):
+    log = RunLog(tmp_path, step=0)
+    log.path.unlink()
+    log.path.mkdir()
+    for write in (lambda: log.write("train", 1), lambda: RunLog(tmp_path, step=0)):
+        with pytest.raises(CheckpointError, match=r"cannot write .*log\.jsonl.*free some space"):
+            write()
 
 
 def test_off_a_terminal_there_are_plain_lines(capsys):

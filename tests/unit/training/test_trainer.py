@@ -1,5 +1,7 @@
 import json
 import math
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,30 @@ def test_best_is_chosen_by_validation_and_loads_calibrated(learned):
     model = VLJEPA.from_pretrained(result.model_folder)
     assert model.config.calibration.ask == result.metrics["calibration/ask/temperature"]
     assert model.label_prior.is_filled
+
+
+def test_the_weights_of_the_best_validation_are_kept_although_the_loss_falls_further(make_run, monkeypatch):
+    """PITFALLS 15: by its loss the last checkpoint would be chosen."""
+    values, validated = iter([0.1, 0.9, 0.5, 0.3]), []
+    monkeypatch.setattr(module, "main_metric", lambda *_arguments, **_settings: next(values))
+    original = module.evaluate_tasks
+
+    def spy(tasks, *, encoder):
+        validated.append(encoder.model.state_dict()["predictor.head.weight"].clone())
+        return original(tasks, encoder=encoder)
+
+    monkeypatch.setattr(module, "evaluate_tasks", spy)
+    run = make_run(train={"steps": 15, "batch_size": 24, "eval_every": 5})
+    trainer = Trainer(run)
+    assert trainer.fit().best_step == 5
+    losses = [line["loss"] for line in lines(run, "train")]
+    assert sum(losses[10:]) < sum(losses[5:10]) < sum(losses[:5])
+    best, last = (
+        load_file(trainer.folder / name / "model.safetensors")["predictor.head.weight"] for name in ("best", "last")
+    )
+    assert torch.equal(best, validated[1])
+    assert torch.equal(last, validated[3])
+    assert not torch.equal(best, last)
 
 
 def test_the_recipe_is_kept_beside_the_run(learned):
@@ -246,9 +272,11 @@ def test_averaging_may_begin_or_end_with_a_resumed_run(make_run, before, after):
     assert bool(average) == (after > 0)
 
 
+@pytest.mark.parametrize("grad_cache", [None, 5])
 @pytest.mark.parametrize("what", ["loss", "gradient norm"])
-def test_a_nan_stops_before_the_optimizer_and_saves_nothing(make_run, monkeypatch, what):
-    run = make_run(train={"eval_every": 3})
+def test_a_nan_stops_before_the_optimizer_and_saves_nothing(make_run, monkeypatch, what, grad_cache):
+    """PITFALLS 23."""
+    run = make_run(train={"eval_every": 3, "save_every": 1}, objective={"grad_cache": grad_cache})
     trainer, original = Trainer(run), step_module.infonce
     count = iter(range(100))
 
@@ -273,7 +301,35 @@ def test_a_nan_stops_before_the_optimizer_and_saves_nothing(make_run, monkeypatc
         trainer.fit()
     assert len(steps) == 4
     assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
-    assert torch.load(trainer.folder / "last" / "training.pt", weights_only=True)["step"] == 3
+    assert torch.load(trainer.folder / "last" / "training.pt", weights_only=True)["step"] == 4
+
+
+def test_a_disk_that_fills_up_ends_a_run_that_goes_on_to_the_same_end(make_run, monkeypatch):
+    """A real limit on a file's size, from step 7 on, which the log keeps to and a checkpoint does not."""
+    train = {"steps": 12, "eval_every": 6}
+    whole, run = make_run("whole", train=train), make_run("full", train=train)
+    Trainer(whole).fit()
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    original = Trainer._train_step
+
+    def fill(self, step, *arguments):
+        if step == 7:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+        original(self, step, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_train_step", fill)
+        try:
+            with pytest.raises(CheckpointError, match=r"cannot write the checkpoint .*the older one is intact"):
+                Trainer(run).fit()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, handler)
+    last = Path(run.train.output) / "last"
+    assert torch.load(last / "training.pt", weights_only=True)["step"] == 6
+    Trainer(run).fit()
+    mine, theirs = (load_file(Path(one.train.output) / "last" / "model.safetensors") for one in (run, whole))
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
 def test_broken_pictures_are_counted_and_named(make_run, shapes, tmp_path, capsys):
@@ -299,9 +355,32 @@ def test_a_batch_without_a_readable_picture_is_no_step(make_run, tmp_path):
     assert lines(run, "train") == []
 
 
+def test_runs_of_one_process_have_their_own_precision(make_run):
+    for number, precision in enumerate(("fp32", "bf16", "fp32")):
+        run = make_run(f"run {number}", train={"steps": 1, "precision": precision}, data={"validation": []})
+        trainer = Trainer(run, device="cpu")
+        trainer.fit()
+        assert trainer.accelerator.mixed_precision == ("no" if precision == "fp32" else precision)
+
+
 def test_pictures_in_both_sets_are_reported(make_run, capsys):
     Trainer(make_run(train={"steps": 1})).fit()
     assert "WARNING: 24 validation pictures are also training pictures" in capsys.readouterr().err
+
+
+def test_the_same_picture_in_another_file_is_known_by_its_source_id(make_run, shapes, tmp_path, capsys):
+    """PITFALLS 16: by content above, and by id here, where the files differ; the control has neither."""
+    red, blue = shapes / "red_circle_3.png", shapes / "blue_bar_3.png"
+    rows = [{"image": red.name, "text": "a red circle", "source_id": "one"}]
+    rows += [{"image": f"{colour}_square_3.png", "text": f"a {colour} square"} for colour in ("red", "green")]
+    for name, source_id in (("same", "one"), ("other", "two")):
+        write_rows(tmp_path / "train.jsonl", rows)
+        write_rows(tmp_path / f"{name}.jsonl", [{"image": blue.name, "text": "a red circle", "source_id": source_id}])
+        places = {"train": str(tmp_path / "train.jsonl"), "validation": str(tmp_path / f"{name}.jsonl")}
+        data = {part: [{"name": part, "path": path, "root": str(shapes)}] for part, path in places.items()}
+        Trainer(make_run(name, data=data, train={"steps": 1, "batch_size": 4})).fit()
+        said = "1 validation pictures are also training pictures" in capsys.readouterr().err
+        assert said == (name == "same")
 
 
 def test_a_checkpoint_is_not_overwritten_by_another_run(make_run):

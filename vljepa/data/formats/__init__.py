@@ -6,11 +6,12 @@ Every format gives rows as dictionaries; formats that have no columns of their o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vljepa.data.formats.annotations import json_rows
+from vljepa.data.formats.annotations import answers_beside, json_rows
 from vljepa.data.formats.datasets import HUB as HUB
 from vljepa.data.formats.datasets import dataset_rows, is_dataset
 from vljepa.data.formats.folders import class_rows, is_class_folder
@@ -19,6 +20,8 @@ from vljepa.data.formats.tars import tar_rows
 from vljepa.errors import DataError
 
 CAPTION_FILES = ("captions.csv", "captions.jsonl")
+_DATA_FILES = frozenset({".csv", ".tsv", ".jsonl", ".parquet", ".json"})
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:|\|")
 
 Row = dict[str, Any]
 
@@ -27,20 +30,25 @@ def find_data(path: str | Path) -> tuple[str, Path | str]:
     """What kind of data is at `path`, and the file or folder that really holds it.
 
     Args:
-        path: A file; a folder with a captions file, of tars, of pictures in a folder per class, or of a saved data
-            set; or `hf:NAME:SPLIT` for a data set of the hub.
+        path: A file; a folder with a captions file or one other data file, of tars, of pictures in a folder per class,
+            or of a saved data set; or `hf:NAME:SPLIT` for a data set of the hub.
 
     Returns:
         The kind, such as `csv` or `tars`, and the place.
 
     Raises:
-        DataError: There is nothing, or nothing that is known.
+        DataError: There is nothing, nothing that is known, or something that can be read only once.
     """
     if str(path).startswith(HUB):
         return "dataset", str(path)
-    path = Path(path)
+    stream, path = is_stream(str(path)), Path(path)
     if path.is_dir():
         return _find_in_folder(path)
+    if not path.is_file() and (stream or path.exists()):
+        raise DataError(
+            f"{str(path)!r} is a stream, read once and in its own order: a run could not go on where it stopped.",
+            fix="download it and give the folder; tars and Parquet are read where they lie, at any place.",
+        )
     if not path.is_file():
         raise DataError(f"there is no source {str(path)!r}.", fix="check `path` and `data.root`.")
     if path.suffix in TABLES:
@@ -53,6 +61,11 @@ def find_data(path: str | Path) -> tuple[str, Path | str]:
         f"{str(path)!r} is of no known kind.",
         fix=f"give {', '.join(TABLES)}, .json, .tar, a folder, or {HUB}NAME:SPLIT.",
     )
+
+
+def is_stream(path: str) -> bool:
+    """Whether a path looks like an address or a command, such as `s3://`, `https://` or `pipe:`."""
+    return not path.startswith(HUB) and _SCHEME.match(path) is not None
 
 
 def rows_of(kind: str, place: Path | str) -> Iterator[tuple[int, Row]]:
@@ -73,7 +86,7 @@ def rows_of(kind: str, place: Path | str) -> Iterator[tuple[int, Row]]:
     return table_rows(place)
 
 
-def _find_in_folder(path: Path) -> tuple[str, Path]:
+def _find_in_folder(path: Path) -> tuple[str, Path | str]:
     found = [path / name for name in CAPTION_FILES if (path / name).is_file()]
     if len(found) == 1:
         return found[0].suffix[1:], found[0]
@@ -85,9 +98,27 @@ def _find_in_folder(path: Path) -> tuple[str, Path]:
         return "dataset", path
     if any(path.glob("*.tar")):
         return "tars", path
+    files = _data_files(path)
+    if len(files) == 1:  # before a folder per class: `images` beside a table is none
+        return find_data(files[0])
     if is_class_folder(path):
         return "classes", path
+    if files:
+        raise DataError(
+            f"the folder {str(path)!r} holds several data files: {', '.join(file.name for file in files)}.",
+            fix="name one of them.",
+        )
+    parts = [folder.name for folder in sorted(path.iterdir()) if folder.is_dir() and is_class_folder(folder)]
     raise DataError(
         f"the folder {str(path)!r} holds no captions file, tars, data set, or pictures in a folder per class.",
-        fix=f"write {' or '.join(CAPTION_FILES)} with the columns image and text.",
+        fix=f"name one of its parts: {', '.join(parts)}."
+        if parts
+        else f"write {' or '.join(CAPTION_FILES)} with the columns image and text.",
     )
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """Tables and annotations of a folder, without validation data and without the answers that belong to questions."""
+    files = [file for file in sorted(folder.iterdir()) if file.suffix in _DATA_FILES and file.is_file()]
+    answers = {answers_beside(file) for file in files}
+    return [file for file in files if file.stem != "validation" and file not in answers]

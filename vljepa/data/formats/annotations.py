@@ -39,6 +39,12 @@ def json_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
+def answers_beside(file: Path) -> Path | None:
+    """Where the answers to a file of VQA questions are; None for a file that is not called so."""
+    name = file.name.replace("OpenEnded_", "").replace("questions", "annotations")
+    return file.with_name(name) if name != file.name else None
+
+
 def _coco(content: dict[str, Any], file: Path) -> Iterator[dict[str, Any]]:
     texts: dict[Any, list[str]] = {}
     try:
@@ -55,9 +61,10 @@ def _coco(content: dict[str, Any], file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _vqa(content: dict[str, Any], file: Path) -> Iterator[dict[str, Any]]:
-    beside = file.with_name(file.name.replace("OpenEnded_", "").replace("questions", "annotations"))
-    if beside == file or not beside.is_file():
-        raise DataError(f"the answers of {str(file)!r} are not there: {beside.name!r}.", fix="put them beside it.")
+    beside = answers_beside(file)
+    if beside is None or not beside.is_file():
+        name = file.name if beside is None else beside.name
+        raise DataError(f"the answers of {str(file)!r} are not there: {name!r}.", fix="put them beside it.")
     answers = _load(beside)
     try:
         answer_of = {one["question_id"]: one for one in answers["annotations"]}

@@ -1,0 +1,177 @@
+"""What each key of a training step costs and saves, in one run: ``python -m eval.bench.step --data data/mini``.
+
+Real steps of the real Trainer: mini's parts, its Y-Encoder trained too, so that texts are not cached, on mini's photos,
+emoji and questions. Every setting is a process of its own, with its own peak of memory; medians over its steps. Writes
+JSON; no accuracy is measured, and the batches are the same for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from eval.bench.infonce import _peak_mb, _resident_mb
+from eval.command import say
+from eval.mini import provenance
+
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "plain": {},
+    "train.gradient_checkpointing=true": {"train": {"gradient_checkpointing": True}},
+    "objective.grad_cache=32": {"objective": {"grad_cache": 32}},
+    "train.length_buckets=4": {"train": {"length_buckets": 4}},
+    "grad_cache=32, length_buckets=4": {"objective": {"grad_cache": 32}, "train": {"length_buckets": 4}},
+    "optim.fused=true": {"optim": {"fused": True}},
+    "train.precision=bf16": {"train": {"precision": "bf16"}},
+    "train.compile=true": {"train": {"compile": True}},
+}
+WARM_UP = 2
+"""Steps that are not counted: the first makes AdamW's state, the second is the first with it."""
+
+
+def main() -> None:
+    """Measure every setting."""
+    parser = argparse.ArgumentParser(prog="python -m eval.bench.step", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of recipes/mini/prepare.py")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for the encoded pictures")
+    parser.add_argument("--steps", type=int, default=6, help="measured steps of each setting")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="SETTING")
+    parser.add_argument("-o", "--output", type=Path, default=Path("eval/results/step.json"))
+    given = parser.parse_args()
+    os.environ |= {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    import vljepa.training.trainer  # noqa: F401  once, for all children
+
+    table: list[dict[str, Any]] = []
+    result = {
+        "task": f"one training step of {given.batch} samples, CPU",
+        **provenance.origin("eval.bench.step"),
+        "packages": provenance.packages(),
+        "data": provenance.data_of(given.data),
+        "protocol": f"one thread; seconds: processor seconds of a step, median of {given.steps} after {WARM_UP}; "
+        "peak_mb: peak resident memory above what the process held before its first step, less gradients and AdamW's "
+        "state; first_wall_seconds: the first step by the clock, on a shared machine; tokens: of query and target with "
+        "padding, median; losses: of the first steps, from the same batches, without dropout",
+        "rows": table,
+    }
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    for setting in dict.fromkeys(["plain", *given.settings]):
+        row = _child(setting, given)
+        plain = table[0] if table else row
+        table.append(row | {f"{name}_ratio": row[name] / plain[name] for name in ("seconds", "peak_mb", "tokens")})
+        say(
+            f"{setting:34} {row['seconds']:6.2f} s ({table[-1]['seconds_ratio']:.2f})  "
+            f"first {row['first_wall_seconds']:6.1f} s  {row['peak_mb']:6.0f} MB ({table[-1]['peak_mb_ratio']:.2f})  "
+            f"{row['tokens']:6.0f} tokens  loss {row['losses'][0]:.6f}"
+        )
+        given.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")  # of a long run, what there is
+    say(f"written: {given.output}")
+
+
+def measure(setting: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Train some steps in this process and look at each."""
+    import torch
+
+    from vljepa.training.tracking import read_log
+    from vljepa.training.trainer import Trainer
+
+    torch.set_num_threads(1)
+    seconds, walls, tokens = [], [], []
+    counted: list[int] = []
+    held = 0.0
+
+    class Timed(Trainer):
+        """A Trainer that looks at the clock."""
+
+        def _train_step(self, step: int, *arguments: Any) -> None:
+            nonlocal held
+            if step == 0:
+                for module in self.embedding.modules():  # the Y-Encoder's own, or losses would differ by its draws
+                    if isinstance(module, torch.nn.Dropout):
+                        module.p = 0.0
+                self.embedding.register_forward_pre_hook(lambda _, given: counted.append(_texts(given[0])))
+                trained = sum(one.numel() for one in self.embedding.parameters() if one.requires_grad)
+                held = _resident_mb() + 3 * 4 * trained / 2**20  # gradients and the two moments
+                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted from here on
+            counted.clear()
+            clock, start = time.perf_counter(), time.process_time()
+            super()._train_step(step, *arguments)
+            seconds.append(time.process_time() - start)
+            walls.append(time.perf_counter() - clock)
+            tokens.append(sum(counted))
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = recipe(given, Path(folder), SETTINGS[setting])
+        trainer = Timed(run, device="cpu")
+        original = trainer._save_last
+        peaks: list[float] = []
+        trainer._save_last = lambda step: (peaks.append(_peak_mb()), original(step))[1]  # type: ignore[method-assign]
+        trainer.fit()
+        losses = [line["loss"] for line in read_log(trainer.folder) if line["kind"] == "train"]
+    return {
+        "setting": setting,
+        "seconds": statistics.median(seconds[WARM_UP:]),
+        "first_wall_seconds": walls[0],
+        "peak_mb": peaks[0] - held,
+        "tokens": statistics.median(tokens[WARM_UP:]),
+        "losses": losses[:3],
+    }
+
+
+def recipe(given: argparse.Namespace, folder: Path, changes: dict[str, dict[str, Any]]) -> Any:
+    """The run: mini without dropout, so that losses can be compared."""
+    from vljepa.configs import RunConfig, load_preset, validate
+
+    model = load_preset("mini").model_dump(mode="json")
+    model["y_encoder"]["trainable"] = True
+    model["predictor"]["dropout"] = 0.0
+    model["predictor"]["label_prior"] |= {"dropout": 0.0, "hidden": None}
+    raw: dict[str, Any] = {
+        "model": model,
+        "data": {
+            "root": str(given.data),
+            "train": [
+                {"name": "photos", "path": "photos/captions.train.jsonl", "weight": 2, "group": "captions"},
+                {"name": "emoji", "path": "emoji/captions.validation.jsonl", "weight": 1, "group": "captions"},
+                {"name": "photo questions", "path": "photos/questions.train.jsonl", "weight": 1, "group": "questions"},
+            ],
+            "cache": {"folder": str(given.cache)},
+        },
+        "optim": {"lr": 1e-5},
+        "train": {
+            "output": str(folder / "run"),
+            "steps": given.steps + WARM_UP,
+            "batch_size": given.batch,
+            "precision": "fp32",
+            "log_every": 1,
+        },
+    }
+    for section, values in changes.items():
+        raw[section] = raw.get(section, {}) | values
+    return validate(RunConfig, raw, where="eval.bench.step")
+
+
+def _texts(batches: list[dict[str, Any]]) -> int:
+    """Tokens of queries and targets, padding included."""
+    return sum(batch[name].numel() for batch in batches for name in ("query_ids", "target_ids") if name in batch)
+
+
+def _child(setting: str, given: argparse.Namespace) -> dict[str, Any]:
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe()
+    child = fork.Process(target=lambda: theirs.send(measure(setting, given)))
+    child.start()
+    theirs.close()
+    measured: dict[str, Any] = ours.recv()
+    child.join()
+    return measured
+
+
+if __name__ == "__main__":
+    main()

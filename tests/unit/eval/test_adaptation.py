@@ -1,0 +1,66 @@
+"""Adaptation: an earlier result's arms are taken over with where they come from, and the report says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from eval.adaptation.measure import keep, probe, sample
+from eval.adaptation.report import as_markdown
+
+ORIGIN = {
+    "command": "python -m eval.adaptation",
+    "commit": "0123456789abcdef",
+    "uncommitted_changes": False,
+    "date": "2026-11-24",
+    "hardware": "a CPU",
+    "versions": {},
+}
+KEPT = {"photos_r1": 0.4, "emoji_r1": 0.3, "questions": 0.8}
+
+
+def row(arm: str, shots: int, seed: int, accuracy: float) -> dict[str, Any]:
+    figures = {"accuracy": accuracy, "r1": 0.5}
+    return {"arm": arm, "shots": shots, "seed": seed, **figures, **({} if arm == "linear probe" else KEPT)}
+
+
+def result() -> dict[str, Any]:
+    rows = [row("zero-shot", 0, 0, 0.1), *(row("linear probe", 3, seed, 0.6) for seed in (0, 1))]
+    rows += [row("LoRA", 3, seed, 0.5 + 0.1 * seed) for seed in (0, 1)]
+    return {**ORIGIN, "pool": 250, "protocol": {"data": "photos"}, "rows": rows}
+
+
+def test_other_arms_are_taken_over_with_their_commit() -> None:
+    kept = keep(result(), without=["LoRA"])
+    assert {one["arm"] for one in kept["rows"]} == {"zero-shot", "linear probe"}
+    assert kept["kept"] == [{"arms": ["zero-shot", "linear probe"], **ORIGIN}]
+    newer = {**result(), **kept, "commit": "later", "rows": [*kept["rows"], row("LoRA", 3, 0, 0.7)]}
+    again = keep(newer, without=["linear probe"])
+    assert [(one["arms"], one["commit"]) for one in again["kept"]] == [
+        (["zero-shot"], ORIGIN["commit"]),
+        (["LoRA"], "later"),
+    ]
+
+
+def test_the_report_gives_mean_and_deviation_and_says_what_was_taken_over() -> None:
+    whole = result()
+    text = as_markdown(
+        {**whole, "commit": "fedcba9876543210", **keep(whole, without=["LoRA"])} | {"rows": whole["rows"]}
+    )
+    assert "| LoRA | 55.0 (7.1) / 50.0 (0.0) |" in text
+    assert "| zero-shot | 10.0 / 50.0 |" in text
+    assert "taken over from an earlier run: zero-shot, linear probe, of commit 0123456789ab" in text.lower()
+    assert "earlier run" not in as_markdown(whole)
+
+
+def test_the_sample_is_of_each_kind_and_the_probe_tells_what_can_be_told() -> None:
+    rows = [{"image": f"{kind}{number}", "text": kind} for kind in "abc" for number in range(6)]
+    few = sample(rows, 2, seed=0)
+    assert [one["text"] for one in few] == list("aabbcc")
+    assert few != sample(rows, 2, seed=1)
+    place = {kind: np.eye(3)["abc".index(kind)] for kind in "abc"}
+    features = {one["image"]: place[one["text"]] for one in rows}
+    assert probe(features, few, rows, rows)["accuracy"] == 1
+    shuffled = {one["image"]: place["abc"[number % 3]] for number, one in enumerate(rows)}
+    assert probe(shuffled, few, rows, rows)["accuracy"] < 0.7
