@@ -68,7 +68,7 @@ class Setting:
         )
 
     def digest(self) -> str:
-        """Hash of what decides a run's numbers beside arm, learning rate and seed: not where files are, nor how long."""
+        """Hash of what decides a run's numbers beside arm, rate and seed; not where files are, nor how long it is."""
         places = {"data": {"root": True, "cache": {"folder"}}, "train": {"steps", "eval_every", "output"}}
         recipe = self.recipe(lr=1.0, seed=0).model_dump(mode="json", exclude_defaults=True, exclude=places)
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
