@@ -14,6 +14,7 @@ from eval.comparison.runner import Plan, load_checkpoint
 from eval.comparison.score import caption_statistics, measure
 from eval.comparison.study import RESULT, Say, kept, overfit
 from eval.comparison.world import ARMS, Setting, World
+from eval.harness.suite import ROOT
 from eval.mini import provenance
 from eval.mini.bootstrap import paired_bootstrap
 from vljepa.configs import load_decoder_run_config
@@ -115,7 +116,7 @@ def _decoders(world: World, plan: Plan, step: int, *, say: Say) -> dict[str, Any
     if not model.is_dir():
         learner.model.save_pretrained(model)
     run = load_decoder_run_config(
-        setting.suite["decoder"],
+        ROOT / setting.suite["decoder"],
         [
             f"model={model}",
             f"data.root={setting.data}",

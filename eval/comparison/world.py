@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from eval.comparison.data import Pictures, WithWords, corpus, read_pictures
 from eval.comparison.learners import EmbeddingLearner, Learner, TokenLearner, check_sizes, trained_parameters
 from eval.comparison.vlm import build_vlm
+from eval.harness.suite import ROOT
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import RunConfig, load_run_config
 from vljepa.configs.decoder import GenerationConfig
@@ -33,7 +34,7 @@ class Setting:
     """What is compared.
 
     Args:
-        suite: The suite file's content.
+        suite: The suite's settings.
         data: Prepared folder of `recipes/mini/prepare.py`.
         photos: Folder with photos.jsonl.
         work: Folder for caches and runs.
@@ -47,7 +48,7 @@ class Setting:
     @classmethod
     def read(cls, suite: Path, *, data: Path, photos: Path, work: Path) -> Setting:
         """From the suite file."""
-        return cls(yaml.safe_load(suite.read_text(encoding="utf-8")), data, photos, work)
+        return cls(yaml.safe_load(suite.read_text(encoding="utf-8"))["settings"], data, photos, work)
 
     def until(self, step: int) -> list[int]:
         """Checkpoints up to a step, which is one of them."""
@@ -58,7 +59,7 @@ class Setting:
     def recipe(self, *, lr: float, seed: int) -> RunConfig:
         """The shared recipe of one run."""
         return load_run_config(
-            self.suite["recipe"],
+            ROOT / self.suite["recipe"],
             [
                 f"data.root={self.data}",
                 f"data.cache.folder={self.work / 'cache'}",
