@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from eval.comparison.learners import Learner, trained_parameters
-from vljepa.configs import RunConfig
-from vljepa.data.collate import StepBatches
+from vljepa.configs import OptimConfig, RunConfig
+from vljepa.data.collate import Batch, StepBatches
 from vljepa.errors import CheckpointError
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.guards import check_finite
@@ -89,50 +89,21 @@ def train_run(
         return done
     assert run.optim.schedule == "constant"
     learner, batches = start()
-    model, config = learner.model, run.optim
-    optimizer = build_optimizer(model, config=config.model_copy(update={"fused": True}))
-    average = WeightAverage(model, decay=run.train.ema)
-    trained = [one for one in model.parameters() if one.requires_grad]
-    state = _restore(folder, learner, optimizer, average, digest) or {
-        "curve": {
-            "arm": plan.arm,
-            "lr": plan.lr,
-            "seed": plan.seed,
-            "digest": digest,
-            "trained_parameters": trained_parameters(model),
-            "order": batches.order(),
-            "checkpoints": [],
-        },
-        "losses": [],
-        "wall": [],
-        "processor": [],
-    }
+    optimizer = build_optimizer(learner.model, config=run.optim.model_copy(update={"fused": True}))
+    average = WeightAverage(learner.model, decay=run.train.ema)
+    state = _restore(folder, learner, optimizer, average, digest) or _fresh(plan, learner, batches, digest)
     folder.mkdir(parents=True, exist_ok=True)
     for step in range(len(state["losses"]), checkpoints[-1]):
         batch = batches[step]  # reading is not timed: it is the same work for both
         began, began_processor = time.perf_counter(), time.process_time()
         torch.manual_seed(plan.seed * 1_000_003 + step)  # of dropout
-        model.train()
-        loss = learner.loss(batch, step=step)
-        state["losses"].append(float(loss.detach()))
-        check_finite(state["losses"][-1], what="loss", step=step)
-        learner.accelerator.backward(loss)
-        torch.nn.utils.clip_grad_norm_(trained, config.grad_clip or math.inf)
-        set_learning_rate(optimizer, learning_rate(step, config=config, steps=checkpoints[-1]))
-        optimizer.step()
-        optimizer.zero_grad()
-        average.update(model, step=step + 1)
+        state["losses"].append(_step(learner, batch, optimizer, step=step, config=run.optim))
+        average.update(learner.model, step=step + 1)
         state["wall"].append(time.perf_counter() - began)
         state["processor"].append(time.process_time() - began_processor)
         if step + 1 in checkpoints:
             save_file({name: one.contiguous() for name, one in average.tensors.items()}, folder / _weights(step + 1))
-            point = {
-                "step": step + 1,
-                "samples": (step + 1) * run.train.batch_size,
-                "loss": float(np.mean(state["losses"][-10:])),
-                "wall_s_per_step": float(np.median(state["wall"])),
-                "processor_s_per_step": float(np.median(state["processor"])),
-            }
+            point = _point(state, samples=(step + 1) * run.train.batch_size)
             state["curve"]["checkpoints"].append(point)
             _save(folder, learner, optimizer, average, state)
             say(
@@ -141,6 +112,46 @@ def train_run(
             )
     curve: dict[str, Any] = state["curve"]
     return curve
+
+
+def _step(
+    learner: Learner, batch: Sequence[Batch], optimizer: torch.optim.Optimizer, *, step: int, config: OptimConfig
+) -> float:
+    """One optimizer step; the loss before it."""
+    learner.model.train()
+    loss = learner.loss(batch, step=step)
+    check_finite(float(loss.detach()), what="loss", step=step)
+    learner.accelerator.backward(loss)
+    trained = [one for one in learner.model.parameters() if one.requires_grad]
+    torch.nn.utils.clip_grad_norm_(trained, config.grad_clip or math.inf)
+    set_learning_rate(optimizer, learning_rate(step, config=config, steps=step + 1))
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss.detach())
+
+
+def _fresh(plan: Plan, learner: Learner, batches: StepBatches, digest: str) -> dict[str, Any]:
+    """State of a run before its first step."""
+    curve = {
+        "arm": plan.arm,
+        "lr": plan.lr,
+        "seed": plan.seed,
+        "digest": digest,
+        "trained_parameters": trained_parameters(learner.model),
+        "order": batches.order(),
+        "checkpoints": [],
+    }
+    return {"curve": curve, "losses": [], "wall": [], "processor": []}
+
+
+def _point(state: dict[str, Any], *, samples: int) -> dict[str, float]:
+    return {
+        "step": len(state["losses"]),
+        "samples": samples,
+        "loss": float(np.mean(state["losses"][-10:])),
+        "wall_s_per_step": float(np.median(state["wall"])),
+        "processor_s_per_step": float(np.median(state["processor"])),
+    }
 
 
 def _save(
