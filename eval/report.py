@@ -200,10 +200,17 @@ def page(results: Sequence[dict[str, Any]], drawn: dict[str, bytes], *, folder: 
 def _own_reports() -> dict[str, Callable[[dict[str, Any]], str]]:
     from eval.adaptation.report import as_markdown as adaptation
     from eval.captions.report import as_markdown as captions
+    from eval.comparison.report import as_markdown as comparison
     from eval.mini.report import markdown as mini
     from eval.selective.report import as_markdown as selective
 
-    return {"mini": mini, "captions": captions, "selective": selective, "adaptation": adaptation}
+    return {
+        "mini": mini,
+        "captions": captions,
+        "selective": selective,
+        "adaptation": adaptation,
+        "comparison": comparison,
+    }
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def programs() -> dict[str, Callable[..., dict[str, Any]]]:
         "eval.captions": programs.captions,
         "eval.selective": programs.selective,
         "eval.adaptation": programs.adaptation,
+        "eval.comparison": programs.comparison,
     }
 
 

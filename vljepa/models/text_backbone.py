@@ -89,9 +89,7 @@ class TransformersText(nn.Module):
 
     def load_pretrained(self, folder: Path) -> None:
         """Load the part's weights, sliced to the layers that are kept; only the embeddings when `fresh`."""
-        state = transformers_state(type(self.model), folder, text_config(self.spec, whole=True))
-        if self.spec.layers is not None:
-            state = _slice_layers(state, self.spec.layers)
+        state = text_state(type(self.model), self.spec, folder)
         if self.fresh:
             embeddings = {name: tensor for name, tensor in state.items() if is_embedding(name)}
             state = self.model.state_dict() | embeddings
@@ -136,6 +134,12 @@ def text_config(spec: PartSpec, *, whole: bool = False) -> Any:
             config.layer_types = config.layer_types[first:last]
         config.num_hidden_layers = last - first
     return config
+
+
+def text_state(cls: Any, spec: PartSpec, folder: Path) -> dict[str, Tensor]:
+    """Tensors of a transformers class from a text part's files, cut to the layers that are kept."""
+    state = transformers_state(cls, folder, text_config(spec, whole=True))
+    return state if spec.layers is None else _slice_layers(state, spec.layers)
 
 
 def _slice_layers(state: dict[str, Tensor], layers: tuple[int, int]) -> dict[str, Tensor]:

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from vljepa.configs.decoder import YDecoderConfig
 from vljepa.errors import ConfigError
 from vljepa.models.adapters import add_lora, to_four_bits
-from vljepa.models.text_backbone import text_config
-from vljepa.models.weights import load_exactly, transformers_state
+from vljepa.models.text_backbone import text_config, text_state
+from vljepa.models.weights import load_exactly
 
 
 class YDecoder(nn.Module):
@@ -67,12 +67,8 @@ class YDecoder(nn.Module):
         from transformers import AutoModelForCausalLM
 
         whole = AutoModelForCausalLM.from_config(text_config(self.config.part), dtype=torch.float32)
-        load_exactly(
-            whole,
-            transformers_state(type(whole), folder, text_config(self.config.part)),
-            part=str(self.config.part),
-            folder=folder,
-        )
+        state = text_state(type(whole), self.config.part, folder)
+        load_exactly(whole, state, part=str(self.config.part), folder=folder)
         self._fill(whole.state_dict())
 
     def take(self, other: YDecoder) -> None:

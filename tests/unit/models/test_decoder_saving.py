@@ -70,6 +70,16 @@ def test_a_loaded_decoder_is_frozen_and_in_eval_mode_and_has_its_vocabulary(save
     assert texts == tokenizer_of(decoder).decode(decoder.generate(units(3)))
 
 
+def test_a_decoder_of_a_slice_has_the_layers_that_the_part_names(tmp_path):
+    folder = write_language_model(tmp_path / "part", num_hidden_layers=3)
+    whole = load_file(folder / "model.safetensors")
+    decoder = build_decoder(YDecoderConfig.model_validate({"part": f"transformers:{folder}#1:3", "embed_dim": 24}))
+    layers = decoder.lm.model.layers
+    assert len(layers) == 2
+    for place, layer in enumerate(layers):
+        assert torch.equal(layer.mlp.up_proj.weight, whole[f"model.layers.{place + 1}.mlp.up_proj.weight"])
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_tied_weights_are_saved_once_and_stay_tied(tied, tmp_path):
     decoder = tiny_decoder(architecture={"tie_word_embeddings": tied})
