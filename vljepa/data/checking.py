@@ -47,7 +47,9 @@ class DataReport:
         broken: Reason per picture or clip that cannot be read.
         opened: Pictures and clips that were tried.
         validation: The validation data, if there is any.
-        overlap: Validation pictures whose content is among those opened here, or whose `source_id` among the rows.
+        overlap: Validation pictures whose content is among those opened here.
+        same_ids: Other validation pictures whose `source_id` is among the rows; bare numbers do not count, since every
+            file may count its pictures from 0.
         source: Entry of `data.train` in a recipe.
         command: Command that trains on it.
     """
@@ -66,6 +68,7 @@ class DataReport:
     opened: int
     validation: str | None
     overlap: int | None
+    same_ids: int | None
     source: dict[str, Any]
     command: str
 
@@ -108,6 +111,7 @@ def check_data(
         held_out = source_of("held_out", validation, place_of_it, columns=found, root=root, frames=FRAMES)
     visuals = _visuals(records)[:limit]
     contents, broken = _look(visuals, max_pixels=max_pixels)
+    same, alike = (None, None) if held_out is None else _overlap(load_source(held_out), contents.values(), records)
     counted = Counter(contents.values())
     return DataReport(
         place=str(place),
@@ -123,7 +127,8 @@ def check_data(
         broken={str(visual): reason for visual, reason in broken.items()},
         opened=len(visuals),
         validation=validation,
-        overlap=None if held_out is None else _overlap(load_source(held_out), set(contents.values()), records),
+        overlap=same,
+        same_ids=alike,
         source=_entry(source),
         command=_command(source, held_out, asks=any(record.query for record in records)),
     )
@@ -169,14 +174,16 @@ def _look(visuals: Sequence[Visual], *, max_pixels: int) -> tuple[dict[Visual, s
     return contents, broken
 
 
-def _overlap(held_out: Sequence[Record], contents: set[str], records: Sequence[Record]) -> int:
-    ids, hashes = {record.source_id for record in records}, dict[Path, str]()
-    found = {record.image for record in held_out if record.source_id in ids}
+def _overlap(held_out: Sequence[Record], contents: Iterable[str], records: Sequence[Record]) -> tuple[int, int]:
+    """Held-out pictures with the content of a training picture, and others with the `source_id` of one."""
+    known, same, hashes = set(contents), set[Visual](), dict[Path, str]()
     for visual in _visuals(held_out):
         with suppress(OSError, ImageError):
-            if content_of(visual, hashes) in contents:
-                found.add(visual)
-    return len(found)
+            if content_of(visual, hashes) in known:
+                same.add(visual)
+    ids = {record.source_id for record in records}
+    alike = _visuals(record for record in held_out if record.source_id in ids and not record.numbered)
+    return len(same), len(set(alike) - same)
 
 
 def _shown(record: Record) -> dict[str, Any]:

@@ -160,7 +160,10 @@ def _tasks(configs: Sequence[SourceConfig], sources: Sources, *, caption_prompt:
 
 
 def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
-    """Validation pictures whose content (file, when there is no cache) or whose `source_id` is in the training data."""
+    """Validation pictures whose content (file, when there is no cache) or whose `source_id` is in the training data.
+
+    Bare numbers do not count as ids: every file may count its pictures from 0.
+    """
     contents = reader.contents if isinstance(reader, FeatureCache) else {}
     seen = {contents.get(path, path) for path in _images(train)}
     ids = {record.source_id for source in train for record in source}
@@ -168,7 +171,8 @@ def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
         record.image
         for source in validation
         for record in source
-        if record.image is not None and (contents.get(record.image, record.image) in seen or record.source_id in ids)
+        if record.image is not None
+        and (contents.get(record.image, record.image) in seen or (record.source_id in ids and not record.numbered))
     }
     return len(found)
 

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from tests.conftest import draw_shape, write_rows
-from tests.unit.data.test_formats import KINDS, write_pictures, write_vqa
+from tests.unit.data.test_formats import KINDS, write_coco, write_pictures, write_vqa
 from vljepa.configs import load_run_config
 from vljepa.data.checking import check_data
 from vljepa.data.columns import guess_columns
@@ -55,6 +55,29 @@ def test_duplicates_broken_pictures_and_overlap_are_counted(tmp_path):
     assert checked(tmp_path, limit=1).opened == 1
     (tmp_path / "validation.jsonl").unlink()
     assert (checked(tmp_path).validation, checked(tmp_path).overlap) == (None, None)
+
+
+def test_pictures_that_are_numbered_per_file_are_not_the_same(tmp_path):
+    """COCO files, one per split, that both count from 7: contents decide."""
+    train = write_coco(tmp_path / "train")
+    other = write_coco(tmp_path / "val")
+    for number, colour in enumerate(("red", "green", "blue")):
+        draw_shape(tmp_path / "val" / f"{colour}.png", colour=colour, shape="bar", shift=number)
+    report = checked(train, validation=str(other))
+    assert (report.overlap, report.same_ids) == (0, 0)
+    (tmp_path / "val" / "red.png").write_bytes((tmp_path / "train" / "blue.png").read_bytes())
+    report = checked(train, validation=str(other))
+    assert (report.overlap, report.same_ids) == (1, 0)
+
+
+def test_a_picture_that_was_saved_again_is_found_by_its_id(tmp_path):
+    for name, shift in (("a", 0), ("b", 1), ("c", 2)):
+        draw_shape(tmp_path / f"{name}.png", colour="red", shape="bar", shift=shift)
+    for file, ids in (("captions", {"a": "coco:1", "b": "coco:2"}), ("validation", {"b": "coco:2", "c": "coco:1"})):
+        rows = [{"image": f"{name}.png", "text": "x", "source_id": one} for name, one in ids.items()]
+        write_rows(tmp_path / f"{file}.jsonl", rows)
+    report = checked(tmp_path)
+    assert (report.overlap, report.same_ids) == (1, 1)
 
 
 def test_the_samples_are_from_the_whole_and_a_folder_of_validation_is_found(tmp_path):
