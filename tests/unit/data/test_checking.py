@@ -9,7 +9,7 @@ from tests.conftest import draw_shape, write_rows
 from tests.unit.data.test_formats import KINDS, write_coco, write_pictures, write_vqa
 from vljepa.configs import load_run_config
 from vljepa.data.checking import check_data
-from vljepa.data.columns import guess_columns
+from vljepa.data.formats.names import guess_columns
 from vljepa.data.sources import load_source
 from vljepa.errors import DataError
 

@@ -261,6 +261,25 @@ def test_several_data_files_are_named_unless_the_folders_are_classes(tmp_path):
     assert find_data(tmp_path) == ("classes", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("class_names.json", '["red", "blue"]'),
+        ("class_names.json", '{"0": "red"}'),
+        ("labels.csv", "id,name\n0,red\n"),
+        ("labels.csv", ""),
+    ],
+)
+def test_a_list_of_classes_beside_their_folders_is_no_data(tmp_path, name, content):
+    for colour in ("red", "blue"):
+        write_pictures(tmp_path / colour)
+    (tmp_path / name).write_text(content)
+    assert find_data(tmp_path) == ("classes", tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / "labels.csv").write_text("filename,label\nred/red.png,red\n")
+    assert find_data(tmp_path) == ("csv", tmp_path / "labels.csv"), "this one names pictures"
+
+
 def test_a_folder_whose_parts_are_folders_of_classes_names_them(tmp_path):
     for part in ("train", "val"):
         (tmp_path / part).mkdir()
