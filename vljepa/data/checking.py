@@ -15,7 +15,7 @@ import yaml
 from vljepa.configs import SourceConfig
 from vljepa.data.columns import columns_of, source_of
 from vljepa.data.contents import content_of
-from vljepa.data.formats import find_data
+from vljepa.data.formats import DATA_FILES, HELD_OUT, find_data
 from vljepa.data.pictures import clip_images, open_picture
 from vljepa.data.progress import track
 from vljepa.data.records import Clip, Record, Visual
@@ -23,8 +23,6 @@ from vljepa.data.sources import load_source
 from vljepa.errors import ImageError, VideoError
 
 SAMPLES = 3
-VALIDATION_FILES = ("validation.csv", "validation.jsonl", "validation.tsv", "validation.parquet")
-VALIDATION_FOLDERS = ("validation", "valid", "val")
 FRAMES = 8
 """Frames of a clip in the training that is proposed."""
 
@@ -90,8 +88,8 @@ def check_data(
     Args:
         path: As of a source in a recipe.
         root: Folder that paths of pictures are relative to; by default the data's own.
-        validation: Validation data; by default a `validation.csv`, `.jsonl` or the like beside the data, or the folder
-            `validation`, `valid` or `val` beside a folder `train`.
+        validation: Validation data; by default a file `validation`, `valid` or `val` (`.csv`, `.json` or the like)
+            beside the data, or a folder of such a name beside a folder `train`.
         max_pixels: Cap on a picture's width x height.
         limit: Most pictures to open; None for all.
 
@@ -138,9 +136,10 @@ def _beside(place: Path | str) -> str | None:
     if isinstance(place, str):
         return None
     folder = place if place.is_dir() else place.parent
-    found = [folder / name for name in VALIDATION_FILES if (folder / name).is_file()]
+    named = [folder / f"{name}{suffix}" for name in HELD_OUT for suffix in DATA_FILES]
+    found = [file for file in named if file.is_file()]
     if place.is_dir() and place.name == "train":
-        found += [place.with_name(name) for name in VALIDATION_FOLDERS if place.with_name(name).is_dir()]
+        found += [place.with_name(name) for name in HELD_OUT if place.with_name(name).is_dir()]
     return next((str(one) for one in found if one != place), None)
 
 

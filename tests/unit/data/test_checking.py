@@ -91,6 +91,24 @@ def test_the_samples_are_from_the_whole_and_a_folder_of_validation_is_found(tmp_
     assert (report.validation, report.overlap) == (str(tmp_path / "val"), 9)
 
 
+@pytest.mark.parametrize("name", ["validation.json", "validation.tsv", "valid.csv", "val.jsonl", "val.json"])
+def test_a_file_of_validation_is_found_beside_the_data(tmp_path, name):
+    write_pictures(tmp_path)
+    rows = [{"image": f"{colour}.png", "text": "a card"} for colour in ("red", "green")]
+    write_rows(tmp_path / "rows.jsonl", rows[:1])
+    image, text = rows[1].values()
+    written = {
+        ".csv": f"image,text\n{image},{text}\n",
+        ".tsv": f"image\ttext\n{image}\t{text}\n",
+        ".json": json.dumps(rows[1:]),
+        ".jsonl": json.dumps(rows[1]),
+    }
+    (tmp_path / name).write_text(written[(tmp_path / name).suffix])
+    report = checked(tmp_path)
+    assert (report.place, report.rows) == (str(tmp_path / "rows.jsonl"), 1)
+    assert (report.validation, report.overlap) == (str(tmp_path / name), 0)
+
+
 def test_videos_are_seen_as_clips(tmp_path):
     frames = tmp_path / "clip"
     frames.mkdir()

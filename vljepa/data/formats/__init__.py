@@ -21,8 +21,9 @@ from vljepa.data.formats.tars import tar_rows
 from vljepa.errors import DataError
 
 CAPTION_FILES = ("captions.csv", "captions.jsonl")
-_DATA_FILES = frozenset({".csv", ".tsv", ".jsonl", ".parquet", ".json"})
-_HELD_OUT = ("validation", "valid", "val")
+DATA_FILES = (".csv", ".jsonl", ".tsv", ".parquet", ".json")
+HELD_OUT = ("validation", "valid", "val")
+"""Names of validation data: of a file beside the training data, or of a folder beside `train`."""
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:|\|")
 
 Row = dict[str, Any]
@@ -131,6 +132,6 @@ def _has_samples(file: Path) -> bool:
 
 def _data_files(folder: Path) -> list[Path]:
     """Tables and annotations of a folder, without validation data and without the answers that belong to questions."""
-    files = [file for file in sorted(folder.iterdir()) if file.suffix in _DATA_FILES and file.is_file()]
+    files = [file for file in sorted(folder.iterdir()) if file.suffix in DATA_FILES and file.is_file()]
     answers = {answers_beside(file) for file in files}
-    return [file for file in files if file.stem not in _HELD_OUT and file not in answers]
+    return [file for file in files if file.stem not in HELD_OUT and file not in answers]
