@@ -12,6 +12,7 @@ from PIL import Image
 from vljepa.configs import SourceConfig
 from vljepa.data.contents import content_of
 from vljepa.data.formats import find_data
+from vljepa.data.formats.datasets import open_dataset
 from vljepa.data.pictures import open_picture
 from vljepa.data.sources import load_source
 from vljepa.errors import DataError, ImageError
@@ -189,6 +190,32 @@ def test_class_labels_of_a_data_set_are_words_and_splits_are_named(tmp_path):
         load_source(SourceConfig(name="s", path=str(tmp_path / "data"), columns=columns))
     records = load_source(SourceConfig(name="s", path=str(tmp_path / "data" / "train"), columns=columns))
     assert [record.texts for record in records] == [("dog",), ("cat",)]
+
+
+def test_a_data_set_of_the_hub_is_read_by_name_and_split(tmp_path, monkeypatch):
+    import datasets
+
+    held = {"test": datasets.load_from_disk(str(write_dataset(tmp_path / "data")))}
+    asked = []
+
+    def load_dataset(name, split=None):
+        asked.append((name, split))
+        if name != "someone/cards":
+            raise FileNotFoundError(f"Couldn't find {name}")
+        return held[split] if split else datasets.DatasetDict(held)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    open_dataset.cache_clear()
+    records = load_source(SourceConfig(name="s", path="hf:someone/cards:test"), root="elsewhere")
+    assert [list(record.texts) for record in records] == [texts_of(colour) for colour in COLOURS]
+    assert open_picture(records[1].image, max_pixels=1_000).getpixel((3, 3)) == COLOURS["green"]
+    assert asked == [("someone/cards", "test")], "opened once"
+    with pytest.raises(DataError, match="has the splits test") as error:
+        load_source(SourceConfig(name="s", path="hf:someone/cards"))
+    assert "hf:someone/cards:SPLIT" in error.value.fix
+    with pytest.raises(DataError, match=r"'hf:absent:train' cannot be opened: FileNotFoundError: Couldn't find absent"):
+        load_source(SourceConfig(name="s", path="hf:absent:train"))
+    open_dataset.cache_clear()
 
 
 def test_a_tar_that_is_cut_after_it_was_indexed_is_an_unreadable_picture(tmp_path):
