@@ -2,11 +2,12 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import draw_shape, write_rows
-from tests.unit.data.test_formats import KINDS, write_coco, write_pictures, write_vqa
+from tests.unit.data.test_formats import COLOURS, KINDS, write_coco, write_pictures, write_vqa
 from vljepa.configs import load_run_config
 from vljepa.data.checking import check_data
 from vljepa.data.formats.names import guess_columns
@@ -36,6 +37,27 @@ def test_questions_get_the_recipe_of_questions(tmp_path):
     assert report.broken, "the pictures are not there"
     words = shlex.split(report.command)
     assert words[2] == "lora_vqa"
+
+
+def test_the_command_for_questions_is_the_recipe_with_the_data(tmp_path):
+    write_pictures(tmp_path)
+    table = "image,query,text,candidates\n"
+    table += "".join(f'{colour}.png,what colour?,{colour},"[""red"", ""green"", ""blue""]"\n' for colour in COLOURS)
+    for name in ("questions.csv", "validation.csv"):
+        (tmp_path / name).write_text(table)
+    words = shlex.split(checked(tmp_path).command)
+    assert words[:3] == ["vljepa", "train", "lora_vqa"]
+    data = load_run_config("recipes/lora_vqa.yaml", words[3:]).data
+    [train], [held_out] = data.train, data.validation
+    assert (Path(train.path).name, Path(held_out.path).name, held_out.task) == (
+        "questions.csv",
+        "validation.csv",
+        "vqa",
+    )
+    for source in (train, held_out):
+        records = load_source(source)
+        assert [(one.query, one.texts) for one in records] == [("what colour?", (colour,)) for colour in COLOURS]
+        assert records[0].candidates == ("red", "green", "blue")
 
 
 def test_duplicates_broken_pictures_and_overlap_are_counted(tmp_path):
