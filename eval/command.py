@@ -17,7 +17,7 @@ CONSOLE = Console(stderr=True)
 
 def say(text: str) -> None:
     """A line of progress."""
-    CONSOLE.print(text, highlight=False, markup=False)
+    CONSOLE.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def evaluation_parser(name: str, description: str | None) -> argparse.ArgumentParser:

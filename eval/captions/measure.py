@@ -19,6 +19,7 @@ from vljepa.data.records import Record
 from vljepa.inference.bank import Bank
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length, rouge_l
+from vljepa.metrics.round_trip import round_trip
 from vljepa.processing.text import normalise_text
 from vljepa.training.decoder_inputs import read_texts
 
@@ -108,7 +109,7 @@ def measure(
             _decoder_rows(name, own, rows, texts, result["pictures"][source]["rows"])
         rows, texts = pictures["photos"]
         result["pictures"]["photos"]["rows"] |= _human(name, own, texts)
-        result["round_trip"][name] = _round_trip(own, held_out[:ROUND_TRIPS])
+        result["round_trip"][name] = round_trips(own, held_out[:ROUND_TRIPS])
         result["latency_ms"][name] = _latency(own, rows)
         result["answers"][name] = {
             source: _answers(own, read_questions(data, source, split)) for source in QUESTION_SOURCES
@@ -178,24 +179,21 @@ def _answers(own: Embedder, questions: Sequence[Record]) -> dict[str, dict[str, 
     }
 
 
-def _round_trip(own: Embedder, texts: list[str]) -> dict[str, Any]:
+def round_trips(own: Embedder, texts: list[str]) -> dict[str, Any]:
+    """Texts through their embeddings and back; with another text's embedding and with none, as controls."""
     exact = own.texts(texts)
-    back = {
-        "exact": own.words(exact, shift=False),
-        "swapped": own.words(np.roll(exact, len(texts) // 2, axis=0), shift=False),
-        "zeroed": own.words(np.zeros_like(exact), shift=False),
-    }
-    cosine = {
-        kind: float((own.texts([one or " " for one in said]) * exact).sum(1).mean()) for kind, said in back.items()
-    }
-    same = [normalise_text(one) == normalise_text(two) for one, two in zip(back["exact"], texts, strict=True)]
+    seen = {"exact": exact, "swapped": np.roll(exact, len(texts) // 2, axis=0), "zeroed": np.zeros_like(exact)}
+    back = {kind: own.words(rows, shift=False) for kind, rows in seen.items()}
+    rows = {kind: own.texts([text or " " for text in said]) for kind, said in back.items()}
+    figures = round_trip(texts, back["exact"], text_ND=exact, said_ND=rows["exact"])
     return {
         "texts": len(texts),
-        "cosine": cosine["exact"],
-        "cosine_swapped": cosine["swapped"],
-        "cosine_zeroed": cosine["zeroed"],
-        "bleu4": bleu4(back["exact"], [[text] for text in texts]),
-        "exact_match": float(np.mean(same)),
+        "cosine": figures["cosine"],
+        "cosine_swapped": float((rows["swapped"] * exact).sum(1).mean()),
+        "cosine_zeroed": float((rows["zeroed"] * exact).sum(1).mean()),
+        "above_others": figures["above_others"],
+        "bleu4": figures["bleu4"],
+        "exact_match": figures["exact"],
         "examples": [list(pair) for pair in zip(texts[:8], back["exact"][:8], strict=True)],
     }
 

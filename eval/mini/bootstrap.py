@@ -1,18 +1,19 @@
-"""Paired bootstrap over items: is one row better than another on the very same pictures?"""
+"""Bootstrap over items: how sure is a number, and is one row better than another on the very same pictures?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
 
 RESAMPLES = 10_000
-CHUNK = 1000
+FEWER, MANY = 2_000, 5_000
+CHUNK, CELLS = 1000, 10_000_000
 
 
 class Interval(TypedDict):
-    """A mean difference (of shares, 0 to 1) with its interval."""
+    """A mean with its interval."""
 
     mean: float
     low: float
@@ -41,12 +42,62 @@ def paired_bootstrap(
     assert keys, "nothing to resample"
     sums_N = np.array([sum(run[key] for run in differences if key in run) for key in keys], dtype=np.float64)
     counts_N = np.array([sum(key in run for run in differences) for key in keys], dtype=np.float64)
+    low, high = resample(np.stack([sums_N, counts_N], axis=1), _ratio, resamples=resamples, seed=seed, level=level)
+    return Interval(mean=float(sums_N.sum() / counts_N.sum()), low=low, high=high, items=len(keys))
+
+
+def interval(values: Sequence[float] | np.ndarray, items: Sequence[str], *, seed: int = 0) -> Interval:
+    """Mean of some values with its interval, resampling what they are about.
+
+    Args:
+        values: A hit or a score each.
+        items: What each is about, such as its picture: values of one item are drawn together.
+        seed: Of the draws.
+    """
+    columns_NK = by_item(np.asarray(values, dtype=np.float64)[:, None], items)
+    low, high = resample(columns_NK, _ratio, seed=seed)
+    return Interval(mean=float(np.mean(values)), low=low, high=high, items=len(columns_NK))
+
+
+def by_item(values_MK: np.ndarray, items: Sequence[str]) -> np.ndarray:
+    """Sums of some values over each item, and in the last column how many there were, [N, K + 1]."""
+    assert len(values_MK) == len(items) > 0, (len(values_MK), len(items))
+    places = {item: place for place, item in enumerate(dict.fromkeys(items))}
+    sums_NK = np.zeros((len(places), values_MK.shape[1] + 1))
+    np.add.at(sums_NK, [places[item] for item in items], np.column_stack([values_MK, np.ones(len(items))]))
+    return sums_NK
+
+
+def resample(
+    columns_NK: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    *,
+    resamples: int | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile interval of a statistic of sums over items.
+
+    Args:
+        columns_NK: What each item adds to each sum.
+        statistic: From the sums of some draws, [R, K], to a value for each, [R].
+        resamples: Draws; 10,000 for up to 5,000 items and 2,000 for more when absent.
+        seed: Of the draws.
+        level: Share of the draws inside the interval.
+    """
+    count = len(columns_NK)
+    draws = resamples if resamples is not None else RESAMPLES if count <= MANY else FEWER
+    chunk = max(1, min(CHUNK, CELLS // count))
     random = np.random.default_rng(seed)
-    draws: list[np.ndarray] = []
-    for start in range(0, resamples, CHUNK):
-        size = min(CHUNK, resamples - start)
-        times_RN = random.multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=size).astype(np.float64)
-        draws.append((times_RN @ sums_N) / (times_RN @ counts_N))
-    low, high = np.quantile(np.concatenate(draws), [(1 - level) / 2, (1 + level) / 2])
-    mean = float(sums_N.sum() / counts_N.sum())
-    return Interval(mean=mean, low=float(low), high=float(high), items=len(keys))
+    found: list[np.ndarray] = []
+    for start in range(0, draws, chunk):
+        size = min(chunk, draws - start)
+        times_RN = random.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
+        found.append(statistic(times_RN @ columns_NK))
+    low, high = np.quantile(np.concatenate(found), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _ratio(sums_RK: np.ndarray) -> np.ndarray:
+    shares: np.ndarray = sums_RK[:, 0] / sums_RK[:, 1]
+    return shares

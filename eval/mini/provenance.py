@@ -23,16 +23,28 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("torch", "transformers", "timm", "scikit-learn", "numpy")
 
 
-def origin(module: str) -> dict[str, Any]:
-    """What is the same for the whole result file of an evaluation such as `eval.mini`."""
+def origin(module: str, *, device: str = "cpu") -> dict[str, Any]:
+    """What is the same for the whole result file of an evaluation such as `eval.mini` or `eval/run.py`."""
+    program = [module] if module.endswith(".py") else ["-m", module]
     return {
-        "command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
+        "command": shlex.join(["python", *program, *map(shortened, sys.argv[1:])]),
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}; CPU only",
+        "hardware": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}; "
+        + ("CPU only" if device == "cpu" else _accelerator(device)),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     }
+
+
+def shortened(argument: str) -> str:
+    """An argument without the folders of this machine: a path in the clone from there, another as PATH/TO/ITS_NAME."""
+    name, mark, value = argument.rpartition("=")
+    path = Path(value)
+    if not path.is_absolute():
+        return argument
+    inside = path.is_relative_to(ROOT)
+    return f"{name}{mark}{path.relative_to(ROOT) if inside else Path('PATH/TO', path.name)}"
 
 
 def packages() -> list[dict[str, str]]:
@@ -76,6 +88,12 @@ def text_digest(text: str) -> str:
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip()
+
+
+def _accelerator(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 def _processor() -> str:

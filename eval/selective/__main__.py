@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     from eval.selective.measure import Setting, measure
 
     setting = Setting(
-        suite=yaml.safe_load(given.suite.read_text(encoding="utf-8")),
+        suite=yaml.safe_load(given.suite.read_text(encoding="utf-8"))["settings"],
         data=given.data,
         model=given.model,
         decoders=dict(given.decoders),

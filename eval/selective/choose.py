@@ -19,8 +19,9 @@ from eval.selective.measure import (
     scorer_of,
 )
 from eval.selective.methods import Watched
-from eval.selective.protocol import MAIN, REFERENCE_RATE, Curve, cider_at
+from eval.selective.protocol import MAIN
 from eval.selective.streams import FPS
+from vljepa.metrics.selective import REFERENCE_RATE, Curve, cider_at
 
 Say = Callable[[str], None]
 

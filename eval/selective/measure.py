@@ -17,12 +17,13 @@ from eval.mini.data import Captioned, read_captions
 from eval.selective import methods
 from eval.selective.frames import Frames, encode_frames
 from eval.selective.methods import Decodes, Watched
-from eval.selective.protocol import MAIN, PROTOCOLS, REFERENCE_RATE, Curve, Scorer, cider_at, saving
+from eval.selective.protocol import MAIN, PROTOCOLS, Scorer
 from eval.selective.streams import FPS, Stream, build_stream
 from eval.selective.wall_time import wall_time
 from vljepa.configs import SelectiveConfig
 from vljepa.inference.embed import Embedder
 from vljepa.inference.segmentation import ward_chain
+from vljepa.metrics.selective import REFERENCE_RATE, Curve, cider_at, saving
 from vljepa.parts.saved import CONFIG_FILE
 
 STYLE = "fluent"
@@ -39,6 +40,8 @@ PROTOCOL = {
     "cider": "CIDEr-D, weights from the captions of the different pictures, mean over annotations, then over streams",
     "saving": f"{REFERENCE_RATE} Hz over the rate that reaches the quality of uniform exact decoding at "
     f"{REFERENCE_RATE} Hz; 95% bootstrap over streams, which all show the same few pictures",
+    "wall time": "no whole stream is timed: medians of single frames, rendered from pictures in memory and "
+    "preprocessed ('read'), and of single decodes, times how many there are of each per second",
 }
 
 
@@ -84,7 +87,11 @@ def measure(setting: Setting, *, say: Say) -> dict[str, Any]:
         "packages": provenance.packages(),
         "model": provenance.model_of(setting.model),
         "suite": setting.suite,
-        "decoder": {"name": next(iter(setting.decoders)), "num_beams": setting.beams},
+        "decoder": {
+            "name": next(iter(setting.decoders)),
+            "num_beams": setting.beams,
+            "digest": _decoder_digest(setting),
+        },
         "protocol": PROTOCOL,
         "sources": {},
     }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +18,7 @@ import numpy as np
 from eval.selective.methods import Decodes
 from eval.selective.streams import Placement, Stream
 from vljepa.metrics.captions import CiderD
+from vljepa.metrics.selective import covering, nearest
 
 Match = Literal["nearest", "covering"]
 PROTOCOLS: dict[str, tuple[Placement, Match]] = {
@@ -28,8 +28,6 @@ PROTOCOLS: dict[str, tuple[Placement, Match]] = {
 }
 """Where a shot's annotation is, and the decode that it is matched to: the nearest, or that of the segment around it."""
 MAIN = "middle, nearest"
-REFERENCE_RATE = 1.0
-RESAMPLES = 2000
 BLOCK = 2048
 
 
@@ -98,56 +96,3 @@ def _read_texts(file: Path) -> dict[str, str]:
     if lines[-1]:
         file.write_text("".join(line + "\n" for line in lines[:-1]), encoding="utf-8")
     return dict(json.loads(line) for line in lines[:-1])
-
-
-def nearest(times: np.ndarray, time: float) -> int:
-    """Number of the decode nearest in time; of two equally near the earlier."""
-    return int(np.abs(times - time).argmin())
-
-
-def covering(starts: np.ndarray, time: float) -> int:
-    """Number of the decode whose segment a time falls into."""
-    return max(0, int(np.searchsorted(starts, time, side="right")) - 1)
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One method over its operating points P on S streams, points by ascending rate.
-
-    Args:
-        rates: Decodes per second, [P, S].
-        cider: CIDEr-D, [P, S].
-    """
-
-    rates: np.ndarray
-    cider: np.ndarray
-
-    def rate_at(self, cider: float, streams: np.ndarray | slice = slice(None)) -> float:
-        """Smallest mean rate at which the mean quality reaches `cider`, between points by log-rate; inf if never."""
-        rates, quality = self.rates[:, streams].mean(1), self.cider[:, streams].mean(1)
-        reached = np.flatnonzero(quality >= cider)
-        if len(reached) == 0:
-            return float("inf")
-        first = int(reached[0])
-        if first == 0:
-            return float(rates[0])
-        low, high = first - 1, first
-        share = (cider - quality[low]) / (quality[high] - quality[low])
-        return float(np.exp(np.log(rates[low]) + share * (np.log(rates[high]) - np.log(rates[low]))))
-
-
-def cider_at(curve: Curve, rate: float, streams: np.ndarray | slice = slice(None)) -> float:
-    """Mean quality at a mean rate, between points by log-rate."""
-    return float(np.interp(np.log(rate), np.log(curve.rates[:, streams].mean(1)), curve.cider[:, streams].mean(1)))
-
-
-def saving(curve: Curve, *, uniform: Curve) -> dict[str, float]:
-    """How many times fewer decodes give the quality of uniform decoding at 1 Hz, with a bootstrap over streams."""
-
-    def of(streams: np.ndarray | slice) -> float:
-        return REFERENCE_RATE / curve.rate_at(cider_at(uniform, REFERENCE_RATE, streams), streams)
-
-    random, count = np.random.default_rng(0), curve.rates.shape[1]
-    drawn = np.array([of(random.integers(count, size=count)) for _ in range(RESAMPLES)])
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return {"times_fewer": of(slice(None)), "low": float(low), "high": float(high)}

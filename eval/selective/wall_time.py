@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from eval.selective.frames import render
-from eval.selective.protocol import REFERENCE_RATE
 from eval.selective.streams import FPS
 from vljepa.inference.embed import Embedder
+from vljepa.metrics.selective import REFERENCE_RATE
 
 if TYPE_CHECKING:
     from eval.selective.measure import Setting, World

@@ -54,7 +54,8 @@ def stream(
     """Cut a video where its meaning changes and say each segment in words, as soon as it is over.
 
     Frames are read in a thread while the model works. `online` memory does not grow with the video. `offline` looks at
-    all of it before it decides, which is better, and holds T x D floats (4 fps: about 22 MB per hour at D = 384).
+    all of it before it decides, cuts it into any number of segments, and holds T x D floats (4 fps: about 22 MB per
+    hour at D = 384).
 
     Args:
         source: A video file, a folder of frames, an animated GIF or WebP; or frames as they come, such as those of a

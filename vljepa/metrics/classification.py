@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from vljepa.metrics.retrieval import TIE
 
+_SAME = 1e-5  # equal scores differ in their last bits, and probabilities by that over the temperature
+
 FloatArray = NDArray[np.float32] | NDArray[np.float64]
 
 
@@ -48,6 +50,21 @@ def mean_per_class(hits_N: NDArray[np.bool_], labels_N: NDArray[np.int64]) -> fl
     return float(np.mean([hits_N[labels_N == label].mean() for label in np.unique(labels_N)]))
 
 
+def mean_of_templates(rows_TCD: FloatArray) -> NDArray[np.float32]:
+    """One embedding per class out of those of its texts under T templates: their mean, of unit length again.
+
+    Args:
+        rows_TCD: Unit-norm embeddings of C classes under T templates ("a photo of a cat", "a drawing of a cat").
+
+    Returns:
+        [C, D]; a class whose texts cancel out is zero, and so nearest to nothing.
+    """
+    mean_CD = np.asarray(rows_TCD, dtype=np.float64).mean(axis=0)
+    norm_C1 = np.linalg.norm(mean_CD, axis=1, keepdims=True)
+    averaged: NDArray[np.float32] = (mean_CD / np.maximum(norm_C1, 1e-12)).astype(np.float32)
+    return averaged
+
+
 def softmax(scores_NC: FloatArray, *, temperature: float) -> NDArray[np.float64]:
     """Probability of each candidate at a temperature: exp(score / temperature), normalised per row, in float64."""
     scaled_NC = np.asarray(scores_NC, dtype=np.float64) / temperature
@@ -60,11 +77,15 @@ def softmax(scores_NC: FloatArray, *, temperature: float) -> NDArray[np.float64]
 def expected_calibration_error(probabilities_NC: FloatArray, labels_N: NDArray[np.int64], *, bins: int = 15) -> float:
     """Mean gap between confidence and accuracy over equal-width bins of confidence (arXiv 1706.04599, eq. 3).
 
+    Two candidates that share the highest probability are a wrong answer, so a collapsed model is not calibrated.
+
     Returns:
         0 (confidence equals accuracy in every bin) to 1.
     """
     confidence_N = probabilities_NC.max(axis=1)
-    hits_N = probabilities_NC.argmax(axis=1) == labels_N
+    first_N = probabilities_NC.argmax(axis=1)
+    alone_N = (probabilities_NC >= confidence_N[:, None] * (1 - _SAME)).sum(axis=1) == 1
+    hits_N = (first_N == labels_N) & alone_N
     bin_N = np.minimum((confidence_N * bins).astype(np.int64), bins - 1)
     gaps = [
         abs(float(hits_N[bin_N == index].mean()) - float(confidence_N[bin_N == index].mean()))

@@ -13,9 +13,10 @@ from PIL import Image
 from eval.selective import methods
 from eval.selective.frames import render, view
 from eval.selective.methods import Decodes, Watched
-from eval.selective.protocol import Curve, Scorer, cider_at, nearest, saving
+from eval.selective.protocol import Scorer
 from eval.selective.streams import FPS, VIEWS, Frame, Stream, build_stream, successors, view_at
 from vljepa.inference.segmentation import ward_chain
+from vljepa.metrics.selective import Curve, cider_at, nearest, saving
 
 CAPTIONS = [["a red cat sleeps here"], ["two dogs run far away"], ["one blue boat on water"]]
 

@@ -1,0 +1,1 @@
+"""What all suites share: which files they need, how pictures are seen, and what a result says about itself."""

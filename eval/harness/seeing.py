@@ -1,0 +1,122 @@
+"""Pictures and clips in, embeddings out: under one prompt or under a question each, with whatever is unreadable named.
+
+Shapes: N (picture, query) pairs, T frames of a clip, D width of the shared space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import Progress, TaskID
+
+from eval.command import CONSOLE
+from vljepa.errors import ImageError, VideoError
+from vljepa.inference.embed import Embedder
+from vljepa.models.outputs import VisionTokens
+from vljepa.processing.video import read_frames
+
+QUERIES = 64
+NAMED = 20
+
+One = TypeVar("One")
+
+Seen: TypeAlias = Path | tuple[Path, ...]
+"""A picture, a video, or pictures that make one clip."""
+
+
+class Eyes:
+    """A model that looks at files.
+
+    Args:
+        embedder: The model and its processor.
+        frames: Frames of a video, number i * (total - 1) / (T - 1); 1 for pictures.
+    """
+
+    def __init__(self, embedder: Embedder, *, frames: int = 1) -> None:
+        self.embedder, self.frames = embedder, frames
+        self.unreadable: dict[str, str] = {}
+        """Reason for each file that could not be read: left out, never replaced."""
+
+    def look(self, seen: Sequence[Seen]) -> NDArray[np.float32]:
+        """Predicted embeddings under the model's caption prompt, [N, D]; rows of NaN for the unreadable."""
+        return self.ask([(one, "") for one in seen])
+
+    def ask(self, pairs: Sequence[tuple[Seen, str]]) -> NDArray[np.float32]:
+        """Predicted embeddings under a query each; an empty one is the model's caption prompt.
+
+        Every picture is read and encoded once, however many questions there are about it.
+        """
+        places: dict[Seen, list[int]] = {}
+        for place, (one, _) in enumerate(pairs):
+            places.setdefault(one, []).append(place)
+        rows_ND = np.full((len(pairs), self.embedder.model.config.embed_dim), np.nan, dtype=np.float32)
+        with Progress(console=CONSOLE, transient=True) as bar, ThreadPoolExecutor(4) as pool:
+            task = bar.add_task("looking", total=len(places))
+            for some in _chunks(list(places), self.embedder.batch_size):
+                self._batch(some, places, pairs, rows_ND, pool)
+                bar.advance(TaskID(task), len(some))
+        return rows_ND
+
+    def report(self) -> dict[str, object]:
+        """How many files could not be read, and the first of them."""
+        return {"count": len(self.unreadable), "first": dict(list(self.unreadable.items())[:NAMED])}
+
+    @torch.inference_mode()
+    def _batch(
+        self,
+        some: Sequence[Seen],
+        places: dict[Seen, list[int]],
+        pairs: Sequence[tuple[Seen, str]],
+        rows_ND: NDArray[np.float32],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        read = [(one, pixels) for one, pixels in zip(some, pool.map(self._pixels, some), strict=True)
+                if pixels is not None]  # fmt: skip
+        if not read:
+            return
+        device, model = self.embedder.device, self.embedder.model
+        vision = model.encode_vision(torch.stack([pixels for _, pixels in read]).to(device))
+        wanted = [(number, place) for number, (one, _) in enumerate(read) for place in places[one]]
+        for chunk in _chunks(wanted, QUERIES):
+            numbers = torch.tensor([number for number, _ in chunk], device=device)
+            queries = [pairs[place][1] or model.config.prompts.caption for _, place in chunk]
+            tokens = self.embedder.processor.queries(queries)
+            predicted = model.predict(
+                _choose(vision, numbers), tokens["query_ids"].to(device), tokens["query_mask"].to(device)
+            )
+            rows_ND[[place for _, place in chunk]] = predicted.float().cpu().numpy()
+
+    def _pixels(self, one: Seen) -> torch.Tensor | None:
+        processor = self.embedder.processor
+        try:
+            if isinstance(one, tuple):
+                return processor.frames(one)
+            if self.frames == 1:
+                return processor.frames([one])
+            limit = processor.config.x_encoder.image.max_pixels
+            return processor.frames([frame.image for frame in read_frames(one, count=self.frames, max_pixels=limit)])
+        except (ImageError, VideoError) as error:
+            self.unreadable[str(one)] = error.message
+            return None
+
+
+def _chunks(items: Sequence[One], size: int) -> Iterator[Sequence[One]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _choose(vision: VisionTokens, numbers: torch.Tensor) -> VisionTokens:
+    logits = None if vision.logits_BK is None else vision.logits_BK[numbers]
+    return VisionTokens(vision.tokens_BND[numbers], vision.mask_BN[numbers], logits)
+
+
+def readable(rows_ND: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which rows are of files that could be read, [N]."""
+    kept: NDArray[np.bool_] = ~np.isnan(rows_ND).any(axis=1)
+    return kept

@@ -1,0 +1,1 @@
+"""What is measured: one module per kind of task, each with `measure(found, embedder, **settings)`."""

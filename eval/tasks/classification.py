@@ -1,0 +1,91 @@
+"""Zero-shot classification of pictures or videos: a folder per class, or a table of files and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.harness.seeing import Eyes, readable
+from eval.harness.suite import Found
+from eval.mini.bootstrap import interval
+from vljepa.data.formats.folders import PICTURES
+from vljepa.data.paths import path_under
+from vljepa.inference.embed import Embedder
+from vljepa.metrics import expected_calibration_error, mean_of_templates, mean_per_class, softmax, top_k_hits
+
+VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif"})
+
+
+def measure(
+    found: Found,
+    embedder: Embedder,
+    *,
+    item: str = "image",
+    label: str = "label",
+    split: str = "",
+    templates: Sequence[str] = (),
+    frames: int = 1,
+) -> dict[str, Any]:
+    """Top-1, top-5, mean per class and calibration error; the candidates are the labels that occur.
+
+    Args:
+        found: The files; `rows` is a folder with a folder per class, or a table.
+        embedder: The model.
+        item: Column of the picture or video.
+        label: Column of the class.
+        split: Value that the column `split` must have; empty takes every row.
+        templates: Texts of a class, `{}` its name, whose embeddings are averaged; the model's own when empty.
+        frames: Frames of a video; 1 for pictures.
+    """
+    samples = list(_samples(found, item=item, label=label, split=split))
+    if not samples:
+        raise found.wrong("rows", "it has no pictures or videos")
+    names = sorted({name for _, name in samples})
+    eyes = Eyes(embedder, frames=frames)
+    rows_ND = eyes.look([path for path, _ in samples])
+    kept_N = readable(rows_ND)
+    labels_N = np.array([names.index(name) for (_, name), there in zip(samples, kept_N, strict=True) if there])
+    said = list(templates) or [embedder.model.config.prompts.classification]
+    texts_CD = mean_of_templates(
+        np.stack([embedder.texts([one.replace("{}", name) for name in names]) for one in said])
+    )
+    scores_NC = rows_ND[kept_N] @ texts_CD.T
+    keys = [str(number) for number in range(len(labels_N))]
+    top1_N = top_k_hits(scores_NC, labels_N)
+    temperature = embedder.model.config.calibration.classify
+    return {
+        "metrics": {
+            "all": {
+                "top1": interval(top1_N, keys),
+                "top5": interval(top_k_hits(scores_NC, labels_N, k=5), keys),
+                "mean_per_class": mean_per_class(top1_N, labels_N),
+                "calibration_error": expected_calibration_error(softmax(scores_NC, temperature=temperature), labels_N),
+            }
+        },
+        "chance": {"all": {"top1": 1 / len(names), "top5": min(1.0, 5 / len(names))}},
+        "rows": len(samples),
+        "pool": [{"items": len(labels_N), "classes": len(names)}],
+        "candidates": names,
+        "templates": said,
+        "prompt": embedder.model.config.prompts.caption,
+        "frames": frames,
+        "skipped": eyes.report(),
+    }
+
+
+def _samples(found: Found, *, item: str, label: str, split: str) -> Iterator[tuple[Path, str]]:
+    place = found.files["rows"]
+    if place.is_dir():
+        for folder in sorted(path for path in place.iterdir() if path.is_dir()):
+            for file in sorted(folder.iterdir()):
+                if file.suffix.lower() in PICTURES | VIDEOS:
+                    yield file, folder.name.replace("_", " ").replace("-", " ")
+        return
+    for number, row in found.table("rows"):
+        if split and row.get("split") != split:
+            continue
+        name = str(found.value(row, item, "rows", number))
+        yield path_under(found.media, name, where=str(place)), str(found.value(row, label, "rows", number))

@@ -1,0 +1,225 @@
+"""Closed questions: the nearest candidate answers; scored as the data set's own script does.
+
+Shapes: N questions, D width of the shared space, C candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.harness.seeing import Eyes, readable
+from eval.harness.suite import Found
+from eval.mini.bootstrap import by_item, interval, resample
+from eval.mini.provenance import text_digest
+from eval.tasks.questions_files import READERS, Question
+from vljepa.inference.embed import Embedder
+from vljepa.metrics import (
+    count_of,
+    exact_match,
+    expected_calibration_error,
+    pope,
+    softmax,
+    vqa_v2_score,
+)
+from vljepa.metrics.retrieval import TIE
+
+PRINTED = 200
+Rows = NDArray[np.float32]
+Said = list[str | None]
+"""The answer of each question; None where two candidates are equally near, which is wrong whatever the right one is."""
+
+
+def measure(found: Found, embedder: Embedder, *, format: str, scoring: str, **columns: Any) -> dict[str, Any]:
+    """Answer every question with the nearest of its candidates, and score.
+
+    Args:
+        found: The files.
+        embedder: The model.
+        format: Of the files: a key of `eval.tasks.questions_files.READERS`.
+        scoring: `exact`, `vqa_v2`, `tally`, `pope` or `popev2`.
+        columns: Arguments of the reader.
+    """
+    questions = READERS[format](found, **columns)
+    if not questions:
+        raise found.wrong(next(iter(found.files)), "it has no questions")
+    eyes = Eyes(embedder)
+    rows_ND = eyes.ask([(one.image, one.query) for one in questions])
+    kept_N = readable(rows_ND)
+    asked = [one for one, there in zip(questions, kept_N, strict=True) if there]
+    said, sure = answer(asked, rows_ND[kept_N], embedder)
+    metrics = SCORINGS[scoring](asked, said)
+    if scoring == "exact" and sure is not None:
+        metrics["all"]["calibration_error"] = sure
+    return {
+        "metrics": metrics,
+        "chance": {
+            kind: {"accuracy": float(np.mean([1 / len(asked[n].candidates) for n in places]))}
+            for kind, places in _kinds(asked).items()
+        },
+        "rows": len(questions),
+        "pool": [{"questions": len(asked), "pictures": len({one.image for one in asked})}],
+        "ties": sum(one is None for one in said),
+        "candidates": printed(asked),
+        "prompt": "the question, as it is",
+        "frames": 1,
+        "skipped": eyes.report(),
+    }
+
+
+def answer(questions: Sequence[Question], rows_ND: Rows, embedder: Embedder) -> tuple[Said, float | None]:
+    """The nearest candidate of each question, and the calibration error against the first right answer.
+
+    With long lists of candidates there is none: N x C scores would not fit.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, one in enumerate(questions):
+        groups.setdefault(one.candidates, []).append(place)
+    texts = list(dict.fromkeys(text for some in groups for text in some))
+    row_of = dict(zip(texts, embedder.texts(texts), strict=True))
+    said: Said = [None] * len(questions)
+    width = max(len(some) for some in groups)
+    scores_NC = np.full((len(questions), width), -np.inf, dtype=np.float32) if width <= PRINTED else None
+    for candidates, places in groups.items():
+        texts_CD = np.stack([row_of[text] for text in candidates])
+        for start in range(0, len(places), 1024):
+            some = places[start : start + 1024]
+            block = rows_ND[some] @ texts_CD.T
+            if scores_NC is not None:
+                scores_NC[some, : len(candidates)] = block
+            for place, scores in zip(some, block, strict=True):
+                best = int(scores.argmax())
+                alone = np.sum(scores >= scores[best] - TIE) == 1
+                said[place] = candidates[best] if alone else None
+    return said, None if scores_NC is None else _calibration(questions, scores_NC, embedder)
+
+
+def _calibration(questions: Sequence[Question], scores_NC: Rows, embedder: Embedder) -> float | None:
+    labels = [next((c for c, text in enumerate(one.candidates) if exact_match(text, one.answers)), -1)
+              for one in questions]  # fmt: skip
+    known = np.flatnonzero(np.array(labels) >= 0)
+    probabilities_NC = softmax(scores_NC[known], temperature=embedder.model.config.calibration.ask)
+    return expected_calibration_error(probabilities_NC, np.array(labels)[known]) if len(known) else None
+
+
+def printed(questions: Sequence[Question]) -> dict[str, Any]:
+    """The candidate lists: a shared one in full where it is short, else its size, its hash and its start."""
+    different = {one.candidates for one in questions}
+    if len(different) > 1:
+        return {"own_list_per_row_of": sorted({len(some) for some in different})}
+    [only] = different
+    if len(only) <= PRINTED:
+        return {"count": len(only), "list": list(only)}
+    return {"count": len(only), "sha256": text_digest("\n".join(only)), "first": list(only[:20])}
+
+
+def _exact(questions: Sequence[Question], said: Said) -> dict[str, Any]:
+    hits = [text is not None and exact_match(text, one.answers) for one, text in zip(questions, said, strict=True)]
+    return _by_type(questions, hits)
+
+
+def _vqa_v2(questions: Sequence[Question], said: Said) -> dict[str, Any]:
+    scores = [0.0 if text is None else vqa_v2_score(text, one.answers)
+              for one, text in zip(questions, said, strict=True)]  # fmt: skip
+    return _by_type(questions, scores)
+
+
+def _by_type(questions: Sequence[Question], scores: Sequence[float]) -> dict[str, Any]:
+    """Mean over all and over each type; of one picture, the questions are drawn together."""
+    return {
+        kind: {"accuracy": interval([scores[n] for n in some], [str(questions[n].image) for n in some]),
+               "questions": len(some)}
+        for kind, some in _kinds(questions).items()
+    }  # fmt: skip
+
+
+def _kinds(questions: Sequence[Question]) -> dict[str, list[int]]:
+    """Places of all questions, and of those of each type."""
+    kinds = {"all": list(range(len(questions)))}
+    for place, one in enumerate(questions):
+        if one.type:
+            kinds.setdefault(one.type, []).append(place)
+    return kinds
+
+
+def _tally(questions: Sequence[Question], said: Said) -> dict[str, Any]:
+    hits = [
+        text is not None and count_of(text) == int(one.answers[0]) for one, text in zip(questions, said, strict=True)
+    ]
+    return _by_type(questions, hits)
+
+
+def _pope(questions: Sequence[Question], said: Said) -> dict[str, Any]:
+    """The five figures of each file, and the mean of each figure over the files."""
+    metrics: dict[str, Any] = {}
+    for kind in dict.fromkeys(one.type for one in questions):
+        some = [(one, _strictly(one, text)) for one, text in zip(questions, said, strict=True) if one.type == kind]
+        labels = [one.answers[0] for one, _ in some]
+        words = [text for _, text in some]
+        metrics[kind] = pope(words, labels) | {"questions": len(some)}
+        counts_NK = by_item(
+            np.array([_counts(text, label) for text, label in zip(words, labels, strict=True)], dtype=np.float64),
+            [str(one.image) for one, _ in some],
+        )
+        for name, statistic in POPE_STATISTICS.items():
+            low, high = resample(counts_NK, statistic)
+            metrics[kind][name] = {"mean": metrics[kind][name], "low": low, "high": high, "items": len(counts_NK)}
+    figures = ("accuracy", "precision", "recall", "f1", "yes_rate")
+    return metrics | {
+        "mean": {name: float(np.mean([_value(one[name]) for one in metrics.values()])) for name in figures}
+    }
+
+
+def _popev2(questions: Sequence[Question], said: Said) -> dict[str, Any]:
+    words = [_strictly(one, text) for one, text in zip(questions, said, strict=True)]
+    right = [text == one.answers[0] for one, text in zip(questions, words, strict=True)]
+    pairs = [one.pair for one in questions]
+    whole: dict[str, bool] = {}
+    for pair, hit in zip(pairs, right, strict=True):
+        whole[pair] = whole.get(pair, True) and hit
+    return {
+        "all": {
+            "accuracy": interval(right, pairs),
+            "pair_accuracy": interval(list(whole.values()), list(whole)),
+            "pairs": len(whole),
+        },
+        "answers": pope(words, [one.answers[0] for one in questions]),
+    }
+
+
+def _strictly(question: Question, text: str | None) -> str:
+    """A tie is the wrong one of yes and no."""
+    if text is not None:
+        return text
+    return "no" if question.answers[0] == "yes" else "yes"
+
+
+def _counts(text: str, label: str) -> tuple[bool, bool, bool, bool, bool]:
+    """Both yes, said yes, labelled yes, right."""
+    said, true = text == "yes", label == "yes"
+    return said and true, said, true, said == true, True
+
+
+def _value(figure: Any) -> float:
+    return float(figure["mean"]) if isinstance(figure, dict) else float(figure)
+
+
+def _f1(sums_RK: NDArray[np.float64]) -> NDArray[np.float64]:
+    both: NDArray[np.float64] = 2 * sums_RK[:, 0] / np.maximum(sums_RK[:, 1] + sums_RK[:, 2], 1)
+    return both
+
+
+POPE_STATISTICS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "accuracy": lambda sums_RK: sums_RK[:, 3] / sums_RK[:, 4],
+    "f1": _f1,
+}
+SCORINGS: dict[str, Callable[[Sequence[Question], Said], dict[str, Any]]] = {
+    "exact": _exact,
+    "vqa_v2": _vqa_v2,
+    "tally": _tally,
+    "pope": _pope,
+    "popev2": _popev2,
+}

@@ -1,0 +1,302 @@
+"""Files of the exact official formats, two or three rows each, against a model whose right answers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from eval.tasks.questions_files import COUNTS
+from tests.unit.eval.seer import COLOURS, measure_suite, paint, write_json, write_lines
+from tests.videos import write_video
+from vljepa.errors import DataError
+
+
+def video(path: Path, *colours: str) -> str:
+    """Ten frames of each colour, at 10 frames per second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(
+        path,
+        count=10 * len(colours),
+        make=lambda number, size: Image.new("RGB", size, COLOURS[colours[number // 10]]),
+    )
+    return path.name
+
+
+def share(figure: Any) -> float:
+    return float(figure["mean"]) if isinstance(figure, dict) else float(figure)
+
+
+class TestRetrieval:
+    @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+    def test_items_and_texts(self, tmp_path: Path, suffix: str) -> None:
+        rows = [{"item": paint(tmp_path / f"{one}.png", one), "text": f"a {one} cat"} for one in COLOURS]
+        rows.append({"item": "red.png", "text": "a red dog"})
+        if suffix == "jsonl":
+            write_lines(tmp_path / "rows.jsonl", rows)
+        else:
+            lines = ["item,text", *(f"{row['item']},{row['text']}" for row in rows)]
+            (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+        found = measure_suite("own_retrieval", tmp_path)
+        assert found["pool"] == [{"items": 3, "texts": 4}]
+        assert {share(found["metrics"][way]["r1"]) for way in found["metrics"]} == {1.0}
+        blind = measure_suite("own_retrieval", tmp_path, blind=True)
+        assert {share(blind["metrics"][way]["r1"]) for way in blind["metrics"]} == {0.0}
+
+    def test_pools_and_what_the_bootstrap_draws(self, tmp_path: Path) -> None:
+        rows = [{"item": paint(tmp_path / f"{one}{style}.png", one), "text": [f"a {one} cat", "a dog"], "style": style,
+                 "concept": one} for one in COLOURS for style in "xy"]  # fmt: skip
+        write_lines(tmp_path / "rows.jsonl", rows)
+        found = measure_suite("own_retrieval", tmp_path, pool="style", about="concept", first_text=True)
+        assert found["pool"] == [{"items": 3, "texts": 3}] * 2
+        assert found["metrics"]["image_to_text"]["r1"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "items": 3}
+
+    def test_coco_annotations(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("eval.tasks.captions.meteor_is_there", lambda: False)  # it takes half a minute to start
+        paint(tmp_path / "val2017" / "000000000009.jpg", "blue")
+        paint(tmp_path / "val2017" / "000000000025.jpg", "green")
+        content = {
+            "images": [{"id": 9, "file_name": "000000000009.jpg"}, {"id": 25, "file_name": "000000000025.jpg"}],
+            "annotations": [
+                {"image_id": 9, "id": 1, "caption": "A blue boat."},
+                {"image_id": 25, "id": 2, "caption": "A green field."},
+                {"image_id": 9, "id": 3, "caption": "Something blue."},
+            ],
+        }
+        write_json(tmp_path / "captions_val2017.json", content)
+        found = measure_suite("coco_retrieval", tmp_path)
+        assert found["pool"] == [{"items": 2, "texts": 3}]
+        assert share(found["metrics"]["text_to_image"]["r1"]) == 1.0
+        said = measure_suite("coco_captions", tmp_path)
+        assert said["predictions"] == [
+            {"image_id": 9, "caption": "a blue thing"},
+            {"image_id": 25, "caption": "a green thing"},
+        ]
+        assert share(said["metrics"]["model"]["cider_d"]) > share(said["metrics"]["swapped"]["cider_d"])
+
+    def test_msrvtt_with_a_video_that_cannot_be_read(self, tmp_path: Path) -> None:
+        for number, colour in enumerate(COLOURS):
+            video(tmp_path / "videos" / f"video70{number}.mp4", colour)
+        (tmp_path / "videos" / "video79.mp4").write_bytes(b"no video")
+        rows = ["key,vid_key,video_id,sentence"]
+        rows += [f"ret{n},msr70{n},video70{n},a {one} car drives" for n, one in enumerate(COLOURS)]
+        rows.append("ret9,msr79,video79,a man talks")
+        (tmp_path / "MSRVTT_JSFUSION_test.csv").write_text("\n".join(rows) + "\n")
+        found = measure_suite("msrvtt", tmp_path, frames=3)
+        assert found["pool"] == [{"items": 3, "texts": 3}]
+        assert found["skipped"]["count"] == 1
+        assert "video79.mp4" in next(iter(found["skipped"]["first"]))
+        assert share(found["metrics"]["text_to_image"]["r1"]) == 1.0
+
+    def test_each_caption_of_msvd_is_a_query_and_didemo_s_are_one_paragraph(self, tmp_path: Path) -> None:
+        for name, colour in (("a.avi", "red"), ("b.avi", "green")):
+            video(tmp_path / "videos" / name, colour)
+        rows = ["video_id,sentence", "a,a red bus", "a,something red", "b,a green hill", "b,green grass"]
+        (tmp_path / "test.csv").write_text("\n".join(rows) + "\n")
+        assert measure_suite("msvd", tmp_path, frames=2)["pool"] == [{"items": 2, "texts": 4}]
+        joined = measure_suite("didemo", tmp_path, frames=2, name="{}.avi")
+        assert joined["pool"] == [{"items": 2, "texts": 2}]
+
+
+class TestClasses:
+    def test_a_folder_per_class_and_a_table(self, tmp_path: Path) -> None:
+        for colour in COLOURS:
+            paint(tmp_path / "classes" / colour / "1.png", colour)
+        paint(tmp_path / "classes" / "red" / "2.png", "blue")
+        found = measure_suite("own_classes", tmp_path)["metrics"]["all"]
+        assert share(found["top1"]) == 0.75
+        assert found["mean_per_class"] == pytest.approx((0.5 + 1 + 1) / 3)
+        rows = ["image,label", "classes/red/1.png,red", "classes/blue/1.png,blue"]
+        (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+        table = measure_suite("own_classes", tmp_path, templates=["a {} thing", "{}"])
+        assert share(table["metrics"]["all"]["top1"]) == 1.0
+        assert table["candidates"] == ["blue", "red"]
+
+    def test_videos(self, tmp_path: Path) -> None:
+        for colour in COLOURS:
+            video(tmp_path / "classes" / colour / "1.mp4", colour)
+        found = measure_suite("own_videos", tmp_path, frames=2)
+        assert (found["frames"], share(found["metrics"]["all"]["top1"])) == (2, 1.0)
+
+
+class TestQuestions:
+    def test_closed(self, tmp_path: Path) -> None:
+        row = {"image": paint(tmp_path / "a.png", "red"), "question": "which colour?", "candidates": list(COLOURS)}
+        write_lines(tmp_path / "questions.jsonl", [row | {"answers": ["Red"]}, row | {"answers": "blue"}])
+        found = measure_suite("own_questions", tmp_path)
+        assert share(found["metrics"]["all"]["accuracy"]) == 0.5
+        assert found["candidates"]["list"] == list(COLOURS)
+
+    def test_a_tie_is_wrong_in_every_format(self, tmp_path: Path) -> None:
+        row = {"image": paint(tmp_path / "a.png", "red"), "question": "which colour?", "candidates": list(COLOURS)}
+        write_lines(tmp_path / "questions.jsonl", [row | {"answers": one} for one in COLOURS])
+        found = measure_suite("own_questions", tmp_path, blind=True)
+        assert (found["ties"], share(found["metrics"]["all"]["accuracy"])) == (3, 0.0)
+        self.write_pope(tmp_path)
+        blind = measure_suite("pope", tmp_path, blind=True)
+        assert share(blind["metrics"]["mean"]["accuracy"]) == 0.0
+
+    def test_vqav2(self, tmp_path: Path) -> None:
+        paint(tmp_path / "val2014" / "COCO_val2014_000000000042.jpg", "green")
+        asked = [{"image_id": 42, "question": "What color is it?", "question_id": 42000}]
+        asked.append({"image_id": 42, "question": "How many?", "question_id": 42001})
+        people = ["green"] * 2 + ["Blue"] * 8, ["three"] * 4 + ["3"] * 5 + ["two"]
+        notes = [
+            {
+                "question_id": 42000 + number,
+                "image_id": 42,
+                "answer_type": kind,
+                "multiple_choice_answer": some[0],
+                "answers": [{"answer": one, "answer_id": n, "answer_confidence": "yes"} for n, one in enumerate(some)],
+            }
+            for number, (some, kind) in enumerate(zip(people, ("other", "number"), strict=True))
+        ]
+        write_json(tmp_path / "v2_OpenEnded_mscoco_val2014_questions.json", {"questions": asked})
+        write_json(tmp_path / "v2_mscoco_val2014_annotations.json", {"annotations": notes})
+        write_json(tmp_path / "trainval_label2ans.json", [*COLOURS, "yes", "no", "3"])
+        metrics = measure_suite("vqav2", tmp_path)["metrics"]
+        assert share(metrics["other"]["accuracy"]) == pytest.approx(0.6)
+        assert share(metrics["number"]["accuracy"]) == pytest.approx(1.0)
+
+    def test_gqa(self, tmp_path: Path) -> None:
+        paint(tmp_path / "images" / "n161313.jpg", "blue")
+        content = {
+            "201307251": {"imageId": "n161313", "question": "Which color?", "answer": "blue",
+                          "types": {"structural": "query"}},
+            "201640614": {"imageId": "n161313", "question": "Is there a red bus?", "answer": "yes",
+                          "types": {"structural": "verify"}},
+        }  # fmt: skip
+        write_json(tmp_path / "testdev_balanced_questions.json", content)
+        write_json(tmp_path / "trainval_label2ans.json", [*COLOURS, "yes", "no"])
+        metrics = measure_suite("gqa", tmp_path)["metrics"]
+        assert [share(metrics[kind]["accuracy"]) for kind in ("all", "query", "verify")] == [0.5, 1.0, 0.0]
+
+    def test_tallyqa(self, tmp_path: Path) -> None:
+        paint(tmp_path / "VG_100K_2" / "1.jpg", "blue")
+        row = {"image": "VG_100K_2/1.jpg", "question": "How many cups are there?", "question_id": 1, "image_id": 1}
+        rows = [row | {"answer": 3, "issimple": True}, row | {"answer": 0, "issimple": False}]
+        write_json(tmp_path / "test.json", rows)
+        found = measure_suite("tallyqa", tmp_path)
+        metrics = found["metrics"]
+        assert [share(metrics[kind]["accuracy"]) for kind in ("simple", "complex", "all")] == [1.0, 0.0, 0.5]
+        assert found["candidates"]["list"] == list(COUNTS)
+
+    def write_pope(self, folder: Path) -> None:
+        name = paint(folder / "val2014" / "COCO_val2014_000000310196.jpg", "red")
+        for kind in ("random", "popular", "adversarial"):
+            asked = [("red", "yes"), ("blue", "no"), ("green", "yes")]
+            rows = [{"question_id": n, "image": name, "text": f"Is there a {one} bear in the image?", "label": label}
+                    for n, (one, label) in enumerate(asked, start=1)]  # fmt: skip
+            write_lines(folder / f"coco_pope_{kind}.json", rows)
+
+    def test_pope(self, tmp_path: Path) -> None:
+        self.write_pope(tmp_path)
+        metrics = measure_suite("pope", tmp_path)["metrics"]
+        assert set(metrics) == {"random", "popular", "adversarial", "mean"}
+        for figures in metrics.values():
+            five = [share(figures[name]) for name in ("accuracy", "precision", "recall", "f1", "yes_rate")]
+            assert five == pytest.approx([2 / 3, 1.0, 0.5, 2 / 3, 1 / 3])
+
+    def test_popev2(self, tmp_path: Path) -> None:
+        rows = []
+        for number, (before, after) in enumerate([("red", "blue"), ("green", "green")]):
+            for folder, colour, label in (("normal_images", before, "Yes"), ("images", after, "No")):
+                name = paint(tmp_path / folder / f"{number:012d}.jpg", colour)
+                query = f"Is there a {before} cup in the image?"
+                rows.append({"image_id": number, "image_name": f"/{folder}/{name}", "target_object": "cup",
+                             "query": query, "label": label})  # fmt: skip
+        write_json(tmp_path / "annotations.json", rows)
+        metrics = measure_suite("popev2", tmp_path)["metrics"]
+        assert share(metrics["all"]["accuracy"]) == 0.75
+        assert share(metrics["all"]["pair_accuracy"]) == 0.5
+
+
+class TestComparisons:
+    def test_sugarcrepe(self, tmp_path: Path) -> None:
+        paint(tmp_path / "val2017" / "000000085329.jpg", "red")
+        right = {"filename": "000000085329.jpg", "caption": "a red cat", "negative_caption": "a blue cat"}
+        wrong = {"filename": "000000085329.jpg", "caption": "a blue cat", "negative_caption": "a red cat"}
+        for kind in ("add_att", "add_obj", "replace_att", "replace_obj", "replace_rel", "swap_att"):
+            write_json(tmp_path / f"{kind}.json", {"0": right, "1": right})
+        write_json(tmp_path / "swap_obj.json", {"0": wrong})
+        metrics = measure_suite("sugarcrepe", tmp_path)["metrics"]["model"]
+        assert (metrics["add_att"], metrics["swap_obj"]) == (1.0, 0.0)
+        assert metrics["macro"] == pytest.approx(6 / 7)
+        assert share(metrics["rows"]) == pytest.approx(12 / 13)
+
+    def test_winoground(self, tmp_path: Path) -> None:
+        for number, colour in enumerate(("red", "blue", "green", "green")):
+            paint(tmp_path / "images" / f"ex_{number // 2}_img_{number % 2}.png", colour)
+        rows = [
+            {"id": 0, "image_0": "ex_0_img_0", "image_1": "ex_0_img_1", "caption_0": "red", "caption_1": "blue",
+             "tag": "Adjective", "secondary_tag": "", "num_main_preds": 1, "collapsed_tag": "Object"},
+            {"id": 1, "image_0": "ex_1_img_0", "image_1": "ex_1_img_1", "caption_0": "green", "caption_1": "dark",
+             "tag": "Adjective", "secondary_tag": "", "num_main_preds": 1, "collapsed_tag": "Object"},
+        ]  # fmt: skip
+        write_lines(tmp_path / "data" / "examples.jsonl", rows)
+        metrics = measure_suite("winoground", tmp_path)["metrics"]["model"]
+        assert {part: share(metrics[part]) for part in metrics} == {"text": 0.5, "image": 0.5, "group": 0.5}
+
+    def test_worldprediction(self, tmp_path: Path) -> None:
+        media = tmp_path / "media"
+        for colour in COLOURS:
+            paint(media / f"{colour}.png", colour)
+            video(media / f"{colour}.mp4", colour)
+        video(media / "both.mp4", "red", "green")
+        row = {"initial": "red.png", "final": "green.png",
+               "candidates": ["red.mp4", "both.mp4", "blue.mp4", "green.mp4"]}  # fmt: skip
+        write_lines(tmp_path / "rows.jsonl", [row | {"answer": 1}, row | {"answer": 2}])
+        found = measure_suite("worldprediction", tmp_path, frames=4)
+        assert share(found["metrics"]["model"]["accuracy"]) == 0.5
+        assert found["chance"]["model"]["accuracy"] == 0.25
+
+
+def test_streams(tmp_path: Path) -> None:
+    video(tmp_path / "a.mp4", "red", "green", *["blue"] * 7)
+    video(tmp_path / "b.mp4", *["blue"] * 7, "red")
+    notes = [("a.mp4", 0.5, "a red thing"), ("a.mp4", 1.5, "a green thing"), ("a.mp4", 5.5, "a blue thing"),
+             ("b.mp4", 3.5, "one blue thing"), ("b.mp4", 7.5, "one red thing")]  # fmt: skip
+    write_lines(tmp_path / "rows.jsonl", [{"video": name, "t": t, "text": text} for name, t, text in notes])
+    found = measure_suite("own_streams", tmp_path, rates=[4.0, 1.0, 0.34, 0.12])
+    assert found["pool"] == [{"videos": 2, "annotations": 5}]
+    metrics = found["metrics"]
+    assert metrics["adaptive, exact"]["times_fewer"] > 1.5 * metrics["uniform, exact"]["times_fewer"]
+    assert metrics["online two_window"]["rate"] < 0.6
+    blind = measure_suite("own_streams", tmp_path, blind=True, rates=[4.0, 1.0, 0.34])["metrics"]
+    assert blind["adaptive, exact"]["cider_d at 1 Hz"] < 0.6 * metrics["adaptive, exact"]["cider_d at 1 Hz"]
+
+
+class TestWrongFiles:
+    def test_sugarcrepe_is_not_sugarcrepe_pp(self, tmp_path: Path) -> None:
+        for kind in ("replace_att", "replace_obj", "replace_rel", "swap_att", "swap_obj"):
+            write_json(tmp_path / f"{kind}.json", {"0": {"filename": "1.jpg"}})
+        with pytest.raises(DataError, match=r"replace_att\.json.*not a JSON list.*Sri-Harsha/scpp.*CC BY 4\.0"):
+            measure_suite("sugarcrepe_pp", tmp_path)
+
+    @pytest.mark.parametrize(
+        ("suite", "name", "content", "why"),
+        [
+            ("tallyqa", "test.json", [{"image": "1.jpg", "question": "?"}], "row 0 has no 'answer'"),
+            ("tallyqa", "test.json", {"questions": []}, "not a JSON list"),
+            ("popev2", "annotations.json", [{"image_name": "a.jpg", "label": "maybe"}], "label 'maybe'"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, tmp_path: Path, suite: str, name: str, content: Any, why: str) -> None:
+        write_json(tmp_path / name, content)
+        with pytest.raises(DataError, match=f"{why}.*licence"):
+            measure_suite(suite, tmp_path)
+
+    def test_lines_that_are_no_json_are_named_with_their_source(self, tmp_path: Path) -> None:
+        (tmp_path / "val2014").mkdir()
+        for kind in ("random", "popular", "adversarial"):
+            (tmp_path / f"coco_pope_{kind}.json").write_text("[1]\n")
+        with pytest.raises(DataError, match=r"coco_pope_random\.json.*row 1.*AoiDragon/POPE"):
+            measure_suite("pope", tmp_path)
+
+    def test_a_picture_outside_of_the_folder_is_refused(self, tmp_path: Path) -> None:
+        row = {"image": "../secret.png", "question": "?", "answers": "a", "candidates": ["a", "b"]}
+        write_lines(tmp_path / "questions.jsonl", [row])
+        with pytest.raises(DataError, match="outside the root"):
+            measure_suite("own_questions", tmp_path)

@@ -1,0 +1,114 @@
+"""Tables, plots and the page of the suites' results; README's numbers, which are written from the results."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval import report
+from eval.harness.suite import ROOT
+from eval.readme import END, START, TEMPLATE, numbers, write_readme
+from tests.unit.eval.seer import write_json
+
+FIGURE = {"mean": 0.5, "low": 0.25, "high": 0.75, "items": 8}
+
+
+def result(name: str, task: str, metrics: dict[str, Any], chance: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "suite": name, "task": task, "title": f"Title of {name}", "protocol": "as it should be", "metrics": metrics,
+        "chance": chance, "source": "somewhere", "version": "2", "licence": "MIT", "split": "test",
+        "pool": [{"items": 8}], "rows": 8, "rows_expected": 1000, "candidates": ["a", "b"], "prompt": "", "frames": 1,
+        "seed": 0, "ties": "against", "command": f"python eval/run.py {name}", "commit": "0123456789abcdef",
+        "uncommitted_changes": True, "date": "2026-11-25", "hardware": "a CPU", "versions": {"python": "3.11"},
+        "model": {"name": "mini", "sha256": "feed"}, "data": {}, "key": {"data": "f00d"}, "overlap": "none found",
+        "skipped": {"count": 3, "first": {}}, "seconds": 7.0,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    ways = {way: {"r1": FIGURE, "r5": FIGURE, "median_rank": 2.0} for way in ("image_to_text", "text_to_image")}
+    chance = {way: {"r1": 0.125, "r5": 0.5} for way in ways}
+    write_json(tmp_path / "pictures.json", result("pictures", "retrieval", ways, chance))
+    answers = {"all": {"accuracy": FIGURE, "questions": 8}}
+    write_json(tmp_path / "asked.json", result("asked", "questions", answers, {"all": {"accuracy": 0.1}}))
+    hits = {"a": 0.5, "macro": 0.5, "rows": FIGURE}
+    texts = {"model": hits, "untouched Y-Encoder": hits, "model minus untouched": {"rows": FIGURE}}
+    write_json(tmp_path / "texts.json", result("texts", "text triplets", texts, {"model": {"rows": 1 / 3}}))
+    write_json(tmp_path / "other.json", {"task": "an evaluation with a report of its own"})
+    return tmp_path
+
+
+def test_tables_say_all_that_a_number_has_to_say(folder: Path) -> None:
+    text = report.markdown(report.read_results(folder), plots=[])
+    assert "| image to text | 50.0 [25.0, 75.0] | 50.0 [25.0, 75.0] | 2.000 |" in text
+    assert "| chance, image to text | 12.5 | 50.0 |  |" in text
+    said = ["`python eval/run.py asked`", "8 rows, where the official files have 1,000", "left out: 3", "a CPU"]
+    said += ["0123456789ab, with uncommitted changes", "licence: MIT", "none found", "Candidates (2): a, b"]
+    assert not [one for one in said if one not in text]
+    assert text.isascii()
+
+
+def test_the_command_writes_tables_plots_and_one_page_with_all_inside(folder: Path) -> None:
+    out = folder / "docs"
+    out.mkdir()
+    page = out / "page.html"
+    asked = ["--results", str(folder), "--tables", str(out / "e.md"), "--plots", str(out), "--html", str(page)]
+    assert report.main(asked) == 0
+    for name in report.PLOTS:
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+        assert f"]({name})" in (out / "e.md").read_text()
+    html = page.read_text()
+    found: list[tuple[str, str]] = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.extend((tag, value or "") for name, value in attrs if name in ("src", "href"))
+
+    Links().feed(html)
+    assert len(found) == 3
+    assert all(value.startswith("data:image/png;base64,") for _, value in found)
+    assert "<table>" in html
+
+
+def test_without_results_the_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main(["--results", str(tmp_path), "--tables", str(tmp_path / "e.md")]) == 2
+    assert "python eval/run.py all" in " ".join(capsys.readouterr().err.split())
+
+
+def test_every_number_of_the_readme_is_that_of_a_result() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text[text.index(START) + len(START) : text.index(END)]
+    assert section.strip() == numbers().strip(), "run `python eval/report.py --readme README.md`"
+
+
+NOT_MEASURED = {"1.5", "2.2"}
+"""Seconds of delay and millions of parameters."""
+
+
+def test_no_number_of_the_readme_is_written_by_hand() -> None:
+    by_hand = re.sub(r"\{\{.+?\}\}", "", TEMPLATE.read_text(encoding="utf-8"))
+    assert set(re.findall(r"\d+\.\d+|\d+(?=%)", by_hand)) - {"95"} == NOT_MEASURED
+
+
+def test_another_result_gives_another_readme(tmp_path: Path) -> None:
+    """The control: a changed result is noticed, and written."""
+    for path in (ROOT / "eval" / "results").glob("*.json"):
+        (tmp_path / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    captions = json.loads((tmp_path / "captions.json").read_text(encoding="utf-8"))
+    captions["pictures"]["photos"]["rows"]["scratch"]["cider"] = 0.123456
+    write_json(tmp_path / "captions.json", captions)
+    assert numbers(results=tmp_path) != numbers()
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# A\n{START}old\n{END}rest\n", encoding="utf-8")
+    write_readme(readme, results=tmp_path)
+    written = readme.read_text(encoding="utf-8")
+    assert "CIDEr-D 0.123," in written
+    assert "old" not in written
+    assert written.startswith("# A\n")
+    assert written.endswith(f"{END}rest\n")
