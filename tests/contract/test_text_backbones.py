@@ -13,11 +13,10 @@ from torch import Tensor
 from tests.contract.text_classes import text_models
 from vljepa.configs import PartSpec, YEncoderConfig
 from vljepa.errors import PartError
-from vljepa.models.text_backbone import TransformersText
+from vljepa.models.text_backbone import TransformersText, is_embedding
 from vljepa.models.y_encoder import YEncoder
 
 NAMES = sorted(text_models())
-CAUSAL = ["llama", "qwen3"]
 
 
 def saved(name: str, folder: Path) -> tuple[Any, PartSpec]:
@@ -93,11 +92,13 @@ def test_the_first_token_sees_the_last(name: str, padded: bool, attention: str, 
     assert ((before - after).abs().amax(1) > 1e-4).all()
 
 
-@pytest.mark.parametrize("name", CAUSAL)
-def test_the_causal_default_would_fail_that_test(name: str, tmp_path: Path) -> None:
-    """Negative control: with the class's own mask the first token is blind."""
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", NAMES)
+def test_with_a_causal_mask_it_does_not(name: str, attention: str, tmp_path: Path) -> None:
+    """Negative control, for every class: MiniLM and EmbeddingGemma are bidirectional by themselves."""
     _, spec = saved(name, tmp_path)
     model = backbone(spec, tmp_path)
+    model.model.set_attn_implementation(attention)
     ids, mask = tokens()
     embedded = model.embed(ids).detach()
     changed = embedded.clone()
@@ -144,3 +145,25 @@ def test_a_sequence_longer_than_the_positions_is_refused(tmp_path: Path) -> None
     model = TransformersText(spec)
     with pytest.raises(PartError, match="64 positions, the sequence has 65"):
         model.encode_embeddings(torch.zeros(1, 65, 32), torch.ones(1, 65, dtype=torch.bool), bidirectional=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fresh_backbone_keeps_the_words_and_starts_its_layers_by_the_run_s_seed(name: str, tmp_path: Path) -> None:
+    own, spec = saved(name, tmp_path)
+
+    def fresh(seed: int) -> dict[str, Tensor]:
+        torch.manual_seed(seed)
+        model = TransformersText(spec, fresh=True)
+        model.load_pretrained(tmp_path)
+        return model.model.state_dict()
+
+    pretrained, one, other = own.state_dict(), fresh(2), fresh(3)
+    words = [key for key in one if is_embedding(key)]
+    matrices = [key for key in one if key not in words and one[key].ndim > 1]
+    assert words
+    assert len(matrices) >= 4 * 4  # in each of four layers
+    assert all(torch.equal(one[key], pretrained[key]) for key in words)
+    for key in matrices:
+        assert not torch.equal(one[key], pretrained[key]), key
+        assert not torch.equal(one[key], other[key]), key
+    assert all(torch.equal(tensor, fresh(2)[key]) for key, tensor in one.items())

@@ -75,7 +75,8 @@ class PredictorConfig(Strict):
     """The trained middle: visual tokens, then query tokens, to one embedding.
 
     Args:
-        part: The text transformer whose layers it starts from; a `random` part is a Predictor from scratch.
+        part: The text transformer whose layers it starts from; a `random` part has no words of its own: it reads bytes.
+        init: `random` starts the part's layers anew, by `train.seed`, with its words and their embeddings.
         bidirectional: Causal mask off, as in the paper.
         max_query_tokens: Longer queries are cut.
         dropout: On the Predictor's input tokens and inside its layers.
@@ -83,6 +84,7 @@ class PredictorConfig(Strict):
     """
 
     part: PartSpec
+    init: Literal["pretrained", "random"] = "pretrained"
     bidirectional: bool = True
     max_query_tokens: int = Field(512, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from vljepa.configs import PredictorConfig
 from vljepa.models.outputs import VisionTokens
 from vljepa.models.pooling import masked_mean
-from vljepa.models.text_backbone import TransformersText
+from vljepa.models.text_backbone import TransformersText, is_embedding
 
 
 class Predictor(nn.Module):
@@ -26,10 +26,10 @@ class Predictor(nn.Module):
     def __init__(self, config: PredictorConfig, *, vision_width: int, prior_width: int | None, embed_dim: int) -> None:
         super().__init__()
         self.config = config
-        self.backbone = TransformersText(config.part, dropout=config.dropout)
+        self.backbone = TransformersText(config.part, dropout=config.dropout, fresh=config.init == "random")
         if config.part.source != "random":
             for name, parameter in self.backbone.named_parameters():
-                parameter.requires_grad_(not _is_embedding(name))
+                parameter.requires_grad_(not is_embedding(name))
         width = self.backbone.width
         self.vision_norm = nn.LayerNorm(vision_width)
         self.vision_projection = nn.Linear(vision_width, width)
@@ -68,8 +68,3 @@ class Predictor(nn.Module):
             self.dropout(sequence_BLD), mask_BL, bidirectional=self.config.bidirectional
         )
         return masked_mean(hidden_BLD, mask_BL)
-
-
-def _is_embedding(name: str) -> bool:
-    """Whether a backbone parameter is a table over the vocabulary or over positions."""
-    return "embed" in name and "norm" not in name.lower()

@@ -25,20 +25,25 @@ class TransformersText(nn.Module):
         spec: Part with `config` filled in; `layers` keeps a slice.
         dropout: Overrides the config's dropout rates when given.
         keep_pooler: Keep BERT-style pooler weights; without, they would be parameters that no gradient reaches.
+        fresh: Start the layers anew, from torch's own generator, and load the word and position embeddings alone.
     """
 
-    def __init__(self, spec: PartSpec, *, dropout: float | None = None, keep_pooler: bool = False) -> None:
+    def __init__(
+        self, spec: PartSpec, *, dropout: float | None = None, keep_pooler: bool = False, fresh: bool = False
+    ) -> None:
         super().__init__()
         from transformers import AutoModel
 
         self.spec = spec
+        self.fresh = fresh
         config = text_config(spec)
         if dropout is not None:
             for key in _DROPOUT_KEYS:
                 if hasattr(config, key):
                     setattr(config, key, dropout)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(spec.seed)
+        with torch.random.fork_rng(devices=[], enabled=not fresh):
+            if not fresh:
+                torch.manual_seed(spec.seed)
             self.model = AutoModel.from_config(config, dtype=torch.float32)
         if not keep_pooler and getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
@@ -65,9 +70,9 @@ class TransformersText(nn.Module):
     def encode_embeddings(self, embeddings_BLD: Tensor, mask_BL: Tensor, *, bidirectional: bool) -> Tensor:
         """Run the layers on ready embeddings, [B, L, width].
 
-        With `bidirectional`, every valid token sees every valid token, whatever the class does by default: a 4-D mask
-        passes through transformers' mask functions as it is, under sdpa and eager alike. Positions count valid tokens
-        only, so padding moves nothing.
+        With `bidirectional`, every valid token sees every valid token; without, itself and those before it. Either
+        holds whatever the class does by default: a 4-D mask passes through transformers' mask functions as it is, under
+        sdpa and eager alike. Positions count valid tokens only, so padding moves nothing.
         """
         if embeddings_BLD.shape[1] > self.max_positions:
             raise PartError(
@@ -75,7 +80,7 @@ class TransformersText(nn.Module):
                 fix="set x_encoder.pool_grid, use fewer frames, or choose a part with more positions.",
             )
         positions_BL = (mask_BL.long().cumsum(1) - 1).clamp(min=0)
-        mask = full_attention_mask(mask_BL, embeddings_BLD.dtype) if bidirectional else mask_BL.long()
+        mask = attention_mask(mask_BL, embeddings_BLD.dtype, causal=not bidirectional)
         output = self.model(
             inputs_embeds=embeddings_BLD, attention_mask=mask, position_ids=positions_BL, **self._no_cache()
         )
@@ -83,22 +88,33 @@ class TransformersText(nn.Module):
         return hidden
 
     def load_pretrained(self, folder: Path) -> None:
-        """Load the part's weights, sliced to the layers that are kept."""
+        """Load the part's weights, sliced to the layers that are kept; only the embeddings when `fresh`."""
         state = transformers_state(type(self.model), folder, text_config(self.spec, whole=True))
         if self.spec.layers is not None:
             state = _slice_layers(state, self.spec.layers)
+        if self.fresh:
+            embeddings = {name: tensor for name, tensor in state.items() if is_embedding(name)}
+            state = self.model.state_dict() | embeddings
         load_exactly(self.model, state, part=str(self.spec), folder=folder)
 
     def _no_cache(self) -> dict[str, bool]:
         return {"use_cache": False} if hasattr(self.model.config, "use_cache") else {}
 
 
-def full_attention_mask(mask_BL: Tensor, dtype: torch.dtype) -> Tensor:
-    """Additive mask [B, 1, L, L]: 0 where the key is valid, the lowest finite number elsewhere."""
-    length = mask_BL.shape[1]
+def attention_mask(mask_BL: Tensor, dtype: torch.dtype, *, causal: bool) -> Tensor:
+    """Additive mask [B, 1, L, L]: 0 where the key is valid (and not later, if `causal`), else the lowest number."""
+    length, lowest = mask_BL.shape[1], torch.finfo(dtype).min
     additive = torch.zeros(mask_BL.shape, dtype=dtype, device=mask_BL.device)
-    additive = additive.masked_fill(~mask_BL.bool(), torch.finfo(dtype).min)
-    return additive[:, None, None, :].expand(-1, 1, length, -1)
+    additive = additive.masked_fill(~mask_BL.bool(), lowest)[:, None, None, :].expand(-1, 1, length, -1)
+    if not causal:
+        return additive  # a view: all rows are one
+    later_LL = torch.ones(length, length, dtype=torch.bool, device=mask_BL.device).triu(diagonal=1)
+    return additive.masked_fill(later_LL, lowest)
+
+
+def is_embedding(name: str) -> bool:
+    """Whether a parameter is a table over the vocabulary or over positions."""
+    return "embed" in name and "norm" not in name.lower()
 
 
 def text_config(spec: PartSpec, *, whole: bool = False) -> Any:

@@ -38,7 +38,9 @@ def fill_label_prior(model: VLJEPA, processor: VLJEPAProcessor, *, batch_size: i
             fix="give one name per class, in the classifier's order.",
         )
     device = prior.label_features_KE.device
+    order = sorted(range(classes), key=lambda label: len(names[label]))  # less padding, half the time
     for start in range(0, classes, batch_size):
-        batch = processor.targets(names[start : start + batch_size])
+        labels = order[start : start + batch_size]
+        batch = processor.targets([names[label] for label in labels])
         features = model.text_features(batch["target_ids"].to(device), batch["target_mask"].to(device))
-        prior.label_features_KE[start : start + batch_size] = features.float()
+        prior.label_features_KE[labels] = features.float()

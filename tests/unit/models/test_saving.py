@@ -79,6 +79,22 @@ def test_a_thin_save_holds_what_was_trained_and_nothing_else(parts_config: VLJEP
     assert saved == trainable | {"label_prior.label_features_KE"}
 
 
+def test_fresh_layers_are_saved_and_words_are_not(parts_config: VLJEPAConfig, batch: Batch, tmp_path: Path) -> None:
+    pretrained = VLJEPA.from_parts(parts_config).predictor.backbone.state_dict()
+    parts_config.predictor.init = "random"
+    model = VLJEPA.from_parts(parts_config).eval()
+    fresh = model.predictor.backbone.state_dict()
+    words = "model.embeddings.word_embeddings.weight"
+    assert torch.equal(fresh[words], pretrained[words])
+    layer = "model.encoder.layer.0.intermediate.dense.weight"
+    assert not torch.equal(fresh[layer], pretrained[layer])
+    model.save_pretrained(tmp_path / "thin")
+    assert f"predictor.backbone.{words}" not in load_file(tmp_path / "thin" / "model.safetensors")
+    again = VLJEPA.from_pretrained(tmp_path / "thin")
+    with torch.no_grad():
+        assert torch.equal(model(batch()).prediction_BD, again(batch()).prediction_BD)
+
+
 def test_a_thin_save_of_a_trainable_y_encoder_holds_it(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
     parts_config.y_encoder.trainable = True
     model = trained(parts_config)

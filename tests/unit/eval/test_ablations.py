@@ -1,0 +1,190 @@
+"""Ablations: rows that change one thing, runs that are not run again, intervals as worked by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from eval.ablations import __main__ as command
+from eval.ablations import measure, report
+from eval.ablations.intervals import over_seeds
+from eval.ablations.score import score
+from eval.ablations.suite import Suite, folder_name
+from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.configs import CacheConfig, RunConfig, load_preset
+from vljepa.training.same_run import _leaves
+from vljepa.training.trainer import Trainer
+
+ROOT = Path(__file__).resolve().parents[3]
+CHANGES: dict[str, dict[str, Any]] = {
+    "InfoNCE": {},
+    "sigmoid": {"objective.name": "sigmoid"},
+    "cosine": {"objective.name": "cosine"},
+    "global alignment": {"objective.alignment": 1.0},
+    "SIGReg without negatives": {"objective.name": "cosine", "objective.sigreg": 0.05},
+    "Y-Encoder at 0.05": {"model.y_encoder.trainable": True, "model.y_encoder.head": "linear"},
+    "causal": {"model.predictor.bidirectional": False},
+    "random predictor": {"model.predictor.init": "random"},
+}
+
+
+def changed(base: RunConfig, run: RunConfig) -> dict[str, Any]:
+    before = dict(_leaves(base.model_dump(mode="json")))
+    return {key: value for key, value in _leaves(run.model_dump(mode="json")) if before.get(key) != value}
+
+
+def test_every_row_changes_what_its_name_says_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    suite = Suite.read(Path("eval/suites/ablations.yaml"))
+    places = {"data": Path("d"), "cache": Path("c"), "output": Path("o")}
+    base = suite.run("InfoNCE", 0, **places)
+    assert (base.objective.name, base.optim.y_encoder_lr_scale) == ("infonce", 0.05)
+    assert (base.model.y_encoder.trainable, base.model.y_encoder.head) == (False, "identity")
+    assert {row: changed(base, suite.run(row, 0, **places)) for row in suite.rows} == CHANGES
+    assert changed(base, suite.run("sigmoid", 2, **places)) == CHANGES["sigmoid"] | {"train.seed": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"default": "none"}, "is no row"),
+        ({"seeds": [0]}, "no interval"),
+        ({"rows": {"a b": [], "A-b": []}, "default": "a b"}, "one name"),
+        ({"more": 1}, "is no suite"),
+    ],
+)
+def test_a_suite_that_cannot_be_compared_is_refused(
+    change: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = {"recipe": "r.yaml", "seeds": [0, 1], "default": "plain", "rows": {"plain": []}} | change
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(raw))
+    assert command.main([str(tmp_path / "suite.yaml"), "--data", "d", "--work", str(tmp_path)]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture
+def small_suite(make_run: Callable[..., RunConfig], prepared: Path, tmp_path: Path) -> list[str]:
+    """Arguments of a suite of two rows and two seeds of two steps on the toy model."""
+    run = make_run(train={"steps": 2, "eval_every": 2}).model_dump(mode="json")
+    run["model"]["predictor"]["label_prior"] = None
+    run["data"]["validation"] = []
+    for source in run["data"]["train"]:
+        source["root"], source["path"] = run["data"]["root"], str(Path(run["data"]["root"]) / source["path"])
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(run))
+    suite = {"recipe": str(tmp_path / "base.yaml"), "seeds": [0, 1], "default": "plain"}
+    suite["rows"] = {"plain": [], "cosine": ["objective.name=cosine"]}
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))
+    words = [str(tmp_path / "suite.yaml"), "--data", str(prepared / "data"), "--work", str(tmp_path / "work")]
+    return [*words, "--cache", str(tmp_path / "cache"), "-o", str(tmp_path / "out.json")]
+
+
+def test_what_is_done_is_not_done_again(
+    small_suite: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained, scored = [], []
+    build = Trainer._build
+    monkeypatch.setattr(Trainer, "_build", lambda self, *a: trained.append(self.folder.parts[-2:]) or build(self, *a))
+    monkeypatch.setattr(measure, "score", lambda *a, **k: scored.append(k["split"]) or score(*a, **k))
+    assert command.main([*small_suite, "--rows", "cosine", "--seeds", "1"]) == 0
+    assert (trained, scored) == ([("cosine", "1")], ["test"])
+    assert list(json.loads(capsys.readouterr().out)) == ["cosine, seed 1"]
+    assert command.main(small_suite) == 0
+    assert trained[1:] == [("plain", "0"), ("plain", "1"), ("cosine", "0")]
+    first = json.loads((tmp_path / "out.json").read_text())
+    assert command.main(small_suite) == 0
+    assert len(trained) == len(scored) == 4
+    assert json.loads((tmp_path / "out.json").read_text())["rows"] == first["rows"]
+    # negative control: what is lost is made again, here the score and then the run
+    (tmp_path / "work/plain/0/test.json").unlink()
+    assert command.main(small_suite) == 0
+    assert (len(trained), len(scored)) == (4, 5)
+    assert command.main([*small_suite, "--split", "validation", "--rows", "plain", "--seeds", "0"]) == 0
+    assert (len(trained), scored[-1]) == (4, "validation")
+    assert command.main([*small_suite, "--rows", "plane"]) == 2
+    assert "no row 'plane'" in capsys.readouterr().err
+
+
+def test_a_collapsed_model_scores_nothing_and_is_seen(prepared: Path, tmp_path: Path) -> None:
+    config = load_preset("toy")
+    config.predictor.label_prior = None
+    model = VLJEPA.from_parts(config)
+    cache = CacheConfig(folder=str(tmp_path / "cache"))
+
+    def scored(name: str) -> dict[str, Any]:
+        model.save_pretrained(tmp_path / name)
+        return score(tmp_path / name, data=prepared / "data", cache=cache, split="test")
+
+    lively = scored("lively")
+    assert len(lively["hits"]["emoji"]) == len(lively["hits"]["photos"]) == len(lively["hits"]["questions"]) == 12
+    for column in ("emoji", "photos", "questions"):
+        hits = list(lively["hits"][column].values())
+        assert lively["columns"][column] == pytest.approx(sum(hits) / len(hits))
+    assert lively["panel"]["rank"] > 1.5
+    with torch.no_grad():
+        model.predictor.head.weight.zero_()
+    dead = scored("dead")
+    assert dead["columns"]["emoji"] < 1 / 12
+    assert dead["columns"]["photos"] < 1 / 12
+    assert dead["panel"]["rank"] == pytest.approx(1, abs=1e-3)
+    assert dead["panel"]["matched"] == pytest.approx(0, abs=1e-6)
+    assert VLJEPAProcessor.from_pretrained(tmp_path / "dead")
+
+
+def one_run(row: str, seed: int, share: float) -> dict[str, Any]:
+    hits = {"a": share, "b": 0.0}
+    columns = dict.fromkeys(("emoji", "photos", "questions"), share / 2)
+    panel = {"rank": 10.0 + seed, "target_rank": 20.0, "matched": 0.5, "uniformity": -2.0}
+    run = {"row": row, "seed": seed, "changes": ["a=1"] if row == "new" else [], "commit": "c" * 40, "steps": 5}
+    return {**run, "batch_size": 4, "columns": columns, "hits": dict.fromkeys(columns, hits), "panel": panel}
+
+
+def test_intervals_are_those_worked_by_hand() -> None:
+    plain = [one_run("plain", seed, share) for seed, share in enumerate((0.2, 0.4, 0.6))]
+    new = [one_run("new", seed, share) for seed, share in enumerate((0.4, 0.8, 0.6))]
+    rows = measure.summarise([*plain, *new], default="plain")
+    # t(0.975, 2) = 4.302653; plain is 0.1, 0.2, 0.3: mean 0.2, deviation 0.1
+    half = 4.302653 * 0.1 / math.sqrt(3)
+    emoji = rows["plain"]["columns"]["emoji"]
+    assert [emoji["mean"], emoji["low"], emoji["high"]] == pytest.approx([0.2, 0.2 - half, 0.2 + half], abs=1e-6)
+    # paired: 0.1, 0.2, 0.0: mean 0.1, deviation 0.1; unpaired seeds would give another one
+    paired = rows["new"]["minus_default"]["photos"]
+    seeds = paired["seeds"]
+    assert [seeds["mean"], seeds["low"], seeds["high"]] == pytest.approx([0.1, 0.1 - half, 0.1 + half], abs=1e-6)
+    # items: b is 0 in all, a differs by 0.2 on average; a resample has a twice, once or never
+    assert [paired["items"][key] for key in ("mean", "low", "high")] == pytest.approx([0.1, 0.0, 0.2], abs=1e-6)
+    assert rows["plain"]["panel"]["rank"]["mean"] == 11
+    assert "minus_default" not in rows["plain"]
+    assert over_seeds([1.0, 1.0])["low"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("seeds", "items", "clear"),
+    [((0.1, 0.3), (0.1, 0.2), True), ((-0.1, 0.3), (0.1, 0.2), False), ((-0.3, -0.1), (-0.2, 0.0), False)],
+)
+def test_a_difference_is_clear_when_both_intervals_say_so(
+    seeds: tuple[float, float], items: tuple[float, float], clear: bool
+) -> None:
+    ends = {"seeds": seeds, "items": items}
+    assert report.is_clear({of: dict(zip(("low", "high"), both, strict=True)) for of, both in ends.items()}) is clear
+
+
+def test_the_report_shows_every_row(tmp_path: Path) -> None:
+    runs = [one_run(row, seed, 0.4 + 0.1 * seed) for row in ("plain", "new") for seed in (0, 1)]
+    result = {"rows": measure.summarise(runs, default="plain"), "runs": runs, "default": "plain", "recipe": "r.yaml"}
+    result |= {"command": "c", "split": "test", "date": "d", "hardware": "h", "protocol": {"emoji": "text"}}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    words = ["report", str(tmp_path / "result.json"), "--tables", str(tmp_path / "t.md")]
+    assert command.main([*words, "--plot", str(tmp_path / "p.png")]) == 0
+    text = (tmp_path / "t.md").read_text()
+    assert "| new | `a=1` | 22.5 [-9.3, 54.3] |" in text  # 20 and 25: 22.5 -+ 12.706 * 3.5355 / sqrt(2)
+    assert "| new | +0.0 [+0.0, +0.0] [+0.0, +0.0] |" in text
+    assert "| plain | 10.50 | 20.00 | 0.50 | -2.00 |" in text
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert folder_name("Y-Encoder at 0.05") == "y_encoder_at_0_05"
