@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from open_clip.loss import ClipLoss
 
+from eval.bench.memory import count_peak_from_here, peak_mb, resident_mb
 from eval.command import say
 from eval.mini import provenance
 from vljepa.objectives import infonce
@@ -87,13 +88,13 @@ def measure(method: str, rows: int, width: int) -> dict[str, float]:
         side.grad = torch.zeros_like(side)
     infonce(sides[0][:8], sides[1][:8], logit_scale=scale, tile=4).backward()
     ctypes.CDLL(None).malloc_trim(0)  # freed memory that is kept would be used again, and not be counted
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted from here on
-    before, start = _resident_mb(), resource.getrusage(resource.RUSAGE_SELF)
+    count_peak_from_here()
+    before, start = resident_mb(), resource.getrusage(resource.RUSAGE_SELF)
     if method == "open_clip":
         loss(sides[0], sides[1], scale).backward()
     else:
         infonce(*sides, logit_scale=scale, tile=TILE if method == "tiled" else None).backward()
-    end, peak = resource.getrusage(resource.RUSAGE_SELF), _peak_mb()
+    end, peak = resource.getrusage(resource.RUSAGE_SELF), peak_mb()
     system = end.ru_stime - start.ru_stime
     # The gradients of this backward exist beside the sums that they are added to: they are inputs' gradients too.
     gradients = sum(side.numel() * 4 for side in sides) / 2**20
@@ -135,17 +136,6 @@ def _apart(method: str, rows: int, width: int) -> dict[str, float]:
     context.set_forkserver_preload(["open_clip", "eval.mini.provenance", "vljepa.objectives"])
     with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
         return pool.submit(measure, method, rows, width).result()
-
-
-def _resident_mb() -> float:
-    """What the process holds now; its peak so far would hide what is needed next."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / 2**20
-
-
-def _peak_mb() -> float:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What each key of a training step costs and saves, in one run: ``python -m eval.bench.step --data data/mini``.
 
 Real steps of the real Trainer: mini's parts, its Y-Encoder trained too, so that texts are not cached, on mini's photos,
-emoji and questions. Every setting is a process of its own, with its own peak of memory; medians over its steps. Writes
+emoji and questions. Every measurement is a process of its own, with its own peak of memory; settings take turns. Writes
 JSON; no accuracy is measured, and the batches are the same for all.
 """
 
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from eval.bench.infonce import _peak_mb, _resident_mb
+from eval.bench.memory import count_peak_from_here, peak_mb, resident_mb
 from eval.command import say
 from eval.mini import provenance
 
@@ -31,6 +31,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "train.precision=bf16": {"train": {"precision": "bf16"}},
     "train.compile=true": {"train": {"compile": True}},
 }
+MEASURED = ("seconds", "first_wall_seconds", "peak_mb", "tokens")
 WARM_UP = 2
 """Steps that are not counted: the first makes AdamW's state, the second is the first with it."""
 
@@ -40,41 +41,61 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.bench.step", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of recipes/mini/prepare.py")
     parser.add_argument("--cache", type=Path, required=True, help="folder for the encoded pictures")
-    parser.add_argument("--steps", type=int, default=6, help="measured steps of each setting")
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=6, help="measured steps of each setting in a turn")
+    parser.add_argument("--turns", type=int, default=3, help="times that all settings are measured, one after another")
+    parser.add_argument("--batches", type=int, nargs="+", default=[48, 256], help="sizes of a batch")
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="SETTING")
     parser.add_argument("-o", "--output", type=Path, default=Path("eval/results/step.json"))
     given = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     import vljepa.training.trainer  # noqa: F401  once, for all children
 
-    table: list[dict[str, Any]] = []
     result = {
-        "task": f"one training step of {given.batch} samples, CPU",
+        "task": "one training step, CPU",
         **provenance.origin("eval.bench.step"),
         "packages": provenance.packages(),
         "data": provenance.data_of(given.data),
-        "protocol": f"one thread; seconds: processor seconds of a step, median of {given.steps} after {WARM_UP}; "
-        "peak_mb: peak resident memory above what the process held before its first step, less gradients and AdamW's "
-        "state; first_wall_seconds: the first step by the clock, on a shared machine; tokens: of query and target with "
+        "protocol": f"one thread; {given.turns} turns of all settings, so that what else the machine does hits all; "
+        f"seconds: processor seconds of a step, median of {given.steps} after {WARM_UP}, then of the turns; peak_mb: "
+        "peak resident memory above what the process held before its first step, less gradients and AdamW's state; "
+        "first_wall_seconds: the first step by the clock, on a shared machine; tokens: of query and target with "
         "padding, median; losses: of the first steps, from the same batches, without dropout",
-        "rows": table,
+        "rows": [],
     }
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    for setting in dict.fromkeys(["plain", *given.settings]):
-        row = _child(setting, given)
-        plain = table[0] if table else row
-        table.append(row | {f"{name}_ratio": row[name] / plain[name] for name in ("seconds", "peak_mb", "tokens")})
+    settings = list(dict.fromkeys(["plain", *given.settings]))
+    earlier: list[dict[str, Any]] = []
+    for batch in given.batches:
+        turns: dict[str, list[dict[str, Any]]] = {setting: [] for setting in settings}
+        for turn in range(given.turns):
+            for setting in settings:
+                turns[setting].append(_child(setting, batch, given))
+                say(f"batch {batch}, turn {turn + 1}: {setting:34} {turns[setting][-1]['seconds']:6.2f} s")
+            result["rows"] = earlier + summary(turns, batch=batch)
+            given.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")  # what there is so far
+        earlier = result["rows"]
+    for row in earlier:
         say(
-            f"{setting:34} {row['seconds']:6.2f} s ({table[-1]['seconds_ratio']:.2f})  "
-            f"first {row['first_wall_seconds']:6.1f} s  {row['peak_mb']:6.0f} MB ({table[-1]['peak_mb_ratio']:.2f})  "
+            f"{row['batch']:4} {row['setting']:34} {row['seconds']:6.2f} s ({row['seconds_ratio']:.2f})  "
+            f"first {row['first_wall_seconds']:6.1f} s  {row['peak_mb']:6.0f} MB ({row['peak_mb_ratio']:.2f})  "
             f"{row['tokens']:6.0f} tokens  loss {row['losses'][0]:.6f}"
         )
-        given.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")  # of a long run, what there is
     say(f"written: {given.output}")
 
 
-def measure(setting: str, given: argparse.Namespace) -> dict[str, Any]:
+def summary(turns: dict[str, list[dict[str, Any]]], *, batch: int) -> list[dict[str, Any]]:
+    """A row per setting: medians of its turns, and their ratios to those of `plain`."""
+    rows: list[dict[str, Any]] = []
+    for setting, measured in turns.items():
+        row: dict[str, Any] = {"batch": batch, "setting": setting, "turns": len(measured)}
+        row |= {name: statistics.median(one[name] for one in measured) for name in MEASURED}
+        plain = rows[0] if rows else row
+        ratios = {f"{name}_ratio": row[name] / plain[name] for name in ("seconds", "peak_mb", "tokens")}
+        rows.append(row | {"losses": measured[0]["losses"]} | ratios)
+    return rows
+
+
+def measure(setting: str, batch: int, given: argparse.Namespace) -> dict[str, Any]:
     """Train some steps in this process and look at each."""
     import torch
 
@@ -84,6 +105,7 @@ def measure(setting: str, given: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
     seconds, walls, tokens = [], [], []
     counted: list[int] = []
+    peaks: list[float] = []
     held = 0.0
 
     class Timed(Trainer):
@@ -97,8 +119,8 @@ def measure(setting: str, given: argparse.Namespace) -> dict[str, Any]:
                         module.p = 0.0
                 self.embedding.register_forward_pre_hook(lambda _, given: counted.append(_texts(given[0])))
                 trained = sum(one.numel() for one in self.embedding.parameters() if one.requires_grad)
-                held = _resident_mb() + 3 * 4 * trained / 2**20  # gradients and the two moments
-                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted from here on
+                held = resident_mb() + 3 * 4 * trained / 2**20  # gradients and the two moments
+                count_peak_from_here()
             counted.clear()
             clock, start = time.perf_counter(), time.process_time()
             super()._train_step(step, *arguments)
@@ -106,16 +128,16 @@ def measure(setting: str, given: argparse.Namespace) -> dict[str, Any]:
             walls.append(time.perf_counter() - clock)
             tokens.append(sum(counted))
 
+        def _save_last(self, step: int) -> None:
+            peaks.append(peak_mb())  # of the steps alone: saving needs memory of its own
+            super()._save_last(step)
+
     with tempfile.TemporaryDirectory() as folder:
-        run = recipe(given, Path(folder), SETTINGS[setting])
+        run = recipe(given, Path(folder), batch=batch, changes=SETTINGS[setting])
         trainer = Timed(run, device="cpu")
-        original = trainer._save_last
-        peaks: list[float] = []
-        trainer._save_last = lambda step: (peaks.append(_peak_mb()), original(step))[1]  # type: ignore[method-assign]
         trainer.fit()
         losses = [line["loss"] for line in read_log(trainer.folder) if line["kind"] == "train"]
     return {
-        "setting": setting,
         "seconds": statistics.median(seconds[WARM_UP:]),
         "first_wall_seconds": walls[0],
         "peak_mb": peaks[0] - held,
@@ -124,7 +146,7 @@ def measure(setting: str, given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def recipe(given: argparse.Namespace, folder: Path, changes: dict[str, dict[str, Any]]) -> Any:
+def recipe(given: argparse.Namespace, folder: Path, *, batch: int, changes: dict[str, dict[str, Any]]) -> Any:
     """The run: mini without dropout, so that losses can be compared."""
     from vljepa.configs import RunConfig, load_preset, validate
 
@@ -147,7 +169,7 @@ def recipe(given: argparse.Namespace, folder: Path, changes: dict[str, dict[str,
         "train": {
             "output": str(folder / "run"),
             "steps": given.steps + WARM_UP,
-            "batch_size": given.batch,
+            "batch_size": batch,
             "precision": "fp32",
             "log_every": 1,
         },
@@ -162,10 +184,10 @@ def _texts(batches: list[dict[str, Any]]) -> int:
     return sum(batch[name].numel() for batch in batches for name in ("query_ids", "target_ids") if name in batch)
 
 
-def _child(setting: str, given: argparse.Namespace) -> dict[str, Any]:
+def _child(setting: str, batch: int, given: argparse.Namespace) -> dict[str, Any]:
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe()
-    child = fork.Process(target=lambda: theirs.send(measure(setting, given)))
+    child = fork.Process(target=lambda: theirs.send(measure(setting, batch, given)))
     child.start()
     theirs.close()
     measured: dict[str, Any] = ours.recv()

@@ -21,7 +21,7 @@ from tests.conftest import shapes_run, write_rows
 from tests.e2e.test_distributed_gradients import free_port
 from tests.launching import launch_environment
 from vljepa.configs import RunConfig, load_preset
-from vljepa.errors import ConfigError
+from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models.saving import read_model
 from vljepa.training import step as step_module
 from vljepa.training.guards import NonFiniteError
@@ -44,6 +44,8 @@ def work(rank: int, port: int, jobs: list[tuple[str, str, RunConfig]]) -> None:
         trainer = Trainer(run, device="cpu")
         if event == "poisoned":
             poisoned(trainer, Path(run.train.output), rank)
+        elif event == "denied":
+            denied(trainer, Path(run.train.output), rank)
         else:
             trainer.fit()
         for name in environment:
@@ -68,6 +70,17 @@ def poisoned(trainer: Trainer, folder: Path, rank: int) -> None:
         (folder / f"{rank}.txt").write_text(str(error), encoding="utf-8")
     finally:
         step_module.infonce = original
+
+
+def denied(trainer: Trainer, folder: Path, rank: int) -> None:
+    """The process that writes cannot: a file lies where `last` is made."""
+    if rank == 0:
+        folder.mkdir(parents=True)
+        (folder / ".last.new").touch()
+    try:
+        trainer.fit()
+    except CheckpointError as error:
+        (folder / f"{rank}.txt").write_text(str(error), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +128,7 @@ def trained(make: Make) -> Path:
         ("", "fsdp2.yaml", make("cached", steps=2, objective=CACHED)),
         ("", "fsdp2.yaml", make("bf16", steps=2, precision="bf16")),
         ("poisoned", "fsdp2.yaml", make("poisoned", steps=4)),
+        ("denied", "ddp.yaml", make("denied", steps=2)),
     ]
     mp.spawn(work, args=(free_port(), jobs), nprocs=2)
     alone("moving", steps=10)
@@ -158,12 +172,18 @@ def test_a_gradient_that_is_no_number_stops_all_shards(trained: Path) -> None:
     assert not (trained / "poisoned" / "last").exists()
 
 
+def test_a_checkpoint_that_cannot_be_written_ends_all_processes(trained: Path) -> None:
+    said = [(trained / "denied" / f"{rank}.txt").read_text(encoding="utf-8") for rank in range(2)]
+    assert "cannot write the checkpoint" in said[0]
+    assert "the first process could not write" in said[1]
+
+
 @pytest.mark.parametrize(
     ("environment", "lora", "message"),
     [
-        ({"ACCELERATE_USE_DEEPSPEED": "true"}, False, r"DeepSpeed is asked for.*zero2\.yaml"),
-        ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1"}, False, r"fsdp_version = 1 .*fsdp2\.yaml"),
-        ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}, True, r"adapters are too small.*ddp\.yaml"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, False, r"DeepSpeed is asked for.*accelerate/zero2"),
+        ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1"}, False, r"fsdp_version = 1 .*accelerate/fsdp2"),
+        ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}, True, r"adapters are too small.*accelerate/ddp"),
     ],
 )
 def test_other_layouts_are_refused(

@@ -47,7 +47,9 @@ def test_the_wheel_holds_what_the_package_reads_and_no_more(clone: Path, tmp_pat
 def test_every_recipe_that_stands_alone_is_in_the_wheel(clone: Path, tmp_path: Path) -> None:
     """pyproject names them one by one, so a new one is easily forgotten."""
     names = wheel_names(clone, tmp_path)
-    recipes = {f"vljepa/recipes/{file.name}" for file in (ROOT / "recipes").glob("*.yaml")}
+    folder = ROOT / "recipes"
+    files = [*folder.glob("*.yaml"), *(folder / "accelerate").glob("*.yaml")]
+    recipes = {f"vljepa/recipes/{file.relative_to(folder).as_posix()}" for file in files}
     assert recipes == {name for name in names if name.startswith("vljepa/recipes/")}
 
 

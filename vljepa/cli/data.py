@@ -45,7 +45,7 @@ def check(
         print_json(report.as_dict())
     else:
         _print(report)
-    if report.broken or report.overlap:
+    if report.broken or report.overlap or report.same_ids:
         raise typer.Exit(BROKEN)
 
 
@@ -117,6 +117,7 @@ def _print(report: DataReport) -> None:
         ("unreadable pictures", f"{len(report.broken):,} of {report.opened:,} opened"),
         ("validation", report.validation or "none"),
         ("validation pictures that are in it too", "-" if report.overlap is None else f"{report.overlap:,}"),
+        ("others with the source_id of one in it", "-" if report.same_ids is None else f"{report.same_ids:,}"),
     ]
     print_table(columns=("what", "found"), rows=rows)
     for sample in report.samples:

@@ -13,6 +13,9 @@ from vljepa.errors import ConfigError
 
 app = typer.Typer(help="Training recipes: list, show, copy and check.", no_args_is_help=True)
 
+LAYOUTS = "accelerate"
+"""Folder of the configs of `accelerate launch`, beside the recipes."""
+
 Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="A path, or a name from `vljepa recipe ls`.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as optim.lr=1e-4.")
@@ -21,8 +24,8 @@ Overrides = Annotated[
 
 @app.command("ls")
 def list_recipes(json: JsonOption = False) -> None:
-    """List the recipes that come with the package."""
-    rows = [(name, _headline(path)) for name, path in shipped_recipes().items()]
+    """List the recipes that come with the package, and the configs for `accelerate launch`."""
+    rows = [(name, _headline(path)) for name, path in (shipped_recipes() | shipped_layouts()).items()]
     if json:
         print_json([{"name": name, "about": about} for name, about in rows])
     else:
@@ -31,19 +34,20 @@ def list_recipes(json: JsonOption = False) -> None:
 
 @app.command("cat")
 def show(recipe: Recipe) -> None:
-    """Print a recipe."""
-    print(_read(find_recipe(recipe)), end="")
+    """Print a recipe, or a config for `accelerate launch`."""
+    print(_read(_find_file(recipe)), end="")
 
 
 @app.command("cp")
 def copy(
     recipe: Recipe, target: Annotated[Path, typer.Argument(help="New file, or a folder for it; never overwritten.")]
 ) -> None:
-    """Copy a recipe, to change it; into a folder under its own name.
+    """Copy a recipe, or a config for `accelerate launch`, to change it; into a folder under its own name.
 
     Example: vljepa recipe cp your_folder mine.yaml
+    Example: vljepa recipe cp accelerate/ddp .
     """
-    source = find_recipe(recipe)
+    source = _find_file(recipe)
     text = _read(source)
     if target.is_dir():
         target = target / source.name
@@ -101,12 +105,26 @@ def find_recipe(name: str) -> Path:
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Recipes by name: inside an installed package, or at the root of a clone."""
+    """Recipes by name."""
+    return {path.stem: path for path in _shipped("*.yaml")}
+
+
+def shipped_layouts() -> dict[str, Path]:
+    """Configs for `accelerate launch` by name, such as `accelerate/ddp`."""
+    return {f"{LAYOUTS}/{path.stem}": path for path in _shipped(f"{LAYOUTS}/*.yaml")}
+
+
+def _shipped(pattern: str) -> list[Path]:
+    """Files inside an installed package, or at the root of a clone."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "recipes", package.parent / "recipes"):
         if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    return {}
+            return sorted(folder.glob(pattern))
+    return []
+
+
+def _find_file(name: str) -> Path:
+    return shipped_layouts().get(name) or find_recipe(name)
 
 
 def _headline(path: Path) -> str:

@@ -15,7 +15,7 @@ import yaml
 from vljepa.configs import SourceConfig
 from vljepa.data.columns import columns_of, source_of
 from vljepa.data.contents import content_of
-from vljepa.data.formats import find_data
+from vljepa.data.formats import DATA_FILES, HELD_OUT, find_data
 from vljepa.data.pictures import clip_images, open_picture
 from vljepa.data.progress import track
 from vljepa.data.records import Clip, Record, Visual
@@ -23,8 +23,6 @@ from vljepa.data.sources import load_source
 from vljepa.errors import ImageError, VideoError
 
 SAMPLES = 3
-VALIDATION_FILES = ("validation.csv", "validation.jsonl", "validation.tsv", "validation.parquet")
-VALIDATION_FOLDERS = ("validation", "valid", "val")
 FRAMES = 8
 """Frames of a clip in the training that is proposed."""
 
@@ -47,7 +45,9 @@ class DataReport:
         broken: Reason per picture or clip that cannot be read.
         opened: Pictures and clips that were tried.
         validation: The validation data, if there is any.
-        overlap: Validation pictures whose content is among those opened here, or whose `source_id` among the rows.
+        overlap: Validation pictures whose content is among those opened here.
+        same_ids: Other validation pictures whose `source_id` is among the rows; bare numbers do not count, since every
+            file may count its pictures from 0.
         source: Entry of `data.train` in a recipe.
         command: Command that trains on it.
     """
@@ -66,6 +66,7 @@ class DataReport:
     opened: int
     validation: str | None
     overlap: int | None
+    same_ids: int | None
     source: dict[str, Any]
     command: str
 
@@ -87,8 +88,8 @@ def check_data(
     Args:
         path: As of a source in a recipe.
         root: Folder that paths of pictures are relative to; by default the data's own.
-        validation: Validation data; by default a `validation.csv`, `.jsonl` or the like beside the data, or the folder
-            `validation`, `valid` or `val` beside a folder `train`.
+        validation: Validation data; by default a file `validation`, `valid` or `val` (`.csv`, `.json` or the like)
+            beside the data, or a folder of such a name beside a folder `train`.
         max_pixels: Cap on a picture's width x height.
         limit: Most pictures to open; None for all.
 
@@ -108,6 +109,7 @@ def check_data(
         held_out = source_of("held_out", validation, place_of_it, columns=found, root=root, frames=FRAMES)
     visuals = _visuals(records)[:limit]
     contents, broken = _look(visuals, max_pixels=max_pixels)
+    same, alike = (None, None) if held_out is None else _overlap(load_source(held_out), contents.values(), records)
     counted = Counter(contents.values())
     return DataReport(
         place=str(place),
@@ -123,7 +125,8 @@ def check_data(
         broken={str(visual): reason for visual, reason in broken.items()},
         opened=len(visuals),
         validation=validation,
-        overlap=None if held_out is None else _overlap(load_source(held_out), set(contents.values()), records),
+        overlap=same,
+        same_ids=alike,
         source=_entry(source),
         command=_command(source, held_out, asks=any(record.query for record in records)),
     )
@@ -133,9 +136,10 @@ def _beside(place: Path | str) -> str | None:
     if isinstance(place, str):
         return None
     folder = place if place.is_dir() else place.parent
-    found = [folder / name for name in VALIDATION_FILES if (folder / name).is_file()]
+    named = [folder / f"{name}{suffix}" for name in HELD_OUT for suffix in DATA_FILES]
+    found = [file for file in named if file.is_file()]
     if place.is_dir() and place.name == "train":
-        found += [place.with_name(name) for name in VALIDATION_FOLDERS if place.with_name(name).is_dir()]
+        found += [place.with_name(name) for name in HELD_OUT if place.with_name(name).is_dir()]
     return next((str(one) for one in found if one != place), None)
 
 
@@ -169,14 +173,16 @@ def _look(visuals: Sequence[Visual], *, max_pixels: int) -> tuple[dict[Visual, s
     return contents, broken
 
 
-def _overlap(held_out: Sequence[Record], contents: set[str], records: Sequence[Record]) -> int:
-    ids, hashes = {record.source_id for record in records}, dict[Path, str]()
-    found = {record.image for record in held_out if record.source_id in ids}
+def _overlap(held_out: Sequence[Record], contents: Iterable[str], records: Sequence[Record]) -> tuple[int, int]:
+    """Held-out pictures with the content of a training picture, and others with the `source_id` of one."""
+    known, same, hashes = set(contents), set[Visual](), dict[Path, str]()
     for visual in _visuals(held_out):
         with suppress(OSError, ImageError):
-            if content_of(visual, hashes) in contents:
-                found.add(visual)
-    return len(found)
+            if content_of(visual, hashes) in known:
+                same.add(visual)
+    ids = {record.source_id for record in records}
+    alike = _visuals(record for record in held_out if record.source_id in ids and not record.numbered)
+    return len(same), len(set(alike) - same)
 
 
 def _shown(record: Record) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Collator:
                 tensors |= self._queries([sample.record.query or self.caption_prompt for sample in kept])
         if kept:
             tensors |= self._targets([sample.target for sample in kept])
-            tensors["pair_ids"] = _identities([f"{one.record.source_id}\0{one.record.query}" for one in kept])
+            tensors["pair_ids"] = _identities([_pair(one.record) for one in kept])
             tensors["text_ids"] = _identities([normalise_text(sample.target) for sample in kept])
             tensors["gate_only"] = torch.tensor(gate_only)
         return Batch(tensors, size=len(kept), skipped=skipped)
@@ -208,6 +208,12 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
 def _picture(sample: Sample) -> Visual:
     assert sample.record.image is not None
     return sample.record.image
+
+
+def _pair(record: Record) -> str:
+    """What is asked about which picture; a bare number is another picture in every source."""
+    source = record.source if record.numbered else ""
+    return "\0".join((source, record.source_id, record.query))
 
 
 def _identities(texts: list[str]) -> Tensor:

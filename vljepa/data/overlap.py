@@ -32,7 +32,8 @@ class Overlap:
     Args:
         exact: Pictures with the same bytes, and clips of the same video, at whatever times.
         near: Other pictures that look the same.
-        source_id: Identities that the data gives its pictures (ids that are only a path or a text do not count).
+        source_id: Identities that the data gives its pictures. Ids that are only a path, a text or a bare number do not
+            count: every file may count its pictures from 0.
         text: Texts in their normal form; under a question, the question and the answer together.
         test: How many `pictures`, `source_ids` and `texts` the test set has.
         train: How many training has.
@@ -154,7 +155,7 @@ class _Set:
         for record in records:
             if record.image is not None:
                 named[record.image] = None
-            if record.source_id and record.source_id not in (str(record.image), *record.texts):
+            if record.source_id and not record.numbered and record.source_id not in (str(record.image), *record.texts):
                 self.source_ids[record.source_id] = record.source_id
             for text in record.texts:
                 shown = f"{record.query} {text}" if record.query else text

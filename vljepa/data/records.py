@@ -41,7 +41,7 @@ class Record:
         image: The picture or the clip; files are absolute and known to lie under their root; None for rows of text.
         texts: Right texts, at least one. Training draws one per visit; retrieval counts all, accuracy the first.
         query: The question; empty for query-free rows.
-        source_id: Identity of the picture: equal ids are the same picture.
+        source_id: Identity of the picture: equal ids are the same picture, but see `numbered`.
         candidates: Answers to choose from, for validation by accuracy; empty when not given.
         type: Question type, for accuracy per type.
         source: Name of the source that the row comes from.
@@ -54,3 +54,8 @@ class Record:
     candidates: tuple[str, ...] = ()
     type: str = ""
     source: str = ""
+
+    @property
+    def numbered(self) -> bool:
+        """Whether `source_id` is a bare number: files count their pictures, so it means another one in another file."""
+        return self.source_id.isdecimal()

@@ -121,6 +121,11 @@ def sliding_windows(frames: Iterable[Frame], *, window: int, stride: int) -> Ite
 
     Returns:
         Lists of `window` frames; of fewer only when there are fewer in all.
+
+    Example:
+        >>> frames = read_frames("clip.mp4", fps=4, max_pixels=100_000_000)  # doctest: +SKIP
+        >>> for run in sliding_windows(frames, window=8, stride=4):  # doctest: +SKIP
+        ...     clip = processor.frames([frame.image for frame in run])  # [T, C, H, W]
     """
     assert window >= 1
     assert stride >= 1

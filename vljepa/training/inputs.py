@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vljepa.configs import RunConfig, SourceConfig, VLJEPAConfig
+from vljepa.configs import PromptsConfig, RunConfig, SourceConfig, VLJEPAConfig
 from vljepa.data.collate import Collator, StepBatches
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.data.pictures import LivePictures, PictureReader
@@ -66,35 +66,17 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
     train = [load_source(source, root=data.root) for source in data.train]
     validation = [load_source(source, root=data.root) for source in data.validation]
     views = data.cache.views if data.cache is not None else 1
-    clip_views = _CLIP_SEEDS if data.cache is None else None
     wanted = dict.fromkeys(_images(validation), 1)
     for config, records in zip(data.train, train, strict=True):
         for path in _images([records]):
             wanted[path] = max(wanted.get(path, 1), config.views or views)
-
-    reader: PictureReader
-    texts: TextFeatures | None = None
-    if data.cache is None:
-        reader = LivePictures(processor)
-        # Validation pictures are tried now, so that every validation measures the same ones.
-        skipped = reader.unreadable(_images(validation))
-        check_skipped(skipped, total=len(wanted), tolerated=data.max_skipped)
-    else:
-        reader = FeatureCache(data.cache, fingerprint=model.x_encoder_fingerprint())
-        skipped = reader.fill(
-            wanted, model=model, processor=processor, workers=data.workers, max_skipped=data.max_skipped
-        )
-        if not model.config.y_encoder.trainable:
-            texts = TextFeatures(data.cache.folder, config=model.config.y_encoder)
-
+    reader, skipped = _reader(run, wanted, _images(validation), model=model, processor=processor)
     train, validation = _readable(train, skipped), _readable(validation, skipped)
     tasks = _tasks(data.validation, validation, caption_prompt=model.config.prompts.caption)
-    if texts is not None:
-        needed = [text for source in train for record in source for text in record.texts]
-        needed += [text for task in tasks for text in task.texts()]
-        template = model.config.prompts.classification  # of calibration
-        needed += [template.replace("{}", text) for task in tasks for text in task.texts() if template != "{}"]
-        texts.fill(needed, model=model, processor=processor)
+    texts: TextFeatures | None = None
+    if data.cache is not None and not model.config.y_encoder.trainable:
+        texts = TextFeatures(data.cache.folder, config=model.config.y_encoder)
+        texts.fill(_texts(train, tasks, model.config.prompts), model=model, processor=processor)
     sampler = StepSampler(
         [len(source) for source in train],
         weights=[source.weight for source in data.train],
@@ -111,7 +93,7 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
             sampler=sampler,
             collator=collator,
             views=views,
-            clip_views=clip_views,
+            clip_views=_CLIP_SEEDS if data.cache is None else None,
             shard=shard,
         ),
         tasks=tasks,
@@ -137,6 +119,35 @@ def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
     _check_average(run)
 
 
+def _reader(
+    run: RunConfig,
+    wanted: dict[Visual, int],
+    validation: Sequence[Visual],
+    *,
+    model: VLJEPA,
+    processor: VLJEPAProcessor,
+) -> tuple[PictureReader, dict[Visual, str]]:
+    """Where pictures come from, ready, and the reason for each that cannot be read; `wanted` are views by picture."""
+    data = run.data
+    if data.cache is None:
+        live = LivePictures(processor)
+        # Validation pictures are tried now, so that every validation measures the same ones.
+        skipped = live.unreadable(validation)
+        check_skipped(skipped, total=len(wanted), tolerated=data.max_skipped)
+        return live, skipped
+    cache = FeatureCache(data.cache, fingerprint=model.x_encoder_fingerprint())
+    skipped = cache.fill(wanted, model=model, processor=processor, workers=data.workers, max_skipped=data.max_skipped)
+    return cache, skipped
+
+
+def _texts(train: Sources, tasks: Sequence[Task], prompts: PromptsConfig) -> list[str]:
+    """What the frozen Y-Encoder is asked for."""
+    validated = [text for task in tasks for text in task.texts()]
+    needed = [text for source in train for record in source for text in record.texts] + validated
+    template = prompts.classification  # of calibration
+    return needed + [template.replace("{}", text) for text in validated if template != "{}"]
+
+
 def _images(sources: Sources) -> list[Visual]:
     """Different pictures of some sources, in order."""
     paths = (record.image for source in sources for record in source)
@@ -160,7 +171,10 @@ def _tasks(configs: Sequence[SourceConfig], sources: Sources, *, caption_prompt:
 
 
 def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
-    """Validation pictures whose content (file, when there is no cache) or whose `source_id` is in the training data."""
+    """Validation pictures whose content (file, when there is no cache) or whose `source_id` is in the training data.
+
+    Bare numbers do not count as ids: every file may count its pictures from 0.
+    """
     contents = reader.contents if isinstance(reader, FeatureCache) else {}
     seen = {contents.get(path, path) for path in _images(train)}
     ids = {record.source_id for source in train for record in source}
@@ -168,7 +182,8 @@ def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
         record.image
         for source in validation
         for record in source
-        if record.image is not None and (contents.get(record.image, record.image) in seen or record.source_id in ids)
+        if record.image is not None
+        and (contents.get(record.image, record.image) in seen or (record.source_id in ids and not record.numbered))
     }
     return len(found)
 

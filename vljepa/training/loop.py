@@ -20,6 +20,7 @@ from vljepa.data.skips import name_skipped
 from vljepa.errors import CheckpointError, ConfigError, StoppedError
 from vljepa.models.device import resolve_device
 from vljepa.models.sharded import whole_state
+from vljepa.training.agreement import any_process
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.checkpoint import find_intact, load_state, replace_folder, save_state
 from vljepa.training.decoder_inputs import DecoderInputs
@@ -193,10 +194,21 @@ class Loop(ABC):
             self._replace("best", self._gather_model())
 
     def _replace(self, name: str, write: Callable[[Path], object]) -> None:
-        """Write a folder of the output; one process does, and all wait for it."""
+        """Write a folder of the output; one process does, and all wait for it.
+
+        Raises:
+            CheckpointError: It could not, which ends all.
+        """
+        failure: CheckpointError | None = None
         if self.accelerator.is_main_process:
-            replace_folder(self.folder / name, write)
-        self.accelerator.wait_for_everyone()
+            try:
+                replace_folder(self.folder / name, write)
+            except CheckpointError as error:
+                failure = error
+        if any_process(failure is not None):
+            raise failure or CheckpointError(
+                f"the first process could not write {str(self.folder / name)!r}.", fix="see what that one says."
+            )
 
     def _restore(self, checkpoint: Path | None) -> int:
         """Bring back everything but the weights; returns the step to go on from."""

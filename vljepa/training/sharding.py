@@ -19,7 +19,8 @@ from torch import nn
 from vljepa.errors import ConfigError
 from vljepa.models.sharded import shard_like
 
-RECIPE = "recipes/accelerate/fsdp2.yaml"
+CONFIG = "use the config that `vljepa recipe cp accelerate/{} .` writes"
+"""What is given to `accelerate launch --config_file`."""
 
 
 def refuse_layouts(*, sharded: str | None = None) -> None:
@@ -37,15 +38,15 @@ def refuse_layouts(*, sharded: str | None = None) -> None:
     if _asked("ACCELERATE_USE_DEEPSPEED"):
         raise ConfigError(
             "DeepSpeed is asked for, whose engine would step before the gradient is checked.",
-            fix="use recipes/accelerate/zero2.yaml, which shards the same without it.",
+            fix=f"{CONFIG.format('zero2')}, which shards the same without it.",
         )
     if not _asked("ACCELERATE_USE_FSDP"):
         return
     version = os.environ.get("FSDP_VERSION", "1")
     if version != "2":
-        raise ConfigError(f"fsdp_version = {version} is asked for; training knows 2.", fix=f"use {RECIPE}.")
+        raise ConfigError(f"fsdp_version = {version} is asked for; training knows 2.", fix=f"{CONFIG.format('fsdp2')}.")
     if sharded is not None:
-        raise ConfigError(f"FSDP2 is asked for, and {sharded}.", fix="use recipes/accelerate/ddp.yaml.")
+        raise ConfigError(f"FSDP2 is asked for, and {sharded}.", fix=f"{CONFIG.format('ddp')}.")
 
 
 def forget_last_run() -> None:

@@ -140,7 +140,11 @@ class Step:
         return outputs
 
     def _count(self, rows: int) -> int:
-        """Pieces of a group: as many in every process, for FSDP2 gathers the layers for each of them."""
+        """Pieces of a group: as many in every process, for FSDP2 gathers the layers for each of them.
+
+        No more than the fewest rows of any process, so that none is empty: where unreadable pictures leave one process
+        next to nothing, pieces of the others are larger than `grad_cache`.
+        """
         size = self.config.grad_cache
         wanted = max(self.buckets, 1 if size is None else -(-rows // size))
         if self.accelerator.num_processes == 1 or (size is None and self.buckets == 1):

@@ -3,14 +3,14 @@ import json
 import pytest
 
 from vljepa.cli.main import main
-from vljepa.cli.recipe import find_recipe, shipped_recipes
+from vljepa.cli.recipe import find_recipe, shipped_layouts, shipped_recipes
 from vljepa.configs import is_staged_recipe, load_run_config, load_stages
 
 
 def test_ls_names_every_recipe_with_its_first_line(capsys):
     assert main(["recipe", "ls", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows] == list(shipped_recipes())
+    assert [row["name"] for row in rows] == [*shipped_recipes(), *shipped_layouts()]
     assert all(row["about"] for row in rows)
     assert main(["recipe", "ls"]) == 0
     assert "your_folder" in capsys.readouterr().out
@@ -54,6 +54,14 @@ def test_cp_into_a_folder_keeps_the_name_and_says_where(tmp_path, capsys):
     assert (tmp_path / "your_folder.yaml").read_text() == find_recipe("your_folder").read_text()
     assert main(["recipe", "cp", "your_folder", str(tmp_path)]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_configs_of_the_launcher_are_copied_too_and_are_no_recipes(tmp_path, capsys):
+    assert list(shipped_layouts()) == [f"accelerate/{name}" for name in ("cpu", "ddp", "fsdp2", "gpu", "zero2")]
+    assert main(["recipe", "cp", "accelerate/ddp", str(tmp_path)]) == 0
+    assert (tmp_path / "ddp.yaml").read_bytes() == shipped_layouts()["accelerate/ddp"].read_bytes()
+    assert main(["recipe", "validate", "accelerate/ddp"]) == 2
+    assert "there is no recipe 'accelerate/ddp'" in capsys.readouterr().err
 
 
 def test_validate_as_json_gives_the_whole_config(capsys):

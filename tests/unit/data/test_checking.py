@@ -2,14 +2,15 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import draw_shape, write_rows
-from tests.unit.data.test_formats import KINDS, write_pictures, write_vqa
+from tests.unit.data.test_formats import COLOURS, KINDS, write_coco, write_pictures, write_vqa
 from vljepa.configs import load_run_config
 from vljepa.data.checking import check_data
-from vljepa.data.columns import guess_columns
+from vljepa.data.formats.names import guess_columns
 from vljepa.data.sources import load_source
 from vljepa.errors import DataError
 
@@ -38,6 +39,27 @@ def test_questions_get_the_recipe_of_questions(tmp_path):
     assert words[2] == "lora_vqa"
 
 
+def test_the_command_for_questions_is_the_recipe_with_the_data(tmp_path):
+    write_pictures(tmp_path)
+    table = "image,query,text,candidates\n"
+    table += "".join(f'{colour}.png,what colour?,{colour},"[""red"", ""green"", ""blue""]"\n' for colour in COLOURS)
+    for name in ("questions.csv", "validation.csv"):
+        (tmp_path / name).write_text(table)
+    words = shlex.split(checked(tmp_path).command)
+    assert words[:3] == ["vljepa", "train", "lora_vqa"]
+    data = load_run_config("recipes/lora_vqa.yaml", words[3:]).data
+    [train], [held_out] = data.train, data.validation
+    assert (Path(train.path).name, Path(held_out.path).name, held_out.task) == (
+        "questions.csv",
+        "validation.csv",
+        "vqa",
+    )
+    for source in (train, held_out):
+        records = load_source(source)
+        assert [(one.query, one.texts) for one in records] == [("what colour?", (colour,)) for colour in COLOURS]
+        assert records[0].candidates == ("red", "green", "blue")
+
+
 def test_duplicates_broken_pictures_and_overlap_are_counted(tmp_path):
     write_pictures(tmp_path)
     (tmp_path / "again.png").write_bytes((tmp_path / "red.png").read_bytes())
@@ -57,6 +79,29 @@ def test_duplicates_broken_pictures_and_overlap_are_counted(tmp_path):
     assert (checked(tmp_path).validation, checked(tmp_path).overlap) == (None, None)
 
 
+def test_pictures_that_are_numbered_per_file_are_not_the_same(tmp_path):
+    """COCO files, one per split, that both count from 7: contents decide."""
+    train = write_coco(tmp_path / "train")
+    other = write_coco(tmp_path / "val")
+    for number, colour in enumerate(("red", "green", "blue")):
+        draw_shape(tmp_path / "val" / f"{colour}.png", colour=colour, shape="bar", shift=number)
+    report = checked(train, validation=str(other))
+    assert (report.overlap, report.same_ids) == (0, 0)
+    (tmp_path / "val" / "red.png").write_bytes((tmp_path / "train" / "blue.png").read_bytes())
+    report = checked(train, validation=str(other))
+    assert (report.overlap, report.same_ids) == (1, 0)
+
+
+def test_a_picture_that_was_saved_again_is_found_by_its_id(tmp_path):
+    for name, shift in (("a", 0), ("b", 1), ("c", 2)):
+        draw_shape(tmp_path / f"{name}.png", colour="red", shape="bar", shift=shift)
+    for file, ids in (("captions", {"a": "coco:1", "b": "coco:2"}), ("validation", {"b": "coco:2", "c": "coco:1"})):
+        rows = [{"image": f"{name}.png", "text": "x", "source_id": one} for name, one in ids.items()]
+        write_rows(tmp_path / f"{file}.jsonl", rows)
+    report = checked(tmp_path)
+    assert (report.overlap, report.same_ids) == (1, 1)
+
+
 def test_the_samples_are_from_the_whole_and_a_folder_of_validation_is_found(tmp_path):
     for part in ("train", "val"):
         for colour in ("red", "green", "blue"):
@@ -66,6 +111,24 @@ def test_the_samples_are_from_the_whole_and_a_folder_of_validation_is_found(tmp_
     report = checked(tmp_path / "train")
     assert [one["text"] for one in report.samples] == [["blue"], ["green"], ["red"]]
     assert (report.validation, report.overlap) == (str(tmp_path / "val"), 9)
+
+
+@pytest.mark.parametrize("name", ["validation.json", "validation.tsv", "valid.csv", "val.jsonl", "val.json"])
+def test_a_file_of_validation_is_found_beside_the_data(tmp_path, name):
+    write_pictures(tmp_path)
+    rows = [{"image": f"{colour}.png", "text": "a card"} for colour in ("red", "green")]
+    write_rows(tmp_path / "rows.jsonl", rows[:1])
+    image, text = rows[1].values()
+    written = {
+        ".csv": f"image,text\n{image},{text}\n",
+        ".tsv": f"image\ttext\n{image}\t{text}\n",
+        ".json": json.dumps(rows[1:]),
+        ".jsonl": json.dumps(rows[1]),
+    }
+    (tmp_path / name).write_text(written[(tmp_path / name).suffix])
+    report = checked(tmp_path)
+    assert (report.place, report.rows) == (str(tmp_path / "rows.jsonl"), 1)
+    assert (report.validation, report.overlap) == (str(tmp_path / name), 0)
 
 
 def test_videos_are_seen_as_clips(tmp_path):

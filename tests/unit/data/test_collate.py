@@ -37,8 +37,9 @@ def processor():
     return VLJEPAProcessor(load_preset("toy"))
 
 
-def record(number, *texts, query="", source_id=None):
-    return Record(image=Path(f"{number}.png"), texts=texts, query=query, source_id=source_id or str(number))
+def record(number, *texts, query="", source_id=None, source=""):
+    identity = source_id or str(number)
+    return Record(image=Path(f"{number}.png"), texts=texts, query=query, source_id=identity, source=source)
 
 
 def sample(number, text, **settings):
@@ -52,6 +53,14 @@ def test_equal_pairs_and_equal_texts_get_equal_ids(processor):
     assert (pairs[0] == pairs[1], pairs[0] == pairs[2], pairs[0] == pairs[3]) == (True, False, False)
     assert (texts[0] == texts[3], texts[0] == texts[1]) == (True, False)
     assert batch.size == 4
+
+
+def test_a_bare_number_is_another_picture_in_another_source_and_other_ids_are_not(processor):
+    collate = Collator(processor, pictures=FakeFeatures())
+    named = [("1", "a"), ("1", "a"), ("1", "b"), ("coco:1", "a"), ("coco:1", "b")]
+    batch = collate([sample(1, "x", source_id=one, source=source) for one, source in named])
+    pairs = batch.tensors["pair_ids"].tolist()
+    assert (pairs[0] == pairs[1], pairs[0] == pairs[2], pairs[3] == pairs[4]) == (True, False, True)
 
 
 def test_rows_without_a_query_get_the_caption_prompt(processor):

@@ -12,6 +12,7 @@ from PIL import Image
 from vljepa.configs import SourceConfig
 from vljepa.data.contents import content_of
 from vljepa.data.formats import find_data
+from vljepa.data.formats.datasets import open_dataset
 from vljepa.data.pictures import open_picture
 from vljepa.data.sources import load_source
 from vljepa.errors import DataError, ImageError
@@ -191,6 +192,32 @@ def test_class_labels_of_a_data_set_are_words_and_splits_are_named(tmp_path):
     assert [record.texts for record in records] == [("dog",), ("cat",)]
 
 
+def test_a_data_set_of_the_hub_is_read_by_name_and_split(tmp_path, monkeypatch):
+    import datasets
+
+    held = {"test": datasets.load_from_disk(str(write_dataset(tmp_path / "data")))}
+    asked = []
+
+    def load_dataset(name, split=None):
+        asked.append((name, split))
+        if name != "someone/cards":
+            raise FileNotFoundError(f"Couldn't find {name}")
+        return held[split] if split else datasets.DatasetDict(held)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    open_dataset.cache_clear()
+    records = load_source(SourceConfig(name="s", path="hf:someone/cards:test"), root="elsewhere")
+    assert [list(record.texts) for record in records] == [texts_of(colour) for colour in COLOURS]
+    assert open_picture(records[1].image, max_pixels=1_000).getpixel((3, 3)) == COLOURS["green"]
+    assert asked == [("someone/cards", "test")], "opened once"
+    with pytest.raises(DataError, match="has the splits test") as error:
+        load_source(SourceConfig(name="s", path="hf:someone/cards"))
+    assert "hf:someone/cards:SPLIT" in error.value.fix
+    with pytest.raises(DataError, match=r"'hf:absent:train' cannot be opened: FileNotFoundError: Couldn't find absent"):
+        load_source(SourceConfig(name="s", path="hf:absent:train"))
+    open_dataset.cache_clear()
+
+
 def test_a_tar_that_is_cut_after_it_was_indexed_is_an_unreadable_picture(tmp_path):
     folder = write_tars(tmp_path / "data")
     [first, *_] = load_source(SourceConfig(name="s", path=str(folder)))
@@ -259,6 +286,25 @@ def test_several_data_files_are_named_unless_the_folders_are_classes(tmp_path):
         find_data(tmp_path)
     write_pictures(tmp_path / "red")
     assert find_data(tmp_path) == ("classes", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("class_names.json", '["red", "blue"]'),
+        ("class_names.json", '{"0": "red"}'),
+        ("labels.csv", "id,name\n0,red\n"),
+        ("labels.csv", ""),
+    ],
+)
+def test_a_list_of_classes_beside_their_folders_is_no_data(tmp_path, name, content):
+    for colour in ("red", "blue"):
+        write_pictures(tmp_path / colour)
+    (tmp_path / name).write_text(content)
+    assert find_data(tmp_path) == ("classes", tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / "labels.csv").write_text("filename,label\nred/red.png,red\n")
+    assert find_data(tmp_path) == ("csv", tmp_path / "labels.csv"), "this one names pictures"
 
 
 def test_a_folder_whose_parts_are_folders_of_classes_names_them(tmp_path):

@@ -95,6 +95,9 @@ def test_identities_count_where_the_data_gives_them(training: TrainingSet) -> No
     named = [Record(None, ("x",), source_id="cat"), Record(None, ("y",), source_id="y")]
     assert training.overlap(named).source_id == 1
     assert TrainingSet([Record(PHOTOS[0], ("y",), source_id="y")]).overlap(named).source_id == 0
+    numbered = TrainingSet([Record(PHOTOS[0], ("z",), source_id="0"), Record(PHOTOS[1], ("z",), source_id="coco:0")])
+    assert numbered.overlap([Record(PHOTOS[2], ("w",), source_id="0")]).source_id == 0, "numbers of another file"
+    assert numbered.overlap([Record(PHOTOS[2], ("w",), source_id="coco:0")]).source_id == 1
 
 
 def test_what_cannot_be_read_is_counted(training: TrainingSet, tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from vljepa.configs import AdaptersConfig, RunConfig, load_preset, validate
+from vljepa.configs import AdaptersConfig, RunConfig, VLJEPAConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.export.merge import merge
 from vljepa.models import saving
 from vljepa.models.adapters import adapt
 from vljepa.models.modeling import VLJEPA
+from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
 
 
@@ -203,6 +204,35 @@ def test_a_run_trains_adapters_resumes_to_the_last_bit_and_is_merged_by_the_comm
     assert done.returncode == 0, done.stderr
     expected = outputs(VLJEPA.from_pretrained(whole.model_folder))
     torch.testing.assert_close(outputs(VLJEPA.from_pretrained(tmp_path / "out")), expected, atol=1e-5, rtol=0)
+
+
+def test_adapters_by_grad_cache_are_those_of_the_whole_batch(
+    make_run: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    config = load_preset("toy").model_dump(mode="json")
+    config["predictor"]["dropout"] = 0.0  # its draws are a matter of the pieces
+    VLJEPA.from_parts(validate(VLJEPAConfig, config, where="test")).save_pretrained(tmp_path / "still")
+
+    def train(name: str, *, grad_cache: int | None = None, **settings: object) -> tuple[list[float], Tensor]:
+        run = make_run(
+            name,
+            data={"validation": []},
+            objective={"grad_cache": grad_cache},
+            train={"steps": 2, "precision": "fp32", **settings},
+        )
+        changes = {"model": None, "start": str(tmp_path / "still"), "lora": {"rank": 4}}
+        trainer = Trainer(validate(RunConfig, {**run.model_dump(), **changes}, where="test"), device="cpu")
+        trainer.fit()
+        lines = [line for line in read_log(trainer.folder) if line["kind"] == "train"]
+        trained = [one.detach().flatten() for one in trainer.model.parameters() if one.requires_grad]
+        return [line[key] for line in lines for key in ("loss", "gradient_norm")], torch.cat(trained)
+
+    numbers, weights = train("whole")
+    for name, settings in (("cached", {}), ("checkpointed", {"gradient_checkpointing": True})):
+        same_numbers, same_weights = train(name, grad_cache=5, **settings)
+        assert same_numbers == pytest.approx(numbers, rel=1e-4)
+        torch.testing.assert_close(same_weights, weights, rtol=1e-2, atol=2e-4)
+    assert train("other", grad_cache=5, seed=1)[0] != pytest.approx(numbers, rel=1e-4)
 
 
 def test_a_run_without_lora_goes_on_from_all_weights(tune: Callable[..., RunConfig], base: Path) -> None:

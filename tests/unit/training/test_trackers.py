@@ -24,6 +24,20 @@ def test_tensorboard_has_what_the_log_has(make_run):
     assert [one.step for one in events.Scalars("validation/captions/main")] == [0, 2, 3]
 
 
+def test_trackio_has_what_the_log_has(make_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # read on import
+    trackio = pytest.importorskip("trackio")
+    from trackio.sqlite_storage import SQLiteStorage
+
+    trainer = Trainer(make_run(train={"steps": 3, "eval_every": 2, "trackers": ["trackio"]}))
+    trainer.fit()
+    [run] = trackio.Api().runs(trainer.folder.name)
+    written = SQLiteStorage.get_logs(run.project, run.name)
+    lines = {line["step"]: line["loss"] for line in read_log(trainer.folder) if line["kind"] == "train"}
+    assert {one["step"]: one["train/loss"] for one in written if "train/loss" in one} == pytest.approx(lines)
+    assert [one["step"] for one in written if "validation/captions/main" in one] == [0, 2, 3]
+
+
 def test_without_a_tracker_there_is_only_the_log(make_run):
     trainer = Trainer(make_run(train={"steps": 1}))
     trainer.fit()

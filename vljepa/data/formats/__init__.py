@@ -15,12 +15,15 @@ from vljepa.data.formats.annotations import answers_beside, json_rows
 from vljepa.data.formats.datasets import HUB as HUB
 from vljepa.data.formats.datasets import dataset_rows, is_dataset
 from vljepa.data.formats.folders import class_rows, is_class_folder
+from vljepa.data.formats.names import guess_columns
 from vljepa.data.formats.tables import TABLES, table_rows
 from vljepa.data.formats.tars import tar_rows
 from vljepa.errors import DataError
 
 CAPTION_FILES = ("captions.csv", "captions.jsonl")
-_DATA_FILES = frozenset({".csv", ".tsv", ".jsonl", ".parquet", ".json"})
+DATA_FILES = (".csv", ".jsonl", ".tsv", ".parquet", ".json")
+HELD_OUT = ("validation", "valid", "val")
+"""Names of validation data: of a file beside the training data, or of a folder beside `train`."""
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:|\|")
 
 Row = dict[str, Any]
@@ -98,10 +101,10 @@ def _find_in_folder(path: Path) -> tuple[str, Path | str]:
         return "dataset", path
     if any(path.glob("*.tar")):
         return "tars", path
-    files = _data_files(path)
-    if len(files) == 1:  # before a folder per class: `images` beside a table is none
+    files, classes = _data_files(path), is_class_folder(path)
+    if len(files) == 1 and (not classes or _has_samples(files[0])):  # `images` beside a table is no class
         return find_data(files[0])
-    if is_class_folder(path):
+    if classes:
         return "classes", path
     if files:
         raise DataError(
@@ -117,8 +120,18 @@ def _find_in_folder(path: Path) -> tuple[str, Path | str]:
     )
 
 
+def _has_samples(file: Path) -> bool:
+    """Whether rows of a file have a picture and a text; a list of names beside folders of classes has not."""
+    try:
+        first = next(rows_of(*find_data(file)), None)
+    except DataError:
+        return False
+    columns = guess_columns(first[1]) if first is not None else {}
+    return "text" in columns and ("image" in columns or "video" in columns)
+
+
 def _data_files(folder: Path) -> list[Path]:
     """Tables and annotations of a folder, without validation data and without the answers that belong to questions."""
-    files = [file for file in sorted(folder.iterdir()) if file.suffix in _DATA_FILES and file.is_file()]
+    files = [file for file in sorted(folder.iterdir()) if file.suffix in DATA_FILES and file.is_file()]
     answers = {answers_beside(file) for file in files}
-    return [file for file in files if file.stem != "validation" and file not in answers]
+    return [file for file in files if file.stem not in HELD_OUT and file not in answers]

@@ -1,0 +1,52 @@
+"""The bench of a step measures each setting in turns, and compares it with the plain one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+
+from eval.bench import step
+from eval.bench.memory import count_peak_from_here, peak_mb, resident_mb
+from vljepa.configs import RunConfig
+
+
+def test_rows_are_medians_of_the_turns_beside_plain() -> None:
+    def one(seconds: float, peak_mb: float) -> dict[str, object]:
+        return {"seconds": seconds, "first_wall_seconds": 9.0, "peak_mb": peak_mb, "tokens": 10, "losses": [seconds]}
+
+    turns = {"plain": [one(2, 100), one(9, 100), one(1, 100)], "other": [one(1, 50), one(1, 25), one(7, 60)]}
+    plain, other = step.summary(turns, batch=48)
+    assert (plain["seconds"], plain["seconds_ratio"], plain["turns"], plain["batch"]) == (2, 1.0, 3, 48)
+    assert (other["seconds_ratio"], other["peak_mb_ratio"], other["losses"]) == (0.5, 0.5, [1])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_peak_is_of_what_comes_after() -> None:
+    held = bytearray(b"x") * (64 << 20)
+    before = resident_mb()
+    del held
+    count_peak_from_here()
+    assert peak_mb() < before - 32
+    held = bytearray(b"x") * (64 << 20)
+    assert peak_mb() > resident_mb() - 8
+    assert len(held) == 64 << 20
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_setting_is_measured_on_real_steps(monkeypatch: pytest.MonkeyPatch, make_run: object, tmp_path: Path) -> None:
+    """Toy in place of mini: each step is timed, and the peak is taken before the save."""
+
+    def toy(given: argparse.Namespace, folder: Path, *, batch: int, changes: dict[str, dict[str, object]]) -> RunConfig:
+        settings = {"steps": given.steps + step.WARM_UP, "batch_size": batch, "precision": "fp32", "eval_every": 100}
+        run: RunConfig = make_run(str(folder / "run"), data={"validation": []}, train=settings, **changes)  # type: ignore[operator]
+        return run
+
+    monkeypatch.setattr(step, "recipe", toy)
+    measured = step.measure("objective.grad_cache=32", 12, argparse.Namespace(steps=2))
+    assert measured["tokens"] > 0
+    assert measured["seconds"] > 0
+    assert len(measured["losses"]) == 3
+    assert measured.keys() >= set(step.MEASURED)
