@@ -32,7 +32,7 @@ def stream(
     ],
     query: Annotated[str, typer.Option("--query", help="Ask this instead of describing.")] = "",
     offline: Annotated[
-        bool, typer.Option("--offline", help="Look at all of it before saying anything: better, later.")
+        bool, typer.Option("--offline", help="Look at all of it before saying anything; takes any number of captions.")
     ] = False,
     threshold: Annotated[
         float | None, typer.Option("--threshold", min=0.0, help="Change that counts; without it from validation.")
