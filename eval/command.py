@@ -35,6 +35,14 @@ def report_parser(name: str) -> argparse.ArgumentParser:
     return result
 
 
+def write_tables(text: str, file: Path | None) -> None:
+    """Write a report's Markdown into a file, or print it."""
+    if file is None:
+        print(text)
+    else:
+        file.write_text(text, encoding="utf-8")
+
+
 def named_folders(text: str) -> tuple[str, str]:
     """An argument NAME=FOLDER."""
     name, _, folder = text.partition("=")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.ablations.score import COLUMNS
+from eval.command import write_tables
 from eval.mini.report import table
 
 TITLES = {"emoji": "emoji R@1", "photos": "photos R@1", "questions": "closed questions"}
@@ -17,11 +18,7 @@ PANEL = {"rank": "rank", "target_rank": "rank of targets", "matched": "matched",
 def write_report(result: Path, *, tables: Path | None, plot: Path | None) -> None:
     """Write the tables into a file, or print them; draw the plot when a file is given."""
     loaded = json.loads(result.read_text(encoding="utf-8"))
-    text = as_markdown(loaded)
-    if tables is None:
-        print(text)
-    else:
-        tables.write_text(text, encoding="utf-8")
+    write_tables(as_markdown(loaded), tables)
     if plot is not None:
         draw(loaded, plot)
 

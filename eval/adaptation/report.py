@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from eval.command import write_tables
+
 TRAINED = ("LoRA", "full predictor", "from scratch")
 UNTRAINED = ("zero-shot", "linear probe")
 ARMS = (*UNTRAINED, *TRAINED)
@@ -17,11 +19,7 @@ KEPT = ("photos_r1", "emoji_r1", "questions")
 
 def write_report(result: Path, *, tables: Path | None) -> None:
     """Write the table into a file, or print it."""
-    text = as_markdown(json.loads(result.read_text(encoding="utf-8")))
-    if tables is None:
-        print(text)
-    else:
-        tables.write_text(text, encoding="utf-8")
+    write_tables(as_markdown(json.loads(result.read_text(encoding="utf-8"))), tables)
 
 
 def as_markdown(result: dict[str, Any]) -> str:

@@ -6,16 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eval.command import write_tables
+
 COLUMNS = ("CIDEr-D", "minus consensus [95%]", "BLEU-4", "ROUGE-L", "distinct", "tokens")
 
 
 def write_report(result: Path, *, tables: Path | None) -> None:
     """Write the tables into a file, or print them."""
-    text = as_markdown(json.loads(result.read_text(encoding="utf-8")))
-    if tables is None:
-        print(text)
-    else:
-        tables.write_text(text, encoding="utf-8")
+    write_tables(as_markdown(json.loads(result.read_text(encoding="utf-8"))), tables)
 
 
 def as_markdown(result: dict[str, Any]) -> str:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eval.command import write_tables
+
 NAMES = {"ours": "embeddings (ours)", "vlm": "tokens (VLM)"}
 COLOURS = {"ours": "tab:blue", "vlm": "tab:orange"}
 METRICS = {"top1": "top-1", "top5": "top-5", "to_text": "R@1 to text", "to_image": "R@1 to picture"}
@@ -22,11 +24,7 @@ LINES = {
 def write_report(result: Path, *, tables: Path | None, plot: Path | None) -> None:
     """Write the tables into a file, or print them; and draw the curves."""
     loaded = json.loads(result.read_text(encoding="utf-8"))
-    text = as_markdown(loaded)
-    if tables is None:
-        print(text)
-    else:
-        tables.write_text(text, encoding="utf-8")
+    write_tables(as_markdown(loaded), tables)
     if plot is not None:
         draw(loaded, plot)
 

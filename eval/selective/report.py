@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eval.command import write_tables
+
 MAIN = "middle, nearest"
 SHOWN = {
     "uniform, exact": ("0.4", "-"),
@@ -24,11 +26,7 @@ SHOWN = {
 def write_report(result: Path, *, tables: Path | None, plot: Path | None) -> None:
     """Write the tables into a file, or print them; and draw the curves."""
     loaded = json.loads(result.read_text(encoding="utf-8"))
-    text = as_markdown(loaded)
-    if tables is None:
-        print(text)
-    else:
-        tables.write_text(text, encoding="utf-8")
+    write_tables(as_markdown(loaded), tables)
     if plot is not None:
         draw(loaded, plot)
 
