@@ -23,6 +23,7 @@ from vljepa.configs.loading import (
 from vljepa.configs.lora import AdaptersConfig, LoraConfig
 from vljepa.configs.model import (
     CalibrationConfig,
+    ClipsConfig,
     ImageConfig,
     LabelPriorConfig,
     PredictorConfig,
@@ -50,6 +51,7 @@ __all__ = [
     "AdaptersConfig",
     "CacheConfig",
     "CalibrationConfig",
+    "ClipsConfig",
     "ColumnsConfig",
     "DataConfig",
     "DecoderDataConfig",

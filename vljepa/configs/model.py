@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vljepa.configs.part import PartSpec, Strict
 
@@ -71,6 +71,22 @@ class LabelPriorConfig(Strict):
     dropout: float = Field(0.2, ge=0, lt=1)
 
 
+class ClipsConfig(Strict):
+    """How the Predictor sees a clip of several frames.
+
+    Args:
+        frames: Frames that are taken of a video, one of each equal part, unless the caller says otherwise.
+        max_frames: Most steps in time: frames, or tubelets of an X-Encoder that sees them jointly. A learned encoding of
+            this many places, zero at first, is stretched over the steps that a clip has; a picture gets none.
+        grid: Side of the grid that the tokens of each step are averaged to before the Predictor, in clips alone; None
+            keeps them. Needs `x_encoder.pool_grid`.
+    """
+
+    frames: int = Field(8, ge=2)
+    max_frames: int = Field(16, ge=2)
+    grid: int | None = Field(None, ge=1)
+
+
 class PredictorConfig(Strict):
     """The trained middle: visual tokens, then query tokens, to one embedding.
 
@@ -81,6 +97,7 @@ class PredictorConfig(Strict):
         max_query_tokens: Longer queries are cut.
         dropout: On the Predictor's input tokens and inside its layers.
         label_prior: None for encoders without a classifier.
+        clips: Time, for a model that is to tell the order of frames; None leaves it to the backbone's own positions.
     """
 
     part: PartSpec
@@ -89,6 +106,7 @@ class PredictorConfig(Strict):
     max_query_tokens: int = Field(512, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     label_prior: LabelPriorConfig | None = None
+    clips: ClipsConfig | None = None
 
 
 class YEncoderConfig(Strict):
@@ -161,6 +179,15 @@ class VLJEPAConfig(Strict):
     max_logit_scale: float = Field(100.0, gt=0)
     prompts: PromptsConfig = PromptsConfig()
     calibration: CalibrationConfig = CalibrationConfig()
+
+    @model_validator(mode="after")
+    def _grid_of_clips(self) -> VLJEPAConfig:
+        clips, side = self.predictor.clips, self.x_encoder.pool_grid
+        if clips is not None and clips.grid is not None and (side is None or clips.grid > side):
+            raise ValueError(
+                f"predictor.clips.grid = {clips.grid} pools a grid of x_encoder.pool_grid = {side}: make that larger"
+            )
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, by the name that peft asks for."""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from vljepa.configs.lora import AdaptersConfig
-from vljepa.configs.model import VLJEPAConfig
+from vljepa.configs.model import ClipsConfig, VLJEPAConfig
 from vljepa.configs.objective import ObjectiveConfig
 from vljepa.configs.part import Strict
 
@@ -211,6 +211,7 @@ class RunConfig(Strict):
     Args:
         model: A model to be trained from its pretrained parts.
         start: Instead of `model`: a trained model to go on from, "mini", a folder, or a hub repository.
+        clips: Give the Predictor of the model in `start` a sense of time, `predictor.clips`: it begins as if without.
         lora: Train adapters of the model in `start` instead of all of its own weights.
         data: Where samples come from.
         objective: What is minimised.
@@ -220,6 +221,7 @@ class RunConfig(Strict):
 
     model: VLJEPAConfig | None = None
     start: str | None = None
+    clips: ClipsConfig | None = None
     lora: AdaptersConfig | None = None
     data: DataConfig
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -232,4 +234,8 @@ class RunConfig(Strict):
             raise ValueError("a run needs `model`, or `start` to go on from a trained one: add one of them")
         if self.lora is not None and self.start is None:
             raise ValueError("lora adapts a trained model: name it with `start`")
+        if self.clips is not None and self.start is None:
+            raise ValueError("clips is for the model in `start`: set model.predictor.clips of a new one")
+        if self.clips is not None and self.lora is not None:
+            raise ValueError("clips adds weights of the model's own, and lora trains none of these: drop one of them")
         return self

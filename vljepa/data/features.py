@@ -68,6 +68,7 @@ class FeatureCache:
         }
         self.config = config
         self.contents: dict[Visual, str] = {}
+        self._steps: dict[int, int] = {}
         self._store = RowStore(Path(config.folder) / "vision", identity=identity)
 
     def fill(
@@ -97,6 +98,7 @@ class FeatureCache:
         skipped: dict[Visual, str] = {}
         hashes: dict[Path, str] = {}
         jobs: list[_Job] = []
+        self._steps |= {frames: model.x_encoder.steps(frames) for frames in {_frames(visual) for visual in views}}
         for visual, count in views.items():
             try:
                 self.contents[visual] = content = content_of(visual, hashes)
@@ -131,6 +133,7 @@ class FeatureCache:
         rows = [self._store.row(_key(self.contents[visual], view)) for visual, view in pictures]
         tensors = {name: _stack(rows, name) for name in rows[0]}
         tensors["vision_mask"] = tensors["vision_mask"].bool()
+        tensors["vision_steps"] = torch.tensor(self._steps[_frames(pictures[0][0])])
         return PictureBatch(tensors, kept=list(range(len(rows))), skipped={})
 
 

@@ -166,7 +166,8 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         """Visual tokens of a batch: encoded from `pixel_values`, or as the feature cache gave them."""
         if "pixel_values" in batch:
             return self.encode_vision(batch["pixel_values"])
-        return VisionTokens(batch["vision_tokens"], batch["vision_mask"], batch.get("vision_logits"))
+        steps = int(batch.get("vision_steps", 1))
+        return VisionTokens(batch["vision_tokens"], batch["vision_mask"], batch.get("vision_logits"), steps)
 
     def predict(
         self,
@@ -262,8 +263,8 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         """One training forward.
 
         Args:
-            batch: `pixel_values` [B, T, C, H, W], or the cached `vision_tokens` [B, N, Dv], `vision_mask` [B, N] and
-                `vision_logits` [B, K]; optional `query_ids` and `query_mask` [B, Lq]; `gate_only`, as for
+            batch: `pixel_values` [B, T, C, H, W], or the cached `vision_tokens` [B, N, Dv], `vision_mask` [B, N],
+                `vision_logits` [B, K] and, of clips, `vision_steps` (a number); optional `query_ids` and `query_mask` [B, Lq]; `gate_only`, as for
                 `predict`, and keeping gradients from the targets and the temperature too.
                 Rows of text alone have `prior_features` [B, E] instead. `target_ids` and `target_mask` [B, Ly], or the
                 cached `target_features` [B, E].

@@ -16,16 +16,19 @@ class VisionTokens:
         tokens_BND: Visual tokens, frames in order.
         mask_BN: True where a token is real.
         logits_BK: Output of the encoder's own classifier (mean over frames), where it has one.
+        steps: Steps in time that every row's tokens are made of, each with equally many: frames, or tubelets of an
+            encoder that sees frames jointly; 1 is a picture.
     """
 
     tokens_BND: Tensor
     mask_BN: Tensor
     logits_BK: Tensor | None = None
+    steps: int = 1
 
     def to(self, device: torch.device | str) -> VisionTokens:
         """Copy on another device."""
         logits = None if self.logits_BK is None else self.logits_BK.to(device)
-        return VisionTokens(self.tokens_BND.to(device), self.mask_BN.to(device), logits)
+        return VisionTokens(self.tokens_BND.to(device), self.mask_BN.to(device), logits, self.steps)
 
 
 @dataclass

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vljepa.configs import PredictorConfig
+from vljepa.models.clips import ClipPlaces, pool_steps
 from vljepa.models.outputs import VisionTokens
 from vljepa.models.pooling import masked_mean
 from vljepa.models.text_backbone import TransformersText, is_embedding
@@ -13,6 +14,9 @@ from vljepa.models.text_backbone import TransformersText, is_embedding
 
 class Predictor(nn.Module):
     """Layers of a text transformer over [label token, visual tokens, query tokens], mean-pooled, with a linear head.
+
+    The backbone gives every token of the sequence its position, and with it frames an order; `clips` gives them their
+    place in the clip besides, whatever the number of tokens and frames.
 
     The word embeddings of a pretrained backbone stay frozen; its layers, the projections and the head are trained.
 
@@ -34,6 +38,7 @@ class Predictor(nn.Module):
         self.vision_norm = nn.LayerNorm(vision_width)
         self.vision_projection = nn.Linear(vision_width, width)
         self.prior_projection = nn.Linear(prior_width, width) if prior_width is not None else None
+        self.clip_places = None if config.clips is None else ClipPlaces(config.clips, width=width)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(width, embed_dim)
 
@@ -51,13 +56,16 @@ class Predictor(nn.Module):
             query_ids: Query tokens [B, Lq], or None for a query-free prediction.
             query_mask: True on real query tokens [B, Lq].
             prior_BE: Feature of the label prior, when the model has a label token.
+
+        Raises:
+            ConfigError: A clip of more steps than `clips.max_frames`.
         """
-        tokens_BND = self.vision_projection(self.vision_norm(vision.tokens_BND.to(self.head.weight.dtype)))
-        pieces, masks = [tokens_BND], [vision.mask_BN]
+        tokens_BND, mask_BN = self._visual(vision)
+        pieces, masks = [tokens_BND], [mask_BN]
         if self.prior_projection is not None:
             assert prior_BE is not None
             pieces.insert(0, self.prior_projection(prior_BE.to(tokens_BND.dtype)).unsqueeze(1))
-            masks.insert(0, torch.ones_like(vision.mask_BN[:, :1]))
+            masks.insert(0, torch.ones_like(mask_BN[:, :1]))
         if query_ids is not None and query_ids.shape[1] > 0:
             assert query_mask is not None
             kept = self.config.max_query_tokens
@@ -68,3 +76,13 @@ class Predictor(nn.Module):
             self.dropout(sequence_BLD), mask_BL, bidirectional=self.config.bidirectional
         )
         return masked_mean(hidden_BLD, mask_BL)
+
+    def _visual(self, vision: VisionTokens) -> tuple[Tensor, Tensor]:
+        """Visual tokens [B, N, width] in time, and their mask."""
+        tokens_BND, mask_BN = vision.tokens_BND.to(self.head.weight.dtype), vision.mask_BN
+        if self.config.clips is not None and self.config.clips.grid is not None and vision.steps > 1:
+            tokens_BND, mask_BN = pool_steps(tokens_BND, mask_BN, steps=vision.steps, side=self.config.clips.grid)
+        tokens_BND = self.vision_projection(self.vision_norm(tokens_BND))
+        if self.clip_places is not None:
+            tokens_BND = self.clip_places(tokens_BND, steps=vision.steps)
+        return tokens_BND, mask_BN

@@ -206,10 +206,13 @@ def text_space_digest(model: VLJEPA, state: dict[str, Tensor] | None = None) -> 
 
 
 def model_digest(model: VLJEPA) -> str:
-    """Hash over what embeds pictures and texts: config without temperatures, and tensors no part's files determine."""
-    config = model.config.model_dump(mode="json", exclude={"calibration": {"classify", "ask"}})
+    """Hash over what embeds pictures and texts: config without temperatures, and tensors no part's files determine.
+
+    Defaults are left out, so that a key that is new in a later version does not make another model of this one.
+    """
+    config = model.config.model_dump(mode="json", exclude_defaults=True, exclude={"calibration": {"classify", "ask"}})
     for slot in _SLOTS:
-        config[slot]["part"].pop("config")
+        config[slot]["part"].pop("config", None)
     return _digest_tensors(model, config, _own_tensors(model))
 
 

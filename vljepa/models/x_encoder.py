@@ -22,12 +22,14 @@ class VisionBackend(Protocol):
         width: Size of a token.
         num_classes: Classes of its own classifier, 0 without one.
         joint_frames: True for video encoders that attend across frames.
+        tubelet: Frames that become one step in time.
         model: The library's own module.
     """
 
     width: int
     num_classes: int
     joint_frames: bool
+    tubelet: int
     model: nn.Module
 
     def read(self, folder: Path) -> dict[str, Tensor]:
@@ -60,6 +62,7 @@ class TransformersVision(nn.Module):
         raw = dict(spec.config.get("vision_config", spec.config))
         config = AutoConfig.for_model(**raw)
         self.joint_frames = config.model_type == "vjepa2"
+        self.tubelet = int(config.tubelet_size) if self.joint_frames else 1
         if architecture.endswith("ForImageClassification"):
             self.model = AutoModelForImageClassification.from_config(config, dtype=torch.float32)
         elif architecture.endswith("ForVideoClassification"):
@@ -102,6 +105,7 @@ class OpenClipVision(nn.Module):
     """Vision towers of open_clip; tokens are the last block's, after the tower's final norm."""
 
     joint_frames = False
+    tubelet = 1
     num_classes = 0
 
     def __init__(self, spec: PartSpec) -> None:
@@ -138,6 +142,7 @@ class TimmVision(nn.Module):
     """Any timm model: a feature map becomes tokens row by row, a ViT's tokens stay as they are."""
 
     joint_frames = False
+    tubelet = 1
 
     def __init__(self, spec: PartSpec) -> None:
         super().__init__()
@@ -204,6 +209,10 @@ class XEncoder(nn.Module):
         """Classes of the encoder's own classifier, 0 without one."""
         return int(self.backend.num_classes)
 
+    def steps(self, frames: int) -> int:
+        """Steps in time that the tokens of a clip of so many frames are made of."""
+        return max(frames, self.config.min_frames) // int(self.backend.tubelet)
+
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: a frozen encoder must not move its batch-norm statistics."""
         del mode
@@ -236,7 +245,7 @@ class XEncoder(nn.Module):
         if logits is not None and not self.backend.joint_frames:
             logits = logits.unflatten(0, (batch, frames)).mean(1)
         mask_BN = torch.ones(tokens_BND.shape[:2], dtype=torch.bool, device=tokens_BND.device)
-        return VisionTokens(tokens_BND, mask_BN, logits)
+        return VisionTokens(tokens_BND, mask_BN, logits, self.steps(frames))
 
     def load_pretrained(self, folder: Path) -> None:
         """Load the part's weights; every tensor of the encoder must be there."""

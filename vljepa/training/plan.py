@@ -71,6 +71,8 @@ def plan_run(run: RunConfig) -> Plan:
         PartError: The parts are there but do not fit together, such as too many frames for the Predictor's positions.
     """
     wanted = run.model or read_config(saved_folder(str(run.start)))
+    if run.clips is not None:
+        wanted = wanted.model_copy(update={"predictor": wanted.predictor.model_copy(update={"clips": run.clips})})
     check_run(run, wanted)
     rows, missing = _rows(run)
     frames = max(source.frames or 1 for source in run.data.train)

@@ -25,6 +25,7 @@ from vljepa.data.workers import ignore_signals
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
 from vljepa.models.adapters import adapt
+from vljepa.models.clips import with_clips
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.modeling import VLJEPA
 from vljepa.models.sharded import load_tensors, whole
@@ -261,6 +262,8 @@ def _first_model(run: RunConfig) -> VLJEPA:
         raise ConfigError(
             f"start = {run.start!r} holds adapters.", fix="merge them first: `vljepa export MODEL OUT --merge`."
         )
+    if run.clips is not None:
+        model = with_clips(model, run.clips)
     if run.lora is not None:
         adapt(model, run.lora, base=run.start, seed=run.train.seed)
     return model

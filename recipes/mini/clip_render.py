@@ -1,0 +1,89 @@
+"""Draws clips: sprites with transparency over a photo, eight frames to an animated WebP."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+
+from PIL import Image
+
+from recipes.mini.clip_scenes import FRAMES, Scene
+from recipes.mini.records import write_bytes
+
+SIDE = 224
+MILLISECONDS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Sprite:
+    """A drawing with transparency, and what it shows."""
+
+    source_id: str
+    concept: str
+    name: str
+    kind: str
+    picture: Path
+    license: str
+
+
+@lru_cache(maxsize=512)
+def _drawing(picture: Path) -> Image.Image:
+    with Image.open(picture) as image:
+        drawing = image.convert("RGBA")
+    return drawing.crop(drawing.getchannel("A").point([0 if value < 16 else 255 for value in range(256)]).getbbox())
+
+
+@lru_cache(maxsize=128)
+def _photo(picture: Path) -> Image.Image:
+    with Image.open(picture) as image:
+        return image.convert("RGB")
+
+
+def background(picture: Path, random: Random) -> Image.Image:
+    """A square cut from a photo, mirrored or not."""
+    photo = _photo(picture)
+    side = round(min(photo.size) * random.uniform(0.6, 1))
+    left, top = random.randint(0, photo.width - side), random.randint(0, photo.height - side)
+    cut = photo.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+    return cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else cut
+
+
+def frames(scene: Scene, sprites: list[Sprite], behind: Image.Image) -> list[Image.Image]:
+    """The frames of a scene, each SIDE x SIDE."""
+    pictures = []
+    for number in range(FRAMES):
+        picture = behind.copy()
+        for sprite, track in reversed(list(zip(sprites, scene.tracks, strict=True))):
+            pose = track[number]
+            if pose is None:
+                continue
+            drawing = _drawing(sprite.picture)
+            scale = pose.size * SIDE / max(drawing.size)
+            size = (max(1, round(drawing.width * scale)), max(1, round(drawing.height * scale)))
+            scaled = drawing.resize(size, Image.Resampling.LANCZOS)
+            corner = (round(pose.x * SIDE - size[0] / 2), round(pose.y * SIDE - size[1] / 2))
+            picture.paste(scaled, corner, scaled)
+        pictures.append(picture)
+    return pictures
+
+
+def save_clip(pictures: list[Image.Image], target: Path) -> None:
+    """Write frames as an animated WebP."""
+    data = io.BytesIO()
+    pictures[0].save(
+        data,
+        format="WEBP",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=MILLISECONDS,
+        loop=0,
+        quality=80,
+        method=1,
+        minimize_size=False,
+        kmax=1,
+        kmin=0,
+    )
+    write_bytes(target, data.getvalue())

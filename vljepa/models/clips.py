@@ -1,0 +1,80 @@
+"""Time in the Predictor: which step of a clip a visual token belongs to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vljepa.configs import ClipsConfig
+from vljepa.errors import ConfigError
+from vljepa.models.pooling import pool_grid
+
+if TYPE_CHECKING:
+    from vljepa.models.modeling import VLJEPA
+
+
+class ClipPlaces(nn.Module):
+    """A learned encoding of a token's place in time, zero at first, the same for all tokens of one step.
+
+    The first row is a clip's first step and the last row its last, however many it has; between them the rows are
+    interpolated. So a clip that is sampled more densely keeps its meaning, and a picture has no time.
+
+    Args:
+        config: How many places there are.
+        width: Size of a token.
+    """
+
+    def __init__(self, config: ClipsConfig, *, width: int) -> None:
+        super().__init__()
+        self.places = nn.Parameter(torch.zeros(config.max_frames, width))
+
+    def forward(self, tokens_BND: Tensor, *, steps: int) -> Tensor:
+        """Tokens with their places, [B, N, D]; a single step comes back as it is.
+
+        Raises:
+            ConfigError: More steps than places.
+        """
+        if steps == 1:
+            return tokens_BND
+        most = len(self.places)
+        if steps > most:
+            raise ConfigError(
+                f"the clip has {steps} steps in time, the Predictor has places for {most}.",
+                fix="take fewer frames, or train with a larger predictor.clips.max_frames.",
+            )
+        places_TD = F.interpolate(self.places.T.unsqueeze(0), size=steps, mode="linear", align_corners=True)[0].T
+        placed = tokens_BND.unflatten(1, (steps, -1)) + places_TD.to(tokens_BND.dtype).unsqueeze(1)
+        return placed.flatten(1, 2)
+
+
+def pool_steps(tokens_BND: Tensor, mask_BN: Tensor, *, steps: int, side: int) -> tuple[Tensor, Tensor]:
+    """Average the square grid of each step's tokens to a smaller one of `side` x `side`; tokens and mask [B, N']."""
+    per_step = tokens_BND.unflatten(1, (steps, -1)).flatten(0, 1)
+    height = round(per_step.shape[1] ** 0.5)
+    assert height * height == per_step.shape[1], per_step.shape
+    pooled = pool_grid(per_step, height=height, width=height, side=side).unflatten(0, (-1, steps)).flatten(1, 2)
+    # A step is seen whole or not at all.
+    return pooled, mask_BN.unflatten(1, (steps, -1))[..., :1].expand(-1, -1, side * side).flatten(1, 2)
+
+
+def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
+    """The same model with a sense of time that has yet to be learned: the same weights, and places of zero.
+
+    Raises:
+        ConfigError: It has one already, or the grid is not one of its own.
+    """
+    if model.config.predictor.clips is not None:
+        raise ConfigError(
+            "the model in `start` has clips already.", fix="remove `clips`: its own places are trained further."
+        )
+    raw = model.config.model_dump(mode="json")
+    raw["predictor"]["clips"] = clips.model_dump()
+    longer = type(model)(type(model.config).model_validate(raw))
+    longer.y_decoder = model.y_decoder
+    missing, unexpected = longer.load_state_dict(model.state_dict(), strict=False)
+    assert all(name.startswith("predictor.clip_places.") for name in missing), missing
+    assert not unexpected, unexpected
+    return longer.train(model.training)
