@@ -1,0 +1,121 @@
+"""Time in the Predictor: places of steps, their limit, pooled steps, and a model that is given them later."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.contract.vision_classes import vision_models
+from vljepa.configs import ClipsConfig, PartSpec, VLJEPAConfig, XEncoderConfig, load_preset, validate
+from vljepa.errors import ConfigError
+from vljepa.models.clips import ClipPlaces, pool_steps, with_clips
+from vljepa.models.modeling import VLJEPA
+from vljepa.models.outputs import VisionTokens
+from vljepa.models.x_encoder import XEncoder
+
+STEPS = 4
+
+
+def clip_of(model: VLJEPA, *, steps: int = STEPS) -> VisionTokens:
+    pixels = torch.randn(2, steps, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+    return model.encode_vision(pixels)
+
+
+def shuffled(vision: VisionTokens, order: list[int]) -> VisionTokens:
+    tokens = vision.tokens_BND.unflatten(1, (vision.steps, -1))[:, order].flatten(1, 2)
+    return VisionTokens(tokens, vision.mask_BN, vision.logits_BK, vision.steps)
+
+
+def without_backbone_positions(model: VLJEPA) -> VLJEPA:
+    with torch.no_grad():
+        for name, table in model.predictor.backbone.named_parameters():
+            if "position_embeddings" in name:
+                table.zero_()
+    return model
+
+
+def difference(model: VLJEPA, order: list[int]) -> float:
+    vision = clip_of(model)
+    return float((model.predict(shuffled(vision, order)) - model.predict(vision)).abs().max().detach())
+
+
+@pytest.fixture
+def timed(toy: VLJEPA) -> VLJEPA:
+    """Toy with places that are no longer zero, and a backbone that gives no positions of its own."""
+    model = without_backbone_positions(with_clips(toy, ClipsConfig()))
+    assert model.predictor.clip_places is not None
+    torch.nn.init.normal_(model.predictor.clip_places.places, generator=torch.Generator().manual_seed(3))
+    return model
+
+
+def test_the_order_of_frames_is_seen_by_the_places_alone(timed: VLJEPA, toy: VLJEPA) -> None:
+    assert difference(timed, [3, 2, 1, 0]) > 1e-3
+    assert difference(timed, [0, 1, 2, 3]) == 0
+    assert difference(without_backbone_positions(toy), [3, 2, 1, 0]) < 1e-6, "the control: without places, a set"
+    assert timed.predictor.clip_places is not None
+    torch.nn.init.zeros_(timed.predictor.clip_places.places)
+    assert difference(timed, [3, 2, 1, 0]) < 1e-6, "the control: at zero they say nothing"
+
+
+def test_at_first_the_model_is_the_one_that_it_was(toy: VLJEPA) -> None:
+    longer = with_clips(toy, ClipsConfig())
+    for steps in (1, STEPS):
+        assert torch.equal(longer.predict(clip_of(longer, steps=steps)), toy.predict(clip_of(toy, steps=steps)))
+    assert "predictor.clip_places.places" in longer.trained
+    assert longer.fingerprint() != toy.fingerprint()
+    assert longer.text_space_hash() == toy.text_space_hash()
+    with pytest.raises(ConfigError, match="has clips already"):
+        with_clips(longer, ClipsConfig())
+
+
+def test_a_picture_has_no_time_however_much_was_learned(timed: VLJEPA, toy: VLJEPA) -> None:
+    picture = clip_of(toy, steps=1)
+    assert torch.equal(timed.predict(picture), without_backbone_positions(toy).predict(picture))
+
+
+def test_places_are_stretched_over_the_steps_up_to_their_number() -> None:
+    places = ClipPlaces(ClipsConfig(max_frames=5), width=3)
+    torch.nn.init.normal_(places.places)
+    got = places(torch.zeros(1, 6, 3), steps=3)[0]
+    for step, row in enumerate((0, 2, 4)):
+        torch.testing.assert_close(got[2 * step], places.places[row])
+        torch.testing.assert_close(got[2 * step + 1], places.places[row])
+    between = places(torch.zeros(1, 2, 3), steps=2)[0]
+    torch.testing.assert_close(between, places.places[[0, -1]])
+    with pytest.raises(ConfigError, match=r"6 steps in time.*places for 5"):
+        places(torch.zeros(1, 6, 3), steps=6)
+
+
+def test_steps_are_pooled_each_by_itself(toy: VLJEPA) -> None:
+    tokens = torch.arange(2 * 3 * 4, dtype=torch.float32).reshape(2, 12, 1)
+    mask = torch.ones(2, 12, dtype=torch.bool)
+    mask[1, 8:] = False
+    pooled, kept = pool_steps(tokens, mask, steps=3, side=1)
+    assert pooled[0, :, 0].tolist() == [1.5, 5.5, 9.5]
+    assert kept.tolist() == [[True, True, True], [True, True, False]]
+
+
+def test_a_grid_for_clips_changes_clips_alone() -> None:
+    raw = load_preset("toy").model_dump(mode="json")
+    raw["x_encoder"]["pool_grid"] = 2
+    models = []
+    for grid in (None, 1):
+        raw["predictor"]["clips"] = {"grid": grid}
+        torch.manual_seed(0)
+        models.append(VLJEPA.from_parts(validate(VLJEPAConfig, raw, where="test")).eval())
+    whole, pooled = models
+    picture, clip = clip_of(whole, steps=1), clip_of(whole)
+    assert torch.equal(whole.predict(picture), pooled.predict(picture))
+    assert (whole.predict(clip) - pooled.predict(clip)).abs().max() > 1e-5
+    raw["predictor"]["clips"] = {"grid": 3}
+    with pytest.raises(ConfigError, match=r"clips\.grid = 3 pools a grid of x_encoder\.pool_grid = 2"):
+        validate(VLJEPAConfig, raw, where="test")
+
+
+def test_an_encoder_that_joins_frames_has_a_step_per_tubelet() -> None:
+    part = PartSpec(backend="transformers", name="tiny", source="random", config=vision_models()["vjepa2"][1])
+    joint = XEncoder(XEncoderConfig(part=part, min_frames=2))
+    for frames, steps in ((1, 1), (2, 1), (4, 2)):
+        vision = joint(torch.zeros(1, frames, 3, 32, 32))
+        assert vision.steps == joint.steps(frames) == steps
+        assert vision.tokens_BND.shape[1] % steps == 0
