@@ -194,7 +194,11 @@ def _events(random: Random) -> Scene:
     else:
         poses = [Pose(moving[0].x, moving[0].y, size) for size in sizes[:-1]]
         poses += [Pose(one.x, one.y, sizes[-1]) for one in moving[1:]]
-    facts = {"begins": "move" if moves_first else "size", "direction": direction, "change": "grows" if grows else "shrinks"}
+    facts = {
+        "begins": "move" if moves_first else "size",
+        "direction": direction,
+        "change": "grows" if grows else "shrinks",
+    }
     return Scene(kind="events", tracks=(tuple(poses),), facts=facts)
 
 

@@ -59,7 +59,11 @@ QUESTIONS: Wordings = {
         "test": ("which side has something last?", "where does the second thing show up?"),
     },
     "first kind": {
-        "train": ("what kind of thing comes first?", "which kind of thing appears first?", "what sort of thing was first?"),
+        "train": (
+            "what kind of thing comes first?",
+            "which kind of thing appears first?",
+            "what sort of thing was first?",
+        ),
         "validation": ("what kind of thing is seen first?",),
         "test": ("which sort of thing shows up first?", "what kind of thing does it begin with?"),
     },
@@ -229,7 +233,11 @@ def questions(scene: Scene, sprites: Sequence[Sprite], *, names: Sequence[str], 
             asked.append(Asked(f"{kind} side", side, sides))
     if scene.kind in ("turns", "swap"):
         asked.append(
-            Asked("first name" if scene.kind == "turns" else "vanished name", first.name, _pair(first.name, sprites[1].name))
+            Asked(
+                "first name" if scene.kind == "turns" else "vanished name",
+                first.name,
+                _pair(first.name, sprites[1].name),
+            )
         )
     if scene.kind == "turns" and first.kind and sprites[1].kind and first.kind != sprites[1].kind:
         asked.append(Asked("first kind", first.kind, _pair(first.kind, sprites[1].kind)))

@@ -117,7 +117,11 @@ def clip_rows(split: Split, number: int, drawn: Scene, sprites: Sequence[Sprite]
     """Return a clip's captions and questions, by the file that they belong to."""
     video = {"video": f"{split}/{number:05d}.webp", "source_id": f"clip:{split}/{number}", "synthetic": True}
     half = {"end": FRAMES / 2 * clip_render.MILLISECONDS / 1000}
-    rows: Row = {"captions": [{**video, "text": clip_texts.captions(drawn, sprites, split)}], "questions": [], "next": []}
+    rows: Row = {
+        "captions": [{**video, "text": clip_texts.captions(drawn, sprites, split)}],
+        "questions": [],
+        "next": [],
+    }
     names = random.sample(pools["names"], 2 * clip_texts.WHAT_CHOICES)
     for asked in clip_texts.questions(drawn, sprites, names=names, kinds=pools["kinds"]):
         row = {**video, "query": clip_texts.ask(asked.type, split, random), "type": asked.type}

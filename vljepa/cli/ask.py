@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,7 @@ from vljepa.cli.choosing import as_json, choose_over, print_predictions, split_l
 from vljepa.cli.options import (
     DecoderOption,
     DeviceOption,
+    FramesOption,
     JsonOption,
     MinConfidenceOption,
     ModelOption,
@@ -22,7 +23,9 @@ from vljepa.errors import ConfigError
 
 
 def ask(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A picture, or a folder or quoted glob of them.")],
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="A picture, a video, or a folder or quoted glob of pictures.")
+    ],
     question: Annotated[str, typer.Argument(metavar="QUESTION", help='Such as "what colour is it?".')],
     choices: Annotated[
         str | None, typer.Option("--choices", help="Possible answers, separated by commas; without, words of its own.")
@@ -32,15 +35,17 @@ def ask(
     num_beams: NumBeamsOption = None,
     model: ModelOption = "mini",
     decoder: DecoderOption = None,
+    frames: FramesOption = None,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Answer a question about a picture: with one of the choices and calibrated probabilities, or in words.
+    """Answer a question about a picture or a video: with one of the choices and calibrated probabilities, or in words.
 
     Example: vljepa ask photo.jpg "what colour is it?" --choices red,green,blue
     """
     if choices is None:
-        _answer(image, question, num_beams=num_beams, model=model, decoder=decoder, device=device, json=json)
+        asked = {"model": model, "decoder": decoder, "frames": frames, "device": device, "num_beams": num_beams}
+        _answer(image, question, json=json, **asked)
         return
     from vljepa.inference.vqa import ask as run
 
@@ -48,6 +53,7 @@ def ask(
         [image],
         model=model,
         device=device,
+        frames=frames,
         call=run,
         question=question,
         choices=split_list(choices),
@@ -62,19 +68,10 @@ def ask(
         print_predictions(predictions, name="answer", top_k=top_k)
 
 
-def _answer(
-    image: str,
-    question: str,
-    *,
-    num_beams: int | None,
-    model: str,
-    decoder: str | None,
-    device: str | None,
-    json: bool,
-) -> None:
+def _answer(image: str, question: str, *, json: bool, **asked: Any) -> None:
     if not question.strip():
         raise ConfigError("the question is empty.", fix='ask something, such as "what colour is it?".')
-    found, skipped = say_over([image], query=question, model=model, decoder=decoder, device=device, num_beams=num_beams)
+    found, skipped = say_over([image], query=question, **asked)
     if json:
         print_said_json(found, skipped, name="answer", question=question)
     else:

@@ -6,16 +6,19 @@ from typing import Annotated
 
 import typer
 
-from vljepa.cli.options import DecoderOption, DeviceOption, JsonOption, ModelOption, NumBeamsOption
+from vljepa.cli.options import DecoderOption, DeviceOption, FramesOption, JsonOption, ModelOption, NumBeamsOption
 from vljepa.cli.saying import print_said, print_said_json, say_over
 
 
 def caption(
-    pictures: Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures, folders, or quoted globs.")],
+    pictures: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Pictures, videos, folders, or quoted globs.")
+    ],
     query: Annotated[str, typer.Option("--query", help="Ask this instead of describing.")] = "",
     num_beams: NumBeamsOption = None,
     model: ModelOption = "mini",
     decoder: DecoderOption = None,
+    frames: FramesOption = None,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -23,7 +26,9 @@ def caption(
 
     Example: vljepa caption photo.jpg holidays/ --json
     """
-    found, skipped = say_over(pictures, query=query, model=model, decoder=decoder, device=device, num_beams=num_beams)
+    found, skipped = say_over(
+        pictures, query=query, model=model, decoder=decoder, device=device, frames=frames, num_beams=num_beams
+    )
     if json:
         print_said_json(found, skipped, name="caption", query=query)
     else:

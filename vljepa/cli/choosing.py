@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 def choose_over(
-    words: Sequence[str], *, model: str, device: str | None, call: Callable[..., list[Prediction]], **arguments: Any
+    words: Sequence[str],
+    *,
+    model: str,
+    device: str | None,
+    frames: int | None,
+    call: Callable[..., list[Prediction]],
+    **arguments: Any,
 ) -> tuple[list[Prediction], list[tuple[str, str]]]:
     """Load the model, run `call` over all pictures, and return predictions and the skipped pictures with reasons.
 
@@ -25,13 +31,14 @@ def choose_over(
     from vljepa.inference.pictures import expand
 
     files = expand(words)
-    embedder = Embedder.from_pretrained(model, device=device)
+    embedder = Embedder.from_pretrained(model, device=device, frames=frames)
     broken: list[tuple[Picture, ImageError]] = []
     with progress("looking at pictures", total=len(files)) as advance:
         predictions = call(
             embedder.model,
             embedder.processor,
             files,
+            frames=frames,
             progress=advance,
             on_broken=lambda picture, error: broken.append((picture, error)),
             **arguments,

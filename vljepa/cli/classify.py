@@ -7,16 +7,19 @@ from typing import Annotated
 import typer
 
 from vljepa.cli.choosing import as_json, choose_over, print_predictions, split_list
-from vljepa.cli.options import DeviceOption, JsonOption, MinConfidenceOption, ModelOption, TopKOption
+from vljepa.cli.options import DeviceOption, FramesOption, JsonOption, MinConfidenceOption, ModelOption, TopKOption
 from vljepa.cli.output import print_json
 
 
 def classify(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Pictures, folders or glob patterns.")],
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help="Pictures, videos, folders or glob patterns.")
+    ],
     labels: Annotated[str, typer.Option("--labels", help="Names to choose from, separated by commas.")],
     min_confidence: MinConfidenceOption = 0.0,
     top_k: TopKOption = 5,
     model: ModelOption = "mini",
+    frames: FramesOption = None,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -27,7 +30,13 @@ def classify(
     from vljepa.inference.classify import classify as run
 
     predictions, skipped = choose_over(
-        images, model=model, device=device, call=run, labels=split_list(labels), min_confidence=min_confidence
+        images,
+        model=model,
+        device=device,
+        frames=frames,
+        call=run,
+        labels=split_list(labels),
+        min_confidence=min_confidence,
     )
     if json:
         results = as_json(predictions, name="label", top_k=top_k)

@@ -20,6 +20,10 @@ MinConfidenceOption = Annotated[
 NumBeamsOption = Annotated[
     int | None, typer.Option("--num-beams", min=1, help="Beams of the Y-Decoder; without it what validation chose.")
 ]
+FramesOption = Annotated[
+    int | None,
+    typer.Option("--frames", min=2, help="Frames of a video; without it as many as the model was trained with."),
+]
 DecoderOption = Annotated[
     str | None, typer.Option("--decoder", help="Folder of a Y-Decoder to use instead of the model's own.")
 ]

@@ -16,7 +16,14 @@ Skipped = list[tuple[str, str]]
 
 
 def say_over(
-    words: Sequence[str], *, query: str, model: str, decoder: str | None, device: str | None, **options: Any
+    words: Sequence[str],
+    *,
+    query: str,
+    model: str,
+    decoder: str | None,
+    device: str | None,
+    frames: int | None,
+    **options: Any,
 ) -> tuple[list[Caption], Skipped]:
     """Load the model, describe all pictures, and return captions and the skipped pictures with reasons.
 
@@ -28,7 +35,7 @@ def say_over(
     from vljepa.inference.pictures import expand
 
     files = expand(words)
-    embedder = Embedder.from_pretrained(model, device=device, decoder=decoder)
+    embedder = Embedder.from_pretrained(model, device=device, decoder=decoder, frames=frames)
     broken: list[tuple[Picture, ImageError]] = []
     with progress("looking at pictures", total=len(files)) as advance:
         found = list(

@@ -76,8 +76,8 @@ class ClipsConfig(Strict):
 
     Args:
         frames: Frames that are taken of a video, one of each equal part, unless the caller says otherwise.
-        max_frames: Most steps in time: frames, or tubelets of an X-Encoder that sees them jointly. A learned encoding of
-            this many places, zero at first, is stretched over the steps that a clip has; a picture gets none.
+        max_frames: Most steps in time: frames, or tubelets of an X-Encoder that sees them jointly. A learned encoding
+            of this many places, zero at first, is stretched over the steps that a clip has; a picture gets none.
         grid: Side of the grid that the tokens of each step are averaged to before the Predictor, in clips alone; None
             keeps them. Needs `x_encoder.pool_grid`.
     """

@@ -39,6 +39,7 @@ def caption(
     images: Picture | Sequence[Picture],
     *,
     query: str = "",
+    frames: int | None = None,
     progress: Progress | None = None,
     on_broken: OnBroken | None = None,
     **options: Any,
@@ -48,8 +49,9 @@ def caption(
     Args:
         model: A finished model with a Y-Decoder.
         processor: The processor that belongs to it.
-        images: One picture or many: files or PIL images.
+        images: One picture or many: files or PIL images; videos too, for a model that has learned from clips.
         query: A question; empty means the model's caption prompt.
+        frames: Frames of each video; None for as many as the model was trained with.
         progress: Called with the number of pictures done since the last call.
         on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
         options: As for `YDecoder.generate`, such as `num_beams`.
@@ -69,7 +71,12 @@ def caption(
     """
     return list(
         captions(
-            Embedder(model, processor), as_list(images), query=query, progress=progress, on_broken=on_broken, **options
+            Embedder(model, processor, frames=frames),
+            as_list(images),
+            query=query,
+            progress=progress,
+            on_broken=on_broken,
+            **options,
         )
     )
 

@@ -17,6 +17,7 @@ def classify(
     *,
     labels: Sequence[str],
     min_confidence: float = 0.0,
+    frames: int | None = None,
     progress: Progress | None = None,
     on_broken: OnBroken | None = None,
 ) -> list[Prediction]:
@@ -25,9 +26,10 @@ def classify(
     Args:
         model: A finished model.
         processor: The processor that belongs to it.
-        images: One picture or many: files or PIL images.
+        images: One picture or many: files or PIL images; videos too, for a model that has learned from clips.
         labels: At least two names; the model's own template turns each into a text.
         min_confidence: Below this probability the label is None: the model abstains.
+        frames: Frames of each video; None for as many as the model was trained with.
         progress: Called with the number of pictures done since the last call.
         on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
 
@@ -46,7 +48,7 @@ def classify(
         ('cat', 0.97)
     """
     names = check_candidates(labels, what="labels")
-    embedder = Embedder(model, processor)
+    embedder = Embedder(model, processor, frames=frames)
     template = model.config.prompts.classification
     return list(
         choose(

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from vljepa.errors import CheckpointError, ImageError
+from vljepa.inference.clips import VisualReader
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.device import resolve_device
 from vljepa.models.modeling import VLJEPA
@@ -33,31 +34,40 @@ _READERS = min(8, os.cpu_count() or 1)
 class Embedder:
     """A model and its processor, ready to embed files.
 
-    The model is put into eval mode and used on the device that it is on.
+    The model is put into eval mode and used on the device that it is on. Files may be pictures, and videos for a model
+    that has learned from clips.
 
     Args:
         model: A finished model.
         processor: The processor that belongs to it.
+        frames: Frames of each video, one of each equal part; None for as many as the model was trained with.
+
+    Raises:
+        ConfigError: `frames` is not what the model can take.
 
     Example:
         >>> embedder = Embedder.from_pretrained("mini")  # doctest: +SKIP
         >>> similarity = embedder.images(["photo.jpg"]) @ embedder.texts(["a cat", "a dog"]).T  # doctest: +SKIP
     """
 
-    def __init__(self, model: VLJEPA, processor: VLJEPAProcessor) -> None:
+    def __init__(self, model: VLJEPA, processor: VLJEPAProcessor, *, frames: int | None = None) -> None:
         keep_freed_memory()
         self.model = model.eval()
         self.processor = processor
+        self.read = VisualReader(processor, frames=frames)
         self.device = next(model.parameters()).device
 
     @classmethod
-    def from_pretrained(cls, name: str = "mini", *, device: str | None = None, decoder: str | None = None) -> Self:
+    def from_pretrained(
+        cls, name: str = "mini", *, device: str | None = None, decoder: str | None = None, frames: int | None = None
+    ) -> Self:
         """Load a preset with shipped weights, a folder, or a hub repository.
 
         Args:
             name: As for `VLJEPA.from_pretrained`.
             device: `cpu`, `cuda`, `cuda:1`, `mps`; without it CUDA where present, else the CPU.
             decoder: Folder of a Y-Decoder to use instead of the model's own.
+            frames: As for the class.
 
         Raises:
             VLJEPAError: No such model or device, or a decoder of another text space.
@@ -67,7 +77,7 @@ class Embedder:
         if decoder is not None:
             model.load_decoder(decoder)
             processor.load_decoder(decoder)
-        return cls(model.to(place), processor)
+        return cls(model.to(place), processor, frames=frames)
 
     @property
     def batch_size(self) -> int:
@@ -141,7 +151,7 @@ class Embedder:
         rows = [self._no_rows()]
         for start in range(0, len(images), self.batch_size):
             chunk = slice(start, start + self.batch_size)
-            rows.append(self._predict([self.processor.images(images[chunk])], queries[chunk]))
+            rows.append(self._predict([self.read(image) for image in images[chunk]], queries[chunk]))
         return np.concatenate(rows)
 
     @torch.inference_mode()
@@ -189,16 +199,20 @@ class Embedder:
 
     @torch.inference_mode()
     def _predict(self, pixels: list[torch.Tensor], queries: Sequence[str]) -> Rows:
-        vision = self.model.encode_vision(torch.cat(pixels).to(self.device))
-        tokens = self.processor.queries([query or self.model.config.prompts.caption for query in queries])
-        prediction = self.model.predict(
-            vision, tokens["query_ids"].to(self.device), tokens["query_mask"].to(self.device)
-        )
-        rows: Rows = prediction.float().cpu().numpy()
+        rows: Rows = np.empty((len(pixels), self.model.config.embed_dim), dtype=np.float32)
+        lengths = np.array([one.shape[1] for one in pixels])
+        for length in np.unique(lengths):  # pictures and clips each go by themselves
+            alike = np.flatnonzero(lengths == length).tolist()
+            vision = self.model.encode_vision(torch.cat([pixels[row] for row in alike]).to(self.device))
+            tokens = self.processor.queries([queries[row] or self.model.config.prompts.caption for row in alike])
+            prediction = self.model.predict(
+                vision, tokens["query_ids"].to(self.device), tokens["query_mask"].to(self.device)
+            )
+            rows[alike] = prediction.float().cpu().numpy()
         return rows
 
     def _submit(self, pool: ThreadPoolExecutor, images: Sequence[Picture]) -> list[Future[torch.Tensor]]:
-        return [pool.submit(self.processor.images, [image]) for image in images]
+        return [pool.submit(self.read, image) for image in images]
 
     def _no_rows(self) -> Rows:
         return np.zeros((0, self.model.config.embed_dim), dtype=np.float32)

@@ -19,6 +19,7 @@ def ask(
     question: str,
     choices: Sequence[str],
     min_confidence: float = 0.0,
+    frames: int | None = None,
     progress: Progress | None = None,
     on_broken: OnBroken | None = None,
 ) -> list[Prediction]:
@@ -27,10 +28,11 @@ def ask(
     Args:
         model: A finished model.
         processor: The processor that belongs to it.
-        images: One picture or many: files or PIL images.
+        images: One picture or many: files or PIL images; videos too, for a model that has learned from clips.
         question: In plain words; it becomes the query.
         choices: At least two possible answers.
         min_confidence: Below this probability the label is None: the model abstains.
+        frames: Frames of each video; None for as many as the model was trained with.
         progress: Called with the number of pictures done since the last call.
         on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
 
@@ -49,7 +51,7 @@ def ask(
     if not question.strip():
         raise ConfigError("the question is empty.", fix='ask something, such as "what colour is it?".')
     answers = check_candidates(choices, what="choices")
-    embedder = Embedder(model, processor)
+    embedder = Embedder(model, processor, frames=frames)
     return list(
         choose(
             embedder,

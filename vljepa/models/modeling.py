@@ -264,8 +264,8 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
 
         Args:
             batch: `pixel_values` [B, T, C, H, W], or the cached `vision_tokens` [B, N, Dv], `vision_mask` [B, N],
-                `vision_logits` [B, K] and, of clips, `vision_steps` (a number); optional `query_ids` and `query_mask` [B, Lq]; `gate_only`, as for
-                `predict`, and keeping gradients from the targets and the temperature too.
+                `vision_logits` [B, K] and, of clips, `vision_steps` (a number); optional `query_ids` and `query_mask`
+                [B, Lq]; `gate_only`, as for `predict`, and keeping gradients from the targets and the temperature too.
                 Rows of text alone have `prior_features` [B, E] instead. `target_ids` and `target_mask` [B, Ly], or the
                 cached `target_features` [B, E].
         """

@@ -1,0 +1,69 @@
+"""Pictures and clips for the Predictor: a picture is a clip of one frame, a video is sampled evenly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from vljepa.errors import ConfigError, ImageError, VideoError
+from vljepa.inference.pictures import SUFFIXES
+from vljepa.processing.picture_sequence import is_moving
+from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.video import read_clip
+
+
+class VisualReader:
+    """Reads pictures and, for a model that knows time, clips.
+
+    A file is a video unless it ends like a picture. To a model without `predictor.clips` an animated GIF or WebP is its
+    first frame, as any picture, and a video is refused: it has learned from single pictures, and would answer about
+    several as if they were one.
+
+    Args:
+        processor: Of the model.
+        frames: Frames of each clip, one of each equal part of it; None for as many as the model was trained with.
+
+    Raises:
+        ConfigError: `frames` is given for such a model, or is not from 2 to `predictor.clips.max_frames`.
+    """
+
+    def __init__(self, processor: VLJEPAProcessor, *, frames: int | None = None) -> None:
+        self.processor = processor
+        clips = processor.config.predictor.clips
+        if frames is not None:
+            if clips is None:
+                raise ConfigError(f"frames = {frames} is for a model of clips, and this is one of pictures.", fix=_FIX)
+            if not 2 <= frames <= clips.max_frames:
+                raise ConfigError(
+                    f"frames = {frames} is not from 2 to {clips.max_frames}, the places that the model has in time.",
+                    fix=f"leave it out for {clips.frames}.",
+                )
+        self.frames = frames if frames is not None or clips is None else clips.frames
+
+    def __call__(self, image: Picture) -> Tensor:
+        """Pixels [1, T, C, H, W] of a picture (T = 1) or a clip.
+
+        Raises:
+            ImageError: Missing, broken or too large; a video that the model cannot take.
+        """
+        if isinstance(image, Image.Image) or not _is_clip(Path(image), animations=self.frames is not None):
+            return self.processor.images([image])
+        if self.frames is None:
+            raise ImageError(f"{str(image)!r} is a video, and this model has learned from pictures.", fix=_FIX)
+        shares = [(number + 0.5) / self.frames for number in range(self.frames)]
+        try:
+            pictures = read_clip(image, shares=shares, max_pixels=self.processor.config.x_encoder.image.max_pixels)
+        except VideoError as error:
+            raise ImageError(error.message, fix=error.fix) from error
+        return self.processor.frames(pictures).unsqueeze(0)
+
+
+_FIX = "use --model mini-video, train with `clips`, or caption it over time with `vljepa stream`."
+
+
+def _is_clip(path: Path, *, animations: bool) -> bool:
+    if path.suffix.lower() in SUFFIXES:
+        return animations and is_moving(path)
+    return path.is_file()
