@@ -113,7 +113,7 @@ def _chunks(items: Sequence[One], size: int) -> Iterator[Sequence[One]]:
 
 def _choose(vision: VisionTokens, numbers: torch.Tensor) -> VisionTokens:
     logits = None if vision.logits_BK is None else vision.logits_BK[numbers]
-    return VisionTokens(vision.tokens_BND[numbers], vision.mask_BN[numbers], logits)
+    return VisionTokens(vision.tokens_BND[numbers], vision.mask_BN[numbers], logits, vision.steps)
 
 
 def readable(rows_ND: NDArray[np.float32]) -> NDArray[np.bool_]:

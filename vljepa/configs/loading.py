@@ -209,7 +209,7 @@ def _preset_dict(name: str) -> dict[str, Any]:
     if name not in preset_names():
         raise ConfigError(f"there is no preset {name!r}.", fix=f"use one of {', '.join(preset_names())}.")
     text = (resources.files("vljepa.configs") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = yaml.safe_load(text)
+    loaded: dict[str, Any] = _expand_model(yaml.safe_load(text))
     return loaded
 
 

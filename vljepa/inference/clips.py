@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from vljepa.configs import ClipsConfig
 from vljepa.errors import ConfigError, ImageError, VideoError
 from vljepa.inference.pictures import SUFFIXES
 from vljepa.processing.picture_sequence import is_moving
@@ -23,15 +24,15 @@ class VisualReader:
 
     Args:
         processor: Of the model.
+        clips: `predictor.clips` of the model.
         frames: Frames of each clip, one of each equal part of it; None for as many as the model was trained with.
 
     Raises:
         ConfigError: `frames` is given for such a model, or is not from 2 to `predictor.clips.max_frames`.
     """
 
-    def __init__(self, processor: VLJEPAProcessor, *, frames: int | None = None) -> None:
+    def __init__(self, processor: VLJEPAProcessor, *, clips: ClipsConfig | None, frames: int | None = None) -> None:
         self.processor = processor
-        clips = processor.config.predictor.clips
         if frames is not None:
             if clips is None:
                 raise ConfigError(f"frames = {frames} is for a model of clips, and this is one of pictures.", fix=_FIX)

@@ -54,7 +54,7 @@ class Embedder:
         keep_freed_memory()
         self.model = model.eval()
         self.processor = processor
-        self.read = VisualReader(processor, frames=frames)
+        self.read = VisualReader(processor, clips=model.config.predictor.clips, frames=frames)
         self.device = next(model.parameters()).device
 
     @classmethod

@@ -95,4 +95,4 @@ def test_a_config_refuses_a_wrong_type_later_too():
 
 
 def test_the_presets():
-    assert preset_names() == ["base", "base-open", "mini", "toy"]
+    assert preset_names() == ["base", "base-open", "mini", "mini-video", "toy"]

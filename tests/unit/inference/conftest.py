@@ -28,7 +28,7 @@ class ColourModel(nn.Module):
             prompts=PromptsConfig(),
             calibration=CalibrationConfig(classify=0.1, ask=0.5),
             x_encoder=SimpleNamespace(part="eye"),
-            predictor=SimpleNamespace(part="guess"),
+            predictor=SimpleNamespace(part="guess", clips=None),
             y_encoder=SimpleNamespace(part="ear"),
         )
         self.modes = []

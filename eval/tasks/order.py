@@ -1,0 +1,221 @@
+"""Questions about the order of a clip's frames, asked again with the frames shuffled, run backwards, and of one frame.
+
+A question about order whose answer the frames give away without their order would be no such question. The clips of
+recipes/mini/clips.py are as likely as themselves run backwards, where the answer is the opposite one; so what is right
+about shuffled frames, or about one of them, is right by chance.
+
+Shapes: N questions, T frames, D width of the shared space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from eval.command import say
+from eval.harness.suite import Found
+from eval.mini.bootstrap import interval
+from eval.mini.question_only import QuestionOnly
+from eval.tasks.questions import Said, answer
+from eval.tasks.questions_files import Question, closed
+from vljepa.configs import SourceConfig
+from vljepa.data.records import Record
+from vljepa.data.sources import load_source
+from vljepa.errors import ConfigError
+from vljepa.inference.embed import Embedder
+from vljepa.models.outputs import VisionTokens
+from vljepa.processing.video import read_clip
+
+Answers = Sequence[Question]
+Orders = Callable[[np.random.Generator], list[int]]
+QUERIES = 64
+GROUPS = {
+    "direction": ("direction",),
+    "order": ("first side", "last side", "begins", "first kind"),
+    "order, by name": ("first name",),
+    "appearing and vanishing": ("appeared side", "vanished side"),
+    "vanishing, by name": ("vanished name",),
+    "growing and shrinking": ("change",),
+    "how many": ("at the start", "at the end"),
+    "what is it": ("what",),
+    "what kind is it": ("kind",),
+}
+"""Rows of the table, by types of questions; fixed before the test was read."""
+TIMELESS = ("how many", "what is it", "what kind is it")
+"""Groups whose answers one frame may hold; the others turn round when the frames do."""
+OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
+
+
+def measure(found: Found, embedder: Embedder, *, shuffles: int, seed: int) -> dict[str, Any]:
+    """Accuracy in order and under the controls, per group and per type of question.
+
+    Args:
+        found: The files: `rows` and `train` of questions, `next` of questions about the first half of a clip.
+        embedder: A model with `predictor.clips`.
+        shuffles: Orders that are drawn for each clip.
+        seed: Of the orders.
+    """
+    config = embedder.model.config
+    if config.predictor.clips is None or embedder.model.x_encoder.backend.joint_frames:
+        raise ConfigError(
+            "this suite needs a model of clips that encodes frame by frame.", fix="use --model mini-video."
+        )
+    frames = config.predictor.clips.frames
+    questions = closed(found, image="video", question="query", answers="text")
+    clips = Clips(embedder, sorted({one.image for one in questions}), frames=frames)
+    random = np.random.default_rng(seed)
+    controls = {"in order": [list(range(frames))], "reversed": [list(range(frames))[::-1]]}
+    controls["shuffled"] = [random.permutation(frames).tolist() for _ in range(shuffles)]
+    controls["one frame"] = [[frame] * frames for frame in range(frames)]
+    metrics: dict[str, Any] = {}
+    for name, orders in controls.items():
+        hits_N, turned_N = np.zeros(len(questions)), np.zeros(len(questions))
+        for order in orders:
+            said, _ = answer(questions, clips.ask(questions, order), embedder)
+            hits_N += hits(questions, said) / len(orders)
+            turned_N += hits(turned(questions), said) / len(orders)
+        metrics[name] = by_group(questions, hits_N)
+        if name == "reversed":
+            metrics["reversed, the opposite answer"] = by_group(questions, turned_N, without=TIMELESS)
+        say(f"{name}: {metrics[name]['order']['accuracy']['mean']:.3f} on order")
+    alone = QuestionOnly(_records(found, "train"), embed=embedder.texts)
+    metrics["question alone"] = by_group(questions, np.array([alone.hit(_record(one)) for one in questions]))
+    return {
+        "metrics": metrics,
+        "anticipation": anticipation(found, embedder, frames=frames // 2),
+        "chance": {"order": 0.5, "direction": 0.5},
+        "rows": len(questions),
+        "pool": [{"questions": len(questions), "clips": len(clips.places)}],
+        "prompt": "the question, as it is",
+        "frames": frames,
+        "seed": seed,
+        "skipped": {"count": 0, "first": {}},
+    }
+
+
+class Clips:
+    """Clips whose frames are encoded once, and shown to the Predictor in any order.
+
+    Args:
+        embedder: The model.
+        files: The clips.
+        frames: Frames of each, T.
+        end: Seconds at which they end; None for all of them.
+    """
+
+    def __init__(self, embedder: Embedder, files: Sequence[Path], *, frames: int, end: float | None = None) -> None:
+        self.embedder, self.frames = embedder, frames
+        self.places = {file: place for place, file in enumerate(files)}
+        limit = embedder.processor.config.x_encoder.image.max_pixels
+        shares = [(frame + 0.5) / frames for frame in range(frames)]
+        seen: list[VisionTokens] = []
+        for file in files:
+            pixels = embedder.processor.frames(read_clip(file, shares=shares, end=end, max_pixels=limit))
+            with torch.inference_mode():
+                seen.append(embedder.model.encode_vision(pixels.unsqueeze(1)))  # frames as pictures
+        self.tokens = torch.stack([one.tokens_BND for one in seen])
+        self.logits = None if seen[0].logits_BK is None else torch.stack([one.logits_BK for one in seen])  # type: ignore[misc]
+
+    @torch.inference_mode()
+    def ask(self, questions: Answers, order: Sequence[int]) -> np.ndarray:
+        """Predicted embeddings [N, D] with the frames in this order; one may be there several times."""
+        model, processor, rows = self.embedder.model, self.embedder.processor, []
+        for start in range(0, len(questions), QUERIES):
+            some = questions[start : start + QUERIES]
+            clips = [self.places[one.image] for one in some]
+            tokens = self.tokens[clips][:, list(order)].flatten(1, 2)
+            logits = None if self.logits is None else self.logits[clips][:, list(order)].mean(1)
+            vision = VisionTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool), logits, self.frames)
+            queries = processor.queries([one.query for one in some])
+            rows.append(model.predict(vision, queries["query_ids"], queries["query_mask"]).numpy())
+        return np.concatenate(rows)
+
+
+def hits(questions: Answers, said: Said) -> np.ndarray:
+    """1 where the answer is right, [N]; a tie is wrong."""
+    return np.array([float(text == one.answers[0]) for one, text in zip(questions, said, strict=True)])
+
+
+def turned(questions: Answers) -> list[Question]:
+    """The same questions with the answers of the clips run backwards; those about no order keep theirs."""
+    return [replace(one, answers=(_opposite(one),)) for one in questions]
+
+
+def _opposite(question: Question) -> str:
+    answer, candidates = question.answers[0], question.candidates
+    if len(candidates) == 2:
+        return candidates[1 - candidates.index(answer)]
+    return OPPOSITE[answer] if question.type == "direction" else answer
+
+
+def by_group(questions: Answers, values_N: np.ndarray, *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Mean with its interval for every group of `GROUPS`, and within each for every type; clips are resampled."""
+    found: dict[str, Any] = {}
+    for group, types in GROUPS.items():
+        places = {kind: [n for n, one in enumerate(questions) if one.type == kind] for kind in types}
+        several = [n for some in places.values() for n in some]
+        if group in without or not several:
+            continue
+        found[group] = _accuracy(questions, values_N, several)
+        if len(types) > 1:
+            found[group]["types"] = {
+                kind: _accuracy(questions, values_N, some) for kind, some in places.items() if some
+            }
+    return found
+
+
+def _accuracy(questions: Answers, values_N: np.ndarray, places: Sequence[int]) -> dict[str, Any]:
+    clips = [str(questions[n].image) for n in places]
+    return {"accuracy": interval(values_N[places], clips), "questions": len(places)}
+
+
+def anticipation(found: Found, embedder: Embedder, *, frames: int) -> dict[str, Any]:
+    """What comes next, from the first half of a clip, among captions of one sprite at five places.
+
+    `copy` says what there is to be seen now, as the model itself says it, and `present` as the clip was drawn: what
+    moves on is then always wrong, what stays always right.
+    """
+    rows = [row for _, row in found.table("next")]
+    asked = closed(replace(found, files=found.files | {"rows": found.files["next"]}), image="video", question="query",
+                   answers="text")  # fmt: skip
+    clips = Clips(embedder, sorted({one.image for one in asked}), frames=frames, end=float(rows[0]["end"]))
+    now = {one.image: one for one in asked if one.type == "now"}
+    later = [one for one in asked if one.type == "next"]
+    order, last = list(range(frames)), [frames - 1] * frames
+    present = [now[one.image].answers[0] for one in later]
+    said = {
+        "model": answer(later, clips.ask(later, order), embedder)[0],
+        "copy": answer(
+            [now[one.image] for one in later], clips.ask([now[one.image] for one in later], order), embedder
+        )[0],
+        "present": present,
+        "last frame": answer(later, clips.ask(later, last), embedder)[0],
+    }
+    moving = np.array([one.answers[0] != text for one, text in zip(later, present, strict=True)])
+    return {
+        name: {
+            "all": _accuracy(later, hits(later, texts), range(len(later))),
+            "moving": _accuracy(later, hits(later, texts), np.flatnonzero(moving).tolist()),
+        }
+        for name, texts in said.items()
+    }
+
+
+def _records(found: Found, role: str) -> list[Record]:
+    source = SourceConfig(name=role, path=str(found.files[role]), frames=1, task="vqa")
+    return load_source(source, root=found.folder)
+
+
+def _record(question: Question) -> Record:
+    return Record(
+        question.image,
+        texts=question.answers[:1],
+        query=question.query,
+        candidates=question.candidates,
+        type=question.type,
+    )
