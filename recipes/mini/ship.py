@@ -1,4 +1,4 @@
-"""Put a trained mini into the package, in fp16: ``python recipes/mini/ship.py RUN/best --decoder WORDS/best``.
+"""Put a trained mini or mini-video into the package, in fp16: ``python recipes/mini/ship.py RUN/best``.
 
 Exit code 2: there is no such model, or what was put there is larger than a wheel may hold.
 """
@@ -18,7 +18,7 @@ import torch
 from vljepa import VLJEPA
 from vljepa.errors import VLJEPAError
 
-SHIPPED = Path(__file__).resolve().parents[2] / "vljepa" / "pretrained" / "mini"
+SHIPPED = Path(__file__).resolve().parents[2] / "vljepa" / "pretrained"
 LARGEST = 25_000_000
 
 
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("model", type=Path, help="folder of the trained model, such as PATH/TO/RUN/best")
+    result.add_argument("--preset", choices=("mini", "mini-video"), default="mini", help="which of them it is")
     result.add_argument("--decoder", type=Path, help="folder of its Y-Decoder; without, the model's own if it has one")
     return result
 
@@ -39,12 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         model = VLJEPA.from_pretrained(str(given.model))
         if given.decoder is not None:
             model.load_decoder(given.decoder)
-        model.save_pretrained(SHIPPED, dtype=torch.float16)
+        folder = SHIPPED / given.preset
+        model.save_pretrained(folder, dtype=torch.float16)
     except VLJEPAError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    sizes = [file.stat().st_size for file in SHIPPED.rglob("model.safetensors")]
-    print(f"{SHIPPED}: " + " and ".join(f"{size / 1e6:.1f} MB" for size in sizes))
+    sizes = [file.stat().st_size for file in folder.rglob("model.safetensors")]
+    print(f"{folder}: " + " and ".join(f"{size / 1e6:.1f} MB" for size in sizes))
     return 0 if max(sizes) <= LARGEST else 2
 
 

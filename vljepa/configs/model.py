@@ -78,12 +78,15 @@ class ClipsConfig(Strict):
         frames: Frames that are taken of a video, one of each equal part, unless the caller says otherwise.
         max_frames: Most steps in time: frames, or tubelets of an X-Encoder that sees them jointly. A learned encoding
             of this many places, zero at first, is stretched over the steps that a clip has; a picture gets none.
-        grid: Side of the grid that the tokens of each step are averaged to before the Predictor, in clips alone; None
-            keeps them. Needs `x_encoder.pool_grid`.
+        changes: Tokens of change for each token of a step: the first cosines in time (DCT-II, k = 1 to `changes`) of
+            what is seen there. They say what a frame cannot: what comes, goes and moves. 0 for none.
+        grid: Side of the grid that the tokens of each step are averaged to before the Predictor, after the changes were
+            taken, in clips alone; None keeps them. Needs `x_encoder.pool_grid`.
     """
 
     frames: int = Field(8, ge=2)
     max_frames: int = Field(16, ge=2)
+    changes: int = Field(0, ge=0)
     grid: int | None = Field(None, ge=1)
 
 

@@ -1,7 +1,8 @@
-"""Time in the Predictor: which step of a clip a visual token belongs to."""
+"""Time in the Predictor: which step of a clip a visual token belongs to, and what changes from step to step."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -50,6 +51,39 @@ class ClipPlaces(nn.Module):
         return placed.flatten(1, 2)
 
 
+class ClipChanges(nn.Module):
+    """What changes in time at each place of a frame, as tokens of their own: cosines of its tokens over the steps.
+
+    The mean over time, k = 0, is left out: what stays is in the tokens of the steps. The projection is zero at first.
+
+    Args:
+        count: Cosines, k = 1 to `count`.
+        vision_width: Size of a visual token.
+        width: Size of the Predictor's tokens.
+    """
+
+    def __init__(self, count: int, *, vision_width: int, width: int) -> None:
+        super().__init__()
+        self.count = count
+        self.projection = nn.Linear(vision_width, width, bias=False)
+        nn.init.zeros_(self.projection.weight)
+
+    def forward(self, tokens_BND: Tensor, mask_BN: Tensor, *, steps: int) -> tuple[Tensor, Tensor]:
+        """Tokens [B, count x N / steps, width], cosine by cosine, and their mask: where all steps are real."""
+        cosines_KT = temporal_cosines(self.count, steps=steps).to(tokens_BND)
+        per_step = tokens_BND.unflatten(1, (steps, -1))
+        changes = self.projection(torch.einsum("kt,btnd->bknd", cosines_KT, per_step))
+        mask = mask_BN.unflatten(1, (steps, -1)).all(1)
+        return changes.flatten(1, 2), mask.repeat(1, self.count)
+
+
+def temporal_cosines(count: int, *, steps: int) -> Tensor:
+    """Rows k = 1 to `count` of the orthonormal DCT-II over `steps`, [count, steps]."""
+    k_K1 = torch.arange(1, count + 1, dtype=torch.float32).unsqueeze(1)
+    middles_T = torch.arange(steps, dtype=torch.float32) + 0.5
+    return math.sqrt(2 / steps) * torch.cos(math.pi * k_K1 * middles_T / steps)
+
+
 def pool_steps(tokens_BND: Tensor, mask_BN: Tensor, *, steps: int, side: int) -> tuple[Tensor, Tensor]:
     """Average the square grid of each step's tokens to a smaller one of `side` x `side`; tokens and mask [B, N']."""
     per_step = tokens_BND.unflatten(1, (steps, -1)).flatten(0, 1)
@@ -64,7 +98,7 @@ def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
     """The same model with a sense of time that has yet to be learned: the same weights, and places of zero.
 
     Raises:
-        ConfigError: It has one already, or the grid is not one of its own.
+        ConfigError: It has one already.
     """
     if model.config.predictor.clips is not None:
         raise ConfigError(
@@ -75,6 +109,6 @@ def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
     longer = type(model)(type(model.config).model_validate(raw))
     longer.y_decoder = model.y_decoder
     missing, unexpected = longer.load_state_dict(model.state_dict(), strict=False)
-    assert all(name.startswith("predictor.clip_places.") for name in missing), missing
+    assert all(name.startswith("predictor.clip_") for name in missing), missing
     assert not unexpected, unexpected
     return longer.train(model.training)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vljepa.configs import PredictorConfig
-from vljepa.models.clips import ClipPlaces, pool_steps
+from vljepa.models.clips import ClipChanges, ClipPlaces, pool_steps
 from vljepa.models.outputs import VisionTokens
 from vljepa.models.pooling import masked_mean
 from vljepa.models.text_backbone import TransformersText, is_embedding
@@ -39,6 +39,9 @@ class Predictor(nn.Module):
         self.vision_projection = nn.Linear(vision_width, width)
         self.prior_projection = nn.Linear(prior_width, width) if prior_width is not None else None
         self.clip_places = None if config.clips is None else ClipPlaces(config.clips, width=width)
+        self.clip_changes: ClipChanges | None = None
+        if config.clips is not None and config.clips.changes > 0:
+            self.clip_changes = ClipChanges(config.clips.changes, vision_width=vision_width, width=width)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(width, embed_dim)
 
@@ -78,11 +81,16 @@ class Predictor(nn.Module):
         return masked_mean(hidden_BLD, mask_BL)
 
     def _visual(self, vision: VisionTokens) -> tuple[Tensor, Tensor]:
-        """Visual tokens [B, N, width] in time, and their mask."""
+        """Visual tokens [B, N, width] in time, tokens of change before them, and their mask."""
         tokens_BND, mask_BN = vision.tokens_BND.to(self.head.weight.dtype), vision.mask_BN
+        pieces, masks = [], []
+        if self.clip_changes is not None and vision.steps > 1:
+            changes_BND, changed_BN = self.clip_changes(self.vision_norm(tokens_BND), mask_BN, steps=vision.steps)
+            pieces.append(changes_BND)
+            masks.append(changed_BN)
         if self.config.clips is not None and self.config.clips.grid is not None and vision.steps > 1:
             tokens_BND, mask_BN = pool_steps(tokens_BND, mask_BN, steps=vision.steps, side=self.config.clips.grid)
         tokens_BND = self.vision_projection(self.vision_norm(tokens_BND))
         if self.clip_places is not None:
             tokens_BND = self.clip_places(tokens_BND, steps=vision.steps)
-        return tokens_BND, mask_BN
+        return torch.cat([*pieces, tokens_BND], dim=1), torch.cat([*masks, mask_BN], dim=1)

@@ -10,7 +10,7 @@ from tests.conftest import shapes_run, write_rows
 from tests.invariant.test_resume import run_through
 from tests.videos import number_of, plain, write_video
 from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.configs import CacheConfig, SourceConfig, load_preset
+from vljepa.configs import CacheConfig, RunConfig, SourceConfig, load_preset, validate
 from vljepa.data.collate import Collator, StepBatches
 from vljepa.data.features import FeatureCache
 from vljepa.data.pictures import LivePictures, clip_images
@@ -176,6 +176,8 @@ def test_cached_clips_are_the_encoder_s_to_fp16(toy, numbers, cache_config, tmp_
     assert not torch.equal(found["vision_tokens"][1], found["vision_tokens"][2])
     photo = cache.read([(tmp_path / "photo.png", 0)]).tensors["vision_tokens"]
     assert found["vision_tokens"].shape[1] == 4 * photo.shape[1]
+    assert int(found["vision_steps"]) == expected.steps == 4
+    assert int(cache.read([(tmp_path / "photo.png", 0)]).tensors["vision_steps"]) == 1
     again = open_cache(cache_config, model)
     assert again.fill({clip: 3}, model=model, processor=processor) == {}
     assert torch.equal(again.read([(clip, 2)]).tensors["vision_tokens"][0], found["vision_tokens"][2])
@@ -286,6 +288,33 @@ def test_training_on_videos_skips_the_broken_one_and_resumes_exactly(films, tmp_
     if cached:
         other = run_through(films_run(films, tmp_path, "other", train={"seed": 1}))
         assert other[0] != whole[0], "the control"
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_model_of_pictures_learns_the_places_of_frames(films, tmp_path, cached):
+    torch.manual_seed(0)
+    VLJEPA.from_parts(load_preset("toy")).save_pretrained(tmp_path / "pictures")
+    run = films_run(films, tmp_path, cached=cached)
+    given = {"model": None, "start": str(tmp_path / "pictures"), "clips": {"frames": 3, "max_frames": 5}}
+    run = RunConfig.model_validate(run.model_dump() | given)
+    learned = VLJEPA.from_pretrained(Trainer(run).fit().model_folder)
+    assert learned.config.predictor.clips == run.clips
+    assert learned.predictor.clip_places.places.abs().max() > 0
+    again = RunConfig.model_validate(run.model_dump() | {"start": str(tmp_path / "run" / "best")})
+    with pytest.raises(ConfigError, match="has clips already"):
+        Trainer(
+            again.model_copy(update={"train": again.train.model_copy(update={"output": str(tmp_path / "b")})})
+        ).fit()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({}, "clips is for the model in `start`"), ({"start": "mini", "model": None, "lora": {}}, "drop one of them")],
+)
+def test_clips_are_added_to_a_trained_model_alone(films, tmp_path, given, message):
+    raw = films_run(films, tmp_path).model_dump() | {"clips": {}} | given
+    with pytest.raises(ConfigError, match=message):
+        validate(RunConfig, raw, where="test")
 
 
 def test_too_many_broken_videos_stop_the_run(films, tmp_path):
