@@ -78,8 +78,9 @@ class ClipsConfig(Strict):
         frames: Frames that are taken of a video, one of each equal part, unless the caller says otherwise.
         max_frames: Most steps in time: frames, or tubelets of an X-Encoder that sees them jointly. A learned encoding
             of this many places, zero at first, is stretched over the steps that a clip has; a picture gets none.
-        changes: Tokens of change for each token of a step: the first cosines in time (DCT-II, k = 1 to `changes`) of
-            what is seen there. They say what a frame cannot: what comes, goes and moves. 0 for none.
+        changes: Tokens of change: the first cosines in time (DCT-II, k = 1 to `changes`) of what is seen, over all
+            places of a frame together. They say what no frame can: what comes, goes and moves. 0 for none; needs
+            `x_encoder.pool_grid`.
         grid: Side of the grid that the tokens of each step are averaged to before the Predictor, after the changes were
             taken, in clips alone; None keeps them. Needs `x_encoder.pool_grid`.
     """
@@ -189,6 +190,10 @@ class VLJEPAConfig(Strict):
         if clips is not None and clips.grid is not None and (side is None or clips.grid > side):
             raise ValueError(
                 f"predictor.clips.grid = {clips.grid} pools a grid of x_encoder.pool_grid = {side}: make that larger"
+            )
+        if clips is not None and clips.changes > 0 and side is None:
+            raise ValueError(
+                f"predictor.clips.changes = {clips.changes} needs frames of equal grids: set x_encoder.pool_grid"
             )
         return self
 

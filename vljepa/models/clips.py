@@ -16,6 +16,9 @@ from vljepa.models.pooling import pool_grid
 if TYPE_CHECKING:
     from vljepa.models.modeling import VLJEPA
 
+CHANGE_WIDTH = 64
+"""To which each place is narrowed; 1,280 features of four places would be learned by heart."""
+
 
 class ClipPlaces(nn.Module):
     """A learned encoding of a token's place in time, zero at first, the same for all tokens of one step.
@@ -52,29 +55,31 @@ class ClipPlaces(nn.Module):
 
 
 class ClipChanges(nn.Module):
-    """What changes in time at each place of a frame, as tokens of their own: cosines of its tokens over the steps.
+    """What changes in time, as tokens of their own: the cosines of what is seen over the steps, a token each.
 
-    The mean over time, k = 0, is left out: what stays is in the tokens of the steps. The projection is zero at first.
+    The mean over time, k = 0, is left out: what stays is in the tokens of the steps. Every place of a frame is narrowed
+    by the same projection, and all places together are projected to a token; that is zero at first.
 
     Args:
         count: Cosines, k = 1 to `count`.
+        places: Tokens of one step.
         vision_width: Size of a visual token.
         width: Size of the Predictor's tokens.
     """
 
-    def __init__(self, count: int, *, vision_width: int, width: int) -> None:
+    def __init__(self, count: int, *, places: int, vision_width: int, width: int) -> None:
         super().__init__()
         self.count = count
-        self.projection = nn.Linear(vision_width, width, bias=False)
-        nn.init.zeros_(self.projection.weight)
+        self.narrow = nn.Linear(vision_width, CHANGE_WIDTH, bias=False)
+        self.together = nn.Linear(places * CHANGE_WIDTH, width, bias=False)
+        nn.init.zeros_(self.together.weight)
 
     def forward(self, tokens_BND: Tensor, mask_BN: Tensor, *, steps: int) -> tuple[Tensor, Tensor]:
-        """Tokens [B, count x N / steps, width], cosine by cosine, and their mask: where all steps are real."""
+        """Tokens [B, count, width] and their mask: whether all steps are real."""
         cosines_KT = temporal_cosines(self.count, steps=steps).to(tokens_BND)
-        per_step = tokens_BND.unflatten(1, (steps, -1))
-        changes = self.projection(torch.einsum("kt,btnd->bknd", cosines_KT, per_step))
-        mask = mask_BN.unflatten(1, (steps, -1)).all(1)
-        return changes.flatten(1, 2), mask.repeat(1, self.count)
+        places_BKND = torch.einsum("kt,btnd->bknd", cosines_KT, tokens_BND.unflatten(1, (steps, -1)))
+        changes_BKD = self.together(self.narrow(places_BKND).flatten(2))
+        return changes_BKD, mask_BN.all(1, keepdim=True).expand(-1, self.count)
 
 
 def temporal_cosines(count: int, *, steps: int) -> Tensor:

@@ -62,6 +62,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         self.predictor = Predictor(
             config.predictor,
             vision_width=self.x_encoder.width,
+            grid=config.x_encoder.pool_grid,
             prior_width=self.y_encoder.width if prior is not None and prior.token else None,
             embed_dim=config.embed_dim,
         )

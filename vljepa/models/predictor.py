@@ -23,11 +23,20 @@ class Predictor(nn.Module):
     Args:
         config: Backbone, mask and lengths.
         vision_width: Size of a visual token.
+        grid: Side of the grid of a frame's tokens, `x_encoder.pool_grid`; tokens of change need to know it.
         prior_width: Size of the label prior's feature, or None without a label token.
         embed_dim: D of the shared space.
     """
 
-    def __init__(self, config: PredictorConfig, *, vision_width: int, prior_width: int | None, embed_dim: int) -> None:
+    def __init__(
+        self,
+        config: PredictorConfig,
+        *,
+        vision_width: int,
+        grid: int | None = None,
+        prior_width: int | None,
+        embed_dim: int,
+    ) -> None:
         super().__init__()
         self.config = config
         self.backbone = TransformersText(config.part, dropout=config.dropout, fresh=config.init == "random")
@@ -41,7 +50,10 @@ class Predictor(nn.Module):
         self.clip_places = None if config.clips is None else ClipPlaces(config.clips, width=width)
         self.clip_changes: ClipChanges | None = None
         if config.clips is not None and config.clips.changes > 0:
-            self.clip_changes = ClipChanges(config.clips.changes, vision_width=vision_width, width=width)
+            assert grid is not None
+            self.clip_changes = ClipChanges(
+                config.clips.changes, places=grid**2, vision_width=vision_width, width=width
+            )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(width, embed_dim)
 

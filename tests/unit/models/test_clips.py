@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.fft import dct
 
 from tests.contract.vision_classes import vision_models
 from vljepa.configs import ClipsConfig, PartSpec, VLJEPAConfig, XEncoderConfig, load_preset, validate
 from vljepa.errors import ConfigError
-from vljepa.models.clips import ClipPlaces, pool_steps, with_clips
+from vljepa.models.clips import CHANGE_WIDTH, ClipChanges, ClipPlaces, pool_steps, with_clips
 from vljepa.models.modeling import VLJEPA
 from vljepa.models.outputs import VisionTokens
 from vljepa.models.x_encoder import XEncoder
@@ -37,6 +38,15 @@ def without_backbone_positions(model: VLJEPA) -> VLJEPA:
 def difference(model: VLJEPA, order: list[int]) -> float:
     vision = clip_of(model)
     return float((model.predict(shuffled(vision, order)) - model.predict(vision)).abs().max().detach())
+
+
+@pytest.fixture
+def pooled() -> VLJEPA:
+    """Toy with four tokens a frame."""
+    raw = load_preset("toy").model_dump(mode="json")
+    raw["x_encoder"]["pool_grid"] = 2
+    torch.manual_seed(0)
+    return VLJEPA.from_parts(validate(VLJEPAConfig, raw, where="test")).eval()
 
 
 @pytest.fixture
@@ -86,6 +96,33 @@ def test_places_are_stretched_over_the_steps_up_to_their_number() -> None:
         places(torch.zeros(1, 6, 3), steps=6)
 
 
+def test_changes_are_cosines_of_what_is_seen() -> None:
+    changes = ClipChanges(2, places=5, vision_width=CHANGE_WIDTH, width=5 * CHANGE_WIDTH)
+    torch.nn.init.eye_(changes.narrow.weight)
+    torch.nn.init.eye_(changes.together.weight)
+    tokens = torch.randn(2, STEPS * 5, CHANGE_WIDTH)
+    mask = torch.ones(2, STEPS * 5, dtype=torch.bool)
+    mask[1, -5:] = False
+    got, kept = changes(tokens, mask, steps=STEPS)
+    whole = dct(tokens.unflatten(1, (STEPS, 5)).numpy(), type=2, norm="ortho", axis=1)
+    torch.testing.assert_close(got, torch.from_numpy(whole[:, 1:3]).flatten(2), rtol=1e-4, atol=1e-5)
+    assert kept.tolist() == [[True, True], [False, False]]
+    assert changes(tokens[:, :5].repeat(1, STEPS, 1), mask, steps=STEPS)[0].abs().max() < 1e-5, "nothing changes"
+    backwards = tokens.unflatten(1, (STEPS, 5)).flip(1).flatten(1, 2)
+    other = changes(backwards, mask, steps=STEPS)[0]
+    torch.testing.assert_close(other, got * torch.tensor([-1.0, 1.0])[:, None], rtol=1e-4, atol=1e-5)
+
+
+def test_the_order_of_frames_is_seen_by_the_changes_alone(pooled: VLJEPA) -> None:
+    model = without_backbone_positions(with_clips(pooled, ClipsConfig(changes=2)))
+    assert difference(model, [3, 2, 1, 0]) < 1e-6, "at zero they say nothing"
+    assert model.predictor.clip_changes is not None
+    torch.nn.init.normal_(model.predictor.clip_changes.together.weight, generator=torch.Generator().manual_seed(3))
+    assert difference(model, [3, 2, 1, 0]) > 1e-3
+    picture = clip_of(pooled, steps=1)
+    assert torch.equal(model.predict(picture), without_backbone_positions(pooled).predict(picture))
+
+
 def test_steps_are_pooled_each_by_itself(toy: VLJEPA) -> None:
     tokens = torch.arange(2 * 3 * 4, dtype=torch.float32).reshape(2, 12, 1)
     mask = torch.ones(2, 12, dtype=torch.bool)
@@ -95,20 +132,25 @@ def test_steps_are_pooled_each_by_itself(toy: VLJEPA) -> None:
     assert kept.tolist() == [[True, True, True], [True, True, False]]
 
 
-def test_a_grid_for_clips_changes_clips_alone() -> None:
-    raw = load_preset("toy").model_dump(mode="json")
-    raw["x_encoder"]["pool_grid"] = 2
-    models = []
-    for grid in (None, 1):
-        raw["predictor"]["clips"] = {"grid": grid}
-        torch.manual_seed(0)
-        models.append(VLJEPA.from_parts(validate(VLJEPAConfig, raw, where="test")).eval())
-    whole, pooled = models
+def test_a_grid_for_clips_changes_clips_alone(pooled: VLJEPA) -> None:
+    whole, coarse = (with_clips(pooled, ClipsConfig(grid=grid)) for grid in (None, 1))
     picture, clip = clip_of(whole, steps=1), clip_of(whole)
-    assert torch.equal(whole.predict(picture), pooled.predict(picture))
-    assert (whole.predict(clip) - pooled.predict(clip)).abs().max() > 1e-5
-    raw["predictor"]["clips"] = {"grid": 3}
-    with pytest.raises(ConfigError, match=r"clips\.grid = 3 pools a grid of x_encoder\.pool_grid = 2"):
+    assert torch.equal(whole.predict(picture), coarse.predict(picture))
+    assert (whole.predict(clip) - coarse.predict(clip)).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("grid", "clips", "message"),
+    [
+        (2, {"grid": 3}, r"clips\.grid = 3 pools a grid of x_encoder\.pool_grid = 2"),
+        (None, {"grid": 1}, r"x_encoder\.pool_grid = None"),
+        (None, {"changes": 2}, r"clips\.changes = 2 needs frames of equal grids"),
+    ],
+)
+def test_what_needs_a_grid(grid: int | None, clips: dict[str, int], message: str) -> None:
+    raw = load_preset("toy").model_dump(mode="json")
+    raw["x_encoder"]["pool_grid"], raw["predictor"]["clips"] = grid, clips
+    with pytest.raises(ConfigError, match=message):
         validate(VLJEPAConfig, raw, where="test")
 
 
