@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from random import Random
 from typing import NamedTuple
 
@@ -13,35 +14,49 @@ from recipes.mini.records import Split, normalise
 
 Wordings = dict[str, dict[Split, tuple[str, ...]]]
 
+
+def _every(pattern: str, *words: Sequence[str]) -> tuple[str, ...]:
+    """A wording for every choice of words."""
+    return tuple(pattern.format(*some) for some in product(*words))
+
+
+THINGS, COMES = ("something", "a thing", "an object"), ("appear", "come", "show up", "turn up")
 QUESTIONS: Wordings = {
     "direction": {
         "train": (
-            "which way does it move?",
-            "which way is it moving?",
-            "in which direction does it go?",
-            "where is it heading?",
-            "what direction does the thing move in?",
-            "where does the moving thing go?",
+            *_every(
+                "which way {}?",
+                ("does it move", "is it moving", "does it go", "does the thing go", "is the thing moving"),
+            ),
+            *_every("in which direction {}?", ("does it go", "does it move", "is the thing going", "is it travelling")),
+            *_every(
+                "what direction {} in?", ("does the thing move", "does it move", "is it going", "is the object moving")
+            ),
+            *_every(
+                "where {}?", ("is it heading", "is it going", "does the moving thing go", "does the thing move to")
+            ),
+            *_every("what is the direction of {}?", ("its movement", "the motion", "the thing", "the moving object")),
         ),
         "validation": ("in what direction is it moving?", "where does it move to?"),
         "test": ("which way is it going?", "what is the direction of the movement?"),
     },
     "change": {
         "train": (
-            "what happens to its size?",
-            "how does its size change?",
-            "does it become bigger or smaller?",
-            "how does it change?",
+            *_every("what happens to {}?", ("its size", "the size", "the size of the thing")),
+            *_every("how does {} change?", ("it", "its size", "the size", "the thing")),
+            *_every("does {} bigger or smaller?", ("it become", "the thing get", "it grow", "the object get")),
+            *_every("in what way does {} change?", ("it", "the size", "the thing")),
         ),
         "validation": ("what does its size do?",),
         "test": ("in what way does its size change?", "does it get bigger or smaller?"),
     },
     "first side": {
         "train": (
-            "where does something appear first?",
-            "on which side does the first thing appear?",
-            "which side comes first?",
-            "where was the first thing?",
+            *_every("where does {} {} first?", THINGS, COMES),
+            *_every("on which side does {} {} first?", THINGS, COMES),
+            *_every("where does the first {}?", ("thing appear", "thing come", "object show up", "object appear")),
+            *_every("on which side {} the first {}?", ("is", "was"), ("thing", "object")),
+            *_every("which side {} first?", ("comes", "has a thing", "has an object", "is used")),
             "at which side does it begin?",
         ),
         "validation": ("where is the first thing to be seen?",),
@@ -49,10 +64,14 @@ QUESTIONS: Wordings = {
     },
     "last side": {
         "train": (
-            "where does something appear last?",
-            "on which side does the second thing appear?",
-            "which side comes last?",
-            "where was the last thing?",
+            *_every("where does {} {} last?", THINGS, COMES),
+            *_every("on which side does {} {} last?", THINGS, COMES),
+            *_every(
+                "where does the {}?",
+                ("second thing appear", "last thing come", "second object show up", "last object appear"),
+            ),
+            *_every("on which side {} the last {}?", ("is", "was"), ("thing", "object")),
+            *_every("which side {} last?", ("comes", "has a thing", "has an object", "is used")),
             "at which side does it end?",
         ),
         "validation": ("where is the last thing to be seen?",),
@@ -60,80 +79,113 @@ QUESTIONS: Wordings = {
     },
     "first kind": {
         "train": (
-            "what kind of thing comes first?",
-            "which kind of thing appears first?",
-            "what sort of thing was first?",
+            *_every("{} kind of thing {} first?", ("what", "which"), ("comes", "appears", "shows up")),
+            *_every("{} sort of thing {} first?", ("what", "which"), ("comes", "appears", "was")),
+            *_every("{} of thing does it {} with?", ("what sort", "which kind"), ("begin", "start")),
         ),
         "validation": ("what kind of thing is seen first?",),
         "test": ("which sort of thing shows up first?", "what kind of thing does it begin with?"),
     },
     "first name": {
-        "train": ("what comes first?", "what appears first?", "which thing was first?", "what was there first?"),
+        "train": (
+            *_every("what {} first?", ("comes", "appears", "arrives", "was there", "is there")),
+            *_every("which {} {} first?", ("thing", "object"), ("comes", "appears", "shows up", "was there")),
+            *_every("{} does it {} with?", ("which thing", "which object"), ("begin", "start")),
+            "what is the first thing?",
+        ),
         "validation": ("what is seen first?",),
         "test": ("what shows up first?", "what does it begin with?"),
     },
     "vanished side": {
         "train": (
-            "where does something vanish?",
-            "on which side does a thing disappear?",
-            "which side becomes empty?",
-            "where does a thing go away?",
+            *_every("where does {} {}?", ("something", "an object"), ("vanish", "disappear", "go away")),
+            *_every("on which side does {} {}?", ("a thing", "an object"), ("vanish", "disappear", "go away")),
+            *_every("which side {} empty?", ("becomes", "gets")),
         ),
         "validation": ("where is something lost?",),
         "test": ("on which side does something vanish?", "where does a thing disappear?"),
     },
     "appeared side": {
         "train": (
-            "where does something new appear?",
-            "on which side does a new thing come up?",
-            "which side gets something new?",
-            "where does a thing arrive?",
+            *_every("where does {} {}?", ("something new", "a new object"), ("appear", "come up", "arrive")),
+            *_every("on which side does {} {}?", ("a new thing", "a new object"), ("appear", "come up", "arrive")),
+            *_every("which side {} something new?", ("has", "gets")),
         ),
         "validation": ("where is something new?",),
         "test": ("on which side does something new appear?", "where does a new thing arrive?"),
     },
     "vanished name": {
-        "train": ("what vanishes?", "what disappears?", "which thing goes away?", "what is gone at the end?"),
+        "train": (
+            *_every(
+                "what {}?",
+                ("vanishes", "disappears", "goes away", "is gone", "is gone at the end", "is no longer there"),
+            ),
+            *_every("which {} {}?", ("thing", "object"), ("disappears", "goes away", "is gone", "is no longer there")),
+            "which object vanishes?",
+        ),
         "validation": ("what gets lost?",),
         "test": ("which thing vanishes?", "what is no longer there at the end?"),
     },
     "begins": {
-        "train": ("what does it do first?", "what happens first?", "what does the thing begin with?"),
+        "train": (
+            *_every("what does {} do first?", ("it", "the thing", "the object")),
+            *_every("what happens {}first?", ("", "to the thing ", "to the object ")),
+            *_every("which {} first?", ("happens", "does the thing do", "is done")),
+            *_every("what does {} begin by doing?", ("it", "the thing")),
+        ),
         "validation": ("what is the first thing that it does?",),
         "test": ("which does it do first?", "what happens to it first?"),
     },
     "at the start": {
-        "train": ("how many things are there at the start?", "how many things are there at first?"),
+        "train": (
+            *_every("how many {} are there {}?", ("things", "objects"), ("at the start", "at first")),
+            *_every("how many objects {}?", ("are there in the beginning", "does it begin with")),
+        ),
         "validation": ("how many things does it start with?",),
         "test": ("how many things are there in the beginning?",),
     },
     "at the end": {
-        "train": ("how many things are there at the end?", "how many things are left?"),
+        "train": (
+            *_every("how many {} are {}?", ("things", "objects"), ("there at the end", "left")),
+            *_every("how many objects {}?", ("are there finally", "are there at last")),
+        ),
         "validation": ("how many things does it end with?",),
         "test": ("how many things are there finally?",),
     },
     "what": {
-        "train": ("what is moving?", "what is it that moves?", "which thing moves?"),
+        "train": (
+            *_every("what is {}?", ("moving", "it that moves", "the thing that moves", "the moving object")),
+            *_every("which {}?", ("thing moves", "object moves", "thing is moving")),
+        ),
         "validation": ("what moves here?",),
         "test": ("what is the moving thing?",),
     },
     "kind": {
-        "train": ("what kind of thing is moving?", "which kind of thing moves?", "what sort of thing is moving?"),
+        "train": (
+            *_every("{} of thing is moving?", ("what kind", "which kind", "what sort", "which sort")),
+            *_every("{} of {}?", ("what sort", "which kind"), ("thing moves", "object moves", "object is moving")),
+        ),
         "validation": ("what kind of thing moves?",),
         "test": ("which sort of thing moves?",),
     },
     "next": {
-        "train": ("what comes next?", "what happens next?", "what will be seen next?"),
+        "train": (
+            *_every("what {} next?", ("comes", "happens", "will come", "will be seen", "is to come")),
+            *_every("what will {}?", ("happen then", "be there next", "it be like next")),
+        ),
         "validation": ("what is next?",),
         "test": ("what will happen next?",),
     },
     "now": {
-        "train": ("where is it now?", "what is to be seen now?"),
+        "train": (
+            *_every("what is {} now?", ("to be seen", "it like", "here", "to see")),
+            *_every("where is {} now?", ("it", "the thing")),
+        ),
         "validation": ("what can be seen now?",),
         "test": ("what is there now?",),
     },
 }
-"""By what is asked."""
+"""By what is asked. The test's sentences are new, its words mostly are not: the Predictor learns words here alone."""
 
 CAPTIONS: Wordings = {
     "move": {
