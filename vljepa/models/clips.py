@@ -58,7 +58,9 @@ class ClipChanges(nn.Module):
     """What changes in time, as tokens of their own: the cosines of what is seen over the steps, a token each.
 
     The mean over time, k = 0, is left out: what stays is in the tokens of the steps. Every place of a frame is narrowed
-    by the same projection, and all places together are projected to a token; that is zero at first.
+    by the same projection, and all places together are projected to a token; that is zero at first. In between, the
+    query weighs them (FiLM, arXiv 1709.07871): "what came first?" and "what came last?" are read from the same change
+    with opposite signs, which attention to words takes long to find.
 
     Args:
         count: Cosines, k = 1 to `count`.
@@ -72,13 +74,28 @@ class ClipChanges(nn.Module):
         self.count = count
         self.narrow = nn.Linear(vision_width, CHANGE_WIDTH, bias=False)
         self.together = nn.Linear(places * CHANGE_WIDTH, width, bias=False)
-        nn.init.zeros_(self.together.weight)
+        self.weigh = nn.Linear(width, places * CHANGE_WIDTH)
+        for parameter in (self.together.weight, self.weigh.weight, self.weigh.bias):
+            nn.init.zeros_(parameter)
 
-    def forward(self, tokens_BND: Tensor, mask_BN: Tensor, *, steps: int) -> tuple[Tensor, Tensor]:
-        """Tokens [B, count, width] and their mask: whether all steps are real."""
+    def forward(
+        self, tokens_BND: Tensor, mask_BN: Tensor, *, steps: int, query_BD: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens [B, count, width] and their mask: whether all steps are real.
+
+        Args:
+            tokens_BND: Visual tokens of a clip.
+            mask_BN: True where a token is real.
+            steps: Steps in time.
+            query_BD: Mean word embedding of the query; zeros are no query.
+        """
         cosines_KT = temporal_cosines(self.count, steps=steps).to(tokens_BND)
         places_BKND = torch.einsum("kt,btnd->bknd", cosines_KT, tokens_BND.unflatten(1, (steps, -1)))
-        changes_BKD = self.together(self.narrow(places_BKND).flatten(2))
+        narrow_BKD = self.narrow(places_BKND).flatten(2)
+        if query_BD is None:
+            query_BD = narrow_BKD.new_zeros(len(narrow_BKD), self.weigh.in_features)
+        weights_BD = 1 + self.weigh(F.layer_norm(query_BD, query_BD.shape[-1:]))
+        changes_BKD = self.together(narrow_BKD * weights_BD.unsqueeze(1))
         return changes_BKD, mask_BN.all(1, keepdim=True).expand(-1, self.count)
 
 

@@ -75,31 +75,39 @@ class Predictor(nn.Module):
         Raises:
             ConfigError: A clip of more steps than `clips.max_frames`.
         """
-        tokens_BND, mask_BN = self._visual(vision)
+        query = self._query(query_ids, query_mask)
+        tokens_BND, mask_BN = self._visual(vision, query_BD=None if query is None else masked_mean(*query))
         pieces, masks = [tokens_BND], [mask_BN]
         if self.prior_projection is not None:
             assert prior_BE is not None
             pieces.insert(0, self.prior_projection(prior_BE.to(tokens_BND.dtype)).unsqueeze(1))
             masks.insert(0, torch.ones_like(mask_BN[:, :1]))
-        if query_ids is not None and query_ids.shape[1] > 0:
-            assert query_mask is not None
-            kept = self.config.max_query_tokens
-            pieces.append(self.backbone.embed(query_ids[:, :kept]).to(tokens_BND.dtype))
-            masks.append(query_mask[:, :kept].bool())
+        if query is not None:
+            pieces.append(query[0].to(tokens_BND.dtype))
+            masks.append(query[1])
         sequence_BLD, mask_BL = torch.cat(pieces, dim=1), torch.cat(masks, dim=1)
         hidden_BLD = self.backbone.encode_embeddings(
             self.dropout(sequence_BLD), mask_BL, bidirectional=self.config.bidirectional
         )
         return masked_mean(hidden_BLD, mask_BL)
 
-    def _visual(self, vision: VisionTokens) -> tuple[Tensor, Tensor]:
+    def _query(self, query_ids: Tensor | None, query_mask: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        """Word embeddings [B, Lq, width] of the query, and their mask."""
+        if query_ids is None or query_ids.shape[1] == 0:
+            return None
+        assert query_mask is not None
+        kept = self.config.max_query_tokens
+        return self.backbone.embed(query_ids[:, :kept]), query_mask[:, :kept].bool()
+
+    def _visual(self, vision: VisionTokens, *, query_BD: Tensor | None) -> tuple[Tensor, Tensor]:
         """Visual tokens [B, N, width] in time, tokens of change before them, and their mask."""
         tokens_BND, mask_BN = vision.tokens_BND.to(self.head.weight.dtype), vision.mask_BN
         pieces, masks = [], []
         if self.clip_changes is not None and vision.steps > 1:
-            changes_BND, changed_BN = self.clip_changes(self.vision_norm(tokens_BND), mask_BN, steps=vision.steps)
-            pieces.append(changes_BND)
-            masks.append(changed_BN)
+            seen_BND = self.vision_norm(tokens_BND)
+            changes_BKD, changed_BK = self.clip_changes(seen_BND, mask_BN, steps=vision.steps, query_BD=query_BD)
+            pieces.append(changes_BKD)
+            masks.append(changed_BK)
         if self.config.clips is not None and self.config.clips.grid is not None and vision.steps > 1:
             tokens_BND, mask_BN = pool_steps(tokens_BND, mask_BN, steps=vision.steps, side=self.config.clips.grid)
         tokens_BND = self.vision_projection(self.vision_norm(tokens_BND))
