@@ -113,6 +113,22 @@ def test_changes_are_cosines_of_what_is_seen() -> None:
     torch.testing.assert_close(other, got * torch.tensor([-1.0, 1.0])[:, None], rtol=1e-4, atol=1e-5)
 
 
+def test_the_query_weighs_the_changes() -> None:
+    changes = ClipChanges(1, places=1, vision_width=4, width=6)
+    torch.nn.init.normal_(changes.together.weight)
+    tokens, mask = torch.randn(2, STEPS, 4), torch.ones(2, STEPS, dtype=torch.bool)
+    asked = torch.randn(2, 6)
+
+    def seen(query: torch.Tensor | None) -> torch.Tensor:
+        return changes(tokens, mask, steps=STEPS, query_BD=query)[0]
+
+    assert torch.equal(seen(asked), seen(None)), "at first it does not"
+    torch.nn.init.normal_(changes.weigh.weight)
+    torch.nn.init.normal_(changes.weigh.bias)
+    assert (seen(asked) - seen(asked.flip(0))).abs().max() > 1e-3
+    assert torch.equal(seen(torch.zeros(2, 6)), seen(None)), "an empty query is none"
+
+
 def test_the_order_of_frames_is_seen_by_the_changes_alone(pooled: VLJEPA) -> None:
     model = without_backbone_positions(with_clips(pooled, ClipsConfig(changes=2)))
     assert difference(model, [3, 2, 1, 0]) < 1e-6, "at zero they say nothing"
