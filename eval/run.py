@@ -36,7 +36,17 @@ DONE, ERROR, SKIPPED = 0, 2, 3
 
 def tasks() -> dict[str, Callable[..., dict[str, Any]]]:
     """By the name that a suite gives it: from the files and a loaded model to figures."""
-    from eval.tasks import captions, classification, comparisons, order, questions, retrieval, round_trips, streams
+    from eval.tasks import (
+        animations,
+        captions,
+        classification,
+        comparisons,
+        order,
+        questions,
+        retrieval,
+        round_trips,
+        streams,
+    )
 
     return {
         "retrieval": retrieval.measure,
@@ -51,6 +61,7 @@ def tasks() -> dict[str, Callable[..., dict[str, Any]]]:
         "round trip": round_trips.measure,
         "streams": streams.measure,
         "order": order.measure,
+        "animations": animations.measure,
     }
 
 
