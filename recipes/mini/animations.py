@@ -1,7 +1,8 @@
 """Real animated emoji of held-out concepts: ``python recipes/mini/animations.py OUT --data data/mini``.
 
-DATA is what ``prepare.py`` has written. Gets four packages through npm (730 MB), and copies the animations whose concept
-is in the test split, with their names. They are MIT and only measured on. Exit code 2: something has to be put right.
+DATA is what ``prepare.py`` has written. Gets four packages through npm (730 MB), and copies the animations of the
+concepts in the test split, with their names. They are MIT and only measured on. Exit code 2: something has to be put
+right.
 """
 
 from __future__ import annotations
