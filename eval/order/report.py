@@ -49,9 +49,9 @@ def as_markdown(result: dict[str, Any]) -> str:
     lines = [line + " |" if line.startswith("| ") and not line.endswith("|") else line for line in lines]
     lines += [
         "\n- *shuffled*: every clip in 5 random orders. *one frame*: each of its frames alone, in the place of all.",
-        "- Of two answers, chance is 50. Of four directions it is 25, and 50 for who sees the frames as a set: it tells "
-        "the axis. Clips are as likely as themselves run backwards, where the answer is the opposite one, so no set of "
-        "frames tells more.",
+        "- Of two answers, chance is 50. Of four directions it is 25, and 50 for who sees the frames as a set, which "
+        "tells the axis. Clips are as likely as themselves run backwards, where the answer is the opposite one, so no "
+        "set of frames tells more.",
         "- *reversed, the opposite answer*: the share of the clips run backwards where the answer is the opposite one.",
         "- *question alone*: logistic regression on the question, fitted on the training questions.",
         "\n## What comes next\n",
