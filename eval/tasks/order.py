@@ -36,9 +36,9 @@ Orders = Callable[[np.random.Generator], list[int]]
 QUERIES = 64
 GROUPS = {
     "direction": ("direction",),
-    "order": ("first side", "last side", "begins", "first kind"),
+    "order": ("first side", "begins", "first kind"),
     "order, by name": ("first name",),
-    "appearing and vanishing": ("appeared side", "vanished side"),
+    "vanishing": ("vanished side",),
     "vanishing, by name": ("vanished name",),
     "growing and shrinking": ("change",),
     "how many": ("at the start", "at the end"),

@@ -72,6 +72,21 @@ def scene(kind: Kind, random: Random) -> Scene:
     return makers[kind](random)
 
 
+def backwards(drawn: Scene) -> Scene:
+    """The scene with its last frame first, and the facts that are then true."""
+    facts = dict(drawn.facts)
+    for one, other in (("first", "last"), ("vanished", "appeared"), ("start", "end"), ("at the start", "at the end")):
+        if one in facts:
+            facts[one], facts[other] = facts[other], facts[one]
+    if "direction" in facts:
+        facts["direction"] = OPPOSITE[facts["direction"]]
+    for fact, (one, other) in (("change", ("grows", "shrinks")), ("begins", ("move", "size"))):
+        if fact in facts:
+            facts[fact] = other if facts[fact] == one else one
+    tracks = tuple(track[::-1] for track in drawn.tracks)
+    return Scene(kind=drawn.kind, tracks=tracks[::-1] if drawn.kind in ("turns", "swap") else tracks, facts=facts)
+
+
 def _place(random: Random, size: float) -> Pose:
     low, high = MARGIN + size / 2, 1 - MARGIN - size / 2
     return Pose(random.uniform(low, high), random.uniform(low, high), size)

@@ -62,21 +62,6 @@ QUESTIONS: Wordings = {
         "validation": ("where is the first thing to be seen?",),
         "test": ("which side has something first?", "where does the first thing show up?"),
     },
-    "last side": {
-        "train": (
-            *_every("where does {} {} last?", THINGS, COMES),
-            *_every("on which side does {} {} last?", THINGS, COMES),
-            *_every(
-                "where does the {}?",
-                ("second thing appear", "last thing come", "second object show up", "last object appear"),
-            ),
-            *_every("on which side {} the last {}?", ("is", "was"), ("thing", "object")),
-            *_every("which side {} last?", ("comes", "has a thing", "has an object", "is used")),
-            "at which side does it end?",
-        ),
-        "validation": ("where is the last thing to be seen?",),
-        "test": ("which side has something last?", "where does the second thing show up?"),
-    },
     "first kind": {
         "train": (
             *_every("{} kind of thing {} first?", ("what", "which"), ("comes", "appears", "shows up")),
@@ -104,15 +89,6 @@ QUESTIONS: Wordings = {
         ),
         "validation": ("where is something lost?",),
         "test": ("on which side does something vanish?", "where does a thing disappear?"),
-    },
-    "appeared side": {
-        "train": (
-            *_every("where does {} {}?", ("something new", "a new object"), ("appear", "come up", "arrive")),
-            *_every("on which side does {} {}?", ("a new thing", "a new object"), ("appear", "come up", "arrive")),
-            *_every("which side {} something new?", ("has", "gets")),
-        ),
-        "validation": ("where is something new?",),
-        "test": ("on which side does something new appear?", "where does a new thing arrive?"),
     },
     "vanished name": {
         "train": (
@@ -278,7 +254,7 @@ def questions(scene: Scene, sprites: Sequence[Sprite], *, names: Sequence[str], 
         asked.append(Asked("now", facts["start"], tuple(AT), half=True))
     if scene.kind == "size":
         asked.append(Asked("change", CHANGES[facts["change"]], tuple(CHANGES.values())))
-    for kind in ("first", "last", "vanished", "appeared"):
+    for kind in ("first", "vanished"):
         if kind in facts:
             side = facts[kind]
             sides = ("left", "right") if side in ("left", "right") else ("top", "bottom")

@@ -24,15 +24,12 @@ from rich.progress import track
 
 from recipes.mini import clip_render, clip_texts, emoji, fetch
 from recipes.mini.clip_render import Sprite
-from recipes.mini.clip_scenes import FRAMES, SHARES, Scene, scene
+from recipes.mini.clip_scenes import FRAMES, SHARES, Scene, backwards, scene
 from recipes.mini.kinds import kind_of
 from recipes.mini.records import SPLITS, PrepareError, Split, normalise, stable_key, write_json, write_jsonl
 
 COUNTS: dict[Split, int] = {"train": 4000, "validation": 150, "test": 300}
 PHOTOS: dict[Split, int] = {"test": 15, "validation": 10, "train": 58}
-SELDOM = {"last side": 0.15, "appeared side": 0.15}
-"""Share of the training clips that are asked these. Asked as often as their opposites ("first", "vanished"), the two
-cancel each other in the gradient, and neither is learned (docs/LOG.md)."""
 LEFT_OUT = frozenset({"symbols", "flags"})
 """Groups of drawings that say a direction, or say nothing."""
 
@@ -117,7 +114,21 @@ def pick(sprites: Sequence[Sprite], count: int, random: Random) -> list[Sprite]:
 
 
 def clip_rows(split: Split, number: int, drawn: Scene, sprites: Sequence[Sprite], random: Random, **pools: Any) -> Row:
-    """Return a clip's captions and questions, by the file that they belong to."""
+    """Return a clip's captions and questions, by the file that they belong to; in training also of the clip backwards.
+
+    The two are the same pictures with opposite answers: nothing but the order is to be learned.
+    """
+    rows = one_way(split, number, drawn, sprites, random, **pools)
+    if split == "train":
+        turned = list(reversed(sprites)) if drawn.kind in ("turns", "swap") else sprites
+        more = one_way(split, number, backwards(drawn), turned, random, **pools)
+        for name in ("captions", "questions"):
+            rows[name] += [row | {"backwards": True, "source_id": f"{row['source_id']}r"} for row in more[name]]
+    return rows
+
+
+def one_way(split: Split, number: int, drawn: Scene, sprites: Sequence[Sprite], random: Random, **pools: Any) -> Row:
+    """Return the captions and questions of a clip that is seen as it was drawn."""
     video = {"video": f"{split}/{number:05d}.webp", "source_id": f"clip:{split}/{number}", "synthetic": True}
     half = {"end": FRAMES / 2 * clip_render.MILLISECONDS / 1000}
     rows: Row = {
@@ -127,8 +138,6 @@ def clip_rows(split: Split, number: int, drawn: Scene, sprites: Sequence[Sprite]
     }
     names = random.sample(pools["names"], 2 * clip_texts.WHAT_CHOICES)
     for asked in clip_texts.questions(drawn, sprites, names=names, kinds=pools["kinds"]):
-        if split == "train" and random.random() >= SELDOM.get(asked.type, 1):
-            continue
         row = {**video, "query": clip_texts.ask(asked.type, split, random), "type": asked.type}
         if asked.half:
             texts = {place: clip_texts.place_captions(sprites[0], place, split) for place in asked.candidates}

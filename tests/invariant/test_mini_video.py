@@ -1,8 +1,8 @@
 """Does the shipped mini-video tell the order of frames, and by nothing but their order?
 
-The clips (tests/assets/mini_clips, made by eval/order/sample.py) are synthetic: test sprites over test backgrounds, asked
-in wordings of the test. They are 12 about a direction, 12 about what came first and 12 about what vanished; the bounds
-allow for that. docs/order.md has the whole test set.
+The clips (tests/assets/mini_clips, made by eval/order/sample.py) are synthetic: test sprites over test backgrounds,
+asked in wordings of the test. They are 12 about a direction, 12 about what came first and 12 about what vanished; the
+bounds allow for that. docs/order.md has the whole test set.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ class ColumnsConfig(Strict):
         video: Path of the video, in a source with `frames`.
         start: Optional start of the clip in seconds; that of the video when absent or empty.
         end: Optional end of the clip in seconds; that of the video when absent or empty.
+        backwards: Optional; true runs the clip backwards, which a question about order has to tell apart.
         text: Target text, or a list of texts of which one is drawn per visit.
         query: Optional question; absent or empty means query-free.
         source_id: Optional identity of the picture; the path when absent (of a clip, with its times).
@@ -31,6 +32,7 @@ class ColumnsConfig(Strict):
     video: str = "video"
     start: str = "start"
     end: str = "end"
+    backwards: str = "backwards"
     text: str = "text"
     query: str = "query"
     source_id: str = "source_id"

@@ -27,7 +27,8 @@ def content_of(visual: Visual, hashes: dict[Path, str]) -> str:
     if path not in hashes:
         hashes[path] = _folder_hash(path) if path.is_dir() else _file_hash(path)
     if isinstance(visual, Clip):
-        return f"{hashes[path]}@{visual.start!r}-{visual.end!r}x{visual.frames}"
+        name = f"{hashes[path]}@{visual.start!r}-{visual.end!r}x{visual.frames}"
+        return f"{name}r" if visual.backwards else name
     return hashes[path]
 
 

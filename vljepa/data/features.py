@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,7 @@ class FeatureCache:
         self.config = config
         self.contents: dict[Visual, str] = {}
         self._steps: dict[int, int] = {}
+        self._joint = False
         self._store = RowStore(Path(config.folder) / "vision", identity=identity)
 
     def fill(
@@ -98,10 +99,11 @@ class FeatureCache:
         skipped: dict[Visual, str] = {}
         hashes: dict[Path, str] = {}
         jobs: list[_Job] = []
+        self._joint = model.x_encoder.backend.joint_frames
         self._steps |= {frames: model.x_encoder.steps(frames) for frames in {_frames(visual) for visual in views}}
         for visual, count in views.items():
             try:
-                self.contents[visual] = content = content_of(visual, hashes)
+                self.contents[visual] = content = content_of(self._encoded(visual), hashes)
             except ImageError as error:
                 skipped[visual] = error.message
                 continue
@@ -130,11 +132,28 @@ class FeatureCache:
         """Features of (picture, view) pairs, all of which `fill` has seen, in fp32; clips of equally many frames."""
         if not pictures:
             return PictureBatch({}, kept=[], skipped={})
-        rows = [self._store.row(_key(self.contents[visual], view)) for visual, view in pictures]
+        rows = [self._row(visual, view) for visual, view in pictures]
         tensors = {name: _stack(rows, name) for name in rows[0]}
         tensors["vision_mask"] = tensors["vision_mask"].bool()
         tensors["vision_steps"] = torch.tensor(self._steps[_frames(pictures[0][0])])
         return PictureBatch(tensors, kept=list(range(len(rows))), skipped={})
+
+    def _encoded(self, visual: Visual) -> Visual:
+        """What is encoded and kept: of a clip that runs backwards the clip itself, unless frames are seen jointly."""
+        if isinstance(visual, Clip) and visual.backwards and not self._joint:
+            return replace(visual, backwards=False)
+        return visual
+
+    def _row(self, visual: Visual, view: int) -> Row:
+        row = self._store.row(_key(self.contents[visual], view))
+        if self._encoded(visual) == visual:
+            return row
+        steps = self._steps[_frames(visual)]
+        turned = {
+            name: row[name].reshape(steps, -1, *row[name].shape[1:])[::-1].reshape(row[name].shape)
+            for name in ("vision_tokens", "vision_mask")
+        }
+        return row | turned
 
 
 class TextFeatures:

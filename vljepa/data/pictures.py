@@ -106,4 +106,5 @@ def clip_images(clip: Clip, *, view: int, max_pixels: int) -> list[Image.Image]:
     if view != 0:
         within_T = np.random.Generator(np.random.Philox(view)).random(clip.frames)
     shares_T = (np.arange(clip.frames) + within_T) / clip.frames
-    return read_clip(clip.path, shares=shares_T.tolist(), start=clip.start, end=clip.end, max_pixels=max_pixels)
+    images = read_clip(clip.path, shares=shares_T.tolist(), start=clip.start, end=clip.end, max_pixels=max_pixels)
+    return images[::-1] if clip.backwards else images

@@ -17,16 +17,19 @@ class Clip:
         start: Seconds from the start of the video.
         end: Seconds from the start of the video; its end when None.
         frames: Frames that are read of it, T.
+        backwards: The last frame first.
     """
 
     path: Path
     start: float
     end: float | None
     frames: int
+    backwards: bool = False
 
     def __str__(self) -> str:
         until = "end" if self.end is None else f"{self.end:g} s"
-        return str(self.path) if (self.start, self.end) == (0, None) else f"{self.path} [{self.start:g} s to {until}]"
+        name = str(self.path) if (self.start, self.end) == (0, None) else f"{self.path} [{self.start:g} s to {until}]"
+        return f"{name} backwards" if self.backwards else name
 
 
 Visual = Path | Stored | Clip

@@ -136,7 +136,8 @@ def _visual(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str
     end = _seconds(row.get(columns.end), where=where, column=columns.end)
     if end is not None and end <= (start or 0.0):
         raise DataError(f"{where}: the clip ends at {end:g} s, where it starts or before.", fix="mend the row.")
-    return Clip(path, start=start or 0.0, end=end, frames=source.frames)
+    backwards = row.get(columns.backwards) in (True, "true", "True", 1, "1")
+    return Clip(path, start=start or 0.0, end=end, frames=source.frames, backwards=backwards)
 
 
 def _seconds(value: Any, *, where: str, column: str) -> float | None:

@@ -59,8 +59,8 @@ class ClipChanges(nn.Module):
 
     The mean over time, k = 0, is left out: what stays is in the tokens of the steps. Every place of a frame is narrowed
     by the same projection, and all places together are projected to a token; that is zero at first. In between, the
-    query weighs them (FiLM, arXiv 1709.07871): "what came first?" and "what came last?" are read from the same change
-    with opposite signs, which attention to words takes long to find.
+    query weighs them (FiLM, arXiv 1709.07871): "which way does it go?" and "which side came first?" are read from the
+    same change with opposite signs, which attention to words takes long to find.
 
     Args:
         count: Cosines, k = 1 to `count`.
