@@ -12,6 +12,7 @@ from tests.videos import number_of, plain, write_video
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import CacheConfig, RunConfig, SourceConfig, load_preset, validate
 from vljepa.data.collate import Collator, StepBatches
+from vljepa.data.contents import content_of
 from vljepa.data.features import FeatureCache
 from vljepa.data.pictures import LivePictures, clip_images
 from vljepa.data.records import Clip, Record
@@ -181,6 +182,25 @@ def test_cached_clips_are_the_encoder_s_to_fp16(toy, numbers, cache_config, tmp_
     again = open_cache(cache_config, model)
     assert again.fill({clip: 3}, model=model, processor=processor) == {}
     assert torch.equal(again.read([(clip, 2)]).tensors["vision_tokens"][0], found["vision_tokens"][2])
+
+
+def test_a_clip_runs_backwards_without_being_encoded_anew(toy, numbers, cache_config, tmp_path):
+    model, processor = toy
+    row = {"video": str(numbers.name), "text": "x"}
+    write_rows(numbers.parent / "rows.jsonl", [row, row | {"backwards": True}])
+    source = SourceConfig(name="s", path="rows.jsonl", frames=4)
+    clip, turned = (record.image for record in load_source(source, root=numbers.parent))
+    assert seen(turned, 0) == seen(clip, 0)[::-1]
+    assert str(turned) == f"{clip} backwards"
+    expected = model.encode_vision(processor.frames(clip_images(turned, view=0, max_pixels=CAP))[None])
+    cache = open_cache(cache_config, model)
+    for visuals in ((clip, turned), (turned,)):
+        cache.fill(dict.fromkeys(visuals, 1), model=model, processor=processor)
+    assert len(list((tmp_path / "cache" / "vision").glob("*.arrow"))) == 1
+    got = cache.read([(turned, 0)]).tensors["vision_tokens"]
+    torch.testing.assert_close(got, expected.tokens_BND, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(got, cache.read([(clip, 0)]).tensors["vision_tokens"], atol=1e-2), "the control"
+    assert content_of(clip, {}) != content_of(turned, {}), "what an encoder that joins frames has to encode"
 
 
 def test_only_clips_that_are_not_there_are_encoded(toy, numbers, cache_config, tmp_path, monkeypatch):

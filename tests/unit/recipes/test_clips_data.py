@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from recipes.mini import clip_texts, clips
 from recipes.mini.clip_render import SIDE, Sprite, background
 from recipes.mini.clip_render import frames as draw_frames
-from recipes.mini.clip_scenes import DIRECTIONS, FRAMES, MARGIN, OPPOSITE, SIDES, Kind, Pose, Scene, scene
+from recipes.mini.clip_scenes import DIRECTIONS, FRAMES, MARGIN, OPPOSITE, SIDES, Kind, Pose, Scene, backwards, scene
 from recipes.mini.records import SPLITS, Split, check_questions
 from vljepa.configs import SourceConfig
 from vljepa.data.sources import load_source
@@ -107,6 +107,22 @@ def test_a_move_runs_backwards_as_the_opposite_move() -> None:
         dx, dy = DIRECTIONS[drawn.facts["direction"]]
         assert (last.x - first.x) * dx + (last.y - first.y) * dy > 0.2
         assert abs(dx * (last.y - first.y) + dy * (last.x - first.x)) < 1e-9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scene_runs_backwards_with_the_facts_that_are_then_true(kind: Kind) -> None:
+    for drawn in scenes(kind, 30):
+        turned = backwards(drawn)
+        assert [set(frame) for frame in zip(*turned.tracks, strict=True)] == [
+            set(frame) for frame in zip(*drawn.tracks, strict=True)
+        ][::-1]
+        assert backwards(turned) == drawn
+    drawn = scenes("turns", 1)[0]
+    assert backwards(drawn).facts["first"] == OPPOSITE[drawn.facts["first"]]
+    assert backwards(drawn).tracks[0] == drawn.tracks[1][::-1]
+    event = scenes("events", 1)[0]
+    changed = {fact for fact in event.facts if backwards(event).facts[fact] != event.facts[fact]}
+    assert changed == {"begins", "direction", "change"}
 
 
 def test_what_comes_first_is_gone_at_the_end() -> None:
