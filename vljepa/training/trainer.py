@@ -262,6 +262,9 @@ def _first_model(run: RunConfig) -> VLJEPA:
         raise ConfigError(
             f"start = {run.start!r} holds adapters.", fix="merge them first: `vljepa export MODEL OUT --merge`."
         )
+    if run.lora is None and run.data.validation:
+        # The gate has learned at this factor, and would unlearn at another; `fit_residual` chooses one anew at the end.
+        model.config.calibration.residual = 1.0
     if run.clips is not None:
         model = with_clips(model, run.clips)
     if run.lora is not None:
