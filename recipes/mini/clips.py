@@ -30,6 +30,8 @@ from recipes.mini.records import SPLITS, PrepareError, Split, normalise, stable_
 
 COUNTS: dict[Split, int] = {"train": 4000, "validation": 150, "test": 300}
 PHOTOS: dict[Split, int] = {"test": 15, "validation": 10, "train": 58}
+ORDER = ("first side", "first kind", "begins")
+"""Questions that are slow to learn, in a file of their own besides, so that a recipe can ask them more often."""
 LEFT_OUT = frozenset({"symbols", "flags"})
 """Groups of drawings that say a direction, or say nothing."""
 
@@ -184,6 +186,8 @@ def main(arguments: list[str] | None = None) -> int:
         rows = render(given.out, split, count, seed=given.seed, sprites=sprites[split], photos=photos[split])
         for name in ("captions", "questions", "next"):
             write_jsonl(given.out / f"{name}.{split}.jsonl", rows[name])
+        if split == "train":
+            write_jsonl(given.out / "order.train.jsonl", [row for row in rows["questions"] if row["type"] in ORDER])
         summary[split] = {
             "clips": count,
             "questions": len(rows["questions"]),
