@@ -58,6 +58,8 @@ def spread(figure: dict[str, Any]) -> str:
 def _formatted(value: Any, form: str) -> str:
     if form == "count":
         return f"{value if isinstance(value, int) else len(value):,}"
+    if form == "percent":
+        return f"{100 * value['mean']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
     if form == "fewer":
         return f"{value['times_fewer']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
     if form == "difference":

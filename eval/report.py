@@ -98,7 +98,7 @@ def markdown(results: Sequence[dict[str, Any]], *, plots: Sequence[str]) -> str:
         "are not there is skipped and named. In brackets 95% intervals: bootstrap over items (pictures, concepts, "
         "rows). Shares in percent. Ties count against the model.\n",
         "Evaluations with baselines and reports of their own: [mini.md](mini.md), [captions.md](captions.md), "
-        "[selective.md](selective.md), [adaptation.md](adaptation.md).\n",
+        "[selective.md](selective.md), [adaptation.md](adaptation.md), [order.md](order.md).\n",
         *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})\n" for name in plots),
         *map(section, results),
     ]
@@ -152,6 +152,8 @@ def _shares(task: str, names: Sequence[str]) -> set[str]:
     """Figures that are shown in percent."""
     if task in ("text triplets", "image-text pairs"):
         return set(names)
+    if task == "order":
+        return set(names) - {"questions"}
     return {name for name in names if SHARES.match(name)}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from eval.command import write_tables
 
-COLUMNS = ("in order", "shuffled", "one frame", "reversed", "reversed, the opposite answer", "question alone")
+COLUMNS = ("in order", "shuffled", "one frame", "reversed", "reversed, opposite answer", "question alone")
 WAYS = {
     "model": "mini-video, asked what comes next",
     "copy": "mini-video, asked what is there now (copy the present)",
@@ -39,20 +39,16 @@ def as_markdown(result: dict[str, Any]) -> str:
         "| questions | " + " | ".join(COLUMNS) + " |",
         "|---|" + "---:|" * len(COLUMNS),
     ]
-    for group, row in metrics["in order"].items():
-        lines.append(
-            f"| **{group}** ({row['questions']}) | " + " | ".join(_cell(metrics, name, group) for name in COLUMNS)
-        )
-        for kind, some in row.get("types", {}).items():
-            cells = [_cell(metrics, name, group, kind) for name in COLUMNS]
-            lines.append(f"| {kind} ({some['questions']}) | " + " | ".join(cells))
-    lines = [line + " |" if line.startswith("| ") and not line.endswith("|") else line for line in lines]
+    for part, row in metrics.items():
+        name = part.partition(": ")[2] or f"**{part}**"
+        cells = [_share(row[column]) if column in row else "" for column in COLUMNS]
+        lines.append(f"| {name} ({row['questions']}) | " + " | ".join(cells) + " |")
     lines += [
         "\n- *shuffled*: every clip in 5 random orders. *one frame*: each of its frames alone, in the place of all.",
         "- Of two answers, chance is 50. Of four directions it is 25, and 50 for who sees the frames as a set, which "
         "tells the axis. Clips are as likely as themselves run backwards, where the answer is the opposite one, so no "
         "set of frames tells more.",
-        "- *reversed, the opposite answer*: the share of the clips run backwards where the answer is the opposite one.",
+        "- *reversed, opposite answer*: the share of the clips run backwards where the answer is the opposite one.",
         "- *question alone*: logistic regression on the question, fitted on the training questions.",
         "\n## What comes next\n",
         "The first half of a clip in which a sprite goes on, or stays, and five captions: the sprite on the left, on "
@@ -63,17 +59,9 @@ def as_markdown(result: dict[str, Any]) -> str:
     for way, row in result["anticipation"].items():
         lines.append(f"| {WAYS[way]} | {_share(row['all'])} | {_share(row['moving'])} |")
     counts = result["anticipation"]["model"]
-    lines.append(f"\n{counts['all']['questions']} clips, in {counts['moving']['questions']} of which it moves on.")
+    lines.append(f"\n{counts['all']['items']} clips, in {counts['moving']['items']} of which it moves on.")
     return "\n".join(lines) + "\n"
 
 
-def _cell(metrics: dict[str, Any], name: str, group: str, kind: str | None = None) -> str:
-    row = metrics[name].get(group)
-    if row is not None and kind is not None:
-        row = row["types"].get(kind)
-    return "" if row is None else _share(row)
-
-
-def _share(row: dict[str, Any]) -> str:
-    found = row["accuracy"]
+def _share(found: dict[str, float]) -> str:
     return f"{100 * found['mean']:.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"

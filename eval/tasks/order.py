@@ -19,7 +19,7 @@ import torch
 
 from eval.command import say
 from eval.harness.suite import Found
-from eval.mini.bootstrap import interval
+from eval.mini.bootstrap import Interval, interval
 from eval.mini.question_only import QuestionOnly
 from eval.tasks.questions import Said, answer
 from eval.tasks.questions_files import Question, closed
@@ -48,6 +48,7 @@ GROUPS = {
 """Rows of the table, by types of questions; fixed before the test was read."""
 TIMELESS = ("how many", "what is it", "what kind is it")
 """Groups whose answers one frame may hold; the others turn round when the frames do."""
+OPPOSED = "reversed, opposite answer"
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 
 
@@ -72,23 +73,20 @@ def measure(found: Found, embedder: Embedder, *, shuffles: int, seed: int) -> di
     controls = {"in order": [list(range(frames))], "reversed": [list(range(frames))[::-1]]}
     controls["shuffled"] = [random.permutation(frames).tolist() for _ in range(shuffles)]
     controls["one frame"] = [[frame] * frames for frame in range(frames)]
-    metrics: dict[str, Any] = {}
+    values: dict[str, np.ndarray] = {}
     for name, orders in controls.items():
-        hits_N, turned_N = np.zeros(len(questions)), np.zeros(len(questions))
+        values[name] = np.zeros(len(questions))
         for order in orders:
             said, _ = answer(questions, clips.ask(questions, order), embedder)
-            hits_N += hits(questions, said) / len(orders)
-            turned_N += hits(turned(questions), said) / len(orders)
-        metrics[name] = by_group(questions, hits_N)
-        if name == "reversed":
-            metrics["reversed, the opposite answer"] = by_group(questions, turned_N, without=TIMELESS)
-        say(f"{name}: {metrics[name]['order']['accuracy']['mean']:.3f} on order")
+            values[name] += hits(questions, said) / len(orders)
+            if name == "reversed":
+                values[OPPOSED] = hits(turned(questions), said)
+        say(f"{name}: {values[name].mean():.3f} of all questions")
     alone = QuestionOnly(_records(found, "train"), embed=embedder.texts)
-    metrics["question alone"] = by_group(questions, np.array([alone.hit(_record(one)) for one in questions]))
+    values["question alone"] = np.array([alone.hit(_record(one)) for one in questions])
     return {
-        "metrics": metrics,
+        "metrics": by_group(questions, values),
         "anticipation": anticipation(found, embedder, frames=frames // 2),
-        "chance": {"order": 0.5, "direction": 0.5},
         "rows": len(questions),
         "pool": [{"questions": len(questions), "clips": len(clips.places)}],
         "prompt": "the question, as it is",
@@ -153,25 +151,27 @@ def _opposite(question: Question) -> str:
     return OPPOSITE[answer] if question.type == "direction" else answer
 
 
-def by_group(questions: Answers, values_N: np.ndarray, *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """Mean with its interval for every group of `GROUPS`, and within each for every type; clips are resampled."""
+def by_group(questions: Answers, values: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The mean of each [N] of values with its interval, for every group of `GROUPS` and every type of question in it."""
     found: dict[str, Any] = {}
     for group, types in GROUPS.items():
         places = {kind: [n for n, one in enumerate(questions) if one.type == kind] for kind in types}
-        several = [n for some in places.values() for n in some]
-        if group in without or not several:
-            continue
-        found[group] = _accuracy(questions, values_N, several)
+        parts = {group: [n for some in places.values() for n in some]}
         if len(types) > 1:
-            found[group]["types"] = {
-                kind: _accuracy(questions, values_N, some) for kind, some in places.items() if some
-            }
+            parts |= {f"{group}: {kind}": some for kind, some in places.items()}
+        for part, some in parts.items():
+            if some:
+                found[part] = {
+                    name: _mean(questions, values_N, some)
+                    for name, values_N in values.items()
+                    if name != OPPOSED or group not in TIMELESS
+                } | {"questions": len(some)}
     return found
 
 
-def _accuracy(questions: Answers, values_N: np.ndarray, places: Sequence[int]) -> dict[str, Any]:
-    clips = [str(questions[n].image) for n in places]
-    return {"accuracy": interval(values_N[places], clips), "questions": len(places)}
+def _mean(questions: Answers, values_N: np.ndarray, places: Sequence[int]) -> Interval:
+    """Clips are resampled."""
+    return interval(values_N[places], [str(questions[n].image) for n in places])
 
 
 def anticipation(found: Found, embedder: Embedder, *, frames: int) -> dict[str, Any]:
@@ -197,11 +197,9 @@ def anticipation(found: Found, embedder: Embedder, *, frames: int) -> dict[str, 
         "last frame": answer(later, clips.ask(later, last), embedder)[0],
     }
     moving = np.array([one.answers[0] != text for one, text in zip(later, present, strict=True)])
+    where = {"all": list(range(len(later))), "moving": np.flatnonzero(moving).tolist()}
     return {
-        name: {
-            "all": _accuracy(later, hits(later, texts), range(len(later))),
-            "moving": _accuracy(later, hits(later, texts), np.flatnonzero(moving).tolist()),
-        }
+        name: {part: _mean(later, hits(later, texts), some) for part, some in where.items()}
         for name, texts in said.items()
     }
 

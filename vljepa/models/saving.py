@@ -210,7 +210,8 @@ def model_digest(model: VLJEPA) -> str:
 
     Defaults are left out, so that a key that is new in a later version does not make another model of this one.
     """
-    config = model.config.model_dump(mode="json", exclude_defaults=True, exclude={"calibration": {"classify", "ask"}})
+    config = model.config.model_dump(mode="json", exclude_defaults=True, exclude={"calibration"})
+    config["residual"] = model.config.calibration.residual
     for slot in _SLOTS:
         config[slot]["part"].pop("config", None)
     return _digest_tensors(model, config, _own_tensors(model))

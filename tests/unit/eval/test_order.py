@@ -117,14 +117,14 @@ def test_every_control_is_asked_of_every_question(
     assert orders[5:9] == [[frame] * FRAMES for frame in range(FRAMES)]
 
     def share(name: str, group: str) -> float:
-        return float(result["metrics"][name][group]["accuracy"]["mean"])
+        return float(result["metrics"][group][name]["mean"])
 
     for group in ("direction", "order"):
         assert share("in order", group) == 1
         assert share("reversed", group) == 0
-        assert share("reversed, the opposite answer", group) == 1
+        assert share("reversed, opposite answer", group) == 1
     assert share("question alone", "order") == 0.5
-    ahead = {name: (row["all"]["accuracy"]["mean"], row["moving"]["questions"]) for name, row in
+    ahead = {name: (row["all"]["mean"], row["moving"]["items"]) for name, row in
              result["anticipation"].items()}  # fmt: skip
     assert ahead["model"] == (1, 8)
     assert ahead["present"] == (pytest.approx(4 / 12), 8)

@@ -188,6 +188,10 @@ def test_the_fingerprint_follows_the_config(parts_config: VLJEPAConfig) -> None:
     before = model.fingerprint()
     model.config.prompts.caption += " please"
     assert model.fingerprint() != before
+    model.config.prompts.caption = model.config.prompts.caption.removesuffix(" please")
+    assert model.fingerprint() == before
+    model.config.calibration.residual *= 2
+    assert model.fingerprint() != before
 
 
 def test_the_model_card_is_ours_and_never_replaces_another(parts_config: VLJEPAConfig, tmp_path: Path) -> None:

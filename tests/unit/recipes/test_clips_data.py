@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from recipes.mini import clip_texts, clips
+from recipes.mini import animations, clip_texts, clips, fetch
 from recipes.mini.clip_render import SIDE, Sprite, background
 from recipes.mini.clip_render import frames as draw_frames
 from recipes.mini.clip_scenes import DIRECTIONS, FRAMES, MARGIN, OPPOSITE, SIDES, Kind, Pose, Scene, backwards, scene
@@ -200,3 +200,19 @@ def test_no_prepared_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     monkeypatch.setattr(clips, "read_sprites", lambda data: clips.read_rows(data / "emoji" / "captions.train.jsonl"))
     assert clips.main([str(tmp_path / "out"), "--data", str(tmp_path)]) == 2
     assert "--data takes the folder that prepare.py has written" in " ".join(capsys.readouterr().err.split())
+
+
+def test_animations_of_held_out_concepts_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, package = tmp_path / "data", tmp_path / "package" / "package" / "assets"
+    (data / "emoji").mkdir(parents=True)
+    package.mkdir(parents=True)
+    row = {"image": "images/fluent/1f98a.png", "text": ["fox"]}
+    (data / "emoji" / "captions.test.jsonl").write_text(json.dumps(row) + "\n")
+    for name in ("1f98a-fe0f.webp", "1f431.webp"):
+        (package / name).write_bytes(name.encode())
+    monkeypatch.setattr(fetch, "get", lambda key, **_: tmp_path / "package")
+    assert animations.main([str(tmp_path / "out"), "--data", str(data)]) == 0
+    assert [path.name for path in (tmp_path / "out").glob("*.webp")] == ["1f98a.webp"]
+    rows = (tmp_path / "out" / "animations.jsonl").read_text().splitlines()
+    assert [json.loads(one) for one in rows] == [{"video": "1f98a.webp", "text": "fox"}]
+    assert animations.main([str(tmp_path / "out"), "--data", str(tmp_path)]) == 2
