@@ -93,6 +93,9 @@ class Trainer(Loop):
         keep_freed_memory()
         torch.manual_seed(run.train.seed)
         model = self._given or _first_model(run)
+        if run.lora is None and run.data.validation:
+            # The gate has learned at this factor, and would unlearn at another; `fit_residual` chooses anew at the end.
+            model.config.calibration.residual = 1.0
         if checkpoint is not None and model.adapters is not None:
             model.adapters.load_weights(checkpoint)
         elif checkpoint is not None:
@@ -262,9 +265,6 @@ def _first_model(run: RunConfig) -> VLJEPA:
         raise ConfigError(
             f"start = {run.start!r} holds adapters.", fix="merge them first: `vljepa export MODEL OUT --merge`."
         )
-    if run.lora is None and run.data.validation:
-        # The gate has learned at this factor, and would unlearn at another; `fit_residual` chooses one anew at the end.
-        model.config.calibration.residual = 1.0
     if run.clips is not None:
         model = with_clips(model, run.clips)
     if run.lora is not None:
