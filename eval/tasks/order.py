@@ -152,7 +152,7 @@ def _opposite(question: Question) -> str:
 
 
 def by_group(questions: Answers, values: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The mean of each [N] of values with its interval, for every group of `GROUPS` and every type of question in it."""
+    """The mean of each [N] of values with its interval, for every group of `GROUPS` and every type of question."""
     found: dict[str, Any] = {}
     for group, types in GROUPS.items():
         places = {kind: [n for n, one in enumerate(questions) if one.type == kind] for kind in types}
