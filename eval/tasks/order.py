@@ -71,8 +71,8 @@ def measure(found: Found, embedder: Embedder, *, shuffles: int, seed: int) -> di
     questions = closed(found, image="video", question="query", answers="text")
     clips = Clips(embedder, sorted({one.image for one in questions}), frames=frames)
     random = np.random.default_rng(seed)
-    controls = {"in order": [list(range(frames))], "reversed": [list(range(frames))[::-1]]}
-    controls["shuffled"] = [random.permutation(frames).tolist() for _ in range(shuffles)]
+    controls: dict[str, list[Any]] = {"in order": [list(range(frames))], "reversed": [list(range(frames))[::-1]]}
+    controls["shuffled"] = [[random.permutation(frames).tolist() for _ in clips.places] for _ in range(shuffles)]
     controls["one frame"] = [[frame] * frames for frame in range(frames)]
     values: dict[str, np.ndarray] = {}
     for name, orders in controls.items():
@@ -123,14 +123,19 @@ class Clips:
         self.logits = None if seen[0].logits_BK is None else torch.stack([one.logits_BK for one in seen])  # type: ignore[misc]
 
     @torch.inference_mode()
-    def ask(self, questions: Answers, order: Sequence[int]) -> np.ndarray:
-        """Predicted embeddings [N, D] with the frames in this order; one may be there several times."""
+    def ask(self, questions: Answers, order: Any) -> np.ndarray:
+        """Predicted embeddings [N, D] with the frames in this order, [T], or in one for each clip, [clips, T].
+
+        A frame may be there several times.
+        """
+        orders_CT = torch.as_tensor(order).expand(len(self.places), -1)
         model, processor, rows = self.embedder.model, self.embedder.processor, []
         for start in range(0, len(questions), QUERIES):
             some = questions[start : start + QUERIES]
-            clips = [self.places[one.image] for one in some]
-            tokens = self.tokens[clips][:, list(order)].flatten(1, 2)
-            logits = None if self.logits is None else self.logits[clips][:, list(order)].mean(1)
+            clips_N = torch.tensor([self.places[one.image] for one in some])
+            places = clips_N.unsqueeze(1), orders_CT[clips_N]
+            tokens = self.tokens[places].flatten(1, 2)
+            logits = None if self.logits is None else self.logits[places].mean(1)
             vision = VisionTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool), logits, self.frames)
             queries = processor.queries([one.query for one in some])
             rows.append(model.predict(vision, queries["query_ids"], queries["query_mask"]).numpy())

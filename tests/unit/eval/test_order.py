@@ -85,6 +85,10 @@ def test_a_clip_in_order_is_what_the_model_sees_of_the_file(embedder: Embedder, 
     assert np.abs(clips.ask(questions, [3, 2, 1, 0]) - in_order).max() > 1e-3
     frame = clips.ask(questions, [1, 1, 1, 1])
     assert np.abs(frame - in_order).max() > 1e-3
+    mixed = clips.ask(questions, [[0, 1, 2, 3], [3, 2, 1, 0], [1, 1, 1, 1]])
+    np.testing.assert_allclose(mixed[0], in_order[0], atol=1e-5)
+    np.testing.assert_allclose(mixed[1], clips.ask(questions, [3, 2, 1, 0])[1], atol=1e-5)
+    np.testing.assert_allclose(mixed[2], frame[2], atol=1e-5)
 
 
 def test_answers_of_clips_that_run_backwards() -> None:
@@ -113,7 +117,8 @@ def test_every_control_is_asked_of_every_question(
     monkeypatch.setattr(order.Clips, "ask", see)
     result = order.measure(found, embedder, shuffles=3, seed=1)
     assert orders[:2] == [[0, 1, 2, 3], [3, 2, 1, 0]]
-    assert [sorted(one) for one in orders[2:5]] == [[0, 1, 2, 3]] * 3
+    assert [sorted(one) for some in orders[2:5] for one in some] == [[0, 1, 2, 3]] * 36
+    assert len({tuple(one) for one in orders[2]}) > 4, "an order of its own for each clip"
     assert orders[5:9] == [[frame] * FRAMES for frame in range(FRAMES)]
 
     def share(name: str, group: str) -> float:
