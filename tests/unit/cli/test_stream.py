@@ -152,7 +152,7 @@ def endless(monkeypatch):
                         os.kill(os.getpid(), getattr(signal, name))
                 yield Frame(Image.new("RGB", (8, 8), COLOURS[number // 12 % 3]), number / 4, number)
 
-        monkeypatch.setattr("vljepa.inference.stream.read_frames", frames)
+        monkeypatch.setattr("vljepa.inference.frame_sources.read_frames", frames)
 
     return endless
 
