@@ -58,6 +58,7 @@ class Channel:
         segmenter: Decides where segments end.
         stats: Filled in.
         notify: Told what happens to the source.
+        shared: There are other sources, which go on when this one fails.
 
     Attributes:
         over: Nothing more comes.
@@ -73,6 +74,7 @@ class Channel:
         segmenter: SelectiveDecoder,
         stats: StreamStats,
         notify: Notify,
+        shared: bool,
     ) -> None:
         self.name = name
         self.source = source
@@ -82,6 +84,7 @@ class Channel:
         self.over = False
         self.failure: Exception | None = None
         self._notify = notify
+        self._shared = shared
         self._thumbnails = Thumbnails()
         # A score is that of the boundary before a row some rows ago.
         self._scored: deque[float] = deque(maxlen=change_of(segmenter.config).delay + 1)
@@ -145,7 +148,7 @@ class Channel:
         self.over, self.failure = True, error
         yield from self._close(self.segmenter.close())
         self.stats.tick()
-        if error is not None:
+        if error is not None and (self.source.live or self._shared):
             message = getattr(error, "message", str(error))
             self._tell(Notice(self.name, "gone", self.stats.end, _now(), message))
 

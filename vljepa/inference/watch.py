@@ -145,6 +145,7 @@ def prepare(
             ),
             stats=notes,
             notify=notify or (lambda notice: None),
+            shared=len(sources) > 1,
         )
         channels.append(channel)
     pace = Pace(highest=config.fps, lowest=lowest)

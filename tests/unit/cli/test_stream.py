@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.decoders import tiny_decoder
+from vljepa.inference.selective import Segment
 from vljepa.models.decoder_saving import save_decoder
 from vljepa.processing.video import Frame
 
@@ -180,13 +181,15 @@ def test_a_signal_ends_it_with_the_open_segment_said(run, speaking_toy, video, e
 def test_the_second_signal_does_not_wait(run, speaking_toy, video, endless, monkeypatch):
     endless(SIGINT=10.0)
 
-    def stuck(self, segment):
+    def stuck(self, segment, *, name):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(60)
 
     monkeypatch.setattr("vljepa.cli.stream_files.StreamFiles.add", stuck)
     monkeypatch.setattr("vljepa.inference.selective.SelectiveDecoder.push", lambda self, row, moment: [])
-    monkeypatch.setattr("vljepa.inference.selective.SelectiveDecoder.close", lambda self: [None])
+    monkeypatch.setattr(
+        "vljepa.inference.selective.SelectiveDecoder.close", lambda self: [Segment(0, 1, 0.5, 1.0, None)]
+    )
     begin = time.monotonic()
 
     assert run("stream", "frames", *speaking_toy)[0] == 130
@@ -194,12 +197,10 @@ def test_the_second_signal_does_not_wait(run, speaking_toy, video, endless, monk
 
 
 def test_a_hostile_caption_cannot_steer_the_terminal(capsys, tmp_path):
-    from types import SimpleNamespace
-
     from vljepa.cli.stream_files import StreamFiles
 
     with StreamFiles({}) as files:
-        files.add(SimpleNamespace(start=0, end=1, time=0.5, confidence=1.0, text="\x1b[2J\nred"))
+        files.add(Segment(start=0, end=1, time=0.5, confidence=1.0, embedding=None, text="\x1b[2J\nred"))
 
     assert capsys.readouterr().out == "[00:00.0 - 00:01.0] \\x1b[2J\\nred\n"
 
