@@ -67,8 +67,10 @@ def test_every_file_tells_the_same(run, speaking_toy, video):
     here = video.parent
     records = [json.loads(line) for line in (here / "a.jsonl").read_text().splitlines()]
     assert [(record["start"], record["end"]) for record in records] == [(0, 3), (3, 6), (6, 9)]
-    assert (here / "a.srt").read_text().count(" --> ") == 3
-    assert (here / "a.vtt").read_text().startswith("WEBVTT\n\n00:00:00.000 --> 00:00:03.000\n")
+    # What an untrained decoder says may be nothing, which is no cue.
+    spoken = [record for record in records if record["text"].strip()]
+    assert (here / "a.srt").read_text().count(" --> ") == len(spoken) >= 1
+    assert (here / "a.vtt").read_text().startswith(f"WEBVTT\n\n00:00:0{spoken[0]['start']:.0f}.000 --> 00:00:0")
     page = (here / "a.html").read_text()
     assert page.count("data:image/jpeg") == 3
     assert "<title>frames</title>" in page
@@ -172,7 +174,7 @@ def test_a_signal_ends_it_with_the_open_segment_said(run, speaking_toy, video, e
     assert records[0]["start"] == 0
     assert all(one["end"] == other["start"] for one, other in itertools.pairwise(records))
     assert records[-1]["end"] <= 10.5  # of a video without end: what had been seen when the signal came
-    assert (video.parent / "a.srt").read_text().count(" --> ") == len(records)
+    assert (video.parent / "a.srt").read_text().count(" --> ") == sum(bool(one["text"].strip()) for one in records)
     assert (video.parent / "a.html").read_text().endswith("</html>\n")
     assert "Traceback" not in err
     assert signal.getsignal(getattr(signal, name)) is before
