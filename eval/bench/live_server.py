@@ -69,7 +69,7 @@ class Viewer(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.end_headers()
-        with suppress(OSError):
+        with suppress(OSError, av.error.FFmpegError):  # the viewer has gone
             serve()
 
     def log_message(self, format: str, *args: object) -> None:

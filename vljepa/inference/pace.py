@@ -25,10 +25,10 @@ class Pace:
         fps: The rate now.
     """
 
-    def __init__(self, *, highest: float, lowest: float, window: float = _WINDOW) -> None:
+    def __init__(self, *, highest: float, lowest: float, window: float | None = None) -> None:
         self.fps = highest
         self._highest, self._lowest = highest, min(lowest, highest)
-        self._window = window
+        self._window = _WINDOW if window is None else window
         self._patience = _PATIENCE
         self._good = 0
         self._raised = False  # the latest change was a raise, and has not been borne out yet

@@ -8,10 +8,12 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from vljepa.configs import CalibrationConfig, PromptsConfig
+from tests.unit.inference.speaking import NAMES
+from vljepa.configs import CalibrationConfig, PromptsConfig, SelectiveConfig
 from vljepa.processing.image import open_image, to_rgb
 
 WORDS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "a photo of red": (0.9, 0.1, 0)}
+SELECTIVE = SelectiveConfig(fps=4.0, method="two_window", window=3, threshold=0.5, max_delay=2.0, offline_threshold=0.5)
 QUERIES = ["", "what colour is it?", "which colour is least here?"]
 
 
@@ -88,3 +90,15 @@ def pictures(tmp_path):
     (folder / "broken.png").write_bytes(b"not a picture")
     (folder / "notes.txt").write_text("red green blue")
     return folder
+
+
+@pytest.fixture
+def speaker(model, processor):
+    """The colour model with a decoder that says the strongest colour."""
+    model.y_decoder = SimpleNamespace(config=SimpleNamespace(selective=SELECTIVE))
+    model.generate = lambda embeddings, **options: embeddings.argmax(-1)[:, None]
+    model.config.prompts = SimpleNamespace(caption="")
+    processor.words = object()
+    processor.decode = lambda ids: [NAMES[one] for one in ids[:, 0].tolist()]
+    processor.config = SimpleNamespace(x_encoder=SimpleNamespace(image=SimpleNamespace(max_pixels=1_000_000)))
+    return {"model": model, "processor": processor}
