@@ -55,6 +55,10 @@ class Latency:
         """Seconds that this share of the captions needed at most; None before the first."""
         return float(np.quantile([one.total for one in self._delays], share)) if self._delays else None
 
+    def mean(self) -> float:
+        """Seconds on average; 0 before the first."""
+        return sum(one.total for one in self._delays) / max(1, len(self._delays))
+
     def shares(self) -> dict[str, float]:
         """Share of each stage in the time of all captions; they add up to 1. Empty before the first."""
         total = sum(one.total for one in self._delays)

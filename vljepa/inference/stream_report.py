@@ -11,14 +11,15 @@ import html
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
 from vljepa.errors import DataError
-from vljepa.inference.stream_chart import change_chart, work_chart
+from vljepa.inference.stream_chart import change_chart, delay_panel, work_chart
 from vljepa.inference.stream_stats import StreamStats
 from vljepa.inference.subtitles import clock
 
@@ -69,7 +70,8 @@ def render_report(*, title: str, about: str, segments: Sequence[Segment], stats:
         chart=change_chart(segments, stats, uniform=_UNIFORM),
         work_hint="reading runs beside the rest",
         work=work_chart(stats),
-        captions_hint="" if not segments else "left and right arrow keys go through them",
+        delays=delay_panel(stats),
+        captions_hint=_captions_hint(segments, stats),
         captions=_cards(segments, stats.pictures),
         footer="Made by <code>vljepa stream</code>. One text is decoded per segment, when its meaning has changed.",
     )
@@ -102,6 +104,7 @@ def _figures(stats: StreamStats) -> str:
         ("Frames", f"{stats.frames:,}", rate),
         ("Wall time", f"{stats.wall:.1f} s", speed),
     ]
+    figures += _live_blocks(stats) if stats.live else []
     blocks = (
         f"<div{' class=main' if number == 0 else ''}><dt>{name}</dt><dd>{value}<small>{more}</small></dd></div>"
         for number, (name, value, more) in enumerate(figures)
@@ -109,10 +112,32 @@ def _figures(stats: StreamStats) -> str:
     return "\n".join(blocks)
 
 
-def _cards(segments: Sequence[Segment], pictures: Sequence[bytes | None]) -> str:
+def _live_blocks(stats: StreamStats) -> list[tuple[str, str, str]]:
+    since = _wall(stats.began) if stats.began is not None else ""
+    gaps = f"{stats.gap_seconds:.1f} s away in all" if stats.gap_count else "never away"
+    rates = f"lowest {min(fps for _, fps in stats.rates):g} per second" if stats.rates else "the rate never changed"
+    p50, p99 = stats.latency.quantile(0.5), stats.latency.quantile(0.99)
+    late = ("", "") if p50 is None or p99 is None else (f"{p50:.2f} s", f"99% within {p99:.2f} s")
+    return [
+        ("Live since", since.partition(" ")[2], since.partition(" ")[0]),
+        ("Frame to caption", *late),
+        ("Dropped frames", f"{stats.dropped:,}", rates),
+        ("Gaps", f"{stats.gap_count:,}", gaps),
+    ]
+
+
+def _captions_hint(segments: Sequence[Segment], stats: StreamStats) -> str:
+    if not segments:
+        return ""
+    newest = f"the newest {len(segments):,} of {stats.decodes:,}; " if len(segments) < stats.decodes else ""
+    return f"{newest}left and right arrow keys go through them"
+
+
+def _cards(segments: Sequence[Segment], pictures: Collection[bytes | None]) -> str:
     if not segments:
         return '<p class="about">There is nothing to say: no frame was looked at.</p>'
-    shown = list(pictures) + [None] * (len(segments) - len(pictures))
+    # Those of the newest segments.
+    shown = [*([None] * (len(segments) - len(pictures))), *pictures][-len(segments) :]
     cards = (
         _card(segment, number, picture) for number, (segment, picture) in enumerate(zip(segments, shown, strict=False))
     )
@@ -125,11 +150,17 @@ def _card(segment: Segment, number: int, picture: bytes | None) -> str:
     else:
         data = base64.b64encode(picture).decode("ascii")
         image = f'<img src="data:image/jpeg;base64,{data}" alt="Frame at {clock(segment.time)}">'
+    began = f"{_wall(segment.began)} &middot; " if segment.began is not None else ""
     return (
         f'<li class="card" id="segment-{number}">{image}<div class="words">'
-        f'<a class="when" href="#segment-{number}">{clock(segment.start)} - {clock(segment.end)}</a>'
+        f'<a class="when" href="#segment-{number}">{began}{clock(segment.start)} - {clock(segment.end)}</a>'
         f'<p class="text" dir="auto">{_text(segment.text or "")}</p></div></li>'
     )
+
+
+def _wall(moment: datetime) -> str:
+    """A time of this place: 2026-11-25 04:10:57."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _policy(template: str) -> str:
