@@ -1,6 +1,9 @@
 import base64
 import hashlib
 import re
+from collections import deque
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from PIL import Image
 
 from vljepa.errors import DataError
+from vljepa.inference.latency import STAGES, Delay
 from vljepa.inference.selective import Segment
 from vljepa.inference.stream_report import render_report, savings, write_report
 from vljepa.inference.stream_stats import StreamStats, thumbnail
@@ -155,3 +159,50 @@ def test_the_file_is_whole_or_not_there(tmp_path):
 
     with pytest.raises(DataError, match="cannot write"):
         write_report(tmp_path / "none" / "report.html", title="", about="", segments=segments, stats=stats)
+
+
+def a_live_stream(**settings):
+    segments, stats = a_stream(**settings)
+    began = datetime(2026, 11, 25, 4, 10, 57, tzinfo=UTC)
+    walls = [began + timedelta(seconds=one.start) for one in segments]
+    segments = [replace(one, began=wall, ended=wall) for one, wall in zip(segments, walls, strict=True)]
+    stats.live, stats.began, stats.dropped = True, began, 17
+    stats.was_away(20.0, 32.5)
+    stats.rates.append((40.0, 2.0))
+    for _ in range(3):
+        stats.latency.add(Delay(wait=0.05, encode=0.1, predict=0.05, decide=1.0, decode=0.3))
+    return segments, stats
+
+
+def test_a_live_stream_shows_its_gaps_drops_delay_and_times_on_the_wall():
+    page = Page(page_of(*a_live_stream()))
+
+    assert len(page.all("rect", **{"class": "gap"})) == 1
+    assert "away from 00:20.0 to 00:32.5" in page.text
+    assert "17" in page.text
+    assert "12.5 s away in all" in page.text
+    assert "lowest 2 per second" in page.text
+    assert "1.50 s" in page.text
+    for stage in STAGES:
+        assert page.all("rect", **{"class": stage})
+    wall = datetime(2026, 11, 25, 4, 10, 57, tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    assert wall in page.text
+
+
+def test_a_file_has_none_of_that():
+    page = Page(page_of(*a_stream()))
+
+    assert page.all("rect", **{"class": "gap"}) == page.all("rect", **{"class": "decide"}) == []
+    assert "Gaps" not in page.text
+
+
+def test_pictures_of_the_newest_segments_stay_with_their_segments():
+    segments, stats = a_live_stream()
+    red, blue = (thumbnail(Image.new("RGB", (32, 18), colour), side=16) for colour in ("red", "blue"))
+    stats.pictures = deque([red] * 2 + [blue], maxlen=3)
+    stats.decodes = 5000
+    page = Page(page_of(segments[-3:], stats))
+    sources = [found["src"] for found in page.all("img")]
+
+    assert sources[0] == sources[1] != sources[2]
+    assert "the newest 3 of 5,000" in page.text
