@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,10 @@ class LiveServer:
             self._process.wait()
             self._process.stdout.close()
             self._process = None
+
+    def halt(self) -> None:
+        """SIGSTOP: connections stay open and nothing comes any more; `kill` ends it."""
+        self._process.send_signal(signal.SIGSTOP)
 
     def scene(self, moment: float) -> int:
         """Which of the three was shown at a time since the epoch."""

@@ -1,7 +1,9 @@
 import pytest
 from PIL import Image
 
+from tests.decoders import tiny_decoder
 from vljepa.cli.main import main
+from vljepa.models.decoder_saving import save_decoder
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +55,15 @@ def fails(run):
         return err
 
     return fails
+
+
+@pytest.fixture(scope="session")
+def speaking_toy(toy, tmp_path_factory):
+    """Options of a toy model with a decoder that was never trained: what it says is anyone's guess."""
+    from vljepa import VLJEPA
+
+    folder = tmp_path_factory.mktemp("decoder")
+    selective = {"threshold": 0.2, "window": 2}
+    space = VLJEPA.from_pretrained(toy).text_space_hash()
+    save_decoder(tiny_decoder(text_space=space, selective=selective), folder)
+    return ["--model", toy, "--decoder", str(folder)]

@@ -9,24 +9,10 @@ import time
 import pytest
 from PIL import Image
 
-from tests.decoders import tiny_decoder
 from vljepa.inference.selective import Segment
-from vljepa.models.decoder_saving import save_decoder
 from vljepa.processing.video import Frame
 
 COLOURS = ["red", "blue", "white"]
-
-
-@pytest.fixture(scope="session")
-def speaking_toy(toy, tmp_path_factory):
-    """Options of a toy model with a decoder that was never trained: what it says is anyone's guess."""
-    from vljepa import VLJEPA
-
-    folder = tmp_path_factory.mktemp("decoder")
-    selective = {"threshold": 0.2, "window": 2}
-    space = VLJEPA.from_pretrained(toy).text_space_hash()
-    save_decoder(tiny_decoder(text_space=space, selective=selective), folder)
-    return ["--model", toy, "--decoder", str(folder)]
 
 
 @pytest.fixture
