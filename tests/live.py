@@ -1,12 +1,16 @@
-"""A local live server in a process of its own, that can be killed and started again at the same address."""
+"""A local live server in a process of its own, that can be killed and started again, and standard input from a test."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import IO, Any, Self
 
 SERVER = Path(__file__).parents[1] / "eval" / "bench" / "live_server.py"
 
@@ -50,3 +54,25 @@ class LiveServer:
     def scene(self, moment: float) -> int:
         """Which of the three was shown at a time since the epoch."""
         return int(moment / self.seconds) % 3
+
+
+@contextmanager
+def standard_input(write: Callable[[IO[bytes]], Any]) -> Iterator[None]:
+    """What `write` writes, in a thread, is this process's standard input."""
+    before = os.dup(0)
+    reading, writing = os.pipe()
+    os.dup2(reading, 0)
+    os.close(reading)
+
+    def feed() -> None:
+        with suppress(BrokenPipeError), os.fdopen(writing, "wb") as file:
+            write(file)
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        yield
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        thread.join()

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import os
 import threading
 import time
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import av
 import pytest
 
+from tests.live import standard_input
 from tests.videos import grey, plain, seen, write_video
 from vljepa.configs import LiveOptions, validate
 from vljepa.errors import ConfigError, VideoError
@@ -232,31 +232,6 @@ def test_a_playlist_at_an_address_is_not_followed(tmp_path, monkeypatch, trustin
     assert ("/inner.ts" in asked) == trusting
 
 
-@pytest.fixture
-def piped(monkeypatch):
-    """Give standard input some bytes, or a function that writes to a descriptor."""
-    before = os.dup(0)
-    threads = []
-
-    def piped(write):
-        reading, writing = os.pipe()
-        os.dup2(reading, 0)
-        os.close(reading)
-
-        def feed():
-            with os.fdopen(writing, "wb") as file:
-                write(file)
-
-        threads.append(threading.Thread(target=feed))
-        threads[-1].start()
-
-    yield piped
-    os.dup2(before, 0)
-    os.close(before)
-    for thread in threads:
-        thread.join()
-
-
 def pictures(kind):
     def write(file):
         for number in range(12):
@@ -269,10 +244,10 @@ def pictures(kind):
 
 
 @pytest.mark.parametrize(("kind", "options"), [("JPEG", {}), ("PNG", {}), ("raw", {"size": (32, 24)})])
-def test_pictures_on_standard_input(piped, kind, options):
-    piped(pictures(kind))
+def test_pictures_on_standard_input(kind, options):
     source = source_of("-", source_fps=8.0, **options)
-    found, error = things(source)
+    with standard_input(pictures(kind)):
+        found, error = things(source)
 
     assert error is None
     assert [one.time for one in found] == [number / 8 for number in range(12)]
@@ -281,9 +256,9 @@ def test_pictures_on_standard_input(piped, kind, options):
     assert not source.drops
 
 
-def test_without_a_rate_pictures_have_the_time_of_their_arrival(piped):
-    piped(pictures("JPEG"))
-    found, _ = things(source_of("-", drop=True))
+def test_without_a_rate_pictures_have_the_time_of_their_arrival():
+    with standard_input(pictures("JPEG")):
+        found, _ = things(source_of("-", drop=True))
 
     assert found[0].time == 0
     assert found[-1].time < 5
@@ -291,32 +266,33 @@ def test_without_a_rate_pictures_have_the_time_of_their_arrival(piped):
 
 
 @pytest.mark.parametrize("ending", ["mkv", "ts", "nut"])
-def test_a_container_on_standard_input_keeps_its_times(piped, tmp_path, ending):
+def test_a_container_on_standard_input_keeps_its_times(tmp_path, ending):
     content = write_video(tmp_path / f"clip.{ending}", count=20, fps=10, codec="mpeg4").read_bytes()
-    piped(lambda file: file.write(content))
-    found, error = things(source_of("-"))
+    with standard_input(lambda file: file.write(content)):
+        found, error = things(source_of("-"))
 
     assert error is None
     assert [one.time for one in found] == pytest.approx([number / 10 for number in range(20)], abs=2e-3)
 
 
-def test_standard_input_that_is_no_video_says_so(piped):
-    piped(lambda file: file.write(b"hello" * 1000))
-    found, error = things(source_of("-"))
+def test_standard_input_that_is_no_video_says_so():
+    with standard_input(lambda file: file.write(b"hello" * 1000)):
+        found, error = things(source_of("-"))
 
     assert found == []
     assert "'standard input' is not a readable video" in error.message
 
 
-def test_silence_on_standard_input_ends_when_asked(piped):
+def test_silence_on_standard_input_ends_when_asked():
     hold, halted = threading.Event(), threading.Event()
-    piped(lambda file: hold.wait(30))
-    threading.Timer(0.2, halted.set).start()
-    begin = time.monotonic()
-    things(source_of("-"), halted.is_set)
-    hold.set()
+    with standard_input(lambda file: hold.wait(30)):
+        threading.Timer(0.2, halted.set).start()
+        begin = time.monotonic()
+        things(source_of("-"), halted.is_set)
+        seconds = time.monotonic() - begin
+        hold.set()
 
-    assert time.monotonic() - begin < 2
+    assert seconds < 2
 
 
 def test_waiting_for_a_source_ends_when_asked():
