@@ -1,4 +1,4 @@
-"""A local live server in a process of its own, that can be killed and started again, and standard input from a test."""
+"""A live server in a process of its own, that can be killed and started again; standard input from a test."""
 
 from __future__ import annotations
 

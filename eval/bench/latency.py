@@ -1,9 +1,9 @@
 """How late a caption is at real speed: ``python -m eval.bench.latency --pictures FOLDER``.
 
 A local server in a process of its own sends photos as MPEG-TS over HTTP, a new one every few seconds by the clock on
-the wall, and `stream` follows it for a while with `mini`. From the frame to the caption is what `stream` notes itself, by
-stage; from the change to the caption also has the server's encoder, the connection and the video decoder in it, for it
-is known when the picture changed. Prints JSON and writes it.
+the wall, and `stream` follows it for a while with `mini`. From the frame to the caption is what `stream` notes itself,
+by stage; from the change to the caption also has the server's encoder, the connection and the video decoder in it, for
+it is known when the picture changed. Prints JSON and writes it.
 """
 
 from __future__ import annotations

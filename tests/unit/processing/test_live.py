@@ -11,6 +11,7 @@ import av
 import pytest
 
 from tests.live import standard_input
+from tests.rtsp import rtsp_server
 from tests.videos import grey, plain, seen, write_video
 from vljepa.configs import LiveOptions, validate
 from vljepa.errors import ConfigError, VideoError
@@ -204,6 +205,17 @@ def test_a_recording_at_an_address_keeps_its_times_and_is_not_tried_again(tmp_pa
     assert error is None
     assert [one.time for one in found] == pytest.approx([number / 10 for number in range(20)], abs=1e-3)
     assert (source.live, source.drops) == (False, False)
+
+
+def test_rtsp(tmp_path):
+    film = write_video(tmp_path / "film.ts", count=40, fps=20)
+
+    with rtsp_server(film, seconds=1.0) as port:
+        found, error = things(source_of(f"rtsp://me:{SECRET}@127.0.0.1:{port}/door", retries=0))
+
+    assert len(found) >= 38
+    assert [seen(one.image) for one in found[:20]] == pytest.approx([grey(number) for number in range(20)], abs=4)
+    assert f"'rtsp://127.0.0.1:{port}/door' is gone: it ended" in error.message
 
 
 def playlist(handler, link):
