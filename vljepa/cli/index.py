@@ -1,4 +1,4 @@
-"""`vljepa index`: embed a folder of pictures once, to search it ever after."""
+"""`vljepa index`: embed pictures and videos once, to search them ever after."""
 
 from __future__ import annotations
 
@@ -8,34 +8,56 @@ from typing import Annotated
 import typer
 
 from vljepa.cli.options import DeviceOption, JsonOption, ModelOption
-from vljepa.cli.output import note_skipped, print_json, progress
+from vljepa.cli.output import note, note_skipped, print_json, progress
 
 
 def index(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of pictures, walked with all below it.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Pictures, videos, glob patterns, and folders with all below them."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The index file to write.")],
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", min=0.0, help="Change between moments of a video; without it from validation."),
+    ] = None,
     model: ModelOption = "mini",
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Embed every picture of a folder into one index file for `vljepa search`.
+    """Embed pictures and videos into one index file for `vljepa search`.
 
-    Example: vljepa index pictures -o pictures.index
+    A video (also an animated GIF or WebP) becomes moments: stretches of one meaning, with their start and end.
+
+    Example: vljepa index pictures clip.mp4 -o my.index
     """
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
     from vljepa.inference.index_file import check_writable
-    from vljepa.inference.pictures import walk
+    from vljepa.inference.media import find_media
 
-    total = len(walk(folder))
+    media = find_media(paths)
     check_writable(output)
     embedder = Embedder.from_pretrained(model, device=device)
-    with progress("indexing", total=total) as advance:
-        built = Index.build(embedder.model, embedder.processor, folder, progress=advance)
+    with progress("indexing", total=len(media)) as advance:
+        built = Index.build(embedder.model, embedder.processor, paths, threshold=threshold, progress=advance)
     built.save(output)
-    note_skipped([(skipped.path, skipped.reason) for skipped in built.skipped], total=total)
+    lost = [skipped for skipped in built.skipped if not skipped.partly]
+    note_skipped([(skipped.path, skipped.reason) for skipped in lost], total=len(media), what="files")
+    for skipped in built.skipped:
+        if skipped.partly:
+            note(f"only a part of {skipped.path} could be read: {skipped.reason}")
+    moments = [entry.path for entry in built.entries if entry.start is not None]
+    pictures, videos = len(built) - len(moments), len(set(moments))
     if json:
-        unread = [{"path": skipped.path, "reason": skipped.reason} for skipped in built.skipped]
-        print_json({"index": str(output), "pictures": len(built), "skipped": unread})
+        unread = [{"path": one.path, "reason": one.reason, "partly": one.partly} for one in built.skipped]
+        counts = {"pictures": pictures, "videos": videos, "moments": len(moments)}
+        print_json({"index": str(output), "folder": str(built.folder), **counts, "skipped": unread})
     else:
-        print(f"{len(built)} pictures of {folder} in {output}")
+        of_videos = f"{_count(len(moments), 'moment')} of {_count(videos, 'video')}"
+        found = [_count(pictures, "picture")] * bool(pictures) + [of_videos] * bool(moments)
+        print(f"{' and '.join(found)} in {output}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

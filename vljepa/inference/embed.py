@@ -144,6 +144,18 @@ class Embedder:
             rows.append(self._predict([self.processor.images(images[chunk])], queries[chunk]))
         return np.concatenate(rows)
 
+    def pixels(self, pixels: Sequence[torch.Tensor], *, query: str = "") -> Rows:
+        """Predicted embeddings of pictures that the processor has prepared, as one batch.
+
+        Args:
+            pixels: [1, T, C, H, W] each, as from `VLJEPAProcessor.images`; at least one.
+            query: The question; empty means the model's caption prompt.
+
+        Returns:
+            [N, D] float32 rows of unit length.
+        """
+        return self._predict(list(pixels), [query] * len(pixels))
+
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Rows:
         """Embeddings of texts by the Y-Encoder.

@@ -53,6 +53,11 @@ def clock(seconds: float) -> str:
     return f"{f'{hours}:' if hours else ''}{minutes:02}:{tenths // 10:02}.{tenths % 10}"
 
 
+def span(start: float, end: float) -> str:
+    """A stretch of time for people: 00:12.3 - 00:15.0."""
+    return f"{clock(start)} - {clock(end)}"
+
+
 def _line(segment: Segment) -> str:
     """Text in one line: an empty line would end the cue."""
     return " ".join("".join(char if char.isprintable() else " " for char in segment.text or "").split())
