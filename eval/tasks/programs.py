@@ -54,6 +54,13 @@ def selective(found: Found, model: str, cache: Path, **plan: Any) -> dict[str, A
     return measure(setting, say=say)
 
 
+def moments(found: Found, model: str, cache: Path, **plan: Any) -> dict[str, Any]:
+    """`eval.moments`; the settings are how many videos there are, how long, and which thresholds."""
+    from eval.moments.measure import measure
+
+    return measure(data=found.folder, model=model, split="test", cache=cache / "moments", say=say, **plan)
+
+
 def adaptation(found: Found, model: str, cache: Path, *, shots: Sequence[int], seeds: Sequence[int]) -> dict[str, Any]:
     """`eval.adaptation`: few pictures of each of 50 kinds of groceries."""
     from eval.adaptation.measure import measure

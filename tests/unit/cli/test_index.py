@@ -5,8 +5,8 @@ def test_a_folder_becomes_a_file(run, toy, pictures):
     code, out, err = run("index", "pictures", "-o", "p.index", "--model", toy)
 
     assert code == 0
-    assert out == "2 pictures of pictures in p.index\n"
-    assert err.startswith("skipped 1 of 3 pictures:\n  broken.png: ")
+    assert out == "2 pictures in p.index\n"
+    assert err.startswith("skipped 1 of 3 files:\n  broken.png: ")
 
 
 def test_json(run, toy, pictures):
@@ -19,7 +19,7 @@ def test_json(run, toy, pictures):
 
 def test_what_cannot_work_fails_before_the_model_is_loaded(fails, pictures):
     nowhere = ["--model", "nope"]
-    assert "'none' is not there" in fails("index", "none", "-o", "p.index", *nowhere)
+    assert "no picture or video 'none'" in fails("index", "none", "-o", "p.index", *nowhere)
     assert "no folder 'none'" in fails("index", "pictures", "-o", "none/p.index", *nowhere)
     assert "it is a folder" in fails("index", "pictures", "-o", "pictures", *nowhere)
 
@@ -30,7 +30,7 @@ def test_an_index_that_is_there_survives_a_failing_run(fails, run, toy, pictures
     for picture in ("red.png", "deep/blue.jpg"):
         (pictures / picture).write_bytes(b"broken")
 
-    assert "none of the 3 pictures" in fails("index", "pictures", "-o", "p.index", "--model", toy)
+    assert "none of the 3 files" in fails("index", "pictures", "-o", "p.index", "--model", toy)
     assert (pictures.parent / "p.index").read_bytes() == before
 
 

@@ -102,7 +102,7 @@ def test_unusable_queries(index, tmp_path):
 
 def test_a_folder_of_broken_pictures_only(model, processor, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no")
-    with pytest.raises(DataError, match="none of the 1 pictures"):
+    with pytest.raises(DataError, match="none of the 1 files"):
         Index.build(model, processor, tmp_path)
 
 
