@@ -1,10 +1,12 @@
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vljepa.errors import ConfigError, DataError, ImageError, TextSpaceError
+from tests.videos import write_video
+from vljepa.errors import ConfigError, DataError, ImageError, TextSpaceError, VideoError
 from vljepa.inference.index import Index
 
 
@@ -116,3 +118,85 @@ def test_a_picture_that_is_removed_while_indexing_does_not_cost_the_index(model,
     index = Index.build(model, processor, pictures)
 
     assert {Path(entry.path).name: entry.size > 0 for entry in index.entries}["red.png"] is False
+
+
+@pytest.fixture
+def mixed(model, processor, pictures, animation):
+    """Index of the pictures beside an animation of five scenes and a file that is no video."""
+    animation("pictures/story.gif", ("blue", 2), ("green", 1), ("blue", 1), ("red", 1), ("green", 2))
+    (pictures / "broken.mp4").write_bytes(b"not a video")
+    return Index.build(model, processor, pictures)
+
+
+def test_videos_are_indexed_by_moments_among_pictures(mixed):
+    found = [(entry.path, entry.start, entry.end) for entry in mixed.entries]
+
+    scenes = [("story.gif", *span) for span in ((0, 2), (2, 3), (3, 4), (4, 5), (5, 7))]
+    assert found == [("deep/blue.webp", None, None), ("green.jpg", None, None), ("red.png", None, None), *scenes]
+    assert [(skipped.path, skipped.partly) for skipped in mixed.skipped] == [
+        ("broken.mp4", False),
+        ("broken.png", False),
+    ]
+
+
+def test_a_hit_is_a_moment(mixed):
+    picture, moment, *_ = mixed.search("red")
+
+    assert (picture.path, picture.start, picture.end, picture.time) == ("red.png", None, None, None)
+    assert (moment.path, moment.start, moment.end) == ("story.gif", 4, 5)
+    assert 4 <= moment.time < 5
+    assert moment.score == pytest.approx(1, abs=1e-3)
+
+
+def test_moments_of_one_video_can_be_limited_to_the_best(mixed):
+    def moments(**options):
+        return [hit.start for hit in mixed.search("green", k=8, **options) if hit.start is not None]
+
+    assert sorted(moments()) == [0, 2, 3, 4, 5]
+    assert moments(per_video=1) == [2]
+    assert moments(per_video=2) == [2, 5]
+    assert len(mixed.search("green", k=2, per_video=1)) == 2
+    with pytest.raises(ConfigError, match="per_video is 0"):
+        mixed.search("green", per_video=0)
+
+
+def test_a_loaded_index_has_the_times(mixed, model, processor, tmp_path):
+    mixed.save(tmp_path / "mixed.index")
+
+    loaded = Index.load(model, processor, tmp_path / "mixed.index")
+
+    assert loaded.entries == mixed.entries
+    assert loaded.search("red") == mixed.search("red")
+
+
+def test_a_video_that_breaks_off_is_named_and_found_as_far_as_it_goes(model, processor, tmp_path):
+    whole = write_video(tmp_path / "cut.mkv", count=40, fps=10)
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+
+    index = Index.build(model, processor, whole)
+
+    assert len(index) > 0
+    [skipped] = index.skipped
+    assert (skipped.path, skipped.partly) == ("cut.mkv", True)
+
+
+def test_files_that_are_done_are_counted_videos_too(model, processor, pictures, animation):
+    animation("pictures/story.gif", ("blue", 2), ("green", 1))
+    done = []
+
+    Index.build(model, processor, pictures, progress=done.append)
+
+    assert sum(done) == 5  # one of them broken
+
+
+def test_without_pyav_video_files_are_refused_at_once_and_animations_are_not(
+    model, processor, pictures, animation, monkeypatch
+):
+    animation("pictures/story.gif", ("blue", 2), ("green", 1))
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert len(Index.build(model, processor, pictures)) == 5
+
+    (pictures / "clip.mp4").write_bytes(b"any")
+    monkeypatch.setattr(model, "predict", None)  # not reached
+    with pytest.raises(VideoError, match="PyAV does not load"):
+        Index.build(model, processor, pictures)
