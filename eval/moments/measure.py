@@ -221,6 +221,7 @@ def _ranks(queries_QD: np.ndarray, items_MD: np.ndarray, positives: Sequence[Seq
 
 def by_chance(right: int, pool: int, depth: int) -> float:
     """Probability that a random order has one of the right ones among its first."""
+    depth = min(depth, pool)
     return 1 - math.comb(pool - right, depth) / math.comb(pool, depth)
 
 

@@ -11,7 +11,7 @@ from vljepa.inference.index import Hit
 
 CAP = 10_000
 PICTURE = Hit(path="green.jpg", score=0.5)
-MOMENT = Hit(path="story.gif", score=0.25, start=2.0, end=65.5, time=2.0)
+MOMENT = Hit(path="story.gif", score=0.25, start=1.0, end=65.5, time=2.0)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_hits_with_scores_names_times_and_their_own_pictures(sheet):
     assert lacking == []
     assert colours(page) == ["green", "blue"]  # of the moment its best frame, not the first of the video
     assert [found["id"] for found in page.all("li", **{"class": "card"})] == ["hit-1", "hit-2"]
-    for said in ("a green field", "3 of 9", "green.jpg", "0.500", "story.gif", "00:02.0 - 01:05.5", "0.250"):
+    for said in ("a green field", "3 of 9", "green.jpg", "0.500", "story.gif", "00:01.0 - 01:05.5", "0.250"):
         assert said in page.text
     assert page.text.count(" - ") == 1  # a picture has no times
 
