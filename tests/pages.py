@@ -48,6 +48,7 @@ def check_self_contained(text, *, links):
     assert re.search(r"@import|url\(", text) is None
     assert re.search(r"<[^>]*\s(?:style|on\w+)=", text) is None  # the policy would drop them
     [policy] = [found["content"] for found in Page(text).all("meta") if "http-equiv" in found]
+    assert ".cards {" in text, "the common style"
     assert policy.startswith("default-src 'none'; img-src data:; ")
     for kind in ("style", "script"):
         contents = re.findall(f"<{kind}>(.*?)</{kind}>", text, flags=re.DOTALL)

@@ -150,7 +150,7 @@ class Index:
                 f"none of the {len(media)} files in {str(media.folder)!r} can be read; the first: {skipped[0].reason}",
                 fix="check that they are pictures or videos.",
             )
-        order = sorted(range(len(entries)), key=lambda place: (entries[place].path, entries[place].start or 0.0))
+        order = sorted(range(len(entries)), key=lambda place: entries[place].path)  # moments stay in the order of time
         header = IndexHeader(
             model=_describe(model),
             fingerprint=model.fingerprint(),

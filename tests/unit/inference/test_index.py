@@ -123,7 +123,7 @@ def test_a_picture_that_is_removed_while_indexing_does_not_cost_the_index(model,
 @pytest.fixture
 def mixed(model, processor, pictures, animation):
     """Index of the pictures beside an animation of five scenes and a file that is no video."""
-    animation("pictures/story.gif", ("blue", 2), ("green", 1), ("blue", 1), ("red", 1), ("green", 2))
+    animation("pictures/clip.gif", ("blue", 2), ("green", 1), ("blue", 1), ("red", 1), ("green", 2))
     (pictures / "broken.mp4").write_bytes(b"not a video")
     return Index.build(model, processor, pictures)
 
@@ -131,8 +131,8 @@ def mixed(model, processor, pictures, animation):
 def test_videos_are_indexed_by_moments_among_pictures(mixed):
     found = [(entry.path, entry.start, entry.end) for entry in mixed.entries]
 
-    scenes = [("story.gif", *span) for span in ((0, 2), (2, 3), (3, 4), (4, 5), (5, 7))]
-    assert found == [("deep/blue.webp", None, None), ("green.jpg", None, None), ("red.png", None, None), *scenes]
+    scenes = [("clip.gif", *span) for span in ((0, 2), (2, 3), (3, 4), (4, 5), (5, 7))]
+    assert found == [*scenes, ("deep/blue.webp", None, None), ("green.jpg", None, None), ("red.png", None, None)]
     assert [(skipped.path, skipped.partly) for skipped in mixed.skipped] == [
         ("broken.mp4", False),
         ("broken.png", False),
@@ -140,10 +140,10 @@ def test_videos_are_indexed_by_moments_among_pictures(mixed):
 
 
 def test_a_hit_is_a_moment(mixed):
-    picture, moment, *_ = mixed.search("red")
+    moment, picture, *_ = mixed.search("red")  # equal scores in the order of paths
 
     assert (picture.path, picture.start, picture.end, picture.time) == ("red.png", None, None, None)
-    assert (moment.path, moment.start, moment.end) == ("story.gif", 4, 5)
+    assert (moment.path, moment.start, moment.end) == ("clip.gif", 4, 5)
     assert 4 <= moment.time < 5
     assert moment.score == pytest.approx(1, abs=1e-3)
 
