@@ -1,5 +1,6 @@
 """Shards behind addresses: which, fetched how, in what order, and kept for how long."""
 
+import errno
 import io
 import json
 import tarfile
@@ -102,6 +103,15 @@ class TestFetching:
             fetch_shard(f"{server.address}/000.tar?key=secret", folder=tmp_path / "spool")
         assert len(server.asked) == tries
         assert [file.suffix for file in (tmp_path / "spool").iterdir()] == [".lock"]
+
+    def test_a_full_disk_is_said_at_once(self, server, tmp_path, monkeypatch):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(shards.shutil, "copyfileobj", full)
+        with pytest.raises(DataError, match="No space left"):
+            fetch_shard(f"{server.address}/000.tar", folder=tmp_path / "spool")
+        assert server.asked == ["000.tar"]
 
 
 class TestOrder:
