@@ -62,7 +62,6 @@ def programs() -> dict[str, Callable[..., dict[str, Any]]]:
         "eval.captions": programs.captions,
         "eval.selective": programs.selective,
         "eval.adaptation": programs.adaptation,
-        "eval.comparison": programs.comparison,
     }
 
 

@@ -175,8 +175,7 @@ class TrainConfig(Strict):
         gradient_checkpointing: Keep only the inputs of the transformers' layers and compute them again on the way back:
             the same numbers, dropout included, in less memory and more time.
         compile: Let torch compile the transformers that are trained: the same up to rounding, quicker after a wait. On
-            a CPU that is minutes of generating C++, so the tests of equality compile with `aot_eager`, which traces and
-            differentiates the same graphs and generates nothing; the default `inductor` is measured, not tested.
+            a CPU that is a minute or two of generating C++.
         length_buckets: Embed the samples of a step in at least this many pieces, sorted by the length of query and
             target and each padded to its own longest. All stay each other's negatives: the same up to rounding (but
             for the draws of dropout), quicker where lengths differ, texts are not cached and batches are large.
