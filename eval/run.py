@@ -63,7 +63,6 @@ def programs() -> dict[str, Callable[..., dict[str, Any]]]:
         "eval.selective": programs.selective,
         "eval.moments": programs.moments,
         "eval.adaptation": programs.adaptation,
-        "eval.comparison": programs.comparison,
     }
 
 

@@ -77,21 +77,6 @@ def adaptation(found: Found, model: str, cache: Path, *, shots: Sequence[int], s
     )
 
 
-def comparison(found: Found, model: str, cache: Path, **plan: Any) -> dict[str, Any]:
-    """`eval.comparison`: trains both learners from one slice of a language model, then reads the test pictures."""
-    from eval.comparison.held_out import read_test
-    from eval.comparison.study import train
-    from eval.comparison.world import Setting
-
-    if model != "mini":
-        raise ConfigError(
-            f"this suite trains its own models and measures no other, not {model!r}.", fix="use --model mini."
-        )
-    setting = Setting(plan, data=found.folder, photos=found.files["photos"].parent, work=cache / "comparison")
-    train(setting, say=say)
-    return read_test(setting, say=say)
-
-
 def _decoder(model: str) -> dict[str, str]:
     """The model's own decoder, by the name of the part that it was made from."""
     folder = saved_folder(model) / DECODER_FOLDER
