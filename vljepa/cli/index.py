@@ -54,12 +54,12 @@ def index(
         counts = {"pictures": pictures, "videos": videos, "moments": len(moments)}
         print_json({"index": str(output), "folder": str(built.folder), **counts, "skipped": unread})
     else:
-        of_pictures, of_videos = (
-            _count(pictures, "picture"),
-            f"{_count(len(moments), 'moment')} of {_count(videos, 'video')}",
-        )
-        found = of_pictures if not moments else of_videos if not pictures else f"{of_pictures} and {of_videos}"
-        print(f"{found} in {output}")
+        found = []
+        if pictures:
+            found.append(_count(pictures, "picture"))
+        if moments:
+            found.append(f"{_count(len(moments), 'moment')} of {_count(videos, 'video')}")
+        print(f"{' and '.join(found)} in {output}")
 
 
 def _count(number: int, what: str) -> str:
