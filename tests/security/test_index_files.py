@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 from vljepa.errors import DataError
 from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_index
 
-REST = {"fingerprint": "f", "folder": "f"}
-HEADER = IndexHeader(model="m", fingerprint="f", text_space="s", folder="/pictures")
+REST = {"fingerprint": "f", "folder": "f", "moments": "m"}
+HEADER = IndexHeader(model="m", fingerprint="f", text_space="s", folder="/pictures", moments="")
 
 
 ROW = {"path": "a.png", "size": 1, "mtime": 1.0, "start": None, "end": None, "time": None}

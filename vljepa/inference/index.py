@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vljepa.configs import SelectiveConfig
 from vljepa.errors import ConfigError, DataError, TextSpaceError
 from vljepa.inference.embed import Embedder, Progress, Rows
 from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_index
-from vljepa.inference.media import Media, find_media
-from vljepa.inference.moments import moment_settings, read_moments
+from vljepa.inference.indexing import Draft, Skipped
+from vljepa.inference.known_files import IndexPart, KnownFiles
+from vljepa.inference.media import find_media
+from vljepa.inference.moments import moment_settings
 from vljepa.inference.pictures import SUFFIXES
 from vljepa.models.modeling import VLJEPA
-from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.video_file import require_pyav
 
 
@@ -43,23 +45,8 @@ class Hit:
     time: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Skipped:
-    """One file that could not be indexed, or not all of it.
-
-    Args:
-        path: Relative to the index's folder.
-        reason: Why, in a sentence.
-        partly: A damaged video of which the moments that could be read are in the index.
-    """
-
-    path: str
-    reason: str
-    partly: bool = False
-
-
-class _Skip(Protocol):
-    def __call__(self, file: Picture, error: DataError, *, partly: bool = False) -> None: ...
+_KEEP_EVERY = 60.0
+"""Seconds between two calls of `keep`."""
 
 
 class Index:
@@ -74,6 +61,7 @@ class Index:
     Attributes:
         entries: The indexed pictures and moments, in the order of their paths and times.
         skipped: After `build`: the files that could not be read, or only in part.
+        unchanged: After `build`: how many files were taken over from earlier indexes.
 
     Example:
         >>> model = VLJEPA.from_pretrained("mini")  # doctest: +SKIP
@@ -91,12 +79,14 @@ class Index:
         entries: Sequence[Entry],
         rows: Rows,
         skipped: Sequence[Skipped] = (),
+        unchanged: int = 0,
     ) -> None:
         self._embedder = embedder
         self._header = header
         self._rows = rows
         self.entries = list(entries)
         self.skipped = list(skipped)
+        self.unchanged = unchanged
 
     @classmethod
     def build(
@@ -106,6 +96,8 @@ class Index:
         paths: str | Path | Sequence[str | Path],
         *,
         threshold: float | None = None,
+        known: Sequence[Self] = (),
+        keep: Callable[[Self], object] | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Embed pictures and videos. What is broken is left out and listed in `skipped`.
@@ -120,6 +112,9 @@ class Index:
                 videos. The pictures in a folder are pictures, also where they are the frames of something.
             threshold: Ward distance above which neighbouring moments of a video stay apart: less makes more and shorter
                 ones. By default what validation chose for the model's Y-Decoder.
+            known: Earlier indexes of this model: files whose size and time are as they were are not read again.
+            keep: Called about every minute, and when the build is interrupted, with the index so far: one that was
+                saved and is `known` to the next build makes that go on from there.
             progress: Called with the number of files done since the last call.
 
         Raises:
@@ -131,39 +126,35 @@ class Index:
         if any(video.suffix.lower() not in SUFFIXES for video in media.videos):
             require_pyav()
         settings = moment_settings(model, threshold=threshold)
-        embedder = Embedder(model, processor)
-        skipped: list[Skipped] = []
-
-        def skip(file: Picture, error: DataError, *, partly: bool = False) -> None:
-            skipped.append(Skipped(path=_name(Path(str(file)), media.folder), reason=error.message, partly=partly))
-
-        pictures = _pictures(media, embedder, progress=progress, skip=skip)
-        moments = _moments(media, embedder, settings, progress=progress, skip=skip)
-        entries: list[Entry] = []
-        rows: list[Rows] = []
-        for some in (pictures, moments):
-            for named, embedded in some:
-                entries += named
-                rows.append(embedded)
-        if not entries:
-            raise DataError(
-                f"none of the {len(media)} files in {str(media.folder)!r} can be read; the first: {skipped[0].reason}",
-                fix="check that they are pictures or videos.",
-            )
-        order = sorted(range(len(entries)), key=lambda place: entries[place].path)  # moments stay in the order of time
         header = IndexHeader(
             model=_describe(model),
             fingerprint=model.fingerprint(),
             text_space=model.text_space_hash(),
             folder=str(media.folder),
+            moments=f"{settings.fps:g} per second, {settings.offline_threshold:g}",
         )
-        return cls(
-            embedder,
-            header=header,
-            entries=[entries[place] for place in order],
-            rows=np.concatenate(rows)[order],
-            skipped=sorted(skipped, key=lambda one: one.path),
-        )
+        draft = Draft(media, known=KnownFiles([one._part() for one in known], moments=header.moments))
+        embedder, kept = Embedder(model, processor), time.monotonic()
+
+        def so_far() -> Self:
+            return cls(embedder, header=header, **draft.sorted())
+
+        try:
+            for _ in draft.embed(embedder, settings, progress=progress):
+                if keep is not None and len(draft) and time.monotonic() - kept > _KEEP_EVERY:
+                    keep(so_far())
+                    kept = time.monotonic()
+        except KeyboardInterrupt:
+            if keep is not None and len(draft):
+                keep(so_far())
+            raise
+        if not len(draft):
+            raise DataError(
+                f"none of the {len(media)} files in {str(media.folder)!r} can be read; the first: "
+                f"{draft.skipped[0].reason}",
+                fix="check that they are pictures or videos.",
+            )
+        return so_far()
 
     @classmethod
     def load(cls, model: VLJEPA, processor: VLJEPAProcessor, file: str | Path) -> Self:
@@ -201,6 +192,9 @@ class Index:
             DataError: The place cannot be written, or a file that is no index is there.
         """
         write_index(Path(file), header=self._header, entries=self.entries, rows=self._rows)
+
+    def _part(self) -> IndexPart:
+        return IndexPart(self._header, self.entries, self._rows)
 
     @property
     def folder(self) -> Path:
@@ -253,43 +247,6 @@ class Index:
     def _hit(self, place: int, scores: Rows) -> Hit:
         entry = self.entries[place]
         return Hit(path=entry.path, score=float(scores[place]), start=entry.start, end=entry.end, time=entry.time)
-
-
-def _pictures(
-    media: Media, embedder: Embedder, *, progress: Progress | None, skip: _Skip
-) -> Iterator[tuple[list[Entry], Rows]]:
-    for kept, embedded in embedder.batches(media.pictures, progress=progress, on_broken=skip):
-        yield [_entry(Path(str(picture)), media.folder) for picture in kept], embedded
-
-
-def _moments(
-    media: Media, embedder: Embedder, settings: SelectiveConfig, *, progress: Progress | None, skip: _Skip
-) -> Iterator[tuple[list[Entry], Rows]]:
-    for video in media.videos:
-        moments, failure = read_moments(video, embedder, config=settings)
-        if failure is not None:
-            skip(video, failure, partly=bool(moments))
-        if moments:
-            whole = _entry(video, media.folder)
-            yield (
-                [replace(whole, start=one.start, end=one.end, time=one.time) for one in moments],
-                np.stack([one.row_D for one in moments]),
-            )
-        if progress is not None:
-            progress(1)
-
-
-def _entry(file: Path, folder: Path) -> Entry:
-    path = _name(file, folder)
-    try:
-        status = file.stat()
-    except OSError:  # removed since it was read; that must not cost the whole index
-        return Entry(path=path, size=0, mtime=0.0)
-    return Entry(path=path, size=status.st_size, mtime=status.st_mtime)
-
-
-def _name(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix()
 
 
 def _describe(model: VLJEPA) -> str:

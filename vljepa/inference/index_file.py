@@ -9,7 +9,7 @@ import json
 import math
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -29,7 +29,7 @@ class Entry:
 
     Args:
         path: Relative to the indexed folder, with `/`.
-        size: Of the file, in bytes.
+        size: Of the file, in bytes; 0, with an `mtime` of 0, where it could not be read whole.
         mtime: Of the file, in seconds since 1970.
         start: Of a moment, in seconds from the start of its video; None for a picture, as the next two.
         end: Of a moment, not included.
@@ -53,12 +53,14 @@ class IndexHeader:
         fingerprint: Hash of that whole model.
         text_space: Hash of the text space that its rows live in.
         folder: The indexed folder.
+        moments: How videos were cut: frames per second, and the Ward distance between moments.
     """
 
     model: str
     fingerprint: str
     text_space: str
     folder: str
+    moments: str
 
 
 def check_writable(file: Path) -> None:
@@ -141,7 +143,7 @@ def _header(file: Path, metadata: dict[str, str]) -> IndexHeader:
             f"{str(file)!r} has index version {metadata.get('version')!r}; this vljepa reads {VERSION}.", fix=_REMAKE
         )
     try:
-        return IndexHeader(**{key: metadata[key] for key in ("model", "fingerprint", "text_space", "folder")})
+        return IndexHeader(**{field.name: metadata[field.name] for field in fields(IndexHeader)})
     except KeyError as error:
         raise _damaged(file, f"the header lacks {error}") from error
 

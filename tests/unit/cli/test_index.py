@@ -94,3 +94,30 @@ def test_an_index_of_an_older_version_is_replaced_and_not_searched(fails, run, t
     assert "version '2'; this vljepa reads 3" in message
     assert "make the index again" in message
     assert run("index", "pictures", "-o", "p.index", "--model", toy)[0] == 0
+
+
+def test_unchanged_files_are_taken_over_and_again_embeds_them(run, toy, pictures):
+    words = ["index", "pictures/red.png", "pictures/deep", "-o", "p.index", "--model", toy]
+    assert run(*words)[1] == "2 pictures in p.index\n"
+    assert run(*words)[1] == "2 pictures in p.index; unchanged: 2 files\n"
+    assert json.loads(run(*words, "--json")[1])["unchanged"] == 2
+    assert run(*words, "--again")[1] == "2 pictures in p.index\n"
+
+
+def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, toy, pictures, monkeypatch):
+    from vljepa.inference import indexing
+
+    (pictures / "clip.mp4").write_bytes(b"x")
+    words = ["index", "pictures", "-o", "p.index", "--model", toy]
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(indexing, "read_moments", interrupt)
+        assert run(*words)[0] == 130
+    folder = pictures.parent
+    assert (folder / "p.index.part").is_file()
+    assert not (folder / "p.index").exists()
+    assert "unchanged: 2 files" in run(*words)[1]
+    assert not (folder / "p.index.part").exists()

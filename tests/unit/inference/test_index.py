@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from PIL import Image
 
 from tests.videos import write_video
 from vljepa.errors import ConfigError, DataError, ImageError, TextSpaceError, VideoError
+from vljepa.inference import index as index_module
+from vljepa.inference import indexing
 from vljepa.inference.index import Index
 
 
@@ -200,3 +203,94 @@ def test_without_pyav_video_files_are_refused_at_once_and_animations_are_not(
     monkeypatch.setattr(model, "predict", None)  # not reached
     with pytest.raises(VideoError, match="PyAV does not load"):
         Index.build(model, processor, pictures)
+
+
+class TestKnownFiles:
+    @pytest.fixture
+    def looked(self, model, processor, monkeypatch):
+        """Names of the files that are opened."""
+        names = []
+        images, moments = processor.images, indexing.read_moments
+
+        def open_pictures(some):
+            names.extend(Path(one.filename if isinstance(one, Image.Image) else one).name for one in some)
+            return images(some)
+
+        def open_video(path, *arguments, **options):
+            names.append(path.name)
+            monkeypatch.setattr(processor, "images", images)
+            try:
+                return moments(path, *arguments, **options)
+            finally:
+                monkeypatch.setattr(processor, "images", open_pictures)
+
+        monkeypatch.setattr(processor, "images", open_pictures)
+        monkeypatch.setattr(indexing, "read_moments", open_video)
+        return names
+
+    def test_only_what_has_changed_is_opened_again(self, mixed, model, processor, pictures, looked):
+        again = Index.build(model, processor, pictures, known=[mixed])
+        assert sorted(looked) == ["broken.mp4", "broken.png"], "what could not be read may have been mended"
+        assert (again.entries, again.unchanged) == (mixed.entries, 4)
+        assert again.search("green") == mixed.search("green")
+        looked.clear()
+        Image.new("RGB", (9, 9), "#00ff00").save(pictures / "red.png")
+        Image.new("RGB", (9, 9), "#0000ff").save(pictures / "new.png")
+        (pictures / "green.jpg").unlink()
+        again = Index.build(model, processor, pictures, known=[mixed])
+        assert sorted(looked) == ["broken.mp4", "broken.png", "new.png", "red.png"]
+        fresh = Index.build(model, processor, pictures)
+        assert again.entries == fresh.entries
+        assert again.search("green") == fresh.search("green")
+
+    def test_a_touched_file_is_opened_again(self, index, model, processor, pictures, looked):
+        os.utime(pictures / "red.png", (1, 1))
+        Index.build(model, processor, pictures, known=[index])
+        assert sorted(looked) == ["broken.png", "red.png"]
+
+    def test_another_threshold_cuts_videos_again_and_leaves_pictures(self, mixed, model, processor, pictures, looked):
+        again = Index.build(model, processor, pictures, known=[mixed], threshold=100)
+        assert sorted(looked) == ["broken.mp4", "broken.png", "clip.gif"]
+        assert [entry.end for entry in again.entries if entry.start is not None] == [7]
+
+    def test_a_video_that_was_read_in_part_is_read_again(self, model, processor, tmp_path, looked):
+        whole = write_video(tmp_path / "cut.mkv", count=40, fps=10)
+        whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+        first = Index.build(model, processor, whole)
+        again = Index.build(model, processor, whole, known=[first])
+        assert looked == ["cut.mkv"] * 2
+        assert [one.partly for one in again.skipped] == [True]
+
+    def test_files_are_known_by_their_place_under_another_common_folder(self, index, model, processor, pictures):
+        (pictures.parent / "other").mkdir()
+        Image.new("RGB", (2, 2), "red").save(pictures.parent / "other" / "red.png")
+        both = Index.build(model, processor, [pictures, pictures.parent / "other"], known=[index])
+        assert both.unchanged == 3
+        assert {"other/red.png", f"{pictures.name}/red.png"} < {entry.path for entry in both.entries}
+
+    def test_a_build_that_is_interrupted_goes_on(self, model, processor, tmp_path, looked, monkeypatch):
+        for number in range(40):
+            Image.new("RGB", (2, 2), (number + 1, 0, 0)).save(tmp_path / f"{number:02}.png")
+        kept, predict = [], model.predict
+
+        def interrupt(*arguments):
+            if len(model.modes) > 2:
+                raise KeyboardInterrupt
+            return predict(*arguments)
+
+        monkeypatch.setattr(model, "predict", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            Index.build(model, processor, tmp_path, keep=kept.append)
+        [part] = kept
+        assert 0 < len(part) < 40
+        monkeypatch.setattr(model, "predict", predict)
+        looked.clear()
+        whole = Index.build(model, processor, tmp_path, known=[part], keep=kept.append)
+        assert (len(whole), len(looked), len(kept)) == (40, 40 - len(part), 1)
+
+    def test_it_is_kept_now_and_then(self, model, processor, pictures, animation, monkeypatch):
+        animation("pictures/clip.gif", ("blue", 2), ("green", 1))
+        monkeypatch.setattr(index_module, "_KEEP_EVERY", 0.0)
+        kept = []
+        Index.build(model, processor, pictures, keep=kept.append)
+        assert [len(one) for one in kept] == [3, 5], "after the batch of pictures, and after the video"
