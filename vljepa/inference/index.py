@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -135,18 +136,15 @@ class Index:
         )
         draft = Draft(media, known=KnownFiles([one._part() for one in known], moments=header.moments))
         embedder, kept = Embedder(model, processor), time.monotonic()
-
-        def so_far() -> Self:
-            return cls(embedder, header=header, **draft.sorted())
-
+        whole = partial(cls, embedder, header=header)
         try:
             for _ in draft.embed(embedder, settings, progress=progress):
                 if keep is not None and len(draft) and time.monotonic() - kept > _KEEP_EVERY:
-                    keep(so_far())
+                    keep(whole(**draft.sorted()))
                     kept = time.monotonic()
         except KeyboardInterrupt:
             if keep is not None and len(draft):
-                keep(so_far())
+                keep(whole(**draft.sorted()))
             raise
         if not len(draft):
             raise DataError(
@@ -154,7 +152,7 @@ class Index:
                 f"{draft.skipped[0].reason}",
                 fix="check that they are pictures or videos.",
             )
-        return so_far()
+        return whole(**draft.sorted())
 
     @classmethod
     def load(cls, model: VLJEPA, processor: VLJEPAProcessor, file: str | Path) -> Self:
