@@ -1,27 +1,16 @@
-"""`--html`: one self-contained page about a stream: its captions with pictures, its change signal, what it cost.
-
-The page loads nothing, and its own policy allows no script but the one in the template.
-"""
+"""`--html`: one self-contained page about a stream: its captions with pictures, its change signal, what it cost."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
-import os
-import re
-import tempfile
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
-from vljepa.errors import DataError
+from vljepa.inference.page import escaped, picture_tag, render_page, write_page
 from vljepa.inference.stream_chart import change_chart, delay_panel, work_chart
 from vljepa.inference.stream_stats import StreamStats
-from vljepa.inference.subtitles import clock
+from vljepa.inference.subtitles import clock, span
 
 if TYPE_CHECKING:
     from vljepa.inference.selective import Segment
@@ -43,28 +32,15 @@ def write_report(path: Path, *, title: str, about: str, segments: Sequence[Segme
     Raises:
         DataError: The file cannot be written.
     """
-    page = render_report(title=title, about=about, segments=segments, stats=stats)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(page.encode("utf-8"))
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise DataError(f"cannot write {str(path)!r}: {error.strerror}.", fix="name another place.") from error
+    write_page(path, render_report(title=title, about=about, segments=segments, stats=stats))
 
 
 def render_report(*, title: str, about: str, segments: Sequence[Segment], stats: StreamStats) -> str:
     """The page as a text; see `write_report`."""
-    template = resources.files("vljepa.inference").joinpath("stream_report.html").read_text(encoding="utf-8")
-    return Template(template).substitute(
-        policy=_policy(template),
-        title=_text(title),
-        about=_text(about),
+    return render_page(
+        "stream_report.html",
+        title=escaped(title),
+        about=escaped(about),
         figures=_figures(stats),
         change_hint="" if not segments else "choose a stretch below it for its caption",
         chart=change_chart(segments, stats, uniform=_UNIFORM),
@@ -145,35 +121,15 @@ def _cards(segments: Sequence[Segment], pictures: Collection[bytes | None]) -> s
 
 
 def _card(segment: Segment, number: int, picture: bytes | None) -> str:
-    if picture is None:
-        image = '<div class="blank"></div>'
-    else:
-        data = base64.b64encode(picture).decode("ascii")
-        image = f'<img src="data:image/jpeg;base64,{data}" alt="Frame at {clock(segment.time)}">'
+    image = picture_tag(picture, alt=f"Frame at {clock(segment.time)}")
     began = f"{_wall(segment.began)} &middot; " if segment.began is not None else ""
     return (
         f'<li class="card" id="segment-{number}">{image}<div class="words">'
-        f'<a class="when" href="#segment-{number}">{began}{clock(segment.start)} - {clock(segment.end)}</a>'
-        f'<p class="text" dir="auto">{_text(segment.text or "")}</p></div></li>'
+        f'<a class="when" href="#segment-{number}">{began}{span(segment.start, segment.end)}</a>'
+        f'<p class="text" dir="auto">{escaped(segment.text or "")}</p></div></li>'
     )
 
 
 def _wall(moment: datetime) -> str:
     """A time of this place: 2026-11-25 04:10:57."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _policy(template: str) -> str:
-    """Content security policy: nothing from outside, no style and script but the template's."""
-    kinds = {}
-    for kind in ("style", "script"):
-        [content] = re.findall(f"<{kind}>(.*?)</{kind}>", template, flags=re.DOTALL)
-        kinds[kind] = base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode("ascii")
-    hashes = "; ".join(f"{kind}-src 'sha256-{digest}'" for kind, digest in kinds.items())
-    return f"default-src 'none'; img-src data:; {hashes}; base-uri 'none'; form-action 'none'"
-
-
-def _text(text: str) -> str:
-    """Text for HTML: markup in it is just text, and what is no character becomes a question mark."""
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    return html.escape(printable.encode("utf-8", "replace").decode("utf-8"))

@@ -43,7 +43,7 @@ def caption_line(segment: Segment, *, source: str | None) -> str:
     """A line for people: the wall's clock of a live stream, start and end, the source where it is named, the text."""
     began = f"{segment.began.astimezone().isoformat(timespec='seconds')} " if segment.began is not None else ""
     where = f"{source}: " if source is not None else ""
-    return f"{began}[{clock(segment.start)} - {clock(segment.end)}] {where}{segment.text or ''}"
+    return f"{began}[{span(segment.start, segment.end)}] {where}{segment.text or ''}"
 
 
 def json_line(segment: Segment, *, source: str | None = None) -> str:
@@ -89,6 +89,11 @@ def clock(seconds: float) -> str:
     minutes, tenths = divmod(max(0, round(10 * seconds)), 600)
     hours, minutes = divmod(minutes, 60)
     return f"{f'{hours}:' if hours else ''}{minutes:02}:{tenths // 10:02}.{tenths % 10}"
+
+
+def span(start: float, end: float) -> str:
+    """A stretch of time for people: 00:12.3 - 00:15.0."""
+    return f"{clock(start)} - {clock(end)}"
 
 
 def _iso(moment: datetime) -> str:

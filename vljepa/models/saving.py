@@ -206,11 +206,14 @@ def text_space_digest(model: VLJEPA, state: dict[str, Tensor] | None = None) -> 
 
 
 def model_digest(model: VLJEPA) -> str:
-    """Hash over what embeds pictures and texts: config without temperatures, and tensors no part's files determine."""
-    config = model.config.model_dump(mode="json", exclude={"calibration": {"classify", "ask"}})
-    for slot in _SLOTS:
-        config[slot]["part"].pop("config")
-    return _digest_tensors(model, config, _own_tensors(model))
+    """Hash over what embeds pictures and texts: config without temperatures, and tensors no part's files determine.
+
+    Only what differs from a default counts, so that a key which a later version adds changes no model's hash.
+    """
+    late: dict[str, Any] = {slot: {"part": {"config"}} for slot in _SLOTS}
+    config = model.config.model_dump(mode="json", exclude_defaults=True, exclude=late | {"calibration": True})
+    residual = model.config.calibration.model_dump(exclude_defaults=True, include={"residual"})
+    return _digest_tensors(model, config | residual, _own_tensors(model))
 
 
 def _own_tensors(model: VLJEPA) -> dict[str, Tensor]:

@@ -207,6 +207,17 @@ def is_animation(path: Path) -> bool:
     return head.startswith((b"GIF87a", b"GIF89a")) or (head.startswith(b"RIFF") and head.endswith(b"WEBP"))
 
 
+def is_moving(path: Path) -> bool:
+    """Whether a file is a GIF or WebP of more than one frame; False where that cannot be found out."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel is decoded here
+            with Image.open(path, formats=("GIF", "WEBP")) as image:
+                return bool(getattr(image, "is_animated", False))
+    except _PILLOW_ERRORS:
+        return False
+
+
 def frame_files(folder: Path) -> list[Path]:
     """The pictures in a folder by their ending, in natural order.
 

@@ -47,7 +47,7 @@ class VideoFile:
     """
 
     def __init__(self, path: Path | str, *, max_pixels: int) -> None:
-        self._av = _pyav()
+        self._av = require_pyav()
         # PyAV itself stumbles over streams that appear late and formats that it does not know.
         self._failures = (self._av.error.FFmpegError, IndexError, ValueError, OSError, MemoryError)
         self.path = path
@@ -286,7 +286,12 @@ class _Clock:
         return self.last
 
 
-def _pyav() -> ModuleType:
+def require_pyav() -> ModuleType:
+    """PyAV, which reads video files.
+
+    Raises:
+        VideoError: It does not load.
+    """
     try:
         import av
     except ImportError as error:

@@ -30,6 +30,15 @@ def pictures(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def story(pictures):
+    """story.gif beside the pictures: red for two seconds, blue for one, white for one."""
+    scenes = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "white")]
+    path = pictures.parent / "story.gif"
+    scenes[0].save(path, save_all=True, append_images=scenes[1:], duration=[2000, 1000, 1000])
+    return path
+
+
+@pytest.fixture
 def run(capsys):
     """Run a command line in this process: (exit code, stdout, stderr)."""
 

@@ -25,6 +25,7 @@ class ColourModel(nn.Module):
         self.weight = nn.Parameter(torch.ones(1))
         self.space = "colours"
         self.identity = "colour model"
+        self.y_decoder = None
         self.config = SimpleNamespace(
             embed_dim=3,
             prompts=PromptsConfig(),
@@ -55,6 +56,8 @@ class ColourModel(nn.Module):
 
 
 class ColourProcessor:
+    config = SimpleNamespace(x_encoder=SimpleNamespace(image=SimpleNamespace(max_pixels=10_000)))
+
     def images(self, images):
         opened = [to_rgb(i) if isinstance(i, Image.Image) else open_image(i, max_pixels=10_000) for i in images]
         pixels = [torch.tensor(image.resize((1, 1)).getpixel((0, 0))) / 255 for image in opened]
@@ -77,6 +80,24 @@ def model():
 @pytest.fixture
 def processor():
     return ColourProcessor()
+
+
+COLOURS = {"red": "#ff0000", "green": "#00ff00", "blue": "#0000ff"}
+
+
+@pytest.fixture
+def animation(tmp_path):
+    """Write an animated GIF of scenes, (colour, seconds) each."""
+
+    def animation(name, *scenes):
+        first, *rest = (Image.new("RGB", (8, 8), COLOURS[colour]) for colour, _ in scenes)
+        durations = [round(1000 * seconds) for _, seconds in scenes]
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        first.save(path, save_all=True, append_images=rest, duration=durations)
+        return path
+
+    return animation
 
 
 @pytest.fixture
