@@ -170,6 +170,7 @@ class Channel:
             self._thumbnails.forget(before=segment.end)
         self._began = None
         self._ways.clear()
+        self._scored.clear()
 
     def _noted(self, segment: Segment, *, ended: datetime | None = None) -> Segment:
         self.stats.decodes += 1

@@ -155,8 +155,8 @@ class StreamStats:
         return self.end - self.begin
 
     def uniform_decodes(self, rate: float = 1.0) -> int:
-        """Texts that decoding at a fixed rate (per second) would have taken."""
-        return math.ceil(self.duration * rate - 1e-6)
+        """Texts that decoding at a fixed rate (per second) would have taken, gaps left out."""
+        return math.ceil((self.duration - self.gap_seconds) * rate - 1e-6)
 
     def start(self) -> None:
         """Start the clock of `wall`."""

@@ -67,6 +67,7 @@ def test_uniform_decodes_are_one_per_second_of_video():
         96,
     ]
     assert StreamStats(end=96).uniform_decodes(0.5) == 48
+    assert StreamStats(end=96, gap_seconds=16.0).uniform_decodes() == 80
 
 
 def test_work_is_counted_by_stage():

@@ -2,9 +2,10 @@
 
 import io
 import itertools
+import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import av
@@ -216,6 +217,57 @@ def test_rtsp(tmp_path):
     assert len(found) >= 38
     assert [seen(one.image) for one in found[:20]] == pytest.approx([grey(number) for number in range(20)], abs=4)
     assert f"'rtsp://127.0.0.1:{port}/door' is gone: it ended" in error.message
+
+
+@contextmanager
+def sending(kind, film):
+    """The port where a film comes over and over again."""
+    over = threading.Event()
+    if kind == "udp":
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        waiting = None
+    else:
+        waiting = socket.create_server(("127.0.0.1", 0))
+        port = waiting.getsockname()[1]
+
+    def send():
+        if waiting is None:
+            to = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            to.connect(("127.0.0.1", port))
+        else:
+            to, _ = waiting.accept()
+        with to:
+            for at in itertools.cycle(range(0, len(film), 7 * 188)):
+                with suppress(OSError):  # nobody listens yet, or any more
+                    to.send(film[at : at + 7 * 188])
+                if over.wait(0.002):
+                    return
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield port
+    finally:
+        over.set()
+        thread.join()
+        if waiting is not None:
+            waiting.close()
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+def test_bare_sockets(tmp_path, kind):
+    film = write_video(tmp_path / "film.ts", count=40, fps=20, gop=2).read_bytes()
+
+    with sending(kind, film) as port:
+        frames = source_of(f"{kind}://127.0.0.1:{port}").frames(never)
+        found = list(itertools.islice(frames, 20))
+        frames.close()
+
+    assert [type(one) for one in found] == [Frame] * 20
+    greys = {grey(number) for number in range(40)}
+    assert all(min(abs(seen(one.image) - value) for value in greys) <= 4 for one in found)
 
 
 def playlist(handler, link):
