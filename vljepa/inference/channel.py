@@ -104,11 +104,11 @@ class Channel:
 
     def push(self, row_D: NDArray[np.float32], way: Way) -> Iterator[Segment]:
         """Take the next row; the segment that it ends, if it does."""
-        self._ways.append(way)
-        self._began = way.clock if self._began is None else self._began
         pushed = time.monotonic()
         closed = self.segmenter.push(row_D, way.time)
         said = time.monotonic()
+        self._ways.append(way)
+        self._began = way.clock if self._began is None else self._began
         self._scored.append(way.time)
         self.stats.signal.add(self._scored[0], self.segmenter.score)
         for segment in closed:
@@ -131,14 +131,14 @@ class Channel:
         """Take it that the source is away, or back: what was open is over."""
         if gap.end is None:
             yield from self._close(self.segmenter.interrupt())
-            kind: Kind = "retry" if self._away else "lost"
+            kind: Kind = "retry" if self._away or not self.stats.frames else "lost"
             self._away = True
             tries = f"attempt {gap.attempts + 1} to reach it in {gap.wait:.1f} s"
             self._tell(Notice(self.name, kind, gap.start, _now(), f"{gap.reason}; {tries}"))
             return
         self._away = False
         self.stats.was_away(gap.start, gap.end)
-        message = f"there again after {gap.end - gap.start:.1f} s"
+        message = f"there again after {gap.end - gap.start:.1f} s" if gap.end > gap.start else "reached"
         self._tell(Notice(self.name, "back", gap.end, _now(), message, since=gap.start))
 
     def end(self, error: Exception | None) -> Iterator[Segment]:

@@ -62,7 +62,7 @@ class GivenFrames:
         frames = iter(self._frames)
         try:
             for frame in frames:
-                if frame.time < last:
+                if not frame.time >= last:
                     raise VideoError(
                         f"a frame at {frame.time} s comes after one at {last} s.", fix="give them in time order."
                     )

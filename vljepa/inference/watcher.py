@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vljepa.errors import DataError
 from vljepa.inference.channel import Channel, Way
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.frame_reader import Ended, FrameReaders, Read
@@ -68,14 +69,10 @@ class Watcher:
         full = self._pace.fps
         with closing(self._looks()) as looks:
             for channel, event in looks:
+                if channel.over:
+                    continue
                 begin = time.perf_counter()
-                if isinstance(event, Gap):
-                    segments = channel.gap(event)
-                elif isinstance(event, Ended):
-                    segments = channel.end(event.error)
-                else:
-                    segments = channel.push(*event)
-                for segment in segments:
+                for segment in _found(channel, event):
                     self._busy += time.perf_counter() - begin
                     yield channel, segment
                     begin = time.perf_counter()
@@ -162,6 +159,19 @@ class Watcher:
             channel.grid.fps = self._pace.fps
             if not channel.over:
                 channel.paced(full=full)
+
+
+def _found(channel: Channel, event: tuple[Rows, Way] | Gap | Ended) -> Iterator[Segment]:
+    """Segments that an event ends; rows that make no sense end their source, and no other one."""
+    try:
+        if isinstance(event, Gap):
+            yield from channel.gap(event)
+        elif isinstance(event, Ended):
+            yield from channel.end(event.error)
+        else:
+            yield from channel.push(*event)
+    except DataError as error:
+        yield from channel.end(error)
 
 
 def _heights(tree: Dendrogram, times_T: NDArray[np.float64]) -> Iterator[tuple[float, float]]:

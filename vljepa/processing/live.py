@@ -125,8 +125,13 @@ class LiveSource:
                 if halted():
                     return
                 if lost.lasting and self._began is None:
-                    raise self._hopeless(lost) from lost
+                    raise self._hopeless(lost) from None
                 reason = lost.reason
+            except VideoError as error:
+                # Such as a stream whose pictures had not begun when it was joined again.
+                if self._began is None or self._place.stdin or not self.live:
+                    raise
+                reason = error.message
             if attempts == self._options.retries:
                 raise self._given_up(reason, attempts)
             wait = self._wait(attempts)
@@ -241,7 +246,8 @@ class _Connection(VideoFile):
             if place.stdin:
                 raise  # there is no second try
             name = type(error).__name__
-            raise _LostError(self._said(name), lasting=name in _LASTING) from error
+            # The original, which a traceback would show, holds the address with its password.
+            raise _LostError(self._said(name), lasting=name in _LASTING) from None
 
     def _complain(self, clock: Any, *, damaged: int, broken: str) -> None:
         if self._place.stdin or self.recorded:

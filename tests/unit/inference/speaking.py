@@ -10,7 +10,7 @@ STORY = [("red", 5.0), ("green", 4.0), ("blue", 3.0)]
 
 
 def picture(colour):
-    return Image.new("RGB", (8, 6), COLOURS[colour])
+    return Image.new("RGB", (8, 6), COLOURS.get(colour, colour))
 
 
 def story(scenes=STORY, *, fps=4.0, begin=0.0):
