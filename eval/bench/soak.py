@@ -44,6 +44,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path, required=True, help="folder of JPEG files")
     parser.add_argument("--most-pictures", type=int, default=100)
     parser.add_argument("--max-rate", type=float, default=0.2, help="decodes per second")
+    parser.add_argument("--fps", type=float, help="frames per second to look at; without it the decoder's own")
     parser.add_argument("--model", default="mini")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plot", type=Path)
@@ -56,7 +57,8 @@ def main() -> int:
         processor = VLJEPAProcessor.from_pretrained(given.model)
         durations = scenes(seconds=3600 * given.hours, seed=given.seed)
         origin = provenance.origin("eval.bench.soak")
-        soak = Soak(model, processor, photos=photos, durations=durations, max_rate=given.max_rate, seed=given.seed)
+        budget = {"max_rate": given.max_rate, "fps": given.fps}
+        soak = Soak(model, processor, photos=photos, durations=durations, seed=given.seed, **budget)
         soak.run()
         if given.plot is not None:
             given.plot.write_bytes(soak.plot())
@@ -89,6 +91,7 @@ class Soak:
         photos: What the camera sees.
         durations: Seconds of each scene.
         max_rate: Decodes per second.
+        fps: Frames per second to look at.
         seed: Of the camera's way.
     """
 
@@ -100,11 +103,12 @@ class Soak:
         photos: Sequence[Image.Image],
         durations: Sequence[float],
         max_rate: float,
+        fps: float | None,
         seed: int,
     ) -> None:
         self._model, self._processor = model, processor
         self._photos, self._durations = photos, durations
-        self._max_rate, self._seed = max_rate, seed
+        self._max_rate, self._fps, self._seed = max_rate, fps, seed
         self.stats = StreamStats(thumbnails=True, most_pictures=100)
         self.cuts = list(accumulate(durations, initial=0.0))[:-1]
         self.memory: list[tuple[float, float]] = []  # (seconds of the stream, MiB)
@@ -121,6 +125,7 @@ class Soak:
             model=self._model,
             processor=self._processor,
             max_rate=self._max_rate,
+            fps=self._fps,
             live=LiveOptions(drop=False),
             stats=self.stats,
         )
@@ -136,6 +141,7 @@ class Soak:
         late = np.array(self.decoded) - np.array(self.ends)
         halves = [late[: len(late) // 2], late[len(late) // 2 : -1]]  # the last one is closed by the end
         errors = self._errors()
+        found = len({cut for cut, _ in self._pairs()} - {0.0})
         return {
             "stream_seconds": round(seconds, 1),
             "wall_seconds": round(self._wall, 1),
@@ -156,6 +162,11 @@ class Soak:
             "caption_after_end": {
                 "first_half": [round(float(np.quantile(halves[0], share)), 2) for share in (0.5, 0.99)],
                 "second_half": [round(float(np.quantile(halves[1], share)), 2) for share in (0.5, 0.99)],
+            },
+            "cuts": {
+                "found": found,
+                "missed": len(self.cuts) - 1 - found,
+                "boundaries_elsewhere": len(self.starts) - 1 - len(self._pairs()),
             },
             "boundary_minus_cut": {
                 f"quarter_{number}": {"median": round(float(np.median(part)), 3), "boundaries": len(part)}
