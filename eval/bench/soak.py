@@ -1,6 +1,6 @@
 """Hours of a camera: ``python -m eval.bench.soak --hours 2 --pictures FOLDER``.
 
-A synthetic camera pans over real photos, ten frames a second by its own clock, as fast as the model takes them: hours
+A synthetic camera pans over real photos, ten frames a second of its own clock, as fast as the model takes them: hours
 of stream in minutes, and no frame is dropped. Scenes last 4 s on average with a heavy tail. Measured on the way: the
 memory of the process, decodes against the budget of `--max-rate` in every stretch of the stream, and how far captions
 are from what they tell of, early and late. Prints JSON and writes it, with a plot.
@@ -27,7 +27,6 @@ from vljepa.inference.selective import Segment
 from vljepa.inference.stream_stats import StreamStats
 from vljepa.processing.video import Frame
 
-CAMERA_FPS = 10
 SIZE = (320, 240)
 BURST = 3
 """Decodes that quiet time may save up; see `RateBudget`."""
@@ -44,7 +43,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path, required=True, help="folder of JPEG files")
     parser.add_argument("--most-pictures", type=int, default=100)
     parser.add_argument("--max-rate", type=float, default=0.2, help="decodes per second")
-    parser.add_argument("--fps", type=float, help="frames per second to look at; without it the decoder's own")
+    parser.add_argument("--camera-fps", type=int, default=10, help="2 is what a slow machine comes down to")
     parser.add_argument("--model", default="mini")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plot", type=Path)
@@ -57,12 +56,19 @@ def main() -> int:
         processor = VLJEPAProcessor.from_pretrained(given.model)
         durations = scenes(seconds=3600 * given.hours, seed=given.seed)
         origin = provenance.origin("eval.bench.soak")
-        budget = {"max_rate": given.max_rate, "fps": given.fps}
-        soak = Soak(model, processor, photos=photos, durations=durations, seed=given.seed, **budget)
+        camera = {"photos": photos, "durations": durations, "fps": given.camera_fps, "seed": given.seed}
+        soak = Soak(model, processor, max_rate=given.max_rate, **camera)
         soak.run()
         if given.plot is not None:
             given.plot.write_bytes(soak.plot())
-        return {**origin, "model": given.model, "photos": len(photos), "seed": given.seed, **soak.result()}
+        return {
+            **origin,
+            "model": given.model,
+            "camera_fps": given.camera_fps,
+            "photos": len(photos),
+            "seed": given.seed,
+            **soak.result(),
+        }
 
     return run(work, output=given.output)
 
@@ -91,7 +97,7 @@ class Soak:
         photos: What the camera sees.
         durations: Seconds of each scene.
         max_rate: Decodes per second.
-        fps: Frames per second to look at.
+        fps: Of the camera.
         seed: Of the camera's way.
     """
 
@@ -103,7 +109,7 @@ class Soak:
         photos: Sequence[Image.Image],
         durations: Sequence[float],
         max_rate: float,
-        fps: float | None,
+        fps: int,
         seed: int,
     ) -> None:
         self._model, self._processor = model, processor
@@ -125,7 +131,6 @@ class Soak:
             model=self._model,
             processor=self._processor,
             max_rate=self._max_rate,
-            fps=self._fps,
             live=LiveOptions(drop=False),
             stats=self.stats,
         )
@@ -202,18 +207,19 @@ class Soak:
     def _camera(self) -> Iterator[Frame]:
         draw = np.random.default_rng(self._seed + 1)
         number, photo = 0, -1
-        sample = max(1, int(sum(self._durations) * CAMERA_FPS) // 200)
+        sample = max(1, int(sum(self._durations) * self._fps) // 200)
         for cut, seconds in zip(self.cuts, self._durations, strict=True):
             photo = int((photo + 1 + draw.integers(len(self._photos) - 1)) % len(self._photos))
             image = self._photos[photo]
             room = (image.width - SIZE[0], image.height - SIZE[1])
             begin, end = draw.random((2, 2)) * room
-            count = round(seconds * CAMERA_FPS)
+            count = max(1, round(seconds * self._fps))
             for step in range(count):
                 left, top = (begin + (end - begin) * step / count).round().astype(int).tolist()
-                yield Frame(image.crop((left, top, left + SIZE[0], top + SIZE[1])), cut + step / CAMERA_FPS, number)
+                moment = cut + seconds * step / count
+                yield Frame(image.crop((left, top, left + SIZE[0], top + SIZE[1])), moment, number)
                 if number % sample == 0:
-                    self.memory.append((cut + step / CAMERA_FPS, resident_mb()))
+                    self.memory.append((moment, resident_mb()))
                     if number % (20 * sample) == 0:
                         say(f"{self.memory[-1][0] / 60:.0f} min of the stream, {self.memory[-1][1]:.0f} MiB")
                 number += 1

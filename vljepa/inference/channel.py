@@ -23,9 +23,6 @@ from vljepa.inference.stream_stats import StreamStats, Thumbnails
 from vljepa.processing.grid import Grid
 from vljepa.processing.live import Gap
 
-_REMEMBERED = 256
-"""Newest frames whose way is known: a segment ends at one of them, unless the budget has held it up for longer."""
-
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -88,7 +85,8 @@ class Channel:
         self._thumbnails = Thumbnails()
         # A score is that of the boundary before a row some rows ago.
         self._scored: deque[float] = deque(maxlen=change_of(segmenter.config).delay + 1)
-        self._ways: deque[Way] = deque(maxlen=_REMEMBERED)
+        # A segment ends before one of the newest rows: the two windows of a score, and as many that it is held.
+        self._ways: deque[Way] = deque(maxlen=2 * segmenter.config.window + 2)
         self._began: datetime | None = None  # of the open segment
         self._away = False
 

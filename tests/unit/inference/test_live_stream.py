@@ -308,3 +308,14 @@ def test_frames_of_any_age_are_frames(speaker):
 
     assert [segment.text for segment in found] == NAMES
     assert found[0].start == 5000.0
+
+
+@pytest.mark.parametrize("method", ["two_window", "local_variance", "running_ward"])
+@pytest.mark.parametrize("window", [1, 2, 3, 5])
+def test_every_segment_of_any_method_ends_at_a_frame_that_is_known(speaker, method, window):
+    config = speaker["model"].y_decoder.config
+    config.selective = config.selective.model_copy(update={"method": method, "window": window, "threshold": 0.3})
+    found = list(stream(story([("red", 6), ("green", 6), ("blue", 6)]), **speaker, live=LiveOptions(drop=False)))
+
+    assert [segment.text for segment in found] == NAMES
+    assert all(one.ended == other.began for one, other in itertools.pairwise(found))
