@@ -44,7 +44,7 @@ def render_report(*, title: str, about: str, segments: Sequence[Segment], stats:
         figures=_figures(stats),
         change_hint="" if not segments else "choose a stretch below it for its caption",
         chart=change_chart(segments, stats, uniform=_UNIFORM),
-        work_hint="reading runs beside the rest",
+        work_hint=f"reading{', and waiting for frames,' if stats.live else ''} runs beside the rest",
         work=work_chart(stats),
         delays=delay_panel(stats),
         captions_hint=_captions_hint(segments, stats),
