@@ -1,6 +1,7 @@
 """The numbers of README.md, written from the results: `eval/readme_numbers.md` says which number stands where.
 
-`{{FILE > key > key : FORMAT}}` is a value of eval/results/FILE.json; `{{row NAME}}` and `{{questions SOURCE}}` are two
+`{{FILE > key > key : FORMAT}}` is a value of eval/results/FILE.json, of a list by its place; `{{row NAME}}` and
+`{{questions SOURCE}}` are two
 kinds of rows of mini.json.
 """
 
@@ -70,7 +71,7 @@ def _formatted(value: Any, form: str) -> str:
 def _at(results: Path, keys: list[str]) -> Any:
     value: Any = _loaded(results / f"{keys[0]}.json")
     for key in keys[1:]:
-        value = value[key]
+        value = value[int(key)] if isinstance(value, list) else value[key]
     return value
 
 

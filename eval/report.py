@@ -204,12 +204,14 @@ def _own_reports() -> dict[str, Callable[[dict[str, Any]], str]]:
     from eval.captions.report import as_markdown as captions
     from eval.comparison.report import as_markdown as comparison
     from eval.mini.report import markdown as mini
+    from eval.moments.report import as_markdown as moments
     from eval.selective.report import as_markdown as selective
 
     return {
         "mini": mini,
         "captions": captions,
         "selective": selective,
+        "moments": moments,
         "adaptation": adaptation,
         "comparison": comparison,
     }

@@ -73,8 +73,8 @@ def programs() -> dict[str, Callable[..., dict[str, Any]]]:
         "eval.mini": programs.mini,
         "eval.captions": programs.captions,
         "eval.selective": programs.selective,
+        "eval.moments": programs.moments,
         "eval.adaptation": programs.adaptation,
-        "eval.comparison": programs.comparison,
     }
 
 

@@ -21,6 +21,7 @@ _PUBLIC = {
     "caption": "vljepa.inference.caption",
     "classify": "vljepa.inference.classify",
     "stream": "vljepa.inference.stream",
+    "watch": "vljepa.inference.watch",
     "VLJEPAError": "vljepa.errors",
 }
 
@@ -36,6 +37,7 @@ __all__ = [
     "caption",
     "classify",
     "stream",
+    "watch",
 ]
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from vljepa.inference.selective import SelectiveDecoder
     from vljepa.inference.stream import stream
     from vljepa.inference.vqa import ask
+    from vljepa.inference.watch import watch
     from vljepa.models.modeling import VLJEPA
     from vljepa.processing.processor import VLJEPAProcessor
     from vljepa.training.trainer import Trainer

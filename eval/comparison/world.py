@@ -48,7 +48,7 @@ class Setting:
     @classmethod
     def read(cls, suite: Path, *, data: Path, photos: Path, work: Path) -> Setting:
         """From the suite file."""
-        return cls(yaml.safe_load(suite.read_text(encoding="utf-8"))["settings"], data, photos, work)
+        return cls(yaml.safe_load(suite.read_text(encoding="utf-8")), data, photos, work)
 
     def until(self, step: int) -> list[int]:
         """Checkpoints up to a step, which is one of them."""

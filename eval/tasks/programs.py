@@ -54,6 +54,13 @@ def selective(found: Found, model: str, cache: Path, **plan: Any) -> dict[str, A
     return measure(setting, say=say)
 
 
+def moments(found: Found, model: str, cache: Path, **plan: Any) -> dict[str, Any]:
+    """`eval.moments`; the settings are how many videos there are, how long, and which thresholds."""
+    from eval.moments.measure import measure
+
+    return measure(data=found.folder, model=model, split="test", cache=cache / "moments", say=say, **plan)
+
+
 def adaptation(found: Found, model: str, cache: Path, *, shots: Sequence[int], seeds: Sequence[int]) -> dict[str, Any]:
     """`eval.adaptation`: few pictures of each of 50 kinds of groceries."""
     from eval.adaptation.measure import measure
@@ -68,21 +75,6 @@ def adaptation(found: Found, model: str, cache: Path, *, shots: Sequence[int], s
         seeds=seeds,
         say=say,
     )
-
-
-def comparison(found: Found, model: str, cache: Path, **plan: Any) -> dict[str, Any]:
-    """`eval.comparison`: trains both learners from one slice of a language model, then reads the test pictures."""
-    from eval.comparison.held_out import read_test
-    from eval.comparison.study import train
-    from eval.comparison.world import Setting
-
-    if model != "mini":
-        raise ConfigError(
-            f"this suite trains its own models and measures no other, not {model!r}.", fix="use --model mini."
-        )
-    setting = Setting(plan, data=found.folder, photos=found.files["photos"].parent, work=cache / "comparison")
-    train(setting, say=say)
-    return read_test(setting, say=say)
 
 
 def _decoder(model: str) -> dict[str, str]:

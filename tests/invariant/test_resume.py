@@ -1,5 +1,7 @@
 """A run that is cut off and resumed computes what the uninterrupted run computes, to the last bit (PITFALLS 21)."""
 
+import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import write_rows
+from tests.shard_server import serve
 from vljepa import VLJEPA
 from vljepa.configs import RunConfig, load_preset, validate
 from vljepa.training.averaging import WeightAverage
@@ -161,3 +164,48 @@ def test_the_number_of_loader_processes_may_change(make):
             with pytest.raises(CutError):
                 Trainer(run("pieces", workers)).fit()
     assert run_through(run("pieces", 0))[0] == whole[0]
+
+
+@pytest.fixture
+def shard_server(shapes, tmp_path):
+    """The captions in tars of five pictures, behind an address."""
+    folder = tmp_path / "remote"
+    folder.mkdir()
+    rows = [json.loads(line) for line in (shapes / "captions.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):
+        with tarfile.open(folder / f"{number // 5:03}.tar", "a") as tar:
+            tar.add(shapes / row["image"], arcname=row["image"])
+            text = tmp_path / "text.json"
+            text.write_text(json.dumps({"text": row["text"]}))
+            tar.add(text, arcname=Path(row["image"]).with_suffix(".json").name)
+    with serve(folder) as server:
+        yield server
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shards_behind_an_address_resume_in_the_shard_in_hand(
+    make_run, settings, shard_server, tmp_path, capsys, workers
+):
+    """10 samples of the shards per step: cuts within shards, and across epochs of the 24 rows."""
+
+    def run(name):
+        web = {"name": "web", "path": f"{shard_server.address}/{{000..004}}.tar"}
+        data = {"cache": None, "workers": workers, "shards": str(tmp_path / f"shards {name}")}
+        data["train"] = [web, {"name": "questions", "path": "questions.jsonl"}]
+        return make_run(name, **{**settings, "data": data, "train": settings["train"] | {"save_every": 1}})
+
+    whole = run_through(run("whole"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        cut_at(monkeypatch, 4)
+        with pytest.raises(CutError):
+            Trainer(run("pieces")).fit()
+    for shard in (tmp_path / "shards pieces").glob("*.tar"):
+        shard.unlink()
+    shard_server.asked.clear()
+    pieces = run_through(run("pieces"), cuts=(4,))
+    in_hand = f"from shard 4 of 5 in epoch 1 ({shard_server.address}/{shard_server.asked[0]})"
+    assert in_hand in capsys.readouterr().err.replace("\n", ""), "it is said, and is the first that is fetched again"
+    assert pieces[0] == whole[0]
+    assert whole[1]
+    for ours, theirs in zip(pieces[1:3], whole[1:3], strict=True):
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

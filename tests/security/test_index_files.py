@@ -13,8 +13,12 @@ from safetensors.numpy import save_file
 from vljepa.errors import DataError
 from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_index
 
-REST = {"fingerprint": "f", "folder": "f"}
-HEADER = IndexHeader(model="m", fingerprint="f", text_space="s", folder="/pictures")
+REST = {"fingerprint": "f", "folder": "f", "moments": "m"}
+HEADER = IndexHeader(model="m", fingerprint="f", text_space="s", folder="/pictures", moments="")
+
+
+ROW = {"path": "a.png", "size": 1, "mtime": 1.0, "start": None, "end": None, "time": None}
+MOMENT = {"path": "a.mp4", "size": 1, "mtime": 1.0, "start": 1.5, "end": 4.0, "time": 1.5}
 
 
 @pytest.fixture
@@ -27,10 +31,10 @@ def index(tmp_path):
 
 def forged(tmp_path, *, listing=None, rows=None, **metadata):
     """An index with some of its parts replaced."""
-    listing = json.dumps([{"path": "a.png", "size": 1, "mtime": 1.0}]) if listing is None else listing
+    listing = json.dumps([ROW]) if listing is None else listing
     rows = np.ones((1, 3), dtype=np.float32) if rows is None else rows
     tensors = {"rows": rows, "entries": np.frombuffer(listing.encode(), dtype=np.uint8)}
-    fields = {"format": "vljepa-index", "version": "2", "model": "m", "text_space": "s"} | REST | metadata
+    fields = {"format": "vljepa-index", "version": "3", "model": "m", "text_space": "s"} | REST | metadata
     save_file(tensors, tmp_path / "forged.index", metadata={key: value for key, value in fields.items() if value})
     return tmp_path / "forged.index"
 
@@ -42,6 +46,7 @@ def test_a_sound_index_is_read(index, tmp_path):
     assert entries[1] == Entry(path="deep/1.png", size=1, mtime=1.5)
     np.testing.assert_array_equal(rows, np.eye(3))
     assert len(read_index(forged(tmp_path))[1]) == 1
+    assert read_index(forged(tmp_path, listing=json.dumps([MOMENT])))[1] == [Entry(**MOMENT)]
 
 
 class Payload:
@@ -79,7 +84,7 @@ def test_a_pickle_in_disguise_is_refused_and_not_run(tmp_path, disguise):
 @pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "a/../../b.png", "..", "//host/share.png"])
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path, path):
     with pytest.raises(DataError, match="leaves the indexed folder"):
-        read_index(forged(tmp_path, listing=json.dumps([{"path": path, "size": 1, "mtime": 1.0}])))
+        read_index(forged(tmp_path, listing=json.dumps([ROW | {"path": path}])))
 
 
 BAD_LISTINGS = (
@@ -92,8 +97,23 @@ BAD_LISTINGS = (
     "[" * 100_000,
     '{"path": "a"}',
     '[{"path": "a.png"}]',
-    '[{"path": "a", "size": "x", "mtime": 1}]',
-    '[{"path": "a", "size": 1e999, "mtime": 1}]',
+    json.dumps([ROW | {"size": "x"}]),
+    json.dumps([ROW]).replace('"size": 1', '"size": 1e999'),
+    *(
+        json.dumps([MOMENT | change])
+        for change in (
+            *({name: None} for name in ("start", "end", "time")),
+            {"start": -1},
+            {"start": float("nan")},
+            {"end": 1.5},
+            {"end": float("inf")},
+            {"time": 1},
+            {"time": 4},
+            {"time": []},
+            {"end": "soon"},
+        )
+    ),
+    json.dumps([{name: value for name, value in MOMENT.items() if name != "time"}]),
 )
 BAD_ROWS = (
     np.ones((2, 3), np.float32),
@@ -122,7 +142,7 @@ def test_rows_that_cannot_be_right_are_refused(tmp_path, rows):
     [
         ({"format": "weights"}, "not an index"),
         ({"format": None}, "not an index"),
-        ({"version": "1"}, "version '1'"),
+        ({"version": "2"}, "version '2'; this vljepa reads 3"),  # it had no times
         ({"text_space": None}, "lacks 'text_space'"),
         ({"fingerprint": None}, "lacks 'fingerprint'"),
     ],
@@ -139,7 +159,7 @@ def test_another_safetensors_file_is_refused(tmp_path):
 
 
 def test_a_missing_tensor_is_refused(tmp_path):
-    fields = {"format": "vljepa-index", "version": "2", "model": "m", "text_space": "s"} | REST
+    fields = {"format": "vljepa-index", "version": "3", "model": "m", "text_space": "s"} | REST
     save_file({"entries": np.zeros(2, np.uint8)}, tmp_path / "a.index", metadata=fields)
     with pytest.raises(DataError):
         read_index(tmp_path / "a.index")

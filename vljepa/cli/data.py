@@ -23,7 +23,9 @@ _COUNTED = {"exact": "pictures", "near": "pictures", "source_id": "source_ids", 
 
 @app.command("check")
 def check(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A file, a folder, a tar, or hf:NAME:SPLIT.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="A file, a folder, a tar, hf:NAME:SPLIT, https://host/{000..123}.tar.")
+    ],
     root: Annotated[Path | None, typer.Option("--root", help="Folder that paths of pictures are relative to.")] = None,
     validation: Annotated[str | None, typer.Option("--validation", help="Data that must not overlap.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Open no more pictures than this.")] = None,
@@ -32,7 +34,8 @@ def check(
     """Say what data is, show three samples, open its pictures, and print the command that trains on it.
 
     Reads CSV, TSV, JSONL, Parquet, COCO and VQA JSON, folders of classes or with such a file, WebDataset tars and
-    data sets of Hugging Face. The exit code is 1 if some picture cannot be read, or is in the validation data too.
+    data sets of Hugging Face. Of shards behind an address it fetches the first and looks at that. The exit code is 1 if
+    some picture cannot be read, or is in the validation data too.
 
     Example: vljepa data check my_pictures
     """
@@ -105,6 +108,11 @@ def _print_overlap(found: Overlap) -> None:
 
 def _print(report: DataReport) -> None:
     print_heading(f"{report.place}: {report.kind}")
+    if report.shards is not None:
+        note(
+            f"the first of {report.shards:,} shards; training fetches one after the other, and a run that was "
+            "stopped goes on in the shard that it had in hand"
+        )
     mapped = ", ".join(f"{meaning} = {column}" for meaning, column in report.columns.items())
     rows = [
         ("columns", mapped),

@@ -39,10 +39,10 @@ def note(message: str) -> None:
     print(printable(message), file=sys.stderr)
 
 
-def note_skipped(skipped: Sequence[tuple[str, str]], *, total: int) -> None:
-    """Count and name the pictures that could not be read, on stderr."""
+def note_skipped(skipped: Sequence[tuple[str, str]], *, total: int, what: str = "pictures") -> None:
+    """Count and name what could not be read, on stderr."""
     if skipped:
-        note(f"skipped {len(skipped)} of {total} pictures:")
+        note(f"skipped {len(skipped)} of {total} {what}:")
         for path, reason in skipped:
             note(f"  {path}: {reason}")
 

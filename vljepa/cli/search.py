@@ -1,45 +1,82 @@
-"""`vljepa search`: the pictures of an index that are nearest to a text or to a picture."""
+"""`vljepa search`: the pictures and moments of an index that are nearest to a text or to a picture."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vljepa.cli.options import DeviceOption, JsonOption, ModelOption
-from vljepa.cli.output import print_heading, print_json, print_table
+from vljepa.cli.output import note, print_heading, print_json, print_table
+from vljepa.cli.stream_files import check_outputs
+
+if TYPE_CHECKING:
+    from vljepa.inference.index import Hit
 
 
 def search(
     index: Annotated[Path, typer.Argument(metavar="INDEX", help="File written by `vljepa index`.")],
     query: Annotated[str, typer.Argument(metavar="QUERY", help="A text, or the path of a picture.")],
-    k: Annotated[int, typer.Option("-k", min=1, help="How many pictures to list.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many pictures and moments to list.")] = 10,
+    per_video: Annotated[
+        int | None, typer.Option("--per-video", min=1, help="List at most so many moments of one video.")
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write a page with a picture of each.")
+    ] = None,
     model: ModelOption = "mini",
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the pictures of an index that are nearest to a text or to a picture, with their cosine.
+    """List the pictures and moments of an index that are nearest to a text or to a picture, with their cosine.
 
-    Scores compare pictures under one query; those of a text query and of a picture query are not on one scale.
+    Scores compare pictures and moments under one query; those of a text query and of a picture query are not on one
+    scale.
 
-    Example: vljepa search pictures.index "a red fish"
+    Example: vljepa search my.index "a red fish" --html fish.html
     """
+    from vljepa.inference.contact_sheet import write_contact_sheet
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
 
+    check_outputs({"html": html})
     asked = _picture_or_text(query)
     embedder = Embedder.from_pretrained(model, device=device)
     loaded = Index.load(embedder.model, embedder.processor, index)
-    hits = loaded.search(asked, k=k)
+    hits = loaded.search(asked, k=k, per_video=per_video)
     if json:
-        found = [{"path": hit.path, "score": hit.score} for hit in hits]
         kind = "text" if isinstance(asked, str) else "picture"
-        print_json({"query": query, "kind": kind, "folder": str(loaded.folder), "hits": found})
+        print_json({"query": query, "kind": kind, "folder": str(loaded.folder), "hits": [asdict(hit) for hit in hits]})
     else:
-        rows = [[str(rank), hit.path, f"{hit.score:.3f}"] for rank, hit in enumerate(hits, start=1)]
-        print_heading(f"{query!r} in {loaded.folder}")
-        print_table(columns=["", "picture", "score"], rows=rows)
+        _print_hits(hits, heading=f"{query!r} in {loaded.folder}")
+    if html is not None:
+        lacking = write_contact_sheet(
+            Path(html),
+            query=asked,
+            hits=hits,
+            folder=loaded.folder,
+            about=f"{len(hits)} of {len(loaded)} pictures and moments in {loaded.folder}, model {model}",
+            max_pixels=embedder.processor.config.x_encoder.image.max_pixels,
+        )
+        for reason in lacking:
+            note(f"no picture in {html} of {reason}")
+
+
+def _print_hits(hits: Sequence[Hit], *, heading: str) -> None:
+    """A table; with a column of times where there is a moment among the hits."""
+    from vljepa.inference.subtitles import span
+
+    times = ["" if hit.start is None or hit.end is None else span(hit.start, hit.end) for hit in hits]
+    timed = any(times)
+    rows = [
+        [str(rank), hit.path, *([time] * timed), f"{hit.score:.3f}"]
+        for rank, (hit, time) in enumerate(zip(hits, times, strict=True), start=1)
+    ]
+    print_heading(heading)
+    print_table(columns=["", "file", *(["time"] * timed), "score"], rows=rows)
 
 
 def _picture_or_text(query: str) -> str | Path:

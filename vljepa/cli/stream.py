@@ -1,34 +1,25 @@
-"""`vljepa stream`: a video in words, a caption whenever its meaning changes."""
+"""`vljepa stream`: videos in words, live ones too, a caption whenever the meaning changes."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vljepa.cli.options import DecoderOption, DeviceOption, ModelOption, NumBeamsOption
-from vljepa.cli.output import note
-from vljepa.cli.stream_files import StreamFiles, check_outputs
-from vljepa.errors import VideoError
-
-if TYPE_CHECKING:
-    from vljepa.inference.selective import Segment
-
-_BROKEN_PIPE = 141
-"""What a shell says of a program that SIGPIPE has ended."""
+from vljepa.cli.stream_files import check_outputs
+from vljepa.cli.stream_run import check_sources, follow, live_options
 
 
 def stream(
-    video: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A video, a folder of frames, or an animated GIF or WebP.")
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="A video, a folder of frames, an animated GIF or WebP; a camera (0 or /dev/video0); an address "
+            "(rtsp, http, rtmp, udp, tcp and their secure kin); - for standard input.",
+            show_default=False,
+        ),
     ],
     query: Annotated[str, typer.Option("--query", help="Ask this instead of describing.")] = "",
     offline: Annotated[
@@ -46,6 +37,34 @@ def stream(
     fps: Annotated[
         float | None, typer.Option("--fps", help="Frames per second to look at; without it as in validation.")
     ] = None,
+    min_fps: Annotated[
+        float | None,
+        typer.Option("--min-fps", help="Live: never look at fewer when the model is too slow; without it fps / 4."),
+    ] = None,
+    drop: Annotated[
+        bool | None,
+        typer.Option(
+            "--drop/--no-drop",
+            help="Live: when the model is too slow, drop the oldest waiting frame, or let the source wait; without it "
+            "all but standard input drop.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Live: seconds without data after which a source counts as lost.")
+    ] = 10.0,
+    retries: Annotated[
+        int, typer.Option("--retries", help="Live: attempts in a row to reach a lost source before giving it up.")
+    ] = 10,
+    max_wait: Annotated[
+        float, typer.Option("--max-wait", help="Live: longest of the growing waits between them, in seconds.")
+    ] = 30.0,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="WxH", help="Standard input carries raw rgb24 frames of this size.")
+    ] = None,
+    source_fps: Annotated[
+        float | None,
+        typer.Option("--source-fps", help="Frames per second of standard input in a format without times."),
+    ] = None,
     srt: Annotated[
         str | None, typer.Option("--srt", metavar="FILE", help="Write SubRip subtitles; - is stdout.")
     ] = None,
@@ -59,76 +78,39 @@ def stream(
     decoder: DecoderOption = None,
     device: DeviceOption = None,
 ) -> int:
-    """Watch a video and say what is there whenever its meaning changes.
+    """Watch videos and say what is there whenever the meaning changes.
 
-    Ctrl-C and SIGTERM end it cleanly: the caption at hand is finished, every file is complete; exit code 130 or 143.
+    A live source that is lost is tried again, and its captions carry the time on the wall's clock. Exit code 2: a
+    source cannot be read or was given up; what it said is kept. Ctrl-C, SIGTERM and SIGUSR1 end it cleanly: the
+    caption at hand is finished, every file is complete; exit code 130, 143 or 138.
 
     Example: vljepa stream clip.mp4 --srt clip.srt --html report.html
+    Example: vljepa stream rtsp://door/stream 0 --jsonl said.jsonl
+    Example: ffmpeg -i SOMETHING -f mjpeg - | vljepa stream -
     """
-    from vljepa.inference.embed import Embedder
-    from vljepa.inference.stream import stream as run
-    from vljepa.inference.stream_report import savings, write_report
-    from vljepa.inference.stream_stats import StreamStats
-
-    texts = {"jsonl": jsonl, "srt": srt, "vtt": vtt}
-    check_outputs({**texts, "html": html})
-    if not video.exists():
-        raise VideoError(f"there is no video {str(video)!r}.", fix="check the path.")
-    embedder = Embedder.from_pretrained(model, device=device, decoder=decoder)
-    stats = StreamStats(thumbnails=html is not None)
-    with _stopped_by_signals() as (stop, received):
-        segments = run(
-            video,
-            model=embedder.model,
-            processor=embedder.processor,
-            query=query,
-            method="offline" if offline else "online",
-            threshold=threshold,
-            rate=rate,
-            max_rate=max_rate,
-            fps=fps,
-            stats=stats,
-            stop=stop,
-            num_beams=num_beams,
-        )
-        seen: list[Segment] = []
-        try:
-            with closing(segments), StreamFiles(texts) as files:
-                for segment in segments:
-                    files.add(segment)
-                    if html is not None:
-                        seen.append(segment)
-        except BrokenPipeError:
-            return _nobody_reads()
-        finally:
-            if html is not None and seen:
-                about = f"{'Offline' if offline else 'Online'}, model {model}{f', asked: {query}' if query else ''}"
-                write_report(Path(html), title=video.name, about=about, segments=seen, stats=stats)
-    note(f"{savings(stats)}; {stats.duration:.1f} s of video in {stats.wall:.1f} s")
-    return 128 + received[0] if received else 0
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[tuple[threading.Event, list[int]]]:
-    """Ctrl-C and SIGTERM set the event, and are listed; the second one ends it at once."""
-    stop = threading.Event()
-    received: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop, received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _nobody_reads() -> int:
-    """End quietly, as `head` expects: nothing more is written, not even when Python closes stdout."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return _BROKEN_PIPE
+    outputs = {"jsonl": jsonl, "srt": srt, "vtt": vtt, "html": html}
+    check_outputs(outputs)
+    named = check_sources(sources, offline=offline, outputs=outputs)
+    live = live_options(
+        timeout=timeout,
+        retries=retries,
+        longest_wait=max_wait,
+        drop=drop,
+        min_fps=min_fps,
+        size=size,
+        source_fps=source_fps,
+    )
+    return follow(
+        named,
+        outputs=outputs,
+        about=f"{'Offline' if offline else 'Online'}, model {model}{f', asked: {query}' if query else ''}",
+        loading={"name": model, "device": device, "decoder": decoder},
+        method="offline" if offline else "online",
+        query=query,
+        threshold=threshold,
+        rate=rate,
+        max_rate=max_rate,
+        fps=fps,
+        live=live,
+        num_beams=num_beams,
+    )

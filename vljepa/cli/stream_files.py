@@ -1,4 +1,4 @@
-"""Where the segments of a stream go: captions on stdout, subtitle files that are good after every segment."""
+"""Where the segments of streams go: captions on stdout, subtitle files that are good after every segment."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
-from vljepa.cli.output import printable
+from vljepa.cli.output import note, printable
 from vljepa.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from vljepa.inference.notices import Notice
     from vljepa.inference.selective import Segment
+    from vljepa.inference.stream_stats import StreamStats
 
 STDOUT = "-"
 _KINDS = ("jsonl", "srt", "vtt")
@@ -44,14 +46,16 @@ class StreamFiles:
 
     Args:
         outputs: Paths by kind (`jsonl`, `srt`, `vtt`), as `check_outputs` has passed them.
+        named: Say with each caption which source it is of.
     """
 
-    def __init__(self, outputs: Mapping[str, str | None]) -> None:
-        named = {kind: outputs.get(kind) for kind in _KINDS}
-        self._files = {kind: Path(name) for kind, name in named.items() if name is not None and name != STDOUT}
-        self._printed = next((kind for kind, name in named.items() if name == STDOUT), "captions")
+    def __init__(self, outputs: Mapping[str, str | None], *, named: bool = False) -> None:
+        wanted = {kind: outputs.get(kind) for kind in _KINDS}
+        self._files = {kind: Path(name) for kind, name in wanted.items() if name is not None and name != STDOUT}
+        self._printed = next((kind for kind, name in wanted.items() if name == STDOUT), "captions")
         self._opened: dict[str, IO[str]] | None = None
         self._cues = 0
+        self._named = named
 
     def __enter__(self) -> Self:
         return self
@@ -62,27 +66,51 @@ class StreamFiles:
         for file in (self._open() if error is None else self._opened or {}).values():
             file.close()
 
-    def add(self, segment: Segment) -> None:
-        """Write a segment everywhere, to stdout last.
+    def add(self, segment: Segment, *, name: str = "") -> None:
+        """Write a segment of a source everywhere, to stdout last.
 
         Raises:
             BrokenPipeError: Nobody reads stdout any more.
             DataError: A file cannot be written.
         """
-        from vljepa.inference.subtitles import clock, json_line, srt_cue, vtt_cue
+        from vljepa.inference.subtitles import caption_line, json_line, srt_cue, vtt_cue
 
         cue = srt_cue(segment, self._cues + 1)
         self._cues += bool(cue)
-        span = f"[{clock(segment.start)} - {clock(segment.end)}]"
+        source = name if self._named else None
         said = {
-            "jsonl": json_line(segment),
+            "jsonl": json_line(segment, source=source),
             "srt": cue,
             "vtt": vtt_cue(segment),
-            "captions": f"{span} {printable(segment.text or '')}\n",
+            "captions": printable(caption_line(segment, source=source)) + "\n",
         }
         for kind, file in self._open().items():
             _write(file, said[kind])
         print(said[self._printed], end="", flush=True)
+
+    def tell(self, notice: Notice) -> None:
+        """Say what happened to a live source on stderr, and in the JSON lines once there are any."""
+        from vljepa.inference.subtitles import notice_line
+
+        if self._named or notice.kind != "gone":  # the only source's end is the command's error
+            note(f"{notice.source}: {notice.kind}: {notice.message}")
+        self._add_event(notice_line(notice))
+
+    def sum_up(self, stats: Mapping[str, StreamStats]) -> None:
+        """Say what became of the live sources, on stderr and in the JSON lines."""
+        from vljepa.inference.stream_report import live_figures
+        from vljepa.inference.subtitles import summary_line
+
+        for name, notes in stats.items():
+            if notes.live:
+                note(f"{name}: {live_figures(notes)}")
+                self._add_event(summary_line(name, notes))
+
+    def _add_event(self, line: str) -> None:
+        if self._opened is not None and "jsonl" in self._opened:
+            _write(self._opened["jsonl"], line)
+        elif self._opened is not None and self._printed == "jsonl":
+            print(line, end="", flush=True)
 
     def _open(self) -> dict[str, IO[str]]:
         from vljepa.inference.subtitles import VTT_HEADER

@@ -11,6 +11,7 @@ from vljepa.configs.decoder import (
     GenerationConfig,
     YDecoderConfig,
 )
+from vljepa.configs.live import LiveOptions
 from vljepa.configs.loading import (
     is_decoder_recipe,
     load_decoder_run_config,
@@ -60,6 +61,7 @@ __all__ = [
     "GenerationConfig",
     "ImageConfig",
     "LabelPriorConfig",
+    "LiveOptions",
     "LoraConfig",
     "ObjectiveConfig",
     "OptimConfig",

@@ -64,9 +64,11 @@ class SourceConfig(Strict):
         name: What logs and metrics call it.
         path: CSV, TSV, JSONL or Parquet file with one row per sample; JSON of COCO captions or VQA questions; a folder
             with a `captions.csv` or `.jsonl` or with one other such file, with a folder of pictures per class, with
-            tars (WebDataset), or of a saved data set; a tar; or `hf:NAME:SPLIT`, which is downloaded whole. Streams
-            are refused: all of these can be read at any place, so that a run resumes to the very sample. `vljepa data
-            check` says what it makes of one.
+            tars (WebDataset), or of a saved data set; a tar; or `hf:NAME:SPLIT`, which is downloaded whole. In
+            `data.train` also the address of shards that are too many to keep, `https://host/train-{000..123}.tar`
+            (or `.parquet`): they are fetched one after the other, and a run that goes on fetches the shard in hand
+            again. What can be read only once, such as `pipe:`, is refused. `vljepa data check` says what it makes
+            of one.
         root: Folder that picture paths are relative to and may not leave; the file's own folder when absent.
         columns: Column mapping.
         weight: Share of each training batch, relative to the other sources.
@@ -125,6 +127,7 @@ class DataConfig(Strict):
         cache: Feature cache; None runs the X-Encoder in every step.
         max_skipped: Share of unreadable pictures that is tolerated before the run stops.
         workers: Loader processes for sources without a cache.
+        shards: Folder for the shards in hand of sources behind an address.
     """
 
     root: str = "."
@@ -133,6 +136,7 @@ class DataConfig(Strict):
     cache: CacheConfig | None = CacheConfig()
     max_skipped: float = Field(0.01, ge=0, le=1)
     workers: int = Field(0, ge=0)
+    shards: str = "cache/shards"
 
 
 class OptimConfig(Strict):
@@ -173,8 +177,7 @@ class TrainConfig(Strict):
         gradient_checkpointing: Keep only the inputs of the transformers' layers and compute them again on the way back:
             the same numbers, dropout included, in less memory and more time.
         compile: Let torch compile the transformers that are trained: the same up to rounding, quicker after a wait. On
-            a CPU that is minutes of generating C++, so the tests of equality compile with `aot_eager`, which traces and
-            differentiates the same graphs and generates nothing; the default `inductor` is measured, not tested.
+            a CPU that is a minute or two of generating C++.
         length_buckets: Embed the samples of a step in at least this many pieces, sorted by the length of query and
             target and each padded to its own longest. All stay each other's negatives: the same up to rounding (but
             for the draws of dropout), quicker where lengths differ, texts are not cached and batches are large.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -19,6 +20,7 @@ from vljepa.data.formats import DATA_FILES, HELD_OUT, find_data
 from vljepa.data.pictures import clip_images, open_picture
 from vljepa.data.progress import track
 from vljepa.data.records import Clip, Record, Visual
+from vljepa.data.shards import fetch_shard, is_shards, shard_addresses
 from vljepa.data.sources import load_source
 from vljepa.errors import ImageError, VideoError
 
@@ -32,7 +34,8 @@ class DataReport:
     """What `check_data` found.
 
     Args:
-        place: The file or folder that holds the rows.
+        place: The file or folder that holds the rows, or the address of shards.
+        shards: Number of shards behind an address, of which the first was fetched and is what is reported; else None.
         kind: Of the data, such as `csv`, `json`, `tars`, `dataset` or `classes`.
         columns: Meaning to column, as guessed.
         rows: Number of rows.
@@ -53,6 +56,7 @@ class DataReport:
     """
 
     place: str
+    shards: int | None
     kind: str
     columns: dict[str, str]
     rows: int
@@ -96,11 +100,23 @@ def check_data(
     Raises:
         DataError: No data, of no known kind, without a picture or text column, or with a row that does not fit.
     """
-    kind, place = find_data(path)
+    with ExitStack() as rooms:
+        return _check(path, rooms, root=root, validation=validation, max_pixels=max_pixels, limit=limit)
+
+
+def _check(
+    path: str, rooms: ExitStack, *, root: Path | None, validation: str | None, max_pixels: int, limit: int | None
+) -> DataReport:
+    addresses = shard_addresses(path) if is_shards(path) else None
+    local = path
+    if addresses is not None:
+        folder = Path(rooms.enter_context(TemporaryDirectory()))
+        local = str(fetch_shard(addresses[0], folder=folder))
+    kind, place = find_data(local)
     columns = columns_of(kind, place, needed=("image", "text"))
     source = source_of("data", path, place, columns=columns, root=root, frames=FRAMES)
-    records = load_source(source)
-    if validation is None:
+    records = load_source(source.model_copy(update={"path": local}))
+    if validation is None and addresses is None:
         validation = _beside(place)
     held_out = None
     if validation is not None:
@@ -112,7 +128,8 @@ def check_data(
     same, alike = (None, None) if held_out is None else _overlap(load_source(held_out), contents.values(), records)
     counted = Counter(contents.values())
     return DataReport(
-        place=str(place),
+        place=path if addresses is not None else str(place),
+        shards=None if addresses is None else len(addresses),
         kind=kind,
         columns=columns,
         rows=len(records),
@@ -198,6 +215,8 @@ def _command(source: SourceConfig, held_out: SourceConfig | None, *, asks: bool)
     recipe = "lora_vqa" if asks else "lora_retrieval"
     train, validation = [_entry(source)], [_entry(held_out)] if held_out is not None else []
     words = [f"data.train={_flow(train)}", f"data.validation={_flow(validation)}"]
+    if is_shards(source.path):
+        words.append("data.cache=null")
     return " ".join(["vljepa", "train", recipe, *map(shlex.quote, words)])
 
 

@@ -16,6 +16,7 @@ from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import PictureReader
 from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import Draw, StepSampler, choose
+from vljepa.data.streaming import ShardStream
 from vljepa.data.text_only import PriorGuess
 from vljepa.errors import ConfigError
 from vljepa.processing.text import normalise_text
@@ -121,7 +122,7 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
     """The batches of a run by step, one per group: `batches[step]` is a pure function of (seed, step).
 
     Args:
-        sources: Records of each source.
+        sources: Records of each source; a stream gives them by position.
         configs: Config of each source.
         sampler: Order of the samples.
         collator: Makes the batches.
@@ -132,7 +133,7 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
 
     def __init__(
         self,
-        sources: Sequence[Sequence[Record]],
+        sources: Sequence[Sequence[Record] | ShardStream],
         *,
         configs: Sequence[SourceConfig],
         sampler: StepSampler,
@@ -174,6 +175,10 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
             "groups": [config.group for config in self.configs],
             "first_text": [config.first_text for config in self.configs],
         }
+
+    def quota_of(self, source: SourceConfig) -> int:
+        """Samples of a source in each step."""
+        return self.sampler.quotas[list(self.configs).index(source)]
 
     def _share(self, samples: list[Sample]) -> list[Sample]:
         number, count = self.shard

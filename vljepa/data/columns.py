@@ -8,6 +8,7 @@ from pathlib import Path
 from vljepa.configs import ColumnsConfig, SourceConfig
 from vljepa.data.formats import HUB, rows_of
 from vljepa.data.formats.names import guess_columns
+from vljepa.data.shards import is_shards
 from vljepa.errors import DataError
 
 
@@ -53,7 +54,7 @@ def source_of(
     mapped = {meaning: column for meaning, column in columns.items() if getattr(plain, meaning) != column}
     return SourceConfig(
         name=name,
-        path=path if path.startswith(HUB) else str(Path(place).resolve()),
+        path=path if path.startswith(HUB) or is_shards(path) else str(Path(place).resolve()),
         root=None if root is None else str(root.resolve()),
         columns=ColumnsConfig.model_validate(mapped),
         frames=frames if "video" in columns and "image" not in columns else None,

@@ -19,8 +19,8 @@ class Draw(NamedTuple):
 
     Args:
         source: Position of the source.
-        row: Row within the source.
-        epoch: How often the source has been gone through before.
+        row: Row within the source; of one with an order of its own, the position in that.
+        epoch: How often the source has been gone through before; 0 where that is its own business.
     """
 
     source: int
@@ -32,7 +32,7 @@ class StepSampler:
     """Mixes sources by fixed quotas; each source is gone through in a new order per epoch, every row once.
 
     Args:
-        sizes: Rows per source.
+        sizes: Rows per source; None for one that has its own endless order.
         weights: Share of each source, relative to the others.
         names: Names of the sources, for errors.
         batch_size: Samples per step.
@@ -50,7 +50,7 @@ class StepSampler:
     """
 
     def __init__(
-        self, sizes: Sequence[int], *, weights: Sequence[float], names: Sequence[str], batch_size: int, seed: int
+        self, sizes: Sequence[int | None], *, weights: Sequence[float], names: Sequence[str], batch_size: int, seed: int
     ) -> None:
         assert len(sizes) == len(weights) == len(names) > 0
         self.sizes = tuple(sizes)
@@ -69,8 +69,11 @@ class StepSampler:
         draws: list[Draw] = []
         for source, (size, quota) in enumerate(zip(self.sizes, self.quotas, strict=True)):
             for position in range(step * quota, (step + 1) * quota):
+                if size is None:
+                    draws.append(Draw(source, position, 0))
+                    continue
                 epoch, place = divmod(position, size)
-                draws.append(Draw(source, int(_order(self.seed, source, epoch, size)[place]), epoch))
+                draws.append(Draw(source, int(row_order(self.seed, source, epoch, size)[place]), epoch))
         return draws
 
 
@@ -98,5 +101,6 @@ def _quotas(weights: Sequence[float], batch_size: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=64)
-def _order(seed: int, source: int, epoch: int, size: int) -> NDArray[np.int64]:
+def row_order(seed: int, source: int, epoch: int, size: int) -> NDArray[np.int64]:
+    """Order of the rows 0 to `size` - 1 of a source in one epoch, a pure function of all four."""
     return np.random.Generator(np.random.Philox([seed, source, epoch])).permutation(size)

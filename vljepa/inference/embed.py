@@ -154,6 +154,17 @@ class Embedder:
             rows.append(self._predict([self.read(image) for image in images[chunk]], queries[chunk]))
         return np.concatenate(rows)
 
+    def pixels(self, pixels: Sequence[torch.Tensor]) -> Rows:
+        """Predicted embeddings, under the model's caption prompt, of pictures that the processor has prepared.
+
+        Args:
+            pixels: [1, T, C, H, W] each, as from `VLJEPAProcessor.images`; at least one, and all in one batch.
+
+        Returns:
+            [N, D] float32 rows of unit length.
+        """
+        return self._predict(list(pixels), [""] * len(pixels))
+
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Rows:
         """Embeddings of texts by the Y-Encoder.

@@ -1,66 +1,74 @@
-"""Exact search over a folder of pictures, by text or by picture."""
+"""Exact search over pictures and over the moments of videos, by text or by picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from vljepa.errors import ConfigError, DataError, ImageError, TextSpaceError
+from vljepa.errors import ConfigError, DataError, TextSpaceError
 from vljepa.inference.embed import Embedder, Progress, Rows
 from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_index
-from vljepa.inference.pictures import walk
+from vljepa.inference.indexing import Draft, Skipped
+from vljepa.inference.known_files import IndexPart, KnownFiles
+from vljepa.inference.media import find_media
+from vljepa.inference.moments import moment_settings
+from vljepa.inference.pictures import SUFFIXES
 from vljepa.models.modeling import VLJEPA
-from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.processing.video_file import require_pyav
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """One search result.
+    """One search result: a picture, or a moment of a video.
 
     Args:
-        path: Of the picture, relative to the indexed folder.
-        score: Cosine between the query and the picture, from -1 to 1.
+        path: Of the file, relative to the index's folder.
+        score: Cosine between the query and the picture or moment, from -1 to 1.
+        start: Of a moment, in seconds from the start of its video; None for a picture, as the next two.
+        end: Of a moment, not included.
+        time: Of the moment's best frame.
     """
 
     path: str
     score: float
+    start: float | None = None
+    end: float | None = None
+    time: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Skipped:
-    """One picture that could not be indexed.
-
-    Args:
-        path: Relative to the indexed folder.
-        reason: Why, in a sentence.
-    """
-
-    path: str
-    reason: str
+_KEEP_EVERY = 60.0
+"""Seconds between two calls of `keep`."""
 
 
 class Index:
-    """Embedded pictures of a folder, searched exactly.
+    """Embedded pictures and moments of videos, searched exactly.
 
     Pictures are embedded by the Predictor under the model's caption prompt, text queries by the Y-Encoder; a picture
-    as query is embedded as the pictures are, so that its score is the cosine of two predictions.
+    as query is embedded as the pictures are, so that its score is the cosine of two predictions. The frames of a video
+    are embedded as pictures are, and become moments: stretches of one meaning, each with the mean of its frames.
 
     Make one with `Index.build` or `Index.load`.
 
     Attributes:
-        entries: The indexed pictures, in the order of their paths.
-        skipped: After `build`: the pictures that could not be read.
+        entries: The indexed pictures and moments, in the order of their paths and times.
+        skipped: After `build`: the files that could not be read, or only in part.
+        unchanged: After `build`: how many files were taken over from earlier indexes.
 
     Example:
         >>> model = VLJEPA.from_pretrained("mini")  # doctest: +SKIP
         >>> processor = VLJEPAProcessor.from_pretrained("mini")  # doctest: +SKIP
-        >>> index = Index.build(model, processor, "pictures")  # doctest: +SKIP
-        >>> index.save("pictures.index")  # doctest: +SKIP
+        >>> index = Index.build(model, processor, ["pictures", "clip.mp4"])  # doctest: +SKIP
+        >>> index.save("my.index")  # doctest: +SKIP
         >>> index.search("a red fish", k=5)  # doctest: +SKIP
     """
 
@@ -72,58 +80,79 @@ class Index:
         entries: Sequence[Entry],
         rows: Rows,
         skipped: Sequence[Skipped] = (),
+        unchanged: int = 0,
     ) -> None:
         self._embedder = embedder
         self._header = header
         self._rows = rows
         self.entries = list(entries)
         self.skipped = list(skipped)
+        self.unchanged = unchanged
 
     @classmethod
     def build(
         cls,
         model: VLJEPA,
         processor: VLJEPAProcessor,
-        folder: str | Path,
+        paths: str | Path | Sequence[str | Path],
         *,
+        threshold: float | None = None,
+        known: Sequence[Self] = (),
+        keep: Callable[[Self], object] | None = None,
         progress: Progress | None = None,
     ) -> Self:
-        """Embed every picture in `folder` and below it. Broken ones are left out and listed in `skipped`.
+        """Embed pictures and videos. What is broken is left out and listed in `skipped`.
+
+        Videos are read one after the other, so that memory does not grow with their number, but for the rows: 4 bytes
+        x D for each picture and moment.
 
         Args:
             model: A finished model.
             processor: The processor that belongs to it.
-            folder: Folder of pictures.
-            progress: Called with the number of pictures done since the last call.
+            paths: Files, folders (with all below them) and glob patterns; or one of these. Animated GIF and WebP are
+                videos. The pictures in a folder are pictures, also where they are the frames of something.
+            threshold: Ward distance above which neighbouring moments of a video stay apart: less makes more and shorter
+                ones. By default what validation chose for the model's Y-Decoder.
+            known: Earlier indexes of this model: files whose size and time are as they were are not read again.
+            keep: Called about every minute, and when the build is interrupted, with the index so far: one that was
+                saved and is `known` to the next build makes that go on from there.
+            progress: Called with the number of files done since the last call.
 
         Raises:
-            DataError: No such folder, or no readable picture in it.
+            ConfigError: `threshold` is below 0.
+            DataError: No such path, or nothing in it that can be read.
+            VideoError: There are video files, and PyAV, which reads them, does not load.
         """
-        folder = Path(folder)
-        files = walk(folder)
-        skipped: list[Skipped] = []
-
-        def skip(picture: Picture, error: ImageError) -> None:
-            skipped.append(Skipped(path=Path(str(picture)).relative_to(folder).as_posix(), reason=error.message))
-
-        embedder = Embedder(model, processor)
-        entries: list[Entry] = []
-        rows: list[Rows] = []
-        for kept, embedded in embedder.batches(files, progress=progress, on_broken=skip):
-            entries += [_entry(Path(str(picture)), folder) for picture in kept]
-            rows.append(embedded)
-        if not entries:
-            raise DataError(
-                f"none of the {len(files)} pictures in {str(folder)!r} can be read; the first: {skipped[0].reason}",
-                fix="check that the files are pictures.",
-            )
+        media = find_media(paths)
+        if any(video.suffix.lower() not in SUFFIXES for video in media.videos):
+            require_pyav()
+        settings = moment_settings(model, threshold=threshold)
         header = IndexHeader(
             model=_describe(model),
             fingerprint=model.fingerprint(),
             text_space=model.text_space_hash(),
-            folder=str(folder.resolve()),
+            folder=str(media.folder),
+            moments=f"{settings.fps:g} per second, {settings.offline_threshold:g}",
         )
-        return cls(embedder, header=header, entries=entries, rows=np.concatenate(rows), skipped=skipped)
+        draft = Draft(media, known=KnownFiles([one._part() for one in known], moments=header.moments))
+        embedder, kept = Embedder(model, processor), time.monotonic()
+        whole = partial(cls, embedder, header=header)
+        try:
+            for _ in draft.embed(embedder, settings, progress=progress):
+                if keep is not None and len(draft) and time.monotonic() - kept > _KEEP_EVERY:
+                    keep(whole(**draft.sorted()))
+                    kept = time.monotonic()
+        except KeyboardInterrupt:
+            if keep is not None and len(draft):
+                keep(whole(**draft.sorted()))
+            raise
+        if not len(draft):
+            raise DataError(
+                f"none of the {len(media)} files in {str(media.folder)!r} can be read; the first: "
+                f"{draft.skipped[0].reason}",
+                fix="check that they are pictures or videos.",
+            )
+        return whole(**draft.sorted())
 
     @classmethod
     def load(cls, model: VLJEPA, processor: VLJEPAProcessor, file: str | Path) -> Self:
@@ -162,27 +191,32 @@ class Index:
         """
         write_index(Path(file), header=self._header, entries=self.entries, rows=self._rows)
 
+    def _part(self) -> IndexPart:
+        return IndexPart(self._header, self.entries, self._rows)
+
     @property
     def folder(self) -> Path:
-        """The folder that was indexed, where it was then."""
+        """The folder that all indexed files are in or below, where it was then."""
         return Path(self._header.folder)
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def search(self, query: str | Path | Image.Image, *, k: int = 10) -> list[Hit]:
-        """The `k` nearest pictures, best first; equal scores in the order of paths.
+    def search(self, query: str | Path | Image.Image, *, k: int = 10, per_video: int | None = None) -> list[Hit]:
+        """The `k` nearest pictures and moments, best first; equal scores in the order of paths and times.
 
         Args:
             query: A text (`str`), or a picture (`Path` or PIL image).
             k: How many; all, when there are fewer.
+            per_video: At most so many moments of one video; the best ones.
 
         Raises:
-            ConfigError: An empty text, or k below 1.
+            ConfigError: An empty text, or `k` or `per_video` below 1.
             ImageError: The picture cannot be read.
         """
-        if k < 1:
-            raise ConfigError(f"k is {k}.", fix="ask for at least 1 picture.")
+        for name, count in (("k", k), ("per_video", per_video)):
+            if count is not None and count < 1:
+                raise ConfigError(f"{name} is {count}.", fix="ask for at least 1.")
         if isinstance(query, str):
             if not query.strip():
                 raise ConfigError("the query is empty.", fix='say what to look for, such as "a red fish".')
@@ -190,17 +224,27 @@ class Index:
         else:
             row = self._embedder.images([query])[0]
         scores = self._rows @ row
-        best = np.argsort(-scores, kind="stable")[:k]
-        return [Hit(path=self.entries[i].path, score=float(scores[i])) for i in best]
+        best = np.argsort(-scores, kind="stable")
+        return [self._hit(place, scores) for place in self._chosen(best, k=k, per_video=per_video)]
 
+    def _chosen(self, best: NDArray[np.intp], *, k: int, per_video: int | None) -> list[int]:
+        places: list[int] = best.tolist()
+        if per_video is None:
+            return places[:k]
+        chosen: list[int] = []
+        seen: Counter[str] = Counter()
+        for place in places:
+            entry = self.entries[place]
+            if entry.start is None or seen[entry.path] < per_video:
+                seen[entry.path] += 1
+                chosen.append(place)
+            if len(chosen) == k:
+                break
+        return chosen
 
-def _entry(picture: Path, folder: Path) -> Entry:
-    path = picture.relative_to(folder).as_posix()
-    try:
-        status = picture.stat()
-    except OSError:  # removed since it was read; that must not cost the whole index
-        return Entry(path=path, size=0, mtime=0.0)
-    return Entry(path=path, size=status.st_size, mtime=status.st_mtime)
+    def _hit(self, place: int, scores: Rows) -> Hit:
+        entry = self.entries[place]
+        return Hit(path=entry.path, score=float(scores[place]), start=entry.start, end=entry.end, time=entry.time)
 
 
 def _describe(model: VLJEPA) -> str:

@@ -6,9 +6,10 @@ Two tensors, `rows` [N, D] float32 and `entries` (UTF-8 JSON as bytes: one objec
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -18,23 +19,29 @@ from vljepa.errors import DataError
 from vljepa.inference.embed import Rows
 
 FORMAT = "vljepa-index"
-VERSION = 2
-_REMAKE = "make the index again with `vljepa index FOLDER -o FILE`."
+VERSION = 3
+_REMAKE = "make the index again with `vljepa index PATH -o FILE`."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One indexed picture.
+    """One indexed picture, or one moment of an indexed video.
 
     Args:
         path: Relative to the indexed folder, with `/`.
-        size: Of the file, in bytes.
+        size: Of the file, in bytes; 0, with an `mtime` of 0, where it could not be read whole.
         mtime: Of the file, in seconds since 1970.
+        start: Of a moment, in seconds from the start of its video; None for a picture, as the next two.
+        end: Of a moment, not included.
+        time: Of the frame that is nearest to the moment's meaning.
     """
 
     path: str
     size: int
     mtime: float
+    start: float | None = None
+    end: float | None = None
+    time: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +53,14 @@ class IndexHeader:
         fingerprint: Hash of that whole model.
         text_space: Hash of the text space that its rows live in.
         folder: The indexed folder.
+        moments: How videos were cut: frames per second, and the Ward distance between moments.
     """
 
     model: str
     fingerprint: str
     text_space: str
     folder: str
+    moments: str
 
 
 def check_writable(file: Path) -> None:
@@ -134,7 +143,7 @@ def _header(file: Path, metadata: dict[str, str]) -> IndexHeader:
             f"{str(file)!r} has index version {metadata.get('version')!r}; this vljepa reads {VERSION}.", fix=_REMAKE
         )
     try:
-        return IndexHeader(**{key: metadata[key] for key in ("model", "fingerprint", "text_space", "folder")})
+        return IndexHeader(**{field.name: metadata[field.name] for field in fields(IndexHeader)})
     except KeyError as error:
         raise _damaged(file, f"the header lacks {error}") from error
 
@@ -142,13 +151,27 @@ def _header(file: Path, metadata: dict[str, str]) -> IndexHeader:
 def _entries(file: Path, listing: Any) -> list[Entry]:
     try:
         raw = json.loads(listing.tobytes().decode("utf-8", "surrogateescape"))
-        entries = [Entry(path=str(row["path"]), size=int(row["size"]), mtime=float(row["mtime"])) for row in raw]
+        entries = [_entry(row) for row in raw]
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise _damaged(file, f"the listing of pictures is not readable ({type(error).__name__})") from error
+        raise _damaged(file, f"the listing of files is not readable ({type(error).__name__})") from error
     for entry in entries:
         if any(path.anchor or ".." in path.parts for path in (PurePosixPath(entry.path), PurePath(entry.path))):
             raise _damaged(file, f"the path {entry.path!r} leaves the indexed folder")
     return entries
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    """One row of the listing.
+
+    Raises:
+        ValueError: Something in it cannot be right; also TypeError, KeyError and OverflowError.
+    """
+    times = {name: row[name] for name in ("start", "end", "time")}
+    if set(times.values()) != {None}:
+        times = {name: float(value) for name, value in times.items()}
+        if not 0 <= times["start"] <= times["time"] < times["end"] < math.inf:
+            raise ValueError("a moment that ends before it begins")
+    return Entry(path=str(row["path"]), size=int(row["size"]), mtime=float(row["mtime"]), **times)
 
 
 def _replaceable(file: Path) -> bool:

@@ -201,3 +201,8 @@ class RateBudget:
             return False
         self._tokens -= 1
         return True
+
+    def charge(self, time: float) -> None:
+        """Take one token whether there is one or not; what is missing is made up for later."""
+        if not self.spend(time):
+            self._tokens -= 1

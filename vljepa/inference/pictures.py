@@ -1,4 +1,4 @@
-"""Which files are pictures: what a path, a folder or a glob pattern on the command line stands for."""
+"""Which files are pictures or videos: what a path, a folder or a glob pattern on the command line stands for."""
 
 from __future__ import annotations
 
@@ -10,33 +10,45 @@ from pathlib import Path
 from vljepa.errors import DataError, ImageError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"}
+)
 
 
-def walk(folder: str | Path) -> list[Path]:
+def walk(folder: str | Path, *, videos: bool = False) -> list[Path]:
     """Picture files in `folder` and below it, sorted, by their ending; links to folders are not followed.
+
+    Args:
+        folder: Where to look.
+        videos: Video files too.
 
     Raises:
         DataError: No such folder, or no pictures in it.
     """
-    folder = Path(folder)
+    folder, what = Path(folder), _named(videos)
     if not folder.is_dir():
-        what = "is a file" if folder.exists() else "is not there"
-        raise DataError(f"the folder {str(folder)!r} {what}.", fix="name an existing folder of pictures.")
+        state = "is a file" if folder.exists() else "is not there"
+        raise DataError(f"the folder {str(folder)!r} {state}.", fix=f"name an existing folder of {what}.")
+    endings = SUFFIXES | VIDEO_SUFFIXES if videos else SUFFIXES
     found = sorted(
         Path(where, name)
         for where, _, names in os.walk(folder, onerror=_stop)
         for name in names
-        if Path(name).suffix.lower() in SUFFIXES
+        if Path(name).suffix.lower() in endings
     )
     if not found:
         raise DataError(
-            f"the folder {str(folder)!r} has no pictures.", fix=f"picture files end in {', '.join(sorted(SUFFIXES))}."
+            f"the folder {str(folder)!r} has no {what}.", fix=f"their files end in {', '.join(sorted(endings))}."
         )
     return found
 
 
-def expand(words: Sequence[str]) -> list[Path]:
+def expand(words: Sequence[str], *, videos: bool = False) -> list[Path]:
     """Files that command-line words stand for: files as they are, folders walked, glob patterns expanded.
+
+    Args:
+        words: Files, folders and patterns.
+        videos: Of folders, take video files too.
 
     Raises:
         ImageError: A word that is neither a file, nor a folder, nor a pattern that matches something.
@@ -46,15 +58,20 @@ def expand(words: Sequence[str]) -> list[Path]:
     for word in words:
         path = Path(word)
         if path.is_dir():
-            found = walk(path)
+            found = walk(path, videos=videos)
         elif path.exists():
             found = [path]
         else:
             found = [hit for hit in map(Path, sorted(glob.glob(word, recursive=True))) if hit.is_file()]
         if not found:
-            raise ImageError(f"there is no picture {word!r}.", fix="check the path; folders and globs work too.")
+            what = "picture or video" if videos else "picture"
+            raise ImageError(f"there is no {what} {word!r}.", fix="check the path; folders and globs work too.")
         files.update(dict.fromkeys(found))
     return list(files)
+
+
+def _named(videos: bool) -> str:
+    return "pictures or videos" if videos else "pictures"
 
 
 def _stop(error: OSError) -> None:

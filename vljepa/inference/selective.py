@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 
 import numpy as np
@@ -37,6 +38,8 @@ class Segment:
         confidence: Length of the mean of its unit embeddings: 1 where all are alike, less where they differ.
         embedding: What is decoded, [D], unit norm.
         text: The words, or None without a decoder.
+        began: Of a live stream: `start` on the wall's clock, with its time zone.
+        ended: Of a live stream: `end` on the wall's clock.
     """
 
     start: float
@@ -45,6 +48,8 @@ class Segment:
     confidence: float
     embedding: Rows
     text: str | None = None
+    began: datetime | None = None
+    ended: datetime | None = None
 
 
 class SelectiveDecoder:
@@ -100,6 +105,7 @@ class SelectiveDecoder:
         self._recent: deque[tuple[Rows, float]] = deque()
         self._open: _Open | None = None
         self._last = (-np.inf, 0.0)  # time of the newest row, and its distance to the one before
+        self._fresh = True  # no row yet, or none since the stream was away
         self._closed = False
 
     def offline(
@@ -172,7 +178,8 @@ class SelectiveDecoder:
             raise DataError(f"the embedding at {time} s is not a number.", fix="leave the frame out.")
         if not self._last[0] < time < np.inf:
             raise DataError(f"a row at {time} s is not after the one before.", fix="push rows in time order.")
-        self._last = (time, time - self._last[0] if np.isfinite(self._last[0]) else 1 / self.config.fps)
+        self._last = (time, 1 / self.config.fps if self._fresh else time - self._last[0])
+        self._fresh = False
         row_D = np.array(row_D, dtype=np.float32)
         self._recent.append((row_D, time))
         self.score = self._change.push(row_D)
@@ -191,14 +198,37 @@ class SelectiveDecoder:
 
     def close(self) -> list[Segment]:
         """End the stream: its last segment, or nothing for an empty stream."""
-        if self._closed or (self._open is None and not self._recent):
-            self._closed = True
-            return []
+        segments = [] if self._closed else self._finish()
         self._closed = True
+        return self._with_words(segments)
+
+    def interrupt(self) -> list[Segment]:
+        """The stream is away: the open segment, or nothing when no row came since the last one.
+
+        What comes next is a new segment that knows nothing of the rows before. It counts against `max_rate`: a source
+        that comes and goes does not decode more often than that, on average.
+        """
+        # A row stands for its usual time, not for that of the frames which got lost after it.
+        segments = [] if self._closed else self._finish(at_most=1 / self.config.fps)
+        self._fresh = True
+        if segments:
+            if self._budget is not None:
+                self._budget.charge(self._last[0])
+            self._change = change_of(self.config)
+            self._picker = PeakPicker(threshold=self._picker.threshold, hold=self._picker.hold)
+            self._waiting = False
+        return self._with_words(segments)
+
+    def _finish(self, *, at_most: float = np.inf) -> list[Segment]:
+        """The open segment with all rows so far; the last of them lasts as long as the one before, or `at_most`."""
         while self._recent:
             self._commit()
-        assert self._open is not None
-        return self._with_words([self._open.segment(end=self._last[0] + self._last[1], readout=self.config.readout)])
+        if self._open is None:
+            return []
+        end = self._last[0] + min(self._last[1], at_most)
+        segment = self._open.segment(end=end, readout=self.config.readout)
+        self._open = None
+        return [segment]
 
     def _cut(self, *, rows_left: int, now: float) -> list[Segment]:
         """Close the open segment before the newest `rows_left` rows, budget permitting."""

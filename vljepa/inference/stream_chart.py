@@ -38,6 +38,7 @@ def change_chart(segments: Sequence[Segment], stats: StreamStats, *, uniform: fl
     regular = stats.uniform_decodes(uniform)
     parts = [
         f'<svg height="{rows + 2 * _ROW}" role="img" aria-label="Change of meaning over time">',
+        *(_away(start, end, place) for start, end in stats.gaps),
         _signal(stats, place),
         *(_upright(place(one.start), 0, strip + _STRIP, "border") for one in segments[1:]),
         *(_band(one, number, strip, place) for number, one in enumerate(segments)),
@@ -67,6 +68,40 @@ def work_chart(stats: StreamStats) -> str:
     entries.append(_entry("read", "read, in its own thread", stats.seconds["read"]))
     bar = f'<svg height="28" role="img" aria-label="Wall time by stage">{"".join(bars)}</svg>'
     return f'{bar}\n<ul class="legend">{"".join(entries)}</ul>'
+
+
+def delay_panel(stats: StreamStats) -> str:
+    """Panel of a live source's delay from frame to caption by stage; nothing for another, or before a caption."""
+    shares, mean = stats.latency.shares(), stats.latency.mean()
+    if not stats.live or not shares:
+        return ""
+    names = {
+        "wait": "prepare and wait",
+        "encode": "encode",
+        "predict": "predict",
+        "decide": "decide: wait for later frames",
+        "decode": "decode",
+    }
+    bars, at = [], 0.0
+    for stage, share in shares.items():
+        bars.append(f'<rect class="{stage}" x="{100 * at:.3f}%" y="0" width="{100 * share:.3f}%" height="18"/>')
+        at += share
+    entries = [_entry(stage, names[stage], share * mean, digits=2) for stage, share in shares.items()]
+    return (
+        '<section class="panel" aria-labelledby="delay">\n'
+        f'<h2 id="delay">From frame to caption <span class="hint">mean of the newest {len(stats.latency):,}: '
+        f"{mean:.2f} s</span></h2>\n"
+        f'<svg height="18" role="img" aria-label="Delay by stage">{"".join(bars)}</svg>\n'
+        f'<ul class="legend">{"".join(entries)}</ul>\n</section>'
+    )
+
+
+def _away(start: float, end: float, place: Callable[[float], float]) -> str:
+    left, right = 100 * place(start), 100 * place(end)
+    return (
+        f'<rect class="gap" x="{left:.3f}%" y="0" width="{max(right - left, 0.1):.3f}%" height="{_PLOT}">'
+        f"<title>away from {clock(start)} to {clock(end)}</title></rect>"
+    )
 
 
 def _signal(stats: StreamStats, place: Callable[[float], float]) -> str:
@@ -132,6 +167,6 @@ def _upright(at: float, top: int, bottom: int, kind: str) -> str:
     return f'<line class="{kind}" x1="{100 * at:.3f}%" y1="{top}" x2="{100 * at:.3f}%" y2="{bottom}"/>'
 
 
-def _entry(kind: str, name: str, seconds: float) -> str:
+def _entry(kind: str, name: str, seconds: float, *, digits: int = 1) -> str:
     swatch = f'<svg aria-hidden="true"><rect class="{kind}" width="11" height="11" rx="2"/></svg>'
-    return f"<li>{swatch}{name} <b>{seconds:.1f} s</b></li>"
+    return f"<li>{swatch}{name} <b>{seconds:.{digits}f} s</b></li>"

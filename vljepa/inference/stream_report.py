@@ -1,26 +1,16 @@
-"""`--html`: one self-contained page about a stream: its captions with pictures, its change signal, what it cost.
-
-The page loads nothing, and its own policy allows no script but the one in the template.
-"""
+"""`--html`: one self-contained page about a stream: its captions with pictures, its change signal, what it cost."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
-import os
-import re
-import tempfile
-from collections.abc import Sequence
-from importlib import resources
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
-from vljepa.errors import DataError
-from vljepa.inference.stream_chart import change_chart, work_chart
+from vljepa.inference.page import escaped, picture_tag, render_page, write_page
+from vljepa.inference.stream_chart import change_chart, delay_panel, work_chart
 from vljepa.inference.stream_stats import StreamStats
-from vljepa.inference.subtitles import clock
+from vljepa.inference.subtitles import clock, span
 
 if TYPE_CHECKING:
     from vljepa.inference.selective import Segment
@@ -42,34 +32,22 @@ def write_report(path: Path, *, title: str, about: str, segments: Sequence[Segme
     Raises:
         DataError: The file cannot be written.
     """
-    page = render_report(title=title, about=about, segments=segments, stats=stats)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(page.encode("utf-8"))
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise DataError(f"cannot write {str(path)!r}: {error.strerror}.", fix="name another place.") from error
+    write_page(path, render_report(title=title, about=about, segments=segments, stats=stats))
 
 
 def render_report(*, title: str, about: str, segments: Sequence[Segment], stats: StreamStats) -> str:
     """The page as a text; see `write_report`."""
-    template = resources.files("vljepa.inference").joinpath("stream_report.html").read_text(encoding="utf-8")
-    return Template(template).substitute(
-        policy=_policy(template),
-        title=_text(title),
-        about=_text(about),
+    return render_page(
+        "stream_report.html",
+        title=escaped(title),
+        about=escaped(about),
         figures=_figures(stats),
         change_hint="" if not segments else "choose a stretch below it for its caption",
         chart=change_chart(segments, stats, uniform=_UNIFORM),
-        work_hint="reading runs beside the rest",
+        work_hint=f"reading{', and waiting for frames,' if stats.live else ''} runs beside the rest",
         work=work_chart(stats),
-        captions_hint="" if not segments else "left and right arrow keys go through them",
+        delays=delay_panel(stats),
+        captions_hint=_captions_hint(segments, stats),
         captions=_cards(segments, stats.pictures),
         footer="Made by <code>vljepa stream</code>. One text is decoded per segment, when its meaning has changed.",
     )
@@ -80,6 +58,14 @@ def savings(stats: StreamStats) -> str:
     done, uniform = stats.decodes, stats.uniform_decodes(_UNIFORM)
     compared = f"{done} decode{'' if done == 1 else 's'} instead of {uniform} at {_UNIFORM:g} Hz"
     return f"{compared}: {uniform / done:.1f}x fewer" if 0 < done < uniform else compared
+
+
+def live_figures(stats: StreamStats) -> str:
+    """How a live source went: "0 frames dropped, 2 gaps (12.3 s), captions after 1.0 s (p50), 1.4 s (p99)"."""
+    gaps = f"{stats.gap_count} gap{'' if stats.gap_count == 1 else 's'} ({stats.gap_seconds:.1f} s)"
+    p50, p99 = stats.latency.quantile(0.5), stats.latency.quantile(0.99)
+    late = f", captions after {p50:.2f} s (p50), {p99:.2f} s (p99)" if p50 is not None and p99 is not None else ""
+    return f"{stats.dropped} frames dropped, {gaps}{late}"
 
 
 def _figures(stats: StreamStats) -> str:
@@ -94,6 +80,7 @@ def _figures(stats: StreamStats) -> str:
         ("Frames", f"{stats.frames:,}", rate),
         ("Wall time", f"{stats.wall:.1f} s", speed),
     ]
+    figures += _live_blocks(stats) if stats.live else []
     blocks = (
         f"<div{' class=main' if number == 0 else ''}><dt>{name}</dt><dd>{value}<small>{more}</small></dd></div>"
         for number, (name, value, more) in enumerate(figures)
@@ -101,10 +88,32 @@ def _figures(stats: StreamStats) -> str:
     return "\n".join(blocks)
 
 
-def _cards(segments: Sequence[Segment], pictures: Sequence[bytes | None]) -> str:
+def _live_blocks(stats: StreamStats) -> list[tuple[str, str, str]]:
+    since = _wall(stats.began) if stats.began is not None else ""
+    gaps = f"{stats.gap_seconds:.1f} s away in all" if stats.gap_count else "never away"
+    rates = f"lowest {min(fps for _, fps in stats.rates):g} per second" if stats.rates else "the rate never changed"
+    p50, p99 = stats.latency.quantile(0.5), stats.latency.quantile(0.99)
+    late = ("", "") if p50 is None or p99 is None else (f"{p50:.2f} s", f"99% within {p99:.2f} s")
+    return [
+        ("Live since", since.partition(" ")[2], since.partition(" ")[0]),
+        ("Frame to caption", *late),
+        ("Dropped frames", f"{stats.dropped:,}", rates),
+        ("Gaps", f"{stats.gap_count:,}", gaps),
+    ]
+
+
+def _captions_hint(segments: Sequence[Segment], stats: StreamStats) -> str:
+    if not segments:
+        return ""
+    newest = f"the newest {len(segments):,} of {stats.decodes:,}; " if len(segments) < stats.decodes else ""
+    return f"{newest}left and right arrow keys go through them"
+
+
+def _cards(segments: Sequence[Segment], pictures: Collection[bytes | None]) -> str:
     if not segments:
         return '<p class="about">There is nothing to say: no frame was looked at.</p>'
-    shown = list(pictures) + [None] * (len(segments) - len(pictures))
+    # Those of the newest segments.
+    shown = [*([None] * (len(segments) - len(pictures))), *pictures][-len(segments) :]
     cards = (
         _card(segment, number, picture) for number, (segment, picture) in enumerate(zip(segments, shown, strict=False))
     )
@@ -112,29 +121,15 @@ def _cards(segments: Sequence[Segment], pictures: Sequence[bytes | None]) -> str
 
 
 def _card(segment: Segment, number: int, picture: bytes | None) -> str:
-    if picture is None:
-        image = '<div class="blank"></div>'
-    else:
-        data = base64.b64encode(picture).decode("ascii")
-        image = f'<img src="data:image/jpeg;base64,{data}" alt="Frame at {clock(segment.time)}">'
+    image = picture_tag(picture, alt=f"Frame at {clock(segment.time)}")
+    began = f"{_wall(segment.began)} &middot; " if segment.began is not None else ""
     return (
         f'<li class="card" id="segment-{number}">{image}<div class="words">'
-        f'<a class="when" href="#segment-{number}">{clock(segment.start)} - {clock(segment.end)}</a>'
-        f'<p class="text" dir="auto">{_text(segment.text or "")}</p></div></li>'
+        f'<a class="when" href="#segment-{number}">{began}{span(segment.start, segment.end)}</a>'
+        f'<p class="text" dir="auto">{escaped(segment.text or "")}</p></div></li>'
     )
 
 
-def _policy(template: str) -> str:
-    """Content security policy: nothing from outside, no style and script but the template's."""
-    kinds = {}
-    for kind in ("style", "script"):
-        [content] = re.findall(f"<{kind}>(.*?)</{kind}>", template, flags=re.DOTALL)
-        kinds[kind] = base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode("ascii")
-    hashes = "; ".join(f"{kind}-src 'sha256-{digest}'" for kind, digest in kinds.items())
-    return f"default-src 'none'; img-src data:; {hashes}; base-uri 'none'; form-action 'none'"
-
-
-def _text(text: str) -> str:
-    """Text for HTML: markup in it is just text, and what is no character becomes a question mark."""
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    return html.escape(printable.encode("utf-8", "replace").decode("utf-8"))
+def _wall(moment: datetime) -> str:
+    """A time of this place: 2026-11-25 04:10:57."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

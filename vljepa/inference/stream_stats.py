@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 
 from PIL import Image
+
+from vljepa.inference.latency import Latency
 
 Stage = Literal["read", "encode", "predict", "decode"]
 
@@ -18,6 +22,7 @@ _POINTS = 2000
 _CANDIDATES = 512
 _SIDE = 320
 _QUALITY = 78
+_EVENTS = 1000
 
 
 class Peaks:
@@ -96,6 +101,7 @@ class StreamStats:
 
     Args:
         thumbnails: Keep a small JPEG per segment (about 10 kB each; the only thing here that grows with the stream).
+        most_pictures: Keep those of so many newest segments, and nothing grows.
 
     Attributes:
         frames: Frames that were looked at.
@@ -106,10 +112,19 @@ class StreamStats:
         signal: Change over time, as the segmenter saw it.
         seconds: Work by stage. `read` runs beside the others, so that they add up to more than `wall`.
         wall: Seconds from the first frame asked for to the last segment yielded, pauses of the caller included.
-        pictures: One JPEG, or None, per segment so far.
+        pictures: One JPEG, or None, per segment so far, or per newest segment.
+        live: The source is of now; what follows is about such sources.
+        began: When the first frame was there, on the wall's clock.
+        dropped: Frames that should have been looked at, but the model was too slow.
+        gaps: Times that the source was away: (start, end) in seconds of the stream, the newest thousand.
+        gap_count: How many there were.
+        gap_seconds: How long they were together.
+        rates: Changes of the rate: (time, frames per second), the newest thousand.
+        latency: How late the captions were.
     """
 
     thumbnails: bool = False
+    most_pictures: int | None = None
     frames: int = 0
     decodes: int = 0
     begin: float = 0.0
@@ -120,8 +135,19 @@ class StreamStats:
         default_factory=lambda: {"read": 0.0, "encode": 0.0, "predict": 0.0, "decode": 0.0}
     )
     wall: float = 0.0
-    pictures: list[bytes | None] = field(default_factory=list)
+    pictures: deque[bytes | None] = field(init=False)
+    live: bool = False
+    began: datetime | None = None
+    dropped: int = 0
+    gaps: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_EVENTS))
+    gap_count: int = 0
+    gap_seconds: float = 0.0
+    rates: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_EVENTS))
+    latency: Latency = field(default_factory=Latency)
     _started: float = field(default_factory=time.perf_counter, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.pictures = deque(maxlen=self.most_pictures)
 
     @property
     def duration(self) -> float:
@@ -129,8 +155,8 @@ class StreamStats:
         return self.end - self.begin
 
     def uniform_decodes(self, rate: float = 1.0) -> int:
-        """Texts that decoding at a fixed rate (per second) would have taken."""
-        return math.ceil(self.duration * rate - 1e-6)
+        """Texts that decoding at a fixed rate (per second) would have taken, gaps left out."""
+        return math.ceil((self.duration - self.gap_seconds) * rate - 1e-6)
 
     def start(self) -> None:
         """Start the clock of `wall`."""
@@ -143,6 +169,26 @@ class StreamStats:
         self.frames += 1
         self.tick()
 
+    def was_away(self, start: float, end: float) -> None:
+        """Note a gap in the stream."""
+        if end > start:
+            self.gaps.append((start, end))
+            self.gap_count += 1
+            self.gap_seconds += end - start
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers of a live source, for JSON; seconds, and frames per second."""
+        return {
+            "seconds": round(self.duration, 3),
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "decodes": self.decodes,
+            "gaps": self.gap_count,
+            "gap_seconds": round(self.gap_seconds, 3),
+            "rate_changes": len(self.rates),
+            "latency": self.latency.summary(),
+        }
+
     def tick(self) -> None:
         """Bring `wall` up to date."""
         self.wall = time.perf_counter() - self._started
@@ -154,7 +200,11 @@ class StreamStats:
         try:
             yield
         finally:
-            self.seconds[stage] += time.perf_counter() - begin
+            self.worked(stage, time.perf_counter() - begin)
+
+    def worked(self, stage: Stage, seconds: float) -> None:
+        """Count seconds under a stage."""
+        self.seconds[stage] += seconds
 
 
 def thumbnail(image: Image.Image, *, side: int = _SIDE) -> bytes:

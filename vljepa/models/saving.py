@@ -208,13 +208,12 @@ def text_space_digest(model: VLJEPA, state: dict[str, Tensor] | None = None) -> 
 def model_digest(model: VLJEPA) -> str:
     """Hash over what embeds pictures and texts: config without temperatures, and tensors no part's files determine.
 
-    Defaults are left out, so that a key that is new in a later version does not make another model of this one.
+    Only what differs from a default counts, so that a key which a later version adds changes no model's hash.
     """
-    config = model.config.model_dump(mode="json", exclude_defaults=True, exclude={"calibration"})
-    config["residual"] = model.config.calibration.residual
-    for slot in _SLOTS:
-        config[slot]["part"].pop("config", None)
-    return _digest_tensors(model, config, _own_tensors(model))
+    late: dict[str, Any] = {slot: {"part": {"config"}} for slot in _SLOTS}
+    config = model.config.model_dump(mode="json", exclude_defaults=True, exclude=late | {"calibration": True})
+    residual = model.config.calibration.model_dump(exclude_defaults=True, include={"residual"})
+    return _digest_tensors(model, config | residual, _own_tensors(model))
 
 
 def _own_tensors(model: VLJEPA) -> dict[str, Tensor]:

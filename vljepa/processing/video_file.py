@@ -46,8 +46,8 @@ class VideoFile:
         VideoError: Not a video, no moving picture in it, above the cap, or PyAV is missing.
     """
 
-    def __init__(self, path: Path, *, max_pixels: int) -> None:
-        self._av = _pyav()
+    def __init__(self, path: Path | str, *, max_pixels: int) -> None:
+        self._av = require_pyav()
         # PyAV itself stumbles over streams that appear late and formats that it does not know.
         self._failures = (self._av.error.FFmpegError, IndexError, ValueError, OSError, MemoryError)
         self.path = path
@@ -181,14 +181,8 @@ class VideoFile:
             raise VideoError(f"{name} has damaged packets: {damaged}.", fix="use what was read, or mend the file.")
 
     def _open(self) -> None:
-        # Decoders see sizes rounded up to their blocks, so their own limit is loose; the exact one is checked here.
-        options = {
-            "protocol_whitelist": _PROTOCOLS,
-            "format_whitelist": _FORMATS,
-            "max_pixels": str(2 * self.max_pixels),
-        }
         try:
-            container = self._av.open(str(self.path), options=options, metadata_errors="replace")
+            container = self._connect()
         except self._failures as error:
             raise VideoError(
                 f"{str(self.path)!r} is not a readable video ({type(error).__name__}).",
@@ -204,6 +198,15 @@ class VideoFile:
         begin = container.start_time
         self._begin = begin / 1e6 if begin is not None else 0.0
         self._fresh = True
+
+    def _connect(self) -> Any:
+        # Decoders see sizes rounded up to their blocks, so their own limit is loose; the exact one is checked here.
+        options = {
+            "protocol_whitelist": _PROTOCOLS,
+            "format_whitelist": _FORMATS,
+            "max_pixels": str(2 * self.max_pixels),
+        }
+        return self._av.open(str(self.path), options=options, metadata_errors="replace")
 
     def _moving_picture(self, container: Any) -> Any:
         cover = self._av.stream.Disposition.attached_pic
@@ -283,7 +286,12 @@ class _Clock:
         return self.last
 
 
-def _pyav() -> ModuleType:
+def require_pyav() -> ModuleType:
+    """PyAV, which reads video files.
+
+    Raises:
+        VideoError: It does not load.
+    """
     try:
         import av
     except ImportError as error:
@@ -304,7 +312,7 @@ def _turn(frame: Any) -> _Transpose | None:
     return _TURNS.get(tuple(round(value / largest) for value in (a, b, c, d)))
 
 
-def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+def _check_size(path: Path | str, width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise VideoError(
             f"{str(path)!r} has frames of {width} x {height} pixels, the cap is {max_pixels:,}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from vljepa.configs import PromptsConfig, RunConfig, SourceConfig, VLJEPAConfig
 from vljepa.data.collate import Collator, StepBatches
@@ -11,8 +12,10 @@ from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.data.pictures import LivePictures, PictureReader
 from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import StepSampler
+from vljepa.data.shards import is_shards
 from vljepa.data.skips import check_skipped
 from vljepa.data.sources import load_source
+from vljepa.data.streaming import ShardStream
 from vljepa.data.text_only import PriorGuess
 from vljepa.errors import ConfigError
 from vljepa.models.modeling import VLJEPA
@@ -21,6 +24,9 @@ from vljepa.training.encoding import Encoder
 from vljepa.training.validation import RetrievalTask, Task, VqaTask
 
 Sources = list[list[Record]]
+TrainSources = list[list[Record] | ShardStream]
+_BATCHES_AHEAD = 2
+"""Steps that each loader process prepares in advance, torch's default."""
 _CLIP_SEEDS = 2**31
 """Without a cache every visit to a clip reads other frames of it."""
 
@@ -33,10 +39,10 @@ class Inputs:
         batches: Training batches by step.
         tasks: Validation tasks.
         encoder: Reads pictures and texts for them.
-        pictures: Number of training and validation pictures that were looked for.
+        pictures: Number of training and validation pictures that were looked for, those of streams not counted.
         skipped: Reason per unreadable picture.
         workers: Loader processes that make sense for these batches.
-        overlap: Validation pictures that are also training pictures.
+        overlap: Validation pictures that are also training pictures; those of streams are not known.
     """
 
     batches: StepBatches
@@ -46,6 +52,16 @@ class Inputs:
     skipped: dict[Visual, str]
     workers: int
     overlap: int
+
+    @property
+    def tried(self) -> int:
+        """Pictures so far: those that were looked for, and those of the shards that have come."""
+        return self.pictures + sum(stream.rows() for stream in self.streams)
+
+    @property
+    def streams(self) -> list[ShardStream]:
+        """Training sources that are read shard by shard."""
+        return [source for source in self.batches.sources if isinstance(source, ShardStream)]
 
 
 def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard: tuple[int, int] = (0, 1)) -> Inputs:
@@ -63,7 +79,8 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
     """
     data = run.data
     check_run(run, model.config)
-    train = [load_source(source, root=data.root) for source in data.train]
+    sources = _open_training(run)
+    train = [[] if isinstance(source, ShardStream) else source for source in sources]
     validation = [load_source(source, root=data.root) for source in data.validation]
     views = data.cache.views if data.cache is not None else 1
     wanted = dict.fromkeys(_images(validation), 1)
@@ -77,18 +94,13 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
     if data.cache is not None and not model.config.y_encoder.trainable:
         texts = TextFeatures(data.cache.folder, config=model.config.y_encoder)
         texts.fill(_texts(train, tasks, model.config.prompts), model=model, processor=processor)
-    sampler = StepSampler(
-        [len(source) for source in train],
-        weights=[source.weight for source in data.train],
-        names=[source.name for source in data.train],
-        batch_size=run.train.batch_size,
-        seed=run.train.seed,
-    )
+    sources = [was if isinstance(was, ShardStream) else now for was, now in zip(sources, train, strict=True)]
+    sampler = _sampler(run, [None if isinstance(source, ShardStream) else len(source) for source in sources])
     guesses = _guesses(run, model, reader, texts, train)
     collator = Collator(processor, pictures=reader, texts=texts, guesses=guesses)
     return Inputs(
         batches=StepBatches(
-            train,
+            sources,
             configs=data.train,
             sampler=sampler,
             collator=collator,
@@ -117,6 +129,36 @@ def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
     """
     _check_routes(run, config)
     _check_average(run)
+
+
+def _open_training(run: RunConfig) -> TrainSources:
+    data = run.data
+    quotas = _sampler(run, [None] * len(data.train)).quotas
+    # Processes are at most a step apart, and each may be preparing as many more as its loaders take in advance.
+    apart = 2 * (_BATCHES_AHEAD * data.workers + 2)
+    return [
+        ShardStream(
+            source,
+            number=number,
+            seed=run.train.seed,
+            folder=Path(data.shards),
+            root=data.root,
+            reach=apart * quotas[number],
+        )
+        if is_shards(source.path)
+        else load_source(source, root=data.root)
+        for number, source in enumerate(data.train)
+    ]
+
+
+def _sampler(run: RunConfig, sizes: Sequence[int | None]) -> StepSampler:
+    return StepSampler(
+        sizes,
+        weights=[source.weight for source in run.data.train],
+        names=[source.name for source in run.data.train],
+        batch_size=run.train.batch_size,
+        seed=run.train.seed,
+    )
 
 
 def _reader(
@@ -201,6 +243,11 @@ def _check_routes(run: RunConfig, model: VLJEPAConfig) -> None:
             raise ConfigError(
                 f"the source {source.name!r} is in group {source.group!r} with sources of another kind.",
                 fix="give sources with text_only, gate_only or another number of `frames` a `group` of their own.",
+            )
+        if is_shards(source.path) and run.data.cache is not None:
+            raise ConfigError(
+                f"the source {source.name!r} is read shard by shard, and a cache keeps what comes again.",
+                fix="set data.cache=null, or download the shards and give their folder.",
             )
         if source.text_only is not None and source.frames is not None:
             raise ConfigError(f"the source {source.name!r} is text_only and has `frames`.", fix="drop one.")

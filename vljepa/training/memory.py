@@ -26,7 +26,7 @@ def checkpoint_layers(model: VLJEPA, *, enabled: bool) -> None:
         if hasattr(inner, "gradient_checkpointing_enable") and inner.supports_gradient_checkpointing:
             if enabled:
                 inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            else:
+            elif any(getattr(module, "gradient_checkpointing", False) for module in inner.modules()):
                 inner.gradient_checkpointing_disable()
         elif enabled:
             raise ConfigError(

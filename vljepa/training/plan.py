@@ -10,6 +10,7 @@ import torch
 
 from vljepa.configs import RunConfig, VLJEPAConfig
 from vljepa.data.sampling import StepSampler
+from vljepa.data.shards import is_shards, shard_addresses
 from vljepa.data.sources import load_source
 from vljepa.errors import AssetError, PartError
 from vljepa.models.modeling import VLJEPA
@@ -32,7 +33,7 @@ class Plan:
         lr: Peak learning rate.
         schedule: Its course after the warm-up.
         output: Folder of the run.
-        rows: Rows of the training sources; None when a file is missing.
+        rows: Rows of the training sources; None when a file is missing, or one is read shard by shard.
         missing: Files of sources that are not there yet.
         trained: Trained parameters of the model; None when a part is missing, or when adapters are trained instead.
         parameters: All parameters of the model; None likewise.
@@ -101,9 +102,13 @@ def plan_run(run: RunConfig) -> Plan:
 
 def _rows(run: RunConfig) -> tuple[int | None, tuple[str, ...]]:
     """Number of training rows, when all sources are there; and the files that are not."""
-    data, missing, sizes = run.data, [], []
+    data, missing = run.data, list[str]()
+    sizes: list[int | None] = []
     for source in [*data.train, *data.validation]:
-        if (Path(data.root) / source.path).exists():
+        if source in data.train and is_shards(source.path):
+            shard_addresses(source.path)
+            sizes.append(None)
+        elif (Path(data.root) / source.path).exists():
             sizes.append(len(load_source(source, root=data.root)))
         else:
             missing.append(str(Path(data.root) / source.path))
@@ -117,7 +122,8 @@ def _rows(run: RunConfig) -> tuple[int | None, tuple[str, ...]]:
         batch_size=run.train.batch_size,
         seed=run.train.seed,
     )
-    return sum(sizes), ()
+    known = [size for size in sizes if size is not None]
+    return (sum(known) if len(known) == len(sizes) else None), ()
 
 
 def _with_architectures(config: VLJEPAConfig) -> VLJEPAConfig:

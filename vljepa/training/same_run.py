@@ -26,6 +26,7 @@ FREE = _LATE | {
     "train.save_every",
     "data.workers",
     "data.cache.folder",
+    "data.shards",
     "model.calibration",
 }
 """Keys that change where things are and what is printed, never the numbers, and those that are filled in late."""

@@ -144,7 +144,7 @@ class Trainer(Loop):
         for batch in batches:
             self.inputs.skipped |= batch.skipped
         if any(batch.skipped for batch in batches):
-            check_skipped(self.inputs.skipped, total=self.inputs.pictures, tolerated=run.data.max_skipped)
+            check_skipped(self.inputs.skipped, total=self.inputs.tried, tolerated=run.data.max_skipped)
         batches = self.step.shared(batches)
         size = sum(batch.size for batch in batches) * self.accelerator.num_processes
         if size == 0:
@@ -224,6 +224,9 @@ class Trainer(Loop):
             monitor.say(f"{group:32} {tensors:5} tensors {parameters:>13,} parameters  {state}")
         precision = self.accelerator.mixed_precision
         monitor.say(f"on {self.accelerator.device}, autocast {precision}, from step {start}, into {str(self.folder)!r}")
+        for stream in inputs.streams:
+            shard = stream.where(start * inputs.batches.quota_of(stream.source))
+            monitor.say(f"source {stream.source.name!r}: from {shard}; after a stop, from the shard then in hand")
         if inputs.overlap:
             monitor.say(f"WARNING: {inputs.overlap} validation pictures are also training pictures")
         log.write(

@@ -1,7 +1,9 @@
 import pytest
 from PIL import Image
 
+from tests.decoders import tiny_decoder
 from vljepa.cli.main import main
+from vljepa.models.decoder_saving import save_decoder
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +27,15 @@ def pictures(tmp_path, monkeypatch):
     Image.new("RGB", (8, 8), "blue").save(folder / "deep" / "blue.jpg")
     (folder / "broken.png").write_bytes(b"not a picture")
     return folder
+
+
+@pytest.fixture
+def story(pictures):
+    """story.gif beside the pictures: red for two seconds, blue for one, white for one."""
+    scenes = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "white")]
+    path = pictures.parent / "story.gif"
+    scenes[0].save(path, save_all=True, append_images=scenes[1:], duration=[2000, 1000, 1000])
+    return path
 
 
 @pytest.fixture
@@ -53,3 +64,15 @@ def fails(run):
         return err
 
     return fails
+
+
+@pytest.fixture(scope="session")
+def speaking_toy(toy, tmp_path_factory):
+    """Options of a toy model with a decoder that was never trained: what it says is anyone's guess."""
+    from vljepa import VLJEPA
+
+    folder = tmp_path_factory.mktemp("decoder")
+    selective = {"threshold": 0.2, "window": 2}
+    space = VLJEPA.from_pretrained(toy).text_space_hash()
+    save_decoder(tiny_decoder(text_space=space, selective=selective), folder)
+    return ["--model", toy, "--decoder", str(folder)]

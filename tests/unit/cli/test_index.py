@@ -1,12 +1,16 @@
 import json
 
+import numpy as np
+
+from tests.videos import write_video
+
 
 def test_a_folder_becomes_a_file(run, toy, pictures):
     code, out, err = run("index", "pictures", "-o", "p.index", "--model", toy)
 
     assert code == 0
-    assert out == "2 pictures of pictures in p.index\n"
-    assert err.startswith("skipped 1 of 3 pictures:\n  broken.png: ")
+    assert out == "2 pictures in p.index\n"
+    assert err.startswith("skipped 1 of 3 files:\n  broken.png: ")
 
 
 def test_json(run, toy, pictures):
@@ -19,7 +23,7 @@ def test_json(run, toy, pictures):
 
 def test_what_cannot_work_fails_before_the_model_is_loaded(fails, pictures):
     nowhere = ["--model", "nope"]
-    assert "'none' is not there" in fails("index", "none", "-o", "p.index", *nowhere)
+    assert "no picture or video 'none'" in fails("index", "none", "-o", "p.index", *nowhere)
     assert "no folder 'none'" in fails("index", "pictures", "-o", "none/p.index", *nowhere)
     assert "it is a folder" in fails("index", "pictures", "-o", "pictures", *nowhere)
 
@@ -30,7 +34,7 @@ def test_an_index_that_is_there_survives_a_failing_run(fails, run, toy, pictures
     for picture in ("red.png", "deep/blue.jpg"):
         (pictures / picture).write_bytes(b"broken")
 
-    assert "none of the 3 pictures" in fails("index", "pictures", "-o", "p.index", "--model", toy)
+    assert "none of the 3 files" in fails("index", "pictures", "-o", "p.index", "--model", toy)
     assert (pictures.parent / "p.index").read_bytes() == before
 
 
@@ -41,3 +45,79 @@ def test_a_photo_is_never_overwritten_by_an_index(fails, run, toy, pictures):
 
     for _ in range(2):  # an index may be made again in its place
         assert run("index", "pictures", "-o", "p.index", "--model", toy)[0] == 0
+
+
+def test_videos_become_moments(run, toy, pictures, story):
+    code, out, err = run("index", "pictures/red.png", "story.gif", "-o", "p.index", "--model", toy)
+
+    assert code == 0
+    assert err == ""
+    assert out == "1 picture and 3 moments of 1 video in p.index\n"
+    assert run("index", story, "-o", "p.index", "--model", toy, "--threshold", "100")[1] == (
+        "1 moment of 1 video in p.index\n"
+    )
+
+
+def test_json_counts_pictures_videos_and_moments(run, toy, pictures, story):
+    (pictures / "broken.mp4").write_bytes(b"no video")
+
+    report = json.loads(run("index", "pictures", "story.gif", "-o", "p.index", "--model", toy, "--json")[1])
+
+    assert (report["pictures"], report["videos"], report["moments"]) == (2, 1, 3)
+    assert report["folder"] == str(pictures.parent)
+    assert {one["path"]: one["partly"] for one in report["skipped"]} == {
+        "pictures/broken.mp4": False,
+        "pictures/broken.png": False,
+    }
+
+
+def test_a_damaged_video_is_named_with_what_could_be_read(run, toy, pictures):
+    whole = write_video(pictures / "cut.mkv", count=40, fps=10)
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+
+    code, out, err = run("index", "pictures/cut.mkv", "-o", "p.index", "--model", toy)
+
+    assert code == 0
+    assert "of 1 video in p.index" in out
+    assert err.startswith("only a part of cut.mkv could be read: ")
+    assert "skipped" not in err
+
+
+def test_an_index_of_an_older_version_is_replaced_and_not_searched(fails, run, toy, pictures):
+    from safetensors.numpy import save_file
+
+    old = {"format": "vljepa-index", "version": "2", "model": "m", "fingerprint": "f", "text_space": "s", "folder": "/"}
+    save_file({"rows": np.zeros((1, 3), np.float32), "entries": np.zeros(2, np.uint8)}, "p.index", metadata=old)
+
+    message = fails("search", "p.index", "a fish", "--model", toy)
+
+    assert "version '2'; this vljepa reads 3" in message
+    assert "make the index again" in message
+    assert run("index", "pictures", "-o", "p.index", "--model", toy)[0] == 0
+
+
+def test_unchanged_files_are_taken_over_and_again_embeds_them(run, toy, pictures):
+    words = ["index", "pictures/red.png", "pictures/deep", "-o", "p.index", "--model", toy]
+    assert run(*words)[1] == "2 pictures in p.index\n"
+    assert run(*words)[1] == "2 pictures in p.index; unchanged: 2 files\n"
+    assert json.loads(run(*words, "--json")[1])["unchanged"] == 2
+    assert run(*words, "--again")[1] == "2 pictures in p.index\n"
+
+
+def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, toy, pictures, monkeypatch):
+    from vljepa.inference import indexing
+
+    (pictures / "clip.mp4").write_bytes(b"x")
+    words = ["index", "pictures", "-o", "p.index", "--model", toy]
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(indexing, "read_moments", interrupt)
+        assert run(*words)[0] == 130
+    folder = pictures.parent
+    assert (folder / "p.index.part").is_file()
+    assert not (folder / "p.index").exists()
+    assert "unchanged: 2 files" in run(*words)[1]
+    assert not (folder / "p.index.part").exists()

@@ -70,3 +70,74 @@ def test_an_index_made_by_another_predictor_is_refused(fails, index, toy, tmp_pa
     model.save_pretrained(tmp_path / "other")
 
     assert "in the same text space" in fails("search", index, "a fish", "--model", tmp_path / "other")
+
+
+@pytest.fixture
+def mixed(run, toy, pictures, story):
+    run("index", "pictures", "story.gif", "-o", "mixed.index", "--model", toy, "--threshold", "0.1")
+    return "mixed.index"
+
+
+def test_moments_have_times(run, toy, mixed):
+    out = run("search", mixed, "pictures/deep/blue.jpg", "--model", toy)[1]
+
+    [moment] = [line for line in out.splitlines() if "00:02.0 - 00:03.0" in line]
+    [picture] = [line for line in out.splitlines() if "pictures/deep/blue.jpg" in line and "1.000" in line]
+    assert "story.gif" in moment
+    assert " - " not in picture
+
+
+def test_json_of_moments(run, toy, mixed):
+    report = json.loads(run("search", mixed, "pictures/deep/blue.jpg", "--model", toy, "--json")[1])
+
+    picture, moment = report["hits"][:2]
+    assert picture == {
+        "path": "pictures/deep/blue.jpg",
+        "score": picture["score"],
+        "start": None,
+        "end": None,
+        "time": None,
+    }
+    assert (moment["path"], moment["start"], moment["end"]) == ("story.gif", 2.0, 3.0)
+    assert 2 <= moment["time"] < 3
+
+
+def test_as_many_moments_of_a_video_as_asked_for(run, toy, mixed):
+    def paths(*options):
+        report = json.loads(run("search", mixed, "a fish", "--model", toy, "--json", *options)[1])
+        return [hit["path"] for hit in report["hits"]]
+
+    assert paths().count("story.gif") == 3
+    assert paths("--per-video", "1").count("story.gif") == 1
+    assert len(paths("--per-video", "1")) == 3
+
+
+def test_a_contact_sheet(run, toy, mixed, pictures):
+    code, out, err = run("search", mixed, "a red fish", "--model", toy, "--html", "sheet.html")
+
+    assert (code, err) == (0, "")
+    assert "story.gif" in out
+    page = (pictures.parent / "sheet.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg") == 5
+    assert "<title>a red fish</title>" in page
+    assert "00:02.0 - 00:03.0" in page
+
+
+def test_a_contact_sheet_of_files_that_have_moved_is_made_and_says_so(run, toy, mixed, pictures, story):
+    story.rename(pictures / "moved.gif")
+
+    code, _, err = run("search", mixed, "pictures/red.png", "--model", toy, "--html", "sheet.html")
+
+    assert code == 0
+    assert err.startswith("no picture in sheet.html of story.gif: ")
+    assert err.count("\n") == 1
+    page = (pictures.parent / "sheet.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg") == 3  # the query's too
+    assert page.count("no picture: ") == 3
+
+
+def test_a_sheet_that_cannot_be_written_fails_before_the_model_is_loaded(fails, mixed):
+    nowhere = [mixed, "a fish", "--model", "nope", "--html"]
+    assert "does not end in .html" in fails("search", *nowhere, "pictures/red.png")
+    assert "no folder 'none'" in fails("search", *nowhere, "none/a.html")
+    assert "does not end in .html" in fails("search", *nowhere, "-")

@@ -9,23 +9,10 @@ import time
 import pytest
 from PIL import Image
 
-from tests.decoders import tiny_decoder
-from vljepa.models.decoder_saving import save_decoder
+from vljepa.inference.selective import Segment
 from vljepa.processing.video import Frame
 
 COLOURS = ["red", "blue", "white"]
-
-
-@pytest.fixture(scope="session")
-def speaking_toy(toy, tmp_path_factory):
-    """Options of a toy model with a decoder that was never trained: what it says is anyone's guess."""
-    from vljepa import VLJEPA
-
-    folder = tmp_path_factory.mktemp("decoder")
-    selective = {"threshold": 0.2, "window": 2}
-    space = VLJEPA.from_pretrained(toy).text_space_hash()
-    save_decoder(tiny_decoder(text_space=space, selective=selective), folder)
-    return ["--model", toy, "--decoder", str(folder)]
 
 
 @pytest.fixture
@@ -66,8 +53,10 @@ def test_every_file_tells_the_same(run, speaking_toy, video):
     here = video.parent
     records = [json.loads(line) for line in (here / "a.jsonl").read_text().splitlines()]
     assert [(record["start"], record["end"]) for record in records] == [(0, 3), (3, 6), (6, 9)]
-    assert (here / "a.srt").read_text().count(" --> ") == 3
-    assert (here / "a.vtt").read_text().startswith("WEBVTT\n\n00:00:00.000 --> 00:00:03.000\n")
+    # What an untrained decoder says may be nothing, which is no cue.
+    spoken = [record for record in records if record["text"].strip()]
+    assert (here / "a.srt").read_text().count(" --> ") == len(spoken) >= 1
+    assert (here / "a.vtt").read_text().startswith(f"WEBVTT\n\n00:00:0{spoken[0]['start']:.0f}.000 --> 00:00:0")
     page = (here / "a.html").read_text()
     assert page.count("data:image/jpeg") == 3
     assert "<title>frames</title>" in page
@@ -152,7 +141,7 @@ def endless(monkeypatch):
                         os.kill(os.getpid(), getattr(signal, name))
                 yield Frame(Image.new("RGB", (8, 8), COLOURS[number // 12 % 3]), number / 4, number)
 
-        monkeypatch.setattr("vljepa.inference.stream.read_frames", frames)
+        monkeypatch.setattr("vljepa.inference.frame_sources.read_frames", frames)
 
     return endless
 
@@ -171,7 +160,7 @@ def test_a_signal_ends_it_with_the_open_segment_said(run, speaking_toy, video, e
     assert records[0]["start"] == 0
     assert all(one["end"] == other["start"] for one, other in itertools.pairwise(records))
     assert records[-1]["end"] <= 10.5  # of a video without end: what had been seen when the signal came
-    assert (video.parent / "a.srt").read_text().count(" --> ") == len(records)
+    assert (video.parent / "a.srt").read_text().count(" --> ") == sum(bool(one["text"].strip()) for one in records)
     assert (video.parent / "a.html").read_text().endswith("</html>\n")
     assert "Traceback" not in err
     assert signal.getsignal(getattr(signal, name)) is before
@@ -180,13 +169,15 @@ def test_a_signal_ends_it_with_the_open_segment_said(run, speaking_toy, video, e
 def test_the_second_signal_does_not_wait(run, speaking_toy, video, endless, monkeypatch):
     endless(SIGINT=10.0)
 
-    def stuck(self, segment):
+    def stuck(self, segment, *, name):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(60)
 
     monkeypatch.setattr("vljepa.cli.stream_files.StreamFiles.add", stuck)
     monkeypatch.setattr("vljepa.inference.selective.SelectiveDecoder.push", lambda self, row, moment: [])
-    monkeypatch.setattr("vljepa.inference.selective.SelectiveDecoder.close", lambda self: [None])
+    monkeypatch.setattr(
+        "vljepa.inference.selective.SelectiveDecoder.close", lambda self: [Segment(0, 1, 0.5, 1.0, None)]
+    )
     begin = time.monotonic()
 
     assert run("stream", "frames", *speaking_toy)[0] == 130
@@ -194,12 +185,10 @@ def test_the_second_signal_does_not_wait(run, speaking_toy, video, endless, monk
 
 
 def test_a_hostile_caption_cannot_steer_the_terminal(capsys, tmp_path):
-    from types import SimpleNamespace
-
     from vljepa.cli.stream_files import StreamFiles
 
     with StreamFiles({}) as files:
-        files.add(SimpleNamespace(start=0, end=1, time=0.5, confidence=1.0, text="\x1b[2J\nred"))
+        files.add(Segment(start=0, end=1, time=0.5, confidence=1.0, embedding=None, text="\x1b[2J\nred"))
 
     assert capsys.readouterr().out == "[00:00.0 - 00:01.0] \\x1b[2J\\nred\n"
 

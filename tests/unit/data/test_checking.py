@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import draw_shape, write_rows
-from tests.unit.data.test_formats import COLOURS, KINDS, write_coco, write_pictures, write_vqa
+from tests.shard_server import serve
+from tests.unit.data.test_formats import COLOURS, KINDS, write_coco, write_pictures, write_tars, write_vqa
 from vljepa.configs import load_run_config
 from vljepa.data.checking import check_data
 from vljepa.data.formats.names import guess_columns
@@ -165,3 +166,15 @@ def test_without_a_picture_or_a_text_column_it_says_what_there_is(tmp_path, row,
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))
     with pytest.raises(DataError, match=message):
         checked(tmp_path / "rows.jsonl")
+
+
+def test_shards_behind_an_address_are_known_by_the_first(tmp_path):
+    write_tars(tmp_path / "remote")
+    with serve(tmp_path / "remote") as server:
+        pattern = f"{server.address}/{{000..002}}.tar"
+        report = checked(pattern)
+        assert server.asked == ["000.tar"]
+    assert (report.place, report.shards, report.kind, report.rows, report.broken) == (pattern, 3, "tars", 1, {})
+    words = shlex.split(report.command)
+    run = load_run_config("recipes/lora_retrieval.yaml", words[3:])
+    assert (run.data.train[0].path, run.data.cache) == (pattern, None)

@@ -69,6 +69,13 @@ def test_sugarcrepe_pp_before_and_after(embedder: Embedder, tmp_path: Path) -> N
     assert metrics["model"]["rows"]["mean"] == pytest.approx((4 + 2 * metrics["model"]["swap_obj"]) / 6)
 
 
+def test_own_triplets(embedder: Embedder, tmp_path: Path) -> None:
+    turned = EASY | {"caption2": EASY["negative_caption"], "negative_caption": EASY["caption2"]}
+    write_json(tmp_path / "triplets.json", [EASY, EASY, turned, EASY])
+    found = run.find(run.read_suite("own_triplets"), [tmp_path], alone=True)
+    assert triplets(found, embedder)["metrics"]["model"]["rows"]["mean"] == 0.75
+
+
 def test_a_trained_y_encoder_is_told_from_the_untouched_one(embedder: Embedder) -> None:
     texts = [*EASY.values(), *HARD.values()]
     rows = both_encoders(embedder, texts)

@@ -8,10 +8,12 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from vljepa.configs import CalibrationConfig, PromptsConfig
+from tests.unit.inference.speaking import NAMES
+from vljepa.configs import CalibrationConfig, PromptsConfig, SelectiveConfig
 from vljepa.processing.image import open_image, to_rgb
 
 WORDS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "a photo of red": (0.9, 0.1, 0)}
+SELECTIVE = SelectiveConfig(fps=4.0, method="two_window", window=3, threshold=0.5, max_delay=2.0, offline_threshold=0.5)
 QUERIES = ["", "what colour is it?", "which colour is least here?"]
 
 
@@ -23,6 +25,7 @@ class ColourModel(nn.Module):
         self.weight = nn.Parameter(torch.ones(1))
         self.space = "colours"
         self.identity = "colour model"
+        self.y_decoder = None
         self.config = SimpleNamespace(
             embed_dim=3,
             prompts=PromptsConfig(),
@@ -53,6 +56,8 @@ class ColourModel(nn.Module):
 
 
 class ColourProcessor:
+    config = SimpleNamespace(x_encoder=SimpleNamespace(image=SimpleNamespace(max_pixels=10_000)))
+
     def images(self, images):
         opened = [to_rgb(i) if isinstance(i, Image.Image) else open_image(i, max_pixels=10_000) for i in images]
         pixels = [torch.tensor(image.resize((1, 1)).getpixel((0, 0))) / 255 for image in opened]
@@ -77,6 +82,24 @@ def processor():
     return ColourProcessor()
 
 
+COLOURS = {"red": "#ff0000", "green": "#00ff00", "blue": "#0000ff"}
+
+
+@pytest.fixture
+def animation(tmp_path):
+    """Write an animated GIF of scenes, (colour, seconds) each."""
+
+    def animation(name, *scenes):
+        first, *rest = (Image.new("RGB", (8, 8), COLOURS[colour]) for colour, _ in scenes)
+        durations = [round(1000 * seconds) for _, seconds in scenes]
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        first.save(path, save_all=True, append_images=rest, duration=durations)
+        return path
+
+    return animation
+
+
 @pytest.fixture
 def pictures(tmp_path):
     """Folder with red.png, green.jpg, deep/blue.webp, and broken.png that is no picture."""
@@ -88,3 +111,15 @@ def pictures(tmp_path):
     (folder / "broken.png").write_bytes(b"not a picture")
     (folder / "notes.txt").write_text("red green blue")
     return folder
+
+
+@pytest.fixture
+def speaker(model, processor):
+    """The colour model with a decoder that says the strongest colour."""
+    model.y_decoder = SimpleNamespace(config=SimpleNamespace(selective=SELECTIVE))
+    model.generate = lambda embeddings, **options: embeddings.argmax(-1)[:, None]
+    model.config.prompts = SimpleNamespace(caption="")
+    processor.words = object()
+    processor.decode = lambda ids: [NAMES[one] for one in ids[:, 0].tolist()]
+    processor.config = SimpleNamespace(x_encoder=SimpleNamespace(image=SimpleNamespace(max_pixels=1_000_000)))
+    return {"model": model, "processor": processor}

@@ -1,10 +1,15 @@
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vljepa.errors import ConfigError, DataError, ImageError, TextSpaceError
+from tests.videos import write_video
+from vljepa.errors import ConfigError, DataError, ImageError, TextSpaceError, VideoError
+from vljepa.inference import index as index_module
+from vljepa.inference import indexing
 from vljepa.inference.index import Index
 
 
@@ -102,7 +107,7 @@ def test_unusable_queries(index, tmp_path):
 
 def test_a_folder_of_broken_pictures_only(model, processor, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no")
-    with pytest.raises(DataError, match="none of the 1 pictures"):
+    with pytest.raises(DataError, match="none of the 1 files"):
         Index.build(model, processor, tmp_path)
 
 
@@ -116,3 +121,176 @@ def test_a_picture_that_is_removed_while_indexing_does_not_cost_the_index(model,
     index = Index.build(model, processor, pictures)
 
     assert {Path(entry.path).name: entry.size > 0 for entry in index.entries}["red.png"] is False
+
+
+@pytest.fixture
+def mixed(model, processor, pictures, animation):
+    """Index of the pictures beside an animation of five scenes and a file that is no video."""
+    animation("pictures/clip.gif", ("blue", 2), ("green", 1), ("blue", 1), ("red", 1), ("green", 2))
+    (pictures / "broken.mp4").write_bytes(b"not a video")
+    return Index.build(model, processor, pictures)
+
+
+def test_videos_are_indexed_by_moments_among_pictures(mixed):
+    found = [(entry.path, entry.start, entry.end) for entry in mixed.entries]
+
+    scenes = [("clip.gif", *span) for span in ((0, 2), (2, 3), (3, 4), (4, 5), (5, 7))]
+    assert found == [*scenes, ("deep/blue.webp", None, None), ("green.jpg", None, None), ("red.png", None, None)]
+    assert [(skipped.path, skipped.partly) for skipped in mixed.skipped] == [
+        ("broken.mp4", False),
+        ("broken.png", False),
+    ]
+
+
+def test_a_hit_is_a_moment(mixed):
+    moment, picture, *_ = mixed.search("red")  # equal scores in the order of paths
+
+    assert (picture.path, picture.start, picture.end, picture.time) == ("red.png", None, None, None)
+    assert (moment.path, moment.start, moment.end) == ("clip.gif", 4, 5)
+    assert 4 <= moment.time < 5
+    assert moment.score == pytest.approx(1, abs=1e-3)
+
+
+def test_moments_of_one_video_can_be_limited_to_the_best(mixed):
+    def moments(**options):
+        return [hit.start for hit in mixed.search("green", k=8, **options) if hit.start is not None]
+
+    assert sorted(moments()) == [0, 2, 3, 4, 5]
+    assert moments(per_video=1) == [2]
+    assert moments(per_video=2) == [2, 5]
+    assert len(mixed.search("green", k=2, per_video=1)) == 2
+    with pytest.raises(ConfigError, match="per_video is 0"):
+        mixed.search("green", per_video=0)
+
+
+def test_a_loaded_index_has_the_times(mixed, model, processor, tmp_path):
+    mixed.save(tmp_path / "mixed.index")
+
+    loaded = Index.load(model, processor, tmp_path / "mixed.index")
+
+    assert loaded.entries == mixed.entries
+    assert loaded.search("red") == mixed.search("red")
+
+
+def test_a_video_that_breaks_off_is_named_and_found_as_far_as_it_goes(model, processor, tmp_path):
+    whole = write_video(tmp_path / "cut.mkv", count=40, fps=10)
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+
+    index = Index.build(model, processor, whole)
+
+    assert len(index) > 0
+    [skipped] = index.skipped
+    assert (skipped.path, skipped.partly) == ("cut.mkv", True)
+
+
+def test_files_that_are_done_are_counted_videos_too(model, processor, pictures, animation):
+    animation("pictures/story.gif", ("blue", 2), ("green", 1))
+    done = []
+
+    Index.build(model, processor, pictures, progress=done.append)
+
+    assert sum(done) == 5  # one of them broken
+
+
+def test_without_pyav_video_files_are_refused_at_once_and_animations_are_not(
+    model, processor, pictures, animation, monkeypatch
+):
+    animation("pictures/story.gif", ("blue", 2), ("green", 1))
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert len(Index.build(model, processor, pictures)) == 5
+
+    (pictures / "clip.mp4").write_bytes(b"any")
+    monkeypatch.setattr(model, "predict", None)  # not reached
+    with pytest.raises(VideoError, match="PyAV does not load"):
+        Index.build(model, processor, pictures)
+
+
+class TestKnownFiles:
+    @pytest.fixture
+    def looked(self, model, processor, monkeypatch):
+        """Names of the files that are opened."""
+        names = []
+        images, moments = processor.images, indexing.read_moments
+
+        def open_pictures(some):
+            names.extend(Path(one.filename if isinstance(one, Image.Image) else one).name for one in some)
+            return images(some)
+
+        def open_video(path, *arguments, **options):
+            names.append(path.name)
+            monkeypatch.setattr(processor, "images", images)
+            try:
+                return moments(path, *arguments, **options)
+            finally:
+                monkeypatch.setattr(processor, "images", open_pictures)
+
+        monkeypatch.setattr(processor, "images", open_pictures)
+        monkeypatch.setattr(indexing, "read_moments", open_video)
+        return names
+
+    def test_only_what_has_changed_is_opened_again(self, mixed, model, processor, pictures, looked):
+        again = Index.build(model, processor, pictures, known=[mixed])
+        assert sorted(looked) == ["broken.mp4", "broken.png"], "what could not be read may have been mended"
+        assert (again.entries, again.unchanged) == (mixed.entries, 4)
+        assert again.search("green") == mixed.search("green")
+        looked.clear()
+        Image.new("RGB", (9, 9), "#00ff00").save(pictures / "red.png")
+        Image.new("RGB", (9, 9), "#0000ff").save(pictures / "new.png")
+        (pictures / "green.jpg").unlink()
+        again = Index.build(model, processor, pictures, known=[mixed])
+        assert sorted(looked) == ["broken.mp4", "broken.png", "new.png", "red.png"]
+        fresh = Index.build(model, processor, pictures)
+        assert again.entries == fresh.entries
+        assert again.search("green") == fresh.search("green")
+
+    def test_a_touched_file_is_opened_again(self, index, model, processor, pictures, looked):
+        os.utime(pictures / "red.png", (1, 1))
+        Index.build(model, processor, pictures, known=[index])
+        assert sorted(looked) == ["broken.png", "red.png"]
+
+    def test_another_threshold_cuts_videos_again_and_leaves_pictures(self, mixed, model, processor, pictures, looked):
+        again = Index.build(model, processor, pictures, known=[mixed], threshold=100)
+        assert sorted(looked) == ["broken.mp4", "broken.png", "clip.gif"]
+        assert [entry.end for entry in again.entries if entry.start is not None] == [7]
+
+    def test_a_video_that_was_read_in_part_is_read_again(self, model, processor, tmp_path, looked):
+        whole = write_video(tmp_path / "cut.mkv", count=40, fps=10)
+        whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+        first = Index.build(model, processor, whole)
+        again = Index.build(model, processor, whole, known=[first])
+        assert looked == ["cut.mkv"] * 2
+        assert [one.partly for one in again.skipped] == [True]
+
+    def test_files_are_known_by_their_place_under_another_common_folder(self, index, model, processor, pictures):
+        (pictures.parent / "other").mkdir()
+        Image.new("RGB", (2, 2), "red").save(pictures.parent / "other" / "red.png")
+        both = Index.build(model, processor, [pictures, pictures.parent / "other"], known=[index])
+        assert both.unchanged == 3
+        assert {"other/red.png", f"{pictures.name}/red.png"} < {entry.path for entry in both.entries}
+
+    def test_a_build_that_is_interrupted_goes_on(self, model, processor, tmp_path, looked, monkeypatch):
+        for number in range(40):
+            Image.new("RGB", (2, 2), (number + 1, 0, 0)).save(tmp_path / f"{number:02}.png")
+        kept, predict = [], model.predict
+
+        def interrupt(*arguments):
+            if len(model.modes) > 2:
+                raise KeyboardInterrupt
+            return predict(*arguments)
+
+        monkeypatch.setattr(model, "predict", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            Index.build(model, processor, tmp_path, keep=kept.append)
+        [part] = kept
+        assert 0 < len(part) < 40
+        monkeypatch.setattr(model, "predict", predict)
+        looked.clear()
+        whole = Index.build(model, processor, tmp_path, known=[part], keep=kept.append)
+        assert (len(whole), len(looked), len(kept)) == (40, 40 - len(part), 1)
+
+    def test_it_is_kept_now_and_then(self, model, processor, pictures, animation, monkeypatch):
+        animation("pictures/clip.gif", ("blue", 2), ("green", 1))
+        monkeypatch.setattr(index_module, "_KEEP_EVERY", 0.0)
+        kept = []
+        Index.build(model, processor, pictures, keep=kept.append)
+        assert [len(one) for one in kept] == [3, 5], "after the batch of pictures, and after the video"

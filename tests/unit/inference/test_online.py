@@ -122,3 +122,9 @@ class TestBudget:
     def test_a_burst_of_less_than_one_is_refused(self, burst: float) -> None:
         with pytest.raises(ConfigError, match="never decodes"):
             RateBudget(1.0, burst=burst)
+
+    def test_a_charge_is_paid_for_later(self) -> None:
+        budget = RateBudget(1.0)
+        for time in (0.0, 0.1, 0.2, 0.3):
+            budget.charge(time)
+        assert [budget.spend(time) for time in (1.0, 2.0, 3.0, 3.9, 4.1)] == [False, False, False, False, True]

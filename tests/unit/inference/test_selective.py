@@ -309,3 +309,68 @@ class TestRefusals:
     def test_a_window_that_answers_too_late(self) -> None:
         with pytest.raises(ConfigError, match="max_delay"):
             SelectiveDecoder(config=SelectiveConfig(fps=1, window=4))
+
+
+@pytest.mark.parametrize("method", METHODS)
+class TestInterrupt:
+    def decoder(self, method: str, **settings: Any) -> SelectiveDecoder:
+        return SelectiveDecoder(config=SelectiveConfig(fps=FPS, method=method, threshold=0.5), **settings)
+
+    def push(self, decoder: SelectiveDecoder, rows: np.ndarray, *, begin: float) -> list[Segment]:
+        return [one for place, row in enumerate(rows) for one in decoder.push(row, begin + place / FPS)]
+
+    def test_what_was_open_ends_with_its_last_row_and_what_comes_begins_anew(self, method: str) -> None:
+        decoder = self.decoder(method)
+        rows = shots(3, length=20, noise=0.001)
+        segments = self.push(decoder, rows[:30], begin=0.0) + decoder.interrupt()
+        after = self.push(decoder, rows[30:], begin=100.0) + decoder.close()
+
+        assert [(one.start, one.end) for one in segments] == [(0.0, 5.0), (5.0, 7.5)]
+        assert [(one.start, one.end) for one in after] == [(100.0, 102.5), (102.5, 107.5)]
+
+    def test_what_was_before_the_gap_is_no_change_after_it(self, method: str) -> None:
+        decoder = self.decoder(method)
+        self.push(decoder, shots(1, length=40), begin=0.0)
+        decoder.interrupt()
+        other = np.roll(shots(1, length=40), 5, axis=1)
+
+        assert self.push(decoder, other, begin=100.0) == []
+        [last] = decoder.close()
+        assert last.start == 100.0
+        assert last.confidence > 0.9
+
+    def test_twice_is_once_and_nothing_is_nothing(self, method: str) -> None:
+        decoder = self.decoder(method)
+
+        assert decoder.interrupt() == []
+        decoder.push(shots(1)[0], 0.0)
+        assert len(decoder.interrupt()) == 1
+        assert decoder.interrupt() == []
+        assert decoder.close() == []
+
+    def test_a_single_row_lasts_its_usual_time_whatever_the_gap_before_it(self, method: str) -> None:
+        decoder = self.decoder(method)
+        decoder.push(shots(1)[0], 0.0)
+        decoder.interrupt()
+        decoder.push(shots(1)[0], 500.0)
+
+        [only] = decoder.interrupt()
+        assert (only.start, only.end) == (500.0, 500.25)
+
+    @pytest.mark.parametrize("free", [False, True])
+    def test_a_source_that_comes_and_goes_pays_for_its_decodes(
+        self, method: str, free: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Twenty losses are two hundred seconds of budget; and the control."""
+        if free:
+            monkeypatch.setattr("vljepa.inference.online.RateBudget.charge", lambda self, time: None)
+        decoder = self.decoder(method, max_rate=0.1)
+        for second in range(20):
+            decoder.push(shots(1)[0], float(second))
+            assert len(decoder.interrupt()) == 1
+
+        soon = self.push(decoder, shots(10, length=20, noise=0.001), begin=30.0)
+        later = self.push(decoder, shots(10, length=20, noise=0.001), begin=500.0)
+
+        assert bool(soon) == free
+        assert later

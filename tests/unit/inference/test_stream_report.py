@@ -1,19 +1,17 @@
-import base64
-import hashlib
-import re
-from html.parser import HTMLParser
+from collections import deque
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.pages import HOSTILE, Page, check_self_contained
 from vljepa.errors import DataError
+from vljepa.inference.latency import STAGES, Delay
 from vljepa.inference.selective import Segment
 from vljepa.inference.stream_report import render_report, savings, write_report
 from vljepa.inference.stream_stats import StreamStats, thumbnail
-
-HOSTILE = """</title></h1>"'><script>alert(1)</script><img src=x onerror=alert(1)>&amp;$title\x00\udcff\u202e"""
-VOID = {"meta", "img", "rect", "line", "polygon", "polyline", "path", "hr", "br"}
 
 
 def segment(start, end, text="a cat"):
@@ -34,32 +32,6 @@ def a_stream(count=12, *, text="a cat", seconds=8.0):
 
 def page_of(segments, stats, *, title="clip.mp4", about="model mini"):
     return render_report(title=title, about=about, segments=segments, stats=stats)
-
-
-class Page(HTMLParser):
-    """Elements, their attributes and the text of a page; fails on what is not nested."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.elements, self.open, self.text = [], [], ""
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open[-1:] not in (["script"], ["style"]):
-            self.text += data
-
-    def all(self, tag, **wanted):
-        return [found for name, found in self.elements if name == tag and wanted.items() <= found.items()]
 
 
 def test_captions_pictures_and_links():
@@ -114,18 +86,7 @@ def test_whatever_a_name_or_a_caption_holds_is_text():
 
 
 def test_it_is_self_contained_and_its_policy_fits():
-    text = page_of(*a_stream())
-
-    assert re.findall(r"(?:src|href|action|data|poster)=\"(?!data:image/jpeg;base64,|#segment-)[^\"]*", text) == []
-    assert "http" not in text.replace('http-equiv="Content', "")
-    assert re.search(r"@import|url\(", text) is None
-    assert re.search(r"<[^>]*\s(?:style|on\w+)=", text) is None  # the policy would drop them
-    [policy] = [found["content"] for found in Page(text).all("meta") if "http-equiv" in found]
-    assert policy.startswith("default-src 'none'; img-src data:; ")
-    for kind in ("style", "script"):
-        [content] = re.findall(f"<{kind}>(.*?)</{kind}>", text, flags=re.DOTALL)
-        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-        assert f"{kind}-src 'sha256-{digest}'" in policy
+    check_self_contained(page_of(*a_stream()), links="#segment-")
 
 
 @pytest.mark.parametrize("threshold", [None, 0.0, 50.0])
@@ -155,3 +116,50 @@ def test_the_file_is_whole_or_not_there(tmp_path):
 
     with pytest.raises(DataError, match="cannot write"):
         write_report(tmp_path / "none" / "report.html", title="", about="", segments=segments, stats=stats)
+
+
+def a_live_stream(**settings):
+    segments, stats = a_stream(**settings)
+    began = datetime(2026, 11, 25, 4, 10, 57, tzinfo=UTC)
+    walls = [began + timedelta(seconds=one.start) for one in segments]
+    segments = [replace(one, began=wall, ended=wall) for one, wall in zip(segments, walls, strict=True)]
+    stats.live, stats.began, stats.dropped = True, began, 17
+    stats.was_away(20.0, 32.5)
+    stats.rates.append((40.0, 2.0))
+    for _ in range(3):
+        stats.latency.add(Delay(wait=0.05, encode=0.1, predict=0.05, decide=1.0, decode=0.3))
+    return segments, stats
+
+
+def test_a_live_stream_shows_its_gaps_drops_delay_and_times_on_the_wall():
+    page = Page(page_of(*a_live_stream()))
+
+    assert len(page.all("rect", **{"class": "gap"})) == 1
+    assert "away from 00:20.0 to 00:32.5" in page.text
+    assert "17" in page.text
+    assert "12.5 s away in all" in page.text
+    assert "lowest 2 per second" in page.text
+    assert "1.50 s" in page.text
+    for stage in STAGES:
+        assert page.all("rect", **{"class": stage})
+    wall = datetime(2026, 11, 25, 4, 10, 57, tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    assert wall in page.text
+
+
+def test_a_file_has_none_of_that():
+    page = Page(page_of(*a_stream()))
+
+    assert page.all("rect", **{"class": "gap"}) == page.all("rect", **{"class": "decide"}) == []
+    assert "Gaps" not in page.text
+
+
+def test_pictures_of_the_newest_segments_stay_with_their_segments():
+    segments, stats = a_live_stream()
+    red, blue = (thumbnail(Image.new("RGB", (32, 18), colour), side=16) for colour in ("red", "blue"))
+    stats.pictures = deque([red] * 2 + [blue], maxlen=3)
+    stats.decodes = 5000
+    page = Page(page_of(segments[-3:], stats))
+    sources = [found["src"] for found in page.all("img")]
+
+    assert sources[0] == sources[1] != sources[2]
+    assert "the newest 3 of 5,000" in page.text

@@ -67,6 +67,7 @@ def test_uniform_decodes_are_one_per_second_of_video():
         96,
     ]
     assert StreamStats(end=96).uniform_decodes(0.5) == 48
+    assert StreamStats(end=96, gap_seconds=16.0).uniform_decodes() == 80
 
 
 def test_work_is_counted_by_stage():
@@ -77,3 +78,30 @@ def test_work_is_counted_by_stage():
 
     assert stats.seconds["encode"] > 0
     assert stats.seconds["decode"] == 0
+
+
+def test_of_days_only_the_newest_events_and_pictures_are_kept_and_all_are_counted():
+    stats = StreamStats(thumbnails=True, most_pictures=7)
+    for number in range(3000):
+        stats.was_away(10.0 * number, 10.0 * number + 1.5)
+        stats.rates.append((float(number), 2.0))
+        stats.pictures.append(bytes(number % 5))
+
+    assert (len(stats.gaps), len(stats.rates), len(stats.pictures)) == (1000, 1000, 7)
+    assert stats.gaps[-1] == (29990.0, 29991.5)
+    assert (stats.gap_count, stats.gap_seconds) == (3000, 4500.0)
+    assert stats.summary()["gaps"] == 3000
+
+
+def test_a_first_connection_that_took_long_is_no_gap_in_the_stream():
+    stats = StreamStats()
+    stats.was_away(0.0, 0.0)
+
+    assert (stats.gap_count, len(stats.gaps)) == (0, 0)
+
+
+def test_pictures_of_a_file_are_all_kept():
+    stats = StreamStats(thumbnails=True)
+    stats.pictures.extend([None] * 5000)
+
+    assert len(stats.pictures) == 5000

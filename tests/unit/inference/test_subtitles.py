@@ -1,10 +1,23 @@
 import json
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
 
+from vljepa.inference.notices import Notice
 from vljepa.inference.selective import Segment
-from vljepa.inference.subtitles import VTT_HEADER, clock, json_line, srt_cue, vtt_cue
+from vljepa.inference.stream_stats import StreamStats
+from vljepa.inference.subtitles import (
+    VTT_HEADER,
+    caption_line,
+    clock,
+    json_line,
+    notice_line,
+    srt_cue,
+    summary_line,
+    vtt_cue,
+)
 
 
 def segment(text="a cat", *, start=0.0, end=1.5, confidence=0.75):
@@ -85,3 +98,48 @@ def test_clock():
         "1:01:01.2",
         "00:00.0",
     ]
+
+
+MOMENT = datetime(2026, 11, 25, 4, 10, 57, 146_566, tzinfo=timezone(timedelta(hours=2)))
+
+
+def live(text="a cat"):
+    return replace(segment(text), began=MOMENT, ended=MOMENT + timedelta(seconds=1.5))
+
+
+def test_a_live_segment_has_the_wall_clock_in_iso_8601():
+    record = json.loads(json_line(live(), source="door"))
+
+    assert record["began"] == "2026-11-25T02:10:57.146+00:00"
+    assert record["ended"] == "2026-11-25T02:10:58.646+00:00"
+    assert record["source"] == "door"
+    assert (record["start"], record["end"]) == (0.0, 1.5)
+    assert "began" not in json.loads(json_line(segment()))
+
+
+def test_a_line_for_people():
+    assert caption_line(segment(), source=None) == "[00:00.0 - 00:01.5] a cat"
+    line = caption_line(live(), source="door")
+    written, _, rest = line.partition(" ")
+    assert datetime.fromisoformat(written) == MOMENT.replace(microsecond=0)
+    assert rest == "[00:00.0 - 00:01.5] door: a cat"
+
+
+def test_subtitles_of_a_live_stream_stay_relative():
+    assert srt_cue(live(), 1) == srt_cue(segment(), 1)
+    assert vtt_cue(live()) == vtt_cue(segment())
+
+
+def test_what_happened_as_json_lines():
+    notice = Notice("door", "back", 12.3456, MOMENT, "there again", since=10.0)
+
+    assert json.loads(notice_line(notice)) == {
+        "event": "back",
+        "source": "door",
+        "time": 12.346,
+        "clock": "2026-11-25T02:10:57.146+00:00",
+        "message": "there again",
+        "since": 10.0,
+    }
+    summary = json.loads(summary_line("door", StreamStats(frames=8, dropped=3)))
+    assert (summary["event"], summary["source"], summary["frames"], summary["dropped"]) == ("end", "door", 8, 3)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from vljepa.configs import VLJEPAConfig
 from vljepa.errors import CheckpointError, PartError
+from vljepa.models import saving
 from vljepa.models.modeling import VLJEPA
 
 Batch = Callable[..., dict[str, Any]]
@@ -192,6 +193,20 @@ def test_the_fingerprint_follows_the_config(parts_config: VLJEPAConfig) -> None:
     assert model.fingerprint() == before
     model.config.calibration.residual *= 2
     assert model.fingerprint() != before
+
+
+def test_a_key_that_a_later_version_adds_leaves_the_fingerprint_alone(
+    parts_config: VLJEPAConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Defaults are not hashed: a model from before the key existed and one that has it by default are the same."""
+    hashed: list[dict[str, Any]] = []
+    real = saving.digest
+    monkeypatch.setattr(saving, "digest", lambda spec: hashed.append(spec) or real(spec))
+    model = trained(parts_config)
+    model.fingerprint()
+    model.config.predictor.bidirectional = False
+    model.fingerprint()
+    assert ["bidirectional" in spec["predictor"] for spec in hashed] == [False, True]
 
 
 def test_the_model_card_is_ours_and_never_replaces_another(parts_config: VLJEPAConfig, tmp_path: Path) -> None:

@@ -100,6 +100,10 @@ def test_a_plan_counts_and_writes_nothing(make_run: Callable[..., RunConfig], tm
     assert plan.parameters == sum(one.numel() for one in model.parameters())
     assert plan.trained == sum(one.numel() for one in model.parameters() if one.requires_grad)
     assert sorted(os.listdir(tmp_path)) == before
+    web = run.data.train[0].model_copy(update={"path": "https://host/{0..9}.tar"})
+    streamed = run.data.model_copy(update={"train": [web, *run.data.train[1:]], "cache": None})
+    plan = plan_run(run.model_copy(update={"data": streamed}))
+    assert (plan.rows, plan.missing) == (None, ()), "nothing is fetched, and nothing is missing"
     absent = run.data.model_copy(update={"root": str(tmp_path / "absent")})
     plan = plan_run(run.model_copy(update={"data": absent}))
     assert plan.rows is None

@@ -237,6 +237,14 @@ def test_views_need_a_cache(make_run):
         Trainer(make_run(data=data)).fit()
 
 
+def test_shards_behind_an_address_are_for_training_without_a_cache(make_run):
+    web = {"name": "web", "path": "http://127.0.0.1:9/{0..3}.tar"}
+    with pytest.raises(ConfigError, match=r"'web' is read shard by shard, and a cache keeps what comes again"):
+        Trainer(make_run(data={"train": [web]})).fit()
+    with pytest.raises(DataError, match=r"is a stream.*only data\.train takes an address"):
+        Trainer(make_run(data={"train": [CAPTIONS], "validation": [web], "cache": None})).fit()
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_the_average_is_what_is_validated_and_kept_as_best(make_run, monkeypatch, ema):
     values = iter(range(100))

@@ -50,7 +50,7 @@ def find_data(path: str | Path) -> tuple[str, Path | str]:
     if not path.is_file() and (stream or path.exists()):
         raise DataError(
             f"{str(path)!r} is a stream, read once and in its own order: a run could not go on where it stopped.",
-            fix="download it and give the folder; tars and Parquet are read where they lie, at any place.",
+            fix="download it and give the folder; only data.train takes an address, https://host/{000..123}.tar.",
         )
     if not path.is_file():
         raise DataError(f"there is no source {str(path)!r}.", fix="check `path` and `data.root`.")

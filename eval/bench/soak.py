@@ -1,0 +1,262 @@
+"""Hours of a camera: ``python -m eval.bench.soak --hours 2 --pictures FOLDER``.
+
+A synthetic camera pans over real photos, ten frames a second of its own clock, as fast as the model takes them: hours
+of stream in minutes, and no frame is dropped. Scenes last 4 s on average with a heavy tail. Measured on the way: the
+memory of the process, decodes against the budget of `--max-rate` in every stretch of the stream, and how far captions
+are from what they tell of, early and late. Prints JSON and writes it, with a plot.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from eval.bench.memory import resident_mb
+from eval.command import evaluation_parser, run, say
+from eval.mini import provenance
+from vljepa import VLJEPA, VLJEPAProcessor, stream
+from vljepa.configs import LiveOptions
+from vljepa.inference.selective import Segment
+from vljepa.inference.stream_stats import StreamStats
+from vljepa.processing.video import Frame
+
+SIZE = (320, 240)
+BURST = 3
+"""Decodes that quiet time may save up; see `RateBudget`."""
+NEAR = 1.0
+"""A boundary belongs to a cut within so many seconds."""
+WARM = 0.1
+"""Share of the run before memory counts: pools fill up."""
+
+
+def main() -> int:
+    """Measure; the exit code."""
+    parser = evaluation_parser("eval.bench.soak", __doc__)
+    parser.add_argument("--hours", type=float, default=2.0)
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of JPEG files")
+    parser.add_argument("--most-pictures", type=int, default=100)
+    parser.add_argument("--max-rate", type=float, default=0.2, help="decodes per second")
+    parser.add_argument("--camera-fps", type=int, default=10, help="2 is what a slow machine comes down to")
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("-o", "--output", type=Path)
+    given = parser.parse_args()
+
+    def work() -> dict[str, Any]:
+        photos = load(given.pictures, most=given.most_pictures)
+        model = VLJEPA.from_pretrained(given.model)
+        processor = VLJEPAProcessor.from_pretrained(given.model)
+        durations = scenes(seconds=3600 * given.hours, seed=given.seed)
+        origin = provenance.origin("eval.bench.soak")
+        camera = {"photos": photos, "durations": durations, "fps": given.camera_fps, "seed": given.seed}
+        soak = Soak(model, processor, max_rate=given.max_rate, **camera)
+        soak.run()
+        if given.plot is not None:
+            given.plot.write_bytes(soak.plot())
+        return {
+            **origin,
+            "model": given.model,
+            "camera_fps": given.camera_fps,
+            "photos": len(photos),
+            "seed": given.seed,
+            **soak.result(),
+        }
+
+    return run(work, output=given.output)
+
+
+def load(folder: Path, *, most: int) -> list[Image.Image]:
+    """Photos, large enough to pan over."""
+    files = sorted(folder.glob("*.jpg"))[:most]
+    return [Image.open(file).convert("RGB").resize((SIZE[0] * 5 // 4, SIZE[1] * 5 // 4)) for file in files]
+
+
+def scenes(*, seconds: float, seed: int) -> list[float]:
+    """Lengths of scenes from a log-normal law with mean 4 s, at least 1 s, that fill the time."""
+    draw = np.random.default_rng(seed)
+    lengths: list[float] = []
+    while sum(lengths) < seconds:
+        lengths.append(round(max(1.0, float(draw.lognormal(np.log(4.0) - 0.18, 0.6))), 1))
+    return lengths
+
+
+class Soak:
+    """One run, and what it noted.
+
+    Args:
+        model: Finished, with a Y-Decoder.
+        processor: That belongs to it.
+        photos: What the camera sees.
+        durations: Seconds of each scene.
+        max_rate: Decodes per second.
+        fps: Of the camera.
+        seed: Of the camera's way.
+    """
+
+    def __init__(
+        self,
+        model: VLJEPA,
+        processor: VLJEPAProcessor,
+        *,
+        photos: Sequence[Image.Image],
+        durations: Sequence[float],
+        max_rate: float,
+        fps: int,
+        seed: int,
+    ) -> None:
+        self._model, self._processor = model, processor
+        self._photos, self._durations = photos, durations
+        self._max_rate, self._fps, self._seed = max_rate, fps, seed
+        self.stats = StreamStats(thumbnails=True, most_pictures=100)
+        self.cuts = list(accumulate(durations, initial=0.0))[:-1]
+        self.memory: list[tuple[float, float]] = []  # (seconds of the stream, MiB)
+        self.decoded: list[float] = []  # seconds of the stream that had been looked at at each decode
+        self.starts: list[float] = []
+        self.ends: list[float] = []
+        self._wall = 0.0
+
+    def run(self) -> None:
+        """Watch all of it."""
+        begin = time.perf_counter()
+        segments = stream(
+            self._camera(),
+            model=self._model,
+            processor=self._processor,
+            max_rate=self._max_rate,
+            live=LiveOptions(drop=False),
+            stats=self.stats,
+        )
+        for segment in segments:
+            self._note(segment)
+        self._wall = time.perf_counter() - begin
+
+    def result(self) -> dict[str, Any]:
+        """Numbers, in seconds of the stream unless they say otherwise."""
+        seconds = self.stats.duration
+        warm = [(moment, mib) for moment, mib in self.memory if moment > WARM * seconds]
+        slope = float(np.polyfit(*np.array(warm).T, 1)[0]) * 3600
+        late = np.array(self.decoded) - np.array(self.ends)
+        halves = [late[: len(late) // 2], late[len(late) // 2 : -1]]  # the last one is closed by the end
+        errors = self._errors()
+        found = len({cut for cut, _ in self._pairs()} - {0.0})
+        return {
+            "stream_seconds": round(seconds, 1),
+            "wall_seconds": round(self._wall, 1),
+            "frames": self.stats.frames,
+            "dropped": self.stats.dropped,
+            "decodes": self.stats.decodes,
+            "scenes": len(self._durations),
+            "memory_mib": {
+                "first": round(self.memory[0][1], 1),
+                "after_warm_up": round(warm[0][1], 1),
+                "last": round(warm[-1][1], 1),
+                "highest": round(max(mib for _, mib in self.memory), 1),
+                "slope_per_hour": round(slope, 3),
+                "samples": len(self.memory),
+            },
+            "max_rate": self._max_rate,
+            "most_above_budget": round(above_budget(self.decoded[:-1], rate=self._max_rate), 3),
+            "caption_after_end": {
+                "first_half": [round(float(np.quantile(halves[0], share)), 2) for share in (0.5, 0.99)],
+                "second_half": [round(float(np.quantile(halves[1], share)), 2) for share in (0.5, 0.99)],
+            },
+            "cuts": {
+                "found": found,
+                "missed": len(self.cuts) - 1 - found,
+                "boundaries_elsewhere": len(self.starts) - 1 - len(self._pairs()),
+            },
+            "boundary_minus_cut": {
+                f"quarter_{number}": {"median": round(float(np.median(part)), 3), "boundaries": len(part)}
+                for number, part in enumerate(errors, start=1)
+            },
+        }
+
+    def plot(self) -> bytes:
+        """Memory, decodes against the budget, and the way of boundaries from their cuts, as PNG."""
+        import io
+
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 7), layout="constrained")
+        upper, middle, lower = figure.subplots(3, 1, sharex=True)
+        upper.plot([moment / 60 for moment, _ in self.memory], [mib for _, mib in self.memory])
+        upper.set(ylabel="memory, MiB", ylim=(0, None), title="A synthetic camera, followed for hours of its own time")
+        minutes = [moment / 60 for moment in self.decoded]
+        middle.plot(minutes, range(1, len(minutes) + 1), label="decodes")
+        ends = np.array([0, self.stats.duration])
+        middle.plot(
+            ends / 60, ends * self._max_rate, "--", color="grey", label=f"budget, {self._max_rate:g} per second"
+        )
+        middle.set(ylabel="decodes")
+        middle.legend()
+        pairs = self._pairs()
+        lower.plot([cut / 60 for cut, _ in pairs], [error for _, error in pairs], ".", markersize=3)
+        lower.set(ylabel="boundary - cut, s", xlabel="minutes of the stream", ylim=(-NEAR, NEAR))
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=120)
+        return file.getvalue()
+
+    def _camera(self) -> Iterator[Frame]:
+        draw = np.random.default_rng(self._seed + 1)
+        number, photo = 0, -1
+        sample = max(1, int(sum(self._durations) * self._fps) // 200)
+        for cut, seconds in zip(self.cuts, self._durations, strict=True):
+            photo = int((photo + 1 + draw.integers(len(self._photos) - 1)) % len(self._photos))
+            image = self._photos[photo]
+            room = (image.width - SIZE[0], image.height - SIZE[1])
+            begin, end = draw.random((2, 2)) * room
+            count = max(1, round(seconds * self._fps))
+            for step in range(count):
+                left, top = (begin + (end - begin) * step / count).round().astype(int).tolist()
+                moment = cut + seconds * step / count
+                yield Frame(image.crop((left, top, left + SIZE[0], top + SIZE[1])), moment, number)
+                if number % sample == 0:
+                    self.memory.append((moment, resident_mb()))
+                    if number % (20 * sample) == 0:
+                        say(f"{self.memory[-1][0] / 60:.0f} min of the stream, {self.memory[-1][1]:.0f} MiB")
+                number += 1
+
+    def _note(self, segment: Segment) -> None:
+        self.decoded.append(self.stats.end)
+        self.starts.append(segment.start)
+        self.ends.append(segment.end)
+
+    def _pairs(self) -> list[tuple[float, float]]:
+        """(cut, boundary - cut) of every boundary with a cut near."""
+        found = []
+        for start in self.starts[1:]:
+            place = bisect_left(self.cuts, start)
+            cut = min(self.cuts[max(0, place - 1) : place + 1], key=lambda one: abs(one - start))
+            if abs(start - cut) <= NEAR:
+                found.append((cut, start - cut))
+        return found
+
+    def _errors(self) -> list[list[float]]:
+        """Boundary - cut, by quarters of the stream."""
+        quarter = self.stats.duration / 4
+        parts: list[list[float]] = [[], [], [], []]
+        for cut, error in self._pairs():
+            parts[min(3, int(cut / quarter))].append(error)
+        return parts
+
+
+def above_budget(times: Sequence[float], *, rate: float) -> float:
+    """Most decodes beyond `rate` x length + BURST in any stretch of the stream: at most 0 when the budget holds."""
+    worst, lowest = -float("inf"), float("inf")
+    for number, moment in enumerate(times):
+        # A stretch from decode i to decode j has j - i + 1 of them.
+        lowest = min(lowest, number - rate * moment)
+        worst = max(worst, number - rate * moment - lowest + 1 - BURST)
+    return worst
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Search in time: is the right moment of the right video found?"""

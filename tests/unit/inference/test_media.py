@@ -1,0 +1,85 @@
+import pytest
+from PIL import Image
+
+from vljepa.errors import DataError
+from vljepa.inference.media import find_media
+
+
+@pytest.fixture
+def folder(tmp_path, animation):
+    """Folder mixed/ with pictures and videos, and other/ beside it; the videos and a.png are empty files."""
+    animation("mixed/moves.gif", ("red", 1), ("blue", 1))
+    Image.new("RGB", (4, 4), "red").save(tmp_path / "mixed" / "still.gif")
+    Image.new("RGB", (4, 4), "red").save(tmp_path / "mixed" / "still.webp")
+    moving = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    moving[0].save(tmp_path / "mixed" / "moves.webp", save_all=True, append_images=moving[1:])
+    for name in ("mixed/a.png", "mixed/deep/b.MP4", "mixed/notes.txt", "other/c.mkv", "other/no_ending"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def names(files, media):
+    return [file.relative_to(media.folder).as_posix() for file in files]
+
+
+def test_a_folder_of_pictures_and_videos(folder):
+    media = find_media(folder / "mixed")
+
+    assert media.folder == folder / "mixed"
+    assert names(media.pictures, media) == ["a.png", "still.gif", "still.webp"]
+    assert names(media.videos, media) == ["deep/b.MP4", "moves.gif", "moves.webp"]
+    assert len(media) == 6
+
+
+def test_files_folders_and_patterns_together_each_file_once(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+    media = find_media(["mixed/deep", "other/*.mkv", "mixed/deep/b.MP4", "mixed/../other/c.mkv"])
+
+    assert media.folder == folder
+    assert names(media.videos, media) == ["mixed/deep/b.MP4", "other/c.mkv"]
+    assert media.pictures == []
+
+
+def test_one_file_is_under_its_own_folder(folder):
+    media = find_media([folder / "other" / "c.mkv"])
+
+    assert media.folder == folder / "other"
+
+
+def test_a_file_that_is_named_is_a_video_unless_it_ends_like_a_picture(folder):
+    assert find_media([folder / "other" / "no_ending"]).videos == [folder / "other" / "no_ending"]
+    assert find_media([folder / "mixed" / "a.png"]).videos == []
+
+
+def test_a_folder_keeps_its_name_when_all_files_are_further_down(folder):
+    (folder / "outer").mkdir()
+    (folder / "mixed" / "deep").rename(folder / "outer" / "deep")
+
+    assert find_media(folder / "outer").folder == folder / "outer"
+
+
+def test_a_link_to_a_folder_does_not_make_a_file_twice(folder):
+    (folder / "link").symlink_to(folder / "other", target_is_directory=True)
+
+    media = find_media([folder / "link" / "c.mkv", folder / "link", folder / "other"])
+
+    assert names(media.videos, media) == ["c.mkv"]
+
+
+def test_what_is_not_there(folder):
+    (folder / "empty").mkdir()
+    with pytest.raises(DataError, match="no picture or video"):
+        find_media([folder / "other", folder / "none.mp4"])
+    with pytest.raises(DataError, match="no pictures or videos"):
+        find_media(folder / "empty")
+    with pytest.raises(DataError, match="no path to index"):
+        find_media([])
+
+
+def test_a_damaged_animation_counts_as_a_picture_which_then_says_what_is_wrong(folder):
+    broken = folder / "other" / "broken.gif"
+    broken.write_bytes((folder / "mixed" / "moves.gif").read_bytes()[:20])
+
+    assert find_media(broken).pictures == [broken]

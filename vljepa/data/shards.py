@@ -1,0 +1,124 @@
+"""Files of samples behind web addresses: which there are, and how one gets onto the disk."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import time
+import urllib.request
+from itertools import product
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from vljepa.data.formats import DATA_FILES
+from vljepa.errors import DataError
+
+SHARD_FILES = (".tar", *DATA_FILES)
+_SCHEMES = ("https", "http")
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_MOST = 1_000_000
+_TRIES = 4
+_FIRST_WAIT = 1.0
+_TIMEOUT = 60.0
+"""Seconds without a byte."""
+_AT_ONCE = 1 << 20
+
+
+def is_shards(path: str) -> bool:
+    """Whether a path is an address of shards; other streams, such as `pipe:`, are nothing that can be read again."""
+    return urlsplit(path.partition("{")[0]).scheme in _SCHEMES
+
+
+def shard_addresses(pattern: str) -> list[str]:
+    """Addresses that `https://host/train-{000..123}.tar` stands for; a pattern without a range is one shard.
+
+    Raises:
+        DataError: A range that runs backwards, too many shards, or a kind of file that no source is.
+    """
+    pieces = _RANGE.split(pattern)
+    ranges = list(zip(pieces[1::3], pieces[2::3], strict=True))
+    count = 1
+    for first, last in ranges:
+        count *= max(0, int(last) - int(first) + 1)
+    if not 0 < count <= _MOST:
+        raise DataError(
+            f"{shown(pattern)!r} stands for {count:,} shards.", fix=f"write {{000..123}}, for at most {_MOST:,} files."
+        )
+    suffix = Path(urlsplit(pattern).path).suffix
+    if suffix not in SHARD_FILES:
+        raise DataError(
+            f"{shown(pattern)!r} is of no known kind.",
+            fix=f"name files that end with {', '.join(SHARD_FILES)}, such as https://host/train-{{000..123}}.tar.",
+        )
+    numbers = [[str(one).zfill(len(first)) for one in range(int(first), int(last) + 1)] for first, last in ranges]
+    addresses = []
+    for chosen in product(*numbers):
+        words = [text for pair in zip(pieces[0::3], [*chosen, ""], strict=True) for text in pair]
+        addresses.append("".join(words))
+    return addresses
+
+
+def shown(address: str) -> str:
+    """An address without what may be secret in it: a password, a signature."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def shard_file(address: str, *, folder: Path) -> Path:
+    """Where a shard lies once it has been fetched."""
+    digest = hashlib.blake2b(address.encode(), digest_size=12).hexdigest()
+    return folder / f"{digest}{Path(urlsplit(address).path).suffix}"
+
+
+def fetch_shard(address: str, *, folder: Path) -> Path:
+    """Get a shard, unless it is there; of several processes one fetches and the others wait.
+
+    A file appears whole or not at all. What fails is tried again, each time after twice as long.
+
+    Raises:
+        DataError: The server does not answer, answers with an error or too little, or the disk is full.
+    """
+    file = shard_file(address, folder=folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        wait = _FIRST_WAIT
+        for left in range(_TRIES - 1, -1, -1):
+            if file.is_file():
+                break
+            try:
+                _download(address, file)
+            except (OSError, http.client.HTTPException) as error:
+                if left == 0 or _hopeless(error):
+                    raise DataError(
+                        f"the shard {shown(address)!r} cannot be fetched: {error}.",
+                        fix=f"check the address, the network and the disk of {str(folder)!r}, and run it again.",
+                    ) from error
+                time.sleep(wait)
+                wait *= 2
+    return file
+
+
+def _download(address: str, file: Path) -> None:
+    part = file.with_name(f"{file.name}.part")
+    try:
+        with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer, part.open("wb") as out:
+            shutil.copyfileobj(answer, out, _AT_ONCE)
+            promised, got = answer.headers.get("Content-Length"), out.tell()
+        if promised is not None and int(promised) != got:
+            raise ConnectionError(f"{got:,} of {promised} bytes came")
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _hopeless(error: Exception) -> bool:
+    """Whether to try again would be no use: the server says that this is not there or not allowed; a full disk."""
+    code = getattr(error, "code", None)
+    refused = code is not None and 400 <= code < 500 and code not in (408, 429)
+    return refused or getattr(error, "errno", None) == errno.ENOSPC

@@ -1,0 +1,135 @@
+"""A source that is never whole on this machine: its shards come one after the other, and go when they have been read.
+
+Batches stay a pure function of (seed, step). An epoch goes through the shards in an order of its own and through the
+rows of each in one of its own; where in that a position lies follows from the numbers of rows of the shards before,
+which are written down when each is first fetched. So a run that goes on fetches the shard in hand once more and none
+before it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from pathlib import Path
+
+from filelock import FileLock
+
+from vljepa.configs import SourceConfig
+from vljepa.data.records import Record
+from vljepa.data.sampling import row_order
+from vljepa.data.shards import fetch_shard, shard_addresses, shard_file, shown
+from vljepa.data.sources import load_source
+from vljepa.errors import DataError
+
+_AHEAD = 2
+"""Further shards that another process may be ahead, which is not to lose its files."""
+
+
+class ShardStream:
+    """Records by their position in an endless order over all shards.
+
+    Args:
+        source: With an address as its `path`, such as `https://host/train-{000..123}.tar`.
+        number: Of the source among those of the run; orders differ by it.
+        seed: Of the run.
+        folder: Where the shards in hand lie, and the numbers of rows of all that have been fetched.
+        root: As for `load_source`.
+        reach: Positions that may lie between what two processes read at a time: shards as near are kept.
+
+    Raises:
+        DataError: The address is of no known kind.
+
+    Example:
+        >>> source = SourceConfig(name="web", path="https://host/train-{000..123}.tar")
+        >>> stream = ShardStream(source, number=0, seed=0, folder=Path("cache/shards"), root=".", reach=1024)
+        >>> stream[0]  # doctest: +SKIP
+        Record(image=TarMember(...), texts=('a cat on a sofa',), ...)
+    """
+
+    def __init__(
+        self, source: SourceConfig, *, number: int, seed: int, folder: Path, root: str | Path, reach: int
+    ) -> None:
+        self.source = source
+        self.addresses = shard_addresses(source.path)
+        self._key = (seed, number)
+        self._folder = folder
+        self._root = root
+        self._reach = reach
+        self._ends: list[int] = []  # position after each visit to a shard, as far as is known, over all epochs
+        self._open: dict[str, list[Record]] = {}
+        self._dropped = 0  # visits whose shards are gone
+
+    def __getitem__(self, position: int) -> Record:
+        """Record at a position of the order; fetches its shard, and the rows of shards before that are not known.
+
+        Raises:
+            DataError: A shard cannot be fetched or read, or has another number of rows than before.
+        """
+        visit = self._visit(position)
+        records = self._records(visit)
+        start = self._ends[visit - 1] if visit > 0 else 0
+        place = row_order(*self._key, 2 * visit, len(records))[position - start]
+        self._drop_before(position, visit)
+        return records[int(place)]
+
+    def where(self, position: int) -> str:
+        """In words: the shard that a position lies in, fetched if it is not there."""
+        visit = self._visit(position)
+        self._records(visit)
+        epoch, place = divmod(visit, len(self.addresses))
+        return f"shard {place + 1} of {len(self.addresses)} in epoch {epoch} ({shown(self._address(visit))})"
+
+    def rows(self) -> int:
+        """Rows of the shards that have been fetched so far, by whatever process."""
+        notes = (self._note(address) for address in self.addresses)
+        return sum(int(note.read_text(encoding="ascii")) for note in notes if note.is_file())
+
+    def _visit(self, position: int) -> int:
+        """Running number, over all epochs, of the shard that a position lies in."""
+        while not self._ends or position >= self._ends[-1]:
+            visit = len(self._ends)
+            note = self._note(self._address(visit))
+            count = int(note.read_text(encoding="ascii")) if note.is_file() else len(self._records(visit))
+            self._ends.append((self._ends[-1] if self._ends else 0) + count)
+        return bisect_right(self._ends, position)
+
+    def _address(self, visit: int) -> str:
+        epoch, place = divmod(visit, len(self.addresses))
+        # Odd numbers: the even ones are for the rows of the visits.
+        return self.addresses[int(row_order(*self._key, 2 * epoch + 1, len(self.addresses))[place])]
+
+    def _records(self, visit: int) -> list[Record]:
+        address = self._address(visit)
+        file = shard_file(address, folder=self._folder)
+        if address not in self._open or not file.is_file():
+            fetch_shard(address, folder=self._folder)
+            records = load_source(self.source.model_copy(update={"path": str(file.resolve())}), root=self._root)
+            self._write_down(address, len(records))
+            self._open[address] = records
+        return self._open[address]
+
+    def _write_down(self, address: str, count: int) -> None:
+        note = self._note(address)
+        with FileLock(f"{note}.lock"):
+            if not note.is_file():
+                note.write_text(str(count), encoding="ascii")
+            before = int(note.read_text(encoding="ascii"))
+        if before != count:
+            raise DataError(
+                f"the shard {shown(address)!r} has {count} rows, and had {before} when it was fetched first.",
+                fix=f"shards may not change during a run; for a new run remove {str(self._folder)!r}.",
+            )
+
+    def _note(self, address: str) -> Path:
+        return shard_file(address, folder=self._folder).with_suffix(".rows")
+
+    def _drop_before(self, position: int, visit: int) -> None:
+        """Delete shards that no process can still be reading; those of the visits around this one stay."""
+        oldest = bisect_right(self._ends, position - self._reach)
+        if oldest <= self._dropped:
+            return
+        ahead = visit + (visit - oldest) + _AHEAD
+        kept = {self._address(one) for one in range(oldest, ahead + 1)}
+        for address in {self._address(one) for one in range(self._dropped, oldest)} - kept:
+            self._open.pop(address, None)
+            shard_file(address, folder=self._folder).unlink(missing_ok=True)
+        self._dropped = oldest

@@ -1,0 +1,86 @@
+"""`vljepa search --html`: the hits of a search as one self-contained page, each with its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vljepa.errors import DataError
+from vljepa.inference.index import Hit
+from vljepa.inference.page import escaped, picture_tag, render_page, write_page
+from vljepa.inference.stream_stats import thumbnail
+from vljepa.inference.subtitles import span
+from vljepa.processing.image import open_image
+from vljepa.processing.video import read_clip
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A hit with its small JPEG, or the reason why there is none."""
+
+    hit: Hit
+    picture: bytes | None
+    lacking: str = ""
+
+
+def write_contact_sheet(
+    path: Path, *, query: str | Path, hits: Sequence[Hit], folder: Path, about: str, max_pixels: int
+) -> list[str]:
+    """Write the page; the file is complete or not there.
+
+    Pictures and best frames are read from the indexed files, where these still are; a hit without one is shown by its
+    name, and the page says why.
+
+    Args:
+        path: The file.
+        query: What was asked: a text, or the file of a picture, which is shown.
+        hits: As `Index.search` returned them.
+        folder: The index's.
+        about: A line below the query; whatever is in it is shown as text.
+        max_pixels: Cap on width x height of what is read.
+
+    Returns:
+        Why hits have no picture, once for each file of which that is so.
+
+    Raises:
+        DataError: The page cannot be written.
+        ImageError: The query's picture cannot be read.
+    """
+    shown = [_look(hit, folder, max_pixels) for hit in hits]
+    lacking = list(dict.fromkeys(f"{one.hit.path}: {one.lacking}" for one in shown if one.picture is None))
+    page = render_page(
+        "contact_sheet.html",
+        title=escaped(query if isinstance(query, str) else query.name),
+        asked="" if isinstance(query, str) else picture_tag(_small(query, max_pixels), alt="The query"),
+        about=escaped(about),
+        hits="\n".join(['<ol class="cards">', *(_card(one, rank) for rank, one in enumerate(shown, start=1)), "</ol>"]),
+        footer="Made by <code>vljepa search</code>. Numbers are cosines, from -1 to 1.",
+    )
+    write_page(path, page)
+    return lacking
+
+
+def _look(hit: Hit, folder: Path, max_pixels: int) -> _Shown:
+    try:
+        if hit.time is None:
+            return _Shown(hit, _small(folder / hit.path, max_pixels))
+        [image] = read_clip(folder / hit.path, shares=[0.0], start=hit.time, max_pixels=max_pixels)
+    except DataError as error:
+        return _Shown(hit, None, error.message)
+    return _Shown(hit, thumbnail(image))
+
+
+def _small(path: Path, max_pixels: int) -> bytes:
+    return thumbnail(open_image(path, max_pixels=max_pixels))
+
+
+def _card(shown: _Shown, rank: int) -> str:
+    hit = shown.hit
+    lacking = f'<p class="lacking">no picture: {escaped(shown.lacking)}</p>' if shown.picture is None else ""
+    when = "" if hit.start is None or hit.end is None else span(hit.start, hit.end)
+    return (
+        f'<li class="card" id="hit-{rank}">{picture_tag(shown.picture, alt=hit.path)}<div class="words">'
+        f'<a class="when" href="#hit-{rank}"><span>{rank}. {when}</span><span class="score">{hit.score:.3f}</span></a>'
+        f'<p class="text" dir="auto">{escaped(hit.path)}</p>{lacking}</div></li>'
+    )

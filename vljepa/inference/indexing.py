@@ -1,0 +1,109 @@
+"""From files to the entries and rows of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vljepa.configs import SelectiveConfig
+from vljepa.errors import DataError
+from vljepa.inference.embed import Embedder, Progress, Rows
+from vljepa.inference.index_file import Entry
+from vljepa.inference.known_files import KnownFiles, entry_of
+from vljepa.inference.media import Media
+from vljepa.inference.moments import read_moments
+from vljepa.processing.processor import Picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """One file that could not be indexed, or not all of it.
+
+    Args:
+        path: Relative to the index's folder.
+        reason: Why, in a sentence.
+        partly: A damaged video of which the moments that could be read are in the index.
+    """
+
+    path: str
+    reason: str
+    partly: bool = False
+
+
+class Draft:
+    """An index that is being made. What is known is in it from the start.
+
+    Args:
+        media: The files that it is to hold.
+        known: What earlier indexes hold.
+
+    Attributes:
+        skipped: Files that could not be read, or only in part.
+        unchanged: How many files were known.
+    """
+
+    def __init__(self, media: Media, *, known: KnownFiles) -> None:
+        self.skipped: list[Skipped] = []
+        self._folder = media.folder
+        self._entries: list[Entry] = []
+        self._rows: list[Rows] = []
+        self._pictures = [one for one in media.pictures if not self._take(one, known)]
+        self._videos = [one for one in media.videos if not self._take(one, known)]
+        self.unchanged = len(media) - len(self._pictures) - len(self._videos)
+
+    def __len__(self) -> int:
+        """Pictures and moments so far."""
+        return len(self._entries)
+
+    def embed(self, embedder: Embedder, settings: SelectiveConfig, *, progress: Progress | None) -> Iterator[None]:
+        """Embed the other files, and stop for a moment whenever some more are in.
+
+        Args:
+            embedder: Model and processor.
+            settings: How videos are cut.
+            progress: Called with the number of files done since the last call.
+        """
+        if progress is not None and self.unchanged:
+            progress(self.unchanged)
+        for kept, rows in embedder.batches(self._pictures, progress=progress, on_broken=self._skip):
+            self._add([entry_of(Path(str(picture)), folder=self._folder) for picture in kept], rows)
+            yield
+        for video in self._videos:
+            moments, failure = read_moments(video, embedder, config=settings)
+            if failure is not None:
+                self._skip(video, failure, partly=bool(moments))
+            if moments:
+                whole = entry_of(video, folder=self._folder, whole=failure is None)
+                entries = [replace(whole, start=one.start, end=one.end, time=one.time) for one in moments]
+                self._add(entries, np.stack([one.row_D for one in moments]))
+            if progress is not None:
+                progress(1)
+            yield
+
+    def sorted(self) -> dict[str, Any]:
+        """What `Index` takes, by path; the moments of a video stay in the order of time."""
+        order = sorted(range(len(self)), key=lambda place: self._entries[place].path)
+        return {
+            "entries": [self._entries[place] for place in order],
+            "rows": np.concatenate(self._rows)[order],
+            "skipped": sorted(self.skipped, key=lambda one: one.path),
+            "unchanged": self.unchanged,
+        }
+
+    def _add(self, entries: list[Entry], rows: Rows) -> None:
+        self._entries += entries
+        self._rows.append(rows)
+
+    def _take(self, file: Path, known: KnownFiles) -> bool:
+        found = known.take(file, folder=self._folder)
+        if found is not None:
+            self._add(*found)
+        return found is not None
+
+    def _skip(self, file: Picture, error: DataError, *, partly: bool = False) -> None:
+        path = entry_of(Path(str(file)), folder=self._folder).path
+        self.skipped.append(Skipped(path=path, reason=error.message, partly=partly))

@@ -1,0 +1,143 @@
+"""Moments of a video: stretches of one meaning, each with one embedding, found by clustering its frames in time.
+
+The frames are embedded as pictures are, and cut by Ward clustering in time (`segmentation`). Shapes: T frames, D width
+of the shared space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vljepa.configs import SelectiveConfig
+from vljepa.configs.loading import validate
+from vljepa.errors import VideoError
+from vljepa.inference.embed import Embedder, Rows
+from vljepa.inference.frame_reader import Ended, FrameReaders, Read
+from vljepa.inference.frame_sources import GivenFrames
+from vljepa.inference.selective import SelectiveDecoder
+from vljepa.models.modeling import VLJEPA
+from vljepa.processing.video import read_frames
+
+_Look: TypeAlias = Read[torch.Tensor]
+"""A frame with its pixels [1, 1, C, H, W]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """A stretch of a video.
+
+    Args:
+        start: Seconds, inclusive.
+        end: Seconds, exclusive.
+        time: Seconds; of the frame whose embedding is nearest to the moment's.
+        row_D: Mean of the embeddings of its frames, at unit length.
+    """
+
+    start: float
+    end: float
+    time: float
+    row_D: Rows
+
+
+def moment_settings(model: VLJEPA, *, threshold: float | None = None) -> SelectiveConfig:
+    """How a model's videos are cut: as its Y-Decoder's validation chose, with the mean as what is kept.
+
+    Args:
+        model: A finished model; one without a Y-Decoder has the defaults of `SelectiveConfig`, which nothing chose.
+        threshold: Instead of `offline_threshold`: the Ward distance above which neighbouring moments stay apart.
+
+    Raises:
+        ConfigError: `threshold` is below 0 or not a number.
+    """
+    chosen = SelectiveConfig() if model.y_decoder is None else model.y_decoder.config.selective
+    asked = {} if threshold is None else {"offline_threshold": threshold}
+    return validate(SelectiveConfig, {**chosen.model_dump(), "readout": "mean", **asked}, where="index")
+
+
+def read_moments(
+    path: str | Path, embedder: Embedder, *, config: SelectiveConfig
+) -> tuple[list[Moment], VideoError | None]:
+    """Moments of a video file, an animated GIF or WebP, or a folder of frames.
+
+    The next frames are read while the model works on these. Holds T x D floats, and a few batches of frames at the
+    size that the model looks at.
+
+    Args:
+        path: As for `read_frames`.
+        embedder: Model and processor; frames are embedded under the model's caption prompt.
+        config: From `moment_settings`.
+
+    Returns:
+        The moments of what could be read, in the order of time, disjoint, and what went wrong, where something did.
+    """
+    limit = embedder.processor.config.x_encoder.image.max_pixels
+    rows: list[Rows] = []
+    times: list[float] = []
+    failure: VideoError | None = None
+    frames = read_frames(path, fps=config.fps, max_pixels=limit)
+    readers = FrameReaders(
+        [GivenFrames(frames)],
+        prepare=lambda frame: embedder.processor.images([frame.image]),
+        batch=embedder.batch_size,
+    )
+    with readers, closing(_full_batches(readers, size=embedder.batch_size)) as batches:
+        try:
+            for batch in batches:
+                rows.append(embedder.pixels([look.item for look in batch]))
+                times += [look.time for look in batch]
+        except VideoError as error:
+            failure = error
+    if not rows:
+        return [], failure
+    return cut_moments(np.concatenate(rows), np.array(times), config=config), failure
+
+
+def cut_moments(
+    rows_TD: Rows, times_T: Sequence[float] | NDArray[np.floating], *, config: SelectiveConfig
+) -> list[Moment]:
+    """Moments of embedded frames.
+
+    Args:
+        rows_TD: Embeddings, unit length.
+        times_T: Their times in seconds, ascending.
+        config: From `moment_settings`.
+    """
+    times = np.asarray(times_T, dtype=np.float64)
+    segments = SelectiveDecoder(config=config).offline(rows_TD, times)
+    moments = []
+    for segment in segments:
+        first, last = np.searchsorted(times, [segment.start, segment.end])
+        best = first + int((rows_TD[first:last] @ segment.embedding).argmax())
+        moments.append(Moment(start=segment.start, end=segment.end, time=float(times[best]), row_D=segment.embedding))
+    return moments
+
+
+def _full_batches(readers: FrameReaders[torch.Tensor], *, size: int) -> Generator[list[_Look], None, None]:
+    """Batches of equal size but for the last, so that equal files have equal rows, however quickly they were read.
+
+    Raises:
+        VideoError: Of the source, after all that was read.
+    """
+    held: list[_Look] = []
+    failure: Exception | None = None
+    for part in readers:
+        for _, thing in part:
+            if isinstance(thing, Read):
+                held.append(thing)
+            elif isinstance(thing, Ended):
+                failure = thing.error
+        while len(held) >= size:
+            yield held[:size]
+            held = held[size:]
+    if held:
+        yield held
+    if failure is not None:
+        raise failure

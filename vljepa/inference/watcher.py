@@ -1,0 +1,181 @@
+"""The one loop behind `stream` and `watch`: frames of all sources in shared batches, rows to each source's channel.
+
+Shapes: B frames in a batch, D width of the shared space.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vljepa.errors import DataError
+from vljepa.inference.channel import Channel, Way
+from vljepa.inference.embed import Embedder, Rows
+from vljepa.inference.frame_reader import Ended, FrameReaders, Read
+from vljepa.inference.frame_sources import FrameSource
+from vljepa.inference.pace import Pace
+from vljepa.inference.segmentation import Dendrogram, ward_chain
+from vljepa.inference.selective import Segment
+from vljepa.inference.stream_stats import thumbnail
+from vljepa.processing.live import Gap
+from vljepa.processing.video import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A prepared frame: pixels [1, 1, C, H, W] for the model, and a small JPEG where one is wanted."""
+
+    pixels: torch.Tensor
+    picture: bytes | None
+
+
+class Watcher:
+    """From frames of one or more sources to segments, with notes on the way.
+
+    Args:
+        embedder: Model and processor.
+        channels: One per source.
+        query: Asked of every frame.
+        pace: Decides how many frames per second of live sources are looked at.
+        stop: Set to end early.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        channels: Sequence[Channel],
+        *,
+        query: str,
+        pace: Pace,
+        stop: threading.Event | None,
+    ) -> None:
+        self._embedder = embedder
+        self._channels = channels
+        self._query = embedder.processor.queries([query])
+        self._pace = pace
+        self._stop = stop
+        self._pictures = any(channel.stats.thumbnails for channel in channels)
+        self._busy = 0.0  # seconds that the model has worked
+
+    def online(self) -> Generator[tuple[Channel, Segment], None, None]:
+        """Segments of all sources as they end; errors are left in the channels."""
+        full = self._pace.fps
+        with closing(self._looks()) as looks:
+            for channel, event in looks:
+                if channel.over:
+                    continue
+                begin = time.perf_counter()
+                for segment in _found(channel, event):
+                    self._busy += time.perf_counter() - begin
+                    yield channel, segment
+                    begin = time.perf_counter()
+                self._keep_pace(full)
+        for channel in self._channels:
+            for segment in channel.end(None):
+                yield channel, segment
+
+    def offline(self, *, rate: float | None, count: int | None) -> Generator[tuple[Channel, Segment], None, None]:
+        """Segments of the only source, from a look at all of it."""
+        [channel] = self._channels
+        rows, times, failure = [], [], None
+        with closing(self._looks()) as looks:
+            for _, event in looks:
+                if isinstance(event, Ended):
+                    failure = event.error
+                elif not isinstance(event, Gap):
+                    rows.append(event[0])
+                    times.append(event[1].time)
+        if rows:
+            rows_TD, times_T = np.stack(rows), np.array(times)
+            tree = ward_chain(rows_TD)
+            for moment, height in _heights(tree, times_T):
+                channel.stats.signal.add(moment, height)
+            found = channel.segmenter.offline(rows_TD, times_T, rate=rate, count=count, tree=tree)
+            for segment in channel.kept(found):
+                yield channel, segment
+        for segment in channel.end(failure):
+            yield channel, segment
+
+    def _looks(self) -> Generator[tuple[Channel, tuple[Rows, Way] | Gap | Ended], None, None]:
+        """What the sources give, with each frame's embedding [D]."""
+        for channel in self._channels:
+            channel.stats.start()
+        sources: list[FrameSource] = [channel.source for channel in self._channels]
+        size = self._embedder.batch_size
+        with FrameReaders(sources, prepare=self._prepare, batch=size, stop=self._stop) as readers:
+            for batch in readers:
+                looks = [(self._channels[number], thing) for number, thing in batch if isinstance(thing, Read)]
+                rows = iter(self._predict(looks))
+                for number, thing in batch:
+                    channel = self._channels[number]
+                    channel.stats.seconds["read"] = readers.seconds[number]
+                    channel.stats.dropped = readers.dropped[number]
+                    if isinstance(thing, Read):
+                        row, way = next(rows)
+                        channel.saw(way, thing.item.picture)
+                        yield channel, (row, way)
+                    else:
+                        yield channel, thing
+
+    def _prepare(self, frame: Frame) -> _Look:
+        picture = thumbnail(frame.image) if self._pictures else None
+        return _Look(self._embedder.processor.images([frame.image]), picture)
+
+    @torch.inference_mode()
+    def _predict(self, looks: Sequence[tuple[Channel, Read[_Look]]]) -> list[tuple[Rows, Way]]:
+        if not looks:
+            return []
+        device, model = self._embedder.device, self._embedder.model
+        taken = time.monotonic()
+        vision = model.encode_vision(torch.cat([look.item.pixels for _, look in looks]).to(device))
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # or the next stage would be charged for this one
+        encoded = time.monotonic()
+        query = {name: ids.expand(len(looks), -1).to(device) for name, ids in self._query.items()}
+        rows: Rows = model.predict(vision, query["query_ids"], query["query_mask"]).float().cpu().numpy()
+        predicted = time.monotonic()
+        self._busy += predicted - taken
+        for channel, _ in looks:
+            channel.stats.worked("encode", (encoded - taken) / len(looks))
+            channel.stats.worked("predict", (predicted - encoded) / len(looks))
+        return [
+            (row, Way(look.time, look.clock, look.arrived, taken, encoded, predicted))
+            for row, (_, look) in zip(rows, looks, strict=True)
+        ]
+
+    def _keep_pace(self, full: float) -> None:
+        live = [channel for channel in self._channels if channel.source.live and channel.source.drops]
+        frames, dropped = sum(one.stats.frames for one in live), sum(one.stats.dropped for one in live)
+        if not self._pace.observe(time.monotonic(), busy=self._busy, frames=frames, dropped=dropped):
+            return
+        for channel in live:
+            channel.grid.fps = self._pace.fps
+            if not channel.over:
+                channel.paced(full=full)
+
+
+def _found(channel: Channel, event: tuple[Rows, Way] | Gap | Ended) -> Iterator[Segment]:
+    """Segments that an event ends; rows that make no sense end their source, and no other one."""
+    try:
+        if isinstance(event, Gap):
+            yield from channel.gap(event)
+        elif isinstance(event, Ended):
+            yield from channel.end(event.error)
+        else:
+            yield from channel.push(*event)
+    except DataError as error:
+        yield from channel.end(error)
+
+
+def _heights(tree: Dendrogram, times_T: NDArray[np.float64]) -> Iterator[tuple[float, float]]:
+    """Time and height of each boundary of the dendrogram: the threshold from which on it is no boundary any more."""
+    lasts = np.maximum.accumulate(tree.heights)
+    for place in np.argsort(tree.joints):
+        yield float(times_T[tree.joints[place]]), float(lasts[place])
