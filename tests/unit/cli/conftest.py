@@ -8,12 +8,16 @@ from vljepa.models.decoder_saving import save_decoder
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory):
-    """Folder of a saved toy model: random towers, real code."""
+    """Folder of a saved toy model: random towers, real code; the same ones whatever ran before."""
+    import torch
+
     from vljepa import VLJEPA
     from vljepa.configs import load_preset
 
     folder = tmp_path_factory.mktemp("toy")
-    VLJEPA(load_preset("toy")).save_pretrained(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        VLJEPA(load_preset("toy")).save_pretrained(folder)
     return str(folder)
 
 
