@@ -98,7 +98,8 @@ def markdown(results: Sequence[dict[str, Any]], *, plots: Sequence[str]) -> str:
         "are not there is skipped and named. In brackets 95% intervals: bootstrap over items (pictures, concepts, "
         "rows). Shares in percent. Ties count against the model.\n",
         "Evaluations with baselines and reports of their own: [mini.md](mini.md), [captions.md](captions.md), "
-        "[selective.md](selective.md), [adaptation.md](adaptation.md), [order.md](order.md).\n",
+        "[selective.md](selective.md), [moments.md](moments.md), [order.md](order.md), [adaptation.md](adaptation.md), "
+        "[ablations.md](ablations.md), [comparison.md](comparison.md).\n",
         *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})\n" for name in plots),
         *map(section, results),
     ]

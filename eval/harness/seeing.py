@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress, TaskID
 
 from eval.command import CONSOLE
-from vljepa.errors import ImageError, VideoError
+from vljepa.errors import ConfigError, ImageError, VideoError
 from vljepa.inference.embed import Embedder
 from vljepa.models.outputs import VisionTokens
 from vljepa.processing.video import read_frames
@@ -28,6 +28,20 @@ One = TypeVar("One")
 
 Seen: TypeAlias = Path | tuple[Path, ...]
 """A picture, a video, or pictures that make one clip."""
+
+
+def clip_frames(embedder: Embedder) -> int:
+    """Frames of a clip, for suites that show encoded frames in other orders.
+
+    Raises:
+        ConfigError: The model knows no clips, or encodes their frames jointly.
+    """
+    clips = embedder.model.config.predictor.clips
+    if clips is None or embedder.model.x_encoder.backend.joint_frames:
+        raise ConfigError(
+            "this suite needs a model of clips that encodes frame by frame.", fix="use --model mini-video."
+        )
+    return clips.frames
 
 
 class Eyes:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from eval.harness.seeing import clip_frames
 from eval.harness.suite import Found
 from eval.mini.bootstrap import interval
-from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import top_k_hits
 from vljepa.models.outputs import VisionTokens
-from vljepa.processing.video import read_clip
+from vljepa.processing.video import even_shares, read_clip
 
 
 def measure(found: Found, embedder: Embedder) -> dict[str, Any]:
@@ -25,20 +25,15 @@ def measure(found: Found, embedder: Embedder) -> dict[str, Any]:
         embedder: A model with `predictor.clips` that encodes frame by frame.
     """
     config = embedder.model.config
-    if config.predictor.clips is None or embedder.model.x_encoder.backend.joint_frames:
-        raise ConfigError(
-            "this suite needs a model of clips that encodes frame by frame.", fix="use --model mini-video."
-        )
-    frames = config.predictor.clips.frames
+    frames = clip_frames(embedder)
     rows = [row for _, row in found.table("rows")]
     names = sorted({str(row["text"]) for row in rows})
     names_MD = embedder.texts(names)
     labels_N = np.array([names.index(str(row["text"])) for row in rows])
-    shares = [(frame + 0.5) / frames for frame in range(frames)]
     predicted: dict[str, list[np.ndarray]] = {"all frames": [], "one frame": []}
     for row in rows:
         path = found.media / str(found.value(row, "video", "rows", 0))
-        pictures = read_clip(path, shares=shares, max_pixels=config.x_encoder.image.max_pixels)
+        pictures = read_clip(path, shares=even_shares(frames), max_pixels=config.x_encoder.image.max_pixels)
         clip = embedder.model.encode_vision(embedder.processor.frames(pictures).unsqueeze(0))
         predicted["all frames"].append(_predict(embedder, clip))
         predicted["one frame"].append(_predict(embedder, embedder.model.encode_vision(

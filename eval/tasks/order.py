@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from eval.command import say
+from eval.harness.seeing import QUERIES, clip_frames
 from eval.harness.suite import Found
 from eval.mini.bootstrap import Interval, interval
 from eval.mini.question_only import QuestionOnly
@@ -26,14 +27,12 @@ from eval.tasks.questions_files import Question, closed
 from vljepa.configs import SourceConfig
 from vljepa.data.records import Record
 from vljepa.data.sources import load_source
-from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
 from vljepa.models.outputs import VisionTokens
-from vljepa.processing.video import read_clip
+from vljepa.processing.video import even_shares, read_clip
 
 Answers = Sequence[Question]
 Orders = Callable[[np.random.Generator], list[int]]
-QUERIES = 64
 GROUPS = {
     "direction": ("direction",),
     "order": ("first side", "begins", "first kind"),
@@ -62,12 +61,7 @@ def measure(found: Found, embedder: Embedder, *, shuffles: int, seed: int) -> di
         shuffles: Orders that are drawn for each clip.
         seed: Of the orders.
     """
-    config = embedder.model.config
-    if config.predictor.clips is None or embedder.model.x_encoder.backend.joint_frames:
-        raise ConfigError(
-            "this suite needs a model of clips that encodes frame by frame.", fix="use --model mini-video."
-        )
-    frames = config.predictor.clips.frames
+    frames = clip_frames(embedder)
     questions = closed(found, image="video", question="query", answers="text")
     clips = Clips(embedder, sorted({one.image for one in questions}), frames=frames)
     random = np.random.default_rng(seed)
@@ -113,10 +107,9 @@ class Clips:
         self.embedder, self.frames = embedder, frames
         self.places = {file: place for place, file in enumerate(files)}
         limit = embedder.processor.config.x_encoder.image.max_pixels
-        shares = [(frame + 0.5) / frames for frame in range(frames)]
         seen: list[VisionTokens] = []
         for file in files:
-            pixels = embedder.processor.frames(read_clip(file, shares=shares, end=end, max_pixels=limit))
+            pixels = embedder.processor.frames(read_clip(file, shares=even_shares(frames), end=end, max_pixels=limit))
             with torch.inference_mode():
                 seen.append(embedder.model.encode_vision(pixels.unsqueeze(1)))  # frames as pictures
         self.tokens = torch.stack([one.tokens_BND for one in seen])

@@ -85,39 +85,22 @@ PACKAGES: dict[str, Package] = {
     ),
 }
 
+_ANIMATED_SHA256 = (
+    "4c03ac178c1eabf2e2a16dd498f3cc2b92dc30ec3466ae38fdc497d4774c99ea",
+    "e431da8172e394036c330faa77648d6fbbae1fd3b0be95637c4497c9075019c0",
+    "3624d0c34c819c1794b74ccf6ae9034adff7c4cb6318dd2a645145f0196feb43",
+    "3d4c08f1e321f70808ef4996aba0ab575a9d97b6c56ffffc92cf6161a7836aa3",
+)
 ANIMATED: dict[str, Package] = {
-    "animated_1": Package(
+    f"animated_{number}": Package(
         client="npm",
-        name="@lobehub/fluent-emoji-anim-1",
+        name=f"@lobehub/fluent-emoji-anim-{number}",
         version="1.0.0",
-        file="lobehub-fluent-emoji-anim-1-1.0.0.tgz",
-        sha256="4c03ac178c1eabf2e2a16dd498f3cc2b92dc30ec3466ae38fdc497d4774c99ea",
+        file=f"lobehub-fluent-emoji-anim-{number}-1.0.0.tgz",
+        sha256=sha256,
         members=("package/assets/",),
-    ),
-    "animated_2": Package(
-        client="npm",
-        name="@lobehub/fluent-emoji-anim-2",
-        version="1.0.0",
-        file="lobehub-fluent-emoji-anim-2-1.0.0.tgz",
-        sha256="e431da8172e394036c330faa77648d6fbbae1fd3b0be95637c4497c9075019c0",
-        members=("package/assets/",),
-    ),
-    "animated_3": Package(
-        client="npm",
-        name="@lobehub/fluent-emoji-anim-3",
-        version="1.0.0",
-        file="lobehub-fluent-emoji-anim-3-1.0.0.tgz",
-        sha256="3624d0c34c819c1794b74ccf6ae9034adff7c4cb6318dd2a645145f0196feb43",
-        members=("package/assets/",),
-    ),
-    "animated_4": Package(
-        client="npm",
-        name="@lobehub/fluent-emoji-anim-4",
-        version="1.0.0",
-        file="lobehub-fluent-emoji-anim-4-1.0.0.tgz",
-        sha256="3d4c08f1e321f70808ef4996aba0ab575a9d97b6c56ffffc92cf6161a7836aa3",
-        members=("package/assets/",),
-    ),
+    )
+    for number, sha256 in enumerate(_ANIMATED_SHA256, start=1)
 }
 """Real animations, only measured on: recipes/mini/animations.py."""
 

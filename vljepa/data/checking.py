@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,18 +100,15 @@ def check_data(
     Raises:
         DataError: No data, of no known kind, without a picture or text column, or with a row that does not fit.
     """
-    with ExitStack() as rooms:
-        return _check(path, rooms, root=root, validation=validation, max_pixels=max_pixels, limit=limit)
+    with TemporaryDirectory() as room:
+        return _check(path, Path(room), root=root, validation=validation, max_pixels=max_pixels, limit=limit)
 
 
 def _check(
-    path: str, rooms: ExitStack, *, root: Path | None, validation: str | None, max_pixels: int, limit: int | None
+    path: str, room: Path, *, root: Path | None, validation: str | None, max_pixels: int, limit: int | None
 ) -> DataReport:
     addresses = shard_addresses(path) if is_shards(path) else None
-    local = path
-    if addresses is not None:
-        folder = Path(rooms.enter_context(TemporaryDirectory()))
-        local = str(fetch_shard(addresses[0], folder=folder))
+    local = path if addresses is None else str(fetch_shard(addresses[0], folder=room))
     kind, place = find_data(local)
     columns = columns_of(kind, place, needed=("image", "text"))
     source = source_of("data", path, place, columns=columns, root=root, frames=FRAMES)

@@ -18,6 +18,7 @@ from vljepa.data.records import Record
 from vljepa.data.sampling import row_order
 from vljepa.data.shards import fetch_shard, shard_addresses, shard_file, shown
 from vljepa.data.sources import load_source
+from vljepa.data.whole_file import replace_file
 from vljepa.errors import DataError
 
 _AHEAD = 2
@@ -111,7 +112,7 @@ class ShardStream:
         note = self._note(address)
         with FileLock(f"{note}.lock"):
             if not note.is_file():
-                note.write_text(str(count), encoding="ascii")
+                replace_file(note, str(count).encode("ascii"))
             before = int(note.read_text(encoding="ascii"))
         if before != count:
             raise DataError(

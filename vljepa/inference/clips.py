@@ -9,10 +9,9 @@ from torch import Tensor
 
 from vljepa.configs import ClipsConfig
 from vljepa.errors import ConfigError, ImageError, VideoError
-from vljepa.inference.pictures import SUFFIXES
-from vljepa.processing.picture_sequence import is_moving
+from vljepa.inference.pictures import SUFFIXES, is_video
 from vljepa.processing.processor import Picture, VLJEPAProcessor
-from vljepa.processing.video import read_clip
+from vljepa.processing.video import even_shares, read_clip
 
 
 class VisualReader:
@@ -49,22 +48,21 @@ class VisualReader:
         Raises:
             ImageError: Missing, broken or too large; a video that the model cannot take.
         """
-        if isinstance(image, Image.Image) or not _is_clip(Path(image), animations=self.frames is not None):
+        if isinstance(image, Image.Image) or not self._is_clip(Path(image)):
             return self.processor.images([image])
         if self.frames is None:
             raise ImageError(f"{str(image)!r} is a video, and this model has learned from pictures.", fix=_FIX)
-        shares = [(number + 0.5) / self.frames for number in range(self.frames)]
+        limit = self.processor.config.x_encoder.image.max_pixels
         try:
-            pictures = read_clip(image, shares=shares, max_pixels=self.processor.config.x_encoder.image.max_pixels)
+            pictures = read_clip(image, shares=even_shares(self.frames), max_pixels=limit)
         except VideoError as error:
             raise ImageError(error.message, fix=error.fix) from error
         return self.processor.frames(pictures).unsqueeze(0)
 
+    def _is_clip(self, path: Path) -> bool:
+        if self.frames is None and path.suffix.lower() in SUFFIXES:
+            return False
+        return path.is_file() and is_video(path)
+
 
 _FIX = "use --model mini-video, train with `clips`, or caption it over time with `vljepa stream`."
-
-
-def _is_clip(path: Path, *, animations: bool) -> bool:
-    if path.suffix.lower() in SUFFIXES:
-        return animations and is_moving(path)
-    return path.is_file()

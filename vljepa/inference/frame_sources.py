@@ -109,7 +109,7 @@ def named(sources: Iterable[Source]) -> dict[str, Source]:
     """Sources by name: paths and addresses as they may be shown, iterables by number, each name once.
 
     Raises:
-        ConfigError: No source at all, or standard input twice.
+        ConfigError: Standard input twice.
     """
     names: dict[str, Source] = {}
     for number, source in enumerate(sources, start=1):
@@ -117,6 +117,4 @@ def named(sources: Iterable[Source]) -> dict[str, Source]:
         if name in names and source == STDIN:
             raise ConfigError("standard input can be read once only.", fix="name - once.")
         names[f"{name} ({number})" if name in names else name] = source
-    if not names:
-        raise ConfigError("there is no source to watch.", fix="name at least one.")
     return names

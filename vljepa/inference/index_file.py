@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from vljepa.data.whole_file import replace_file
 from vljepa.errors import DataError
 from vljepa.inference.embed import Rows
 
@@ -98,17 +98,7 @@ def write_index(file: Path, *, header: IndexHeader, entries: list[Entry], rows: 
         metadata={"format": FORMAT, "version": str(VERSION), **asdict(header)},
     )
     try:
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(file, content)
     except OSError as error:
         raise _unwritable(file, error.strerror or str(error)) from error
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vljepa.errors import DataError
-from vljepa.inference.pictures import SUFFIXES, expand
-from vljepa.processing.picture_sequence import is_moving
+from vljepa.inference.pictures import expand, is_video
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,5 @@ def find_media(paths: str | Path | Sequence[str | Path]) -> Media:
         folder = Path(os.path.commonpath(roots))
     except ValueError as error:
         raise DataError("the paths are on different drives.", fix="make an index for each drive.") from error
-    videos = sorted(file for file in files if _is_video(file))
+    videos = sorted(file for file in files if is_video(file))
     return Media(folder, sorted(files - set(videos)), videos)
-
-
-def _is_video(file: Path) -> bool:
-    return file.suffix.lower() not in SUFFIXES or is_moving(file)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import os
 import re
-import tempfile
 from importlib import resources
 from pathlib import Path
 from string import Template
 
+from vljepa.data.whole_file import replace_file
 from vljepa.errors import DataError
 
 
@@ -38,15 +37,7 @@ def write_page(path: Path, page: str) -> None:
         DataError: The file cannot be written.
     """
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(page.encode("utf-8"))
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(path, page.encode("utf-8"))
     except OSError as error:
         raise DataError(f"cannot write {str(path)!r}: {error.strerror}.", fix="name another place.") from error
 

@@ -8,11 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vljepa.errors import DataError, ImageError
+from vljepa.processing.picture_sequence import is_moving
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"}
 )
+
+
+def is_video(file: Path) -> bool:
+    """Whether a file is a video: it does not end like a picture, or it is an animated GIF or WebP."""
+    return file.suffix.lower() not in SUFFIXES or is_moving(file)
 
 
 def walk(folder: str | Path, *, videos: bool = False) -> list[Path]:

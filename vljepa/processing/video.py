@@ -84,6 +84,11 @@ def read_frames(
     return _read(path, fps=fps, count=count, start=start, end=end, max_pixels=max_pixels)
 
 
+def even_shares(count: int) -> list[float]:
+    """Places of `count` frames within a clip, the middles of its equal parts, for `read_clip`."""
+    return [(number + 0.5) / count for number in range(count)]
+
+
 def read_clip(
     path: str | Path, *, shares: Sequence[float], start: float = 0.0, end: float | None = None, max_pixels: int
 ) -> list[Image.Image]:

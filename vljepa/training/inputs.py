@@ -95,7 +95,7 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
         texts = TextFeatures(data.cache.folder, config=model.config.y_encoder)
         texts.fill(_texts(train, tasks, model.config.prompts), model=model, processor=processor)
     sources = [was if isinstance(was, ShardStream) else now for was, now in zip(sources, train, strict=True)]
-    sampler = _sampler(run, [None if isinstance(source, ShardStream) else len(source) for source in sources])
+    sampler = step_sampler(run, [None if isinstance(source, ShardStream) else len(source) for source in sources])
     guesses = _guesses(run, model, reader, texts, train)
     collator = Collator(processor, pictures=reader, texts=texts, guesses=guesses)
     return Inputs(
@@ -133,7 +133,7 @@ def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
 
 def _open_training(run: RunConfig) -> TrainSources:
     data = run.data
-    quotas = _sampler(run, [None] * len(data.train)).quotas
+    quotas = step_sampler(run, [None] * len(data.train)).quotas
     # Processes are at most a step apart, and each may be preparing as many more as its loaders take in advance.
     apart = 2 * (_BATCHES_AHEAD * data.workers + 2)
     return [
@@ -151,7 +151,16 @@ def _open_training(run: RunConfig) -> TrainSources:
     ]
 
 
-def _sampler(run: RunConfig, sizes: Sequence[int | None]) -> StepSampler:
+def step_sampler(run: RunConfig, sizes: Sequence[int | None]) -> StepSampler:
+    """The order of a run's samples.
+
+    Args:
+        run: The recipe.
+        sizes: Rows of its training sources; None for one that is read shard by shard.
+
+    Raises:
+        ConfigError: A source would get no sample.
+    """
     return StepSampler(
         sizes,
         weights=[source.weight for source in run.data.train],

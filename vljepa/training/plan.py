@@ -9,14 +9,13 @@ from typing import Any
 import torch
 
 from vljepa.configs import RunConfig, VLJEPAConfig
-from vljepa.data.sampling import StepSampler
 from vljepa.data.shards import is_shards, shard_addresses
 from vljepa.data.sources import load_source
 from vljepa.errors import AssetError, PartError
 from vljepa.models.modeling import VLJEPA
 from vljepa.parts.resolve import part_config
 from vljepa.parts.saved import read_config, saved_folder
-from vljepa.training.inputs import check_run
+from vljepa.training.inputs import check_run, step_sampler
 
 _TOKENS = 8
 
@@ -115,13 +114,7 @@ def _rows(run: RunConfig) -> tuple[int | None, tuple[str, ...]]:
     if missing:
         return None, tuple(dict.fromkeys(missing))
     sizes = sizes[: len(data.train)]
-    StepSampler(
-        sizes,
-        weights=[source.weight for source in data.train],
-        names=[source.name for source in data.train],
-        batch_size=run.train.batch_size,
-        seed=run.train.seed,
-    )
+    step_sampler(run, sizes)
     known = [size for size in sizes if size is not None]
     return (sum(known) if len(known) == len(sizes) else None), ()
 
