@@ -127,7 +127,9 @@ class DataConfig(Strict):
         cache: Feature cache; None runs the X-Encoder in every step.
         max_skipped: Share of unreadable pictures that is tolerated before the run stops.
         workers: Loader processes for sources without a cache.
-        shards: Folder for the shards in hand of sources behind an address.
+        shards: Folder for the shards in hand of sources behind an address, in a folder of its own for every run and
+            source. To be kept as long as the run may go on: without the numbers of rows in it, all shards before the
+            one in hand are fetched and counted again.
     """
 
     root: str = "."

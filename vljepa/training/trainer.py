@@ -144,7 +144,7 @@ class Trainer(Loop):
         for batch in batches:
             self.inputs.skipped |= batch.skipped
         if any(batch.skipped for batch in batches):
-            check_skipped(self.inputs.skipped, total=self.inputs.tried, tolerated=run.data.max_skipped)
+            check_skipped(self.inputs.skipped, total=self.inputs.tried(step), tolerated=run.data.max_skipped)
         batches = self.step.shared(batches)
         size = sum(batch.size for batch in batches) * self.accelerator.num_processes
         if size == 0:
@@ -239,8 +239,11 @@ class Trainer(Loop):
         )
 
     def _finish(self) -> Metrics:
-        """Calibrate `best`."""
+        """Calibrate `best`, and let go of the last shards."""
         inputs, metrics = self.inputs, dict(self._best["metrics"])
+        if self.accelerator.is_main_process:
+            for stream in inputs.streams:
+                stream.close()
         if inputs.tasks:
             best = find_intact(self.folder / "best")
             assert best is not None
