@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 STDOUT = "-"
 _KINDS = ("jsonl", "srt", "vtt")
+_EARLY = 1000
+"""Events before the first segment that are kept, the newest ones."""
 
 
 def check_outputs(outputs: Mapping[str, str | None]) -> None:
@@ -42,7 +45,8 @@ def check_outputs(outputs: Mapping[str, str | None]) -> None:
 class StreamFiles:
     """Captions or one kind of subtitles on stdout, the others in files; everything is flushed at once.
 
-    Files are opened for the first segment, so that a stream which fails before it leaves old ones as they were.
+    Files are opened for the first segment, so that a stream which fails before it leaves old ones as they were. JSON lines
+    of live sources are written in any case: with what happened before the first segment, and the sums.
 
     Args:
         outputs: Paths by kind (`jsonl`, `srt`, `vtt`), as `check_outputs` has passed them.
@@ -54,6 +58,7 @@ class StreamFiles:
         self._files = {kind: Path(name) for kind, name in wanted.items() if name is not None and name != STDOUT}
         self._printed = next((kind for kind, name in wanted.items() if name == STDOUT), "captions")
         self._opened: dict[str, IO[str]] | None = None
+        self._early: deque[str] = deque(maxlen=_EARLY)  # what happened before the first segment
         self._cues = 0
         self._named = named
 
@@ -63,7 +68,10 @@ class StreamFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in (self._open() if error is None else self._opened or {}).values():
+        opened = self._open() if error is None else self._opened
+        if opened is None and self._early and "jsonl" in self._files:
+            opened = {"jsonl": self._begin("jsonl")}
+        for file in (opened or {}).values():
             file.close()
 
     def add(self, segment: Segment, *, name: str = "") -> None:
@@ -89,7 +97,7 @@ class StreamFiles:
         print(said[self._printed], end="", flush=True)
 
     def tell(self, notice: Notice) -> None:
-        """Say what happened to a live source on stderr, and in the JSON lines once there are any."""
+        """Say what happened to a live source on stderr and in the JSON lines."""
         from vljepa.inference.subtitles import notice_line
 
         if self._named or notice.kind != "gone":  # the only source's end is the command's error
@@ -107,26 +115,34 @@ class StreamFiles:
                 self._add_event(summary_line(name, notes))
 
     def _add_event(self, line: str) -> None:
-        if self._opened is not None and "jsonl" in self._opened:
-            _write(self._opened["jsonl"], line)
-        elif self._opened is not None and self._printed == "jsonl":
+        if self._printed == "jsonl":
             print(line, end="", flush=True)
+        elif self._opened is None:
+            self._early.append(line)
+        elif "jsonl" in self._opened:
+            _write(self._opened["jsonl"], line)
 
     def _open(self) -> dict[str, IO[str]]:
         from vljepa.inference.subtitles import VTT_HEADER
 
         if self._opened is None:
             self._opened = {}
-            for kind, path in self._files.items():
-                try:
-                    self._opened[kind] = path.open("w", encoding="utf-8", newline="\n")
-                except OSError as error:
-                    raise _unwritable(path, error) from error
-            if "vtt" in self._opened:
-                _write(self._opened["vtt"], VTT_HEADER)
+            for kind in self._files:
+                self._opened[kind] = self._begin(kind)
             if self._printed == "vtt":
                 print(VTT_HEADER, end="", flush=True)
         return self._opened
+
+    def _begin(self, kind: str) -> IO[str]:
+        from vljepa.inference.subtitles import VTT_HEADER
+
+        path = self._files[kind]
+        try:
+            file = path.open("w", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        _write(file, {"vtt": VTT_HEADER, "jsonl": "".join(self._early)}.get(kind, ""))
+        return file
 
 
 def _write(file: IO[str], text: str) -> None:

@@ -95,8 +95,9 @@ class Channel:
         stats = self.stats
         stats.saw(way.time, lasts=1 / self.segmenter.config.fps)
         stats.live = self.source.live
-        if stats.live and stats.began is None:
-            stats.began = way.clock
+        if stats.live:
+            stats.began = way.clock if stats.began is None else stats.began
+            stats.lagged(self.source.lag + way.predicted - way.arrived)
         if picture is not None:
             self._thumbnails.add(way.time, picture)
 
@@ -127,6 +128,7 @@ class Channel:
 
     def gap(self, gap: Gap) -> Iterator[Segment]:
         """Take it that the source is away, or back: what was open is over."""
+        self.stats.lag = 0.0
         if gap.end is None:
             yield from self._close(self.segmenter.interrupt())
             kind: Kind = "retry" if self._away or not self.stats.frames else "lost"
@@ -153,8 +155,8 @@ class Channel:
     def paced(self, *, full: float) -> None:
         """Note that another number of frames per second is looked at; `full` is that of an idle model."""
         fps = self.grid.fps
-        self.stats.rates.append((self.stats.end, fps))
-        why = "the model keeps up again" if fps == full else "what the model keeps up with"
+        self.stats.paced(fps)
+        why = "this machine keeps up again" if fps == full else "what this machine keeps up with"
         self._tell(Notice(self.name, "rate", self.stats.end, _now(), f"looking at {fps:g} frames per second: {why}"))
 
     def kept(self, segments: Sequence[Segment]) -> Iterator[Segment]:

@@ -132,8 +132,9 @@ class FrameReaders(Generic[Item]):
     def _read(self, number: int) -> None:
         source = self._sources[number]
         ending: Exception | None = None
-        frames = source.frames(self._done)
+        frames: Iterator[Frame | Gap] = iter(())
         try:
+            frames = source.frames(self._done)
             while not self._done():
                 begin = time.perf_counter()
                 frame = next(frames, None)
@@ -145,34 +146,35 @@ class FrameReaders(Generic[Item]):
                 self._put(number, thing)
         except Exception as error:
             ending = error
-        finally:
+        try:
             close = getattr(frames, "close", None)
             if close is not None:
                 close()
+        except Exception as error:
+            ending = ending or error
         self._put(number, Ended(ending))
 
     def _put(self, number: int, thing: Read[Item] | Gap | Ended) -> None:
         waiting, drops = self._waiting[number], self._sources[number].drops
         room = _LIVE_ROOM if drops else 2 * self._batch
         with self._changed:
-            while isinstance(thing, Read) and len(waiting) >= room and not self._done():
-                if not drops:
-                    self._changed.wait(_PATIENCE)
-                elif self._drop_oldest(waiting):
+            while isinstance(thing, Read) and _frames_in(waiting) >= room and not self._done():
+                if drops:
+                    _drop_oldest(waiting)
                     self.dropped[number] += 1
                 else:
-                    break
+                    self._changed.wait(_PATIENCE)
             waiting.append(thing)
             self._changed.notify_all()
 
-    @staticmethod
-    def _drop_oldest(waiting: deque[Read[Item] | Gap | Ended]) -> bool:
-        """Let go of the oldest frame; gaps stay."""
-        for place, thing in enumerate(waiting):
-            if isinstance(thing, Read):
-                del waiting[place]
-                return True
-        return False
-
     def _done(self) -> bool:
         return self._closed.is_set() or self._stop.is_set()
+
+
+def _frames_in(waiting: deque[Read[Item] | Gap | Ended]) -> int:
+    return sum(isinstance(thing, Read) for thing in waiting)
+
+
+def _drop_oldest(waiting: deque[Read[Item] | Gap | Ended]) -> None:
+    """Let go of the oldest frame; gaps stay."""
+    del waiting[next(place for place, thing in enumerate(waiting) if isinstance(thing, Read))]

@@ -24,10 +24,12 @@ class FrameSource(Protocol):
     Attributes:
         live: Whether frames are of now, so that the clock on the wall says something about them.
         drops: Whether frames may be dropped when the model is too slow.
+        lag: Seconds by which reading has fallen behind the source, where that can be known; otherwise 0.
     """
 
     live: bool
     drops: bool
+    lag: float
 
     def frames(self, halted: Halted) -> Iterator[Frame | Gap]:
         """Frames in the order of time, and gaps between them; ends soon after `halted` says so, where it can."""
@@ -49,6 +51,7 @@ class GivenFrames:
     ) -> None:
         self.live = live
         self.drops = drops
+        self.lag = 0.0
         self._frames = frames
         self._grid = grid
 

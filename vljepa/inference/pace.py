@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 _WINDOW = 5.0
 """Seconds between two decisions."""
 _LAGGING = 0.1
 """Share of dropped frames from which on the rate is too high."""
+_LATE = 1.0
+"""Seconds that frames may be looked at late; where it is more, and grows, the rate is too high."""
+_GROWS = 0.01
+"""Share of the time by which it grows."""
 _IDLE = 0.4
 """Share of the time that the model may be busy for the rate to be doubled: then it is at most twice that."""
 _PATIENCE = 3
@@ -14,7 +20,7 @@ _MOST_PATIENCE = 96
 
 
 class Pace:
-    """Halves the rate while frames are dropped, and doubles it again when there is time for it.
+    """Halves the rate while frames are dropped or come ever later, and doubles it again when there is time for it.
 
     Args:
         highest: Frames per second to look at when all is well.
@@ -34,8 +40,10 @@ class Pace:
         self._raised = False  # the latest change was a raise, and has not been borne out yet
         self._begin: float | None = None
         self._before = (0.0, 0, 0)  # busy seconds, frames and dropped frames when the window began
+        self._lag = math.inf  # least of this window: one frame that was held up says nothing
+        self._lag_before = 0.0  # of the window before
 
-    def observe(self, now: float, *, busy: float, frames: int, dropped: int) -> bool:
+    def observe(self, now: float, *, busy: float, frames: int, dropped: int, lag: float) -> bool:
         """Take the state of things, as often as you like; whether the rate has changed.
 
         Args:
@@ -43,18 +51,23 @@ class Pace:
             busy: Seconds that the model has worked so far.
             frames: Frames that it has looked at so far.
             dropped: Frames that were dropped so far.
+            lag: Seconds that the newest frame was looked at late.
         """
         if self._begin is None:
             self._begin, self._before = now, (busy, frames, dropped)
+        self._lag = min(self._lag, lag)
         if now - self._begin < self._window:
             return False
+        late = self._lag > _LATE
+        falls_behind = late and self._lag - self._lag_before > _GROWS * (now - self._begin)
+        self._lag, self._lag_before = math.inf, self._lag
         share_busy = (busy - self._before[0]) / (now - self._begin)
         looked, lost = frames - self._before[1], dropped - self._before[2]
         self._begin, self._before = now, (busy, frames, dropped)
         before = self.fps
-        if lost > _LAGGING * (looked + lost):
+        if falls_behind or lost > _LAGGING * (looked + lost):
             self._lower()
-        elif lost == 0 and share_busy < _IDLE:
+        elif lost == 0 and not late and share_busy < _IDLE:
             self._better()
         else:
             self._good = 0
@@ -68,6 +81,10 @@ class Pace:
 
     def _better(self) -> None:
         self._good += 1
-        if self._good >= self._patience:
-            self._good, self._raised = 0, True
-            self.fps = min(self._highest, 2 * self.fps)
+        if self._good < self._patience:
+            return
+        self._good = 0
+        self._raised = self.fps < self._highest
+        if not self._raised:
+            self._patience = _PATIENCE  # the full rate has been borne out
+        self.fps = min(self._highest, 2 * self.fps)

@@ -120,6 +120,10 @@ class StreamStats:
         gap_count: How many there were.
         gap_seconds: How long they were together.
         rates: Changes of the rate: (time, frames per second), the newest thousand.
+        rate_count: How many there were.
+        lag: Seconds from the arrival of the newest frame to its embedding, and by which reading had fallen behind the
+            source, where that can be known.
+        highest_lag: The most of it.
         latency: How late the captions were.
     """
 
@@ -143,6 +147,9 @@ class StreamStats:
     gap_count: int = 0
     gap_seconds: float = 0.0
     rates: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_EVENTS))
+    rate_count: int = 0
+    lag: float = 0.0
+    highest_lag: float = 0.0
     latency: Latency = field(default_factory=Latency)
     _started: float = field(default_factory=time.perf_counter, init=False, repr=False)
 
@@ -176,6 +183,16 @@ class StreamStats:
             self.gap_count += 1
             self.gap_seconds += end - start
 
+    def lagged(self, seconds: float) -> None:
+        """Note how late a frame was looked at."""
+        self.lag = seconds
+        self.highest_lag = max(self.highest_lag, seconds)
+
+    def paced(self, fps: float) -> None:
+        """Note that from now on so many frames per second are looked at."""
+        self.rates.append((self.end, fps))
+        self.rate_count += 1
+
     def summary(self) -> dict[str, Any]:
         """The numbers of a live source, for JSON; seconds, and frames per second."""
         return {
@@ -185,7 +202,8 @@ class StreamStats:
             "decodes": self.decodes,
             "gaps": self.gap_count,
             "gap_seconds": round(self.gap_seconds, 3),
-            "rate_changes": len(self.rates),
+            "rate_changes": self.rate_count,
+            "highest_lag": round(self.highest_lag, 3),
             "latency": self.latency.summary(),
         }
 

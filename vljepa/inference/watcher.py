@@ -69,14 +69,14 @@ class Watcher:
         full = self._pace.fps
         with closing(self._looks()) as looks:
             for channel, event in looks:
-                if channel.over:
-                    continue
                 begin = time.perf_counter()
                 for segment in _found(channel, event):
                     self._busy += time.perf_counter() - begin
                     yield channel, segment
                     begin = time.perf_counter()
                 self._keep_pace(full)
+                if all(one.over for one in self._channels):
+                    break  # its frames made no sense, and more of them may come for ever
         for channel in self._channels:
             for segment in channel.end(None):
                 yield channel, segment
@@ -107,10 +107,12 @@ class Watcher:
         """What the sources give, with each frame's embedding [D]."""
         for channel in self._channels:
             channel.stats.start()
+            channel.stats.live = channel.source.live
         sources: list[FrameSource] = [channel.source for channel in self._channels]
         size = self._embedder.batch_size
         with FrameReaders(sources, prepare=self._prepare, batch=size, stop=self._stop) as readers:
-            for batch in readers:
+            for things in readers:
+                batch = [one for one in things if not self._channels[one[0]].over]
                 looks = [(self._channels[number], thing) for number, thing in batch if isinstance(thing, Read)]
                 rows = iter(self._predict(looks))
                 for number, thing in batch:
@@ -119,6 +121,8 @@ class Watcher:
                     channel.stats.dropped = readers.dropped[number]
                     if isinstance(thing, Read):
                         row, way = next(rows)
+                        if channel.over:
+                            continue  # since an earlier frame of this batch
                         channel.saw(way, thing.item.picture)
                         yield channel, (row, way)
                     else:
@@ -153,7 +157,8 @@ class Watcher:
     def _keep_pace(self, full: float) -> None:
         live = [channel for channel in self._channels if channel.source.live and channel.source.drops]
         frames, dropped = sum(one.stats.frames for one in live), sum(one.stats.dropped for one in live)
-        if not self._pace.observe(time.monotonic(), busy=self._busy, frames=frames, dropped=dropped):
+        lag = max((one.stats.lag for one in live if not one.over), default=0.0)
+        if not self._pace.observe(time.monotonic(), busy=self._busy, frames=frames, dropped=dropped, lag=lag):
             return
         for channel in live:
             channel.grid.fps = self._pace.fps

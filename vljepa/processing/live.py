@@ -14,6 +14,7 @@ from PIL import Image
 
 from vljepa.configs import LiveOptions
 from vljepa.errors import VideoError
+from vljepa.processing.arrivals import Lag, arrivals, of_now
 from vljepa.processing.grid import Grid
 from vljepa.processing.live_places import LivePlace
 from vljepa.processing.video import Frame
@@ -83,11 +84,14 @@ class LiveSource:
     Attributes:
         live: Whether frames are of now: False once it has turned out to be a recording.
         drops: Whether frames may be dropped when the model is too slow.
+        lag: Seconds by which the newest frame came later than its own time says, compared with the quickest one of
+            the connection; 0 where frames have no times.
     """
 
     def __init__(self, place: LivePlace, *, options: LiveOptions, grid: Grid, max_pixels: int) -> None:
         self.live = True
         self.drops = not place.stdin if options.drop is None else options.drop
+        self.lag = 0.0
         self._place = place
         self._options = options
         self._grid = grid
@@ -149,10 +153,13 @@ class LiveSource:
             self.live, own_times = not connection.recorded, connection.own_times
             if connection.recorded:
                 self.drops = False
-            for number, shot in enumerate(connection.shots(0.0)):
+            shots, lag = connection.shots(0.0), Lag()
+            coming = arrivals(shots) if own_times or self._place.stdin else of_now(shots)
+            for number, (now, shot) in enumerate(coming):
                 if halted():
                     return
-                now = time.monotonic()
+                if not own_times and not connection.timeless:
+                    self.lag = lag.add(now, shot.time)
                 self._began = now if self._began is None else self._began
                 if own_times:
                     moment = shot.time
@@ -212,6 +219,7 @@ class _Connection(VideoFile):
     Attributes:
         recorded: It is no live source: the data says how long it is.
         own_times: Its frames keep the data's times.
+        timeless: The times of its frames are made up.
     """
 
     def __init__(self, place: LivePlace, *, options: LiveOptions, max_pixels: int, halted: Halted) -> None:
@@ -219,9 +227,9 @@ class _Connection(VideoFile):
         self._options = options
         self._halted = halted
         super().__init__(place.name, max_pixels=max_pixels)
-        timeless = self._container.format.name in _TIMELESS
-        self.recorded = not place.stdin and place.format is None and bool(self._declared()) and not timeless
-        self.own_times = self.recorded or (place.stdin and not timeless)
+        self.timeless = self._container.format.name in _TIMELESS
+        self.recorded = not place.stdin and place.format is None and bool(self._declared()) and not self.timeless
+        self.own_times = self.recorded or (place.stdin and not self.timeless)
 
     def _connect(self) -> Any:
         place, options = self._place, self._options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -103,9 +104,11 @@ def shown(source: str) -> str:
     if "://" not in source:
         return source
     kind, _, rest = source.partition("://")
-    rest = rest.partition("?")[0].partition("#")[0]
-    host, slash, path = rest.partition("/")
-    return f"{kind}://{host.rpartition('@')[2]}{slash}{path}"
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    if "@" in rest[len(host) :]:
+        return f"{kind}://..."  # a password with one of these signs in it, or an @ in the path: nobody can tell
+    path = re.split("[?#]", rest[len(host) :], maxsplit=1)[0]
+    return f"{kind}://{host.rpartition('@')[2]}{path}"
 
 
 def _has_host(source: str) -> bool:

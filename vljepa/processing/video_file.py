@@ -148,7 +148,6 @@ class VideoFile:
         width = round(frame.width * aspect) if 0.1 < aspect < 10 else frame.width
         _check_size(self.path, max(width, frame.width), frame.height, self.max_pixels)
         if not clock.ticked:
-            # Once per run: a frame that is asked for its side data holds on to itself until Python's collector runs.
             self._turn = _turn(frame)
         stamp = frame.pts if frame.pts is not None else frame.dts
         time = clock.tick(self._seconds(stamp) if stamp is not None else None)
@@ -303,8 +302,11 @@ def require_pyav() -> ModuleType:
 
 def _turn(frame: Any) -> _Transpose | None:
     """How a frame must be turned or mirrored to be upright."""
+    from av.sidedata.sidedata import SideDataContainer
+
     try:
-        values = struct.unpack("=9i", bytes(frame.side_data["DISPLAYMATRIX"])[:36])
+        # `frame.side_data` would stay in the frame and hold on to it, and so to the decoder and its threads.
+        values = struct.unpack("=9i", bytes(SideDataContainer(frame)["DISPLAYMATRIX"])[:36])
     except (KeyError, struct.error):
         return None
     a, b, _, c, d = values[:5]

@@ -1,0 +1,73 @@
+"""Standard input as a live source: real pipes."""
+
+import threading
+import time
+
+import pytest
+
+from tests.live import standard_input
+from tests.unit.processing.live_answers import source_of, things
+from tests.videos import grey, plain, seen, write_video
+
+
+def pictures(kind):
+    def write(file):
+        for number in range(12):
+            if kind == "raw":
+                file.write(plain(number, (32, 24)).tobytes())
+            else:
+                plain(number, (32, 24)).save(file, kind)
+
+    return write
+
+
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {}), ("PNG", {}), ("raw", {"size": (32, 24)})])
+def test_pictures_on_standard_input(kind, options):
+    source = source_of("-", source_fps=8.0, **options)
+    with standard_input(pictures(kind)):
+        found, error = things(source)
+
+    assert error is None
+    assert [one.time for one in found] == [number / 8 for number in range(12)]
+    assert [seen(one.image) for one in found] == pytest.approx([grey(number) for number in range(12)], abs=4)
+    assert source.live
+    assert not source.drops
+
+
+def test_without_a_rate_pictures_have_the_time_of_their_arrival():
+    with standard_input(pictures("JPEG")):
+        found, _ = things(source_of("-", drop=True))
+
+    assert found[0].time == 0
+    assert found[-1].time < 5
+    assert source_of("-", drop=True).drops
+
+
+@pytest.mark.parametrize("ending", ["mkv", "ts", "nut"])
+def test_a_container_on_standard_input_keeps_its_times(tmp_path, ending):
+    content = write_video(tmp_path / f"clip.{ending}", count=20, fps=10, codec="mpeg4").read_bytes()
+    with standard_input(lambda file: file.write(content)):
+        found, error = things(source_of("-"))
+
+    assert error is None
+    assert [one.time for one in found] == pytest.approx([number / 10 for number in range(20)], abs=2e-3)
+
+
+def test_standard_input_that_is_no_video_says_so():
+    with standard_input(lambda file: file.write(b"hello" * 1000)):
+        found, error = things(source_of("-"))
+
+    assert found == []
+    assert "'standard input' is not a readable video" in error.message
+
+
+def test_silence_on_standard_input_ends_when_asked():
+    hold, halted = threading.Event(), threading.Event()
+    with standard_input(lambda file: hold.wait(30)):
+        threading.Timer(0.2, halted.set).start()
+        begin = time.monotonic()
+        things(source_of("-"), halted.is_set)
+        seconds = time.monotonic() - begin
+        hold.set()
+
+    assert seconds < 2
