@@ -45,8 +45,8 @@ def check_outputs(outputs: Mapping[str, str | None]) -> None:
 class StreamFiles:
     """Captions or one kind of subtitles on stdout, the others in files; everything is flushed at once.
 
-    Files are opened for the first segment, so that a stream which fails before it leaves old ones as they were. JSON lines
-    of live sources are written in any case: with what happened before the first segment, and the sums.
+    Files are opened for the first segment, so that a stream which fails before it leaves old ones as they were. JSON
+    lines of live sources are written in any case: with what happened before the first segment, and the sums.
 
     Args:
         outputs: Paths by kind (`jsonl`, `srt`, `vtt`), as `check_outputs` has passed them.

@@ -302,11 +302,13 @@ def require_pyav() -> ModuleType:
 
 def _turn(frame: Any) -> _Transpose | None:
     """How a frame must be turned or mirrored to be upright."""
-    from av.sidedata.sidedata import SideDataContainer
+    from av.sidedata import sidedata
 
+    # `frame.side_data` would stay in the frame and hold on to it, and so to the decoder and its threads. (PyAV's stub
+    # does not know that the class takes the frame.)
+    container: Any = sidedata.SideDataContainer
     try:
-        # `frame.side_data` would stay in the frame and hold on to it, and so to the decoder and its threads.
-        values = struct.unpack("=9i", bytes(SideDataContainer(frame)["DISPLAYMATRIX"])[:36])
+        values = struct.unpack("=9i", bytes(container(frame)["DISPLAYMATRIX"])[:36])
     except (KeyError, struct.error):
         return None
     a, b, _, c, d = values[:5]

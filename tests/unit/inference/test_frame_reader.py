@@ -100,10 +100,10 @@ def test_a_gap_is_never_dropped():
             yield from frames(20)
 
     with FrameReaders([Flapping()], prepare=lambda frame: frame.index, batch=4) as reading:
-        wait_for(lambda: reading.dropped[0] == 37)
+        wait_for(lambda: reading.dropped[0] == 36)
         things = [thing for batch in reading for _, thing in batch]
 
-    assert [type(thing) for thing in things] == [Gap, Read, Read, Read, Ended]
+    assert [type(thing) for thing in things] == [Gap, Read, Read, Read, Read, Ended]
 
 
 def test_a_slow_source_is_not_waited_for_to_fill_a_batch():

@@ -20,7 +20,7 @@ class Machine:
             self.busy += looked / self.speed
             self.frames += looked
             self.dropped += wanted - looked
-            if self.pace.observe(self.now, busy=self.busy, frames=self.frames, dropped=self.dropped):
+            if self.pace.observe(self.now, busy=self.busy, frames=self.frames, dropped=self.dropped, lag=self.lag):
                 self.rates.append(self.pace.fps)
 
 

@@ -1,0 +1,227 @@
+"""A server that comes and goes: ``python -m eval.bench.soak_live --minutes 15 --pictures FOLDER``.
+
+What the synthetic camera of `eval.bench.soak` leaves out, at real speed: a local server in a process of its own sends
+photos as MPEG-TS over HTTP, is killed every few seconds and started again, and `stream` follows it through PyAV. After
+every fifth caption the reader of the captions pauses, so that frames are dropped. Measured on the way: memory, threads
+and open files of this process, beside the losses that they went through. Prints JSON and writes it, with a plot.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.bench import live_server
+from eval.bench.memory import resident_mb
+from eval.command import evaluation_parser, run, say
+from eval.mini import provenance
+from vljepa import VLJEPA, VLJEPAProcessor, stream
+from vljepa.configs import LiveOptions
+from vljepa.inference.notices import Notice
+from vljepa.inference.selective import Segment
+from vljepa.inference.stream_stats import StreamStats
+
+SAMPLE = 5.0
+"""Seconds between two looks at the process."""
+WARM = 0.1
+"""Share of the run before memory counts: pools fill up."""
+PAUSES = (5, 3.0)
+"""After so many captions, so many seconds in which nobody takes any."""
+KINDS = ("memory_mib", "threads", "open_files")
+
+
+def main() -> int:
+    """Measure; the exit code."""
+    parser = evaluation_parser("eval.bench.soak_live", __doc__)
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of JPEG files")
+    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--every", type=float, default=7.0, help="seconds between two deaths of the server")
+    parser.add_argument("--scene", type=float, default=2.0, help="seconds of each picture")
+    parser.add_argument("--kind", choices=("ts", "mjpeg"), default="ts")
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("-o", "--output", type=Path)
+    given = parser.parse_args()
+
+    def work() -> dict[str, Any]:
+        model = VLJEPA.from_pretrained(given.model)
+        processor = VLJEPAProcessor.from_pretrained(given.model)
+        origin = provenance.origin("eval.bench.soak_live")
+        with MortalServer(given.pictures, scene=given.scene, every=given.every) as server:
+            soak = LiveSoak(f"http://127.0.0.1:{server.port}/{given.kind}", scene=given.scene)
+            soak.run(model, processor, seconds=60 * given.minutes)
+        if given.plot is not None:
+            given.plot.write_bytes(soak.plot())
+        settings = {"model": given.model, "kind": given.kind, "every": given.every, "scene_seconds": given.scene}
+        return {**origin, **settings, "deaths": server.deaths, **soak.result()}
+
+    return run(work, output=given.output)
+
+
+class MortalServer:
+    """The live server in its process, killed (SIGKILL) every so many seconds and started again on the same port."""
+
+    def __init__(self, pictures: Path, *, scene: float, every: float) -> None:
+        self.port = 0
+        self.deaths = 0
+        self._command = [sys.executable, live_server.__file__, "--pictures", str(pictures), "--seconds", str(scene)]
+        self._every = every
+        self._over = threading.Event()
+        self._process: subprocess.Popen[str] | None = None
+        self._thread = threading.Thread(target=self._live_and_die)
+
+    def __enter__(self) -> MortalServer:
+        self._start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._kill()
+
+    def _live_and_die(self) -> None:
+        while not self._over.wait(self._every):
+            self._kill()
+            self.deaths += 1
+            self._start()
+
+    def _start(self) -> None:
+        command = [*self._command, "--port", str(self.port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def _kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+class LiveSoak:
+    """One run, and what it noted.
+
+    Args:
+        address: Of the server.
+        scene: Seconds of each of its pictures, by the clock on the wall.
+    """
+
+    def __init__(self, address: str, *, scene: float) -> None:
+        self._address, self._scene = address, scene
+        self.stats = StreamStats(thumbnails=True, most_pictures=100)
+        self.notices: Counter[str] = Counter()
+        self.samples: list[tuple[float, float, int, int, int, int]] = []  # minutes, `KINDS`, losses, dropped frames
+        self.segments: list[Segment] = []
+        self._stop = threading.Event()
+        self._begin = time.monotonic()
+
+    def run(self, model: VLJEPA, processor: VLJEPAProcessor, *, seconds: float) -> None:
+        """Watch for so long."""
+        self._begin = time.monotonic()
+        watching = threading.Thread(target=self._watch_the_process, args=(seconds,))
+        watching.start()
+        live = LiveOptions(first_wait=0.1, longest_wait=1.0, retries=1000, min_fps=4.0)
+        segments = stream(
+            self._address,
+            model=model,
+            processor=processor,
+            live=live,
+            stats=self.stats,
+            notify=self._note,
+            stop=self._stop,
+        )
+        for segment in segments:
+            self.segments.append(segment)
+            if len(self.segments) % PAUSES[0] == 0:
+                self._stop.wait(PAUSES[1])
+        watching.join()
+
+    def result(self) -> dict[str, Any]:
+        """Numbers; seconds unless they say otherwise."""
+        apart = boundaries_minus_changes(self.segments, scene=self._scene)
+        halves = [apart[: len(apart) // 2], apart[len(apart) // 2 :]]
+        return {
+            **self.stats.summary(),
+            "losses": self.notices["lost"],
+            "vain_attempts": self.notices["retry"],
+            "overlaps": sum(one.end > other.start for one, other in pairwise(self.segments)),
+            **{kind: self._course(place) for place, kind in enumerate(KINDS, start=1)},
+            "boundary_minus_change": {
+                name: {"p50": round(float(np.quantile(half, 0.5)), 3), "boundaries": len(half)}
+                for name, half in zip(("first_half", "second_half"), halves, strict=True)
+            },
+        }
+
+    def plot(self) -> bytes:
+        """Memory, threads, open files and losses over the run, as PNG."""
+        import io
+
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 7), layout="constrained")
+        upper, middle, lower = figure.subplots(3, 1, sharex=True)
+        minutes, memory, threads, files, losses, dropped = zip(*self.samples, strict=True)
+        upper.plot(minutes, memory)
+        upper.set(ylabel="memory, MiB", ylim=(0, None), title="A server that is killed and comes back, at real speed")
+        middle.plot(minutes, threads, label="threads")
+        middle.plot(minutes, files, label="open files")
+        middle.set(ylabel="count", ylim=(0, None))
+        lower.plot(minutes, losses, label="losses")
+        lower.plot(minutes, dropped, label="dropped frames")
+        lower.set(ylabel="count", xlabel="minutes", ylim=(0, None))
+        middle.legend()
+        lower.legend()
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=120)
+        return file.getvalue()
+
+    def _note(self, notice: Notice) -> None:
+        self.notices[notice.kind] += 1
+
+    def _watch_the_process(self, seconds: float) -> None:
+        while (passed := time.monotonic() - self._begin) < seconds:
+            threads, files = (len(os.listdir(f"/proc/self/{kind}")) for kind in ("task", "fd"))
+            counts = self.notices["lost"], self.stats.dropped
+            self.samples.append((passed / 60, resident_mb(), threads, files, *counts))
+            if len(self.samples) % 12 == 0:
+                say(f"{passed / 60:.0f} min, {resident_mb():.0f} MiB, {threads} threads, {counts[0]} losses")
+            time.sleep(SAMPLE)
+        self._stop.set()
+
+    def _course(self, place: int) -> dict[str, float]:
+        """How a number went after the warm-up."""
+        warm = [(one[0], float(one[place])) for one in self.samples if one[0] > WARM * self.samples[-1][0]]
+        values = [value for _, value in warm]
+        return {
+            "after_warm_up": round(values[0], 1),
+            "last": round(values[-1], 1),
+            "lowest": round(min(values), 1),
+            "highest": round(max(values), 1),
+            "slope_per_hour": round(60 * float(np.polyfit(*np.array(warm).T, 1)[0]), 2),
+        }
+
+
+def boundaries_minus_changes(segments: Sequence[Segment], *, scene: float) -> list[float]:
+    """Seconds from the nearest change of the picture to each end of a segment that the next one follows at once."""
+    apart = []
+    for one, other in pairwise(segments):
+        if one.end == other.start and one.ended is not None:
+            moment = one.ended.timestamp()
+            apart.append(moment - scene * round(moment / scene))
+    return apart
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
