@@ -77,6 +77,7 @@ class Pace:
         if self._raised:
             self._patience = min(_MOST_PATIENCE, 2 * self._patience)
         self._good, self._raised = 0, False
+        self._lag_before = math.inf  # a window to see what it does
         self.fps = max(self._lowest, self.fps / 2)
 
     def _better(self) -> None:

@@ -162,6 +162,51 @@ def test_an_error_of_the_preparation_comes_too():
     assert str(ending(batches)) == "what a frame"
 
 
+class Unclosable:
+    """A source whose iterator cannot be closed, or which cannot be begun."""
+
+    live = drops = False
+    lag = 0.0
+
+    def __init__(self, given, *, begins=True):
+        self.given = given
+        self.begins = begins
+
+    def frames(self, halted):
+        if not self.begins:
+            raise OSError("it does not begin")
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self.given)
+
+    def close(self):
+        raise OSError("it does not close")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (Unclosable(frames(3)), "it does not close"),
+        (Unclosable(frames(3, broken=True)), "the cable is out"),
+        (Unclosable(frames(3), begins=False), "it does not begin"),
+    ],
+)
+def test_a_source_that_cannot_be_closed_or_begun_ends_with_an_error(source, said):
+    stop = threading.Event()
+    guard = threading.Timer(10, stop.set)
+    guard.start()
+    with FrameReaders([source], prepare=lambda frame: frame.index, batch=4, stop=stop) as reading:
+        batches = list(reading)
+    guard.cancel()
+
+    assert not stop.is_set(), "it hangs"
+    assert str(ending(batches)) == said
+
+
 def test_time_that_goes_back_is_an_error():
     backwards = [Frame(Image.new("RGB", (2, 2)), moment, 0) for moment in (1.0, 0.5)]
     with readers_of(backwards) as reading:

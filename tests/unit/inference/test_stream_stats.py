@@ -84,13 +84,23 @@ def test_of_days_only_the_newest_events_and_pictures_are_kept_and_all_are_counte
     stats = StreamStats(thumbnails=True, most_pictures=7)
     for number in range(3000):
         stats.was_away(10.0 * number, 10.0 * number + 1.5)
-        stats.rates.append((float(number), 2.0))
+        stats.paced(2.0)
         stats.pictures.append(bytes(number % 5))
 
     assert (len(stats.gaps), len(stats.rates), len(stats.pictures)) == (1000, 1000, 7)
     assert stats.gaps[-1] == (29990.0, 29991.5)
     assert (stats.gap_count, stats.gap_seconds) == (3000, 4500.0)
     assert stats.summary()["gaps"] == 3000
+    assert (stats.rate_count, stats.summary()["rate_changes"]) == (3000, 3000)
+
+
+def test_the_most_that_a_frame_was_late_stays():
+    stats = StreamStats()
+    for seconds in (0.1, 2.5, 0.2):
+        stats.lagged(seconds)
+
+    assert (stats.lag, stats.highest_lag) == (0.2, 2.5)
+    assert stats.summary()["highest_lag"] == 2.5
 
 
 def test_a_first_connection_that_took_long_is_no_gap_in_the_stream():

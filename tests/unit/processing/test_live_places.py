@@ -32,6 +32,33 @@ def test_secrets_are_not_shown(address):
     assert "door" in place.name or "[::1]:8443" in place.name
 
 
+@pytest.mark.parametrize("sign", ["/", "?", "#"])
+@pytest.mark.parametrize("password", ["pa{}geheim", "{}geheim", "ge@{}heim", "geheim{}"])
+def test_a_password_with_a_sign_that_ends_a_host_is_not_shown(sign, password):
+    """Whether or not such an address is taken: the error for one without a host says it too."""
+    address = f"rtsp://me:{password.format(sign)}@door/stream"
+    try:
+        said = repr(live_place(address))
+    except VideoError as error:
+        said = str(error)
+
+    for part in (SECRET, "heim", "me:"):
+        assert part not in said
+        assert part not in shown(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("udp://@239.0.0.1:1234", "udp://239.0.0.1:1234"),
+        ("http://door/a.ts#t=1", "http://door/a.ts"),
+        ("http://door?token=1", "http://door"),
+    ],
+)
+def test_what_is_no_secret_is_shown(address, name):
+    assert shown(address) == name
+
+
 @pytest.mark.parametrize(
     "address",
     [
