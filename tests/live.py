@@ -1,4 +1,4 @@
-"""A live server in a process of its own, that can be killed and started again; standard input from a test."""
+"""A live server in a process of its own that can be killed and started again, who reads, and standard input of a test."""
 
 from __future__ import annotations
 
@@ -54,6 +54,11 @@ class LiveServer:
     def scene(self, moment: float) -> int:
         """Which of the three was shown at a time since the epoch."""
         return int(moment / self.seconds) % 3
+
+
+def frame_readers() -> list[threading.Thread]:
+    """Threads of sources that are still being read."""
+    return [thread for thread in threading.enumerate() if thread.name == "vljepa-frame-reader"]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import time
 import pytest
 from PIL import Image
 
+from tests.live import frame_readers
 from vljepa.errors import VideoError
 from vljepa.inference.frame_reader import Ended, FrameReaders, Read
 from vljepa.inference.frame_sources import GivenFrames
@@ -36,10 +37,6 @@ def ending(batches):
     return error
 
 
-def readers():
-    return [thread for thread in threading.enumerate() if thread.name == "vljepa-frame-reader"]
-
-
 def wait_for(condition):
     deadline = time.monotonic() + 30
     while not condition() and time.monotonic() < deadline:
@@ -54,7 +51,7 @@ def test_every_frame_comes_once_in_order_and_in_batches():
     assert all(1 <= len(batch) <= 4 for batch in batches)
     assert ending(batches) is None
     assert reading.seconds[0] > 0
-    assert readers() == []
+    assert frame_readers() == []
 
 
 def test_a_frame_says_when_it_came():
@@ -146,7 +143,7 @@ def test_an_error_comes_after_all_that_was_read(count):
 
     assert [number for batch in batches for number in numbers(batch)] == list(range(count))
     assert str(ending(batches)) == "the cable is out"
-    assert readers() == []
+    assert frame_readers() == []
 
 
 def test_an_error_of_the_preparation_comes_too():
@@ -228,7 +225,7 @@ def test_leaving_early_ends_the_thread_and_closes_the_source():
         next(iter(reading))
 
     assert closed.is_set()
-    assert readers() == []
+    assert frame_readers() == []
 
 
 def test_stop_ends_it_from_outside_even_while_no_frame_comes():
@@ -239,7 +236,7 @@ def test_stop_ends_it_from_outside_even_while_no_frame_comes():
     with readers_of(frames(5, gate=gate), stop=stop) as reading:
         assert list(reading) == []
         gate.set()
-    assert readers() == []
+    assert frame_readers() == []
 
 
 def test_stop_leaves_what_has_not_been_looked_at():

@@ -1,4 +1,4 @@
-"""Live sources in `stream` and `watch`, with a server in a process of its own that is killed and started again."""
+"""Live and several sources in `stream` and `watch`: iterables that stand for cameras."""
 
 import itertools
 import threading
@@ -6,113 +6,14 @@ import time
 
 import pytest
 
-from tests.live import LiveServer
+from tests.live import frame_readers
 from tests.unit.inference.speaking import NAMES, picture, story
 from vljepa.configs import LiveOptions
-from vljepa.errors import ConfigError, VideoError
+from vljepa.errors import ConfigError, DataError, VideoError
 from vljepa.inference.stream import stream
 from vljepa.inference.stream_stats import StreamStats
 from vljepa.inference.watch import watch
 from vljepa.processing.video import Frame
-
-PATIENT = LiveOptions(timeout=20.0, first_wait=0.05, longest_wait=0.1, retries=500)
-
-
-def readers():
-    return [thread for thread in threading.enumerate() if thread.name == "vljepa-frame-reader"]
-
-
-def shown_in_the_middle(server, segment):
-    """What the server showed in the middle of a segment, by the clock on the wall."""
-    return NAMES[server.scene((segment.began.timestamp() + segment.ended.timestamp()) / 2)]
-
-
-def test_a_server_that_is_killed_in_mid_stream_costs_nothing_that_was_said(speaker):
-    stop, stats, notices, segments = threading.Event(), StreamStats(), [], []
-
-    with LiveServer(seconds=1.25) as server:
-
-        def notify(notice):
-            notices.append(notice)
-            if notice.kind == "lost":
-                server.start()
-
-        address = server.address("ts", user="me:geheim@")
-        for segment in stream(address, **speaker, live=PATIENT, stats=stats, notify=notify, stop=stop):
-            segments.append((segment, len(notices)))
-            if len(segments) == 2:
-                server.kill()
-            if len(notices) > 1 and notices[-1].kind == "back" and segment.start > notices[-1].time:
-                stop.set()
-        said = [segment for segment, _ in segments]
-        # A connection begins with a burst of frames that may be a second old: its first segment is left out. And a
-        # machine that stood still for a second has seen two pictures as one.
-        whole = 0.5 * server.seconds, 1.4 * server.seconds
-        later = [one for one in said if one.start not in (0.0, notices[-1].time)]
-        one_scene = [one for one in later if whole[0] < (one.ended - one.began).total_seconds() < whole[1]]
-        expected = [shown_in_the_middle(server, segment) for segment in one_scene]
-
-    # By the wall's clock segments tell what was there, before the loss and after it.
-    assert [segment.text for segment in one_scene] == expected
-    assert one_scene[0].end < notices[0].time < one_scene[-1].start
-    lost, back = notices[0], notices[-1]
-    assert (lost.kind, back.kind) == ("lost", "back")
-    assert all(notice.kind == "retry" for notice in notices[1:-1])
-    assert "geheim" not in str(notices)
-    # What was open is said before anything is waited for; what comes after it is another segment.
-    before = [segment for segment, told in segments if told == 0]
-    after = [segment for segment, told in segments if told > 0]
-    assert before[-1].end == pytest.approx(lost.time, abs=0.5)
-    assert after[0].start == back.time >= before[-1].end
-    for part in (before, after):
-        assert all(one.end == other.start for one, other in itertools.pairwise(part))
-    assert (stats.gap_count, list(stats.gaps)) == (1, [(back.since, back.time)])
-    assert stats.gap_seconds == back.time - lost.time
-    assert all(segment.began < segment.ended for segment in said)
-    assert stats.live
-    assert stats.latency.summary()["captions"] >= 2
-    assert readers() == []
-
-
-def test_a_source_that_stays_away_is_given_up_and_what_it_said_is_kept(speaker):
-    segments, kinds = [], []
-    with LiveServer(seconds=1.0) as server:
-        found = stream(
-            server.address(),
-            **speaker,
-            live=PATIENT.model_copy(update={"retries": 2}),
-            notify=lambda notice: kinds.append(notice.kind),
-        )
-
-        def watching():
-            for segment in found:
-                segments.append(segment)
-                server.kill()
-
-        with pytest.raises(VideoError, match=r"is gone: .*2 attempts to reach it again were in vain"):
-            watching()
-
-    assert len(segments) >= 2
-    assert kinds == ["lost", "retry", "gone"]
-
-
-def test_one_that_is_not_there_yet_is_waited_for_without_a_gap(speaker):
-    stop, stats, notices = threading.Event(), StreamStats(), []
-    with LiveServer(seconds=1.0) as server:
-        address = server.address("mjpeg")
-        server.kill()
-
-        def notify(notice):
-            notices.append(notice)
-            if len(notices) == 1:
-                server.start()
-
-        for _ in stream(address, **speaker, live=PATIENT, stats=stats, notify=notify, stop=stop):
-            stop.set()
-
-    assert {notice.kind for notice in notices[:-1]} == {"retry"}
-    assert (notices[-1].kind, notices[-1].message) == ("back", "reached")
-    assert stats.gap_count == 0
 
 
 @pytest.mark.parametrize("away", [False, True])
@@ -218,7 +119,7 @@ def test_sources_share_batches_and_each_keeps_its_own_story(speaker):
     sizes = [size for *_, size in speaker["model"].modes]
     assert sum(sizes) == 96
     assert max(sizes) > 1
-    assert readers() == []
+    assert frame_readers() == []
 
 
 def test_one_source_that_fails_does_not_end_the_others(speaker):
@@ -240,6 +141,14 @@ def test_one_source_that_fails_does_not_end_the_others(speaker):
     assert [(notice.source, notice.kind) for notice in notices] == [("door", "gone")]
 
 
+def blind_to_white(speaker):
+    """The embedding of a white picture is not a number."""
+    predict = speaker["model"].predict
+    speaker["model"].predict = lambda vision, *query: predict(
+        vision.where(vision.min(-1, keepdim=True).values < 1, float("nan")), *query
+    )
+
+
 @pytest.mark.parametrize("wrong", ["time", "embedding"])
 def test_a_frame_that_makes_no_sense_ends_its_source_and_no_other(speaker, wrong):
     frames = list(story([("green", 2), ("blue", 2)]))
@@ -249,10 +158,7 @@ def test_a_frame_that_makes_no_sense_ends_its_source_and_no_other(speaker, wrong
     else:
         said = "the embedding at 2.0 s is not a number"
         frames[8] = Frame(picture("white"), 2.0, 8)
-        predict = speaker["model"].predict
-        speaker["model"].predict = lambda vision, *query: predict(
-            vision.where(vision.min(-1, keepdim=True).values < 1, float("nan")), *query
-        )
+        blind_to_white(speaker)
     found = []
 
     def watching():
@@ -264,6 +170,27 @@ def test_a_frame_that_makes_no_sense_ends_its_source_and_no_other(speaker, wrong
 
     assert [segment.text for name, segment in found if name == "yard"] == ["red", "green", "blue"]
     assert [segment.text for name, segment in found if name == "door"] == ["green"]
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_a_source_without_end_that_makes_no_sense_ends_and_is_looked_at_no_more(speaker, others):
+    def endless():
+        for number in itertools.count():
+            yield Frame(picture("white" if number == 8 else "green"), number / 4, number)
+
+    blind_to_white(speaker)
+    stop, stats = threading.Event(), {}
+    guard = threading.Timer(20, stop.set)
+    guard.start()
+    sources = {"door": endless()} | ({"yard": real_time([("red", 8.0)], fps=4.0, speed=8.0)} if others else {})
+    with pytest.raises((DataError, VideoError), match=r"the embedding at 2\.0 s is not a number"):
+        list(watch(sources, **speaker, stats=stats, stop=stop))
+    guard.cancel()
+
+    assert not stop.is_set(), "it does not end"
+    assert stats["door"].frames == 9
+    looked = sum(size for *_, size in speaker["model"].modes)
+    assert looked <= 9 + 32 * others + 16  # no more of it than the batch in which it ended
 
 
 def test_a_quick_source_does_not_starve_a_slow_one(speaker):
