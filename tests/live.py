@@ -1,4 +1,4 @@
-"""A live server in a process of its own that can be killed and started again, who reads, and standard input of a test."""
+"""A live server in a process of its own that can be killed and started again, who reads, and standard input."""
 
 from __future__ import annotations
 

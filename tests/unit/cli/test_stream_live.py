@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from PIL import Image
 
 from tests.live import LiveServer, standard_input
+from vljepa.inference.notices import Notice
+from vljepa.inference.selective import Segment
+from vljepa.inference.stream_stats import StreamStats
 
 COMMAND = [sys.executable, "-c", "import sys; from vljepa.cli.main import main; sys.exit(main())", "stream"]
 
@@ -44,10 +47,16 @@ def test_a_signal_ends_it_at_once_while_its_source_is_away_or_hangs(speaking_toy
     outputs = [word for kind, path in files.items() for word in (f"--{kind}", str(path))]
     with LiveServer(seconds=1.0) as server:
         address = server.address(user="me:geheim@")
-        command = [*COMMAND, address, *speaking_toy, *outputs, "--max-wait", "3000", "--timeout", "300"]
+        patience = ["--max-wait", "3000", "--timeout", "300", "--min-fps", "4"]
+        command = [*COMMAND, address, *speaking_toy, *outputs, *patience]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            first = process.stdout.readline()
+            said = [process.stdout.readline()]
             if trouble == "away":
+                server.kill()
+                wait_for(process, "lost: ")
+                server.start()
+                wait_for(process, "back: ")
+                said += [process.stdout.readline(), process.stdout.readline()]  # what the loss closed, and a new one
                 server.kill()
                 wait_for(process, "lost: ")
                 time.sleep(1.0)  # in the growing waits
@@ -61,19 +70,61 @@ def test_a_signal_ends_it_at_once_while_its_source_is_away_or_hangs(speaking_toy
 
     assert process.returncode == code, err
     assert seconds < 20
-    said = [first.rstrip("\n"), *rest.splitlines()]
+    said = [*(line.rstrip("\n") for line in said), *rest.splitlines()]
     assert all(datetime.fromisoformat(line.partition(" ")[0]).tzinfo for line in said)
     records = lines_of(files["jsonl"])
     segments = [record for record in records if "text" in record]
     assert len(segments) == len(said)
     assert all(datetime.fromisoformat(one["began"]) < datetime.fromisoformat(one["ended"]) for one in segments)
-    events = [record["event"] for record in records if "event" in record]
-    assert events[-1] == "end"
-    assert ("lost" in events) == (trouble == "away")
+    events = [record for record in records if "event" in record and record["event"] != "retry"]
+    kinds = ["lost", "back", "lost", "end"] if trouble == "away" else ["end"]
+    assert [event["event"] for event in events] == kinds
     assert records[-1]["decodes"] == len(segments)
+    if trouble == "away":
+        _, back, lost, end = events
+        before = [one for one in segments if one["end"] <= back["since"] + 0.5]
+        after = [one for one in segments if one["start"] >= back["time"]]
+        assert [*before, *after] == segments
+        assert len(before) >= 2  # one on its own, one that the loss has closed
+        assert before[0]["start"] == 0
+        assert after[0]["start"] == back["time"]
+        assert after[-1]["end"] == pytest.approx(lost["time"], abs=0.5)
+        assert end["gaps"] == 1
     assert files["html"].read_text().endswith("</html>\n")
-    assert "geheim" not in first + rest + err + files["jsonl"].read_text() + files["html"].read_text()
+    assert "geheim" not in "".join(said) + err + files["jsonl"].read_text() + files["html"].read_text()
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("place", ["file", "stdout"])
+def test_what_happened_before_the_first_caption_is_told_even_without_one(run, speaking_toy, tmp_path, place):
+    path = tmp_path / "said.jsonl"
+    output = path if place == "file" else "-"
+    address = "http://me:geheim@127.0.0.1:9/x"
+    options = ["--retries", "1", "--max-wait", "0.1", "--srt", tmp_path / "old.srt"]
+    (tmp_path / "old.srt").write_text("old")
+    code, out, _ = run("stream", address, *speaking_toy, "--jsonl", output, *options)
+
+    assert code == 2
+    records = [json.loads(line) for line in (path.read_text() if place == "file" else out).splitlines()]
+    assert [record["event"] for record in records] == ["retry", "gone", "end"]
+    assert (records[-1]["frames"], records[-1]["decodes"]) == (0, 0)
+    assert (tmp_path / "old.srt").read_text() == "old"
+
+
+def test_what_happened_before_the_first_caption_comes_first(tmp_path, capsys):
+    from vljepa.cli.stream_files import StreamFiles
+
+    now = datetime.now(UTC)
+    path, stats = tmp_path / "said.jsonl", StreamStats()
+    stats.live = True
+    with StreamFiles({"jsonl": str(path)}) as files:
+        for kind in ("retry", "back"):
+            files.tell(Notice("door", kind, 0.0, now, "..."))
+        files.add(Segment(start=0, end=1, time=0.5, confidence=1.0, embedding=None, text="red"))
+        files.tell(Notice("door", "lost", 1.0, now, "..."))
+        files.sum_up({"door": stats})
+
+    assert [record.get("event", "caption") for record in lines_of(path)] == ["retry", "back", "caption", "lost", "end"]
 
 
 def test_pictures_from_a_pipe(run, speaking_toy, tmp_path):
