@@ -33,8 +33,8 @@ from vljepa.inference.stream_stats import StreamStats
 
 SAMPLE = 5.0
 """Seconds between two looks at the process."""
-WARM = 0.1
-"""Share of the run before memory counts: pools fill up."""
+WARM = 0.5
+"""Share of the run before memory counts: pools fill up with every new size of a batch."""
 PAUSES = (5, 3.0)
 """After so many captions, so many seconds in which nobody takes any."""
 KINDS = ("memory_mib", "threads", "open_files")
@@ -157,6 +157,7 @@ class LiveSoak:
             "losses": self.notices["lost"],
             "vain_attempts": self.notices["retry"],
             "overlaps": sum(one.end > other.start for one, other in pairwise(self.segments)),
+            "memory_mib_by_minute": [round(mib, 1) for _, mib, *_ in self.samples[:: round(60 / SAMPLE)]],
             **{kind: self._course(place) for place, kind in enumerate(KINDS, start=1)},
             "boundary_minus_change": {
                 name: {"p50": round(float(np.quantile(half, 0.5)), 3), "boundaries": len(half)}
