@@ -82,6 +82,25 @@ def test_however_long_all_was_well_it_comes_back_after_fifteen_good_seconds(idle
         machine.run(30)
 
 
+def test_patience_that_a_bad_day_has_cost_comes_back_with_a_good_one():
+    machine = Machine(Pace(highest=4.0, lowest=1.0), speed=40)
+
+    def seconds_to_come_back():
+        machine.speed = 1.0
+        machine.run(15)
+        machine.speed = 40
+        begin = machine.now
+        while machine.rates[-1] < 4.0:
+            machine.run(1)
+        return machine.now - begin
+
+    bad = [seconds_to_come_back() for _ in range(6)]
+    machine.run(24 * 3600)
+
+    assert bad[-1] > 4 * bad[0]
+    assert seconds_to_come_back() <= bad[0]
+
+
 def test_frames_that_come_ever_later_are_too_many_though_none_is_dropped():
     machine = Machine(Pace(highest=4.0, lowest=0.5), speed=40)
     machine.read = 1.5
