@@ -93,7 +93,7 @@ class Trainer(Loop):
         keep_freed_memory()
         torch.manual_seed(run.train.seed)
         model = self._given or _first_model(run)
-        if run.lora is None and run.data.validation:
+        if run.lora is None and not run.clips_alone and run.data.validation:
             # The gate has learned at this factor, and would unlearn at another; `fit_residual` chooses anew at the end.
             model.config.calibration.residual = 1.0
         if checkpoint is not None and model.adapters is not None:
@@ -248,6 +248,8 @@ class Trainer(Loop):
             best = find_intact(self.folder / "best")
             assert best is not None
             saving.load_weights(self.model, best)
+            if self.run.clips_alone:
+                return metrics  # other factors would change what is said of pictures
             with gathered(self.step.wrapped):
                 metrics |= fit_residual(
                     self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric
