@@ -3,7 +3,8 @@
 A synthetic camera pans over real photos, ten frames a second of its own clock, as fast as the model takes them: hours
 of stream in minutes, and no frame is dropped. Scenes last 4 s on average with a heavy tail. Measured on the way: the
 memory of the process, decodes against the budget of `--max-rate` in every stretch of the stream, and how far captions
-are from what they tell of, early and late. Prints JSON and writes it, with a plot.
+are from what they tell of, early and late. Prints JSON and writes it, with a plot. No video is decoded, nothing is lost
+and nothing dropped: that is `eval.bench.soak_live`.
 """
 
 from __future__ import annotations

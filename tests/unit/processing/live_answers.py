@@ -4,7 +4,7 @@ import io
 import itertools
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.videos import plain
@@ -44,7 +44,8 @@ def serving(answer):
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            answer(self, next(requests))
+            with suppress(ConnectionError):  # the viewer has gone
+                answer(self, next(requests))
 
         def log_message(self, format, *args):
             pass

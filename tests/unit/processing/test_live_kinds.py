@@ -36,11 +36,11 @@ def test_a_recording_at_an_address_keeps_its_times_and_is_not_tried_again(tmp_pa
 def test_rtsp(tmp_path):
     film = write_video(tmp_path / "film.ts", count=40, fps=20)
 
-    with rtsp_server(film, seconds=1.0) as port:
+    with rtsp_server(film, seconds=2.0) as port:
         found, error = things(source_of(f"rtsp://me:{SECRET}@127.0.0.1:{port}/door", retries=0))
 
     # What came while the codec was searched for, a second, is of the past: only what came after it is told.
-    assert 10 <= len(found) <= 25
+    assert 5 <= len(found) <= 25
     shown = [seen(one.image) for one in found]
     last = [[grey(number) for number in range(end - len(found), end)] for end in (39, 40)]
     assert any(shown == pytest.approx(greys, abs=4) for greys in last)
