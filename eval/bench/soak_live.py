@@ -2,8 +2,9 @@
 
 What the synthetic camera of `eval.bench.soak` leaves out, at real speed: a local server in a process of its own sends
 photos as MPEG-TS over HTTP, is killed every few seconds and started again, and `stream` follows it through PyAV. After
-every fifth caption that no loss has closed, whoever takes the captions pauses, so that frames are dropped. Measured on the way: memory, threads
-and open files of this process, beside the losses that they went through. Prints JSON and writes it, with a plot.
+every fifth caption that no loss has closed, whoever takes the captions pauses, so that frames are dropped. Measured on
+the way: memory, threads and open files of this process, beside the losses that they went through. Prints JSON and
+writes it, with a plot.
 """
 
 from __future__ import annotations
