@@ -83,7 +83,7 @@ def test_a_result_that_lacks_something_is_refused(folder: Path) -> None:
     found = run.find(read_suite("own_retrieval"), [folder / "data"], alone=True)
     with pytest.raises(ValueError, match="lacks metrics, pool"):
         results.assemble(
-            {"rows": 1, "prompt": "", "frames": 1, "skipped": 0}, found, model="mini", device="cpu", key={}
+            {"rows": 1, "prompt": "", "frames": 1, "skipped": 0}, found, model="mini", device="cpu", key={}, overlap={}
         )
 
 
