@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from eval.command import say
-from eval.harness.suite import OWN_DATA, ROOT
+from eval.harness import suite
+from eval.harness.suite import ROOT
 from eval.mini.data import digest_files
 from eval.mini.provenance import shortened, text_digest
 from vljepa.data.overlap import TrainingSet, read_records
@@ -114,7 +115,7 @@ def training_of(model: str, *, given: Sequence[str], folders: Sequence[Path]) ->
         return Training("no training data were named with --train")
     origin = " and ".join(f"recipes/{name}" for name in RECIPES[model])
     wanted = list(dict.fromkeys(path for name in RECIPES[model] for path in _trained_on(ROOT / "recipes" / name)))
-    places = [place for folder in [*folders, *OWN_DATA] for place in (folder / FOLDER, folder)]
+    places = [place for folder in [*folders, *suite.OWN_DATA] for place in (folder / FOLDER, folder)]
     place = max(places, key=lambda one: sum((one / name).is_file() for name in wanted))
     files = [name for name in wanted if (place / name).is_file()]
     if not files:
