@@ -139,9 +139,21 @@ def test_training_data_of_our_models_are_those_of_their_recipes(folder: Path, be
     assert "text/captions.train.jsonl" in mini["train"]["lacking"]
     assert mini["text"] == 1
     assert "clips/captions.train.jsonl" in video["train"]["files"]
-    assert "clips/order.train.jsonl" in video["train"]["lacking"], "a source of a later stage"
+    assert "clips/order.train.jsonl" in video["train"]["lacking"]
     assert video["text"] == 2
     assert mini["train"]["sha256"] != video["train"]["sha256"]
+
+
+def test_sources_of_every_stage_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eval.harness.training.ROOT", folder)
+    (folder / "recipes").mkdir()
+    first, later = "{data: {train: [{path: first.jsonl}]}", "{data: {train: [{path: later.jsonl}]}}"
+    (folder / "recipes" / "mini.yaml").write_text(f"{first}, stages: {{one: {{}}, two: {later}}}}}\n")
+    (folder / "recipes" / "mini_decoder.yaml").write_text(f"{first}}}\n")
+    for name in ("first", "later"):
+        write_lines(folder / "data" / f"{name}.jsonl", [{"text": name}])
+    training = training_of("mini", given=[], folders=[folder / "data"])
+    assert training.overlap([Record(None, ("later",))], note="n")["text"] == 1
 
 
 def test_folders_of_pictures_are_training_data_and_their_files_change_the_hash(folder: Path) -> None:
