@@ -17,7 +17,8 @@ class ShardServer(ThreadingHTTPServer):
     Attributes:
         asked: Names of the files that were asked for, in order.
         failures: How many of the next requests are answered with `code`.
-        code: Status of a failure; 0 stops in the middle of the file.
+        code: Status of a failure; 0 stops in the middle of the file, -1 says a length that is no number.
+        location: Where a failure leads to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,6 +26,7 @@ class ShardServer(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.failures = 0
         self.code = 503
+        self.location = ""
         self.address = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -38,12 +40,15 @@ class _Handler(SimpleHTTPRequestHandler):
             super().do_GET()
             return
         self.server.failures -= 1
-        if self.server.code:
-            self.send_error(self.server.code)
+        if self.server.code > 0:
+            self.send_response(self.server.code)
+            self.send_header("Location", self.server.location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         content = (Path(self.directory) / name).read_bytes()
         self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(content)) if self.server.code == 0 else "many")
         self.end_headers()
         self.wfile.write(content[: len(content) // 2])
 

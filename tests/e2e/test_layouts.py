@@ -24,6 +24,7 @@ from vljepa.configs import RunConfig, load_preset
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models.saving import read_model
 from vljepa.training import step as step_module
+from vljepa.training.agreement import leaving_processes
 from vljepa.training.guards import NonFiniteError
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
@@ -38,18 +39,19 @@ def work(rank: int, port: int, jobs: list[tuple[str, str, RunConfig]]) -> None:
     torch.set_num_threads(1)
     start = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     os.environ |= start | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-    for event, config, run in jobs:
-        environment = launch_environment(config)
-        os.environ |= environment
-        trainer = Trainer(run, device="cpu")
-        if event == "poisoned":
-            poisoned(trainer, Path(run.train.output), rank)
-        elif event == "denied":
-            denied(trainer, Path(run.train.output), rank)
-        else:
-            trainer.fit()
-        for name in environment:
-            del os.environ[name]
+    with leaving_processes():
+        for event, config, run in jobs:
+            environment = launch_environment(config)
+            os.environ |= environment
+            trainer = Trainer(run, device="cpu")
+            if event == "poisoned":
+                poisoned(trainer, Path(run.train.output), rank)
+            elif event == "denied":
+                denied(trainer, Path(run.train.output), rank)
+            else:
+                trainer.fit()
+            for name in environment:
+                del os.environ[name]
 
 
 def poisoned(trainer: Trainer, folder: Path, rank: int) -> None:

@@ -186,12 +186,12 @@ def shard_server(shapes, tmp_path):
 def test_shards_behind_an_address_resume_in_the_shard_in_hand(
     make_run, settings, shard_server, tmp_path, capsys, workers
 ):
-    """10 samples of the shards per step: cuts within shards, and across epochs of the 24 rows."""
+    """Two sources at one address: cuts within shards, and across epochs of the 24 rows."""
 
     def run(name):
         web = {"name": "web", "path": f"{shard_server.address}/{{000..004}}.tar"}
-        data = {"cache": None, "workers": workers, "shards": str(tmp_path / f"shards {name}")}
-        data["train"] = [web, {"name": "questions", "path": "questions.jsonl"}]
+        data = {"cache": None, "workers": workers, "shards": str(tmp_path / "shards")}
+        data["train"] = [web | {"weight": 2}, web | {"name": "again"}, {"name": "questions", "path": "questions.jsonl"}]
         return make_run(name, **{**settings, "data": data, "train": settings["train"] | {"save_every": 1}})
 
     whole = run_through(run("whole"))
@@ -199,12 +199,18 @@ def test_shards_behind_an_address_resume_in_the_shard_in_hand(
         cut_at(monkeypatch, 4)
         with pytest.raises(CutError):
             Trainer(run("pieces")).fit()
-    for shard in (tmp_path / "shards pieces").glob("*.tar"):
+    in_hand = list((tmp_path / "shards").rglob("*.tar"))
+    assert in_hand
+    for shard in in_hand:
         shard.unlink()
     shard_server.asked.clear()
     pieces = run_through(run("pieces"), cuts=(4,))
-    in_hand = f"from shard 4 of 5 in epoch 1 ({shard_server.address}/{shard_server.asked[0]})"
-    assert in_hand in capsys.readouterr().err.replace("\n", ""), "it is said, and is the first that is fetched again"
+    said = capsys.readouterr().err.replace("\n", "")
+    for asked, name, epoch in zip(shard_server.asked, ("web", "again"), (1, 0), strict=False):
+        assert f"in epoch {epoch} ({shard_server.address}/{asked})" in said.rpartition(f"source '{name}'")[2]
+    folders = {note.parent for note in (tmp_path / "shards").rglob("*.rows")}
+    assert len(folders) == 4, "sources and runs would delete what another has in hand"
+    assert not list((tmp_path / "shards").rglob("*.tar")), "nothing is left at the end"
     assert pieces[0] == whole[0]
     assert whole[1]
     for ours, theirs in zip(pieces[1:3], whole[1:3], strict=True):

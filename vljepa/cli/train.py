@@ -43,9 +43,11 @@ def train(
         from vljepa.training.plot import require_matplotlib
 
         require_matplotlib()  # before the hours of training, not after
+    from vljepa.training.agreement import leaving_processes
     from vljepa.training.stages import train_stages
 
-    result = train_stages(stages, device=device)
+    with leaving_processes():
+        result = train_stages(stages, device=device)
     if plot:
         from vljepa.training.plot import plot_run
 

@@ -26,9 +26,11 @@ def train_decoder(
     from vljepa.configs import load_decoder_run_config
 
     run = load_decoder_run_config(find_recipe(recipe), overrides or ())
+    from vljepa.training.agreement import leaving_processes
     from vljepa.training.decoder import DecoderTrainer
 
-    result = DecoderTrainer(run, device=device).fit()
+    with leaving_processes():
+        result = DecoderTrainer(run, device=device).fit()
     if json:
         print_json(result.as_dict())
         return

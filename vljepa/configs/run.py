@@ -127,7 +127,9 @@ class DataConfig(Strict):
         cache: Feature cache; None runs the X-Encoder in every step.
         max_skipped: Share of unreadable pictures that is tolerated before the run stops.
         workers: Loader processes for sources without a cache.
-        shards: Folder for the shards in hand of sources behind an address.
+        shards: Folder for the shards in hand of sources behind an address, in a folder of its own for every run and
+            source. To be kept as long as the run may go on: without the numbers of rows in it, all shards before the
+            one in hand are fetched and counted again.
     """
 
     root: str = "."
@@ -232,6 +234,11 @@ class RunConfig(Strict):
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+
+    @property
+    def clips_alone(self) -> bool:
+        """Whether the run trains a sense of time and leaves pictures as they are."""
+        return self.clips is not None and self.clips.rank > 0
 
     @model_validator(mode="after")
     def _one_beginning(self) -> RunConfig:

@@ -9,10 +9,12 @@ import os
 import re
 import shutil
 import time
-import urllib.request
 from itertools import product
 from pathlib import Path
+from typing import IO
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from filelock import FileLock
 
@@ -32,15 +34,17 @@ _AT_ONCE = 1 << 20
 
 def is_shards(path: str) -> bool:
     """Whether a path is an address of shards; other streams, such as `pipe:`, are nothing that can be read again."""
-    return urlsplit(path.partition("{")[0]).scheme in _SCHEMES
+    return path.lower().startswith(tuple(f"{scheme}://" for scheme in _SCHEMES))
 
 
 def shard_addresses(pattern: str) -> list[str]:
     """Addresses that `https://host/train-{000..123}.tar` stands for; a pattern without a range is one shard.
 
     Raises:
-        DataError: A range that runs backwards, too many shards, or a kind of file that no source is.
+        DataError: What is no address, or holds a password; a range that runs backwards, too many shards, or a kind of
+            file that no source is.
     """
+    _check_address(pattern)
     pieces = _RANGE.split(pattern)
     ranges = list(zip(pieces[1::3], pieces[2::3], strict=True))
     count = 1
@@ -64,10 +68,31 @@ def shard_addresses(pattern: str) -> list[str]:
     return addresses
 
 
+def _check_address(pattern: str) -> None:
+    """Refuse what urllib would stumble over, with words that may hold a secret."""
+    try:
+        parts = urlsplit(pattern)
+        good = parts.hostname is not None and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if not good or re.search(r"[\x00-\x20\x7f]", pattern):
+        raise DataError(
+            f"{shown(pattern)!r} is no address.", fix="write https://host/train-{000..123}.tar, with %20 for a space."
+        )
+    if "@" in parts.netloc:
+        raise DataError(
+            f"{shown(pattern)!r} holds a user or a password, which are not sent.",
+            fix="leave them out, and sign the address (https://host/a.tar?signature=...) if the server asks for it.",
+        )
+
+
 def shown(address: str) -> str:
     """An address without what may be secret in it: a password, a signature."""
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    kind, _, rest = address.partition("://")
+    host, mark, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
+    if ":" in host and "@" in rest.removeprefix(host):  # a raw slash in a password
+        return f"{kind}://..."
+    return f"{kind}://{host.rpartition('@')[2]}{mark}{path}"
 
 
 def shard_file(address: str, *, folder: Path) -> Path:
@@ -93,12 +118,13 @@ def fetch_shard(address: str, *, folder: Path) -> Path:
                 break
             try:
                 _download(address, file)
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 if left == 0 or _hopeless(error):
+                    reason = "it leads to no web address as safe as this" if _led_astray(error) else error
                     raise DataError(
-                        f"the shard {shown(address)!r} cannot be fetched: {error}.",
+                        f"the shard {shown(address)!r} cannot be fetched: {reason}.",
                         fix=f"check the address, the network and the disk of {str(folder)!r}, and run it again.",
-                    ) from error
+                    ) from None  # the error may name the whole address, or where it led to
                 time.sleep(wait)
                 wait *= 2
     return file
@@ -107,18 +133,36 @@ def fetch_shard(address: str, *, folder: Path) -> Path:
 def _download(address: str, file: Path) -> None:
     part = file.with_name(f"{file.name}.part")
     try:
-        with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer, part.open("wb") as out:
+        with build_opener(_Redirects).open(address, timeout=_TIMEOUT) as answer, part.open("wb") as out:
             shutil.copyfileobj(answer, out, _AT_ONCE)
             promised, got = answer.headers.get("Content-Length"), out.tell()
-        if promised is not None and int(promised) != got:
-            raise ConnectionError(f"{got:,} of {promised} bytes came")
+            if promised is not None and promised != str(got):
+                raise ConnectionError(f"{got:,} of {promised!r} bytes came")
+            out.flush()
+            os.fsync(out.fileno())
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
 
 
+class _Redirects(HTTPRedirectHandler):
+    """Only to another web address, and none that is less safe: a source is never a file of another kind of server."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
+    ) -> Request | None:
+        if not is_shards(newurl) or (req.type == "https" and urlsplit(newurl).scheme != "https"):
+            raise HTTPError(req.full_url, code, msg, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _hopeless(error: Exception) -> bool:
-    """Whether to try again would be no use: the server says that this is not there or not allowed; a full disk."""
+    """Whether to try again is no use: the server says that this is not there or not allowed, or the disk is full."""
     code = getattr(error, "code", None)
     refused = code is not None and 400 <= code < 500 and code not in (408, 429)
-    return refused or getattr(error, "errno", None) == errno.ENOSPC
+    return refused or _led_astray(error) or getattr(error, "errno", None) == errno.ENOSPC
+
+
+def _led_astray(error: Exception) -> bool:
+    """Whether the server named another place that is not to be asked; the error's words would show it."""
+    return isinstance(error, http.client.InvalidURL | ValueError) or getattr(error, "code", 400) < 400

@@ -9,6 +9,7 @@ before it.
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -16,7 +17,7 @@ from filelock import FileLock
 from vljepa.configs import SourceConfig
 from vljepa.data.records import Record
 from vljepa.data.sampling import row_order
-from vljepa.data.shards import fetch_shard, shard_addresses, shard_file, shown
+from vljepa.data.shards import SHARD_FILES, fetch_shard, shard_addresses, shard_file, shown
 from vljepa.data.sources import load_source
 from vljepa.data.whole_file import replace_file
 from vljepa.errors import DataError
@@ -32,7 +33,8 @@ class ShardStream:
         source: With an address as its `path`, such as `https://host/train-{000..123}.tar`.
         number: Of the source among those of the run; orders differ by it.
         seed: Of the run.
-        folder: Where the shards in hand lie, and the numbers of rows of all that have been fetched.
+        folder: Where the shards in hand lie, and the numbers of rows of all that have been fetched. No other stream may
+            use it, but for those of the same source in other processes of the run.
         root: As for `load_source`.
         reach: Positions that may lie between what two processes read at a time: shards as near are kept.
 
@@ -79,18 +81,27 @@ class ShardStream:
         epoch, place = divmod(visit, len(self.addresses))
         return f"shard {place + 1} of {len(self.addresses)} in epoch {epoch} ({shown(self._address(visit))})"
 
-    def rows(self) -> int:
-        """Rows of the shards that have been fetched so far, by whatever process."""
-        notes = (self._note(address) for address in self.addresses)
-        return sum(int(note.read_text(encoding="ascii")) for note in notes if note.is_file())
+    def rows(self, positions: int) -> int:
+        """Different rows among the first so many positions."""
+        self._visit(positions - 1)
+        return min([positions, *self._ends[len(self.addresses) - 1 :]])
+
+    def close(self) -> None:
+        """Delete the shards in hand, at the end of a run; the numbers of rows stay."""
+        for file in self._folder.glob("*"):
+            if file.suffix in SHARD_FILES:
+                file.unlink(missing_ok=True)
+        self._open.clear()
 
     def _visit(self, position: int) -> int:
         """Running number, over all epochs, of the shard that a position lies in."""
         while not self._ends or position >= self._ends[-1]:
-            visit = len(self._ends)
-            note = self._note(self._address(visit))
-            count = int(note.read_text(encoding="ascii")) if note.is_file() else len(self._records(visit))
-            self._ends.append((self._ends[-1] if self._ends else 0) + count)
+            visit, start = len(self._ends), self._ends[-1] if self._ends else 0
+            count = self._count(self._address(visit))
+            if count is None:
+                count = len(self._records(visit))
+                self._drop_before(start, visit)
+            self._ends.append(start + count)
         return bisect_right(self._ends, position)
 
     def _address(self, visit: int) -> str:
@@ -101,20 +112,32 @@ class ShardStream:
     def _records(self, visit: int) -> list[Record]:
         address = self._address(visit)
         file = shard_file(address, folder=self._folder)
-        if address not in self._open or not file.is_file():
+        while address not in self._open or not file.is_file():
             fetch_shard(address, folder=self._folder)
-            records = load_source(self.source.model_copy(update={"path": str(file.resolve())}), root=self._root)
+            try:
+                records = load_source(self.source.model_copy(update={"path": str(file.resolve())}), root=self._root)
+            except (DataError, OSError):
+                if file.is_file():
+                    raise
+                continue  # a process that is ahead was done with it, and has deleted it
             self._write_down(address, len(records))
-            self._open[address] = records
+            self._open[address] = [_apart(record, file.stem) for record in records]
         return self._open[address]
+
+    def _count(self, address: str) -> int | None:
+        """Rows of a shard as they were written down; None when they were not, or the note is damaged."""
+        try:
+            return int(self._note(address).read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return None
 
     def _write_down(self, address: str, count: int) -> None:
         note = self._note(address)
         with FileLock(f"{note}.lock"):
-            if not note.is_file():
+            before = self._count(address)
+            if before is None:
                 replace_file(note, str(count).encode("ascii"))
-            before = int(note.read_text(encoding="ascii"))
-        if before != count:
+        if before not in (None, count):
             raise DataError(
                 f"the shard {shown(address)!r} has {count} rows, and had {before} when it was fetched first.",
                 fix=f"shards may not change during a run; for a new run remove {str(self._folder)!r}.",
@@ -134,3 +157,8 @@ class ShardStream:
             self._open.pop(address, None)
             shard_file(address, folder=self._folder).unlink(missing_ok=True)
         self._dropped = oldest
+
+
+def _apart(record: Record, shard: str) -> Record:
+    """A record whose number, if its picture has no other identity, is not taken for that of another shard's picture."""
+    return replace(record, source_id=f"{shard}:{record.source_id}") if record.numbered else record

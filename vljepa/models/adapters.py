@@ -68,6 +68,8 @@ def to_four_bits(model: nn.Module, layers: Sequence[str]) -> None:
         # In eval mode it would repack its weights for such a CPU, and give no gradients when it trains again.
         small.support_avx512bf16_for_cpu = False
         small.to(linear.weight.device)
+        for hook in linear._forward_hooks.values():  # updates for clips
+            small.register_forward_hook(hook)
         setattr(model.get_submodule(parent), leaf, small.requires_grad_(False))
 
 

@@ -16,6 +16,7 @@ from vljepa.models.pooling import pool_grid
 if TYPE_CHECKING:
     from vljepa.models.modeling import VLJEPA
 
+_CLIPS = "predictor.clip_"
 CHANGE_WIDTH = 64
 """To which each place is narrowed; 1,280 features of four places would be learned by heart."""
 
@@ -119,6 +120,8 @@ def pool_steps(tokens_BND: Tensor, mask_BN: Tensor, *, steps: int, side: int) ->
 def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
     """The same model with a sense of time that has yet to be learned: the same weights, and places of zero.
 
+    With `clips.rank` nothing but that sense is trained.
+
     Raises:
         ConfigError: It has one already.
     """
@@ -131,6 +134,14 @@ def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
     longer = type(model)(type(model.config).model_validate(raw))
     longer.y_decoder = model.y_decoder
     missing, unexpected = longer.load_state_dict(model.state_dict(), strict=False)
-    assert all(name.startswith("predictor.clip_") for name in missing), missing
+    assert all(name.startswith(_CLIPS) for name in missing), missing
     assert not unexpected, unexpected
+    if clips.rank > 0:
+        train_clips_alone(longer)
     return longer.train(model.training)
+
+
+def train_clips_alone(model: VLJEPA) -> None:
+    """Freeze all of a model but its sense of time. `model.trained` stays what it was: all of it is saved."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(_CLIPS))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.distributed as dist
 
@@ -18,3 +21,17 @@ def any_process(here: bool) -> bool:
     votes = torch.tensor([int(here)], device=device)
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
     return bool(votes.item())
+
+
+@contextmanager
+def leaving_processes() -> Iterator[None]:
+    """Take leave of the other processes at the end of a program, whatever that end is.
+
+    Without it gloo's threads may still hold tensors while Python is being taken down, and now and then the process
+    aborts after its work is done (https://github.com/pytorch/pytorch/pull/179291). Nothing can be trained afterwards.
+    """
+    try:
+        yield
+    finally:
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +54,10 @@ class Inputs:
     workers: int
     overlap: int
 
-    @property
-    def tried(self) -> int:
-        """Pictures so far: those that were looked for, and those of the shards that have come."""
-        return self.pictures + sum(stream.rows() for stream in self.streams)
+    def tried(self, step: int) -> int:
+        """Pictures up to a step, it included: those that were looked for, and those that came in shards."""
+        quotas = ((stream, self.batches.quota_of(stream.source)) for stream in self.streams)
+        return self.pictures + sum(stream.rows((step + 1) * quota) for stream, quota in quotas)
 
     @property
     def streams(self) -> list[ShardStream]:
@@ -141,7 +142,7 @@ def _open_training(run: RunConfig) -> TrainSources:
             source,
             number=number,
             seed=run.train.seed,
-            folder=Path(data.shards),
+            folder=_shard_folder(run, number),
             root=data.root,
             reach=apart * quotas[number],
         )
@@ -149,6 +150,13 @@ def _open_training(run: RunConfig) -> TrainSources:
         else load_source(source, root=data.root)
         for number, source in enumerate(data.train)
     ]
+
+
+def _shard_folder(run: RunConfig, number: int) -> Path:
+    """Of one source of one run: another that read the same address would delete what this one has in hand."""
+    output = Path(run.train.output).absolute()
+    digest = hashlib.blake2b(str(output).encode(), digest_size=4).hexdigest()
+    return Path(run.data.shards) / f"{output.name}-{digest}" / str(number)
 
 
 def step_sampler(run: RunConfig, sizes: Sequence[int | None]) -> StepSampler:
@@ -252,6 +260,11 @@ def _check_routes(run: RunConfig, model: VLJEPAConfig) -> None:
             raise ConfigError(
                 f"the source {source.name!r} is in group {source.group!r} with sources of another kind.",
                 fix="give sources with text_only, gate_only or another number of `frames` a `group` of their own.",
+            )
+        if run.clips_alone and (source.frames or 1) == 1:
+            raise ConfigError(
+                f"the source {source.name!r} has pictures, and with clips.rank clips alone train.",
+                fix="remove it, or set clips.rank=0 to train the whole model on both.",
             )
         if is_shards(source.path) and run.data.cache is not None:
             raise ConfigError(

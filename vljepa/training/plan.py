@@ -12,6 +12,7 @@ from vljepa.configs import RunConfig, VLJEPAConfig
 from vljepa.data.shards import is_shards, shard_addresses
 from vljepa.data.sources import load_source
 from vljepa.errors import AssetError, PartError
+from vljepa.models.clips import train_clips_alone
 from vljepa.models.modeling import VLJEPA
 from vljepa.parts.resolve import part_config
 from vljepa.parts.saved import read_config, saved_folder
@@ -80,7 +81,7 @@ def plan_run(run: RunConfig) -> Plan:
         config, problem = _with_architectures(wanted), ""
     except (PartError, AssetError) as error:
         config, problem = None, str(error)
-    trained, parameters = (None, None) if config is None else _sizes(config, frames=frames)
+    trained, parameters = (None, None) if config is None else _sizes(config, frames=frames, alone=run.clips_alone)
     if run.lora is not None:
         trained = None
     return Plan(
@@ -129,7 +130,7 @@ def _with_architectures(config: VLJEPAConfig) -> VLJEPAConfig:
 
 
 @torch.no_grad()
-def _sizes(config: VLJEPAConfig, *, frames: int) -> tuple[int, int]:
+def _sizes(config: VLJEPAConfig, *, frames: int, alone: bool) -> tuple[int, int]:
     """Trained and all parameters of a model whose Predictor takes two clips with queries."""
     with torch.device("meta"):
         model = VLJEPA(config).eval()
@@ -139,6 +140,8 @@ def _sizes(config: VLJEPAConfig, *, frames: int) -> tuple[int, int]:
     vision = model.encode_vision(pixels)
     state = model.predictor(vision, ids, mask, _prior(model))
     assert model.predictor.head(state).shape == (2, config.embed_dim)
+    if alone:
+        train_clips_alone(model)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 

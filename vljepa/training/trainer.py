@@ -93,7 +93,7 @@ class Trainer(Loop):
         keep_freed_memory()
         torch.manual_seed(run.train.seed)
         model = self._given or _first_model(run)
-        if run.lora is None and run.data.validation:
+        if run.lora is None and not run.clips_alone and run.data.validation:
             # The gate has learned at this factor, and would unlearn at another; `fit_residual` chooses anew at the end.
             model.config.calibration.residual = 1.0
         if checkpoint is not None and model.adapters is not None:
@@ -144,7 +144,7 @@ class Trainer(Loop):
         for batch in batches:
             self.inputs.skipped |= batch.skipped
         if any(batch.skipped for batch in batches):
-            check_skipped(self.inputs.skipped, total=self.inputs.tried, tolerated=run.data.max_skipped)
+            check_skipped(self.inputs.skipped, total=self.inputs.tried(step), tolerated=run.data.max_skipped)
         batches = self.step.shared(batches)
         size = sum(batch.size for batch in batches) * self.accelerator.num_processes
         if size == 0:
@@ -239,12 +239,17 @@ class Trainer(Loop):
         )
 
     def _finish(self) -> Metrics:
-        """Calibrate `best`."""
+        """Calibrate `best`, and let go of the last shards."""
         inputs, metrics = self.inputs, dict(self._best["metrics"])
+        if self.accelerator.is_main_process:
+            for stream in inputs.streams:
+                stream.close()
         if inputs.tasks:
             best = find_intact(self.folder / "best")
             assert best is not None
             saving.load_weights(self.model, best)
+            if self.run.clips_alone:
+                return metrics  # other factors would change what is said of pictures
             with gathered(self.step.wrapped):
                 metrics |= fit_residual(
                     self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric

@@ -2,6 +2,7 @@ import json
 import sys
 
 import pytest
+import torch.distributed as dist
 import yaml
 
 from vljepa.cli.main import main
@@ -57,3 +58,10 @@ def test_errors_are_one_line(recipe, capsys, words, message):
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert message in line
     assert "Fix: " in line
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 0), (["data.root=absent"], 2)], ids=["done", "failed"])
+def test_it_takes_leave_of_the_other_processes(recipe, tmp_path, words, code):
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
+    assert main(["train", recipe, "--device", "cpu", *words]) == code
+    assert not dist.is_initialized()

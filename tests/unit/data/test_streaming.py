@@ -5,14 +5,19 @@ import io
 import json
 import tarfile
 from collections import Counter
+from http.client import HTTPMessage
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request
 
 import pytest
 
 from tests.shard_server import serve
 from tests.unit.data.test_formats import picture
 from vljepa.configs import SourceConfig
-from vljepa.data import shards
+from vljepa.data import shards, streaming
 from vljepa.data.shards import fetch_shard, is_shards, shard_addresses, shard_file, shown
+from vljepa.data.sources import load_source
 from vljepa.data.streaming import ShardStream
 from vljepa.errors import DataError
 
@@ -66,6 +71,11 @@ class TestAddresses:
             ("https://h/{0..9999999}.tar", "stands for 10,000,000 shards"),
             ("https://h/{0..3}.tar.gz", "no known kind"),
             ("https://h/{0..3}", "no known kind"),
+            ("https://[h/a.tar", "is no address"),
+            ("https:///a.tar", "is no address"),
+            ("https://h:port/a.tar", "is no address"),
+            ("https://h/a b.tar", "is no address"),
+            ("https://me:word@h/a.tar", "holds a user or a password"),
         ],
     )
     def test_what_is_no_pattern_is_refused(self, pattern, message):
@@ -78,8 +88,22 @@ class TestAddresses:
         for path in ("pipe:curl h", "s3://b/a.tar", "file:///etc/a.tar", "a/{0..3}.tar", "hf:name:train", "|cat"):
             assert not is_shards(path)
 
-    def test_secrets_are_not_shown(self):
-        assert shown("https://me:secret@h:8/a.tar?signature=secret") == "https://h:8/a.tar"
+    @pytest.mark.parametrize(
+        ("address", "seen"),
+        [
+            ("https://me:secret@h:8/a.tar?signature=secret", "https://h:8/a.tar"),
+            ("https://me:secret/secret@h/a.tar", "https://..."),
+            ("https://me:secret?secret@h/a.tar", "https://..."),
+            ("https://me:1/secret@h/a.tar", "https://..."),
+            ("https://h/a@main.tar", "https://h/a@main.tar"),
+        ],
+    )
+    def test_secrets_are_not_shown(self, address, seen):
+        assert shown(address) == seen
+        if "secret@" in address and "1" not in address:
+            with pytest.raises(DataError) as raised:
+                shard_addresses(address)
+            assert "secret" not in str(raised.value)
 
 
 class TestFetching:
@@ -103,6 +127,36 @@ class TestFetching:
             fetch_shard(f"{server.address}/000.tar?key=secret", folder=tmp_path / "spool")
         assert len(server.asked) == tries
         assert [file.suffix for file in (tmp_path / "spool").iterdir()] == [".lock"]
+
+    @pytest.mark.parametrize(
+        "place",
+        ["ftp://127.0.0.1/secret", "file:///secret", "http://127.0.0.1:secret/000.tar", "http://[secret/000.tar"],
+    )
+    def test_it_is_led_to_no_other_kind_of_place(self, server, tmp_path, place):
+        server.failures, server.code, server.location = 1, 302, place
+        with pytest.raises(DataError, match="it leads to no web address as safe as this") as raised:
+            fetch_shard(f"{server.address}/000.tar", folder=tmp_path / "spool")
+        assert "secret" not in str(raised.value)
+        assert server.asked == ["000.tar"], "once"
+
+    def test_it_is_led_from_https_to_no_plain_http(self):
+        request = Request("https://h/a.tar")
+        headers = HTTPMessage()
+        with pytest.raises(HTTPError):
+            shards._Redirects().redirect_request(request, io.BytesIO(), 302, "", headers, "http://h/a.tar")
+        followed = shards._Redirects().redirect_request(request, io.BytesIO(), 302, "", headers, "https://h/b.tar")
+        assert followed is not None
+        assert followed.full_url == "https://h/b.tar"
+
+    def test_it_is_led_to_another_web_address(self, server, tmp_path):
+        server.failures, server.code, server.location = 1, 302, f"{server.address}/001.tar"
+        file = fetch_shard(f"{server.address}/000.tar", folder=tmp_path / "spool")
+        assert file.read_bytes() == (tmp_path / "remote" / "001.tar").read_bytes()
+
+    def test_a_length_that_is_no_number_is_tried_again(self, server, tmp_path):
+        server.failures, server.code = 1, -1
+        file = fetch_shard(f"{server.address}/000.tar", folder=tmp_path / "spool")
+        assert file.read_bytes() == (tmp_path / "remote" / "000.tar").read_bytes()
 
     def test_a_full_disk_is_said_at_once(self, server, tmp_path, monkeypatch):
         def full(*_):
@@ -139,6 +193,46 @@ class TestOrder:
     def test_without_the_numbers_of_rows_it_counts_again(self, open_stream):
         assert read(open_stream(folder="other"), [30]) == read(open_stream(), range(31))[30:]
 
+    @pytest.mark.parametrize("damage", ["", "seven"])
+    def test_a_damaged_note_is_written_anew(self, open_stream, tmp_path, damage):
+        whole = read(open_stream(), range(20))
+        for note in (tmp_path / "spool").glob("*.rows"):
+            note.write_text(damage)
+        assert read(open_stream(), range(20)) == whole
+        assert all(note.read_text() in "134" or note.read_text() == "2" for note in (tmp_path / "spool").glob("*.rows"))
+
+    def test_counting_again_keeps_no_shard_that_it_is_done_with(self, open_stream, tmp_path):
+        stream = open_stream(reach=0)
+        stream.where(sum(ROWS) - 1)
+        assert len(list((tmp_path / "spool").glob("*.tar"))) < len(ROWS)
+
+    def test_a_shard_that_another_process_drops_is_fetched_again(self, open_stream, monkeypatch):
+        dropped = []
+
+        def drop_then_load(source, *, root):
+            if not dropped:
+                dropped.append(Path(source.path).unlink())
+            return load_source(source, root=root)
+
+        whole = read(open_stream(), range(4))
+        monkeypatch.setattr(streaming, "load_source", drop_then_load)
+        assert read(open_stream(folder="other"), range(4)) == whole
+        assert dropped
+
+    def test_a_shard_that_cannot_be_read_is_said_and_kept(self, open_stream, tmp_path):
+        for shard in range(len(ROWS)):
+            (tmp_path / "remote" / f"{shard:03}.tar").write_bytes(b"no tar at all")
+        with pytest.raises(DataError):
+            open_stream()[0]
+
+    def test_numbers_are_of_their_own_shard(self, open_stream, tmp_path):
+        for shard in range(2):
+            rows = [{"text": f"{shard}{row}", "image": "a.png", "source_id": str(row)} for row in range(3)]
+            (tmp_path / "remote" / f"rows{shard}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (tmp_path / "a.png").write_bytes(picture("red"))
+        stream = open_stream(pattern="rows{0..1}.jsonl")
+        assert len({stream[position].source_id for position in range(6)}) == 6
+
     def test_a_shard_that_has_changed_is_refused(self, open_stream, tmp_path):
         read(open_stream(), range(13))
         for shard in range(len(ROWS)):
@@ -157,7 +251,12 @@ class TestRoom:
             stream[position]
             there.append(len(list((tmp_path / "spool").glob("*.tar"))))
         assert max(there) < len(ROWS)
-        assert stream.rows() == sum(ROWS), "numbers of rows stay"
+        stream.close()
+        assert {file.suffix for file in (tmp_path / "spool").iterdir()} == {".rows", ".lock"}, "numbers of rows stay"
+
+    def test_rows_are_counted_once_and_up_to_a_position(self, open_stream):
+        counts = [open_stream().rows(positions) for positions in (1, 7, sum(ROWS), 30)]
+        assert counts == [1, 7, sum(ROWS), sum(ROWS)]
 
     def test_shards_within_reach_stay(self, open_stream, server, tmp_path):
         leader, laggard = open_stream(reach=8), open_stream(reach=8)

@@ -19,6 +19,7 @@ from vljepa.data.records import Clip, Record
 from vljepa.data.sampling import StepSampler
 from vljepa.data.sources import load_source
 from vljepa.errors import ConfigError, DataError, VideoError
+from vljepa.training.plan import plan_run
 from vljepa.training.trainer import Trainer
 
 PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
@@ -325,6 +326,29 @@ def test_a_model_of_pictures_learns_the_places_of_frames(films, tmp_path, cached
         Trainer(
             again.model_copy(update={"train": again.train.model_copy(update={"output": str(tmp_path / "b")})})
         ).fit()
+
+
+def test_clips_alone_are_trained(films, shapes, tmp_path):
+    """Pictures are answered as before, calibration included, and are no data for it."""
+    torch.manual_seed(0)
+    pictures = VLJEPA.from_parts(load_preset("toy"))
+    pictures.config.calibration.residual, pictures.config.calibration.classify = 3.0, 0.3
+    pictures.save_pretrained(tmp_path / "pictures")
+    given = {"model": None, "start": str(tmp_path / "pictures"), "clips": {"frames": 3, "max_frames": 5, "rank": 2}}
+    run = RunConfig.model_validate(films_run(films, tmp_path).model_dump() | given)
+    learned = VLJEPA.from_pretrained(Path(Trainer(run).fit().folder) / "last")
+    assert learned.config.calibration == pictures.config.calibration
+    before, after = dict(pictures.named_parameters()), dict(learned.named_parameters())
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert all(after[name].any() for name in after.keys() - before.keys())
+    for frames in (None, 1):
+        source = run.data.train[0].model_copy(update={"frames": frames})
+        mixed = run.model_copy(update={"data": run.data.model_copy(update={"train": [source]})})
+        with pytest.raises(ConfigError, match=r"'films' has pictures, and with clips\.rank clips alone train"):
+            plan_run(mixed)
+    whole = run.model_copy(update={"clips": run.clips.model_copy(update={"rank": 0})})
+    assert plan_run(run).trained == sum(after[name].numel() for name in after.keys() - before.keys())
+    assert plan_run(whole).trained > 10 * plan_run(run).trained
 
 
 @pytest.mark.parametrize(
