@@ -88,6 +88,17 @@ def test_without_results_the_command_says_so(tmp_path: Path, capsys: pytest.Capt
     assert "python eval/run.py all" in " ".join(capsys.readouterr().err.split())
 
 
+def test_every_stored_result_says_what_of_its_test_is_in_training_or_that_nobody_has_looked() -> None:
+    results = report.read_results(ROOT / "eval" / "results")
+    counted = [one["overlap"] for one in results if one["overlap"]["looked_at"]]
+    assert len(counted) >= 10
+    for overlap in counted:
+        assert overlap["train"]["pictures"] > 9000
+        for what, counts in (("pictures", ("exact", "near")), ("texts", ("text",))):
+            assert 0 <= sum(overlap[count] for count in counts) <= overlap["test"][what]
+    assert all(one["overlap"]["why"] for one in results if not one["overlap"]["looked_at"])
+
+
 def test_every_number_of_the_readme_is_that_of_a_result() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text[text.index(START) + len(START) : text.index(END)]
