@@ -121,11 +121,33 @@ def section(result: dict[str, Any]) -> str:
         f"Frames: {result['frames']}. {_candidates(result['candidates'])}\n",
         _figures(result),
         f"\nData: {result['source']}, {result['version']}, {result['split']}; licence: {result['licence']}. "
-        f"Overlap with training: {result['overlap']}. Model {model['sha256']}, data {result['key']['data']}, "
+        f"{_overlap(result['overlap'])} Model {model['sha256']}, data {result['key']['data']}, "
         f"seed {result['seed']}, commit {result['commit'][:12]}{dirty}, {result['date']}, {result['hardware']}, "
         f"{result['seconds']:.0f} s.\n",
     ]
     return "\n".join(lines)
+
+
+def _overlap(overlap: dict[str, Any]) -> str:
+    """What of the test is in the training data, of how many, in what."""
+    note = f" {_sentence(overlap['note'])}"
+    if not overlap["looked_at"]:
+        return f"Overlap with training: not looked at ({overlap['why']}).{note}"
+    test, train = overlap["test"], overlap["train"]
+    counted = []
+    if test["pictures"]:
+        counted.append(f"of {test['pictures']:,} test pictures {overlap['exact']:,} are equal to one of training and "
+                       f"{overlap['near']:,} more look like one")  # fmt: skip
+    if test["texts"]:
+        counted.append(f"of {test['texts']:,} test texts (with their questions) {overlap['text']:,} are in both")
+    lacking = f", without {', '.join(train['lacking'])}" if train["lacking"] else ""
+    unread = sum(overlap["unreadable"].values())
+    return (
+        f"Overlap with training: {'; '.join(counted)}. Compared with {train['pictures']:,} pictures and "
+        f"{train['texts']:,} texts of {', '.join(train['files'])} ({train['origin']}{lacking})"
+        + (f"; {unread:,} pictures could not be read" if unread else "")
+        + f".{note}"
+    )
 
 
 def _figures(result: dict[str, Any]) -> str:

@@ -8,6 +8,9 @@ SUITE is a file of eval/suites; `all` runs every one whose files are there. FOLD
 single suite, its files; `data` and `tests/assets` of the clone are looked at too. One JSON file per result goes to
 eval/results. A result is not computed again while model, suite and data are the same.
 
+Every result says how much of its test data is in the training data, which --train names; those of mini and mini-video
+are known, and are looked for in the data folders (mini). Without training data it says that nobody has looked.
+
 Exit code: 0 when everything was measured, 3 when suites were skipped for want of files (they are named, with what is
 missing, where it comes from and its licence), 2 after an error.
 """
@@ -28,6 +31,7 @@ if __name__ == "__main__":
 from eval.command import CONSOLE, say
 from eval.harness import result as results
 from eval.harness.suite import ROOT, Found, Suite, find, read_suite, suite_names
+from eval.harness.training import Training, training_of
 from vljepa.errors import ConfigError, DataError, VLJEPAError
 from vljepa.inference.embed import Embedder
 
@@ -104,6 +108,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("suite", help="name of a suite, `all`, or `list`")
     result.add_argument("--model", default="mini", help="preset, folder or repository")
     result.add_argument("--data", type=Path, nargs="+", default=[], metavar="FOLDER", help="where data are kept")
+    result.add_argument(
+        "--train", nargs="+", default=[], metavar="PATH", help="training data, as for `vljepa data overlap`"
+    )
     result.add_argument("--results", type=Path, default=ROOT / "eval" / "results", help="folder for the JSON files")
     result.add_argument("--cache", type=Path, default=ROOT / "cache", help="folder for encoded features")
     result.add_argument("--device", help="cpu, cuda, cuda:1, mps; without it CUDA where present, else the CPU")
@@ -132,6 +139,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(names: Sequence[str], given: argparse.Namespace) -> int:
     model = Model(given.model, device=given.device)
+    training = training_of(given.model, given=given.train, folders=given.data)
     skipped, wrong = [], []
     for number, name in enumerate(names, start=1):
         suite = read_suite(name)
@@ -145,7 +153,7 @@ def _run(names: Sequence[str], given: argparse.Namespace) -> int:
             continue
         say(f"[{number}/{len(names)}] {name}: {suite.title}, about {suite.minutes:g} min on two cores")
         try:
-            _measure(found, model, given)
+            _measure(found, model, training, given)
         except VLJEPAError as error:
             if len(names) == 1:
                 raise
@@ -158,17 +166,20 @@ def _run(names: Sequence[str], given: argparse.Namespace) -> int:
     return ERROR if wrong else SKIPPED if skipped else DONE
 
 
-def _measure(found: Found, model: Model, given: argparse.Namespace) -> None:
+def _measure(found: Found, model: Model, training: Training, given: argparse.Namespace) -> None:
     path = given.results / result_name(found.suite, model.name)
     work = (tasks() | programs())[found.suite.task]
     key = results.key_of(found, model.name, code=work.__module__.rpartition(".")[2])
-    if not given.again and results.kept(path, key) is not None:
+    own_format = found.suite.task in programs()
+    if not given.again and results.kept(path, key, training=None if own_format else training.digest) is not None:
         say(f"{found.suite.name}: kept, {path} still holds")
         return
+    if not own_format:
+        training.open()  # what is wrong with it is said before hours of measuring
     start, suite = time.perf_counter(), found.suite
-    if suite.task in programs():
+    if own_format:
         whole = work(found, model.name, given.cache, **suite.settings)
-        whole |= {"key": key, "overlap": suite.overlap, "licence": suite.licence}
+        whole |= {"key": key, "overlap": training.overlap(None, note=suite.overlap), "licence": suite.licence}
     else:
         measured = work(found, model.embedder, **suite.settings)
         if "predictions" in measured:
@@ -179,7 +190,8 @@ def _measure(found: Found, model: Model, given: argparse.Namespace) -> None:
             beside.write_text(predictions_text(measured), encoding="utf-8")
             del measured["predictions"], measured["said"]
         device = str(model.embedder.device)
-        whole = results.assemble(measured, found, model=model.name, device=device, key=key)
+        overlap = training.overlap(measured.pop("examined"), note=suite.overlap)
+        whole = results.assemble(measured, found, model=model.name, device=device, key=key, overlap=overlap)
     whole["seconds"] = round(time.perf_counter() - start, 1)
     results.write(whole, path)
     say(f"{suite.name}: {whole['seconds']:.0f} s, written: {path}")

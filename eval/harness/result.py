@@ -41,17 +41,36 @@ def key_of(found: Found, model: str, *, code: str) -> dict[str, str]:
     }
 
 
-def kept(path: Path, key: dict[str, str]) -> dict[str, Any] | None:
-    """The finished result in a file, where nothing that it depends on has changed."""
+def kept(path: Path, key: dict[str, str], *, training: str | None = None) -> dict[str, Any] | None:
+    """The finished result in a file, where nothing that it depends on has changed.
+
+    Args:
+        path: The file.
+        key: As of `key_of`.
+        training: Hash of the training data that are at hand: the result must have been compared with them. Without any
+            at hand, what it was compared with holds.
+    """
     try:
         loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         return None
-    return loaded if loaded.get("key") == key else None
+    if loaded.get("key") != key or training not in (None, loaded["overlap"].get("train", {}).get("sha256")):
+        return None
+    return loaded
 
 
-def assemble(measured: dict[str, Any], found: Found, *, model: str, device: str, key: dict[str, str]) -> dict[str, Any]:
+def assemble(
+    measured: dict[str, Any], found: Found, *, model: str, device: str, key: dict[str, str], overlap: dict[str, Any]
+) -> dict[str, Any]:
     """A task's figures with everything that they must say about themselves.
+
+    Args:
+        measured: The figures.
+        found: The suite and its data.
+        model: Name of the model.
+        device: That it was on.
+        key: As of `key_of`.
+        overlap: What of the test data is in the training data, as of `Training.overlap`.
 
     Raises:
         ValueError: Something is missing.
@@ -68,7 +87,7 @@ def assemble(measured: dict[str, Any], found: Found, *, model: str, device: str,
         "licence": suite.licence,
         "split": suite.split,
         "rows_expected": suite.rows,
-        "overlap": suite.overlap,
+        "overlap": overlap,
         "seed": 0,
         "candidates": None,
         "ties": "against the model",

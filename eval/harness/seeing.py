@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress, TaskID
 
 from eval.command import CONSOLE
+from vljepa.data.records import Clip
 from vljepa.errors import ConfigError, ImageError, VideoError
 from vljepa.inference.embed import Embedder
 from vljepa.models.outputs import VisionTokens
@@ -28,6 +29,11 @@ One = TypeVar("One")
 
 Seen: TypeAlias = Path | tuple[Path, ...]
 """A picture, a video, or pictures that make one clip."""
+
+
+def visual(file: Path, *, frames: int) -> Path | Clip:
+    """What is looked for in the training data: a picture, or a video of which so many frames are seen."""
+    return file if frames == 1 else Clip(file, start=0.0, end=None, frames=frames)
 
 
 def clip_frames(embedder: Embedder) -> int:

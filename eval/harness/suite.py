@@ -43,7 +43,8 @@ class Suite(BaseModel):
         media: Folder of the pictures or videos under the suite's folder.
         rows: How many rows the official files have; another number is said in the result.
         protocol: How it is measured, in a sentence.
-        overlap: What is known of test data that the shipped model, or a part of it, was trained on.
+        overlap: What is known, beside what is counted, of test data that the shipped model, or a part of it, was
+            trained on.
         minutes: About how long it takes on two cores.
         settings: Keyword arguments of the task.
     """

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.harness.seeing import clip_frames
+from eval.harness.seeing import clip_frames, visual
 from eval.harness.suite import Found
 from eval.mini.bootstrap import interval
+from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import top_k_hits
 from vljepa.models.outputs import VisionTokens
@@ -50,6 +51,9 @@ def measure(found: Found, embedder: Embedder) -> dict[str, Any]:
         "prompt": config.prompts.caption,
         "frames": frames,
         "skipped": {"count": 0, "first": {}},
+        "examined": [
+            Record(visual(found.media / str(row["video"]), frames=frames), (str(row["text"]),)) for row in rows
+        ],
     }
 
 

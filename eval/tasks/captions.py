@@ -13,6 +13,7 @@ from eval.harness.seeing import Eyes, readable
 from eval.harness.suite import Found
 from eval.mini.bootstrap import interval
 from vljepa.data.paths import path_under
+from vljepa.data.records import Record
 from vljepa.errors import TextSpaceError
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import CiderD, bleu4, distinct_share, mean_length, meteor, meteor_is_there, rouge_l
@@ -26,13 +27,15 @@ def measure(found: Found, embedder: Embedder) -> dict[str, Any]:
     if not rows or "source_id" not in rows[0]:
         raise found.wrong("annotations", "it has no `images` and `annotations` with captions")
     eyes = Eyes(embedder)
-    rows_ND = eyes.look([path_under(found.media, str(row["image"]), where=where) for row in rows])
+    paths = [path_under(found.media, str(row["image"]), where=where) for row in rows]
+    rows_ND = eyes.look(paths)
     kept = np.flatnonzero(readable(rows_ND))
     references = [list(rows[place]["text"]) for place in kept]
     result = score(embedder, rows_ND[kept], references)
     said = zip(kept, result["said"], strict=True)
     result["predictions"] = [{"image_id": int(rows[place]["source_id"]), "caption": text} for place, text in said]
-    return result | {"rows": len(rows), "skipped": eyes.report()}
+    examined = [Record(path, tuple(row["text"])) for path, row in zip(paths, rows, strict=True)]
+    return result | {"rows": len(rows), "skipped": eyes.report(), "examined": examined}
 
 
 def stored(found: Found, embedder: Embedder) -> dict[str, Any]:
@@ -56,7 +59,8 @@ def stored(found: Found, embedder: Embedder) -> dict[str, Any]:
         {"image_id": int(photo["source_id"].rpartition(":")[2]), "caption": text}
         for photo, text in zip(photos, result["said"], strict=True)
     ]
-    return result | {"rows": len(photos), "skipped": {"count": 0, "first": {}}}
+    examined = [Record(None, tuple(photo["captions"])) for photo in photos]
+    return result | {"rows": len(photos), "skipped": {"count": 0, "first": {}}, "examined": examined}
 
 
 def score(embedder: Embedder, rows_ND: NDArray[np.float32], references: Sequence[Sequence[str]]) -> dict[str, Any]:

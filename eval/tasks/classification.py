@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from eval.harness.seeing import Eyes, readable
+from eval.harness.seeing import Eyes, readable, visual
 from eval.harness.suite import Found
 from eval.mini.bootstrap import interval
 from vljepa.data.formats.folders import PICTURES
 from vljepa.data.paths import path_under
+from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import expected_calibration_error, mean_of_templates, mean_per_class, softmax, top_k_hits
 
@@ -73,6 +74,8 @@ def measure(
         "prompt": embedder.model.config.prompts.caption,
         "frames": frames,
         "skipped": eyes.report(),
+        # Names of classes are no texts: training and test share them by design.
+        "examined": [Record(visual(path, frames=frames), ()) for path, _ in samples],
     }
 
 

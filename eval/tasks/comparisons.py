@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from eval.command import CONSOLE
-from eval.harness.seeing import Eyes, Seen, readable
+from eval.harness.seeing import Eyes, readable, visual
 from eval.harness.suite import Found
 from eval.mini.bootstrap import interval, paired_bootstrap
 from vljepa.data.paths import path_under
+from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import by_category, pair_hits, top_k_hits, triplet_hits, winoground
 from vljepa.models.y_encoder import YEncoder
@@ -58,6 +59,7 @@ def triplets(found: Found, embedder: Embedder) -> dict[str, Any]:
         "prompt": embedder.model.config.y_encoder.prefix,
         "frames": 0,
         "skipped": {"count": 0, "first": {}},
+        "examined": [Record(None, row) for row in texts],
     }
 
 
@@ -94,7 +96,7 @@ def both_encoders(embedder: Embedder, texts: Sequence[str]) -> dict[str, Rows]:
 
 def pairs(found: Found, embedder: Embedder) -> dict[str, Any]:
     """Picture and two captions, as in SugarCrepe: every role is a category, an object of numbered rows."""
-    seen: list[Seen] = []
+    seen: list[Path] = []
     texts: list[tuple[str, str]] = []
     categories: list[str] = []
     for role, file in found.files.items():
@@ -123,12 +125,13 @@ def pairs(found: Found, embedder: Embedder) -> dict[str, Any]:
         "prompt": embedder.model.config.prompts.caption,
         "frames": 1,
         "skipped": eyes.report(),
+        "examined": [Record(path, some) for path, some in zip(seen, texts, strict=True)],
     }
 
 
 def two_by_two(found: Found, embedder: Embedder, *, name: str = "{}.png") -> dict[str, Any]:
     """Winoground: `image_0`, `image_1`, `caption_0`, `caption_1` in JSON Lines."""
-    seen: list[Seen] = []
+    seen: list[Path] = []
     texts: list[str] = []
     for number, row in found.table("rows"):
         for side in "01":
@@ -151,6 +154,7 @@ def two_by_two(found: Found, embedder: Embedder, *, name: str = "{}.png") -> dic
         "prompt": embedder.model.config.prompts.caption,
         "frames": 1,
         "skipped": eyes.report(),
+        "examined": [Record(path, (text,)) for path, text in zip(seen, texts, strict=True)],
     }
 
 
@@ -166,11 +170,12 @@ def clips(found: Found, embedder: Embedder, *, frames: int = 8) -> dict[str, Any
     def place(name: object) -> Path:
         return path_under(found.media, str(name), where=where)
 
-    states: list[Seen] = []
-    candidates: list[list[Seen]] = []
+    states: list[tuple[Path, Path]] = []
+    candidates: list[list[Path]] = []
     answers: list[int] = []
     for number, row in rows:
-        states.append(tuple(place(found.value(row, key, "rows", number)) for key in ("initial", "final")))
+        first, last = (place(found.value(row, key, "rows", number)) for key in ("initial", "final"))
+        states.append((first, last))
         candidates.append([place(one) for one in found.value(row, "candidates", "rows", number)])
         answers.append(int(found.value(row, "answer", "rows", number)))
         if not 0 <= answers[-1] < len(candidates[-1]):
@@ -197,4 +202,6 @@ def clips(found: Found, embedder: Embedder, *, frames: int = 8) -> dict[str, Any
         "prompt": embedder.model.config.prompts.caption,
         "frames": frames,
         "skipped": eyes.report(),
+        "examined": [Record(one, ()) for state in states for one in state]
+        + [Record(visual(one, frames=frames), ()) for one in flat],
     }

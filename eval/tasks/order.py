@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from eval.command import say
-from eval.harness.seeing import QUERIES, clip_frames
+from eval.harness.seeing import QUERIES, clip_frames, visual
 from eval.harness.suite import Found
 from eval.mini.bootstrap import Interval, interval
 from eval.mini.question_only import QuestionOnly
@@ -90,6 +90,7 @@ def measure(found: Found, embedder: Embedder, *, shuffles: int, seed: int) -> di
         "frames": frames,
         "seed": seed,
         "skipped": {"count": 0, "first": {}},
+        "examined": [Record(visual(one.image, frames=frames), one.answers, query=one.query) for one in questions],
     }
 
 

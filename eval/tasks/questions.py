@@ -16,6 +16,7 @@ from eval.harness.suite import Found
 from eval.mini.bootstrap import by_item, interval, resample
 from eval.mini.provenance import text_digest
 from eval.tasks.questions_files import READERS, Question
+from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import (
     count_of,
@@ -67,6 +68,7 @@ def measure(found: Found, embedder: Embedder, *, format: str, scoring: str, **co
         "prompt": "the question, as it is",
         "frames": 1,
         "skipped": eyes.report(),
+        "examined": [Record(one.image, one.answers, query=one.query) for one in questions],
     }
 
 

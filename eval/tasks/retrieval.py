@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from eval.harness.seeing import Eyes, readable
+from eval.harness.seeing import Eyes, readable, visual
 from eval.harness.suite import Found
 from eval.mini.bootstrap import paired_bootstrap
 from eval.mini.data import Captioned
 from eval.mini.retrieval_rows import DIRECTIONS, Pool, Row, chance, make_pool
 from eval.mini.retrieval_rows import measure as measure_row
 from vljepa.data.paths import path_under
+from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
 
 
@@ -74,6 +75,9 @@ def measure(
         "prompt": embedder.model.config.prompts.caption,
         "frames": frames,
         "skipped": eyes.report(),
+        "examined": [
+            Record(visual(one.path, frames=frames), one.texts[:1] if first_text else one.texts) for one in items
+        ],
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from eval.captions.measure import round_trips
 from eval.harness.suite import Found
+from vljepa.data.records import Record
 from vljepa.errors import DataError
 from vljepa.inference.embed import Embedder
 
@@ -39,5 +40,6 @@ def measure(found: Found, embedder: Embedder, *, text: str = "text", limit: int 
         "prompt": embedder.model.config.y_encoder.prefix,
         "frames": 0,
         "skipped": {"count": 0, "first": {}},
+        "examined": [Record(None, tuple(texts))],
         "examples": examples,
     }

@@ -20,6 +20,7 @@ from eval.selective.measure import UNIFORM
 from eval.selective.methods import Decodes, Watched, adaptive, online, uniform
 from eval.selective.streams import FPS, Stream
 from vljepa.data.paths import path_under
+from vljepa.data.records import Clip, Record
 from vljepa.errors import DataError, VideoError
 from vljepa.inference.embed import Embedder
 from vljepa.inference.segmentation import ward_chain
@@ -94,6 +95,12 @@ def measure(found: Found, embedder: Embedder, *, rates: Sequence[float], name: s
         "frames": 1,
         "fps": FPS,
         "skipped": {"count": len(unreadable), "first": unreadable},
+        "examined": [
+            Record(
+                Clip(path, start=0.0, end=None, frames=1), tuple(text for _, place in notes for text in texts[place])
+            )
+            for path, notes in videos.items()
+        ],
     }
 
 

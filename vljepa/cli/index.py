@@ -32,39 +32,56 @@ def index(
     model: ModelOption = "mini",
     device: DeviceOption = None,
     json: JsonOption = False,
-) -> None:
+) -> int:
     """Embed pictures and videos into one index file for `vljepa search`.
 
     A video (also an animated GIF or WebP) becomes moments: stretches of one meaning, with their start and end. Files
-    that FILE has already and that have not changed are not embedded again. A run that was broken off goes on: it leaves
-    what it has, at most a minute less, in FILE.part.
+    that FILE has already and that have not changed are not embedded again.
+
+    Ctrl-C, SIGTERM and SIGUSR1 end it with all files that are done in FILE.part (exit code 130, 143 or 138), and the
+    same command without --again goes on from there. The video, however long, or the few pictures in hand are begun
+    anew. A run that was killed has also lost what was done in the minute before, at most.
 
     Example: vljepa index pictures clip.mp4 -o my.index
     """
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
-    from vljepa.inference.index_file import check_writable
+    from vljepa.inference.index_file import check_writable, remove_unfinished
     from vljepa.inference.media import find_media
+    from vljepa.training.stopping import StopRequest, StopSignals
 
     media = find_media(paths)
-    check_writable(output)
-    embedder = Embedder.from_pretrained(model, device=device)
     part = output.with_name(f"{output.name}.part")
+    check_writable(output)
+    check_writable(part, unfinished=True)
+    embedder = Embedder.from_pretrained(model, device=device)
     known = [] if again else _known(embedder, [output, part])
-    with progress("indexing", total=len(media)) as advance:
-        built = Index.build(
-            embedder.model,
-            embedder.processor,
-            paths,
-            threshold=threshold,
-            known=known,
-            keep=lambda so_far: so_far.save(part),
-            progress=advance,
-        )
-    built.save(output)
-    part.unlink(missing_ok=True)
+    stop = StopSignals()
+    with stop.listening():
+        try:
+            with stop.at_once(), progress("indexing", total=len(media)) as advance:
+                built = Index.build(
+                    embedder.model,
+                    embedder.processor,
+                    paths,
+                    threshold=threshold,
+                    known=known,
+                    keep=lambda so_far: so_far.save(part),
+                    progress=advance,
+                )
+        except StopRequest:
+            note(f"stopped by {stop.name}" + (f": all that was done is in {part}" if part.exists() else ""))
+            assert stop.received is not None
+            return 128 + stop.received
+        built.save(output)
+        remove_unfinished(part)
+    _report(built, output, total=len(media) + len(media.others), json=json)
+    return 0
+
+
+def _report(built: Index, output: Path, *, total: int, json: bool) -> None:
     lost = [skipped for skipped in built.skipped if not skipped.partly]
-    note_skipped([(skipped.path, skipped.reason) for skipped in lost], total=len(media), what="files")
+    note_skipped([(skipped.path, skipped.reason) for skipped in lost], total=total, what="files")
     for skipped in built.skipped:
         if skipped.partly:
             note(f"only a part of {skipped.path} could be read: {skipped.reason}")

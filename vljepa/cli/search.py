@@ -27,6 +27,10 @@ def search(
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write a page with a picture of each.")
     ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", metavar="DIR", help="Where the indexed files lie now; without it as the index says."),
+    ] = None,
     model: ModelOption = "mini",
     device: DeviceOption = None,
     json: JsonOption = False,
@@ -34,31 +38,37 @@ def search(
     """List the pictures and moments of an index that are nearest to a text or to a picture, with their cosine.
 
     Scores compare pictures and moments under one query; those of a text query and of a picture query are not on one
-    scale.
+    scale. --html reads the pictures of the page from the folder that the index was made of, or from --folder, and says
+    which; a folder that a stranger's index names is not one that you chose.
 
     Example: vljepa search my.index "a red fish" --html fish.html
     """
+    from vljepa.errors import DataError
     from vljepa.inference.contact_sheet import write_contact_sheet
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
 
     check_outputs({"html": html})
+    if folder is not None and not folder.is_dir():
+        raise DataError(f"--folder: there is no folder {str(folder)!r}.", fix="name the one that the files lie in now.")
     asked = _picture_or_text(query)
     embedder = Embedder.from_pretrained(model, device=device)
     loaded = Index.load(embedder.model, embedder.processor, index)
     hits = loaded.search(asked, k=k, per_video=per_video)
+    place = loaded.folder if folder is None else folder.resolve()
     if json:
         kind = "text" if isinstance(asked, str) else "picture"
-        print_json({"query": query, "kind": kind, "folder": str(loaded.folder), "hits": [asdict(hit) for hit in hits]})
+        print_json({"query": query, "kind": kind, "folder": str(place), "hits": [asdict(hit) for hit in hits]})
     else:
-        _print_hits(hits, heading=f"{query!r} in {loaded.folder}")
+        _print_hits(hits, heading=f"{query!r} in {place}")
     if html is not None:
+        note(f"the pictures in {html} are read from {place}" + ("" if folder else ", the folder that the index names"))
         lacking = write_contact_sheet(
             Path(html),
             query=asked,
             hits=hits,
-            folder=loaded.folder,
-            about=f"{len(hits)} of {len(loaded)} pictures and moments in {loaded.folder}, model {model}",
+            folder=place,
+            about=f"{len(hits)} of {len(loaded)} pictures and moments in {place}, model {model}",
             max_pixels=embedder.processor.config.x_encoder.image.max_pixels,
         )
         for reason in lacking:

@@ -83,9 +83,9 @@ class ClipsConfig(Strict):
             `x_encoder.pool_grid`.
         grid: Side of the grid that the tokens of each step are averaged to before the Predictor, after the changes were
             taken, in clips alone; None keeps them. Needs `x_encoder.pool_grid`.
-        rank: Of low-rank updates of the Predictor's matrices that are there for clips alone. A model that is given
-            clips with them (`clips` beside `start`) trains nothing else: it says of pictures what it said before, to
-            the last bit. 0 for none: its matrices themselves learn time, and pictures have to be trained along.
+        rank: Of low-rank updates of the matrices of Predictor and gate that are there for clips alone. A model that is
+            given clips with them (`clips` beside `start`) trains nothing else: it says of pictures what it said
+            before, to the last bit. 0 for none: its matrices themselves learn time, with pictures trained along.
     """
 
     frames: int = Field(8, ge=2)

@@ -36,7 +36,7 @@ def write_contact_sheet(
         path: The file.
         query: What was asked: a text, or the file of a picture, which is shown.
         hits: As `Index.search` returned them.
-        folder: The index's.
+        folder: Where the indexed files are.
         about: A line below the query; whatever is in it is shown as text.
         max_pixels: Cap on width x height of what is read.
 
@@ -62,10 +62,13 @@ def write_contact_sheet(
 
 
 def _look(hit: Hit, folder: Path, max_pixels: int) -> _Shown:
+    path = folder / hit.path
+    if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+        return _Shown(hit, None, f"{str(path)!r} is not a regular file.")
     try:
         if hit.time is None:
-            return _Shown(hit, _small(folder / hit.path, max_pixels))
-        [image] = read_clip(folder / hit.path, shares=[0.0], start=hit.time, max_pixels=max_pixels)
+            return _Shown(hit, _small(path, max_pixels))
+        [image] = read_clip(path, shares=[0.0], start=hit.time, max_pixels=max_pixels)
     except DataError as error:
         return _Shown(hit, None, error.message)
     return _Shown(hit, thumbnail(image))

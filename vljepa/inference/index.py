@@ -63,6 +63,7 @@ class Index:
         entries: The indexed pictures and moments, in the order of their paths and times.
         skipped: After `build`: the files that could not be read, or only in part.
         unchanged: After `build`: how many files were taken over from earlier indexes.
+        unfinished: Whether it is one that `keep` was given; its file says so.
 
     Example:
         >>> model = VLJEPA.from_pretrained("mini")  # doctest: +SKIP
@@ -81,6 +82,7 @@ class Index:
         rows: Rows,
         skipped: Sequence[Skipped] = (),
         unchanged: int = 0,
+        unfinished: bool = False,
     ) -> None:
         self._embedder = embedder
         self._header = header
@@ -88,6 +90,7 @@ class Index:
         self.entries = list(entries)
         self.skipped = list(skipped)
         self.unchanged = unchanged
+        self.unfinished = unfinished
 
     @classmethod
     def build(
@@ -113,40 +116,40 @@ class Index:
                 videos. The pictures in a folder are pictures, also where they are the frames of something.
             threshold: Ward distance above which neighbouring moments of a video stay apart: less makes more and shorter
                 ones. By default what validation chose for the model's Y-Decoder.
-            known: Earlier indexes of this model: files whose size and time are as they were are not read again.
-            keep: Called about every minute, and when the build is interrupted, with the index so far: one that was
-                saved and is `known` to the next build makes that go on from there.
+            known: Earlier indexes of this model: files whose size and time are as they were are not read again. A file
+                that has changed while it was being read will be.
+            keep: Called with the index so far about every minute, between two files, and when the build is interrupted:
+                one that was saved and is `known` to the next build makes that go on from there. The video that is
+                being read then is not in it.
             progress: Called with the number of files done since the last call.
 
         Raises:
             ConfigError: `threshold` is below 0.
             DataError: No such path, or nothing in it that can be read.
+            TextSpaceError: One of `known` was made by another model.
             VideoError: There are video files, and PyAV, which reads them, does not load.
         """
         media = find_media(paths)
         if any(video.suffix.lower() not in SUFFIXES for video in media.videos):
             require_pyav()
         settings = moment_settings(model, threshold=threshold)
-        header = IndexHeader(
-            model=_describe(model),
-            fingerprint=model.fingerprint(),
-            text_space=model.text_space_hash(),
-            folder=str(media.folder),
-            moments=f"{settings.fps:g} per second, {settings.offline_threshold:g}",
-        )
+        moments = f"{settings.fps:g} per second, {settings.offline_threshold:g}"
+        header = _header(model, folder=str(media.folder), moments=moments)
+        for one in known:
+            _check_same_model("an index of `known`", one._header, header)
         draft = Draft(media, known=KnownFiles([one._part() for one in known], moments=header.moments))
         embedder, kept = Embedder(model, processor), time.monotonic()
         whole = partial(cls, embedder, header=header)
         try:
             for _ in draft.embed(embedder, settings, progress=progress):
-                if keep is not None and len(draft) and time.monotonic() - kept > _KEEP_EVERY:
-                    keep(whole(**draft.sorted()))
+                if keep is not None and draft and time.monotonic() - kept > _KEEP_EVERY:
+                    keep(whole(**draft.sorted(), unfinished=True))
                     kept = time.monotonic()
         except KeyboardInterrupt:
-            if keep is not None and len(draft):
-                keep(whole(**draft.sorted()))
+            if keep is not None and draft:
+                keep(whole(**draft.sorted(), unfinished=True))
             raise
-        if not len(draft):
+        if not draft:
             raise DataError(
                 f"none of the {len(media)} files in {str(media.folder)!r} can be read; the first: "
                 f"{draft.skipped[0].reason}",
@@ -169,17 +172,12 @@ class Index:
         """
         file = Path(file)
         header, entries, rows = read_index(file)
-        if header.text_space != model.text_space_hash() or rows.shape[1] != model.config.embed_dim:
-            raise TextSpaceError(
-                f"{str(file)!r} was made by another model ({header.model}, text space {header.text_space}) than this "
-                f"one ({_describe(model)}, text space {model.text_space_hash()}).",
-                fix="search it with the model that made it, or make it again with this one.",
-            )
-        if header.fingerprint != model.fingerprint():
-            raise TextSpaceError(
-                f"{str(file)!r} was made by another model ({header.fingerprint}) than this one "
-                f"({model.fingerprint()}) in the same text space; its scores would be wrong.",
-                fix="build the index again with `vljepa index`, or search it with the model that made it.",
+        _check_same_model(repr(str(file)), header, _header(model))
+        if rows.shape[1] != model.config.embed_dim:
+            raise DataError(
+                f"{str(file)!r} is not a sound index: its rows have {rows.shape[1]} numbers, and those of its model "
+                f"have {model.config.embed_dim}.",
+                fix="make the index again with `vljepa index PATH -o FILE`.",
             )
         return cls(Embedder(model, processor), header=header, entries=entries, rows=rows)
 
@@ -189,7 +187,7 @@ class Index:
         Raises:
             DataError: The place cannot be written, or a file that is no index is there.
         """
-        write_index(Path(file), header=self._header, entries=self.entries, rows=self._rows)
+        write_index(Path(file), header=self._header, entries=self.entries, rows=self._rows, unfinished=self.unfinished)
 
     def _part(self) -> IndexPart:
         return IndexPart(self._header, self.entries, self._rows)
@@ -247,6 +245,28 @@ class Index:
         return Hit(path=entry.path, score=float(scores[place]), start=entry.start, end=entry.end, time=entry.time)
 
 
-def _describe(model: VLJEPA) -> str:
+def _header(model: VLJEPA, *, folder: str = "", moments: str = "") -> IndexHeader:
     config = model.config
-    return f"{config.x_encoder.part}, {config.predictor.part}, {config.y_encoder.part}"
+    return IndexHeader(
+        model=f"{config.x_encoder.part}, {config.predictor.part}, {config.y_encoder.part}",
+        fingerprint=model.fingerprint(),
+        text_space=model.text_space_hash(),
+        folder=folder,
+        moments=moments,
+    )
+
+
+def _check_same_model(name: str, theirs: IndexHeader, ours: IndexHeader) -> None:
+    """Raise TextSpaceError unless an index was made by our model."""
+    if theirs.text_space != ours.text_space:
+        raise TextSpaceError(
+            f"{name} was made by another model ({theirs.model}, text space {theirs.text_space}) than this one "
+            f"({ours.model}, text space {ours.text_space}).",
+            fix="use the model that made it, or make the index again with this one.",
+        )
+    if theirs.fingerprint != ours.fingerprint:
+        raise TextSpaceError(
+            f"{name} was made by another model ({theirs.fingerprint}) than this one ({ours.fingerprint}) in the same "
+            "text space; its scores would be wrong.",
+            fix="build the index again with `vljepa index`, or use the model that made it.",
+        )

@@ -20,6 +20,7 @@ from vljepa.inference.embed import Rows
 
 FORMAT = "vljepa-index"
 VERSION = 3
+_UNFINISHED = "unfinished"
 _REMAKE = "make the index again with `vljepa index PATH -o FILE`."
 
 
@@ -29,7 +30,7 @@ class Entry:
 
     Args:
         path: Relative to the indexed folder, with `/`.
-        size: Of the file, in bytes; 0, with an `mtime` of 0, where it could not be read whole.
+        size: Of the file, in bytes; 0, with an `mtime` of 0, where it was not read whole or changed meanwhile.
         mtime: Of the file, in seconds since 1970.
         start: Of a moment, in seconds from the start of its video; None for a picture, as the next two.
         end: Of a moment, not included.
@@ -63,15 +64,24 @@ class IndexHeader:
     moments: str
 
 
-def check_writable(file: Path) -> None:
+def check_writable(file: Path, *, unfinished: bool = False) -> None:
     """Find out that an index cannot be written before an hour of embedding, not after.
 
+    Args:
+        file: Where to.
+        unfinished: It is to keep an unfinished index, and will go: only another one of those may be there.
+
     Raises:
-        DataError: The folder is not there or not writable, or `file` is a folder or a file that is no index.
+        DataError: The folder is not there or not writable, or `file` is a folder or a file that is no such index.
     """
     folder = file.parent
     if file.is_dir():
         raise _unwritable(file, "it is a folder")
+    if unfinished and os.path.lexists(file) and not _is_unfinished(file):
+        raise DataError(
+            f"{str(file)!r} is there and was not left by an index that was broken off, so it is not overwritten.",
+            fix="move it away, or name another index with -o.",
+        )
     if file.exists() and not _replaceable(file):
         raise DataError(
             f"{str(file)!r} is there and is not an index, so it is not overwritten.",
@@ -83,8 +93,21 @@ def check_writable(file: Path) -> None:
         raise _unwritable(file, f"the folder {str(folder)!r} does not allow it")
 
 
-def write_index(file: Path, *, header: IndexHeader, entries: list[Entry], rows: Rows) -> None:
+def remove_unfinished(file: Path) -> None:
+    """Remove an unfinished index, where one is; any other file stays."""
+    if _is_unfinished(file):
+        file.unlink()
+
+
+def write_index(file: Path, *, header: IndexHeader, entries: list[Entry], rows: Rows, unfinished: bool = False) -> None:
     """Write an index; the file is complete or not there.
+
+    Args:
+        file: Where to.
+        header: What it says about itself.
+        entries: Its pictures and moments.
+        rows: Their embeddings [N, D].
+        unfinished: Mark it as one that a build has left on its way.
 
     Raises:
         DataError: The place cannot be written, or a file that is no index is there.
@@ -93,9 +116,10 @@ def write_index(file: Path, *, header: IndexHeader, entries: list[Entry], rows: 
 
     check_writable(file)
     listing = json.dumps([asdict(entry) for entry in entries], ensure_ascii=False).encode("utf-8", "surrogateescape")
+    mark = {_UNFINISHED: "yes"} if unfinished else {}
     content = save(
         {"rows": np.ascontiguousarray(rows), "entries": np.frombuffer(listing, dtype=np.uint8)},
-        metadata={"format": FORMAT, "version": str(VERSION), **asdict(header)},
+        metadata={"format": FORMAT, "version": str(VERSION), **asdict(header), **mark},
     )
     try:
         replace_file(file, content)
@@ -166,15 +190,30 @@ def _entry(row: dict[str, Any]) -> Entry:
 
 def _replaceable(file: Path) -> bool:
     """Whether a file may be overwritten: it is empty, or an index of any version."""
-    from safetensors import SafetensorError, safe_open
-
     try:
         if file.is_file() and file.stat().st_size == 0:
             return True
-        with safe_open(file, framework="numpy") as stream:
-            return (stream.metadata() or {}).get("format") == FORMAT
-    except (OSError, SafetensorError):
+    except OSError:
         return False
+    return _metadata(file).get("format") == FORMAT
+
+
+def _is_unfinished(file: Path) -> bool:
+    metadata = _metadata(file)
+    return metadata.get("format") == FORMAT and _UNFINISHED in metadata
+
+
+def _metadata(file: Path) -> dict[str, str]:
+    """What a file says about itself; nothing, when it is not there, not regular, or no safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if file.is_file():
+            with safe_open(file, framework="numpy") as stream:
+                return stream.metadata() or {}
+    except (OSError, SafetensorError):
+        pass
+    return {}
 
 
 def _unwritable(file: Path, why: str) -> DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,9 @@ class Skipped:
     partly: bool = False
 
 
+_OTHER = "its name ends like neither a picture nor a video; name the file itself if it is one."
+
+
 class Draft:
     """An index that is being made. What is known is in it from the start.
 
@@ -47,17 +51,18 @@ class Draft:
     """
 
     def __init__(self, media: Media, *, known: KnownFiles) -> None:
-        self.skipped: list[Skipped] = []
+        self.skipped = [Skipped(path=os.path.relpath(one, media.folder), reason=_OTHER) for one in media.others]
         self._folder = media.folder
-        self._entries: list[Entry] = []
-        self._rows: list[Rows] = []
+        # One list, so that a signal finds entries and rows of the same length at any time.
+        self._found: list[tuple[list[Entry], Rows]] = []
+        self._before: dict[Path, Entry] = {}
         self._pictures = [one for one in media.pictures if not self._take(one, known)]
         self._videos = [one for one in media.videos if not self._take(one, known)]
         self.unchanged = len(media) - len(self._pictures) - len(self._videos)
 
-    def __len__(self) -> int:
-        """Pictures and moments so far."""
-        return len(self._entries)
+    def __bool__(self) -> bool:
+        """Whether there is anything in it so far."""
+        return bool(self._found)
 
     def embed(self, embedder: Embedder, settings: SelectiveConfig, *, progress: Progress | None) -> Iterator[None]:
         """Embed the other files, and stop for a moment whenever some more are in.
@@ -70,39 +75,46 @@ class Draft:
         if progress is not None and self.unchanged:
             progress(self.unchanged)
         for kept, rows in embedder.batches(self._pictures, progress=progress, on_broken=self._skip):
-            self._add([entry_of(Path(str(picture)), folder=self._folder) for picture in kept], rows)
+            self._found.append(([self._entry(Path(str(picture))) for picture in kept], rows))
             yield
         for video in self._videos:
             moments, failure = read_moments(video, embedder, config=settings)
             if failure is not None:
                 self._skip(video, failure, partly=bool(moments))
             if moments:
-                whole = entry_of(video, folder=self._folder, whole=failure is None)
-                entries = [replace(whole, start=one.start, end=one.end, time=one.time) for one in moments]
-                self._add(entries, np.stack([one.row_D for one in moments]))
+                entry = self._entry(video, whole=failure is None)
+                entries = [replace(entry, start=one.start, end=one.end, time=one.time) for one in moments]
+                self._found.append((entries, np.stack([one.row_D for one in moments])))
             if progress is not None:
                 progress(1)
             yield
 
     def sorted(self) -> dict[str, Any]:
         """What `Index` takes, by path; the moments of a video stay in the order of time."""
-        order = sorted(range(len(self)), key=lambda place: self._entries[place].path)
+        entries = [entry for some, _ in self._found for entry in some]
+        order = sorted(range(len(entries)), key=lambda place: entries[place].path)
         return {
-            "entries": [self._entries[place] for place in order],
-            "rows": np.concatenate(self._rows)[order],
+            "entries": [entries[place] for place in order],
+            "rows": np.concatenate([rows for _, rows in self._found])[order],
             "skipped": sorted(self.skipped, key=lambda one: one.path),
             "unchanged": self.unchanged,
         }
 
-    def _add(self, entries: list[Entry], rows: Rows) -> None:
-        self._entries += entries
-        self._rows.append(rows)
-
     def _take(self, file: Path, known: KnownFiles) -> bool:
-        found = known.take(file, folder=self._folder)
-        if found is not None:
-            self._add(*found)
-        return found is not None
+        now = entry_of(file, folder=self._folder)
+        found = known.take(file, now=now)
+        if found is None:
+            self._before[file] = now
+            return False
+        self._found.append(found)
+        return True
+
+    def _entry(self, file: Path, *, whole: bool = True) -> Entry:
+        """Entry of a file that has been read; without size and time, so that it is read again, where it has changed."""
+        before = self._before[file]
+        if whole and entry_of(file, folder=self._folder) == before:
+            return before
+        return Entry(path=before.path, size=0, mtime=0.0)
 
     def _skip(self, file: Picture, error: DataError, *, partly: bool = False) -> None:
         path = entry_of(Path(str(file)), folder=self._folder).path

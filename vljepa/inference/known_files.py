@@ -48,22 +48,24 @@ class KnownFiles:
                 known = [part.entries[place] for place in some], part.rows[some]
                 self._found[Path(os.path.normpath(Path(part.header.folder) / path))] = known
 
-    def take(self, file: Path, *, folder: Path) -> tuple[list[Entry], Rows] | None:
-        """Entries, for an index of `folder`, and rows of a file that is as it was; None when it must be read."""
+    def take(self, file: Path, *, now: Entry) -> tuple[list[Entry], Rows] | None:
+        """Entries and rows of a file that is as it was; None when it must be read.
+
+        Args:
+            file: Which.
+            now: As it is, for the index that is being made.
+        """
         entries, rows = self._found.get(file, ([], np.empty(0, dtype=np.float32)))
-        now = entry_of(file, folder=folder)
         if not entries or not now.mtime or (now.size, now.mtime) != (entries[0].size, entries[0].mtime):
             return None
         return [replace(now, start=one.start, end=one.end, time=one.time) for one in entries], rows
 
 
-def entry_of(file: Path, *, folder: Path, whole: bool = True) -> Entry:
-    """Entry of a file in its folder; without size and time, so that it is read again, where it was not read whole."""
+def entry_of(file: Path, *, folder: Path) -> Entry:
+    """Entry of a file in its folder, as it is now; without size and time where it is not there."""
     path = file.relative_to(folder).as_posix()
     try:
         status = file.stat()
-    except OSError:  # removed since it was read; that must not cost the whole index
-        whole = False
-    return (
-        Entry(path=path, size=status.st_size, mtime=status.st_mtime) if whole else Entry(path=path, size=0, mtime=0.0)
-    )
+    except OSError:  # removed meanwhile; that must not cost the whole index
+        return Entry(path=path, size=0, mtime=0.0)
+    return Entry(path=path, size=status.st_size, mtime=status.st_mtime)

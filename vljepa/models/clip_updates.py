@@ -1,4 +1,4 @@
-"""Low-rank updates of the Predictor's matrices that are there for clips and not for pictures."""
+"""Low-rank updates of a model's matrices that are there for clips and not for pictures."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from vljepa.models.pooling import pool_grid
 if TYPE_CHECKING:
     from vljepa.models.modeling import VLJEPA
 
-_CLIPS = "predictor.clip_"
+_CLIPS = ("predictor.clip_", "clip_updates.")
 CHANGE_WIDTH = 64
 """To which each place is narrowed; 1,280 features of four places would be learned by heart."""
 

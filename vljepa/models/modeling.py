@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,6 +20,7 @@ from vljepa.configs import VLJEPAConfig
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
 from vljepa.models.adapters import Adapters, apply_saved, is_adapted
+from vljepa.models.clip_updates import ClipUpdates
 from vljepa.models.decoder_saving import load_decoder
 from vljepa.models.label_prior import LabelPrior, ResidualGate
 from vljepa.models.outputs import VisionTokens, VLJEPAOutput
@@ -69,6 +71,10 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         self.gate: ResidualGate | None = None
         if prior is not None and prior.residual:
             self.gate = ResidualGate(state_width=self.predictor.backbone.width, vision_width=self.x_encoder.width)
+        clips = config.predictor.clips
+        self.clip_updates: ClipUpdates | None = None
+        if clips is not None and clips.rank > 0:
+            self.clip_updates = ClipUpdates(self._matrices(), rank=clips.rank)
         self.y_decoder: YDecoder | None = None  # optional, and never trained with the rest: `load_decoder`
         # Shape (1,), not 0-d: FSDP refuses scalars.
         self.log_scale = nn.Parameter(torch.full((1,), -math.log(config.init_temperature)))
@@ -192,6 +198,19 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
             ablate: Report only: `residual` drops the label prior's residual, `learned` keeps nothing else.
             gate_only: Let gradients reach the gate alone.
         """
+        updated = nullcontext() if self.clip_updates is None else self.clip_updates.applied(vision.steps > 1)
+        with updated:
+            return self._predict(vision, query_ids, query_mask, ablate=ablate, gate_only=gate_only)
+
+    def _predict(
+        self,
+        vision: VisionTokens,
+        query_ids: Tensor | None,
+        query_mask: Tensor | None,
+        *,
+        ablate: Ablation | None,
+        gate_only: bool,
+    ) -> Tensor:
         prior_BE = None if self.label_prior is None else self._prior_features(vision)
         state = self.predictor(vision, query_ids, query_mask, prior_BE)
         learned_BD = F.normalize(self.predictor.head(state).float(), dim=-1)
@@ -297,6 +316,11 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
     def fingerprint(self) -> str:
         """Hash of the whole model but its temperatures: an index made by another model must refuse this one."""
         return saving.model_digest(self)
+
+    def _matrices(self) -> list[nn.Linear]:
+        """Linear layers between what is seen and the prediction, but for those of clips and of the label prior."""
+        named = [*self.predictor.named_modules(), *([] if self.gate is None else self.gate.named_modules())]
+        return [one for name, one in named if isinstance(one, nn.Linear) and not name.startswith("clip_")]
 
     def _prior_features(self, vision: VisionTokens) -> Tensor:
         assert self.label_prior is not None

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import torch
 from torch import Tensor, nn
 
 from vljepa.configs import PredictorConfig
-from vljepa.models.clip_updates import ClipUpdates
 from vljepa.models.clips import ClipChanges, ClipPlaces, pool_steps
 from vljepa.models.outputs import VisionTokens
 from vljepa.models.pooling import masked_mean
@@ -57,12 +54,6 @@ class Predictor(nn.Module):
             self.clip_changes = ClipChanges(
                 config.clips.changes, places=grid**2, vision_width=vision_width, width=width
             )
-        self.clip_updates: ClipUpdates | None = None
-        if config.clips is not None and config.clips.rank > 0:
-            layers = (self.vision_projection, self.prior_projection, *self.backbone.modules())
-            self.clip_updates = ClipUpdates(
-                (layer for layer in layers if isinstance(layer, nn.Linear)), rank=config.clips.rank
-            )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(width, embed_dim)
 
@@ -84,11 +75,7 @@ class Predictor(nn.Module):
         Raises:
             ConfigError: A clip of more steps than `clips.max_frames`.
         """
-        updated = nullcontext() if self.clip_updates is None else self.clip_updates.applied(vision.steps > 1)
-        with updated:
-            return self._state(vision, self._query(query_ids, query_mask), prior_BE)
-
-    def _state(self, vision: VisionTokens, query: tuple[Tensor, Tensor] | None, prior_BE: Tensor | None) -> Tensor:
+        query = self._query(query_ids, query_mask)
         tokens_BND, mask_BN = self._visual(vision, query_BD=None if query is None else masked_mean(*query))
         pieces, masks = [tokens_BND], [mask_BN]
         if self.prior_projection is not None:

@@ -19,7 +19,7 @@ def compile_layers(model: VLJEPA, *, backend: str = "inductor") -> None:
     Raises:
         ConfigError: Layers that are updated for clips are to be computed again, which the compiler cannot be told.
     """
-    if model.predictor.clip_updates is not None and is_checkpointed(model.predictor.backbone.model):
+    if model.clip_updates is not None and is_checkpointed(model.predictor.backbone.model):
         raise ConfigError(
             "train.compile and train.gradient_checkpointing do not go together with predictor.clips.rank.",
             fix="set one of them to false.",

@@ -26,8 +26,8 @@ def checkpoint_layers(model: VLJEPA, *, enabled: bool) -> None:
     if model.config.y_encoder.trainable:
         parts["y_encoder"] = model.y_encoder.backbone
     again: dict[str, Any] = {"use_reentrant": False}
-    if model.predictor.clip_updates is not None:
-        again["context_fn"] = model.predictor.clip_updates.recomputed
+    if model.clip_updates is not None:
+        again["context_fn"] = model.clip_updates.recomputed
     for slot, backbone in parts.items():
         inner = backbone.model
         if hasattr(inner, "gradient_checkpointing_enable") and inner.supports_gradient_checkpointing:

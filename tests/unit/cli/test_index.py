@@ -1,8 +1,17 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.videos import write_video
+
+COMMAND = [sys.executable, "-c", "import sys; from vljepa.cli.main import main; sys.exit(main())"]
 
 
 def test_a_folder_becomes_a_file(run, toy, pictures):
@@ -111,7 +120,8 @@ def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, toy, pictu
     words = ["index", "pictures", "-o", "p.index", "--model", toy]
 
     def interrupt(*_, **__):
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
 
     with monkeypatch.context() as context:
         context.setattr(indexing, "read_moments", interrupt)
@@ -121,3 +131,92 @@ def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, toy, pictu
     assert not (folder / "p.index").exists()
     assert "unchanged: 2 files" in run(*words)[1]
     assert not (folder / "p.index.part").exists()
+
+
+@pytest.mark.parametrize("stranger", ["notes", "nothing", "an index"])
+def test_a_file_at_the_place_of_the_part_that_is_not_one_is_refused_and_stays(fails, run, toy, pictures, stranger):
+    part = pictures.parent / "p.index.part"
+    if stranger == "an index":
+        run("index", "pictures/red.png", "-o", "p.index.part", "--model", toy)
+    else:
+        part.write_bytes(b"dear diary" if stranger == "notes" else b"")
+    before = part.read_bytes()
+
+    message = fails("index", "pictures", "-o", "p.index", "--model", "nope")
+
+    assert "'p.index.part' is there and was not left by an index that was broken off" in message
+    assert part.read_bytes() == before
+
+
+def test_a_file_that_comes_to_the_place_of_the_part_meanwhile_stays(run, toy, pictures, monkeypatch):
+    from vljepa.inference.index import Index
+
+    part = pictures.parent / "p.index.part"
+    save = Index.save
+
+    def save_late(index, file):
+        save(index, file)
+        part.write_bytes(b"dear diary")
+
+    monkeypatch.setattr(Index, "save", save_late)
+    assert run("index", "pictures", "-o", "p.index", "--model", toy)[0] == 0
+    assert part.read_bytes() == b"dear diary"
+
+
+def test_other_files_of_a_pattern_are_counted_and_named(run, toy, pictures, story):
+    (pictures / "notes.txt").write_text("red")
+
+    code, out, err = run("index", "pictures/*", "story.gif", "-o", "p.index", "--model", toy)
+
+    assert code == 0
+    assert out == "1 picture and 3 moments of 1 video in p.index\n"
+    assert err.splitlines()[0] == "skipped 2 of 4 files:"
+    assert [line.partition(": ")[0].strip() for line in err.splitlines()[1:]] == [
+        "pictures/broken.png",
+        "pictures/notes.txt",
+    ]
+    assert "notes.txt: its name ends like neither a picture nor a video" in err
+
+
+def test_a_signal_while_the_index_is_being_written_does_not_cost_it(run, toy, pictures, monkeypatch):
+    from vljepa.inference.index import Index
+
+    save = Index.save
+
+    def interrupted(index, file):
+        os.kill(os.getpid(), signal.SIGTERM)
+        save(index, file)
+
+    monkeypatch.setattr(Index, "save", interrupted)
+    assert run("index", "pictures", "-o", "p.index", "--model", toy)[:2] == (0, "2 pictures in p.index\n")
+    assert (pictures.parent / "p.index").is_file()
+
+
+def test_a_signal_in_a_long_video_keeps_all_that_is_done(run, toy, pictures):
+    film = write_video(pictures / "film.mkv", count=20_000, fps=4, size=(32, 32))  # forty seconds of work
+    words = ["index", "pictures", "-o", "p.index", "--model", toy]
+    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_until_open(film, process)
+        process.terminate()
+        out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, out) == (143, "")
+    assert err == "stopped by SIGTERM: all that was done is in p.index.part\n"
+    assert not (pictures.parent / "p.index").exists()
+    film.unlink()
+    assert run(*words)[1] == "2 pictures in p.index; unchanged: 2 files\n"
+
+
+def wait_until_open(file, process):
+    """Until a process has a file open."""
+    handles = Path(f"/proc/{process.pid}/fd")
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        for handle in handles.iterdir():
+            try:
+                if os.readlink(handle) == str(file):
+                    return
+            except OSError:  # closed meanwhile
+                continue
+        time.sleep(0.05)
+    raise AssertionError(f"{file} was never opened: {process.stderr.read()}")

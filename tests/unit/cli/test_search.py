@@ -115,7 +115,8 @@ def test_as_many_moments_of_a_video_as_asked_for(run, toy, mixed):
 def test_a_contact_sheet(run, toy, mixed, pictures):
     code, out, err = run("search", mixed, "a red fish", "--model", toy, "--html", "sheet.html")
 
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err == f"the pictures in sheet.html are read from {pictures.parent}, the folder that the index names\n"
     assert "story.gif" in out
     page = (pictures.parent / "sheet.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 5
@@ -129,11 +130,31 @@ def test_a_contact_sheet_of_files_that_have_moved_is_made_and_says_so(run, toy, 
     code, _, err = run("search", mixed, "pictures/red.png", "--model", toy, "--html", "sheet.html")
 
     assert code == 0
-    assert err.startswith("no picture in sheet.html of story.gif: ")
-    assert err.count("\n") == 1
+    assert "\nno picture in sheet.html of story.gif: " in err
+    assert err.count("\n") == 2
     page = (pictures.parent / "sheet.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 3  # the query's too
     assert page.count("no picture: ") == 3
+
+
+def test_files_that_lie_elsewhere_now_are_read_there_and_nowhere_else(run, fails, toy, mixed, pictures, story):
+    elsewhere = pictures.parent / "elsewhere"
+    elsewhere.mkdir()
+    story.rename(elsewhere / story.name)
+    words = ["search", mixed, "a red fish", "--model", toy, "--folder", elsewhere]
+
+    code, out, err = run(*words, "--html", "sheet.html")
+
+    assert code == 0
+    assert out.startswith(f"'a red fish' in {elsewhere}\n")
+    lines = err.splitlines()
+    assert lines[0] == f"the pictures in sheet.html are read from {elsewhere}"
+    lacking = [line.partition(" of ")[2].partition(": ")[0] for line in lines[1:]]
+    assert sorted(lacking) == ["pictures/deep/blue.jpg", "pictures/red.png"]  # the index's own folder has them
+    page = (pictures.parent / "sheet.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg") == 3
+    assert json.loads(run(*words, "--json")[1])["folder"] == str(elsewhere)
+    assert "no folder 'none'" in fails(*words[:3], "--model", "nope", "--folder", "none")
 
 
 def test_a_sheet_that_cannot_be_written_fails_before_the_model_is_loaded(fails, mixed):

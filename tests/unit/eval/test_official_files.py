@@ -11,6 +11,7 @@ from PIL import Image
 from eval.tasks.questions_files import COUNTS
 from tests.unit.eval.seer import COLOURS, measure_suite, paint, write_json, write_lines
 from tests.videos import write_video
+from vljepa.data.records import Clip
 from vljepa.errors import DataError
 
 
@@ -29,6 +30,13 @@ def share(figure: Any) -> float:
     return float(figure["mean"]) if isinstance(figure, dict) else float(figure)
 
 
+def examined(found: dict[str, Any]) -> tuple[list[str], int]:
+    """What is looked for in the training data: names of the pictures and videos, and how many texts."""
+    records = found["examined"]
+    seen = {Path(one.image.path if isinstance(one.image, Clip) else one.image).name for one in records if one.image}
+    return sorted(seen), len({(one.query, text) for one in records for text in one.texts})
+
+
 class TestRetrieval:
     @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
     def test_items_and_texts(self, tmp_path: Path, suffix: str) -> None:
@@ -41,6 +49,7 @@ class TestRetrieval:
             (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
         found = measure_suite("own_retrieval", tmp_path)
         assert found["pool"] == [{"items": 3, "texts": 4}]
+        assert examined(found) == (["blue.png", "green.png", "red.png"], 4)
         assert {share(found["metrics"][way]["r1"]) for way in found["metrics"]} == {1.0}
         blind = measure_suite("own_retrieval", tmp_path, blind=True)
         assert {share(blind["metrics"][way]["r1"]) for way in blind["metrics"]} == {0.0}
@@ -51,6 +60,7 @@ class TestRetrieval:
         write_lines(tmp_path / "rows.jsonl", rows)
         found = measure_suite("own_retrieval", tmp_path, pool="style", about="concept", first_text=True)
         assert found["pool"] == [{"items": 3, "texts": 3}] * 2
+        assert examined(found)[1] == 3, "only the first text of each is asked"
         assert found["metrics"]["image_to_text"]["r1"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "items": 3}
 
     def test_coco_annotations(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +84,7 @@ class TestRetrieval:
             {"image_id": 9, "caption": "a blue thing"},
             {"image_id": 25, "caption": "a green thing"},
         ]
+        assert examined(said) == (["000000000009.jpg", "000000000025.jpg"], 3)
         assert share(said["metrics"]["model"]["cider_d"]) > share(said["metrics"]["swapped"]["cider_d"])
 
     def test_msrvtt_with_a_video_that_cannot_be_read(self, tmp_path: Path) -> None:
@@ -87,6 +98,8 @@ class TestRetrieval:
         found = measure_suite("msrvtt", tmp_path, frames=3)
         assert found["pool"] == [{"items": 3, "texts": 3}]
         assert found["skipped"]["count"] == 1
+        assert examined(found) == (["video700.mp4", "video701.mp4", "video702.mp4", "video79.mp4"], 4)
+        assert all(isinstance(one.image, Clip) for one in found["examined"])
         assert "video79.mp4" in next(iter(found["skipped"]["first"]))
         assert share(found["metrics"]["text_to_image"]["r1"]) == 1.0
 
@@ -105,7 +118,9 @@ class TestClasses:
         for colour in COLOURS:
             paint(tmp_path / "classes" / colour / "1.png", colour)
         paint(tmp_path / "classes" / "red" / "2.png", "blue")
-        found = measure_suite("own_classes", tmp_path)["metrics"]["all"]
+        result = measure_suite("own_classes", tmp_path)
+        found = result["metrics"]["all"]
+        assert (len(result["examined"]), examined(result)[1]) == (4, 0), "names of classes are shared by design"
         assert share(found["top1"]) == 0.75
         assert found["mean_per_class"] == pytest.approx((0.5 + 1 + 1) / 3)
         rows = ["image,label", "classes/red/1.png,red", "classes/blue/1.png,blue"]
@@ -128,6 +143,7 @@ class TestQuestions:
         found = measure_suite("own_questions", tmp_path)
         assert share(found["metrics"]["all"]["accuracy"]) == 0.5
         assert found["candidates"]["list"] == list(COLOURS)
+        assert examined(found) == (["a.png"], 2)
 
     def test_a_tie_is_wrong_in_every_format(self, tmp_path: Path) -> None:
         row = {"image": paint(tmp_path / "a.png", "red"), "question": "which colour?", "candidates": list(COLOURS)}
@@ -221,7 +237,9 @@ class TestComparisons:
         for kind in ("add_att", "add_obj", "replace_att", "replace_obj", "replace_rel", "swap_att"):
             write_json(tmp_path / f"{kind}.json", {"0": right, "1": right})
         write_json(tmp_path / "swap_obj.json", {"0": wrong})
-        metrics = measure_suite("sugarcrepe", tmp_path)["metrics"]["model"]
+        found = measure_suite("sugarcrepe", tmp_path)
+        metrics = found["metrics"]["model"]
+        assert examined(found) == (["000000085329.jpg"], 2)
         assert (metrics["add_att"], metrics["swap_obj"]) == (1.0, 0.0)
         assert metrics["macro"] == pytest.approx(6 / 7)
         assert share(metrics["rows"]) == pytest.approx(12 / 13)
@@ -236,7 +254,9 @@ class TestComparisons:
              "tag": "Adjective", "secondary_tag": "", "num_main_preds": 1, "collapsed_tag": "Object"},
         ]  # fmt: skip
         write_lines(tmp_path / "data" / "examples.jsonl", rows)
-        metrics = measure_suite("winoground", tmp_path)["metrics"]["model"]
+        found = measure_suite("winoground", tmp_path)
+        metrics = found["metrics"]["model"]
+        assert examined(found) == ([f"ex_{n}_img_{side}.png" for n in range(2) for side in range(2)], 4)
         assert {part: share(metrics[part]) for part in metrics} == {"text": 0.5, "image": 0.5, "group": 0.5}
 
     def test_worldprediction(self, tmp_path: Path) -> None:
@@ -251,6 +271,8 @@ class TestComparisons:
         found = measure_suite("worldprediction", tmp_path, frames=4)
         assert share(found["metrics"]["model"]["accuracy"]) == 0.5
         assert found["chance"]["model"]["accuracy"] == 0.25
+        names = ["blue.mp4", "both.mp4", "green.mp4", "green.png", "red.mp4", "red.png"]
+        assert examined(found) == (names, 0)
 
 
 def test_streams(tmp_path: Path) -> None:
@@ -261,6 +283,7 @@ def test_streams(tmp_path: Path) -> None:
     write_lines(tmp_path / "rows.jsonl", [{"video": name, "t": t, "text": text} for name, t, text in notes])
     found = measure_suite("own_streams", tmp_path, rates=[4.0, 1.0, 0.34, 0.12])
     assert found["pool"] == [{"videos": 2, "annotations": 5}]
+    assert examined(found) == (["a.mp4", "b.mp4"], 5)
     metrics = found["metrics"]
     assert metrics["adaptive, exact"]["times_fewer"] > 1.5 * metrics["uniform, exact"]["times_fewer"]
     assert metrics["online two_window"]["rate"] < 0.6

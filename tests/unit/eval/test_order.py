@@ -116,6 +116,9 @@ def test_every_control_is_asked_of_every_question(
 
     monkeypatch.setattr(order.Clips, "ask", see)
     result = order.measure(found, embedder, shuffles=3, seed=1)
+    examined = result.pop("examined")
+    assert {str(one.image) for one in examined} == {str(found.folder / f"{number}.webp") for number in range(12)}
+    assert {one.query for one in examined} == {row["query"] for _, row in found.table("rows")}
     assert orders[:2] == [[0, 1, 2, 3], [3, 2, 1, 0]]
     assert [sorted(one) for some in orders[2:5] for one in some] == [[0, 1, 2, 3]] * 36
     assert len({tuple(one) for one in orders[2]}) > 4, "an order of its own for each clip"
@@ -155,7 +158,9 @@ def test_names_of_animations_by_all_frames_and_by_one(
     here = Found(found.suite, tmp_path, {"rows": tmp_path / "animations.jsonl"})
     names = iter(["fox", "cat", "cat", "fox", "fox", "dog"])
     monkeypatch.setattr(animations, "_predict", lambda one, vision: one.texts([next(names)]))
-    metrics = animations.measure(here, embedder)["metrics"]
+    result = animations.measure(here, embedder)
+    assert [one.texts for one in result["examined"]] == [("fox",), ("cat",), ("dog",)]
+    metrics = result["metrics"]
     assert metrics["all frames"]["accuracy"]["mean"] == pytest.approx(2 / 3)
     assert metrics["one frame"]["accuracy"]["mean"] == pytest.approx(1 / 3)
     assert metrics["all frames minus one"]["accuracy"]["mean"] == pytest.approx(1 / 3)

@@ -15,6 +15,11 @@ from eval.harness.suite import ROOT
 from eval.readme import END, START, TEMPLATE, numbers, write_readme
 from tests.unit.eval.seer import write_json
 
+LOOKED = {
+    "looked_at": True, "note": "split by concept", "exact": 1, "near": 2, "text": 3,
+    "test": {"pictures": 8, "texts": 9}, "unreadable": {"test": 0, "train": 4},
+    "train": {"pictures": 1000, "texts": 2000, "files": ["a.jsonl"], "lacking": ["b.jsonl"], "origin": "a recipe"},
+}  # fmt: skip
 FIGURE = {"mean": 0.5, "low": 0.25, "high": 0.75, "items": 8}
 
 
@@ -25,7 +30,7 @@ def result(name: str, task: str, metrics: dict[str, Any], chance: dict[str, Any]
         "pool": [{"items": 8}], "rows": 8, "rows_expected": 1000, "candidates": ["a", "b"], "prompt": "", "frames": 1,
         "seed": 0, "ties": "against", "command": f"python eval/run.py {name}", "commit": "0123456789abcdef",
         "uncommitted_changes": True, "date": "2026-11-25", "hardware": "a CPU", "versions": {"python": "3.11"},
-        "model": {"name": "mini", "sha256": "feed"}, "data": {}, "key": {"data": "f00d"}, "overlap": "none found",
+        "model": {"name": "mini", "sha256": "feed"}, "data": {}, "key": {"data": "f00d"}, "overlap": LOOKED,
         "skipped": {"count": 3, "first": {}}, "seconds": 7.0,
     }  # fmt: skip
 
@@ -49,7 +54,9 @@ def test_tables_say_all_that_a_number_has_to_say(folder: Path) -> None:
     assert "| image to text | 50.0 [25.0, 75.0] | 50.0 [25.0, 75.0] | 2.000 |" in text
     assert "| chance, image to text | 12.5 | 50.0 |  |" in text
     said = ["`python eval/run.py asked`", "8 rows, where the official files have 1,000", "left out: 3", "a CPU"]
-    said += ["0123456789ab, with uncommitted changes", "licence: MIT", "none found", "Candidates (2): a, b"]
+    said += ["0123456789ab, with uncommitted changes", "licence: MIT", "Candidates (2): a, b"]
+    said += ["of 8 test pictures 1 are equal to one of training and 2 more look like one; of 9 test texts"]
+    said += ["with 1,000 pictures and 2,000 texts of a.jsonl (a recipe, without b.jsonl); 4 pictures could not be read"]
     assert not [one for one in said if one not in text]
     assert text.isascii()
 
@@ -79,6 +86,17 @@ def test_the_command_writes_tables_plots_and_one_page_with_all_inside(folder: Pa
 def test_without_results_the_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report.main(["--results", str(tmp_path), "--tables", str(tmp_path / "e.md")]) == 2
     assert "python eval/run.py all" in " ".join(capsys.readouterr().err.split())
+
+
+def test_every_stored_result_says_what_of_its_test_is_in_training_or_that_nobody_has_looked() -> None:
+    results = report.read_results(ROOT / "eval" / "results")
+    counted = [one["overlap"] for one in results if one["overlap"]["looked_at"]]
+    assert len(counted) >= 10
+    for overlap in counted:
+        assert overlap["train"]["pictures"] > 9000
+        for what, counts in (("pictures", ("exact", "near")), ("texts", ("text",))):
+            assert 0 <= sum(overlap[count] for count in counts) <= overlap["test"][what]
+    assert all(one["overlap"]["why"] for one in results if not one["overlap"]["looked_at"])
 
 
 def test_every_number_of_the_readme_is_that_of_a_result() -> None:

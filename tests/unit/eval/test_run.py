@@ -83,7 +83,7 @@ def test_a_result_that_lacks_something_is_refused(folder: Path) -> None:
     found = run.find(read_suite("own_retrieval"), [folder / "data"], alone=True)
     with pytest.raises(ValueError, match="lacks metrics, pool"):
         results.assemble(
-            {"rows": 1, "prompt": "", "frames": 1, "skipped": 0}, found, model="mini", device="cpu", key={}
+            {"rows": 1, "prompt": "", "frames": 1, "skipped": 0}, found, model="mini", device="cpu", key={}, overlap={}
         )
 
 
@@ -162,7 +162,9 @@ def test_an_evaluation_with_its_own_format_is_run_and_kept(folder: Path, monkeyp
     asked = vars(parser().parse_args(["--data", "d", "--models", "m", "--photos", "p"]))
     assert given.keys() == asked.keys() - {"output"}
     assert (given["data"], given["photos"]) == ([folder / "data" / "mini"], folder / "data" / "coco_photos")
-    assert {"task", "key", "seconds"} < json.loads((folder / "results" / "mini_baselines.json").read_text()).keys()
+    result = json.loads((folder / "results" / "mini_baselines.json").read_text())
+    assert {"task", "key", "seconds"} < result.keys()
+    assert result["overlap"]["looked_at"] is False
 
 
 def test_the_model_s_own_decoder_is_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

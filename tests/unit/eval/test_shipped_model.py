@@ -62,7 +62,9 @@ def test_sugarcrepe_pp_before_and_after(embedder: Embedder, tmp_path: Path) -> N
         write_json(tmp_path / f"{kind}.json", [{"id": 0, "filename": "1.jpg"} | EASY])
     write_json(tmp_path / "swap_obj.json", [{"id": n, "filename": "1.jpg"} | HARD for n in range(2)])
     found = run.find(run.read_suite("sugarcrepe_pp"), [tmp_path], alone=True)
-    metrics = triplets(found, embedder)["metrics"]
+    result = triplets(found, embedder)
+    metrics = result["metrics"]
+    assert {text for one in result["examined"] for text in one.texts} == {*EASY.values(), *HARD.values()}
     assert metrics["model"]["replace_obj"] == 1.0
     assert metrics["model"] == metrics[UNTOUCHED]  # mini leaves its Y-Encoder as it is
     assert metrics["model"]["macro"] == pytest.approx((4 + metrics["model"]["swap_obj"]) / 5)

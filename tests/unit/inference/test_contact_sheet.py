@@ -1,5 +1,7 @@
 import base64
 import io
+import os
+import threading
 
 import pytest
 from PIL import Image
@@ -83,6 +85,17 @@ def test_a_video_that_got_shorter_is_not_shown_with_another_frame(sheet):
 
     assert Page(text).all("img") == []
     assert "no frame from 100 s" in lacking
+
+
+def test_a_pipe_is_not_waited_for(sheet, folder):
+    os.mkfifo(folder / "pipe.png")
+    end = threading.Timer(5.0, lambda: os.close(os.open(folder / "pipe.png", os.O_WRONLY | os.O_NONBLOCK)))
+    end.start()  # so that whoever waits comes to an end
+
+    _, [lacking] = sheet([Hit(path="pipe.png", score=0.1)])
+
+    end.cancel()
+    assert "pipe.png' is not a regular file" in lacking
 
 
 def test_whatever_a_name_or_a_query_holds_is_text(sheet, folder):

@@ -96,6 +96,14 @@ def test_an_index_of_another_model_in_the_same_text_space_is_refused(index, mode
         Index.load(model, processor, tmp_path / "pictures.index")
 
 
+def test_rows_of_another_width_than_the_model_that_the_header_names_are_refused(index, model, processor, tmp_path):
+    index.save(tmp_path / "pictures.index")
+    model.config.embed_dim = 4
+
+    with pytest.raises(DataError, match="rows have 3 numbers, and those of its model have 4"):
+        Index.load(model, processor, tmp_path / "pictures.index")
+
+
 def test_unusable_queries(index, tmp_path):
     with pytest.raises(ConfigError, match="query is empty"):
         index.search("  ")
@@ -261,6 +269,39 @@ class TestKnownFiles:
         assert looked == ["cut.mkv"] * 2
         assert [one.partly for one in again.skipped] == [True]
 
+    @pytest.mark.parametrize("name", ["red.png", "clip.gif"])
+    def test_a_file_that_changes_while_it_is_read_is_read_again(
+        self, model, processor, pictures, animation, looked, monkeypatch, name
+    ):
+        animation("pictures/clip.gif", ("blue", 2), ("green", 1))
+        predict = model.predict
+
+        def change(*arguments):
+            monkeypatch.setattr(model, "predict", predict)
+            if name == "red.png":
+                Image.new("RGB", (9, 9), "#00ff00").save(pictures / name)
+            else:
+                animation(f"pictures/{name}", ("red", 3))
+            return predict(*arguments)
+
+        monkeypatch.setattr(model, "predict", change)
+        first = Index.build(model, processor, pictures)
+        looked.clear()
+        second = Index.build(model, processor, pictures, known=[first])
+
+        assert sorted(looked) == sorted(["broken.png", name])
+        fresh = Index.build(model, processor, pictures)
+        assert second.entries == fresh.entries
+        assert second.search("green") == fresh.search("green")
+
+    def test_rows_of_another_model_are_refused(self, index, model, processor, pictures):
+        model.identity = "trained on"
+        with pytest.raises(TextSpaceError, match=r"an index of `known` was made by another model \(colour model\)"):
+            Index.build(model, processor, pictures, known=[index])
+        model.identity, model.space = "colour model", "moved"
+        with pytest.raises(TextSpaceError, match="text space colours"):
+            Index.build(model, processor, pictures, known=[index])
+
     def test_files_are_known_by_their_place_under_another_common_folder(self, index, model, processor, pictures):
         (pictures.parent / "other").mkdir()
         Image.new("RGB", (2, 2), "red").save(pictures.parent / "other" / "red.png")
@@ -283,10 +324,12 @@ class TestKnownFiles:
             Index.build(model, processor, tmp_path, keep=kept.append)
         [part] = kept
         assert 0 < len(part) < 40
+        assert part.unfinished
         monkeypatch.setattr(model, "predict", predict)
         looked.clear()
         whole = Index.build(model, processor, tmp_path, known=[part], keep=kept.append)
         assert (len(whole), len(looked), len(kept)) == (40, 40 - len(part), 1)
+        assert not whole.unfinished
 
     def test_it_is_kept_now_and_then(self, model, processor, pictures, animation, monkeypatch):
         animation("pictures/clip.gif", ("blue", 2), ("green", 1))

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from PIL import Image
 
@@ -58,6 +60,28 @@ def test_a_folder_keeps_its_name_when_all_files_are_further_down(folder):
     (folder / "mixed" / "deep").rename(folder / "outer" / "deep")
 
     assert find_media(folder / "outer").folder == folder / "outer"
+
+
+def test_a_pattern_takes_what_ends_like_a_picture_or_a_video_and_names_the_rest(folder):
+    media = find_media([folder / "mixed" / "*", folder / "other" / "*"])
+
+    assert names(media.pictures, media) == ["mixed/a.png", "mixed/still.gif", "mixed/still.webp"]
+    assert names(media.videos, media) == ["mixed/moves.gif", "mixed/moves.webp", "other/c.mkv"]
+    assert names(media.others, media) == ["mixed/notes.txt", "other/no_ending"]
+    named = find_media([folder / "other" / "*", folder / "other" / "no_ending"])
+    assert (names(named.videos, named), named.others) == (["c.mkv", "no_ending"], [])
+    with pytest.raises(DataError, match=r"of the 1 files of .*notes.*none ends like a picture or a video"):
+        find_media(folder / "mixed" / "notes*")
+
+
+def test_a_folder_whose_name_no_index_can_hold_is_refused_and_one_above_it_is_not(folder):
+    bad = folder / os.fsdecode(b"caf\xe9")
+    (folder / "other").rename(bad)
+
+    with pytest.raises(DataError, match=r"caf\\udce9' is not UTF-8.*index a folder above it"):
+        find_media(bad)
+    above = find_media(folder)
+    assert bad / "c.mkv" in above.videos
 
 
 def test_a_link_to_a_folder_does_not_make_a_file_twice(folder):

@@ -18,10 +18,10 @@ from vljepa.training.memory import checkpoint_layers
 
 
 def learn(model: VLJEPA) -> VLJEPA:
-    assert model.predictor.clip_updates is not None
+    assert model.clip_updates is not None
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        for up in model.predictor.clip_updates.up.parameters():
+        for up in model.clip_updates.up.parameters():
             torch.nn.init.normal_(up, generator=generator)
     return model
 
@@ -42,7 +42,11 @@ def test_clips_are_learned_and_pictures_stay_as_they_are(toy: VLJEPA, updated: V
 
 def test_nothing_else_is_trained_and_all_is_saved(toy: VLJEPA, updated: VLJEPA, tmp_path: Path) -> None:
     trained = {name for name, parameter in updated.named_parameters() if parameter.requires_grad}
-    assert {name.split(".")[1] for name in trained} == {"clip_places", "clip_updates"}
+    assert {name.partition(".weight")[0].rpartition(".")[0] for name in trained} == {
+        "predictor.clip_places",
+        "clip_updates.down",
+        "clip_updates.up",
+    }
     learn(updated).save_pretrained(tmp_path)
     loaded = VLJEPA.from_pretrained(tmp_path)
     for steps in (1, 4):
@@ -58,7 +62,7 @@ def gradients(model: VLJEPA, *, checkpointed: bool) -> list[torch.Tensor]:
     model.predict(clip_of(model, steps=1))
     (said * torch.arange(said.shape[1])).sum().backward()
     checkpoint_layers(model, enabled=False)
-    return [one.grad for one in model.predictor.parameters() if one.grad is not None]
+    return [one.grad for one in model.parameters() if one.grad is not None]
 
 
 def test_layers_that_are_computed_again_are_updated_again(updated: VLJEPA, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,8 +70,8 @@ def test_layers_that_are_computed_again_are_updated_again(updated: VLJEPA, monke
     plain, again = (gradients(updated, checkpointed=checkpointed) for checkpointed in (False, True))
     assert len(plain) > 10
     assert all(torch.equal(one, other) for one, other in zip(plain, again, strict=True))
-    assert updated.predictor.clip_updates is not None
-    monkeypatch.setattr(updated.predictor.clip_updates, "recomputed", lambda: (nullcontext(), nullcontext()))
+    assert updated.clip_updates is not None
+    monkeypatch.setattr(updated.clip_updates, "recomputed", lambda: (nullcontext(), nullcontext()))
     with pytest.raises(RuntimeError, match="recomput"):
         gradients(updated, checkpointed=True)
 
