@@ -83,16 +83,16 @@ class ClipsConfig(Strict):
             `x_encoder.pool_grid`.
         grid: Side of the grid that the tokens of each step are averaged to before the Predictor, after the changes were
             taken, in clips alone; None keeps them. Needs `x_encoder.pool_grid`.
-        rank: Of low-rank updates of the matrices of Predictor and gate that are there for clips alone. A model that is
-            given clips with them (`clips` beside `start`) trains nothing else: it says of pictures what it said
-            before, to the last bit. 0 for none: its matrices themselves learn time, with pictures trained along.
+        own: Predict clips by a Predictor and a gate of their own, which begin as copies of those of pictures. A model
+            that is given clips so (`clips` beside `start`) trains them and nothing else: it says of pictures what it
+            said before, to the last bit. Without, one Predictor is for both, and pictures have to be trained along.
     """
 
     frames: int = Field(8, ge=2)
     max_frames: int = Field(16, ge=2)
     changes: int = Field(0, ge=0)
     grid: int | None = Field(None, ge=1)
-    rank: int = Field(0, ge=0)
+    own: bool = False
 
 
 class PredictorConfig(Strict):

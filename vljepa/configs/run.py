@@ -238,7 +238,7 @@ class RunConfig(Strict):
     @property
     def clips_alone(self) -> bool:
         """Whether the run trains a sense of time and leaves pictures as they are."""
-        return self.clips is not None and self.clips.rank > 0
+        return self.clips is not None and self.clips.own
 
     @model_validator(mode="after")
     def _one_beginning(self) -> RunConfig:

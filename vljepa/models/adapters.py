@@ -68,8 +68,6 @@ def to_four_bits(model: nn.Module, layers: Sequence[str]) -> None:
         # In eval mode it would repack its weights for such a CPU, and give no gradients when it trains again.
         small.support_avx512bf16_for_cpu = False
         small.to(linear.weight.device)
-        for hook in linear._forward_hooks.values():  # updates for clips
-            small.register_forward_hook(hook)
         setattr(model.get_submodule(parent), leaf, small.requires_grad_(False))
 
 
@@ -148,7 +146,7 @@ def adapt(model: VLJEPA, config: AdaptersConfig, *, base: str, seed: int) -> Non
                 lora_alpha=config.alpha,
                 target_modules=_layers(model, config),
                 lora_dropout=config.dropout,
-                modules_to_save=[name for name in config.full if _has(model, name)] or None,
+                modules_to_save=[name for name in _with_clips(config.full) if _has(model, name)] or None,
             ),
         )
     model.adapters = Adapters(model, base=base, wrapped=wrapped, fingerprint=fingerprint)
@@ -219,7 +217,7 @@ def base_name(key: str) -> str | None:
 
 def _layers(model: VLJEPA, config: AdaptersConfig) -> list[str]:
     """Full names of the linear layers to adapt."""
-    prefixes = tuple(f"{part}.backbone." for part in config.parts)
+    prefixes = tuple(f"{part}.backbone." for part in _with_clips(config.parts))
     linear = [
         name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name.startswith(prefixes)
     ]
@@ -231,6 +229,11 @@ def _layers(model: VLJEPA, config: AdaptersConfig) -> list[str]:
             fix=f"choose among {', '.join(kinds)}, or leave targets out for all.",
         )
     return [name for name in linear if config.targets is None or name.rsplit(".", 1)[-1] in config.targets]
+
+
+def _with_clips(names: Sequence[str]) -> list[str]:
+    """Names of modules, each with that of the same module for clips."""
+    return [one for name in names for one in (name, f"clip_{name}")]
 
 
 def _has(model: nn.Module, name: str) -> bool:

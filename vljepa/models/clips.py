@@ -16,7 +16,6 @@ from vljepa.models.pooling import pool_grid
 if TYPE_CHECKING:
     from vljepa.models.modeling import VLJEPA
 
-_CLIPS = ("predictor.clip_", "clip_updates.")
 CHANGE_WIDTH = 64
 """To which each place is narrowed; 1,280 features of four places would be learned by heart."""
 
@@ -120,7 +119,7 @@ def pool_steps(tokens_BND: Tensor, mask_BN: Tensor, *, steps: int, side: int) ->
 def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
     """The same model with a sense of time that has yet to be learned: the same weights, and places of zero.
 
-    With `clips.rank` nothing but that sense is trained.
+    With `clips.own` the Predictor and gate of clips begin as copies, and nothing else is trained.
 
     Raises:
         ConfigError: It has one already.
@@ -133,15 +132,18 @@ def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
     raw["predictor"]["clips"] = clips.model_dump()
     longer = type(model)(type(model.config).model_validate(raw))
     longer.y_decoder = model.y_decoder
-    missing, unexpected = longer.load_state_dict(model.state_dict(), strict=False)
-    assert all(name.startswith(_CLIPS) for name in missing), missing
+    known = model.state_dict()
+    copies = {f"clip_{name}": one for name, one in known.items() if name.startswith(("predictor.", "gate."))}
+    missing, unexpected = longer.load_state_dict(known | copies if clips.own else known, strict=False)
+    assert all("predictor.clip_" in name for name in missing), missing
     assert not unexpected, unexpected
-    if clips.rank > 0:
+    if clips.own:
         train_clips_alone(longer)
     return longer.train(model.training)
 
 
 def train_clips_alone(model: VLJEPA) -> None:
-    """Freeze all of a model but its sense of time. `model.trained` stays what it was: all of it is saved."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(_CLIPS))
+    """Freeze what predicts pictures. `model.trained` stays what it was: all of it is saved."""
+    for module in (model.predictor, model.gate, model.label_prior, model.y_encoder):
+        if module is not None:
+            module.requires_grad_(False)

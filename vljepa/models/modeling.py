@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,7 +19,6 @@ from vljepa.configs import VLJEPAConfig
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
 from vljepa.models.adapters import Adapters, apply_saved, is_adapted
-from vljepa.models.clip_updates import ClipUpdates
 from vljepa.models.decoder_saving import load_decoder
 from vljepa.models.label_prior import LabelPrior, ResidualGate
 from vljepa.models.outputs import VisionTokens, VLJEPAOutput
@@ -61,20 +59,12 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
                     fix="remove predictor.label_prior.",
                 )
             self.label_prior = LabelPrior(prior, num_classes=self.x_encoder.num_classes, width=self.y_encoder.width)
-        self.predictor = Predictor(
-            config.predictor,
-            vision_width=self.x_encoder.width,
-            grid=config.x_encoder.pool_grid,
-            prior_width=self.y_encoder.width if prior is not None and prior.token else None,
-            embed_dim=config.embed_dim,
-        )
-        self.gate: ResidualGate | None = None
-        if prior is not None and prior.residual:
-            self.gate = ResidualGate(state_width=self.predictor.backbone.width, vision_width=self.x_encoder.width)
-        clips = config.predictor.clips
-        self.clip_updates: ClipUpdates | None = None
-        if clips is not None and clips.rank > 0:
-            self.clip_updates = ClipUpdates(self._matrices(), rank=clips.rank)
+        own = config.predictor.clips is not None and config.predictor.clips.own
+        self.predictor, self.gate = self._build_predictor(clips=not own)
+        self.clip_predictor: Predictor | None = None
+        self.clip_gate: ResidualGate | None = None
+        if own:
+            self.clip_predictor, self.clip_gate = self._build_predictor(clips=True)
         self.y_decoder: YDecoder | None = None  # optional, and never trained with the rest: `load_decoder`
         # Shape (1,), not 0-d: FSDP refuses scalars.
         self.log_scale = nn.Parameter(torch.full((1,), -math.log(config.init_temperature)))
@@ -198,23 +188,13 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
             ablate: Report only: `residual` drops the label prior's residual, `learned` keeps nothing else.
             gate_only: Let gradients reach the gate alone.
         """
-        updated = nullcontext() if self.clip_updates is None else self.clip_updates.applied(vision.steps > 1)
-        with updated:
-            return self._predict(vision, query_ids, query_mask, ablate=ablate, gate_only=gate_only)
-
-    def _predict(
-        self,
-        vision: VisionTokens,
-        query_ids: Tensor | None,
-        query_mask: Tensor | None,
-        *,
-        ablate: Ablation | None,
-        gate_only: bool,
-    ) -> Tensor:
+        predictor, gate, factor = self.predictor, self.gate, self.config.calibration.residual
+        if self.clip_predictor is not None and vision.steps > 1:
+            predictor, gate, factor = self.clip_predictor, self.clip_gate, 1.0  # the factor was chosen for pictures
         prior_BE = None if self.label_prior is None else self._prior_features(vision)
-        state = self.predictor(vision, query_ids, query_mask, prior_BE)
-        learned_BD = F.normalize(self.predictor.head(state).float(), dim=-1)
-        if self.gate is None or ablate == "residual":
+        state = predictor(vision, query_ids, query_mask, prior_BE)
+        learned_BD = F.normalize(predictor.head(state).float(), dim=-1)
+        if gate is None or ablate == "residual":
             return learned_BD
         assert prior_BE is not None
         residual_BD = self.predict_from_prior(prior_BE)
@@ -224,8 +204,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
             residual_BD = residual_BD.detach()
         if gate_only:
             state, learned_BD = state.detach(), learned_BD.detach()
-        gate = self.config.calibration.residual * self.gate(state, vision)
-        return F.normalize(learned_BD + gate * residual_BD, dim=-1)
+        return F.normalize(learned_BD + factor * gate(state, vision) * residual_BD, dim=-1)
 
     def predict_from_prior(self, prior_BE: Tensor) -> Tensor:
         """Residual alone, from a label prior's feature: fp32 [B, D], unit norm. Rows of text train this."""
@@ -317,10 +296,18 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         """Hash of the whole model but its temperatures: an index made by another model must refuse this one."""
         return saving.model_digest(self)
 
-    def _matrices(self) -> list[nn.Linear]:
-        """Linear layers between what is seen and the prediction, but for those of clips and of the label prior."""
-        named = [*self.predictor.named_modules(), *([] if self.gate is None else self.gate.named_modules())]
-        return [one for name, one in named if isinstance(one, nn.Linear) and not name.startswith("clip_")]
+    def _build_predictor(self, *, clips: bool) -> tuple[Predictor, ResidualGate | None]:
+        config, prior = self.config.predictor, self.config.predictor.label_prior
+        predictor = Predictor(
+            config if clips else config.model_copy(update={"clips": None}),
+            vision_width=self.x_encoder.width,
+            grid=self.config.x_encoder.pool_grid,
+            prior_width=self.y_encoder.width if prior is not None and prior.token else None,
+            embed_dim=self.config.embed_dim,
+        )
+        if prior is None or not prior.residual:
+            return predictor, None
+        return predictor, ResidualGate(state_width=predictor.backbone.width, vision_width=self.x_encoder.width)
 
     def _prior_features(self, vision: VisionTokens) -> Tensor:
         assert self.label_prior is not None

@@ -79,6 +79,7 @@ def referenced_keys(model: VLJEPA) -> set[str]:
     for prefix, spec in (
         ("x_encoder.backend.", model.config.x_encoder.part),
         ("predictor.backbone.", model.config.predictor.part),
+        ("clip_predictor.backbone.", model.config.predictor.part),
         ("y_encoder.backbone.", model.config.y_encoder.part),
     ):
         if spec.source != "random":
@@ -243,11 +244,14 @@ def trainable_report(model: nn.Module) -> list[tuple[str, int, int, bool]]:
 
 
 def _parts(model: VLJEPA) -> list[tuple[PartSpec, Any]]:
-    return [
+    parts: list[tuple[PartSpec, Any]] = [
         (model.config.x_encoder.part, model.x_encoder),
         (model.config.predictor.part, model.predictor.backbone),
         (model.config.y_encoder.part, model.y_encoder.backbone),
     ]
+    if model.clip_predictor is not None:
+        parts.append((model.config.predictor.part, model.clip_predictor.backbone))
+    return parts
 
 
 def _narrow(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from vljepa.errors import ConfigError
 from vljepa.models.modeling import VLJEPA
-from vljepa.training.memory import is_checkpointed
 
 
 def compile_layers(model: VLJEPA, *, backend: str = "inductor") -> None:
@@ -15,16 +13,10 @@ def compile_layers(model: VLJEPA, *, backend: str = "inductor") -> None:
     Args:
         model: What is trained.
         backend: Of torch.compile.
-
-    Raises:
-        ConfigError: Layers that are updated for clips are to be computed again, which the compiler cannot be told.
     """
-    if model.clip_updates is not None and is_checkpointed(model.predictor.backbone.model):
-        raise ConfigError(
-            "train.compile and train.gradient_checkpointing do not go together with predictor.clips.rank.",
-            fix="set one of them to false.",
-        )
     backbones = [model.predictor.backbone]
+    if model.clip_predictor is not None:
+        backbones.append(model.clip_predictor.backbone)
     if model.config.y_encoder.trainable:
         backbones.append(model.y_encoder.backbone)
     for backbone in backbones:

@@ -263,8 +263,8 @@ def _check_routes(run: RunConfig, model: VLJEPAConfig) -> None:
             )
         if run.clips_alone and (source.frames or 1) == 1:
             raise ConfigError(
-                f"the source {source.name!r} has pictures, and with clips.rank clips alone train.",
-                fix="remove it, or set clips.rank=0 to train the whole model on both.",
+                f"the source {source.name!r} has pictures, and with clips.own clips alone train.",
+                fix="remove it, or set clips.own=false to train the whole model on both.",
             )
         if is_shards(source.path) and run.data.cache is not None:
             raise ConfigError(

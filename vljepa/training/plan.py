@@ -138,13 +138,8 @@ def _sizes(config: VLJEPAConfig, *, frames: int, alone: bool) -> tuple[int, int]
         mask = torch.ones(2, _TOKENS, dtype=torch.bool)
         pixels = torch.zeros(2, frames, 3, *config.x_encoder.image.size)
     vision = model.encode_vision(pixels)
-    state = model.predictor(vision, ids, mask, _prior(model))
-    assert model.predictor.head(state).shape == (2, config.embed_dim)
+    assert model.predict(vision, ids, mask).shape == (2, config.embed_dim)
     if alone:
         train_clips_alone(model)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
-
-
-def _prior(model: VLJEPA) -> torch.Tensor | None:
-    return None if model.label_prior is None else torch.zeros(2, model.y_encoder.width, device="meta")

@@ -19,6 +19,7 @@ from vljepa.data.records import Clip, Record
 from vljepa.data.sampling import StepSampler
 from vljepa.data.sources import load_source
 from vljepa.errors import ConfigError, DataError, VideoError
+from vljepa.models.clips import with_clips
 from vljepa.training.plan import plan_run
 from vljepa.training.trainer import Trainer
 
@@ -334,21 +335,26 @@ def test_clips_alone_are_trained(films, shapes, tmp_path):
     pictures = VLJEPA.from_parts(load_preset("toy"))
     pictures.config.calibration.residual, pictures.config.calibration.classify = 3.0, 0.3
     pictures.save_pretrained(tmp_path / "pictures")
-    given = {"model": None, "start": str(tmp_path / "pictures"), "clips": {"frames": 3, "max_frames": 5, "rank": 2}}
+    given = {"model": None, "start": str(tmp_path / "pictures"), "clips": {"frames": 3, "max_frames": 5, "own": True}}
     run = RunConfig.model_validate(films_run(films, tmp_path).model_dump() | given)
     learned = VLJEPA.from_pretrained(Path(Trainer(run).fit().folder) / "last")
     assert learned.config.calibration == pictures.config.calibration
     before, after = dict(pictures.named_parameters()), dict(learned.named_parameters())
-    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
-    assert all(after[name].any() for name in after.keys() - before.keys())
+    assert all(torch.equal(after[name], one) for name, one in before.items() if name != "log_scale")
+    copies = {name: after[f"clip_{name}"] for name in before if name.startswith(("predictor.", "gate."))}
+    moved = {name for name, one in copies.items() if not torch.equal(one, before[name])}
+    assert moved == {name for name in copies if "word_embeddings" not in name}, "there are no queries"
     for frames in (None, 1):
         source = run.data.train[0].model_copy(update={"frames": frames})
         mixed = run.model_copy(update={"data": run.data.model_copy(update={"train": [source]})})
-        with pytest.raises(ConfigError, match=r"'films' has pictures, and with clips\.rank clips alone train"):
+        with pytest.raises(ConfigError, match=r"'films' has pictures, and with clips\.own clips alone train"):
             plan_run(mixed)
-    whole = run.model_copy(update={"clips": run.clips.model_copy(update={"rank": 0})})
-    assert plan_run(run).trained == sum(after[name].numel() for name in after.keys() - before.keys())
-    assert plan_run(whole).trained > 10 * plan_run(run).trained
+    both = run.model_copy(update={"clips": run.clips.model_copy(update={"own": False})})
+    trained = [
+        sum(one.numel() for one in model.parameters() if one.requires_grad)
+        for model in (with_clips(pictures, run.clips), with_clips(pictures, both.clips))
+    ]
+    assert [plan_run(run).trained, plan_run(both).trained] == trained
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""A Predictor for clips alone: it begins as a copy, learns, and pictures stay as they are to the last bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.unit.models.test_clips import clip_of
+from vljepa.configs import AdaptersConfig, ClipsConfig
+from vljepa.models.adapters import adapt
+from vljepa.models.clips import with_clips
+from vljepa.models.modeling import VLJEPA
+from vljepa.training.compiling import compile_layers
+from vljepa.training.memory import checkpoint_layers
+
+
+def learn(model: VLJEPA) -> VLJEPA:
+    assert model.clip_predictor is not None
+    with torch.no_grad():
+        model.clip_predictor.head.weight.mul_(-1)
+        if model.clip_gate is not None:
+            for parameter in model.clip_gate.parameters():
+                parameter.add_(0.1)
+    return model
+
+
+@pytest.fixture
+def own(toy: VLJEPA) -> VLJEPA:
+    return with_clips(toy, ClipsConfig(own=True))
+
+
+def test_clips_are_learned_and_pictures_stay_as_they_are(toy: VLJEPA, own: VLJEPA) -> None:
+    toy.config.calibration.residual = own.config.calibration.residual = 3.0
+    picture, clip = clip_of(toy, steps=1), clip_of(toy)
+    assert torch.equal(own.predict(picture), toy.predict(picture))
+    toy.config.calibration.residual = 1.0
+    assert torch.equal(own.predict(clip), toy.predict(clip)), "a copy at first; the factor is for pictures"
+    learn(own)
+    assert (own.predict(clip) - toy.predict(clip)).abs().max() > 0.1
+    toy.config.calibration.residual = 3.0
+    assert torch.equal(own.predict(picture), toy.predict(picture))
+
+
+def test_nothing_else_is_trained_and_all_is_saved(toy: VLJEPA, own: VLJEPA, tmp_path: Path) -> None:
+    trained = {name.split(".")[0] for name, parameter in own.named_parameters() if parameter.requires_grad}
+    assert trained == {"clip_predictor", "clip_gate", "log_scale"}
+    learn(own).save_pretrained(tmp_path)
+    loaded = VLJEPA.from_pretrained(tmp_path)
+    for steps in (1, 4):
+        vision = clip_of(toy, steps=steps)
+        assert torch.equal(loaded.predict(vision), own.predict(vision))
+
+
+def test_what_is_done_to_the_predictor_is_done_to_that_of_clips(own: VLJEPA) -> None:
+    assert own.clip_predictor is not None
+    checkpoint_layers(own, enabled=True)
+    assert any(getattr(one, "gradient_checkpointing", False) for one in own.clip_predictor.modules())
+    checkpoint_layers(own, enabled=False)
+    compile_layers(own, backend="aot_eager")
+    assert own.clip_predictor.backbone.model._compiled_call_impl is not None
+    adapt(own, AdaptersConfig(rank=2), base="toy", seed=0)
+    trained = {name.split(".")[0] for name, parameter in own.named_parameters() if parameter.requires_grad}
+    assert trained == {"predictor", "gate", "clip_predictor", "clip_gate"}
+    assert any("lora_A" in name for name, _ in own.clip_predictor.named_parameters())
