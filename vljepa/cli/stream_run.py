@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vljepa.cli.output import note
 from vljepa.cli.stream_files import StreamFiles
 from vljepa.errors import ConfigError, VideoError
+from vljepa.stop_signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from vljepa.configs import LiveOptions
@@ -27,7 +28,6 @@ _BROKEN_PIPE = 141
 """What a shell says of a program that SIGPIPE has ended."""
 _MOST_CARDS = 1000
 """Captions with pictures on the page of a live source, which may run for days."""
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 
 def check_sources(sources: Sequence[str], *, offline: bool, outputs: Mapping[str, str | None]) -> dict[str, Source]:
@@ -151,7 +151,7 @@ def _stopped_by_signals() -> Iterator[tuple[threading.Event, list[int]]]:
         received.append(number)
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    before = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
     try:
         yield stop, received
     finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+from vljepa.stop_signals import STOP_SIGNALS
+
 
 def ignore_signals(worker: int) -> None:
     """For `DataLoader(worker_init_fn=...)`: Ctrl-C and schedulers signal every process of a job, loaders included.
@@ -11,5 +13,5 @@ def ignore_signals(worker: int) -> None:
     Args:
         worker: Number of the loader process.
     """
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

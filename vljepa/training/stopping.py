@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from vljepa.stop_signals import STOP_SIGNALS
 from vljepa.training.agreement import any_process
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 GRACE = 1.0
 """Seconds in which a further signal is taken for the same one: `timeout` and launchers send theirs twice."""
 
@@ -45,7 +45,7 @@ class StopSignals:
             yield
             return
         self.received = None
-        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        before = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
         try:
             yield
         finally:

@@ -14,7 +14,8 @@ from vljepa.errors import StoppedError
 from vljepa.training import trainer as module
 from vljepa.training.checkpoint import find_intact, load_state
 from vljepa.training.encoding import Encoder
-from vljepa.training.stopping import SIGNALS, StopSignals
+from vljepa.stop_signals import STOP_SIGNALS
+from vljepa.training.stopping import StopSignals
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
 
@@ -79,12 +80,12 @@ def test_a_signal_ends_a_run_that_goes_on_to_the_same_end(
     make_run, whole, monkeypatch, number, owner, name, call, step, validated
 ):
     run = make_run("pieces", train=STEPS)
-    before = [signal.getsignal(one) for one in SIGNALS]
+    before = [signal.getsignal(one) for one in STOP_SIGNALS]
     with monkeypatch.context() as patched:
         strike(patched, owner, name, call=call, number=number)
         with pytest.raises(StoppedError, match=f"stopped by {number.name}.*run the same command again"):
             Trainer(run).fit()
-    assert [signal.getsignal(one) for one in SIGNALS] == before
+    assert [signal.getsignal(one) for one in STOP_SIGNALS] == before
     state = saved(run)
     assert (state and state["step"]) == step
     assert (state and state["validated"]) == validated
