@@ -40,7 +40,7 @@ def walk(folder: str | Path, *, videos: bool = False) -> list[Path]:
         Path(where, name)
         for where, _, names in os.walk(folder, onerror=_stop)
         for name in names
-        if Path(name).suffix.lower() in endings
+        if Path(name).suffix.lower() in endings and not _waits(Path(where, name))
     )
     if not found:
         raise DataError(
@@ -74,6 +74,11 @@ def expand(words: Sequence[str], *, videos: bool = False) -> list[Path]:
             raise ImageError(f"there is no {what} {word!r}.", fix="check the path; folders and globs work too.")
         files.update(dict.fromkeys(found))
     return list(files)
+
+
+def _waits(file: Path) -> bool:
+    """Whether it is there and is no regular file: reading from a pipe might never end."""
+    return file.exists() and not file.is_file()
 
 
 def _named(videos: bool) -> str:

@@ -15,6 +15,13 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_walk_passes_over_pipes(tmp_path):
+    (tmp_path / "a.png").touch()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "lost.png").symlink_to(tmp_path / "none.png")
+    assert [file.name for file in walk(tmp_path)] == ["a.png", "lost.png"], "a lost link is said later"
+
+
 def test_walk_finds_pictures_by_their_ending_sorted(folder):
     names = [path.relative_to(folder).as_posix() for path in walk(folder)]
 
