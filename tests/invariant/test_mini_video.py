@@ -24,6 +24,7 @@ from vljepa.inference.embed import Embedder
 pytestmark = pytest.mark.assets
 
 SAMPLE = Path(__file__).parents[1] / "assets" / "mini_clips"
+PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
 MODEL = os.environ.get("VLJEPA_ORDER_MODEL", "mini-video")
 FRAMES = 8
 
@@ -71,6 +72,14 @@ def test_without_the_order_it_is_chance(embedder: Embedder, clips: Clips, questi
     assert 0.3 < np.mean(shuffled) < 0.65
     single = [right(embedder, clips, questions, [frame] * FRAMES) for frame in range(FRAMES)]
     assert np.mean(single) < 0.6
+
+
+def test_pictures_are_answered_as_mini_answers_them(embedder: Embedder) -> None:
+    mini = Embedder.from_pretrained("mini", device="cpu")
+    pictures = sorted(str(path) for path in PICTURES.glob("*.jpg"))
+    for query in ("", "what colour is it?"):
+        ours, theirs = (one.images(pictures, query=query) for one in (embedder, mini))
+        assert np.array_equal(ours, theirs)
 
 
 def test_a_file_is_answered_as_its_frames_are(embedder: Embedder, clips: Clips, questions: list[Question]) -> None:
