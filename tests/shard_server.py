@@ -9,6 +9,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 
 class ShardServer(ThreadingHTTPServer):
@@ -34,7 +35,7 @@ class _Handler(SimpleHTTPRequestHandler):
     server: ShardServer
 
     def do_GET(self) -> None:
-        name = Path(self.path).name
+        name = Path(urlsplit(self.path).path).name
         self.server.asked.append(name)
         if self.server.failures == 0:
             super().do_GET()

@@ -188,8 +188,8 @@ def test_shards_behind_an_address_resume_in_the_shard_in_hand(
 ):
     """Two sources at one address: cuts within shards, and across epochs of the 24 rows."""
 
-    def run(name):
-        web = {"name": "web", "path": f"{shard_server.address}/{{000..004}}.tar"}
+    def run(name, signature="old"):
+        web = {"name": "web", "path": f"{shard_server.address}/{{000..004}}.tar?signature={signature}"}
         data = {"cache": None, "workers": workers, "shards": str(tmp_path / "shards")}
         data["train"] = [web | {"weight": 2}, web | {"name": "again"}, {"name": "questions", "path": "questions.jsonl"}]
         return make_run(name, **{**settings, "data": data, "train": settings["train"] | {"save_every": 1}})
@@ -204,7 +204,7 @@ def test_shards_behind_an_address_resume_in_the_shard_in_hand(
     for shard in in_hand:
         shard.unlink()
     shard_server.asked.clear()
-    pieces = run_through(run("pieces"), cuts=(4,))
+    pieces = run_through(run("pieces", signature="renewed"), cuts=(4,))
     said = capsys.readouterr().err.replace("\n", "")
     for asked, name, epoch in zip(shard_server.asked, ("web", "again"), (1, 0), strict=False):
         assert f"in epoch {epoch} ({shard_server.address}/{asked})" in said.rpartition(f"source '{name}'")[2]

@@ -83,9 +83,10 @@ class ClipsConfig(Strict):
             `x_encoder.pool_grid`.
         grid: Side of the grid that the tokens of each step are averaged to before the Predictor, after the changes were
             taken, in clips alone; None keeps them. Needs `x_encoder.pool_grid`.
-        own: Predict clips by a Predictor and a gate of their own, which begin as copies of those of pictures. A model
-            that is given clips so (`clips` beside `start`) trains them and nothing else: it says of pictures what it
-            said before, to the last bit. Without, one Predictor is for both, and pictures have to be trained along.
+        own: Predict clips by a Predictor and a gate of their own, which begin as copies of those of pictures where a
+            trained model is given them (`clips` beside `start`). Training on clips alone then trains nothing else: the
+            model says of pictures what it said before, to the last bit. Without, one Predictor is for both, and
+            pictures have to be trained along.
     """
 
     frames: int = Field(8, ge=2)

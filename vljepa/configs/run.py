@@ -235,11 +235,6 @@ class RunConfig(Strict):
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
 
-    @property
-    def clips_alone(self) -> bool:
-        """Whether the run trains a sense of time and leaves pictures as they are."""
-        return self.clips is not None and self.clips.own
-
     @model_validator(mode="after")
     def _one_beginning(self) -> RunConfig:
         if self.start is None and self.model is None:

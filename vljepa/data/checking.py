@@ -20,7 +20,7 @@ from vljepa.data.formats import DATA_FILES, HELD_OUT, find_data
 from vljepa.data.pictures import clip_images, open_picture
 from vljepa.data.progress import track
 from vljepa.data.records import Clip, Record, Visual
-from vljepa.data.shards import fetch_shard, is_shards, shard_addresses
+from vljepa.data.shards import fetch_shard, is_shards, shard_addresses, shard_kind
 from vljepa.data.sources import load_source
 from vljepa.errors import ImageError, VideoError
 
@@ -108,7 +108,10 @@ def _check(
     path: str, room: Path, *, root: Path | None, validation: str | None, max_pixels: int, limit: int | None
 ) -> DataReport:
     addresses = shard_addresses(path) if is_shards(path) else None
-    local = path if addresses is None else str(fetch_shard(addresses[0], folder=room))
+    local = path
+    if addresses is not None:
+        local = str(room / f"first{shard_kind(addresses[0])}")
+        fetch_shard(addresses[0], Path(local))
     kind, place = find_data(local)
     columns = columns_of(kind, place, needed=("image", "text"))
     source = source_of("data", path, place, columns=columns, root=root, frames=FRAMES)

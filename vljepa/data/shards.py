@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import http.client
 import os
 import re
@@ -54,8 +53,7 @@ def shard_addresses(pattern: str) -> list[str]:
         raise DataError(
             f"{shown(pattern)!r} stands for {count:,} shards.", fix=f"write {{000..123}}, for at most {_MOST:,} files."
         )
-    suffix = Path(urlsplit(pattern).path).suffix
-    if suffix not in SHARD_FILES:
+    if shard_kind(pattern) not in SHARD_FILES:
         raise DataError(
             f"{shown(pattern)!r} is of no known kind.",
             fix=f"name files that end with {', '.join(SHARD_FILES)}, such as https://host/train-{{000..123}}.tar.",
@@ -75,9 +73,10 @@ def _check_address(pattern: str) -> None:
         good = parts.hostname is not None and (parts.port is None or parts.port > 0)
     except ValueError:
         good = False
-    if not good or re.search(r"[\x00-\x20\x7f]", pattern):
+    if not good or re.search(r"[^\x21-\x7e]", pattern):
         raise DataError(
-            f"{shown(pattern)!r} is no address.", fix="write https://host/train-{000..123}.tar, with %20 for a space."
+            f"{shown(pattern)!r} is no address.",
+            fix="write https://host/train-{000..123}.tar, with %20 for a space.",
         )
     if "@" in parts.netloc:
         raise DataError(
@@ -95,22 +94,20 @@ def shown(address: str) -> str:
     return f"{kind}://{host.rpartition('@')[2]}{mark}{path}"
 
 
-def shard_file(address: str, *, folder: Path) -> Path:
-    """Where a shard lies once it has been fetched."""
-    digest = hashlib.blake2b(address.encode(), digest_size=12).hexdigest()
-    return folder / f"{digest}{Path(urlsplit(address).path).suffix}"
+def shard_kind(address: str) -> str:
+    """Ending of the file behind an address, such as ".tar"."""
+    return Path(urlsplit(address).path).suffix
 
 
-def fetch_shard(address: str, *, folder: Path) -> Path:
-    """Get a shard, unless it is there; of several processes one fetches and the others wait.
+def fetch_shard(address: str, file: Path) -> None:
+    """Get a shard, unless `file` is there; of several processes one fetches and the others wait.
 
-    A file appears whole or not at all. What fails is tried again, each time after twice as long.
+    The file appears whole or not at all. What fails is tried again, each time after twice as long.
 
     Raises:
         DataError: The server does not answer, answers with an error or too little, or the disk is full.
     """
-    file = shard_file(address, folder=folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{file}.lock"):
         wait = _FIRST_WAIT
         for left in range(_TRIES - 1, -1, -1):
@@ -120,14 +117,15 @@ def fetch_shard(address: str, *, folder: Path) -> Path:
                 _download(address, file)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 if left == 0 or _hopeless(error):
-                    reason = "it leads to no web address as safe as this" if _led_astray(error) else error
+                    reason = (
+                        "it leads in a circle, or to no web address as safe as this" if _led_astray(error) else error
+                    )
                     raise DataError(
                         f"the shard {shown(address)!r} cannot be fetched: {reason}.",
-                        fix=f"check the address, the network and the disk of {str(folder)!r}, and run it again.",
+                        fix=f"check the address, the network and the disk of {str(file.parent)!r}, and run it again.",
                     ) from None  # the error may name the whole address, or where it led to
                 time.sleep(wait)
                 wait *= 2
-    return file
 
 
 def _download(address: str, file: Path) -> None:

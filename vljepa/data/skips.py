@@ -10,7 +10,7 @@ from vljepa.errors import DataError
 NAMED = 5
 
 
-def check_skipped(skipped: Mapping[Visual, str], *, total: int, tolerated: float) -> None:
+def check_skipped(skipped: Mapping[Visual, str] | Mapping[str, str], *, total: int, tolerated: float) -> None:
     """Stop when more pictures than tolerated could not be read.
 
     Args:
@@ -29,7 +29,7 @@ def check_skipped(skipped: Mapping[Visual, str], *, total: int, tolerated: float
         )
 
 
-def name_skipped(skipped: Mapping[Visual, str]) -> str:
+def name_skipped(skipped: Mapping[Visual, str] | Mapping[str, str]) -> str:
     """First few skipped pictures with their reasons, in one line."""
     named = [f"{path} ({reason})" for path, reason in list(skipped.items())[:NAMED]]
     more = len(skipped) - len(named)

@@ -17,7 +17,7 @@ from filelock import FileLock
 from vljepa.configs import SourceConfig
 from vljepa.data.records import Record
 from vljepa.data.sampling import row_order
-from vljepa.data.shards import SHARD_FILES, fetch_shard, shard_addresses, shard_file, shown
+from vljepa.data.shards import SHARD_FILES, fetch_shard, shard_addresses, shard_kind, shown
 from vljepa.data.sources import load_source
 from vljepa.data.whole_file import replace_file
 from vljepa.errors import DataError
@@ -53,6 +53,7 @@ class ShardStream:
     ) -> None:
         self.source = source
         self.addresses = shard_addresses(source.path)
+        self._numbers = {address: place for place, address in enumerate(self.addresses)}
         self._key = (seed, number)
         self._folder = folder
         self._root = root
@@ -82,9 +83,9 @@ class ShardStream:
         return f"shard {place + 1} of {len(self.addresses)} in epoch {epoch} ({shown(self._address(visit))})"
 
     def rows(self, positions: int) -> int:
-        """Different rows among the first so many positions."""
-        self._visit(positions - 1)
-        return min([positions, *self._ends[len(self.addresses) - 1 :]])
+        """Different rows of the shards that so many positions lie in."""
+        visit = self._visit(positions - 1)
+        return self._ends[min(visit, len(self.addresses) - 1)]
 
     def close(self) -> None:
         """Delete the shards in hand, at the end of a run; the numbers of rows stay."""
@@ -111,9 +112,9 @@ class ShardStream:
 
     def _records(self, visit: int) -> list[Record]:
         address = self._address(visit)
-        file = shard_file(address, folder=self._folder)
+        file = self._file(address)
         while address not in self._open or not file.is_file():
-            fetch_shard(address, folder=self._folder)
+            fetch_shard(address, file)
             try:
                 records = load_source(self.source.model_copy(update={"path": str(file.resolve())}), root=self._root)
             except (DataError, OSError):
@@ -143,8 +144,12 @@ class ShardStream:
                 fix=f"shards may not change during a run; for a new run remove {str(self._folder)!r}.",
             )
 
+    def _file(self, address: str) -> Path:
+        """Where a shard lies; by its number, for a signature in the address may be renewed."""
+        return self._folder / f"{self._numbers[address]:06}{shard_kind(address)}"
+
     def _note(self, address: str) -> Path:
-        return shard_file(address, folder=self._folder).with_suffix(".rows")
+        return self._file(address).with_suffix(".rows")
 
     def _drop_before(self, position: int, visit: int) -> None:
         """Delete shards that no process can still be reading; those of the visits around this one stay."""
@@ -155,7 +160,7 @@ class ShardStream:
         kept = {self._address(one) for one in range(oldest, ahead + 1)}
         for address in {self._address(one) for one in range(self._dropped, oldest)} - kept:
             self._open.pop(address, None)
-            shard_file(address, folder=self._folder).unlink(missing_ok=True)
+            self._file(address).unlink(missing_ok=True)
         self._dropped = oldest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def write_contact_sheet(
 
 def _look(hit: Hit, folder: Path, max_pixels: int) -> _Shown:
     path = folder / hit.path
-    if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for, for ever
         return _Shown(hit, None, f"{str(path)!r} is not a regular file.")
     try:
         if hit.time is None:

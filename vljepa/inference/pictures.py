@@ -78,7 +78,7 @@ def expand(words: Sequence[str], *, videos: bool = False) -> list[Path]:
 
 def _waits(file: Path) -> bool:
     """Whether it is there and is no regular file: reading from a pipe might never end."""
-    return file.exists() and not file.is_file()
+    return os.path.exists(file) and not os.path.isfile(file)  # unlike those of Path they never raise
 
 
 def _named(videos: bool) -> str:

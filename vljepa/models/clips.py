@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -119,7 +120,7 @@ def pool_steps(tokens_BND: Tensor, mask_BN: Tensor, *, steps: int, side: int) ->
 def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
     """The same model with a sense of time that has yet to be learned: the same weights, and places of zero.
 
-    With `clips.own` the Predictor and gate of clips begin as copies, and nothing else is trained.
+    With `clips.own` the Predictor and gate of clips begin as copies.
 
     Raises:
         ConfigError: It has one already.
@@ -137,12 +138,20 @@ def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
     missing, unexpected = longer.load_state_dict(known | copies if clips.own else known, strict=False)
     assert all("predictor.clip_" in name for name in missing), missing
     assert not unexpected, unexpected
-    if clips.own:
-        train_clips_alone(longer)
     return longer.train(model.training)
 
 
-def train_clips_alone(model: VLJEPA) -> None:
+def trains_clips_alone(model: VLJEPA, frames: Iterable[int]) -> bool:
+    """Whether training on clips of so many frames leaves pictures as they are.
+
+    Args:
+        model: With a Predictor of its own for clips, or not.
+        frames: Of each source; some encoders make one step in time of two.
+    """
+    return model.clip_predictor is not None and all(model.x_encoder.steps(one) > 1 for one in frames)
+
+
+def freeze_pictures(model: VLJEPA) -> None:
     """Freeze what predicts pictures. `model.trained` stays what it was: all of it is saved."""
     for module in (model.predictor, model.gate, model.label_prior, model.y_encoder):
         if module is not None:

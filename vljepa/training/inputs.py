@@ -261,11 +261,6 @@ def _check_routes(run: RunConfig, model: VLJEPAConfig) -> None:
                 f"the source {source.name!r} is in group {source.group!r} with sources of another kind.",
                 fix="give sources with text_only, gate_only or another number of `frames` a `group` of their own.",
             )
-        if run.clips_alone and (source.frames or 1) == 1:
-            raise ConfigError(
-                f"the source {source.name!r} has pictures, and with clips.own clips alone train.",
-                fix="remove it, or set clips.own=false to train the whole model on both.",
-            )
         if is_shards(source.path) and run.data.cache is not None:
             raise ConfigError(
                 f"the source {source.name!r} is read shard by shard, and a cache keeps what comes again.",

@@ -57,6 +57,7 @@ class Loop(ABC):
         self.spikes = SpikeWatch(run.train.spike)
         self._best: dict[str, Any] = {"value": -math.inf, "step": None, "metrics": {}}
         self._validated: int | None = None
+        self._skipped_before: dict[str, str] = {}
         self._processes: int | None = None
 
     def fit(self) -> TrainResult:
@@ -176,6 +177,7 @@ class Loop(ABC):
             "scaler": scaler.state_dict() if scaler is not None else None,
             "best": self._best,
             "spikes": self.spikes.state(),
+            "skipped": self._all_skipped(),
             "order": self.inputs.batches.order(),
             **whole_state(sharded | self._own_state(), keep=self.accelerator.is_main_process),
         }
@@ -233,10 +235,15 @@ class Loop(ABC):
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self._best = state["best"]
         self._validated, self._processes = state["validated"], state["processes"]
+        self._skipped_before = state["skipped"]
         self.average.restore(state["average"])
         self.spikes.restore(state["spikes"])
         self._restore_own(state)
         return int(state["step"])
+
+    def _all_skipped(self) -> dict[str, str]:
+        """Reason per unreadable picture, those before a stop included."""
+        return self._skipped_before | {str(path): reason for path, reason in self.inputs.skipped.items()}
 
     def _compare_processes(self, monitor: Monitor) -> None:
         now = self.accelerator.num_processes
@@ -245,7 +252,7 @@ class Loop(ABC):
 
     def _conclude(self, metrics: Metrics, log: RunLog, monitor: Monitor) -> TrainResult:
         """Name what was skipped and write the result down, which says that the run is finished."""
-        skipped = self.inputs.skipped
+        skipped = self._all_skipped()
         if skipped:
             monitor.say(f"{len(skipped)} pictures were skipped: {name_skipped(skipped)}")
         result = TrainResult(
@@ -253,7 +260,7 @@ class Loop(ABC):
             steps=self.run.train.steps,
             best_step=self._best["step"],
             metrics=metrics,
-            skipped={str(path): reason for path, reason in skipped.items()},
+            skipped=skipped,
         )
         log.write("end", result.steps, best_step=result.best_step)
         if self.accelerator.is_main_process:

@@ -12,7 +12,7 @@ from vljepa.configs import RunConfig, VLJEPAConfig
 from vljepa.data.shards import is_shards, shard_addresses
 from vljepa.data.sources import load_source
 from vljepa.errors import AssetError, PartError
-from vljepa.models.clips import train_clips_alone
+from vljepa.models.clips import freeze_pictures, trains_clips_alone
 from vljepa.models.modeling import VLJEPA
 from vljepa.parts.resolve import part_config
 from vljepa.parts.saved import read_config, saved_folder
@@ -81,7 +81,7 @@ def plan_run(run: RunConfig) -> Plan:
         config, problem = _with_architectures(wanted), ""
     except (PartError, AssetError) as error:
         config, problem = None, str(error)
-    trained, parameters = (None, None) if config is None else _sizes(config, frames=frames, alone=run.clips_alone)
+    trained, parameters = (None, None) if config is None else _sizes(config, run)
     if run.lora is not None:
         trained = None
     return Plan(
@@ -130,16 +130,17 @@ def _with_architectures(config: VLJEPAConfig) -> VLJEPAConfig:
 
 
 @torch.no_grad()
-def _sizes(config: VLJEPAConfig, *, frames: int, alone: bool) -> tuple[int, int]:
-    """Trained and all parameters of a model whose Predictor takes two clips with queries."""
+def _sizes(config: VLJEPAConfig, run: RunConfig) -> tuple[int, int]:
+    """Trained and all parameters of a model whose Predictor takes two clips of the longest source with queries."""
+    frames = [source.frames or 1 for source in run.data.train]
     with torch.device("meta"):
         model = VLJEPA(config).eval()
         ids = torch.zeros(2, _TOKENS, dtype=torch.long)
         mask = torch.ones(2, _TOKENS, dtype=torch.bool)
-        pixels = torch.zeros(2, frames, 3, *config.x_encoder.image.size)
+        pixels = torch.zeros(2, max(frames), 3, *config.x_encoder.image.size)
     vision = model.encode_vision(pixels)
     assert model.predict(vision, ids, mask).shape == (2, config.embed_dim)
-    if alone:
-        train_clips_alone(model)
+    if trains_clips_alone(model, frames):
+        freeze_pictures(model)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)

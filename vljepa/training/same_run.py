@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from vljepa.configs import DecoderRunConfig, RunConfig, validate
+from vljepa.data.shards import is_shards, shown
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.training.checkpoint import write_whole
 
@@ -84,4 +85,5 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         for name, child in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _leaves(child, f"{key}.{name}" if key else str(name))
     else:
-        yield key, value
+        # A signature in an address may be renewed, and is nothing to be shown.
+        yield key, shown(value) if isinstance(value, str) and is_shards(value) else value

@@ -25,7 +25,7 @@ from vljepa.data.workers import ignore_signals
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
 from vljepa.models.adapters import adapt
-from vljepa.models.clips import with_clips
+from vljepa.models.clips import freeze_pictures, trains_clips_alone, with_clips
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.modeling import VLJEPA
 from vljepa.models.sharded import load_tensors, whole
@@ -93,7 +93,10 @@ class Trainer(Loop):
         keep_freed_memory()
         torch.manual_seed(run.train.seed)
         model = self._given or _first_model(run)
-        if run.lora is None and not run.clips_alone and run.data.validation:
+        self.clips_alone = trains_clips_alone(model, [source.frames or 1 for source in run.data.train])
+        if self.clips_alone and run.lora is None:
+            freeze_pictures(model)
+        elif run.lora is None and run.data.validation:
             # The gate has learned at this factor, and would unlearn at another; `fit_residual` chooses anew at the end.
             model.config.calibration.residual = 1.0
         if checkpoint is not None and model.adapters is not None:
@@ -144,7 +147,7 @@ class Trainer(Loop):
         for batch in batches:
             self.inputs.skipped |= batch.skipped
         if any(batch.skipped for batch in batches):
-            check_skipped(self.inputs.skipped, total=self.inputs.tried(step), tolerated=run.data.max_skipped)
+            check_skipped(self._all_skipped(), total=self.inputs.tried(step), tolerated=run.data.max_skipped)
         batches = self.step.shared(batches)
         size = sum(batch.size for batch in batches) * self.accelerator.num_processes
         if size == 0:
@@ -248,8 +251,8 @@ class Trainer(Loop):
             best = find_intact(self.folder / "best")
             assert best is not None
             saving.load_weights(self.model, best)
-            if self.run.clips_alone:
-                return metrics  # other factors would change what is said of pictures
+            if self.clips_alone:
+                return metrics  # another calibration would change what is said of pictures
             with gathered(self.step.wrapped):
                 metrics |= fit_residual(
                     self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric

@@ -19,8 +19,9 @@ from vljepa.data.records import Clip, Record
 from vljepa.data.sampling import StepSampler
 from vljepa.data.sources import load_source
 from vljepa.errors import ConfigError, DataError, VideoError
-from vljepa.models.clips import with_clips
+from vljepa.training.label_prior import fill_label_prior
 from vljepa.training.plan import plan_run
+from vljepa.training.stages import train_stages
 from vljepa.training.trainer import Trainer
 
 PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
@@ -329,32 +330,61 @@ def test_a_model_of_pictures_learns_the_places_of_frames(films, tmp_path, cached
         ).fit()
 
 
-def test_clips_alone_are_trained(films, shapes, tmp_path):
-    """Pictures are answered as before, calibration included, and are no data for it."""
+@pytest.fixture
+def given_clips(films, tmp_path):
+    """A trained model of pictures that is given a Predictor of its own for clips, and the run that does it."""
     torch.manual_seed(0)
     pictures = VLJEPA.from_parts(load_preset("toy"))
+    fill_label_prior(pictures.eval(), VLJEPAProcessor(pictures.config))
     pictures.config.calibration.residual, pictures.config.calibration.classify = 3.0, 0.3
     pictures.save_pretrained(tmp_path / "pictures")
     given = {"model": None, "start": str(tmp_path / "pictures"), "clips": {"frames": 3, "max_frames": 5, "own": True}}
-    run = RunConfig.model_validate(films_run(films, tmp_path).model_dump() | given)
-    learned = VLJEPA.from_pretrained(Path(Trainer(run).fit().folder) / "last")
-    assert learned.config.calibration == pictures.config.calibration
-    before, after = dict(pictures.named_parameters()), dict(learned.named_parameters())
-    assert all(torch.equal(after[name], one) for name, one in before.items() if name != "log_scale")
+    return pictures, RunConfig.model_validate(films_run(films, tmp_path).model_dump() | given)
+
+
+def trained(run, name, **changes):
+    run = RunConfig.model_validate(run.model_dump() | changes)
+    output = Path(run.train.output).with_name(name)
+    run.train.output = str(output)
+    Trainer(run).fit()
+    return output / "last"
+
+
+def test_on_clips_alone_nothing_else_is_trained(given_clips):
+    """Pictures are answered as before, calibration included; also by a model that goes on, whole or by adapters."""
+    pictures, run = given_clips
+    first = trained(run, "first")
+    before, after = dict(pictures.named_parameters()), dict(VLJEPA.from_pretrained(first).named_parameters())
     copies = {name: after[f"clip_{name}"] for name in before if name.startswith(("predictor.", "gate."))}
     moved = {name for name, one in copies.items() if not torch.equal(one, before[name])}
     assert moved == {name for name in copies if "word_embeddings" not in name}, "there are no queries"
-    for frames in (None, 1):
-        source = run.data.train[0].model_copy(update={"frames": frames})
-        mixed = run.model_copy(update={"data": run.data.model_copy(update={"train": [source]})})
-        with pytest.raises(ConfigError, match=r"'films' has pictures, and with clips\.own clips alone train"):
-            plan_run(mixed)
-    both = run.model_copy(update={"clips": run.clips.model_copy(update={"own": False})})
-    trained = [
-        sum(one.numel() for one in model.parameters() if one.requires_grad)
-        for model in (with_clips(pictures, run.clips), with_clips(pictures, both.clips))
-    ]
-    assert [plan_run(run).trained, plan_run(both).trained] == trained
+    further = {"start": str(first), "clips": None}
+    for folder in (first, trained(run, "on", **further), trained(run, "lora", **further, lora={"rank": 2})):
+        learned = VLJEPA.from_pretrained(folder)
+        assert learned.config.calibration == pictures.config.calibration
+        assert torch.equal(learned.predict(picture_of(learned)), pictures.predict(picture_of(pictures)))
+        assert learned.text_space_hash() == pictures.text_space_hash()
+    assert plan_run(run).trained == sum(one.numel() for name, one in after.items() if name.startswith("clip_")) + 1
+
+
+def test_stages_on_clips_alone_leave_pictures_as_they_are(given_clips):
+    pictures, run = given_clips
+    second = run.model_copy(update={"train": run.train.model_copy(update={"output": f"{run.train.output} 2"})})
+    learned = VLJEPA.from_pretrained(train_stages({"a": run, "b": second}).model_folder)
+    assert torch.equal(learned.predict(picture_of(learned)), pictures.predict(picture_of(pictures)))
+
+
+def test_pictures_among_the_data_train_the_whole_model(given_clips):
+    pictures, run = given_clips
+    still = run.data.train[0].model_copy(update={"name": "still", "frames": 1, "group": "still"})
+    mixed = run.model_copy(update={"data": run.data.model_copy(update={"train": [*run.data.train, still]})})
+    assert plan_run(mixed).trained > plan_run(run).trained
+    learned = VLJEPA.from_pretrained(trained(mixed, "mixed"))
+    assert not torch.equal(learned.predict(picture_of(learned)), pictures.predict(picture_of(pictures)))
+
+
+def picture_of(model):
+    return model.encode_vision(torch.randn(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(5)))
 
 
 @pytest.mark.parametrize(

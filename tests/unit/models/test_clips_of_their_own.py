@@ -10,7 +10,7 @@ import torch
 from tests.unit.models.test_clips import clip_of
 from vljepa.configs import AdaptersConfig, ClipsConfig
 from vljepa.models.adapters import adapt
-from vljepa.models.clips import with_clips
+from vljepa.models.clips import freeze_pictures, trains_clips_alone, with_clips
 from vljepa.models.modeling import VLJEPA
 from vljepa.training.compiling import compile_layers
 from vljepa.training.memory import checkpoint_layers
@@ -44,6 +44,10 @@ def test_clips_are_learned_and_pictures_stay_as_they_are(toy: VLJEPA, own: VLJEP
 
 
 def test_nothing_else_is_trained_and_all_is_saved(toy: VLJEPA, own: VLJEPA, tmp_path: Path) -> None:
+    assert not trains_clips_alone(own, [4, 1])
+    assert not trains_clips_alone(toy, [4])
+    assert trains_clips_alone(own, [4])
+    freeze_pictures(own)
     trained = {name.split(".")[0] for name, parameter in own.named_parameters() if parameter.requires_grad}
     assert trained == {"clip_predictor", "clip_gate", "log_scale"}
     learn(own).save_pretrained(tmp_path)
