@@ -9,19 +9,14 @@ it is known when the picture changed. Prints JSON and writes it.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eval.bench import live_server
-from eval.command import evaluation_parser, run, say
+from eval.bench.live_process import ServerProcess, live_parser
+from eval.command import run, say
 from eval.mini import provenance
 from vljepa import VLJEPA, VLJEPAProcessor, stream
 from vljepa.inference.stream_stats import StreamStats
@@ -29,37 +24,20 @@ from vljepa.inference.stream_stats import StreamStats
 
 def main() -> int:
     """Measure; the exit code."""
-    parser = evaluation_parser("eval.bench.latency", __doc__)
-    parser.add_argument("--pictures", type=Path, required=True, help="folder of JPEG files")
+    parser = live_parser("eval.bench.latency", __doc__, scene=3.0)
     parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--scene", type=float, default=3.0, help="seconds of each picture")
-    parser.add_argument("--kind", choices=("ts", "mjpeg"), default="ts")
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("-o", "--output", type=Path)
     given = parser.parse_args()
 
     def work() -> dict[str, Any]:
         model = VLJEPA.from_pretrained(given.model)
         processor = VLJEPAProcessor.from_pretrained(given.model)
         origin = provenance.origin("eval.bench.latency")
-        with serving(given.pictures, scene=given.scene) as port:
-            address = f"http://127.0.0.1:{port}/{given.kind}"
+        with ServerProcess(given.pictures, scene=given.scene) as server:
+            address = f"http://127.0.0.1:{server.port}/{given.kind}"
             found = follow(address, model=model, processor=processor, seconds=given.seconds, scene=given.scene)
         return {**origin, "model": given.model, "kind": given.kind, "scene_seconds": given.scene, **found}
 
     return run(work, output=given.output)
-
-
-@contextmanager
-def serving(pictures: Path, *, scene: float) -> Iterator[int]:
-    """The server in its process; its port."""
-    command = [sys.executable, live_server.__file__, "--pictures", str(pictures), "--seconds", str(scene)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
 
 
 def follow(address: str, *, model: VLJEPA, processor: VLJEPAProcessor, seconds: float, scene: float) -> dict[str, Any]:

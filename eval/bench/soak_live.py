@@ -10,8 +10,6 @@ writes it, with a plot.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -22,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from eval.bench import live_server
+from eval.bench.live_process import ServerProcess, live_parser
 from eval.bench.memory import resident_mb
-from eval.command import evaluation_parser, run, say
+from eval.command import run, say
 from eval.mini import provenance
 from vljepa import VLJEPA, VLJEPAProcessor, stream
 from vljepa.configs import LiveOptions
@@ -43,15 +41,10 @@ KINDS = ("memory_mib", "threads", "open_files")
 
 def main() -> int:
     """Measure; the exit code."""
-    parser = evaluation_parser("eval.bench.soak_live", __doc__)
-    parser.add_argument("--pictures", type=Path, required=True, help="folder of JPEG files")
+    parser = live_parser("eval.bench.soak_live", __doc__, scene=2.0)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--every", type=float, default=7.0, help="seconds between two deaths of the server")
-    parser.add_argument("--scene", type=float, default=2.0, help="seconds of each picture")
-    parser.add_argument("--kind", choices=("ts", "mjpeg"), default="ts")
-    parser.add_argument("--model", default="mini")
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("-o", "--output", type=Path)
     given = parser.parse_args()
 
     def work() -> dict[str, Any]:
@@ -69,46 +62,31 @@ def main() -> int:
     return run(work, output=given.output)
 
 
-class MortalServer:
-    """The live server in its process, killed (SIGKILL) every so many seconds and started again on the same port."""
+class MortalServer(ServerProcess):
+    """Killed (SIGKILL) every so many seconds and started again on the same port."""
 
     def __init__(self, pictures: Path, *, scene: float, every: float) -> None:
-        self.port = 0
+        super().__init__(pictures, scene=scene)
         self.deaths = 0
-        self._command = [sys.executable, live_server.__file__, "--pictures", str(pictures), "--seconds", str(scene)]
         self._every = every
         self._over = threading.Event()
-        self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._live_and_die)
 
     def __enter__(self) -> MortalServer:
-        self._start()
+        super().__enter__()
         self._thread.start()
         return self
 
     def __exit__(self, *failure: object) -> None:
         self._over.set()
         self._thread.join()
-        self._kill()
+        super().__exit__(*failure)
 
     def _live_and_die(self) -> None:
         while not self._over.wait(self._every):
-            self._kill()
+            self.kill()
             self.deaths += 1
-            self._start()
-
-    def _start(self) -> None:
-        command = [*self._command, "--port", str(self.port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
-
-    def _kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+            self.start()
 
 
 class LiveSoak:

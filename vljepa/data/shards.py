@@ -17,11 +17,12 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from filelock import FileLock
 
+from vljepa.addresses import without_secrets
 from vljepa.data.formats import DATA_FILES
 from vljepa.errors import DataError
 
 SHARD_FILES = (".tar", *DATA_FILES)
-_SCHEMES = ("https", "http")
+_SCHEMES = ("https://", "http://")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST = 1_000_000
 _TRIES = 4
@@ -33,7 +34,7 @@ _AT_ONCE = 1 << 20
 
 def is_shards(path: str) -> bool:
     """Whether a path is an address of shards; other streams, such as `pipe:`, are nothing that can be read again."""
-    return path.lower().startswith(tuple(f"{scheme}://" for scheme in _SCHEMES))
+    return path.lower().startswith(_SCHEMES)
 
 
 def shard_addresses(pattern: str) -> list[str]:
@@ -87,11 +88,7 @@ def _check_address(pattern: str) -> None:
 
 def shown(address: str) -> str:
     """An address without what may be secret in it: a password, a signature."""
-    kind, _, rest = address.partition("://")
-    host, mark, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
-    if ":" in host and "@" in rest.removeprefix(host):  # a raw slash in a password
-        return f"{kind}://..."
-    return f"{kind}://{host.rpartition('@')[2]}{mark}{path}"
+    return without_secrets(address, at_in_path=True)  # hubs name a revision so
 
 
 def shard_kind(address: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from vljepa.errors import DataError
 from vljepa.inference.index import Hit
 from vljepa.inference.page import escaped, picture_tag, render_page, write_page
+from vljepa.inference.pictures import is_special
 from vljepa.inference.stream_stats import thumbnail
 from vljepa.inference.subtitles import span
 from vljepa.processing.image import open_image
@@ -64,7 +64,7 @@ def write_contact_sheet(
 
 def _look(hit: Hit, folder: Path, max_pixels: int) -> _Shown:
     path = folder / hit.path
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for, for ever
+    if is_special(path):
         return _Shown(hit, None, f"{str(path)!r} is not a regular file.")
     try:
         if hit.time is None:

@@ -40,7 +40,7 @@ def walk(folder: str | Path, *, videos: bool = False) -> list[Path]:
         Path(where, name)
         for where, _, names in os.walk(folder, onerror=_stop)
         for name in names
-        if Path(name).suffix.lower() in endings and not _waits(Path(where, name))
+        if Path(name).suffix.lower() in endings and not is_special(Path(where, name))
     )
     if not found:
         raise DataError(
@@ -76,8 +76,8 @@ def expand(words: Sequence[str], *, videos: bool = False) -> list[Path]:
     return list(files)
 
 
-def _waits(file: Path) -> bool:
-    """Whether it is there and is no regular file: reading from a pipe might never end."""
+def is_special(file: Path) -> bool:
+    """Whether something is there that is no regular file: reading from a pipe might never end."""
     return os.path.exists(file) and not os.path.isfile(file)  # unlike those of Path they never raise
 
 

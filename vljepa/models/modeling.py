@@ -150,6 +150,15 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         del args, kwargs  # huggingface_hub's, for its own template
         return ModelCard(saving.model_card(self.config))
 
+    def trained_backbones(self) -> dict[str, Any]:
+        """The transformers that a training trains, by the name of their part."""
+        backbones: dict[str, Any] = {"predictor": self.predictor.backbone}
+        if self.clip_predictor is not None:
+            backbones["clip_predictor"] = self.clip_predictor.backbone
+        if self.config.y_encoder.trainable:
+            backbones["y_encoder"] = self.y_encoder.backbone
+        return backbones
+
     def scale(self) -> Tensor:
         """1 / temperature, clamped, fp32, shape (1,)."""
         return self.log_scale.float().exp().clamp(max=self.config.max_logit_scale)

@@ -66,7 +66,7 @@ def resolve_parts(config: VLJEPAConfig) -> VLJEPAConfig:
 
 def load_parts(model: VLJEPA) -> None:
     """Load every pretrained part into its place; a part with another hash than the config's is refused."""
-    for spec, module in _parts(model):
+    for _, spec, module in _parts(model):
         if spec.source != "random":
             folder = part_folder(spec)
             verify_part(spec, folder)
@@ -76,12 +76,7 @@ def load_parts(model: VLJEPA) -> None:
 def referenced_keys(model: VLJEPA) -> set[str]:
     """Names of the tensors that a thin save leaves out: frozen, and to be had from a part's own files."""
     referenced: set[str] = set()
-    for prefix, spec in (
-        ("x_encoder.backend.", model.config.x_encoder.part),
-        ("predictor.backbone.", model.config.predictor.part),
-        ("clip_predictor.backbone.", model.config.predictor.part),
-        ("y_encoder.backbone.", model.config.y_encoder.part),
-    ):
+    for prefix, spec, _ in _parts(model):
         if spec.source != "random":
             for key in _own_tensors(model):
                 name = base_name(key)
@@ -243,14 +238,16 @@ def trainable_report(model: nn.Module) -> list[tuple[str, int, int, bool]]:
     return [(group, len(sizes), sum(sizes), trainable) for (group, trainable), sizes in rows.items()]
 
 
-def _parts(model: VLJEPA) -> list[tuple[PartSpec, Any]]:
-    parts: list[tuple[PartSpec, Any]] = [
-        (model.config.x_encoder.part, model.x_encoder),
-        (model.config.predictor.part, model.predictor.backbone),
-        (model.config.y_encoder.part, model.y_encoder.backbone),
+def _parts(model: VLJEPA) -> list[tuple[str, PartSpec, Any]]:
+    """Where each pretrained part's tensors are in the model, its spec, and the module that loads it."""
+    config = model.config
+    parts: list[tuple[str, PartSpec, Any]] = [
+        ("x_encoder.backend.", config.x_encoder.part, model.x_encoder),
+        ("predictor.backbone.", config.predictor.part, model.predictor.backbone),
+        ("y_encoder.backbone.", config.y_encoder.part, model.y_encoder.backbone),
     ]
     if model.clip_predictor is not None:
-        parts.append((model.config.predictor.part, model.clip_predictor.backbone))
+        parts.append(("clip_predictor.backbone.", config.predictor.part, model.clip_predictor.backbone))
     return parts
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from vljepa.addresses import without_secrets
 from vljepa.errors import VideoError
 
 STDIN = "-"
@@ -103,12 +103,7 @@ def shown(source: str) -> str:
     """An address as it may be shown: without user, password and query."""
     if "://" not in source:
         return source
-    kind, _, rest = source.partition("://")
-    host = re.split("[/?#]", rest, maxsplit=1)[0]
-    if "@" in rest[len(host) :]:
-        return f"{kind}://..."  # a password with one of these signs in it, or an @ in the path: nobody can tell
-    path = re.split("[?#]", rest[len(host) :], maxsplit=1)[0]
-    return f"{kind}://{host.rpartition('@')[2]}{path}"
+    return without_secrets(source, at_in_path=False)
 
 
 def _has_host(source: str) -> bool:

@@ -14,10 +14,5 @@ def compile_layers(model: VLJEPA, *, backend: str = "inductor") -> None:
         model: What is trained.
         backend: Of torch.compile.
     """
-    backbones = [model.predictor.backbone]
-    if model.clip_predictor is not None:
-        backbones.append(model.clip_predictor.backbone)
-    if model.config.y_encoder.trainable:
-        backbones.append(model.y_encoder.backbone)
-    for backbone in backbones:
+    for backbone in model.trained_backbones().values():
         backbone.model.compile(dynamic=True, backend=backend)

@@ -18,12 +18,7 @@ def checkpoint_layers(model: VLJEPA, *, enabled: bool) -> None:
     Raises:
         ConfigError: A part cannot.
     """
-    parts = {"predictor": model.predictor.backbone}
-    if model.clip_predictor is not None:
-        parts["clip_predictor"] = model.clip_predictor.backbone
-    if model.config.y_encoder.trainable:
-        parts["y_encoder"] = model.y_encoder.backbone
-    for slot, backbone in parts.items():
+    for slot, backbone in model.trained_backbones().items():
         inner = backbone.model
         if hasattr(inner, "gradient_checkpointing_enable") and inner.supports_gradient_checkpointing:
             if enabled:

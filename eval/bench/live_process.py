@@ -1,0 +1,61 @@
+"""The live server in a process of its own, for benchmarks that follow it: its options, its start and its end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+from eval.bench import live_server
+from eval.command import evaluation_parser
+
+
+def live_parser(program: str, description: str | None, *, scene: float) -> ArgumentParser:
+    """The command line of such a benchmark; `scene` is the default number of seconds of each picture."""
+    parser = evaluation_parser(program, description)
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of JPEG files")
+    parser.add_argument("--scene", type=float, default=scene, help="seconds of each picture")
+    parser.add_argument("--kind", choices=("ts", "mjpeg"), default="ts")
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("-o", "--output", type=Path)
+    return parser
+
+
+class ServerProcess:
+    """Runs from the start to the end of a `with`.
+
+    Args:
+        pictures: Folder of JPEG files.
+        scene: Seconds of each picture.
+
+    Attributes:
+        port: Where it listens, also after `start` was called again.
+    """
+
+    def __init__(self, pictures: Path, *, scene: float) -> None:
+        self.port = 0
+        self._command = [sys.executable, live_server.__file__, "--pictures", str(pictures), "--seconds", str(scene)]
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> ServerProcess:
+        self.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        command = [*self._command, "--port", str(self.port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
