@@ -56,7 +56,7 @@ class QuestionOnly:
         self.answers = {answer: number for number, answer in enumerate(sorted({answer for _, answer in pairs}))}
         self.model = None
         if len(self.answers) > 1:
-            self.model = LogisticRegression(C=strength, max_iter=300)
+            self.model = LogisticRegression(C=strength, max_iter=2000)
             with warnings.catch_warnings():
                 # "what is this?" has as many answers as concepts: that they are many is known.
                 warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)

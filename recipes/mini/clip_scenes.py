@@ -28,6 +28,8 @@ SHARES: dict[Kind, float] = {
     "events": 0.1,
     "several": 0.11,
 }
+SLOW_SHARES: dict[Kind, float] = {"events": 0.45, "turns": 0.35, "several": 0.1, "swap": 0.1}
+"""Of the further training clips: what a model knows by heart of a few hundred clips before it sees the rule."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class SourceConfig(Strict):
         frames: Rows have a video instead of a picture; this many frames are read of each clip, one of each equal part:
             its middle, and where the clip is read or stored anew for training (views beyond the first) a drawn place.
             Sources of one group need equally many, and pictures count as one.
+        still: Rows have a picture all the same, and it is shown as a clip of `frames` in which nothing moves: what
+            predicts clips keeps in mind what things are called.
         task: How validation measures it: retrieval both ways, or accuracy over `candidates`.
         text_only: Rows have no picture and at least two texts: one stands for the picture, another is the target
             (needs a `label_prior` with `residual`).
@@ -95,8 +97,15 @@ class SourceConfig(Strict):
     first_text: float = Field(0.0, ge=0, le=1)
     gate_only: bool = False
     frames: int | None = Field(None, ge=1)
+    still: bool = False
     task: Literal["retrieval", "vqa"] = "retrieval"
     text_only: TextOnlyConfig | None = None
+
+    @model_validator(mode="after")
+    def _still_has_frames(self) -> SourceConfig:
+        if self.still and self.frames is None:
+            raise ValueError("still shows a picture as a clip: say of how many `frames`")
+        return self
 
 
 class CacheConfig(Strict):

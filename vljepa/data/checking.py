@@ -17,9 +17,9 @@ from vljepa.configs import SourceConfig
 from vljepa.data.columns import columns_of, source_of
 from vljepa.data.contents import content_of
 from vljepa.data.formats import DATA_FILES, HELD_OUT, find_data
-from vljepa.data.pictures import clip_images, open_picture
+from vljepa.data.pictures import visual_frames
 from vljepa.data.progress import track
-from vljepa.data.records import Clip, Record, Visual
+from vljepa.data.records import Record, Visual
 from vljepa.data.shards import fetch_shard, is_shards, shard_addresses, shard_kind
 from vljepa.data.sources import load_source
 from vljepa.errors import ImageError, VideoError
@@ -178,10 +178,7 @@ def _look(visuals: Sequence[Visual], *, max_pixels: int) -> tuple[dict[Visual, s
     for visual in track(visuals, what="opening pictures", total=len(visuals)):
         try:
             content = content_of(visual, hashes)
-            if isinstance(visual, Clip):
-                clip_images(visual, view=0, max_pixels=max_pixels)
-            else:
-                open_picture(visual, max_pixels=max_pixels)
+            visual_frames(visual, max_pixels=max_pixels)
             contents[visual] = content
         except (ImageError, VideoError) as error:
             broken[visual] = error.message

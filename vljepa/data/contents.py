@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from vljepa.data.records import Clip, Visual
+from vljepa.data.records import Clip, Still, Visual
 from vljepa.data.stored import Stored
 from vljepa.processing.picture_sequence import frame_files
 
 
 def content_of(visual: Visual, hashes: dict[Path, str]) -> str:
-    """Hash of a picture's file, or of a clip's video together with its times and frames.
+    """Hash of a picture's file, or of a clip's video together with its times and frames, or of a picture with theirs.
 
     Args:
         visual: What to hash.
@@ -21,6 +21,8 @@ def content_of(visual: Visual, hashes: dict[Path, str]) -> str:
         OSError: The file cannot be read.
         ImageError: A picture inside a larger file cannot be read.
     """
+    if isinstance(visual, Still):
+        return f"{content_of(visual.picture, hashes)}x{visual.frames}"
     if isinstance(visual, Stored):
         return hashlib.blake2b(visual.read(), digest_size=16).hexdigest()
     path = visual.path if isinstance(visual, Clip) else visual

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from vljepa.configs import CacheConfig, YEncoderConfig
 from vljepa.data.contents import content_of
-from vljepa.data.pictures import PictureBatch, clip_images, open_picture
+from vljepa.data.pictures import PictureBatch, visual_frames
 from vljepa.data.progress import track
-from vljepa.data.records import Clip, Visual
+from vljepa.data.records import Clip, Still, Visual
 from vljepa.data.skips import check_skipped
 from vljepa.data.store import Row, RowStore
 from vljepa.data.workers import ignore_signals
@@ -39,9 +39,17 @@ TEXTS_PER_FORWARD = 128
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One picture or clip to encode: the views that the cache lacks."""
+    """One picture or clip to encode: the views that the cache lacks.
+
+    Args:
+        visual: As it was asked for.
+        encoded: What is encoded for it.
+        content: Key of that.
+        views: Missing views.
+    """
 
     visual: Visual
+    encoded: Visual
     content: str
     views: tuple[int, ...]
 
@@ -103,7 +111,8 @@ class FeatureCache:
         self._steps |= {frames: model.x_encoder.steps(frames) for frames in {_frames(visual) for visual in views}}
         for visual, count in views.items():
             try:
-                self.contents[visual] = content = content_of(self._encoded(visual), hashes)
+                encoded = self._encoded(visual)
+                self.contents[visual] = content = content_of(encoded, hashes)
             except ImageError as error:
                 skipped[visual] = error.message
                 continue
@@ -111,15 +120,15 @@ class FeatureCache:
                 skipped[visual] = error.strerror or type(error).__name__
                 continue
             missing = tuple(view for view in range(count) if _key(content, view) not in self._store)
-            jobs += [_Job(visual, content, missing)] if missing else []
+            jobs += [_Job(visual, encoded, content, missing)] if missing else []
 
         def on_skip(visual: Visual, reason: str) -> None:
             skipped[visual] = reason
             check_skipped(skipped, total=len(views), tolerated=max_skipped)
 
         check_skipped(skipped, total=len(views), tolerated=max_skipped)
-        for frames in sorted({_frames(job.visual) for job in jobs}):  # rows of one shape to a file
-            alike = _unique([job for job in jobs if _frames(job.visual) == frames])
+        for frames in sorted({_frames(job.encoded) for job in jobs}):  # rows of one shape to a file
+            alike = _unique([job for job in jobs if _frames(job.encoded) == frames])
             clips = _clips(alike, processor, self.config, workers=workers, on_skip=on_skip)
             self._store.append(_encode(clips, model, at_once=max(1, FRAMES_PER_FORWARD // frames)))
         # The same broken content may stand under several names.
@@ -139,21 +148,24 @@ class FeatureCache:
         return PictureBatch(tensors, kept=list(range(len(rows))), skipped={})
 
     def _encoded(self, visual: Visual) -> Visual:
-        """What is encoded and kept: of a clip that runs backwards the clip itself, unless frames are seen jointly."""
-        if isinstance(visual, Clip) and visual.backwards and not self._joint:
-            return replace(visual, backwards=False)
-        return visual
+        """What is encoded and kept: of a clip backwards the clip itself, of one that stands still the picture.
+
+        Where frames are seen jointly, each is encoded as it is.
+        """
+        if self._joint:
+            return visual
+        if isinstance(visual, Still):
+            return visual.picture
+        return replace(visual, backwards=False) if isinstance(visual, Clip) and visual.backwards else visual
 
     def _row(self, visual: Visual, view: int) -> Row:
         row = self._store.row(_key(self.contents[visual], view))
         if self._encoded(visual) == visual:
             return row
-        steps = self._steps[_frames(visual)]
-        turned = {
-            name: row[name].reshape(steps, -1, *row[name].shape[1:])[::-1].reshape(row[name].shape)
-            for name in ("vision_tokens", "vision_mask")
-        }
-        return row | turned
+        steps, names = self._steps[_frames(visual)], ("vision_tokens", "vision_mask")
+        if isinstance(visual, Still):
+            return row | {name: np.concatenate([row[name]] * steps) for name in names}
+        return row | {name: _turned(row[name], steps=steps) for name in names}
 
 
 class TextFeatures:
@@ -213,12 +225,12 @@ class _Decoder(torch.utils.data.Dataset[tuple[str, list[tuple[int, Tensor]], str
             return job.content, [], error.message
 
     def _views(self, job: _Job) -> Iterator[tuple[int, Tensor]]:
-        images = [] if isinstance(job.visual, Clip) else [open_picture(job.visual, max_pixels=self.max_pixels)]
+        images: list[Image.Image] = []
         for view in job.views:
             packed = hashlib.blake2b(f"{self.config.seed}:{job.content}:{view}".encode(), digest_size=7).digest()
             seed = int.from_bytes(packed, "little") if view > 0 else 0
-            if isinstance(job.visual, Clip):
-                images = clip_images(job.visual, view=seed, max_pixels=self.max_pixels)
+            if not images or isinstance(job.encoded, Clip):
+                images = visual_frames(job.encoded, view=seed, max_pixels=self.max_pixels)
             yield view, self._pixels(images, seed)
 
     def _pixels(self, images: list[Image.Image], seed: int) -> Tensor:
@@ -281,6 +293,11 @@ def _stack(rows: list[Row], name: str) -> Tensor:
     return torch.from_numpy(np.stack([row[name] for row in rows])).float()
 
 
+def _turned(values: Any, *, steps: int) -> Any:
+    """The last step first."""
+    return values.reshape(steps, -1, *values.shape[1:])[::-1].reshape(values.shape)
+
+
 def _unique(jobs: list[_Job]) -> list[_Job]:
     """One job per content; the one with the most views."""
     by_content: dict[str, _Job] = {}
@@ -292,7 +309,7 @@ def _unique(jobs: list[_Job]) -> list[_Job]:
 
 
 def _frames(visual: Visual) -> int:
-    return visual.frames if isinstance(visual, Clip) else 1
+    return visual.frames if isinstance(visual, Clip | Still) else 1
 
 
 def _key(content: str, view: int) -> str:

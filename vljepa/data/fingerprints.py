@@ -20,7 +20,7 @@ from PIL import Image
 from vljepa.data.contents import content_of
 from vljepa.data.pictures import clip_images, open_picture
 from vljepa.data.progress import track
-from vljepa.data.records import Clip, Visual
+from vljepa.data.records import Clip, Still, Visual
 from vljepa.data.stored import Cell
 from vljepa.errors import DataError, ImageError, VideoError
 
@@ -71,6 +71,8 @@ def fingerprint(visual: Visual, *, max_pixels: int = MAX_PIXELS, hashes: dict[Pa
     """
     hashing = _imagehash()
     known = {} if hashes is None else hashes
+    if isinstance(visual, Still):
+        visual = visual.picture
     if isinstance(visual, Clip):
         [picture] = clip_images(replace(visual, frames=1), view=0, max_pixels=max_pixels)
         content = content_of(Clip(visual.path, start=0.0, end=None, frames=1), known)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vljepa.data.records import Clip, Visual
+from vljepa.data.records import Clip, Still, Visual
 from vljepa.data.stored import Stored
 from vljepa.errors import ImageError, VideoError
 from vljepa.processing.image import decode_image, open_image
@@ -79,10 +79,22 @@ class LivePictures:
 
     def _pixels(self, visual: Visual, view: int) -> Tensor:
         max_pixels = self.processor.config.x_encoder.image.max_pixels
-        if isinstance(visual, Clip):
-            return self.processor.frames(clip_images(visual, view=view, max_pixels=max_pixels))
-        assert view == 0, "augmented views of pictures are stored in the cache"
-        return self.processor.images([open_picture(visual, max_pixels=max_pixels)])[0]
+        assert view == 0 or isinstance(visual, Clip), "augmented views of pictures are stored in the cache"
+        return self.processor.frames(visual_frames(visual, view=view, max_pixels=max_pixels))
+
+
+def visual_frames(visual: Visual, *, view: int = 0, max_pixels: int) -> list[Image.Image]:
+    """Frames of whatever is seen: T of a clip, the one picture, or T times the same one.
+
+    Raises:
+        ImageError: A picture cannot be read.
+        VideoError: A frame of a clip cannot be had.
+    """
+    if isinstance(visual, Clip):
+        return clip_images(visual, view=view, max_pixels=max_pixels)
+    if isinstance(visual, Still):
+        return [open_picture(visual.picture, max_pixels=max_pixels)] * visual.frames
+    return [open_picture(visual, max_pixels=max_pixels)]
 
 
 def open_picture(picture: Path | Stored, *, max_pixels: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""One row of a source, and what it is about: a picture or a clip of a video."""
+"""One row of a source, and what it is about: a picture, a clip of a video, or a picture shown as a clip."""
 
 from __future__ import annotations
 
@@ -32,8 +32,24 @@ class Clip:
         return f"{name} backwards" if self.backwards else name
 
 
-Visual = Path | Stored | Clip
-"""What the X-Encoder sees: a picture's file, a picture inside a larger file, or a clip."""
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A picture as a clip in which nothing moves.
+
+    Args:
+        picture: A file, or a picture inside a larger file.
+        frames: How often it is seen, T.
+    """
+
+    picture: Path | Stored
+    frames: int
+
+    def __str__(self) -> str:
+        return str(self.picture)
+
+
+Visual = Path | Stored | Clip | Still
+"""What the X-Encoder sees: a picture's file, a picture inside a larger file, a clip, or a picture as a clip."""
 
 
 @dataclass(frozen=True, slots=True)

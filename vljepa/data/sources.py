@@ -10,7 +10,7 @@ from typing import Any
 from vljepa.configs import SourceConfig
 from vljepa.data.formats import HUB, find_data, is_stream, rows_of
 from vljepa.data.paths import path_under
-from vljepa.data.records import Clip, Record, Visual
+from vljepa.data.records import Clip, Record, Still, Visual
 from vljepa.data.stored import Stored
 from vljepa.errors import DataError
 from vljepa.processing.picture_sequence import frame_files
@@ -69,14 +69,14 @@ def _root(source: SourceConfig, file: Path | str, *, root: Path) -> Path:
 
 def _check_columns(source: SourceConfig, row: dict[str, Any], where: str, *, pictures: bool) -> None:
     columns = source.columns
-    seen = columns.image if source.frames is None else columns.video
+    seen = columns.image if source.frames is None or source.still else columns.video
     needed = [seen, columns.text] if pictures else [columns.text]
     if source.task == "vqa":
         needed.append(columns.candidates)
     for name in needed:
         if name not in row:
             present = ", ".join(str(key) for key in row)
-            videos = name == columns.image and columns.video in row
+            videos = name == columns.image and columns.video in row and not source.still
             raise DataError(
                 f"{where}: there is no column {name!r}; the columns are {present}.",
                 fix=f"{'set `frames`' if videos else 'map it in `columns`'} of the source {source.name!r}.",
@@ -121,9 +121,11 @@ def _named_picture(source: SourceConfig, row: dict[str, Any], *, root: Path, whe
 
 def _visual(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str) -> Visual:
     columns = source.columns
-    if source.frames is None:
+    if source.frames is None or source.still:
         picture = row[columns.image]
-        return picture if isinstance(picture, Stored) else path_under(root, str(picture or ""), where=where)
+        if not isinstance(picture, Stored):
+            picture = path_under(root, str(picture or ""), where=where)
+        return picture if source.frames is None else Still(picture, frames=source.frames)
     path = path_under(root, str(row[columns.video] or ""), where=where)
     if path.is_dir():
         try:

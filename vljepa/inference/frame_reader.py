@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -82,6 +83,7 @@ class FrameReaders(Generic[Item]):
         self._batch = batch
         self._stop = stop if stop is not None else threading.Event()
         self._closed = threading.Event()
+        self._left = [threading.Event() for _ in sources]
         self._changed = threading.Condition()
         self._waiting: list[deque[Read[Item] | Gap | Ended]] = [deque() for _ in sources]
         self._open = len(sources)
@@ -119,6 +121,10 @@ class FrameReaders(Generic[Item]):
             self._open -= sum(isinstance(thing, Ended) for _, thing in batch)
             yield batch
 
+    def leave(self, number: int) -> None:
+        """Read no more of one source; it ends as if it were over."""
+        self._left[number].set()
+
     def _take(self) -> list[tuple[int, Read[Item] | Gap | Ended]]:
         batch: list[tuple[int, Read[Item] | Gap | Ended]] = []
         count = len(self._waiting)
@@ -134,8 +140,8 @@ class FrameReaders(Generic[Item]):
         ending: Exception | None = None
         frames: Iterator[Frame | Gap] = iter(())
         try:
-            frames = source.frames(self._done)
-            while not self._done():
+            frames = source.frames(partial(self._done, number))
+            while not self._done(number):
                 begin = time.perf_counter()
                 frame = next(frames, None)
                 arrived, clock = time.monotonic(), datetime.now(UTC)
@@ -158,7 +164,7 @@ class FrameReaders(Generic[Item]):
         waiting, drops = self._waiting[number], self._sources[number].drops
         room = _LIVE_ROOM if drops else 2 * self._batch
         with self._changed:
-            while isinstance(thing, Read) and _frames_in(waiting) >= room and not self._done():
+            while isinstance(thing, Read) and _frames_in(waiting) >= room and not self._done(number):
                 if drops:
                     _drop_oldest(waiting)
                     self.dropped[number] += 1
@@ -167,8 +173,8 @@ class FrameReaders(Generic[Item]):
             waiting.append(thing)
             self._changed.notify_all()
 
-    def _done(self) -> bool:
-        return self._closed.is_set() or self._stop.is_set()
+    def _done(self, number: int) -> bool:
+        return self._closed.is_set() or self._stop.is_set() or self._left[number].is_set()
 
 
 def _frames_in(waiting: deque[Read[Item] | Gap | Ended]) -> int:

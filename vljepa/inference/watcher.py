@@ -76,7 +76,7 @@ class Watcher:
                     begin = time.perf_counter()
                 self._keep_pace(full)
                 if all(one.over for one in self._channels):
-                    break  # its frames made no sense, and more of them may come for ever
+                    break
         for channel in self._channels:
             for segment in channel.end(None):
                 yield channel, segment
@@ -112,6 +112,9 @@ class Watcher:
         size = self._embedder.batch_size
         with FrameReaders(sources, prepare=self._prepare, batch=size, stop=self._stop) as readers:
             for things in readers:
+                for number, channel in enumerate(self._channels):
+                    if channel.over:
+                        readers.leave(number)  # its frames made no sense, and more may come for ever
                 batch = [one for one in things if not self._channels[one[0]].over]
                 looks = [(self._channels[number], thing) for number, thing in batch if isinstance(thing, Read)]
                 rows = iter(self._predict(looks))

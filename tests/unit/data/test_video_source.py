@@ -1,5 +1,4 @@
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,8 @@ from tests.conftest import shapes_run, write_rows
 from tests.invariant.test_resume import run_through
 from tests.videos import number_of, plain, write_video
 from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.configs import CacheConfig, RunConfig, SourceConfig, load_preset, validate
+from vljepa.configs import RunConfig, SourceConfig, load_preset, validate
 from vljepa.data.collate import Collator, StepBatches
-from vljepa.data.contents import content_of
-from vljepa.data.features import FeatureCache
 from vljepa.data.pictures import LivePictures, clip_images
 from vljepa.data.records import Clip, Record
 from vljepa.data.sampling import StepSampler
@@ -156,115 +153,6 @@ def test_clips_are_read_live_and_broken_ones_left_out(toy, numbers, tmp_path):
     assert list(batch.skipped) == [bad]
     assert not torch.equal(*batch.tensors["pixel_values"])
     assert list(reader.unreadable([good, bad])) == [bad]
-
-
-@pytest.fixture
-def cache_config(tmp_path):
-    return CacheConfig(folder=str(tmp_path / "cache"), seed=3)
-
-
-def open_cache(config, model):
-    return FeatureCache(config, fingerprint=model.x_encoder_fingerprint())
-
-
-def test_cached_clips_are_the_encoder_s_to_fp16(toy, numbers, cache_config, tmp_path):
-    model, processor = toy
-    clip = Clip(numbers, start=0.0, end=None, frames=4)
-    plain(3, (40, 40)).save(tmp_path / "photo.png")
-    cache = open_cache(cache_config, model)
-    assert cache.fill({clip: 3, tmp_path / "photo.png": 1}, model=model, processor=processor) == {}
-    expected = model.encode_vision(processor.frames(clip_images(clip, view=0, max_pixels=CAP))[None])
-    found = cache.read([(clip, 0), (clip, 1), (clip, 2)]).tensors
-    torch.testing.assert_close(found["vision_tokens"][:1], expected.tokens_BND, rtol=1e-3, atol=1e-3)
-    assert not torch.equal(found["vision_tokens"][0], found["vision_tokens"][1])
-    assert not torch.equal(found["vision_tokens"][1], found["vision_tokens"][2])
-    photo = cache.read([(tmp_path / "photo.png", 0)]).tensors["vision_tokens"]
-    assert found["vision_tokens"].shape[1] == 4 * photo.shape[1]
-    assert int(found["vision_steps"]) == expected.steps == 4
-    assert int(cache.read([(tmp_path / "photo.png", 0)]).tensors["vision_steps"]) == 1
-    again = open_cache(cache_config, model)
-    assert again.fill({clip: 3}, model=model, processor=processor) == {}
-    assert torch.equal(again.read([(clip, 2)]).tensors["vision_tokens"][0], found["vision_tokens"][2])
-
-
-def test_a_clip_runs_backwards_without_being_encoded_anew(toy, numbers, cache_config, tmp_path):
-    model, processor = toy
-    row = {"video": str(numbers.name), "text": "x"}
-    write_rows(numbers.parent / "rows.jsonl", [row, row | {"backwards": True}])
-    source = SourceConfig(name="s", path="rows.jsonl", frames=4)
-    clip, turned = (record.image for record in load_source(source, root=numbers.parent))
-    assert seen(turned, 0) == seen(clip, 0)[::-1]
-    assert str(turned) == f"{clip} backwards"
-    expected = model.encode_vision(processor.frames(clip_images(turned, view=0, max_pixels=CAP))[None])
-    cache = open_cache(cache_config, model)
-    for visuals in ((clip, turned), (turned,)):
-        cache.fill(dict.fromkeys(visuals, 1), model=model, processor=processor)
-    assert len(list((tmp_path / "cache" / "vision").glob("*.arrow"))) == 1
-    got = cache.read([(turned, 0)]).tensors["vision_tokens"]
-    torch.testing.assert_close(got, expected.tokens_BND, rtol=1e-3, atol=1e-3)
-    assert not torch.allclose(got, cache.read([(clip, 0)]).tensors["vision_tokens"], atol=1e-2), "the control"
-    assert content_of(clip, {}) != content_of(turned, {}), "what an encoder that joins frames has to encode"
-
-
-def test_only_clips_that_are_not_there_are_encoded(toy, numbers, cache_config, tmp_path, monkeypatch):
-    copy = Path(shutil.copy(numbers, tmp_path / "copy.mp4"))
-    encoded = []
-    original = VLJEPA.encode_vision
-    monkeypatch.setattr(
-        VLJEPA, "encode_vision", lambda self, pixels: (encoded.append(pixels.shape[:2]), original(self, pixels))[1]
-    )
-
-    def fill(*clips):
-        encoded.clear()
-        cache = open_cache(cache_config, toy[0])
-        cache.fill(dict.fromkeys(clips, 1), model=toy[0], processor=toy[1])
-        return sum(count for count, _ in encoded)
-
-    first = Clip(numbers, start=0.0, end=1.0, frames=4)
-    assert fill(first) == 1
-    assert fill(first) == 0
-    assert fill(Clip(copy, start=0.0, end=1.0, frames=4)) == 0, "the same content under another name"
-    others = [
-        Clip(numbers, start=0.5, end=1.0, frames=4),
-        Clip(numbers, start=0.0, end=None, frames=4),
-        Clip(numbers, start=0.0, end=1.0, frames=2),
-    ]
-    assert fill(first, *others) == 3
-    write_video(copy, count=15)
-    assert fill(Clip(copy, start=0.0, end=1.0, frames=4)) == 1, "a changed video is encoded anew"
-
-
-def test_a_folder_of_frames_is_known_by_its_frames(toy, cache_config, tmp_path):
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    for number in range(4):
-        plain(number, (16, 16)).save(folder / f"{number}.png")
-    clip = Clip(folder, start=0.0, end=None, frames=2)
-    caches = []
-    for _ in range(2):
-        caches.append(open_cache(cache_config, toy[0]))
-        assert caches[-1].fill({clip: 1}, model=toy[0], processor=toy[1]) == {}
-        plain(9, (16, 16)).save(folder / "1.png")
-    assert caches[0].contents != caches[1].contents
-
-
-def test_broken_clips_are_skipped_within_the_budget(toy, numbers, cache_config, tmp_path):
-    (tmp_path / "broken.mp4").write_bytes(numbers.read_bytes()[:300])
-    good, *bad = (
-        Clip(path, start=start, end=None, frames=2)
-        for path, start in [
-            (numbers, 0.0),
-            (tmp_path / "broken.mp4", 0.0),
-            (tmp_path / "none.mp4", 0.0),
-            (numbers, 9.0),
-        ]
-    )
-    wanted = dict.fromkeys([good, *bad], 1)
-    skipped = open_cache(cache_config, toy[0]).fill(wanted, model=toy[0], processor=toy[1], max_skipped=0.8)
-    assert set(skipped) == set(bad)
-    assert "no frame from 9 s" in skipped[bad[2]]
-    with pytest.raises(DataError, match=r"3 of 4 pictures are unreadable.*broken\.mp4"):
-        open_cache(cache_config, toy[0]).fill(wanted, model=toy[0], processor=toy[1], max_skipped=0.5)
 
 
 def test_each_visit_to_a_live_clip_sees_other_frames_and_is_a_pure_function(toy, numbers):

@@ -173,24 +173,36 @@ def test_a_frame_that_makes_no_sense_ends_its_source_and_no_other(speaker, wrong
 
 
 @pytest.mark.parametrize("others", [False, True])
-def test_a_source_without_end_that_makes_no_sense_ends_and_is_looked_at_no_more(speaker, others):
+def test_a_source_without_end_that_makes_no_sense_ends_and_is_read_no_more(speaker, others):
+    closed, closed_before = [], []
+
     def endless():
-        for number in itertools.count():
-            yield Frame(picture("white" if number == 8 else "green"), number / 4, number)
+        try:
+            for number in itertools.count():
+                yield Frame(picture("white" if number == 8 else "green"), number / 4, number)
+        finally:
+            closed.append(True)
 
     blind_to_white(speaker)
     stop, stats = threading.Event(), {}
     guard = threading.Timer(20, stop.set)
     guard.start()
     sources = {"door": endless()} | ({"yard": real_time([("red", 8.0)], fps=4.0, speed=8.0)} if others else {})
+
+    def watching():
+        for name, _ in watch(sources, **speaker, stats=stats, stop=stop):
+            closed_before.extend(closed if name == "yard" else [])
+
     with pytest.raises((DataError, VideoError), match=r"the embedding at 2\.0 s is not a number"):
-        list(watch(sources, **speaker, stats=stats, stop=stop))
+        watching()
     guard.cancel()
 
     assert not stop.is_set(), "it does not end"
     assert stats["door"].frames == 9
     looked = sum(size for *_, size in speaker["model"].modes)
     assert looked <= 9 + 32 * others + 16  # no more of it than the batch in which it ended
+    assert closed_before == [True] * others, "while the others go on it is closed, not read for nothing"
+    assert closed
 
 
 def test_a_quick_source_does_not_starve_a_slow_one(speaker):
