@@ -62,6 +62,19 @@ def frame_readers() -> list[threading.Thread]:
 
 
 @contextmanager
+def file_as_input(path: Path) -> Iterator[None]:
+    """A file is this process's standard input, as with `< path`."""
+    before, reading = os.dup(0), os.open(path, os.O_RDONLY)
+    os.dup2(reading, 0)
+    os.close(reading)
+    try:
+        yield
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+
+
+@contextmanager
 def standard_input(write: Callable[[IO[bytes]], Any]) -> Iterator[None]:
     """What `write` writes, in a thread, is this process's standard input."""
     before = os.dup(0)

@@ -71,7 +71,12 @@ def stream(
     vtt: Annotated[
         str | None, typer.Option("--vtt", metavar="FILE", help="Write WebVTT subtitles; - is stdout.")
     ] = None,
-    jsonl: Annotated[str | None, typer.Option("--jsonl", metavar="FILE", help="Write JSON lines; - is stdout.")] = None,
+    jsonl: Annotated[
+        str | None,
+        typer.Option(
+            "--jsonl", metavar="FILE", help="Write JSON lines, of live sources after those in the file; - is stdout."
+        ),
+    ] = None,
     html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write a page with pictures.")] = None,
     num_beams: NumBeamsOption = None,
     model: ModelOption = "mini",

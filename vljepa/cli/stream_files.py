@@ -51,9 +51,10 @@ class StreamFiles:
     Args:
         outputs: Paths by kind (`jsonl`, `srt`, `vtt`), as `check_outputs` has passed them.
         named: Say with each caption which source it is of.
+        live: JSON lines are added to those that are there: whoever watches for days is started again now and then.
     """
 
-    def __init__(self, outputs: Mapping[str, str | None], *, named: bool = False) -> None:
+    def __init__(self, outputs: Mapping[str, str | None], *, named: bool = False, live: bool = False) -> None:
         wanted = {kind: outputs.get(kind) for kind in _KINDS}
         self._files = {kind: Path(name) for kind, name in wanted.items() if name is not None and name != STDOUT}
         self._printed = next((kind for kind, name in wanted.items() if name == STDOUT), "captions")
@@ -61,6 +62,7 @@ class StreamFiles:
         self._early: deque[str] = deque(maxlen=_EARLY)  # what happened before the first segment
         self._cues = 0
         self._named = named
+        self._live = live
 
     def __enter__(self) -> Self:
         return self
@@ -138,11 +140,22 @@ class StreamFiles:
 
         path = self._files[kind]
         try:
-            file = path.open("w", encoding="utf-8", newline="\n")
+            goes_on = kind == "jsonl" and self._live
+            torn = goes_on and _is_torn(path)
+            file = path.open("a" if goes_on else "w", encoding="utf-8", newline="\n")
         except OSError as error:
             raise _unwritable(path, error) from error
-        _write(file, {"vtt": VTT_HEADER, "jsonl": "".join(self._early)}.get(kind, ""))
+        _write(file, {"vtt": VTT_HEADER, "jsonl": "\n" * torn + "".join(self._early)}.get(kind, ""))
         return file
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a file ends within a line, as one does whose writer was killed."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 def _write(file: IO[str], text: str) -> None:

@@ -93,12 +93,14 @@ def follow(
 
     embedder = Embedder.from_pretrained(**loading)
     page = outputs.get("html")
-    most = _MOST_CARDS if any(map(is_live, sources.values())) else None
+    live = any(map(is_live, sources.values()))
+    most = _MOST_CARDS if live else None
     stats = {name: StreamStats(thumbnails=page is not None, most_pictures=most) for name in sources}
     cards: deque[Segment] = deque(maxlen=0 if page is None else most)
     settings |= {"model": embedder.model, "processor": embedder.processor}
     try:
-        with _stopped_by_signals() as (stop, received), StreamFiles(outputs, named=len(sources) > 1) as files:
+        files = StreamFiles(outputs, named=len(sources) > 1, live=live)
+        with _stopped_by_signals() as (stop, received), files:
             try:
                 with closing(_segments(sources, stats=stats, notify=files.tell, stop=stop, **settings)) as found:
                     for name, segment in found:

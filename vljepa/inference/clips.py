@@ -43,7 +43,7 @@ class VisualReader:
         self.frames = frames if frames is not None or clips is None else clips.frames
 
     def __call__(self, image: Picture) -> Tensor:
-        """Pixels [1, T, C, H, W] of a picture (T = 1) or a clip.
+        """Pixels [1, T, C, H, W] of a picture or a video of one frame (T = 1), or of a clip.
 
         Raises:
             ImageError: Missing, broken or too large; a video that the model cannot take.
@@ -57,6 +57,8 @@ class VisualReader:
             pictures = read_clip(image, shares=even_shares(self.frames), max_pixels=limit)
         except VideoError as error:
             raise ImageError(error.message, fix=error.fix) from error
+        if all(picture is pictures[0] for picture in pictures):
+            return self.processor.images(pictures[:1])  # the video is one frame
         return self.processor.frames(pictures).unsqueeze(0)
 
     def _is_clip(self, path: Path) -> bool:

@@ -11,9 +11,10 @@ from vljepa.errors import DataError, ImageError
 from vljepa.processing.picture_sequence import is_moving
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"}
-)
+_MPEG = {".m2ts", ".mp4", ".mpeg", ".mpg", ".mts", ".ts"}
+VIDEO_SUFFIXES = frozenset({".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".ogv", ".webm", ".wmv"} | _MPEG)
+_SYNC = b"\x47"
+"""First byte of MPEG-TS, whose ending `.ts` is that of TypeScript too."""
 
 
 def is_video(file: Path) -> bool:
@@ -40,7 +41,7 @@ def walk(folder: str | Path, *, videos: bool = False) -> list[Path]:
         Path(where, name)
         for where, _, names in os.walk(folder, onerror=_stop)
         for name in names
-        if Path(name).suffix.lower() in endings and not is_special(Path(where, name))
+        if Path(name).suffix.lower() in endings and not is_special(Path(where, name)) and not _is_source(where, name)
     )
     if not found:
         raise DataError(
@@ -79,6 +80,17 @@ def expand(words: Sequence[str], *, videos: bool = False) -> list[Path]:
 def is_special(file: Path) -> bool:
     """Whether something is there that is no regular file: reading from a pipe might never end."""
     return os.path.exists(file) and not os.path.isfile(file)  # unlike those of Path they never raise
+
+
+def _is_source(folder: str, name: str) -> bool:
+    """Whether a file that ends in `.ts` is no video; one that cannot be read passes, and is complained of later."""
+    if not name.lower().endswith(".ts"):
+        return False
+    try:
+        with Path(folder, name).open("rb") as file:
+            return file.read(1) != _SYNC
+    except OSError:
+        return False
 
 
 def _named(videos: bool) -> str:

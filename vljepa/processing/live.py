@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import select
+import stat
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from PIL import Image
 from vljepa.configs import LiveOptions
 from vljepa.errors import VideoError
 from vljepa.processing.arrivals import Lag, arrivals, of_now
-from vljepa.processing.grid import Grid
+from vljepa.processing.grid import Grid, on_screen
 from vljepa.processing.live_places import LivePlace
 from vljepa.processing.video import Frame
 from vljepa.processing.video_file import VideoFile
@@ -31,6 +32,8 @@ _LASTING = (
     "ProtocolNotFoundError",
     "DemuxerNotFoundError",
     "PermissionError",
+    "ArgumentError",
+    "FileNotFoundError",
 )
 """What waiting does not mend, when it is the first answer of all."""
 _WORDS = {
@@ -43,6 +46,7 @@ _WORDS = {
     "HTTPForbiddenError": "access is forbidden (HTTP 403)",
     "HTTPNotFoundError": "there is nothing at this address (HTTP 404)",
     "InvalidDataError": "it is no video in a known format",
+    "ArgumentError": "it is in a format that is not followed, such as a playlist or a picture",
 }
 _PATIENCE = 0.1
 """Seconds between two looks at whether to stop."""
@@ -154,7 +158,10 @@ class LiveSource:
             if connection.recorded:
                 self.drops = False
             shots, lag = connection.shots(0.0), Lag()
-            coming = arrivals(shots) if own_times or self._place.stdin else of_now(shots)
+            if own_times:
+                coming = arrivals(on_screen(shots, self._grid))  # a picture may stay for long
+            else:
+                coming = arrivals(shots) if self._place.stdin else of_now(shots)
             for number, (now, shot) in enumerate(coming):
                 if halted():
                     return
@@ -182,9 +189,11 @@ class LiveSource:
         return longest * random.uniform(0.5, 1.0)
 
     def _given_up(self, reason: str, attempts: int) -> VideoError:
-        tried = f", and {attempts} attempts to reach it again were in vain" if attempts else ""
+        again = "" if self._began is None else " again"
+        tried = f"; attempts to reach it{again} that were in vain: {attempts}" if attempts else ""
+        what = "cannot be reached" if self._began is None else "is gone"
         return VideoError(
-            f"{self._place.name!r} is gone: {reason}{tried}.", fix="check the source, or allow more retries."
+            f"{self._place.name!r} {what}: {reason}{tried}.", fix="check the source, or allow more retries."
         )
 
     def _hopeless(self, lost: _LostError) -> VideoError:
@@ -222,6 +231,8 @@ class _Connection(VideoFile):
         timeless: The times of its frames are made up.
     """
 
+    _other_format = "send MPEG-TS, Matroska, NUT, FLV, AVI, Ogg, YUV4MPEG, or JPEG or PNG pictures."
+
     def __init__(self, place: LivePlace, *, options: LiveOptions, max_pixels: int, halted: Halted) -> None:
         self._place = place
         self._options = options
@@ -237,7 +248,7 @@ class _Connection(VideoFile):
         target: Any = place.address
         kind = place.format
         if place.stdin:
-            target = _Pipe(0, self._halted)
+            target = (_File if _is_file(0) else _Pipe)(0, self._halted)
             if options.size is not None:
                 kind = "rawvideo"
                 width, height = options.size
@@ -255,9 +266,15 @@ class _Connection(VideoFile):
                 raise  # there is no second try
             name = type(error).__name__
             # The original, which a traceback would show, holds the address with its password.
-            raise _LostError(self._said(name), lasting=name in _LASTING) from None
+            said = "no connection can be made" if name == "OSError" else self._said(name)
+            raise _LostError(said, lasting=name in _LASTING) from None
 
     def _complain(self, clock: Any, *, damaged: int, broken: str) -> None:
+        if not clock.ticked and not self._halted() and "mov" in self._container.format.name:
+            raise VideoError(
+                f"{self._place.name!r} is an MP4 with its index at the end, which cannot be read as it comes.",
+                fix="name the file, rewrite it with `ffmpeg -movflags +faststart`, or send MPEG-TS or Matroska.",
+            )
         if self._place.stdin or self.recorded:
             if not self._halted():
                 super()._complain(clock, damaged=damaged, broken=broken)
@@ -284,6 +301,22 @@ class _Pipe:
             if select.select([self._descriptor], [], [], _PATIENCE)[0]:
                 break
         return os.read(self._descriptor, size)
+
+
+class _File(_Pipe):
+    """Standard input that is a file: containers with an index at the end are read from there first."""
+
+    def seek(self, offset: int, whence: int) -> int:
+        """As `io.IOBase.seek`."""
+        return os.lseek(self._descriptor, offset, whence)
+
+    def tell(self) -> int:
+        """As `io.IOBase.tell`."""
+        return os.lseek(self._descriptor, 0, os.SEEK_CUR)
+
+
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def _sleep(seconds: float, halted: Halted) -> None:

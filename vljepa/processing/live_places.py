@@ -80,6 +80,7 @@ def _camera(source: str) -> LivePlace:
 
 def _address(source: str) -> LivePlace:
     kind = source.partition("://")[0].lower()
+    source = kind + source[len(kind) :]
     name = shown(source)
     if kind not in _PROTOCOLS:
         raise VideoError(

@@ -20,6 +20,8 @@ _FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg"
 _PROTOCOLS = "file"
 _LONGEST_GAP = 24 * 3600.0
 """Seconds between two frames beyond which their times are taken for damaged."""
+_LEAP = 60.0
+"""Seconds between two frames beyond which the time of the frame after them has to bear it out."""
 _LATE = 0.5
 """Seconds, or a hundredth of the video where that is more, that may be missing at its end without complaint."""
 _Transpose = Image.Transpose
@@ -45,6 +47,8 @@ class VideoFile:
     Raises:
         VideoError: Not a video, no moving picture in it, above the cap, or PyAV is missing.
     """
+
+    _other_format = "convert it to MP4; for a picture there are `vljepa caption`, `ask` and `classify`."
 
     def __init__(self, path: Path | str, *, max_pixels: int) -> None:
         self._av = require_pyav()
@@ -123,6 +127,7 @@ class VideoFile:
     def _decode(self) -> Iterator[Shot]:
         """All frames from here on; what is lost on the way is said after the last one."""
         clock = _Clock(self._nominal())
+        held: Any = None  # a frame far ahead of the one before
         damaged, broken = 0, ""
         packets = self._container.demux(self._stream)
         while True:
@@ -140,17 +145,35 @@ class VideoFile:
                 damaged += packet.size > 0 and clock.ticked
                 continue
             for frame in frames:
-                yield self._shot(frame, clock)
+                raw = self._own_time(frame)
+                if held is not None:
+                    believed = raw is not None and 0 <= raw - self._own_time(held) < _LONGEST_GAP
+                    damaged += not believed
+                    yield self._shot(held, clock, believed=believed)
+                    held = None
+                if clock.leaps(raw):
+                    held = frame
+                else:
+                    yield self._shot(frame, clock)
+        if held is not None:
+            # The last one of all: the file says how long it is, or nothing bears it out.
+            believed = self._own_time(held) <= (self._declared() or 0.0)
+            damaged += not believed
+            yield self._shot(held, clock, believed=believed)
         self._complain(clock, damaged=damaged, broken=broken)
 
-    def _shot(self, frame: Any, clock: _Clock) -> Shot:
+    def _own_time(self, frame: Any) -> Any:
+        """Seconds, as the file has it; None where it does not say."""
+        stamp = frame.pts if frame.pts is not None else frame.dts
+        return None if stamp is None else self._seconds(stamp)
+
+    def _shot(self, frame: Any, clock: _Clock, *, believed: bool = True) -> Shot:
         aspect = float(self._stream.sample_aspect_ratio or 1)
         width = round(frame.width * aspect) if 0.1 < aspect < 10 else frame.width
         _check_size(self.path, max(width, frame.width), frame.height, self.max_pixels)
         if not clock.ticked:
             self._turn = _turn(frame)
-        stamp = frame.pts if frame.pts is not None else frame.dts
-        time = clock.tick(self._seconds(stamp) if stamp is not None else None)
+        time = clock.tick(self._own_time(frame), believed=believed)
         duration = float((frame.duration or 0) * self._stream.time_base)
         clock.shown = min(duration or self._nominal(), _LONGEST_GAP)
         return Shot(time, clock.shown, partial(self._image, frame, width=width))
@@ -182,6 +205,11 @@ class VideoFile:
     def _open(self) -> None:
         try:
             container = self._connect()
+        except self._av.error.ArgumentError as error:
+            raise VideoError(
+                f"{str(self.path)!r} is in a format that is not read as a video.",
+                fix=self._other_format,
+            ) from error
         except self._failures as error:
             raise VideoError(
                 f"{str(self.path)!r} is not a readable video ({type(error).__name__}).",
@@ -273,11 +301,21 @@ class _Clock:
         self.ticked = False
         self._shift = 0.0
 
-    def tick(self, raw: float | None) -> float:
-        """Time of the next frame, from its own in seconds, where it has one."""
+    def leaps(self, raw: float | None) -> bool:
+        """Whether the next frame's own time is so far ahead that it may be damaged."""
+        return self.ticked and raw is not None and _LEAP < raw + self._shift - self.last < _LONGEST_GAP
+
+    def tick(self, raw: float | None, *, believed: bool = True) -> float:
+        """Time of the next frame.
+
+        Args:
+            raw: Its own in seconds, where it has one.
+            believed: It may be far ahead.
+        """
         following = self.last + (self.nominal if self.ticked else 0.0)
         time = following if raw is None else raw + self._shift
-        if self.ticked and not self.last - 1.0 < time < self.last + _LONGEST_GAP:
+        longest = _LONGEST_GAP if believed else _LEAP
+        if self.ticked and not self.last - 1.0 < time < self.last + longest:
             self._shift += following - time
             time = following
         self.last = max(time, self.last) if self.ticked else time

@@ -127,6 +127,20 @@ def test_what_happened_before_the_first_caption_comes_first(tmp_path, capsys):
     assert [record.get("event", "caption") for record in lines_of(path)] == ["retry", "back", "caption", "lost", "end"]
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_lines_of_a_live_source_come_after_those_of_the_run_before(tmp_path, live):
+    from vljepa.cli.stream_files import StreamFiles
+
+    path = tmp_path / "said.jsonl"
+    path.write_text('{"event": "end"}\n{"torn')
+    with StreamFiles({"jsonl": str(path)}, live=live) as files:
+        files.add(Segment(start=0, end=1, time=0.5, confidence=1.0, embedding=None, text="red"))
+
+    *before, last = path.read_text().splitlines()
+    assert before == (['{"event": "end"}', '{"torn'] if live else [])
+    assert json.loads(last)["text"] == "red"
+
+
 def test_pictures_from_a_pipe(run, speaking_toy, tmp_path):
     def send(file):
         for number in range(36):

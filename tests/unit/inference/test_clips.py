@@ -58,6 +58,13 @@ def test_a_video_is_read_as_the_middles_of_its_parts(models, folder):
     assert VisualReader(processor, clips=CLIPS, frames=2)(folder / "numbers.mp4")[0].tolist() == [5, 15]
 
 
+def test_a_video_of_one_frame_is_a_picture(models, folder, tmp_path):
+    write_video(tmp_path / "one.mp4", count=1)
+    assert VisualReader(Numbers(models[1].config), clips=CLIPS)(tmp_path / "one.mp4") == [["picture"]]
+    write_video(tmp_path / "two.mp4", count=2)
+    assert len(VisualReader(Numbers(models[1].config), clips=CLIPS)(tmp_path / "two.mp4")[0]) == 4, "the control"
+
+
 def test_lengths_of_what_is_read(models, folder):
     read = VisualReader(VLJEPAProcessor(models[1].config), clips=CLIPS)
     for name, frames in {"numbers.mp4": 4, "moving.gif": 4, "still.gif": 1, "photo.png": 1}.items():

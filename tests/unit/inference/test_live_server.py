@@ -110,7 +110,7 @@ def test_a_source_that_stays_away_is_given_up_and_what_it_said_is_kept(speaker):
                 segments.append(segment)
                 server.kill()
 
-        with pytest.raises(VideoError, match=r"is gone: .*2 attempts to reach it again were in vain"):
+        with pytest.raises(VideoError, match=r"is gone: .*attempts to reach it again that were in vain: 2"):
             watching()
 
     assert len(segments) >= 2

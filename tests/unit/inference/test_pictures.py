@@ -28,6 +28,12 @@ def test_walk_finds_pictures_by_their_ending_sorted(folder):
     assert names == ["[odd].gif", "a.png", "b.JPG", "deep/er/c.tiff"]
 
 
+def test_videos_of_mpeg_ts_are_told_from_type_script(tmp_path):
+    for name, content in (("a.ts", b"\x47@"), ("code.ts", b"import x"), ("b.mts", b"\0\0"), ("empty.ts", b"")):
+        (tmp_path / name).write_bytes(content)
+    assert [path.name for path in walk(tmp_path, videos=True)] == ["a.ts", "b.mts"]
+
+
 def test_words_are_files_folders_and_globs_each_file_once(folder):
     words = [str(folder / "*.png"), str(folder / "notes.txt"), str(folder / "[odd].gif"), str(folder)]
 

@@ -1,4 +1,7 @@
-from vljepa.processing.grid import Grid
+import pytest
+
+from vljepa.processing.grid import Grid, on_screen
+from vljepa.processing.shots import Shot
 
 
 def test_the_grid_takes_one_frame_per_slot_at_a_rate_that_may_change():
@@ -9,3 +12,15 @@ def test_the_grid_takes_one_frame_per_slot_at_a_rate_that_may_change():
     assert [number for number in range(21, 61) if grid.takes(number / 20)] == [25, 35, 45, 55]
     assert grid.takes(100.0)
     assert not grid.takes(100.2)
+
+
+@pytest.mark.parametrize("looking", [True, False])
+def test_what_stays_on_the_screen_is_there_in_every_slot(looking):
+    grid, found = Grid(2.0), []
+    for shot in on_screen([Shot(time, length, None) for time, length in ((0.0, 0.2), (0.2, 1.9), (2.1, 1.0))], grid):
+        if not looking:
+            continue  # the control: whoever does not ask the grid gets each once
+        if grid.takes(shot.time):
+            found.append((shot.time, shot.duration))
+
+    assert found == ([(0.0, 0.2), (0.5, 1.9), (1.0, 1.9), (1.5, 1.9), (2.0, 1.9), (2.5, 1.0), (3.0, 1.0)] * looking)

@@ -68,7 +68,7 @@ def test_it_is_given_up_after_so_many_attempts_in_a_row():
 
     assert [(kind, len(list(run))) for kind, run in itertools.groupby(found, key=type)][1:] == [(Gap, 4)]
     assert "is gone" in error.message
-    assert "4 attempts" in error.message
+    assert "attempts to reach it again that were in vain: 4" in error.message
     assert SECRET not in "".join(traceback.format_exception(error))
 
 

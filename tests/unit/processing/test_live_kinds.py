@@ -10,6 +10,7 @@ import pytest
 
 from tests.rtsp import rtsp_server
 from tests.unit.processing.live_answers import SECRET, never, serving, source_of, things
+from tests.unit.processing.test_live_stdin import GIF
 from tests.videos import grey, seen, write_video
 from vljepa.processing.video import Frame
 
@@ -24,13 +25,31 @@ def test_a_recording_at_an_address_keeps_its_times_and_is_not_tried_again(tmp_pa
         handler.wfile.write(clip)
 
     with serving(answer) as address:
-        source = source_of(address)
+        source = source_of(address, fps=10.0)
         assert (source.live, source.drops) == (True, True)
         found, error = things(source)
 
     assert error is None
     assert [one.time for one in found] == pytest.approx([number / 10 for number in range(20)], abs=1e-3)
     assert (source.live, source.drops) == (False, False)
+
+
+def test_a_picture_or_a_host_that_is_not_there_is_told_from_a_broken_connection(monkeypatch):
+    def answer(handler, request):
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(GIF)
+
+    with serving(answer) as address:
+        _, error = things(source_of(address))
+    assert "cannot be watched: it is in a format that is not followed" in error.message
+
+    def unknown(target, **options):
+        raise av.error.OSError(5, "Input/output error", target)
+
+    monkeypatch.setattr(av, "open", unknown)
+    _, error = things(source_of("http://nohost.invalid/x", retries=1))
+    assert "cannot be reached: no connection can be made" in error.message
 
 
 def test_rtsp(tmp_path):
@@ -124,7 +143,7 @@ def test_a_playlist_at_an_address_is_not_followed(tmp_path, monkeypatch, trustin
     assert ("/inner.ts" in asked) == trusting
 
 
-def test_a_camera_is_opened_by_its_format_and_its_loss_is_waited_for(monkeypatch):
+def test_a_camera_is_opened_by_its_format_and_not_waited_for_when_there_is_none(monkeypatch):
     opened = []
 
     def gone(target, **options):
@@ -135,5 +154,5 @@ def test_a_camera_is_opened_by_its_format_and_its_loss_is_waited_for(monkeypatch
     monkeypatch.setattr("sys.platform", "linux")
     _, error = things(source_of("0", retries=2))
 
-    assert opened == [("/dev/video0", "video4linux2", (5.0, 5.0))] * 3
-    assert "'camera 0' is gone: it is not there" in error.message
+    assert opened == [("/dev/video0", "video4linux2", (5.0, 5.0))]
+    assert "'camera 0' cannot be watched: it is not there" in error.message

@@ -32,6 +32,10 @@ def test_secrets_are_not_shown(address):
     assert "door" in place.name or "[::1]:8443" in place.name
 
 
+def test_the_kind_of_an_address_may_be_in_capitals():
+    assert live_place("HTTP://Door/Live.ts").address == "http://Door/Live.ts"
+
+
 @pytest.mark.parametrize("sign", ["/", "?", "#"])
 @pytest.mark.parametrize("password", ["pa{}geheim", "{}geheim", "ge@{}heim", "geheim{}"])
 def test_a_password_with_a_sign_that_ends_a_host_is_not_shown(sign, password):

@@ -196,6 +196,20 @@ def test_rendered_rows_are_read_as_clips_and_say_that_they_are_synthetic(
         assert len(records) == len(rows[name])
 
 
+def test_more_training_clips_are_of_the_kinds_that_are_slow_to_learn(
+    sprites: dict[Split, list[Sprite]], photos: dict[Split, list[Path]], tmp_path: Path
+) -> None:
+    given = {"seed": 3, "sprites": sprites["train"], "photos": photos["train"]}
+    rows = clips.render(tmp_path / "some", "train", 6, **given)
+    more = clips.render(tmp_path / "more", "train", 6, more=12, **given)
+    assert more["captions"][: len(rows["captions"])] == rows["captions"], "the first ones are what they were"
+    added = [row for row in more["questions"] if row["video"] >= "train/00006"]
+    quick = {"direction", "what", "kind", "change"}
+    assert quick & {row["type"] for row in rows["questions"]}
+    assert added
+    assert not quick & {row["type"] for row in added}
+
+
 def test_no_prepared_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clips, "read_sprites", lambda data: clips.read_rows(data / "emoji" / "captions.train.jsonl"))
     assert clips.main([str(tmp_path / "out"), "--data", str(tmp_path)]) == 2
