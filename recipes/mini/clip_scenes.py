@@ -19,7 +19,8 @@ DIRECTIONS: dict[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up"
 SIDES: dict[str, tuple[float, float]] = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)}
 OPPOSITE = {"left": "right", "right": "left", "top": "bottom", "bottom": "top", "up": "down", "down": "up"}
 Kind = Literal["move", "trip", "size", "turns", "swap", "events", "several"]
-SHARES: dict[Kind, float] = {
+Shares = dict[Kind, float]
+SHARES: Shares = {
     "move": 0.25,
     "trip": 0.12,
     "size": 0.1,
@@ -28,8 +29,12 @@ SHARES: dict[Kind, float] = {
     "events": 0.1,
     "several": 0.11,
 }
-SLOW_SHARES: dict[Kind, float] = {"events": 0.45, "turns": 0.35, "several": 0.1, "swap": 0.1}
-"""Of the further training clips: what a model knows by heart of a few hundred clips before it sees the rule."""
+LESSONS: tuple[tuple[int, Shares], ...] = (
+    (4000, SHARES),
+    (4000, {"events": 0.45, "turns": 0.35, "several": 0.1, "swap": 0.1}),
+    (2000, {"trip": 0.75, "several": 0.25}),
+)
+"""Training clips: of all kinds, and then of those that a model knows by heart before it has seen the rule."""
 
 
 @dataclass(frozen=True, slots=True)

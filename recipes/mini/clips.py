@@ -24,13 +24,16 @@ from rich.progress import track
 
 from recipes.mini import clip_render, clip_texts, emoji, fetch
 from recipes.mini.clip_render import Sprite
-from recipes.mini.clip_scenes import FRAMES, SHARES, SLOW_SHARES, Scene, backwards, scene
+from recipes.mini.clip_scenes import FRAMES, LESSONS, SHARES, Scene, Shares, backwards, scene
 from recipes.mini.kinds import kind_of
 from recipes.mini.records import SPLITS, PrepareError, Split, normalise, stable_key, write_json, write_jsonl
 
-COUNTS: dict[Split, int] = {"train": 4000, "validation": 600, "test": 300}
-MORE = 4000
-"""Further training clips, of the kinds that are slow to learn."""
+CLIPS: dict[Split, tuple[tuple[int, Shares], ...]] = {
+    "train": LESSONS,
+    "validation": ((600, SHARES),),
+    "test": ((300, SHARES),),
+}
+"""Numbers of clips, and shares of the kinds of scenes."""
 PHOTOS: dict[Split, int] = {"test": 15, "validation": 10, "train": 58}
 ORDER = ("first side", "first kind", "begins")
 """Questions that are slow to learn, in a file of their own besides, so that a recipe can ask them more often."""
@@ -45,8 +48,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("out", type=Path, help="folder to write to")
     result.add_argument("--data", type=Path, required=True, help="folder that prepare.py has written")
-    result.add_argument("--train", type=int, default=COUNTS["train"], help="number of training clips of all kinds")
-    result.add_argument("--more", type=int, default=MORE, help="number of those of kinds that are slow to learn")
+    result.add_argument("--train", type=int, help="number of training clips, the first ones of all")
     result.add_argument("--seed", type=int, default=0)
     return result
 
@@ -154,24 +156,16 @@ def one_way(split: Split, number: int, drawn: Scene, sprites: Sequence[Sprite], 
 
 
 def render(
-    out: Path,
-    split: Split,
-    count: int,
-    *,
-    seed: int,
-    sprites: Sequence[Sprite],
-    photos: Sequence[Path],
-    more: int = 0,
+    out: Path, split: Split, kinds: Sequence[Shares], *, seed: int, sprites: Sequence[Sprite], photos: Sequence[Path]
 ) -> Row:
-    """Write the clips of a split, and `more` of the kinds that are slow to learn; return their rows."""
+    """Write the clips of a split, each of a kind drawn by its shares, and return their rows."""
     rows: Row = {"captions": [], "questions": [], "next": [], "sprites": []}
     pools = {
         "names": sorted({sprite.name for sprite in sprites}),
         "kinds": sorted({sprite.kind for sprite in sprites if sprite.kind}),
     }
-    for number in track(range(count + more), description=f"{split} clips", transient=True):
+    for number, shares in enumerate(track(kinds, description=f"{split} clips", transient=True)):
         random = Random(f"{seed}:{split}:{number}")
-        shares = SHARES if number < count else SLOW_SHARES
         drawn = scene(random.choices(list(shares), list(shares.values()))[0], random)
         chosen = pick(sprites, len(drawn.tracks), random)
         target = out / split / f"{number:05d}.webp"
@@ -195,14 +189,16 @@ def main(arguments: list[str] | None = None) -> int:
     check_apart(sprites, photos)
     summary = {}
     for split in SPLITS:
-        count, more = (given.train, given.more) if split == "train" else (COUNTS[split], 0)
-        rows = render(given.out, split, count, seed=given.seed, sprites=sprites[split], photos=photos[split], more=more)
+        kinds = [shares for count, shares in CLIPS[split] for _ in range(count)]
+        if split == "train":
+            kinds = kinds[: given.train]
+        rows = render(given.out, split, kinds, seed=given.seed, sprites=sprites[split], photos=photos[split])
         for name in ("captions", "questions", "next"):
             write_jsonl(given.out / f"{name}.{split}.jsonl", rows[name])
         if split == "train":
             write_jsonl(given.out / "order.train.jsonl", [row for row in rows["questions"] if row["type"] in ORDER])
         summary[split] = {
-            "clips": count + more,
+            "clips": len(kinds),
             "questions": len(rows["questions"]),
             "sprites": len(set(rows["sprites"])),
             "backgrounds": len(photos[split]),

@@ -15,7 +15,20 @@ from PIL import Image, ImageDraw
 from recipes.mini import animations, clip_texts, clips, fetch
 from recipes.mini.clip_render import SIDE, Sprite, background
 from recipes.mini.clip_render import frames as draw_frames
-from recipes.mini.clip_scenes import DIRECTIONS, FRAMES, MARGIN, OPPOSITE, SIDES, Kind, Pose, Scene, backwards, scene
+from recipes.mini.clip_scenes import (
+    DIRECTIONS,
+    FRAMES,
+    LESSONS,
+    MARGIN,
+    OPPOSITE,
+    SHARES,
+    SIDES,
+    Kind,
+    Pose,
+    Scene,
+    backwards,
+    scene,
+)
 from recipes.mini.records import SPLITS, Split, check_questions
 from vljepa.configs import SourceConfig
 from vljepa.data.sources import load_source
@@ -182,7 +195,9 @@ def test_rendered_rows_are_read_as_clips_and_say_that_they_are_synthetic(
 ) -> None:
     written = {}
     for run in ("one", "two"):
-        rows = clips.render(tmp_path / run, "test", 30, seed=3, sprites=sprites["test"], photos=photos["test"])
+        rows = clips.render(
+            tmp_path / run, "test", [SHARES] * 30, seed=3, sprites=sprites["test"], photos=photos["test"]
+        )
         written[run] = json.dumps(rows), sorted(path.read_bytes() for path in (tmp_path / run / "test").iterdir())
     assert written["one"] == written["two"], "a pure function of the seed"
     assert all(row["synthetic"] is True for name in ("captions", "questions", "next") for row in rows[name])
@@ -196,18 +211,21 @@ def test_rendered_rows_are_read_as_clips_and_say_that_they_are_synthetic(
         assert len(records) == len(rows[name])
 
 
-def test_more_training_clips_are_of_the_kinds_that_are_slow_to_learn(
+def test_training_clips_are_drawn_by_the_shares_of_their_lesson(
     sprites: dict[Split, list[Sprite]], photos: dict[Split, list[Path]], tmp_path: Path
 ) -> None:
     given = {"seed": 3, "sprites": sprites["train"], "photos": photos["train"]}
-    rows = clips.render(tmp_path / "some", "train", 6, **given)
-    more = clips.render(tmp_path / "more", "train", 6, more=12, **given)
+    lessons = [shares for _, shares in LESSONS for _ in range(6)]
+    rows = clips.render(tmp_path / "some", "train", lessons[:6], **given)
+    more = clips.render(tmp_path / "more", "train", lessons, **given)
     assert more["captions"][: len(rows["captions"])] == rows["captions"], "the first ones are what they were"
-    added = [row for row in more["questions"] if row["video"] >= "train/00006"]
-    quick = {"direction", "what", "kind", "change"}
-    assert quick & {row["type"] for row in rows["questions"]}
-    assert added
-    assert not quick & {row["type"] for row in added}
+    asked = [
+        {row["type"] for row in more["questions"] if int(row["video"][6:11]) // 6 == lesson} for lesson in range(3)
+    ]
+    assert {"direction", "what"} <= asked[0]
+    assert asked[1] <= {*clips.ORDER, "first name", "vanished side", "vanished name", "at the start", "at the end"}
+    assert asked[2] <= {"direction", "what", "kind", "at the start", "at the end"}
+    assert {int(row["video"][6:11]) // 6 for row in more["next"]} >= {2}
 
 
 def test_no_prepared_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
