@@ -177,7 +177,7 @@ def test_one_of_two_that_cannot_be_reached_is_said_and_the_other_is_told(run, sp
 
     assert code == 2
     assert len(out.splitlines()) == 2
-    assert "1 of 2 sources failed: 'http://127.0.0.1:9/x' is gone: connection refused." in err
+    assert "1 of 2 sources failed: 'http://127.0.0.1:9/x' cannot be reached: connection refused." in err
     assert "geheim" not in err
 
 

@@ -294,7 +294,7 @@ def test_what_is_no_video(tmp_path, ten):
         "empty.mp4": "not a readable video",
         "text.mp4": "not a readable video",
         "head.mp4": "not a readable video",
-        "photo.jpg": "not a readable video",
+        "photo.jpg": "in a format that is not read as a video",
         "pipe.mp4": "is not a file",
         "nothing": "has no frames",
         "missing.mp4": "there is no video",
