@@ -32,7 +32,6 @@ SHARES: Shares = {
 LESSONS: tuple[tuple[int, Shares], ...] = (
     (4000, SHARES),
     (4000, {"events": 0.45, "turns": 0.35, "several": 0.1, "swap": 0.1}),
-    (2000, {"trip": 0.75, "several": 0.25}),
 )
 """Training clips: of all kinds, and then of those that a model knows by heart before it has seen the rule."""
 
