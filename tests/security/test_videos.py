@@ -52,7 +52,7 @@ def test_a_list_is_not_followed(tmp_path, secret, kind, remote):
         link = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts" if remote else secret.name
         (tmp_path / secret.name).write_bytes(secret.read_bytes())
         (tmp_path / kind).write_text(playlists(link)[kind])
-        with pytest.raises(VideoError, match="not a readable video"):
+        with pytest.raises(VideoError, match=r"not a readable video|not read as a video"):
             frames(tmp_path / kind)
         with pytest.raises(BlockingIOError):
             server.accept()
