@@ -25,18 +25,6 @@ PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
 CAP = 1_000_000
 
 
-@pytest.fixture(scope="module")
-def toy():
-    model = VLJEPA(load_preset("toy"))
-    return model.eval(), VLJEPAProcessor(model.config)
-
-
-@pytest.fixture(scope="module")
-def numbers(tmp_path_factory):
-    """Two seconds at 10 fps; the grey value tells the frame."""
-    return write_video(tmp_path_factory.mktemp("numbers") / "numbers.mp4")
-
-
 @pytest.fixture
 def cache_config(tmp_path):
     return CacheConfig(folder=str(tmp_path / "cache"), seed=3)

@@ -26,18 +26,6 @@ CAP = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def toy():
-    model = VLJEPA(load_preset("toy"))
-    return model.eval(), VLJEPAProcessor(model.config)
-
-
-@pytest.fixture(scope="module")
-def numbers(tmp_path_factory):
-    """Two seconds at 10 fps; the grey value tells the frame."""
-    return write_video(tmp_path_factory.mktemp("numbers") / "numbers.mp4")
-
-
-@pytest.fixture(scope="module")
 def films(tmp_path_factory):
     """A folder with a film per example picture, one broken film, and the rows over their halves."""
     folder = tmp_path_factory.mktemp("films")
