@@ -4,48 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
-SERVER = Path(__file__).parents[1] / "eval" / "bench" / "live_server.py"
+from eval.bench.live_process import ServerProcess
 
 
-class LiveServer:
+class LiveServer(ServerProcess):
     """Use it in a `with` block; its pictures are red, green and blue in turn, `seconds` each, by the wall's clock."""
 
     def __init__(self, *, seconds: float = 2.0, fps: int = 10) -> None:
-        self.port = 0
+        super().__init__(scene=seconds, fps=fps)
         self.seconds = seconds
-        self._fps = fps
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.kill()
 
     def address(self, path: str = "ts", *, user: str = "") -> str:
         return f"http://{user}127.0.0.1:{self.port}/{path}"
-
-    def start(self) -> None:
-        command = [sys.executable, str(SERVER), "--port", str(self.port), "--fps", str(self._fps)]
-        self._process = subprocess.Popen([*command, "--seconds", str(self.seconds)], stdout=subprocess.PIPE, text=True)
-        self.port = int(self._process.stdout.readline())
-
-    def kill(self) -> None:
-        """SIGKILL: no farewell to anyone."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
-            self._process = None
 
     def halt(self) -> None:
         """SIGSTOP: connections stay open and nothing comes any more; `kill` ends it."""
@@ -64,33 +40,35 @@ def frame_readers() -> list[threading.Thread]:
 @contextmanager
 def file_as_input(path: Path) -> Iterator[None]:
     """A file is this process's standard input, as with `< path`."""
-    before, reading = os.dup(0), os.open(path, os.O_RDONLY)
-    os.dup2(reading, 0)
-    os.close(reading)
-    try:
+    with _input_from(os.open(path, os.O_RDONLY)):
         yield
-    finally:
-        os.dup2(before, 0)
-        os.close(before)
 
 
 @contextmanager
 def standard_input(write: Callable[[IO[bytes]], Any]) -> Iterator[None]:
     """What `write` writes, in a thread, is this process's standard input."""
-    before = os.dup(0)
     reading, writing = os.pipe()
-    os.dup2(reading, 0)
-    os.close(reading)
 
     def feed() -> None:
         with suppress(BrokenPipeError), os.fdopen(writing, "wb") as file:
             write(file)
 
     thread = threading.Thread(target=feed)
-    thread.start()
+    try:
+        with _input_from(reading):
+            thread.start()
+            yield
+    finally:
+        thread.join()
+
+
+@contextmanager
+def _input_from(descriptor: int) -> Iterator[None]:
+    before = os.dup(0)
+    os.dup2(descriptor, 0)
+    os.close(descriptor)
     try:
         yield
     finally:
         os.dup2(before, 0)
         os.close(before)
-        thread.join()

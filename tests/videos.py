@@ -7,6 +7,9 @@ import av
 import numpy as np
 from PIL import Image
 
+from vljepa.errors import VideoError
+from vljepa.processing.video import read_frames
+
 MATRIX_OF_90 = (0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
 """What a phone that is held upright writes: turn by 90 degrees, clockwise."""
 
@@ -28,6 +31,21 @@ def number_of(image):
 
 def plain(number, size):
     return Image.new("RGB", size, (grey(number),) * 3)
+
+
+def read(path, **options):
+    """(frame number, time) of each frame."""
+    return [(number_of(one.image), round(one.time, 3)) for one in read_frames(path, max_pixels=1_000_000, **options)]
+
+
+def read_until_it_breaks(path, **options):
+    frames, error = [], None
+    try:
+        for one in read_frames(path, max_pixels=1_000_000, **options):
+            frames.append(one.time)
+    except VideoError as caught:
+        error = str(caught)
+    return frames, error
 
 
 def write_video(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
+from typing import Self
 
 from eval.bench import live_server
 from eval.command import evaluation_parser
@@ -26,19 +27,21 @@ class ServerProcess:
     """Runs from the start to the end of a `with`.
 
     Args:
-        pictures: Folder of JPEG files.
+        pictures: Folder of JPEG files; red, green and blue without it.
         scene: Seconds of each picture.
+        fps: Frames per second.
 
     Attributes:
         port: Where it listens, also after `start` was called again.
     """
 
-    def __init__(self, pictures: Path, *, scene: float) -> None:
+    def __init__(self, pictures: Path | None = None, *, scene: float, fps: int = 10) -> None:
         self.port = 0
-        self._command = [sys.executable, live_server.__file__, "--pictures", str(pictures), "--seconds", str(scene)]
+        self._command = [sys.executable, live_server.__file__, "--seconds", str(scene), "--fps", str(fps)]
+        self._command += [] if pictures is None else ["--pictures", str(pictures)]
         self._process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> ServerProcess:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -53,9 +56,10 @@ class ServerProcess:
         self.port = int(self._process.stdout.readline())
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        """End it with SIGKILL, where it runs: no farewell to anyone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            self._process = None

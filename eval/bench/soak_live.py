@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class MortalServer(ServerProcess):
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._live_and_die)
 
-    def __enter__(self) -> MortalServer:
+    def __enter__(self) -> Self:
         super().__enter__()
         self._thread.start()
         return self

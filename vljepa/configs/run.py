@@ -101,6 +101,11 @@ class SourceConfig(Strict):
     task: Literal["retrieval", "vqa"] = "retrieval"
     text_only: TextOnlyConfig | None = None
 
+    @property
+    def videos(self) -> bool:
+        """Whether its rows have videos; else pictures, also where these are shown as clips."""
+        return self.frames is not None and not self.still
+
     @model_validator(mode="after")
     def _still_has_frames(self) -> SourceConfig:
         if self.still and self.frames is None:

@@ -192,7 +192,7 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
         return quotas
 
     def _views(self, config: SourceConfig) -> int:
-        if config.frames is not None and not config.still and self.clip_views is not None:
+        if config.videos and self.clip_views is not None:
             return self.clip_views
         return config.views or self.views
 

@@ -69,7 +69,7 @@ def _root(source: SourceConfig, file: Path | str, *, root: Path) -> Path:
 
 def _check_columns(source: SourceConfig, row: dict[str, Any], where: str, *, pictures: bool) -> None:
     columns = source.columns
-    seen = columns.image if source.frames is None or source.still else columns.video
+    seen = columns.video if source.videos else columns.image
     needed = [seen, columns.text] if pictures else [columns.text]
     if source.task == "vqa":
         needed.append(columns.candidates)
@@ -121,11 +121,12 @@ def _named_picture(source: SourceConfig, row: dict[str, Any], *, root: Path, whe
 
 def _visual(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str) -> Visual:
     columns = source.columns
-    if source.frames is None or source.still:
+    if not source.videos:
         picture = row[columns.image]
         if not isinstance(picture, Stored):
             picture = path_under(root, str(picture or ""), where=where)
         return picture if source.frames is None else Still(picture, frames=source.frames)
+    assert source.frames is not None
     path = path_under(root, str(row[columns.video] or ""), where=where)
     if path.is_dir():
         try:

@@ -33,6 +33,8 @@ class Grid:
 def on_screen(shots: Iterable[Shot], grid: Grid) -> Iterator[Shot]:
     """Shots as they come, each once more for every slot of the grid that begins while it is to be seen.
 
+    For what is read once, at a rate that may change; in a file, `video.read_frames` leaps to what is asked for.
+
     Args:
         shots: In the order of time.
         grid: Whoever takes the shots asks it about each.

@@ -147,7 +147,7 @@ class VideoFile:
             for frame in frames:
                 raw = self._own_time(frame)
                 if held is not None:
-                    believed = raw is not None and 0 <= raw - self._own_time(held) < _LONGEST_GAP
+                    believed = self._borne_out(held, by=raw)
                     damaged += not believed
                     yield self._shot(held, clock, believed=believed)
                     held = None
@@ -156,11 +156,14 @@ class VideoFile:
                 else:
                     yield self._shot(frame, clock)
         if held is not None:
-            # The last one of all: the file says how long it is, or nothing bears it out.
-            believed = self._own_time(held) <= (self._declared() or 0.0)
+            believed = self._own_time(held) <= (self._declared() or 0.0)  # no frame can tell
             damaged += not believed
             yield self._shot(held, clock, believed=believed)
         self._complain(clock, damaged=damaged, broken=broken)
+
+    def _borne_out(self, frame: Any, *, by: float | None) -> bool:
+        """Whether the time of a frame far ahead is believed, by that of the one after it."""
+        return by is not None and 0 <= by - self._own_time(frame) < _LONGEST_GAP
 
     def _own_time(self, frame: Any) -> Any:
         """Seconds, as the file has it; None where it does not say."""

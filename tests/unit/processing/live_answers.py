@@ -1,5 +1,6 @@
 """Live sources of tests, and a small server in a thread that they watch."""
 
+import base64
 import io
 import itertools
 import threading
@@ -16,6 +17,7 @@ from vljepa.processing.live_places import live_place
 
 CAP = 1_000_000
 SECRET = "geheim"
+GIF = base64.b64decode("R0lGODlhAQABAPAAAAAAAP///yH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==")
 
 
 def never():

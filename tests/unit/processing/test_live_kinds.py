@@ -9,8 +9,7 @@ import av
 import pytest
 
 from tests.rtsp import rtsp_server
-from tests.unit.processing.live_answers import SECRET, never, serving, source_of, things
-from tests.unit.processing.test_live_stdin import GIF
+from tests.unit.processing.live_answers import GIF, SECRET, never, serving, source_of, things
 from tests.videos import grey, seen, write_video
 from vljepa.processing.video import Frame
 

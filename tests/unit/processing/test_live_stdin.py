@@ -1,6 +1,5 @@
 """Standard input as a live source: real pipes."""
 
-import base64
 import threading
 import time
 
@@ -8,10 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.live import file_as_input, standard_input
-from tests.unit.processing.live_answers import source_of, things
+from tests.unit.processing.live_answers import GIF, source_of, things
 from tests.videos import grey, plain, seen, write_video
-
-GIF = base64.b64decode("R0lGODlhAQABAPAAAAAAAP///yH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==")
 
 
 def pictures(kind):

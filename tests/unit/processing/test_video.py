@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.videos import grey, number_of, plain, turned, write_sound, write_video
+from tests.videos import grey, number_of, plain, read, read_until_it_breaks, turned, write_sound, write_video
 from vljepa.errors import VideoError
 from vljepa.processing import video as module
 from vljepa.processing.video import probe_video, read_clip, read_frames, sliding_windows
@@ -33,21 +33,6 @@ def noise(folder):
     return write_video(
         folder / "noise.mp4", count=30, size=(96, 96), make=lambda _, size: Image.effect_noise(size, 200).convert("RGB")
     )
-
-
-def read(path, **options):
-    """(frame number, time) of each frame."""
-    return [(number_of(one.image), round(one.time, 3)) for one in read_frames(path, max_pixels=CAP, **options)]
-
-
-def read_until_it_breaks(path, **options):
-    frames, error = [], None
-    try:
-        for one in read_frames(path, max_pixels=CAP, **options):
-            frames.append(one.time)
-    except VideoError as caught:
-        error = str(caught)
-    return frames, error
 
 
 FORMATS = [
@@ -418,72 +403,6 @@ def test_clips(ten):
     assert clip(shares=[0.999], end=1e9) == [19]
     with pytest.raises(VideoError, match="no frame from 2 s"):
         clip(shares=[0.5], start=2.0)
-
-
-def test_frame_folders(tmp_path):
-    for number in range(12):
-        plain(number, (8, 8)).save(tmp_path / f"frame{number}.png")
-    (tmp_path / "notes.txt").write_text("no frame")
-    assert read(tmp_path) == [(number, float(number)) for number in range(12)]
-    assert read(tmp_path, fps=4)[:3] == [(0, 0.0), (1, 0.25), (2, 0.5)]
-    assert len(read(tmp_path, fps=4)) == 12
-    assert read(tmp_path, fps=3, start=1, end=2) == [(3, 1.0), (4, 1.333), (5, 1.667)]
-    assert read(tmp_path, count=3) == [(0, 0.0), (6, 6.0), (11, 11.0)]
-    assert read(tmp_path, start=9.5) == [(10, 10.0), (11, 11.0)]
-    info = probe_video(tmp_path)
-    assert (info.duration, info.frame_count, info.fps, info.width) == (12.0, 12, 1.0, 8)
-    assert len(read_clip(tmp_path, shares=[0.0, 0.99], max_pixels=CAP)) == 2
-
-
-@pytest.mark.parametrize("options", [{}, {"fps": 2}, {"count": 4}])
-def test_a_broken_picture_in_a_folder_is_never_replaced(tmp_path, options):
-    for number in range(4):
-        plain(number, (8, 8)).save(tmp_path / f"{number}.png")
-    (tmp_path / "2.png").write_bytes(b"broken")
-    frames, error = read_until_it_breaks(tmp_path, **options)
-    assert len(frames) == 3
-    assert "unreadable: 1; the first:" in error
-    assert "2.png" in error
-    with pytest.raises(VideoError, match=r"2\.png"):
-        read_clip(tmp_path, shares=[0.1, 0.6], max_pixels=CAP)
-
-
-@pytest.mark.parametrize("kind", ["gif", "webp"])
-def test_animations(tmp_path, kind):
-    frames = [plain(number, (8, 6)) for number in range(4)]
-    path = tmp_path / f"moving.{kind}"
-    options = {"lossless": True} if kind == "webp" else {}
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[100, 300, 50, 200], **options)
-    assert read(path) == [(0, 0.0), (1, 0.1), (2, 0.4), (3, 0.45)]
-    assert read(path, fps=4) == [(0, 0.0), (1, 0.25), (3, 0.5)]
-    assert read(path, count=2) == [(0, 0.0), (3, 0.45)]
-    assert read(path, start=0.4) == [(2, 0.4), (3, 0.45)]
-    info = probe_video(path)
-    assert (info.frame_count, info.width, info.height) == (4, 8, 6)
-    assert info.duration == pytest.approx(0.65)
-    assert len(read_clip(path, shares=[0.1, 0.9], max_pixels=CAP)) == 2
-    with pytest.raises(VideoError, match="the cap is 40"):
-        list(read_frames(path, max_pixels=40))
-
-
-def test_an_animation_that_asks_for_no_time_blinks_as_in_browsers(tmp_path):
-    frames = [plain(number, (8, 6)) for number in range(3)]
-    frames[0].save(tmp_path / "fast.gif", save_all=True, append_images=frames[1:], duration=0)
-    assert read(tmp_path / "fast.gif") == [(0, 0.0), (1, 0.1), (2, 0.2)]
-
-
-def test_an_animation_that_is_cut_short(tmp_path):
-    frames = [Image.effect_noise((64, 64), 100 + number) for number in range(6)]
-    path = tmp_path / "cut.webp"
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert "not a readable animation" in str(read_until_it_breaks(path)[1])
-    path = tmp_path / "cut.gif"
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    read_frames_, error = read_until_it_breaks(path)
-    assert 2 <= len(read_frames_) <= 4
-    assert "breaks off" in error
 
 
 def test_the_example_clip_plays():
