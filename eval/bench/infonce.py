@@ -51,7 +51,7 @@ def main() -> None:
             found: dict[str, list[dict[str, float]]] = {one: [] for one in methods}
             for _ in range(given.repeats if rows < 8192 else max(1, given.repeats - 1)):
                 for method in methods:  # in turns, so that what else the machine does hits all
-                    found[method].append(_apart(method, rows, width))
+                    found[method].append(measure_apart(method, rows, width))
             for method, runs in found.items():
                 row = {"method": method, "rows": rows, "width": width} | {
                     key: statistics.median(run[key] for run in runs) for key in runs[0]
@@ -130,7 +130,7 @@ def plot(table: list[dict[str, Any]], file: Path) -> None:
     figure.savefig(file, dpi=120)
 
 
-def _apart(method: str, rows: int, width: int) -> dict[str, float]:
+def measure_apart(method: str, rows: int, width: int) -> dict[str, float]:
     """In a process of its own, forked from a server that has nothing but the imports behind it."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["open_clip", "eval.mini.provenance", "vljepa.objectives"])
