@@ -16,10 +16,10 @@ import torch
 from eval.adaptation.forgetting import Memory
 from eval.adaptation.report import ARMS, UNTRAINED
 from eval.mini import provenance
+from vljepa.backends.pooling import masked_mean
 from vljepa.configs import RunConfig, load_run_config
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import retrieval, top_k_hits
-from vljepa.models.pooling import masked_mean
 from vljepa.training.trainer import Trainer
 
 Row = dict[str, str]

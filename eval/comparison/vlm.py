@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vljepa.backends import part_config, part_folder
 from vljepa.configs import PartSpec, PredictorConfig, YDecoderConfig
 from vljepa.configs.decoder import GenerationConfig
 from vljepa.models.y_decoder import YDecoder
-from vljepa.parts.resolve import part_config, part_folder
 from vljepa.processing.text import normalise_text
 from vljepa.processing.words import DecoderTokenizer, Vocabulary
 

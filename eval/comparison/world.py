@@ -90,7 +90,7 @@ class World:
         self.accelerator = Accelerator(mixed_precision=precision, cpu=True)
         assert run.model is not None
         self.base = VLJEPA.from_parts(run.model).eval()
-        self.processor = VLJEPAProcessor(self.base.config)
+        self.processor = VLJEPAProcessor(self.base.config, tokenizers=self.base.tokenizers)
         assert run.data.cache is not None
         self.reader = FeatureCache(run.data.cache, fingerprint=self.base.x_encoder_fingerprint())
 

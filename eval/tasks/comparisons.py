@@ -16,12 +16,12 @@ from eval.command import CONSOLE
 from eval.harness.seeing import Eyes, readable, visual
 from eval.harness.suite import Found
 from eval.mini.bootstrap import interval, paired_bootstrap
+from vljepa.backends import part_folder
 from vljepa.data.paths import path_under
 from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import by_category, pair_hits, top_k_hits, triplet_hits, winoground
 from vljepa.models.y_encoder import YEncoder
-from vljepa.parts.resolve import part_folder
 
 Rows = NDArray[np.float32]
 UNTOUCHED = "untouched Y-Encoder"

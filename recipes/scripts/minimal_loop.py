@@ -29,7 +29,7 @@ def build(preset: str) -> tuple[VLJEPA, VLJEPAProcessor]:
         None  # what a classifier knows; the recipe of mini uses it, the idea does not need it
     )
     model = VLJEPA.from_parts(config)
-    return model, VLJEPAProcessor(model.config)
+    return model, VLJEPAProcessor(model.config, tokenizers=model.tokenizers)
 
 
 def read(folder: Path) -> tuple[list[Path], list[str]]:

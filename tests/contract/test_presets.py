@@ -11,7 +11,15 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError
-from transformers import BertConfig, BertModel, Gemma3TextModel, LlamaForCausalLM, SiglipModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    Gemma3TextModel,
+    LlamaForCausalLM,
+    SiglipImageProcessor,
+    SiglipModel,
+    VJEPA2VideoProcessor,
+)
 
 from tests.contract.text_classes import text_models
 from tests.contract.vision_classes import vision_models
@@ -45,15 +53,16 @@ def small(name: str, folder: Path) -> VLJEPAConfig:
     if name == "base":
         cls, vjepa = vision_models()["vjepa2"]
         vision = _save(cls(cls.config_class(**vjepa)), folder / "vision")
+        VJEPA2VideoProcessor(crop_size=32).save_pretrained(vision)
         text = _save(Gemma3TextModel(Gemma3TextModel.config_class(**text_models()["embeddinggemma"][1])), folder / "y")
     else:
         vision = _siglip(folder / "vision")
+        SiglipImageProcessor(size={"height": 32, "width": 32}, resample=2).save_pretrained(vision)
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
         text = _save(BertModel(BertConfig(**sizes, vocab_size=64)), folder / "y")
     sections = (config.x_encoder, config.predictor, config.y_encoder)
     for section, path in zip(sections, (vision, _llama(folder / "p"), text), strict=True):
         section.part = section.part.model_copy(update={"source": "folder", "name": path})
-    config.x_encoder.image.size = (32, 32)
     return config
 
 
@@ -77,6 +86,10 @@ def test_a_preset_builds_trains_a_step_and_comes_back_from_a_thin_save(name: str
     config = small(name, tmp_path)
     model = VLJEPA.from_parts(config)
     assert len(model.predictor.backbone.model.layers) == 8
+    image = model.config.x_encoder.image
+    how = {"base": ((32, 32), "shortest_edge", 36, 2), "base-open": ((32, 32), "squash", None, 1)}[name]
+    assert (image.size, image.resize, image.resize_to, model.config.x_encoder.min_frames) == how
+    assert image.interpolation == "bilinear"
     batch = make_batch(frames=1)
     out = model.train()(batch)
     assert out.prediction_BD.shape == (3, config.embed_dim)
@@ -96,7 +109,7 @@ def test_base_is_the_paper_s_composition() -> None:
     assert str(config.predictor.part) == "transformers:meta-llama/Llama-3.2-1B#8:16"
     assert str(config.y_encoder.part) == "transformers:google/embeddinggemma-300m"
     assert (config.embed_dim, config.predictor.bidirectional, config.predictor.max_query_tokens) == (1536, True, 512)
-    assert (config.y_encoder.trainable, config.y_encoder.max_tokens, config.x_encoder.min_frames) == (True, 512, 2)
+    assert (config.y_encoder.trainable, config.y_encoder.max_tokens) == (True, 512)
 
 
 def test_a_gated_part_says_what_a_person_needs(monkeypatch: pytest.MonkeyPatch) -> None:

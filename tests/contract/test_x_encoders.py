@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from tests.contract.vision_classes import vision_models
+from vljepa.backends.open_clip import build_open_clip
 from vljepa.configs import PartSpec, XEncoderConfig
 from vljepa.errors import PartError
-from vljepa.models.x_encoder import XEncoder, build_open_clip
+from vljepa.models.x_encoder import XEncoder
 
 OPEN_CLIP = {
     "model_cfg": {

@@ -26,6 +26,8 @@ def export(
     from vljepa.export.merge import merge as merged
     from vljepa.models.modeling import VLJEPA
 
+    if output.is_file():
+        raise ConfigError(f"{str(output)!r} is a file.", fix="name a new folder.")
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{str(output)!r} is not empty.", fix="name a new folder.")
     loaded = VLJEPA.from_pretrained(model)

@@ -25,6 +25,7 @@ from vljepa.configs.lora import AdaptersConfig, LoraConfig
 from vljepa.configs.model import (
     CalibrationConfig,
     ClipsConfig,
+    DenseConfig,
     ImageConfig,
     LabelPriorConfig,
     PredictorConfig,
@@ -58,6 +59,7 @@ __all__ = [
     "DecoderDataConfig",
     "DecoderRunConfig",
     "DecoderSourceConfig",
+    "DenseConfig",
     "GenerationConfig",
     "ImageConfig",
     "LabelPriorConfig",

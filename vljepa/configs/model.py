@@ -10,26 +10,43 @@ from vljepa.configs.part import PartSpec, Strict
 
 
 class ImageConfig(Strict):
-    """Preprocessing of one picture or frame; it travels with the weights.
+    """Preprocessing of one image or frame; it travels with the weights.
+
+    None asks the backend, which reads the encoder's own files; `resize` is asked together with `resize_to`, `rounding`
+    and `fill`. A saved model holds what was resolved.
 
     Args:
         size: Height and width in pixels that the X-Encoder sees.
         mean: Per-channel mean, on pixels scaled to [0, 1].
         std: Per-channel standard deviation, likewise.
-        resize: `crop` scales the shorter side and cuts the centre; `squash` ignores the aspect ratio; `pad` keeps
-            everything and fills with the mean colour.
-        crop_fraction: With `crop`, the share of the resized picture that the centre cut keeps.
-        interpolation: Filter of the resize.
+        resize: `shortest_edge` scales the shorter side to `resize_to` and cuts the centre, as torchvision does; `crop`
+            scales `size / crop_fraction` and the centre cut in one step; `squash` ignores the aspect ratio; `pad` keeps
+            everything and fills the rest.
+        resize_to: Pixels of the shorter side (`shortest_edge`) or of both (`squash`) before the centre is cut; None is
+            `size` itself.
+        rounding: Where a centre lies between two pixels: torchvision, timm and open_clip round half to even,
+            transformers rounds down.
+        crop_fraction: With `crop`, the share of the resized image that the centre cut keeps.
+        fill: Colour around a padded image, 0 to 255; None is the mean.
+        interpolation: Filter of the resize, augmented views included.
         max_pixels: Cap on width x height, read from the header before decoding (decompression bombs).
     """
 
-    size: tuple[int, int] = (224, 224)
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    resize: Literal["crop", "squash", "pad"] = "squash"
+    size: tuple[int, int] | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    resize: Literal["shortest_edge", "crop", "squash", "pad"] | None = None
+    resize_to: int | None = Field(None, ge=1)
+    rounding: Literal["half_even", "down"] = "half_even"
     crop_fraction: float = Field(1.0, gt=0, le=1)
-    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    fill: tuple[int, int, int] | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = None
     max_pixels: int = Field(89_478_485, gt=0)
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether nothing is left to ask."""
+        return None not in (self.size, self.mean, self.std, self.resize, self.interpolation)
 
 
 class XEncoderConfig(Strict):
@@ -38,13 +55,14 @@ class XEncoderConfig(Strict):
     Args:
         part: Which encoder.
         image: What it wants to see.
-        min_frames: Frames that the encoder needs at least; a shorter clip is repeated to fill them (V-JEPA 2: 2).
+        min_frames: Frames that the encoder needs at least; a shorter clip is filled with its last frame. None asks the
+            backend (V-JEPA 2: one tubelet, 2).
         pool_grid: Side of the grid that a frame's tokens are average-pooled to; None keeps them all.
     """
 
     part: PartSpec
     image: ImageConfig = ImageConfig()
-    min_frames: int = Field(1, ge=1)
+    min_frames: int | None = Field(None, ge=1)
     pool_grid: int | None = Field(None, ge=1)
 
 
@@ -118,12 +136,31 @@ class PredictorConfig(Strict):
     clips: ClipsConfig | None = None
 
 
+class DenseConfig(Strict):
+    """One dense layer after the pooling, as sentence-transformers' models bring them.
+
+    Args:
+        in_features: Width before.
+        out_features: Width after.
+        bias: Whether it has one.
+        activation: Of its output.
+    """
+
+    in_features: int = Field(ge=1)
+    out_features: int = Field(ge=1)
+    bias: bool = True
+    activation: Literal["identity", "tanh", "gelu", "relu"] = "identity"
+
+
 class YEncoderConfig(Strict):
     """The text encoder of targets and candidates.
 
+    None asks the backend, which reads the encoder's own files; a saved model holds what was resolved.
+
     Args:
         part: Which encoder.
-        pooling: `mean` over valid tokens, `last` valid token, `cls` first token, or `pooler` for the backend's own.
+        pooling: `mean` over valid tokens, `last` valid token, `cls` first token, or `pooler` for the encoder's own.
+        dense: Layers of the part's own between its pooling and `head`.
         head: `linear` into the shared space, or `identity` when the encoder's width is the shared width.
         trainable: Train the encoder itself (at `optim.y_encoder_lr_scale`); the head is always trained.
         prefix: Text put before every target, for encoders that were trained with one.
@@ -131,11 +168,17 @@ class YEncoderConfig(Strict):
     """
 
     part: PartSpec
-    pooling: Literal["mean", "last", "cls", "pooler"] = "mean"
+    pooling: Literal["mean", "last", "cls", "pooler"] | None = None
+    dense: list[DenseConfig] | None = None
     head: Literal["linear", "identity"] = "linear"
     trainable: bool = False
-    prefix: str = ""
-    max_tokens: int = Field(512, ge=1)
+    prefix: str | None = None
+    max_tokens: int | None = Field(None, ge=1)
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether nothing is left to ask."""
+        return None not in (self.pooling, self.dense, self.prefix, self.max_tokens)
 
 
 class PromptsConfig(Strict):

@@ -17,6 +17,20 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
+    def stated(self) -> dict[str, Any]:
+        """What says more than a default or nothing does, as plain data: what digests are taken of.
+
+        A key that a later version adds with a neutral default changes no digest, and so makes no index, decoder or
+        adapter foreign. Of a part, its weights' hash counts, not the commit and the config that lead to them.
+        """
+        return _without_empty(self.model_dump(mode="json", exclude_defaults=True))
+
+
+def _without_empty(value: dict[str, Any]) -> dict[str, Any]:
+    late = {"config", "revision"} if "backend" in value else set()
+    kept = {name: _without_empty(one) if isinstance(one, dict) else one for name, one in value.items()}
+    return {name: one for name, one in kept.items() if name not in late and one not in (None, "", [], {})}
+
 
 class PartSpec(Strict):
     """A pretrained part by reference: the backend that builds it and the place of its weights.

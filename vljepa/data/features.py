@@ -180,7 +180,8 @@ class TextFeatures:
     """
 
     def __init__(self, folder: str | Path, *, config: YEncoderConfig) -> None:
-        spec = config.model_dump(mode="json", include={"part", "pooling", "prefix", "max_tokens"})
+        used = ("part", "pooling", "dense", "prefix", "max_tokens")
+        spec = {name: one for name, one in config.stated().items() if name in used}
         digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
         self._store = RowStore(Path(folder) / "text", identity={"format": 1, "y_encoder": digest, "dtype": "float32"})
 

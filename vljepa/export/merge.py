@@ -25,6 +25,7 @@ def merge(model: VLJEPA) -> VLJEPA:
     state = model.adapters.merged_state()
     merged = VLJEPA(model.config)
     merged.load_state_dict(state)
+    merged.tokenizers = model.tokenizers
     if decoder is not None and decoder.config.text_space == merged.text_space_hash():
         merged.y_decoder = decoder
     return merged.eval()

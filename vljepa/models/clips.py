@@ -132,7 +132,7 @@ def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
     raw = model.config.model_dump(mode="json")
     raw["predictor"]["clips"] = clips.model_dump()
     longer = type(model)(type(model.config).model_validate(raw))
-    longer.y_decoder = model.y_decoder
+    longer.y_decoder, longer.tokenizers = model.y_decoder, model.tokenizers
     known = model.state_dict()
     copies = {f"clip_{name}": one for name, one in known.items() if name.startswith(("predictor.", "gate."))}
     missing, unexpected = longer.load_state_dict(known | copies if clips.own else known, strict=False)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
+from vljepa.backends import part_config, part_folder
 from vljepa.configs.decoder import YDecoderConfig
 from vljepa.errors import CheckpointError, TextSpaceError
 from vljepa.models.y_decoder import YDecoder
-from vljepa.parts.resolve import part_config, part_folder, verify_part, weights_sha256
+from vljepa.parts.folders import verify_part, weights_sha256
 from vljepa.parts.saved import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE, read_decoder_config
 
 

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vljepa.backends.pooling import masked_mean
 from vljepa.configs import LabelPriorConfig
 from vljepa.models.outputs import VisionTokens
-from vljepa.models.pooling import masked_mean
 
 GATE_WIDTH = 64
 """Of the MLP inside the gate; a single linear layer moves too slowly (docs/LOG.md)."""

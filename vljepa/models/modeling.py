@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from vljepa.backends import resolve_preferences
 from vljepa.configs import VLJEPAConfig
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models import saving
@@ -26,7 +27,7 @@ from vljepa.models.predictor import Predictor
 from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_decoder import YDecoder
 from vljepa.models.y_encoder import YEncoder
-from vljepa.parts.saved import adapted_folder, decoder_folder, saved_folder
+from vljepa.parts.saved import adapted_folder, decoder_folder, saved_folder, tokenizers_folder
 
 Ablation = Literal["residual", "learned"]
 
@@ -47,7 +48,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
 
     def __init__(self, config: VLJEPAConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config = config = resolve_preferences(config)
         self.x_encoder = XEncoder(config.x_encoder)
         self.y_encoder = YEncoder(config.y_encoder, embed_dim=config.embed_dim)
         prior = config.predictor.label_prior
@@ -68,6 +69,8 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         self.y_decoder: YDecoder | None = None  # optional, and never trained with the rest: `load_decoder`
         # Shape (1,), not 0-d: FSDP refuses scalars.
         self.log_scale = nn.Parameter(torch.full((1,), -math.log(config.init_temperature)))
+        self.tokenizers: Path | None = None
+        """Folder of the tokenizers, where the model was saved whole; else they are the parts' own."""
         self.adapters: Adapters | None = None
         """Low-rank adapters, where the model has been adapted."""
         self.trained = frozenset(name for name, parameter in self.named_parameters() if parameter.requires_grad)
@@ -104,6 +107,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         config, tensors = saving.read_model(folder)
         model = cls(config)
         saving.restore(model, tensors)
+        model.tokenizers = tokenizers_folder(folder)
         decoder = decoder_folder(folder)
         if decoder is not None:
             model.load_decoder(decoder)
@@ -295,7 +299,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
 
     def x_encoder_fingerprint(self) -> str:
         """Key of the feature cache: encoder, weights, preprocessing and token pooling."""
-        return saving.digest(self.config.x_encoder.model_dump(mode="json"))
+        return saving.digest(self.config.x_encoder.stated())
 
     def text_space_hash(self) -> str:
         """Hash of the text side: a decoder or an index made in another text space must refuse this model."""

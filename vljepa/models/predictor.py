@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vljepa.backends.pooling import masked_mean
+from vljepa.backends.text_layers import TransformersText
 from vljepa.configs import PredictorConfig
 from vljepa.models.clips import ClipChanges, ClipPlaces, pool_steps
 from vljepa.models.outputs import VisionTokens
-from vljepa.models.pooling import masked_mean
-from vljepa.models.text_backbone import TransformersText, is_embedding
 
 
 class Predictor(nn.Module):
@@ -41,8 +41,9 @@ class Predictor(nn.Module):
         self.config = config
         self.backbone = TransformersText(config.part, dropout=config.dropout, fresh=config.init == "random")
         if config.part.source != "random":
+            tables = self.backbone.embedding_names()
             for name, parameter in self.backbone.named_parameters():
-                parameter.requires_grad_(not is_embedding(name))
+                parameter.requires_grad_(name not in tables)
         width = self.backbone.width
         self.vision_norm = nn.LayerNorm(vision_width)
         self.vision_projection = nn.Linear(vision_width, width)

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from vljepa.backends import backend_of, part_config, part_folder, resolve_preferences
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
 from vljepa.models.adapters import base_name
 from vljepa.models.decoder_saving import save_decoder
 from vljepa.models.sharded import load_tensors, whole_state
-from vljepa.parts.resolve import part_config, part_folder, verify_part, weights_sha256
+from vljepa.parts.folders import verify_part, weights_sha256
+from vljepa.parts.hub import commit_of
 from vljepa.parts.saved import (
     CONFIG_FILE,
     DECODER_FOLDER,
+    TOKENIZERS_FOLDER,
     WEIGHTS_FILE,
     read_config,
     saved_folder,
@@ -52,16 +55,19 @@ Training data and results: say here what it was trained on, how it was measured,
 
 
 def resolve_parts(config: VLJEPAConfig) -> VLJEPAConfig:
-    """Copy of `config` whose parts carry their architecture and the hash of their weights."""
+    """Copy of `config` with nothing left open: parts carry their architecture, commit and the hash of their weights."""
     resolved = config.model_copy(deep=True)
     for slot in _SLOTS:
         section = getattr(resolved, slot)
         spec: PartSpec = section.part
         if spec.source == "random":
             continue
-        sha256 = spec.sha256 or weights_sha256(part_folder(spec))
-        section.part = spec.model_copy(update={"config": part_config(spec), "sha256": sha256})
-    return resolved
+        folder = part_folder(spec)
+        found: dict[str, Any] = {"sha256": spec.sha256 or weights_sha256(folder), "config": part_config(spec)}
+        if spec.source == "hub":
+            found["revision"] = commit_of(folder) or spec.revision
+        section.part = spec.model_copy(update=found)
+    return resolve_preferences(resolved)
 
 
 def load_parts(model: VLJEPA) -> None:
@@ -123,10 +129,28 @@ def save_model(
     # One entry, since safetensors writes several in any order: equal weights are to be equal files.
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
+    if full:
+        save_tokenizers(model, folder / TOKENIZERS_FOLDER)
     shutil.rmtree(folder / DECODER_FOLDER, ignore_errors=True)  # another model's words are none of this one's
     # Words of another text space are none of this model's: training may have moved it.
     if model.y_decoder is not None and model.y_decoder.config.text_space == text_space_digest(model, state):
         save_decoder(model.y_decoder, folder / DECODER_FOLDER, dtype=dtype)
+
+
+def save_tokenizers(model: VLJEPA, folder: Path) -> None:
+    """Copy the tokenizer files of both text parts, each into a folder of its slot; random parts have none."""
+    for slot in ("predictor", "y_encoder"):
+        part: PartSpec = getattr(model.config, slot).part
+        if part.source == "random":
+            continue
+        source = part_folder(part) if model.tokenizers is None else model.tokenizers / slot
+        target = folder / slot
+        if source.resolve() == target.resolve():
+            continue
+        target.mkdir(parents=True, exist_ok=True)
+        for pattern in backend_of(part).tokenizer_files:
+            for file in source.glob(pattern):
+                shutil.copyfile(file, target / file.name)
 
 
 def model_card(config: VLJEPAConfig) -> str:
@@ -195,8 +219,7 @@ def text_space_digest(model: VLJEPA, state: dict[str, Tensor] | None = None) -> 
         model: The model.
         state: Its tensors, from `saved_state`, where it does not hold them whole.
     """
-    spec = model.config.y_encoder.model_dump(mode="json")
-    spec["part"].pop("config")
+    spec = model.config.y_encoder.stated()
     state = model.y_encoder.state_dict(prefix="y_encoder.") if state is None else state
     return _digest_tensors(model, spec, {key: one for key, one in state.items() if key.startswith("y_encoder.")})
 
@@ -204,11 +227,11 @@ def text_space_digest(model: VLJEPA, state: dict[str, Tensor] | None = None) -> 
 def model_digest(model: VLJEPA) -> str:
     """Hash over what embeds pictures and texts: config without temperatures, and tensors no part's files determine.
 
-    Only what differs from a default counts, so that a key which a later version adds changes no model's hash.
+    Of the calibration only the residual's factor moves an embedding.
     """
-    late: dict[str, Any] = {slot: {"part": {"config"}} for slot in _SLOTS}
-    config = model.config.model_dump(mode="json", exclude_defaults=True, exclude=late | {"calibration": True})
-    residual = model.config.calibration.model_dump(exclude_defaults=True, include={"residual"})
+    config = model.config.stated()
+    calibration = config.pop("calibration", {})
+    residual = {name: one for name, one in calibration.items() if name == "residual"}
     return _digest_tensors(model, config | residual, _own_tensors(model))
 
 

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vljepa.backends.text_layers import text_config, text_state
+from vljepa.backends.weights import load_exactly
 from vljepa.configs.decoder import YDecoderConfig
 from vljepa.errors import ConfigError
 from vljepa.models.adapters import add_lora, to_four_bits
-from vljepa.models.text_backbone import text_config, text_state
-from vljepa.models.weights import load_exactly
 
 
 class YDecoder(nn.Module):

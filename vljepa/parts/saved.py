@@ -7,9 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from vljepa.configs import PartSpec, VLJEPAConfig, YDecoderConfig, preset_names, validate
+from vljepa.configs import VLJEPAConfig, YDecoderConfig, preset_names, validate
 from vljepa.errors import CheckpointError
-from vljepa.parts.resolve import part_folder
+from vljepa.parts.hub import snapshot
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -20,6 +20,18 @@ BASE_FILE = "vljepa_base.json"
 """Which model adapters belong to: its name and its fingerprint."""
 DECODER_FOLDER = "y_decoder"
 """Of a model's own Y-Decoder, inside the model's folder."""
+TOKENIZERS_FOLDER = "tokenizers"
+"""Of a whole model: a folder of files for each text part, by its slot."""
+_FILES = (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    ADAPTER_FILE,
+    BASE_FILE,
+    "adapter_model.safetensors",
+    *(f"{DECODER_FOLDER}/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE)),
+    *(f"{TOKENIZERS_FOLDER}/*{ending}" for ending in (".json", ".txt", ".model", ".jinja")),
+)
+"""Of a model in a hub repository: no pickle and no code."""
 
 
 def saved_folder(name: str | Path, *, revision: str | None = None) -> Path:
@@ -44,7 +56,7 @@ def saved_folder(name: str | Path, *, revision: str | None = None) -> Path:
             raise CheckpointError(
                 f"there is no model {text!r}.", fix="use 'mini', a folder of a saved model, or a hub repository."
             )
-        folder = part_folder(PartSpec(backend="transformers", name=text, revision=revision))
+        folder = snapshot(text, revision=revision, files=_FILES)
     weights = ADAPTER_FILE if (folder / ADAPTER_FILE).is_file() else WEIGHTS_FILE
     if not (folder / CONFIG_FILE).is_file() or not (folder / weights).is_file():
         raise CheckpointError(
@@ -101,6 +113,13 @@ def adapted_folder(folder: Path) -> Path:
             fix="merge those first: `vljepa export MODEL OUT --merge`.",
         )
     return base
+
+
+def tokenizers_folder(folder: Path) -> Path | None:
+    """Tokenizers of a model that was saved whole; those of adapters are the ones of the model that they adapt."""
+    if (folder / ADAPTER_FILE).is_file():
+        return tokenizers_folder(adapted_folder(folder))
+    return folder / TOKENIZERS_FOLDER if (folder / TOKENIZERS_FOLDER).is_dir() else None
 
 
 def read_decoder_config(folder: Path) -> YDecoderConfig:

@@ -12,12 +12,12 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from vljepa.backends.pixels import FILTERS, normalised, resized
 from vljepa.configs import ImageConfig
 from vljepa.errors import ImageError
 
 # Pillow's readers for photos (JPEG reads MPO too): EPS would start Ghostscript, rare ones fail in their own ways.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 def open_image(path: str | Path, *, max_pixels: int) -> Image.Image:
@@ -82,15 +82,19 @@ class ImageTransform:
     """From an RGB picture to the pixels that the X-Encoder wants, [C, H, W].
 
     Args:
-        config: Size, resize rule, mean and std.
+        config: Size, resize rule, interpolation, mean and std; nothing may be left open.
     """
 
     def __init__(self, config: ImageConfig) -> None:
-        self.config = config
+        assert config.is_resolved, config
+        assert config.size is not None
+        assert config.interpolation is not None
+        self.config, self._size = config, list(config.size)
+        self._filter = FILTERS[config.interpolation]
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Deterministic view: what evaluation and use see."""
-        return self._normalise(self._resize(image))
+        return normalised(resized(image, self.config), self.config)
 
     def view(self, image: Image.Image, *, seed: int, min_scale: float, flip: bool) -> Tensor:
         """Augmented view, a pure function of picture and seed: random resized crop, mirrored half of the time.
@@ -105,33 +109,11 @@ class ImageTransform:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            image = v2.RandomResizedCrop(list(self.config.size), scale=(min_scale, 1.0))(image)
+            crop = v2.RandomResizedCrop(self._size, scale=(min_scale, 1.0), interpolation=self._filter)
+            image = crop(image)
             if flip:
                 image = v2.RandomHorizontalFlip()(image)
-        return self._normalise(image)
-
-    def _resize(self, image: Image.Image) -> Image.Image:
-        height, width = self.config.size
-        method = _FILTERS[self.config.interpolation]
-        if self.config.resize == "squash":
-            return image.resize((width, height), method)
-        if self.config.resize == "pad":
-            fill = (
-                round(255 * self.config.mean[0]),
-                round(255 * self.config.mean[1]),
-                round(255 * self.config.mean[2]),
-            )
-            return ImageOps.pad(image, (width, height), method, color=fill)
-        scaled = (round(width / self.config.crop_fraction), round(height / self.config.crop_fraction))
-        fitted = ImageOps.fit(image, scaled, method)
-        left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
-        return fitted.crop((left, top, left + width, top + height))
-
-    def _normalise(self, image: Image.Image) -> Tensor:
-        pixels_CHW = torch.from_numpy(np.array(image, dtype=np.float32)).permute(2, 0, 1) / 255.0
-        mean = torch.tensor(self.config.mean)[:, None, None]
-        std = torch.tensor(self.config.std)[:, None, None]
-        return (pixels_CHW - mean) / std
+        return normalised(image, self.config)
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vljepa.backends import backend_of, part_folder, resolve_preferences
+from vljepa.backends.protocols import Tokenizer
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
-from vljepa.parts.saved import decoder_folder, read_config, saved_folder
+from vljepa.parts.saved import decoder_folder, read_config, saved_folder, tokenizers_folder
 from vljepa.processing.image import ImageTransform, open_image, to_rgb
-from vljepa.processing.text import tokenizer_for
 from vljepa.processing.words import DecoderTokenizer
 
 Picture = Image.Image | str | Path
@@ -24,19 +25,22 @@ class VLJEPAProcessor:
     """Everything between files and tensors, as the model's config says.
 
     Args:
-        config: Config of the model.
+        config: Config of the model; what it leaves open is asked of the parts' files, as the model does.
+        tokenizers: Folder with the tokenizers of a model that was saved whole; None takes those of the parts.
 
     Example:
         >>> processor = VLJEPAProcessor.from_pretrained("mini")  # doctest: +SKIP
         >>> batch = processor(images=["photo.jpg"], queries=["what is this?"])  # doctest: +SKIP
     """
 
-    def __init__(self, config: VLJEPAConfig) -> None:
-        self.config = config
+    def __init__(self, config: VLJEPAConfig, *, tokenizers: Path | None = None) -> None:
+        self.config = config = resolve_preferences(config)
         self.transform = ImageTransform(config.x_encoder.image)
-        self._query_tokenizer = tokenizer_for(config.predictor.part)
+        self._query_tokenizer = _tokenizer(config.predictor.part, tokenizers, slot="predictor")
         same = _origin(config.predictor.part) == _origin(config.y_encoder.part)
-        self._target_tokenizer = self._query_tokenizer if same else tokenizer_for(config.y_encoder.part)
+        self._target_tokenizer = (
+            self._query_tokenizer if same else _tokenizer(config.y_encoder.part, tokenizers, slot="y_encoder")
+        )
         self.words: DecoderTokenizer | None = None
 
     @classmethod
@@ -48,7 +52,7 @@ class VLJEPAProcessor:
             revision: Branch, tag or commit of a repository.
         """
         folder = saved_folder(name, revision=revision)
-        processor = cls(read_config(folder))
+        processor = cls(read_config(folder), tokenizers=tokenizers_folder(folder))
         decoder = decoder_folder(folder)
         if decoder is not None:
             processor.load_decoder(decoder)
@@ -104,6 +108,8 @@ class VLJEPAProcessor:
 
     def targets(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Target ids and mask [B, Ly]."""
+        assert self.config.y_encoder.prefix is not None
+        assert self.config.y_encoder.max_tokens is not None
         prefixed = [self.config.y_encoder.prefix + text for text in texts]
         ids, mask = self._target_tokenizer(prefixed, max_tokens=self.config.y_encoder.max_tokens)
         return {"target_ids": ids, "target_mask": mask}
@@ -122,6 +128,14 @@ class VLJEPAProcessor:
         if isinstance(image, Image.Image):
             return to_rgb(image)
         return open_image(image, max_pixels=self.config.x_encoder.image.max_pixels)
+
+
+def _tokenizer(part: PartSpec, saved: Path | None, *, slot: str) -> Tokenizer:
+    """Tokenizer of a text part: the one that was saved with the model, or the part's own."""
+    backend = backend_of(part)
+    if part.source == "random":
+        return backend.tokenizer(part, None)
+    return backend.tokenizer(part, part_folder(part) if saved is None else saved / slot)
 
 
 def _origin(part: PartSpec) -> tuple[str, str, str, str | None]:

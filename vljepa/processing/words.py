@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from vljepa.backends import part_folder
 from vljepa.configs import YDecoderConfig
 from vljepa.errors import CheckpointError
-from vljepa.parts.resolve import part_folder
 from vljepa.parts.saved import VOCABULARY_FILE, read_decoder_config
 from vljepa.processing.text import normalise_text
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
+from vljepa.backends import part_config, resolve_preferences
 from vljepa.configs import RunConfig, VLJEPAConfig
 from vljepa.data.shards import is_shards, shard_addresses
 from vljepa.data.sources import load_source
 from vljepa.errors import AssetError, PartError
 from vljepa.models.clips import freeze_pictures, trains_clips_alone
 from vljepa.models.modeling import VLJEPA
-from vljepa.parts.resolve import part_config
 from vljepa.parts.saved import read_config, saved_folder
 from vljepa.training.inputs import check_run, step_sampler
 
@@ -126,7 +126,7 @@ def _with_architectures(config: VLJEPAConfig) -> VLJEPAConfig:
     for section in (filled.x_encoder, filled.predictor, filled.y_encoder):
         if section.part.source != "random":
             section.part = section.part.model_copy(update={"config": part_config(section.part)})
-    return filled
+    return resolve_preferences(filled)
 
 
 @torch.no_grad()
@@ -137,6 +137,7 @@ def _sizes(config: VLJEPAConfig, run: RunConfig) -> tuple[int, int]:
         model = VLJEPA(config).eval()
         ids = torch.zeros(2, _TOKENS, dtype=torch.long)
         mask = torch.ones(2, _TOKENS, dtype=torch.bool)
+        assert config.x_encoder.image.size is not None
         pixels = torch.zeros(2, max(frames), 3, *config.x_encoder.image.size)
     vision = model.encode_vision(pixels)
     assert model.predict(vision, ids, mask).shape == (2, config.embed_dim)

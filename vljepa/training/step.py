@@ -15,11 +15,11 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from vljepa.backends.pooling import masked_mean
 from vljepa.configs import ObjectiveConfig, RunConfig, VLJEPAConfig
 from vljepa.data.collate import Batch, to_device
 from vljepa.errors import ConfigError
 from vljepa.models.modeling import VLJEPA
-from vljepa.models.pooling import masked_mean
 from vljepa.objectives import (
     Positives,
     cosine_loss,

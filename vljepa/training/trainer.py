@@ -109,7 +109,7 @@ class Trainer(Loop):
                 )
             saving.restore(model, tensors)
         model.to(self.accelerator.device).eval()
-        processor = VLJEPAProcessor(model.config)
+        processor = VLJEPAProcessor(model.config, tokenizers=model.tokenizers)
         fill_label_prior(model, processor)
         check_master_weights(model)
         checkpoint_layers(model, enabled=run.train.gradient_checkpointing)

@@ -25,12 +25,12 @@ from eval.comparison.world import ARMS, Setting, World
 from eval.mini.coco import CLASSES
 from tests.conftest import write_rows
 from tests.decoders import TEXTS, write_language_model
+from vljepa.backends import part_config, part_folder
 from vljepa.configs import PartSpec, PredictorConfig, load_preset
 from vljepa.configs.decoder import GenerationConfig
 from vljepa.data.collate import _identities
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models.x_encoder import XEncoder
-from vljepa.parts.resolve import part_config, part_folder
 from vljepa.processing.image import ImageTransform, open_image
 
 PICTURES = Path(__file__).parents[2] / "assets/mini_sample/emoji/fluent"

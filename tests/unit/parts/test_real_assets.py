@@ -18,8 +18,8 @@ def test_lite0_loads_strictly_into_timm():
     import torch
     from safetensors.torch import load_file
 
+    from vljepa.backends import part_config
     from vljepa.configs import PartSpec
-    from vljepa.parts.resolve import part_config
 
     config = part_config(PartSpec.model_validate("timm:asset/efficientnet-lite0"))
     assert config == {"architecture": "tf_efficientnet_lite0", "num_classes": 1000}

@@ -8,11 +8,12 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
+from vljepa.backends import part_config, part_folder
 from vljepa.configs import PartSpec
 from vljepa.errors import AssetError, PartError
 from vljepa.parts import fetch as fetching
 from vljepa.parts.fetch import fetch
-from vljepa.parts.resolve import part_config, part_folder, verify_part, weights_sha256
+from vljepa.parts.folders import verify_part, weights_sha256
 
 
 def spec(text: str) -> PartSpec:

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from vljepa.configs import ImageConfig
 from vljepa.errors import ImageError
-from vljepa.processing.image import ImageTransform, open_image, to_rgb
+from vljepa.processing.image import open_image, to_rgb
 
 CAP = 1_000_000
 
@@ -81,41 +79,3 @@ def test_the_cap_is_read_from_the_header(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decoded)
     with pytest.raises(ImageError, match=r"100 x 50 pixels, the cap is 4,999"):
         open_image(tmp_path / "big.png", max_pixels=4999)
-
-
-@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
-def test_every_resize_rule_gives_the_size(resize: str) -> None:
-    transform = ImageTransform(ImageConfig(size=(24, 32), resize=resize))
-    for size in ((40, 20), (20, 40), (7, 300), (1, 1)):
-        assert transform(gradient(*size)).shape == (3, 24, 32)
-
-
-def test_resize_rules_differ_as_they_say() -> None:
-    wide = gradient(80, 20)
-    plain = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "size": (20, 20)}
-    rows = {rule: ImageTransform(ImageConfig(resize=rule, **plain))(wide)[0] for rule in ("crop", "squash", "pad")}
-    assert rows["squash"][10, 0] < 0.1
-    assert rows["squash"][10, -1] > 0.9, "the whole width is there"
-    assert 0.3 < rows["crop"][10, 0] < rows["crop"][10, -1] < 0.7, "the middle only"
-    assert rows["pad"][0].max() == 0, "a border in the mean colour"
-    closer = ImageTransform(ImageConfig(resize="crop", crop_fraction=0.5, **plain))(wide)[0]
-    assert closer[10, 0] > rows["crop"][10, 0], "a smaller cut is nearer to the centre"
-
-
-def test_pixels_are_normalised() -> None:
-    white = ImageTransform(ImageConfig(size=(4, 4), mean=(0.5, 0.4, 0.3), std=(0.5, 0.2, 0.1)))(
-        Image.new("RGB", (9, 9), "white")
-    )
-    torch.testing.assert_close(white[:, 0, 0], torch.tensor([1.0, 3.0, 7.0]))
-
-
-def test_a_view_is_a_function_of_its_seed_and_leaves_the_global_generator_alone() -> None:
-    transform = ImageTransform(ImageConfig(size=(16, 16)))
-    torch.manual_seed(3)
-    expected = torch.rand(1)
-    torch.manual_seed(3)
-    one = transform.view(gradient(), seed=7, min_scale=0.3, flip=True)
-    assert torch.equal(torch.rand(1), expected)
-    assert torch.equal(one, transform.view(gradient(), seed=7, min_scale=0.3, flip=True))
-    others = [transform.view(gradient(), seed=seed, min_scale=0.3, flip=True) for seed in range(8, 14)]
-    assert all(not torch.equal(one, other) for other in others)

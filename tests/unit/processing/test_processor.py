@@ -8,12 +8,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
 
+from vljepa.backends import resolve_preferences
+from vljepa.backends.bytes import ByteTokenizer
+from vljepa.backends.open_clip import OpenClipTokenizer
 from vljepa.configs import load_preset
 from vljepa.errors import ImageError
 from vljepa.processing.processor import VLJEPAProcessor
-from vljepa.processing.text import ByteTokenizer, OpenClipTokenizer, normalise_text
+from vljepa.processing.text import normalise_text
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +77,8 @@ def test_long_texts_are_cut_to_the_limit() -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("backend", "open_clip"), ("source", "hub"), ("revision", "v2")])
 def test_a_tokenizer_is_shared_by_equal_origins_only(field: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vljepa.processing.processor.tokenizer_for", lambda part: [part])
-    config = load_preset("toy")
+    monkeypatch.setattr("vljepa.processing.processor._tokenizer", lambda part, _saved, slot: [part, slot])
+    config = resolve_preferences(load_preset("toy"))
     config.y_encoder.part = config.predictor.part.model_copy()
     shared = VLJEPAProcessor(config)
     assert shared._target_tokenizer is shared._query_tokenizer
@@ -98,7 +102,7 @@ def test_from_pretrained_asks_for_the_revision(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize("max_tokens", [5, 77, 200])
 def test_an_open_clip_row_always_has_the_tower_s_length(max_tokens: int) -> None:
-    tokenizer = OpenClipTokenizer(context_length=16)
+    tokenizer = OpenClipTokenizer(SimpleTokenizer(context_length=16))
     ids, mask = tokenizer(["a red fish", "word " * 50], max_tokens=max_tokens)
     assert ids.shape == (2, 16)
     assert mask.sum(1).tolist() == [5, 16]

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import write_rows
+from vljepa.backends.text_layers import TransformersText
 from vljepa.configs import load_preset
-from vljepa.models.text_backbone import TransformersText
 from vljepa.training import step as step_module
 from vljepa.training.pieces import join, split
 from vljepa.training.step import cut_texts

@@ -1,4 +1,4 @@
-"""A text transformer by its config: whole as a Y-Encoder, a slice of its layers as the start of the Predictor."""
+"""A text transformer by its config: a slice of its layers as the start of the Predictor, or the whole of it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vljepa.backends.weights import load_exactly, transformers_state
 from vljepa.configs import PartSpec
 from vljepa.errors import PartError
-from vljepa.models.weights import load_exactly, transformers_state
 
 _LAYER_KEY = re.compile(r"(^|\.)(layers?|h|blocks)\.(\d+)\.")
 _DROPOUT_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "embedding_dropout")
@@ -26,16 +26,18 @@ class TransformersText(nn.Module):
         dropout: Overrides the config's dropout rates when given.
         keep_pooler: Keep BERT-style pooler weights; without, they would be parameters that no gradient reaches.
         fresh: Start the layers anew, from torch's own generator, and load the word and position embeddings alone.
+
+    Raises:
+        PartError: transformers has no text model of that type.
     """
 
     def __init__(
         self, spec: PartSpec, *, dropout: float | None = None, keep_pooler: bool = False, fresh: bool = False
     ) -> None:
         super().__init__()
-        from transformers import AutoModel
-
         self.spec = spec
         self.fresh = fresh
+        self.keep_pooler = keep_pooler
         config = text_config(spec)
         if dropout is not None:
             for key in _DROPOUT_KEYS:
@@ -44,9 +46,10 @@ class TransformersText(nn.Module):
         with torch.random.fork_rng(devices=[], enabled=not fresh):
             if not fresh:
                 torch.manual_seed(spec.seed)
-            self.model = AutoModel.from_config(config, dtype=torch.float32)
+            self.model = text_model(spec, config)
         if not keep_pooler and getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
+        self.first_position = first_position(self.model)
 
     @property
     def width(self) -> int:
@@ -56,7 +59,7 @@ class TransformersText(nn.Module):
     @property
     def max_positions(self) -> int:
         """Longest sequence that the positions allow."""
-        return int(getattr(self.model.config, "max_position_embeddings", 2**31))
+        return usable_positions(self.model)
 
     def embed(self, ids_BL: Tensor) -> Tensor:
         """Word embeddings [B, L, width], before positions."""
@@ -72,14 +75,15 @@ class TransformersText(nn.Module):
 
         With `bidirectional`, every valid token sees every valid token; without, itself and those before it. Either
         holds whatever the class does by default: a 4-D mask passes through transformers' mask functions as it is, under
-        sdpa and eager alike. Positions count valid tokens only, so padding moves nothing.
+        sdpa and eager alike. Positions count valid tokens only, so padding moves nothing; RoBERTa and its kind begin
+        after the row of their padding.
         """
         if embeddings_BLD.shape[1] > self.max_positions:
             raise PartError(
                 f"{self.spec} has {self.max_positions} positions, the sequence has {embeddings_BLD.shape[1]} tokens.",
                 fix="set x_encoder.pool_grid, use fewer frames, or choose a part with more positions.",
             )
-        positions_BL = (mask_BL.long().cumsum(1) - 1).clamp(min=0)
+        positions_BL = (mask_BL.long().cumsum(1) - 1).clamp(min=0) + self.first_position
         mask = attention_mask(mask_BL, embeddings_BLD.dtype, causal=not bidirectional)
         output = self.model(
             inputs_embeds=embeddings_BLD, attention_mask=mask, position_ids=positions_BL, **self._no_cache()
@@ -87,11 +91,15 @@ class TransformersText(nn.Module):
         hidden: Tensor = output.last_hidden_state
         return hidden
 
+    def embedding_names(self) -> set[str]:
+        """Names of the parameters that are tables over the vocabulary, positions or segments."""
+        return {f"model.{name}" for name in embedding_names(self.model)}
+
     def load_pretrained(self, folder: Path) -> None:
         """Load the part's weights, sliced to the layers that are kept; only the embeddings when `fresh`."""
-        state = text_state(type(self.model), self.spec, folder)
+        state = text_state(type(self.model), self.spec, folder, pooler=self.keep_pooler)
         if self.fresh:
-            embeddings = {name: tensor for name, tensor in state.items() if is_embedding(name)}
+            embeddings = {name: state[name] for name in embedding_names(self.model)}
             state = self.model.state_dict() | embeddings
         load_exactly(self.model, state, part=str(self.spec), folder=folder)
 
@@ -110,19 +118,78 @@ def attention_mask(mask_BL: Tensor, dtype: torch.dtype, *, causal: bool) -> Tens
     return additive.masked_fill(later_LL, lowest)
 
 
-def is_embedding(name: str) -> bool:
-    """Whether a parameter is a table over the vocabulary or over positions."""
-    return "embed" in name and "norm" not in name.lower()
+def embedding_names(model: nn.Module) -> set[str]:
+    """Names of the parameters that are tables over the vocabulary, positions or segments.
+
+    They are told by their module, since names differ: `embed_tokens`, `wte`, `word_embeddings`. The relative positions
+    of MPNet and T5 are a table too, but part of the attention.
+    """
+    return {
+        f"{name}.weight"
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding) and "relative_attention_bias" not in name
+    }
+
+
+def first_position(model: nn.Module) -> int:
+    """Row of the first token in a table of positions: RoBERTa, XLM-R and MPNet keep those up to their padding free."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and name.endswith("position_embeddings") and module.padding_idx is not None:
+            return int(module.padding_idx) + 1
+    return 0
+
+
+def usable_positions(model: Any) -> int:
+    """Longest sequence that a text model's positions allow."""
+    return int(getattr(model.config, "max_position_embeddings", None) or 2**31) - first_position(model)
+
+
+def text_model(spec: PartSpec, config: Any) -> Any:
+    """Transformers' text model of a config, with fresh weights.
+
+    Raises:
+        PartError: There is none of that type.
+    """
+    from transformers import AutoModel
+
+    try:
+        return AutoModel.from_config(config, dtype=torch.float32)
+    except (ValueError, KeyError) as error:
+        raise PartError(
+            f"{spec} is of type {config.model_type!r}, of which transformers has no text model by itself.",
+            fix="name a text model, such as transformers:sentence-transformers/all-MiniLM-L6-v2.",
+        ) from error
+
+
+def architecture(spec: PartSpec, raw: dict[str, Any]) -> Any:
+    """Transformers' config object of a config.json.
+
+    Raises:
+        PartError: It names no model type, or one that this transformers does not know.
+    """
+    import transformers
+
+    try:
+        return transformers.AutoConfig.for_model(**copy.deepcopy(raw))
+    except (TypeError, ValueError, KeyError) as error:
+        raise PartError(
+            f"transformers {transformers.__version__} cannot read the config of {spec} "
+            f"(model_type {raw.get('model_type')!r}): {str(error).splitlines()[0]}",
+            fix="check the part's name, or install a newer transformers.",
+        ) from error
 
 
 def text_config(spec: PartSpec, *, whole: bool = False) -> Any:
     """Transformers' config of a resolved text part, cut to the layers that are kept unless `whole`."""
-    from transformers import AutoConfig
-
     assert spec.config is not None, f"{spec} has no config: resolve the part first"
+    if spec.backend != "transformers":
+        raise PartError(
+            f"{spec} is no text transformer: {spec.backend} brings none that can be cut into layers.",
+            fix="name one of transformers, such as transformers:HuggingFaceTB/SmolLM2-135M#22:30.",
+        )
     raw = copy.deepcopy(spec.config)
     raw = {**raw, **raw.pop("text_config")} if "text_config" in raw else raw
-    config = AutoConfig.for_model(**raw)
+    config = architecture(spec, raw)
     if spec.layers is not None and not whole:
         first, last = spec.layers
         if last > config.num_hidden_layers:
@@ -136,9 +203,9 @@ def text_config(spec: PartSpec, *, whole: bool = False) -> Any:
     return config
 
 
-def text_state(cls: Any, spec: PartSpec, folder: Path) -> dict[str, Tensor]:
+def text_state(cls: Any, spec: PartSpec, folder: Path, *, pooler: bool = False) -> dict[str, Tensor]:
     """Tensors of a transformers class from a text part's files, cut to the layers that are kept."""
-    state = transformers_state(cls, folder, text_config(spec, whole=True))
+    state = transformers_state(cls, folder, text_config(spec, whole=True), pooler=pooler)
     return state if spec.layers is None else _slice_layers(state, spec.layers)
 
 

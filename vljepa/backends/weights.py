@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,17 @@ from torch import Tensor, nn
 
 from vljepa.errors import PartError
 
+_POOLER = re.compile(r"(^|\.)pooler\.")
 
-def transformers_state(cls: Any, folder: Path, config: Any) -> dict[str, Tensor]:
+
+def transformers_state(cls: Any, folder: Path, config: Any, *, pooler: bool = False) -> dict[str, Tensor]:
     """Tensors of a transformers class in fp32; the class itself maps old names, prefixes and shards.
+
+    Args:
+        cls: The class.
+        folder: Its files.
+        config: Its config.
+        pooler: Whether the pooler's weights are wanted; otherwise they may lack.
 
     Raises:
         PartError: A tensor of the class is not in the files (transformers would fill it with random numbers).
@@ -23,18 +32,25 @@ def transformers_state(cls: Any, folder: Path, config: Any) -> dict[str, Tensor]
         model, info = cls.from_pretrained(
             folder, config=config, dtype=torch.float32, output_loading_info=True, use_safetensors=True
         )
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
+    missing = sorted(key for key in info["missing_keys"] if pooler or not _POOLER.search(key))
     if missing:
         raise _lacks(cls.__name__, folder, missing)
     state: dict[str, Tensor] = model.state_dict()
     return state
 
 
-def safetensors_state(folder: Path, *, prefix: str = "") -> dict[str, Tensor]:
-    """Tensors of every *.safetensors in `folder` whose name starts with `prefix`, which is taken off."""
+def safetensors_state(folder: Path, *, prefix: str = "", prefer: str = "") -> dict[str, Tensor]:
+    """Tensors of the *.safetensors in `folder` whose name starts with `prefix`, which is taken off.
+
+    Args:
+        folder: The files.
+        prefix: Of the tensors.
+        prefer: Where files begin like this, the others are left alone.
+    """
     from safetensors.torch import load_file
 
     files = sorted(folder.glob("*.safetensors"))
+    files = [file for file in files if file.name.startswith(prefer)] or files
     if not files:
         raise PartError(f"{str(folder)!r} holds no *.safetensors.", fix="point at a folder with weights.")
     state: dict[str, Tensor] = {}

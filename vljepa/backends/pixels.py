@@ -1,0 +1,115 @@
+"""Preprocessing as one function of a config, and the proof that it is what a library does itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from vljepa.configs import ImageConfig
+from vljepa.errors import PartError
+
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+_PROBES = ((301, 227), (227, 301), (640, 333), (90, 150))
+"""Width and height of the images that two transforms are compared on: odd margins, both orientations, enlarging."""
+_TOLERANCE = 0.02
+"""Mean difference in normalised units; a shift by one pixel gives ten times as much (tests/contract)."""
+
+
+def resized(image: Image.Image, config: ImageConfig) -> Image.Image:
+    """RGB image of the config's size, as its resize rule says."""
+    assert config.size is not None
+    assert config.interpolation is not None
+    (height, width), method = config.size, FILTERS[config.interpolation]
+    if config.resize == "squash":
+        if config.resize_to is None:
+            return image.resize((width, height), method)
+        return _centre(image.resize((config.resize_to, config.resize_to), method), config)
+    if config.resize == "shortest_edge":
+        short = config.resize_to or min(height, width)
+        ratio = short / min(image.size)
+        # As torchvision: the longer side is cut down to whole pixels.
+        scaled = tuple(short if side == min(image.size) else int(short * side / min(image.size)) for side in image.size)
+        assert ratio > 0
+        return _centre(image.resize((scaled[0], scaled[1]), method), config)
+    if config.resize == "pad":
+        assert config.mean is not None
+        red, green, blue = (round(255 * one) for one in config.mean)
+        return ImageOps.pad(image, (width, height), method, color=config.fill or (red, green, blue))
+    fitted = (round(width / config.crop_fraction), round(height / config.crop_fraction))
+    whole = ImageOps.fit(image, fitted, method)
+    left, top = (fitted[0] - width) // 2, (fitted[1] - height) // 2
+    return whole.crop((left, top, left + width, top + height))
+
+
+def normalised(image: Image.Image, config: ImageConfig) -> Tensor:
+    """Pixels [C, H, W] of an RGB image, by the config's mean and standard deviation."""
+    assert config.mean is not None
+    assert config.std is not None
+    pixels_CHW = torch.from_numpy(np.array(image, dtype=np.float32)).permute(2, 0, 1) / 255.0
+    return (pixels_CHW - torch.tensor(config.mean)[:, None, None]) / torch.tensor(config.std)[:, None, None]
+
+
+def fitting(
+    fields: dict[str, Any], *, library: Callable[[Image.Image], Tensor], part: str, user: ImageConfig
+) -> dict[str, Any]:
+    """The fields, with the rounding with which they give what the library's own transform gives.
+
+    Args:
+        fields: Of `ImageConfig`, as read from the library's files.
+        library: Its own transform, RGB image to [C, H, W].
+        part: What errors call it.
+        user: Overrides, of which only the cap on pixels counts here.
+
+    Raises:
+        PartError: No rounding does: the files ask for steps that `ImageConfig` does not have.
+    """
+    images = [_probe(width, height) for width, height in _PROBES]
+    wanted = [library(image) for image in images]
+    best, chosen = float("inf"), fields
+    for rounding in ("half_even", "down"):
+        config = ImageConfig(**fields, rounding=rounding, max_pixels=user.max_pixels)
+        ours = [normalised(resized(image, config), config) for image in images]
+        if any(one.shape != other.shape for one, other in zip(ours, wanted, strict=True)):
+            break
+        difference = max(float((one - other).abs().mean()) for one, other in zip(ours, wanted, strict=True))
+        if difference < best:
+            best, chosen = difference, {**fields, "rounding": rounding}
+    if best > _TOLERANCE:
+        raise PartError(
+            f"the preprocessing of {part} has steps that vljepa does not know (difference {best:.3f}).",
+            fix="say how it wants to see: x_encoder.image with size, mean, std, resize and interpolation.",
+        )
+    return chosen
+
+
+def _centre(image: Image.Image, config: ImageConfig) -> Image.Image:
+    """Cut the config's size out of the middle; what is missing at an edge is black."""
+    assert config.size is not None
+    height, width = config.size
+    left, top = (_half(have - want, config) for have, want in zip(image.size, (width, height), strict=True))
+    return image.crop((left, top, left + width, top + height))
+
+
+def _half(margin: int, config: ImageConfig) -> int:
+    if margin < 0:  # both pad more on the far side
+        return -(-margin // 2)
+    return round(margin / 2) if config.rounding == "half_even" else margin // 2
+
+
+def _probe(width: int, height: int) -> Image.Image:
+    """An image with structure of every size, the same each time."""
+    draw = np.random.default_rng(0)
+    coarse = Image.fromarray(draw.integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8))
+    fine = draw.integers(-20, 21, (height, width, 3))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.int64)
+    return Image.fromarray((smooth + fine).clip(0, 255).astype(np.uint8))

@@ -1,0 +1,152 @@
+"""What the house asks of a library whose models it uses. A new library is one new file that answers these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from torch import Tensor, nn
+
+from vljepa.configs import DenseConfig, PartSpec, YEncoderConfig
+
+
+class VisionTower(Protocol):
+    """A vision module; it is an `nn.Module`.
+
+    Attributes:
+        width: Size of a token.
+        num_classes: Classes of its own classifier, 0 without one.
+        joint_frames: True for video encoders that attend across frames.
+        tubelet: Frames that become one step in time.
+        model: The library's own module.
+    """
+
+    width: int
+    num_classes: int
+    joint_frames: bool
+    tubelet: int
+    model: nn.Module
+
+    def read(self, folder: Path) -> dict[str, Tensor]:
+        """Tensors of `model` from the files of its library."""
+        ...
+
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Tokens [B, N, D] and logits [B, K] or None, from [B, C, H, W] (or [B, T, C, H, W] with joint frames)."""
+        ...
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the spatial tokens of one frame, which come last."""
+        ...
+
+
+class TextTower(Protocol):
+    """A text module as a Y-Encoder's backbone; it is an `nn.Module`."""
+
+    @property
+    def width(self) -> int:
+        """E, size of a feature."""
+        ...
+
+    def features(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """Pooled features [B, E], not normalised; of a dual encoder, in the space it shares with pictures."""
+        ...
+
+    def load_pretrained(self, folder: Path) -> None:
+        """Load the tower's weights from the files of its library, with no gap."""
+        ...
+
+
+class Tokenizer(Protocol):
+    """Texts to ids and mask, both [B, L] with L the longest text of the batch, or the tower's whole context."""
+
+    def __call__(self, texts: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor]:
+        """Encode; texts longer than `max_tokens` are cut. The mask is True on every position that the tower reads."""
+        ...
+
+
+@dataclass(frozen=True)
+class TextFacts:
+    """What a text encoder's own files say of its use.
+
+    Args:
+        pooling: How a sentence's feature is read.
+        max_tokens: Longest text in tokens.
+        prefix: Put before a text that is to be found (sentence-transformers' prompt for documents).
+        dense: Layers after the pooling.
+    """
+
+    pooling: Literal["mean", "last", "cls", "pooler"]
+    max_tokens: int
+    prefix: str = ""
+    dense: tuple[DenseConfig, ...] = ()
+
+
+class Backend(Protocol):
+    """One library of models."""
+
+    @property
+    def config_file(self) -> str:
+        """The file beside the weights that holds the architecture."""
+        ...
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Patterns of a repository's files that it reads."""
+        ...
+
+    @property
+    def tokenizer_files(self) -> tuple[str, ...]:
+        """Patterns of the files that `tokenizer` reads."""
+        ...
+
+    def repository(self, name: str) -> str:
+        """Hub id of a model by the name that its users write.
+
+        Raises:
+            PartError: The library knows no such name.
+        """
+        ...
+
+    def image(self, part: PartSpec, folder: Path | None) -> dict[str, Any]:
+        """Fields of `ImageConfig` that the model's own files ask for; without a folder, what the config alone says.
+
+        Raises:
+            PartError: The files do not say, or ask for something that `ImageConfig` cannot express.
+        """
+        ...
+
+    def least_frames(self, part: PartSpec) -> int:
+        """Frames that a clip needs at least."""
+        ...
+
+    def text(self, part: PartSpec, folder: Path | None) -> TextFacts:
+        """How the part is used as a text encoder.
+
+        Raises:
+            PartError: It is none, or its files ask for something that is not there.
+        """
+        ...
+
+    def vision_tower(self, part: PartSpec) -> VisionTower:
+        """The part as a vision encoder, with fresh weights.
+
+        Raises:
+            PartError: It is none.
+        """
+        ...
+
+    def text_tower(self, config: YEncoderConfig) -> TextTower:
+        """The part as a text encoder, with fresh weights.
+
+        Raises:
+            PartError: It is none.
+            ConfigError: A pooling that it does not have.
+        """
+        ...
+
+    def tokenizer(self, part: PartSpec, folder: Path | None) -> Tokenizer:
+        """Tokenizer from the folder; a random part has no folder and reads bytes."""
+        ...
