@@ -51,6 +51,8 @@ class OpenClipVision(nn.Module):
     def __init__(self, spec: PartSpec) -> None:
         super().__init__()
         self.model = build_open_clip(spec).visual
+        # The final norm of a tower with attentional pooling (CoCa) is that of the pooled tokens, of another width.
+        self._normed = getattr(self.model, "attn_pool", None) is None
         size = getattr(self.model, "image_size", (224, 224))
         height, width = size if isinstance(size, tuple) else (size, size)
         with torch.no_grad():
@@ -64,7 +66,7 @@ class OpenClipVision(nn.Module):
 
     def _map(self, pixels: Tensor) -> Tensor:
         out = self.model.forward_intermediates(
-            pixels, indices=1, normalize_intermediates=True, intermediates_only=True, output_fmt="NCHW"
+            pixels, indices=1, normalize_intermediates=self._normed, intermediates_only=True, output_fmt="NCHW"
         )
         last: Tensor = out["image_intermediates"][-1]
         return last
@@ -160,12 +162,12 @@ class OpenClipBackend:
 
         raw = read_object(part, folder / self.config_file) if folder is not None else (part.config or {})
         size = raw["model_cfg"]["vision_cfg"].get("image_size", 224)
+        height, width = size if isinstance(size, list | tuple) else (size, size)
         asked = merge_preprocess_dict(PreprocessCfg(), raw.get("preprocess_cfg", {}))
-        wanted = PreprocessCfg(**{**asked, "size": tuple(size) if isinstance(size, list) else size})
-        assert isinstance(wanted.size, tuple)
+        wanted = PreprocessCfg(**{**asked, "size": (height, width)})
         fill = (wanted.fill_color,) * 3
         fields: dict[str, Any] = {
-            "size": wanted.size,
+            "size": (height, width),
             "mean": tuple(wanted.mean),
             "std": tuple(wanted.std),
             "interpolation": "bilinear" if wanted.interpolation == "bilinear" else "bicubic",

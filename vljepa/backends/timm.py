@@ -95,7 +95,7 @@ class TimmBackend:
             "std": tuple(wanted["std"]),
             "interpolation": interpolation,
             "resize": {"center": "shortest_edge", "squash": "squash", "border": "pad"}[wanted["crop_mode"]],
-            "resize_to": None if fraction == 1 or wanted["crop_mode"] == "border" else int(height // fraction),
+            "resize_to": None if fraction == 1 else int(height // fraction),
         }
         library = create_transform(**wanted, is_training=False)
         return fitting(fields, library=library, part=str(part), user=ImageConfig())

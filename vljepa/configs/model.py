@@ -22,8 +22,8 @@ class ImageConfig(Strict):
         resize: `shortest_edge` scales the shorter side to `resize_to` and cuts the centre, as torchvision does; `crop`
             scales `size / crop_fraction` and the centre cut in one step; `squash` ignores the aspect ratio; `pad` keeps
             everything and fills the rest.
-        resize_to: Pixels of the shorter side (`shortest_edge`) or of both (`squash`) before the centre is cut; None is
-            `size` itself.
+        resize_to: Pixels of the shorter side (`shortest_edge`), of the longer (`pad`) or of both (`squash`) before the
+            centre is cut; None is `size` itself.
         rounding: Where a centre lies between two pixels: torchvision, timm and open_clip round half to even,
             transformers rounds down.
         crop_fraction: With `crop`, the share of the resized image that the centre cut keeps.
