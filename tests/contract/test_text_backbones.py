@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.contract.text_classes import text_models
+from tests.contract.text_classes import BIDIRECTIONAL, text_layers, text_models
 from vljepa.backends.text_layers import TransformersText, embedding_names
 from vljepa.configs import PartSpec, YEncoderConfig
 from vljepa.errors import PartError
@@ -54,12 +54,45 @@ def test_the_y_encoder_gives_the_class_s_own_embedding(name: str, tmp_path: Path
     torch.testing.assert_close(ours.features(ids, mask), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "embeddinggemma"])
+def test_a_predictor_s_layers_begin_as_the_class_s_own(name: str, tmp_path: Path) -> None:
+    """RoBERTa, XLM-R and MPNet count positions from the row after their padding: from 0 they are broken.
+
+    EmbeddingGemma's own attention has windows, a Predictor's has none.
+    """
+    own, spec = saved(name, tmp_path)
+    model = backbone(spec, tmp_path)
+    ids, mask = tokens()
+    with torch.no_grad():
+        wanted = own(input_ids=ids, attention_mask=mask.long()).last_hidden_state[mask]
+        embedded = model.embed(ids)
+        got = model.encode_embeddings(embedded, mask, bidirectional=name in BIDIRECTIONAL)[mask]
+        model.first_position += 1
+        shifted = model.encode_embeddings(embedded, mask, bidirectional=name in BIDIRECTIONAL)[mask]
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
+    if "rotary" not in " ".join(key for key, _ in own.named_modules()):  # rotary positions are relative
+        assert (shifted - wanted).abs().max() > 1e-3, "the control"
+
+
+@pytest.mark.parametrize(
+    ("name", "tables"),
+    [
+        ("gpt2", {"wte.weight", "wpe.weight"}),
+        ("llama", {"embed_tokens.weight"}),
+        ("mpnet", {"embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight"}),
+        ("minilm", {f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")}),
+    ],
+)
+def test_embeddings_are_known_by_their_module_not_their_name(name: str, tables: set[str]) -> None:
+    cls, config = text_models()[name]
+    assert embedding_names(cls(cls.config_class(**config))) == tables
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_slice_is_those_layers_in_that_order(name: str, tmp_path: Path) -> None:
     own, spec = saved(name, tmp_path)
     sliced = backbone(spec, tmp_path, layers=(2, 4))
-    layers = own.encoder.layer if name == "minilm" else own.layers
-    kept = sliced.model.encoder.layer if name == "minilm" else sliced.model.layers
+    layers, kept = text_layers(own), text_layers(sliced.model)
     assert len(kept) == 2
     for theirs, mine in zip(layers[2:4], kept, strict=True):
         for (key, a), (_, b) in zip(theirs.state_dict().items(), mine.state_dict().items(), strict=True):

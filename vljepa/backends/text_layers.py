@@ -50,6 +50,8 @@ class TransformersText(nn.Module):
         if not keep_pooler and getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
         self.first_position = first_position(self.model)
+        # MPNet and T5 count distances by the places in the tensor, whatever the position ids say.
+        self._counts_places = any("relative_attention_bias" in name for name, _ in self.model.named_modules())
 
     @property
     def width(self) -> int:
@@ -83,6 +85,14 @@ class TransformersText(nn.Module):
                 f"{self.spec} has {self.max_positions} positions, the sequence has {embeddings_BLD.shape[1]} tokens.",
                 fix="set x_encoder.pool_grid, use fewer frames, or choose a part with more positions.",
             )
+        if self._counts_places:
+            order_BL = mask_BL.long().argsort(dim=1, descending=True, stable=True)
+            packed = embeddings_BLD.gather(1, order_BL.unsqueeze(-1).expand_as(embeddings_BLD))
+            hidden = self._run(packed, mask_BL.gather(1, order_BL), bidirectional=bidirectional)
+            return torch.zeros_like(hidden).scatter(1, order_BL.unsqueeze(-1).expand_as(hidden), hidden)
+        return self._run(embeddings_BLD, mask_BL, bidirectional=bidirectional)
+
+    def _run(self, embeddings_BLD: Tensor, mask_BL: Tensor, *, bidirectional: bool) -> Tensor:
         positions_BL = (mask_BL.long().cumsum(1) - 1).clamp(min=0) + self.first_position
         mask = attention_mask(mask_BL, embeddings_BLD.dtype, causal=not bidirectional)
         output = self.model(
