@@ -17,7 +17,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers as tf
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
@@ -26,8 +26,9 @@ from torch import Tensor
 from tests.contract import hub_tokenizers
 from vljepa.backends import backend_of
 from vljepa.backends.resolve import resolve_text
+from vljepa.backends.text_layers import TransformersText
 from vljepa.configs import PartSpec, YEncoderConfig
-from vljepa.errors import PartError
+from vljepa.errors import ConfigError, PartError
 from vljepa.models.y_encoder import YEncoder
 
 TEXTS = [
@@ -353,3 +354,64 @@ def test_a_module_that_we_do_not_have_is_refused(change: str, tmp_path: Path) ->
     with pytest.raises(PartError, match=r"sentence-transformers model with .*y_encoder\.pooling"):
         encoder_of("minilm", folder)
     encoder_of("minilm", folder, pooling="mean", dense=[], prefix="", max_tokens=64)
+
+
+def test_a_pooler_that_the_files_lack_is_refused_and_not_made_up(tmp_path: Path) -> None:
+    """It was random, and another one at each load."""
+    TOWERS["minilm"](tmp_path / "part")
+    encoder, features = encoder_of("minilm", tmp_path / "part", pooling="pooler")
+    own = tf.BertModel.from_pretrained(tmp_path / "part").eval()
+    tokenizer = tf.AutoTokenizer.from_pretrained(tmp_path / "part")
+    with torch.no_grad():
+        wanted = own(**tokenizer(["a cat"], return_tensors="pt")).pooler_output
+    torch.testing.assert_close(features(["a cat"]), wanted, rtol=0, atol=1e-5)
+    weights = load_file(tmp_path / "part" / "model.safetensors")
+    kept = {name: one for name, one in weights.items() if not name.startswith("pooler.")}
+    assert len(kept) < len(weights)
+    save_file(kept, tmp_path / "part" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(PartError, match=r"lack 2 tensors, first 'pooler\."):
+        encoder.backbone.load_pretrained(tmp_path / "part")
+    encoder_of("minilm", tmp_path / "part")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_pooler_that_the_class_lacks_is_refused(name: str, tmp_path: Path) -> None:
+    TOWERS[name](tmp_path / "part")
+    with pytest.raises(ConfigError, match=r"'pooler', but .* has no pooler"):
+        encoder_of(name, tmp_path / "part", pooling="pooler")
+
+
+@pytest.mark.parametrize("name", ["clip", "open_clip_clip"])
+def test_the_tower_of_a_dual_encoder_pools_by_itself(name: str, tmp_path: Path) -> None:
+    TOWERS[name](tmp_path / "part")
+    with pytest.raises(ConfigError, match=r"pool by themselves.*pooling=pooler"):
+        encoder_of(name, tmp_path / "part", pooling="mean")
+
+
+def test_a_tokenizer_that_is_not_there_is_named(tmp_path: Path) -> None:
+    TOWERS["open_clip_siglip"](tmp_path / "part")
+    for file in (tmp_path / "part").glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(PartError, match=r"lacks its tokenizer 'timm/ViT-B-16-SigLIP2'"):
+        encoder_of("open_clip_siglip", tmp_path / "part")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "no_such_model"}, r"cannot read the config of .* \(model_type 'no_such_model'\)"),
+        ({"hidden_size": 8}, r"cannot read the config of .* \(model_type None\)"),
+        (tf.ViTConfig(**_SIZES).to_dict(), r"'vit'"),
+    ],
+)
+def test_a_config_that_is_no_text_model_s_is_refused_in_a_sentence(config: dict[str, Any], message: str) -> None:
+    part = PartSpec(backend="transformers", name="t", source="random", config=config)
+    with pytest.raises(PartError, match=message):
+        YEncoder(YEncoderConfig(part=part), embed_dim=8)
+
+
+@pytest.mark.parametrize("backend", ["timm", "open_clip"])
+def test_layers_of_another_library_are_no_predictor(backend: str) -> None:
+    part = PartSpec(backend=backend, name="t", source="random", config={"architecture": "test_vit", "model_cfg": {}})
+    with pytest.raises(PartError, match=rf"is no text transformer: {backend} brings none"):
+        TransformersText(part)

@@ -1,4 +1,4 @@
-"""Models and parts from a hub, over HTTP: everything that belongs to them comes, pinned to a commit, or a clear refusal.
+"""Models and parts from a hub, over HTTP: all that belongs to them comes, pinned to a commit, or a clear refusal.
 
 Each case runs in a process of its own, with an empty cache and without the assets that `mini` is made of.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ def part_folder(spec: PartSpec) -> Path:
         folder = snapshot(repository, revision=spec.revision, files=backend.files, name=spec.name)
     require_files(spec, folder, config_file=backend.config_file)
     return folder
+
+
+def copy_tokenizer(spec: PartSpec, source: Path, target: Path) -> None:
+    """Copy the files of a part's tokenizer from one folder to another."""
+    if source.resolve() == target.resolve():
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    for pattern in backend_of(spec).tokenizer_files:
+        for file in source.glob(pattern):
+            shutil.copyfile(file, target / file.name)
 
 
 def part_config(spec: PartSpec) -> dict[str, Any]:

@@ -165,10 +165,14 @@ def text_model(spec: PartSpec, config: Any) -> Any:
     try:
         return AutoModel.from_config(config, dtype=torch.float32)
     except (ValueError, KeyError) as error:
-        raise PartError(
-            f"{spec} is of type {config.model_type!r}, of which transformers has no text model by itself.",
-            fix="name a text model, such as transformers:sentence-transformers/all-MiniLM-L6-v2.",
-        ) from error
+        raise _no_text_model(spec, config) from error
+
+
+def _no_text_model(spec: PartSpec, config: Any) -> PartError:
+    return PartError(
+        f"{spec} is of type {config.model_type!r}, of which transformers has no text model by itself.",
+        fix="name a text model, such as transformers:sentence-transformers/all-MiniLM-L6-v2.",
+    )
 
 
 def architecture(spec: PartSpec, raw: dict[str, Any]) -> Any:
@@ -200,6 +204,8 @@ def text_config(spec: PartSpec, *, whole: bool = False) -> Any:
     raw = copy.deepcopy(spec.config)
     raw = {**raw, **raw.pop("text_config")} if "text_config" in raw else raw
     config = architecture(spec, raw)
+    if not hasattr(config, "vocab_size"):
+        raise _no_text_model(spec, config)
     if spec.layers is not None and not whole:
         first, last = spec.layers
         if last > config.num_hidden_layers:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,8 @@ def adapt(model: VLJEPA, config: AdaptersConfig, *, base: str, seed: int) -> Non
         model.config.y_encoder.trainable = True  # its features may not be cached, and get gradients
     if config.four_bit:
         to_four_bits(model, _layers(model, config))
-    with torch.random.fork_rng(devices=[]):
+    full = [name for name in _with_clips(config.full) if _has(model, name)]
+    with torch.random.fork_rng(devices=[]), _hidden(model, parts=config.parts, full=full):
         torch.manual_seed(seed)
         wrapped = peft.get_peft_model(
             model,
@@ -146,7 +148,7 @@ def adapt(model: VLJEPA, config: AdaptersConfig, *, base: str, seed: int) -> Non
                 lora_alpha=config.alpha,
                 target_modules=_layers(model, config),
                 lora_dropout=config.dropout,
-                modules_to_save=[name for name in _with_clips(config.full) if _has(model, name)] or None,
+                modules_to_save=full or None,
             ),
         )
     model.adapters = Adapters(model, base=base, wrapped=wrapped, fingerprint=fingerprint)
@@ -178,7 +180,10 @@ def apply_saved(model: VLJEPA, folder: Path, *, trainable: bool = False) -> None
     model.config.y_encoder.trainable = config.y_encoder.trainable
     model.config.calibration = CalibrationConfig.model_validate(config.calibration.model_dump())
     try:
-        wrapped = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+        raw = json.loads((folder / ADAPTER_FILE).read_text(encoding="utf-8"))
+        parts = {one.split(".")[0] for one in raw["target_modules"]}
+        with _hidden(model, parts=sorted(parts), full=raw.get("modules_to_save") or []):
+            wrapped = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
     except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(
             f"the adapters in {str(folder)!r} do not load: {error}.", fix="save them again."
@@ -229,6 +234,30 @@ def _layers(model: VLJEPA, config: AdaptersConfig) -> list[str]:
             fix=f"choose among {', '.join(kinds)}, or leave targets out for all.",
         )
     return [name for name in linear if config.targets is None or name.rsplit(".", 1)[-1] in config.targets]
+
+
+@contextmanager
+def _hidden(model: VLJEPA, *, parts: Sequence[str], full: Sequence[str]) -> Iterator[None]:
+    """Take out of peft's sight, and freeze, what is neither adapted nor trained whole: it matches names by their ends.
+
+    Raises:
+        ConfigError: A module in an adapted part ends like one that is to be trained whole.
+    """
+    seen = {name.split(".")[0] for name in [*_with_clips(parts), *full]}
+    away = {name: module for name, module in model.named_children() if name not in seen}
+    for name in away:
+        setattr(model, name, None)
+    try:
+        for name, _ in model.named_modules():
+            if name not in full and any(name.endswith(one) for one in full) and ".original_module" not in name:
+                raise ConfigError(
+                    f"lora.full names {next(one for one in full if name.endswith(one))!r}, and {name!r} ends alike.",
+                    fix="name the module by a longer part of its name.",
+                )
+        yield
+    finally:
+        for name, module in away.items():
+            setattr(model, name, module.requires_grad_(False))
 
 
 def _with_clips(names: Sequence[str]) -> list[str]:

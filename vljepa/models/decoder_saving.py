@@ -7,11 +7,18 @@ from pathlib import Path
 import torch
 
 from vljepa.backends import part_config, part_folder
+from vljepa.backends.files import copy_tokenizer
 from vljepa.configs.decoder import YDecoderConfig
 from vljepa.errors import CheckpointError, TextSpaceError
 from vljepa.models.y_decoder import YDecoder
 from vljepa.parts.folders import verify_part, weights_sha256
-from vljepa.parts.saved import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE, read_decoder_config
+from vljepa.parts.saved import (
+    CONFIG_FILE,
+    TOKENIZER_FOLDER,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    read_decoder_config,
+)
 
 
 def build_decoder(config: YDecoderConfig, *, vocabulary: bytes | None = None) -> YDecoder:
@@ -27,18 +34,19 @@ def build_decoder(config: YDecoderConfig, *, vocabulary: bytes | None = None) ->
     return decoder
 
 
-def save_decoder(decoder: YDecoder, folder: Path, *, dtype: torch.dtype | None = None) -> None:
+def save_decoder(decoder: YDecoder, folder: Path, *, dtype: torch.dtype | None = None, full: bool = False) -> None:
     """Write the folder; tensors that a part's own files determine are left out.
 
     Args:
         decoder: What to save.
         folder: Made when absent.
         dtype: Narrow floating tensors for shipping; they load as fp32 again.
+        full: Every tensor, and the part's tokenizer; the folder then needs no other files to load.
     """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    frozen = decoder.frozen_keys() | decoder.tied_keys()
+    left_out = decoder.tied_keys() | (set() if full else decoder.frozen_keys())
     tensors = {
         key: (tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor)
         .detach()
@@ -46,12 +54,15 @@ def save_decoder(decoder: YDecoder, folder: Path, *, dtype: torch.dtype | None =
         .contiguous()
         .clone()
         for key, tensor in decoder.state_dict().items()
-        if key not in frozen
+        if key not in left_out
     }
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     (folder / CONFIG_FILE).write_text(decoder.config.model_dump_json(indent=2), encoding="utf-8")
     if decoder.vocabulary is not None:
         (folder / VOCABULARY_FILE).write_bytes(decoder.vocabulary)
+    if full and decoder.config.part.source != "random":
+        source = part_folder(decoder.config.part) if decoder.tokenizer is None else decoder.tokenizer
+        copy_tokenizer(decoder.config.part, source, folder / TOKENIZER_FOLDER)
 
 
 def load_decoder(folder: Path, *, text_space: str) -> YDecoder:
@@ -82,14 +93,17 @@ def load_decoder(folder: Path, *, text_space: str) -> YDecoder:
         raise CheckpointError(
             f"{str(folder / WEIGHTS_FILE)!r} is not readable: {error}.", fix="copy or save the decoder again."
         ) from error
-    own, frozen = set(decoder.state_dict()), decoder.frozen_keys() | decoder.tied_keys()
-    wrong = sorted((own - frozen) ^ set(tensors))
+    own, frozen = set(decoder.state_dict()) - decoder.tied_keys(), decoder.frozen_keys()
+    whole = frozen <= tensors.keys() | decoder.tied_keys()
+    wrong = sorted((own if whole else own - frozen) ^ set(tensors))
     if wrong:
         raise CheckpointError(
             f"{str(folder)!r} lacks, or has too many, {len(wrong)} tensors, first {wrong[0]!r}.",
             fix="use the config.json that was saved with it.",
         )
-    if config.part.source != "random":
+    if (folder / TOKENIZER_FOLDER).is_dir():
+        decoder.tokenizer = folder / TOKENIZER_FOLDER
+    if config.part.source != "random" and not whole:
         part = part_folder(config.part)
         verify_part(config.part, part)
         decoder.load_pretrained(part)

@@ -57,7 +57,8 @@ class LabelPrior(nn.Module):
         """The residual's feature [B, E]: label features moved to where captions lie."""
         if self.refiner is None:
             return features_BE
-        refined: Tensor = F.normalize(features_BE.float(), dim=-1) + self.refiner(features_BE).float()
+        narrow = features_BE.to(next(self.refiner.parameters()).dtype)
+        refined: Tensor = F.normalize(features_BE.float(), dim=-1) + self.refiner(narrow).float()
         return refined
 
 

@@ -258,7 +258,8 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
 
     def project_text(self, features_BE: Tensor) -> Tensor:
         """Features to the shared space: fp32 [B, D], unit norm."""
-        projected: Tensor = self.y_encoder.head(features_BE)
+        head = self.y_encoder.head
+        projected: Tensor = head(features_BE.to(head.weight.dtype) if isinstance(head, nn.Linear) else features_BE)
         return F.normalize(projected.float(), dim=-1)
 
     def encode_text(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:

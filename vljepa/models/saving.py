@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from vljepa.backends import backend_of, part_config, part_folder, resolve_preferences
+from vljepa.backends import part_config, part_folder, resolve_preferences
+from vljepa.backends.files import copy_tokenizer
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
 from vljepa.models.adapters import base_name
@@ -134,7 +135,7 @@ def save_model(
     shutil.rmtree(folder / DECODER_FOLDER, ignore_errors=True)  # another model's words are none of this one's
     # Words of another text space are none of this model's: training may have moved it.
     if model.y_decoder is not None and model.y_decoder.config.text_space == text_space_digest(model, state):
-        save_decoder(model.y_decoder, folder / DECODER_FOLDER, dtype=dtype)
+        save_decoder(model.y_decoder, folder / DECODER_FOLDER, dtype=dtype, full=full)
 
 
 def save_tokenizers(model: VLJEPA, folder: Path) -> None:
@@ -144,13 +145,7 @@ def save_tokenizers(model: VLJEPA, folder: Path) -> None:
         if part.source == "random":
             continue
         source = part_folder(part) if model.tokenizers is None else model.tokenizers / slot
-        target = folder / slot
-        if source.resolve() == target.resolve():
-            continue
-        target.mkdir(parents=True, exist_ok=True)
-        for pattern in backend_of(part).tokenizer_files:
-            for file in source.glob(pattern):
-                shutil.copyfile(file, target / file.name)
+        copy_tokenizer(part, source, folder / slot)
 
 
 def model_card(config: VLJEPAConfig) -> str:

@@ -68,6 +68,7 @@ class XEncoder(nn.Module):
                 fix="add the frame axis: an image is a clip of one frame.",
             )
         pixels_BTCHW = _fill_frames(pixels_BTCHW, self._filled(pixels_BTCHW.shape[1]))
+        pixels_BTCHW = pixels_BTCHW.to(next(self.backend.parameters()).dtype)  # of a model that was made narrower
         batch, frames = pixels_BTCHW.shape[:2]
         if self.backend.joint_frames:
             tokens_BND, logits = self.backend(pixels_BTCHW)

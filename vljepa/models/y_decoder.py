@@ -38,6 +38,8 @@ class YDecoder(nn.Module):
         super().__init__()
         self.config = config
         self.vocabulary = vocabulary
+        self.tokenizer: Path | None = None
+        """Folder of the part's tokenizer, where the decoder was saved whole."""
         self.lm = _causal_lm(config)
         width = int(self.lm.config.hidden_size)
         self.prefix = nn.Linear(config.embed_dim, config.prefix_tokens * width)

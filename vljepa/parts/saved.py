@@ -20,6 +20,8 @@ BASE_FILE = "vljepa_base.json"
 """Which model adapters belong to: its name and its fingerprint."""
 DECODER_FOLDER = "y_decoder"
 """Of a model's own Y-Decoder, inside the model's folder."""
+TOKENIZER_FOLDER = "tokenizer"
+"""Of a whole Y-Decoder from a pretrained language model: that one's tokenizer."""
 TOKENIZERS_FOLDER = "tokenizers"
 """Of a whole model: a folder of files for each text part, by its slot."""
 _FILES = (
@@ -29,7 +31,11 @@ _FILES = (
     BASE_FILE,
     "adapter_model.safetensors",
     *(f"{DECODER_FOLDER}/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE)),
-    *(f"{TOKENIZERS_FOLDER}/*{ending}" for ending in (".json", ".txt", ".model", ".jinja")),
+    *(
+        f"{folder}/*{ending}"
+        for folder in (TOKENIZERS_FOLDER, f"{DECODER_FOLDER}/{TOKENIZER_FOLDER}")
+        for ending in (".json", ".txt", ".model", ".jinja")
+    ),
 )
 """Of a model in a hub repository: no pickle and no code."""
 

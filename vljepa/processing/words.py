@@ -12,7 +12,7 @@ from torch import Tensor
 from vljepa.backends import part_folder
 from vljepa.configs import YDecoderConfig
 from vljepa.errors import CheckpointError
-from vljepa.parts.saved import VOCABULARY_FILE, read_decoder_config
+from vljepa.parts.saved import TOKENIZER_FOLDER, VOCABULARY_FILE, read_decoder_config
 from vljepa.processing.text import normalise_text
 
 PAD, BEGIN, END, UNKNOWN = 0, 1, 2, 3
@@ -57,7 +57,11 @@ class DecoderTokenizer:
         file = Path(folder) / VOCABULARY_FILE
         if config.part.source == "random" and not file.is_file():
             raise CheckpointError(f"{str(folder)!r} lacks {VOCABULARY_FILE}.", fix="copy or save the decoder again.")
-        return cls.of(config, vocabulary=file.read_bytes() if config.part.source == "random" else None)
+        if config.part.source == "random":
+            return cls.of(config, vocabulary=file.read_bytes())
+        own = Path(folder) / TOKENIZER_FOLDER
+        pieces = _PretrainedPieces(own if own.is_dir() else part_folder(config.part))
+        return cls(pieces, lowercase=config.lowercase)
 
     @classmethod
     def of(cls, config: YDecoderConfig, *, vocabulary: bytes | None) -> DecoderTokenizer:

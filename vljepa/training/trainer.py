@@ -92,7 +92,7 @@ class Trainer(Loop):
         )
         keep_freed_memory()
         torch.manual_seed(run.train.seed)
-        model = self._given or _first_model(run)
+        model = _first_model(run, self._given)
         self.clips_alone = trains_clips_alone(model, [source.frames or 1 for source in run.data.train])
         if self.clips_alone and run.lora is None:
             freeze_pictures(model)
@@ -266,8 +266,17 @@ class Trainer(Loop):
         return metrics
 
 
-def _first_model(run: RunConfig) -> VLJEPA:
-    """What a run begins with: pretrained parts, or a trained model, adapted if the recipe says so."""
+def _first_model(run: RunConfig, given: VLJEPA | None = None) -> VLJEPA:
+    """What a run begins with: pretrained parts, or a trained model, adapted if the recipe says so.
+
+    Raises:
+        ConfigError: Adapters would be of another model than `start`, or of other adapters.
+    """
+    if given is not None:
+        if run.lora is not None and given.adapters is None:
+            _check_base(run, given)
+            adapt(given, run.lora, base=str(run.start), seed=run.train.seed)
+        return given
     if run.start is None:
         assert run.model is not None
         return VLJEPA.from_parts(run.model)
@@ -281,6 +290,15 @@ def _first_model(run: RunConfig) -> VLJEPA:
     if run.lora is not None:
         adapt(model, run.lora, base=run.start, seed=run.train.seed)
     return model
+
+
+def _check_base(run: RunConfig, given: VLJEPA) -> None:
+    """Adapters of a given model are loaded onto `start` later: it has to be the same."""
+    if run.start is None or VLJEPA.from_pretrained(run.start).fingerprint() != given.fingerprint():
+        raise ConfigError(
+            f"the adapters could not be loaded again: start = {run.start!r} is another model than the given one.",
+            fix="save the model, name that folder as `start`, and give no model.",
+        )
 
 
 def _identity(config: Any) -> str:

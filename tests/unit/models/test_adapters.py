@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from vljepa.configs import AdaptersConfig, RunConfig, VLJEPAConfig, load_preset, validate
@@ -104,6 +105,29 @@ def test_the_folder_is_peft_s_own(base: Path, tmp_path: Path) -> None:
     assert torch.equal(outputs(plain), outputs(model))
 
 
+def test_the_x_encoder_is_out_of_reach_of_what_is_trained_whole(base: Path, tmp_path: Path) -> None:
+    """peft takes a name for every module that ends like it: `gate` is one of the squeeze-and-excitation blocks, too."""
+    model = VLJEPA.from_pretrained(base)
+    alike = [name for name, _ in model.x_encoder.named_modules() if name.endswith("gate")]
+    assert alike, "the toy's X-Encoder has such modules"
+    adapt(model, AdaptersConfig(), base=str(base), seed=0)
+    assert not [name for name, _ in model.x_encoder.named_modules() if "modules_to_save" in name]
+    assert not any(parameter.requires_grad for parameter in model.x_encoder.parameters())
+    assert not any(parameter.requires_grad for parameter in model.y_encoder.parameters())
+    model.save_pretrained(tmp_path / "adapters")
+    again = VLJEPA.from_pretrained(tmp_path / "adapters")
+    assert not [name for name, _ in again.x_encoder.named_modules() if "modules_to_save" in name]
+    with torch.no_grad():
+        assert torch.equal(again(batch()).prediction_BD, model.eval()(batch()).prediction_BD)
+
+
+def test_a_name_that_would_reach_further_is_refused(base: Path) -> None:
+    model = VLJEPA.from_pretrained(base)
+    model.predictor.backbone.other = torch.nn.ModuleDict({"gate": torch.nn.Linear(2, 2)})
+    with pytest.raises(ConfigError, match=r"names 'gate', and 'predictor\.backbone\.other\.gate' ends alike"):
+        adapt(model, AdaptersConfig(), base=str(base), seed=0)
+
+
 def test_another_base_is_refused(base: Path, tmp_path: Path) -> None:
     adapted(base).save_pretrained(tmp_path / "adapters")
     other = load_preset("toy")
@@ -170,6 +194,27 @@ def tune(make_run: Callable[..., RunConfig], base: Path) -> Callable[..., RunCon
         return validate(RunConfig, {**run.model_dump(), "model": None, "start": str(base), **changes}, where="test")
 
     return make
+
+
+def test_a_given_model_is_adapted_too(tune: Callable[..., RunConfig], base: Path, tmp_path: Path) -> None:
+    """`Trainer(run, model=m)` trained all of `m`, whatever `lora` said."""
+    given = VLJEPA.from_pretrained(base)
+    run = tune("given", lora={"rank": 4})
+    result = Trainer(run, model=given).fit()
+    named = Trainer(tune("named", lora={"rank": 4})).fit()
+    assert (result.model_folder / "adapter_config.json").is_file()
+    assert not (result.model_folder / "model.safetensors").is_file()
+    one, other = (load_file(each.model_folder / "adapter_model.safetensors") for each in (result, named))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_given_model_that_is_not_the_named_base_is_refused(tune: Callable[..., RunConfig], base: Path) -> None:
+    given = VLJEPA.from_pretrained(base)
+    with torch.no_grad():
+        given.predictor.head.weight.add_(1)
+    with pytest.raises(ConfigError, match="another model than the given one"):
+        Trainer(tune("other", lora={"rank": 4}), model=given).fit()
 
 
 def test_a_run_trains_adapters_resumes_to_the_last_bit_and_is_merged_by_the_command(

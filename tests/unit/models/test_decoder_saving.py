@@ -155,6 +155,24 @@ def test_only_prefix_and_adapters_are_trained_and_saved(adapted, tmp_path):
     assert not (tmp_path / "thin" / "tokenizer.model").exists()
 
 
+def test_a_whole_save_needs_the_language_model_s_files_no_more(adapted, tmp_path):
+    decoder = build_decoder(adapted)
+    thin, whole = tmp_path / "thin", tmp_path / "whole"
+    save_decoder(decoder, thin)
+    save_decoder(decoder, whole, full=True)
+    (tmp_path / "part").rename(tmp_path / "gone")
+    with pytest.raises(PartError):
+        load_decoder(thin, text_space=SPACE)
+    loaded = load_decoder(whole, text_space=SPACE)
+    assert same(loaded.state_dict(), decoder.state_dict())
+    ids = DecoderTokenizer.from_folder(whole).encode(["a cat"], max_tokens=9)[0]
+    save_decoder(loaded, tmp_path / "again", full=True)
+    whole.rename(tmp_path / "gone too")
+    again = load_decoder(tmp_path / "again", text_space=SPACE)
+    assert torch.equal(again.generate(units(3)), decoder.eval().generate(units(3)))
+    assert torch.equal(DecoderTokenizer.from_folder(tmp_path / "again").encode(["a cat"], max_tokens=9)[0], ids)
+
+
 def test_the_language_model_s_own_weights_are_those_of_its_files(adapted, tmp_path):
     own = load_file(tmp_path / "part" / "model.safetensors")
     state = build_decoder(adapted).state_dict()
