@@ -130,9 +130,13 @@ def save_model(
     # One entry, since safetensors writes several in any order: equal weights are to be equal files.
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
+    # Another model's words and tokenizers are none of this one's.
+    decoder_tokenizer = None if model.y_decoder is None else model.y_decoder.tokenizer
+    for stale, own in ((TOKENIZERS_FOLDER, model.tokenizers), (DECODER_FOLDER, decoder_tokenizer)):
+        if own is None or not own.resolve().is_relative_to((folder / stale).resolve()):
+            shutil.rmtree(folder / stale, ignore_errors=True)
     if full:
         save_tokenizers(model, folder / TOKENIZERS_FOLDER)
-    shutil.rmtree(folder / DECODER_FOLDER, ignore_errors=True)  # another model's words are none of this one's
     # Words of another text space are none of this model's: training may have moved it.
     if model.y_decoder is not None and model.y_decoder.config.text_space == text_space_digest(model, state):
         save_decoder(model.y_decoder, folder / DECODER_FOLDER, dtype=dtype, full=full)

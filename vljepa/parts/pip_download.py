@@ -5,6 +5,7 @@ Which index, mirror, proxy or folder of wheels pip asks is the user's own config
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
@@ -108,11 +109,11 @@ def disk_needed(asset: Asset) -> int:
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # pip moves and removes its files while we look
-            continue
+    # pip moves and removes files and folders while we look: `os.walk` passes over folders that are gone.
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
     return total
 
 

@@ -230,3 +230,47 @@ def test_the_feature_cache_key_follows_encoder_and_preprocessing(parts_config: V
     assert model.x_encoder_fingerprint() == before
     model.config.x_encoder.image.resize = "pad"
     assert model.x_encoder_fingerprint() != before
+
+
+@pytest.mark.parametrize("which", ["fingerprint", "text_space_hash", "x_encoder_fingerprint"])
+def test_a_key_at_its_neutral_value_is_as_if_it_were_not_there(which: str, parts_config: VLJEPAConfig) -> None:
+    """Every hash: an index, a decoder, adapters and a cache from before the key stay this model's."""
+    model = trained(parts_config)
+    before = getattr(model, which)()
+    raw = model.config.model_dump(mode="json")
+    for section, key in (("y_encoder", "dense"), ("y_encoder", "prefix"), ("x_encoder", "pool_grid")):
+        assert raw[section].pop(key) in ([], "", None)
+    raw["y_encoder"]["part"].pop("revision")
+    model.config = VLJEPAConfig.model_validate(raw)
+    assert getattr(model, which)() == before
+
+
+def test_the_commit_of_a_part_is_not_hashed_its_weights_are(parts_config: VLJEPAConfig) -> None:
+    model = trained(parts_config)
+    before = model.text_space_hash()
+    model.config.y_encoder.part.revision = "0" * 40
+    assert model.text_space_hash() == before
+    model.config.y_encoder.part.sha256 = "1" * 64
+    assert model.text_space_hash() != before
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize(("name", "fingerprint"), [("mini", "7a849dcdca520b8d"), ("mini-video", "3d287f58b9ce8bbc")])
+def test_what_was_made_with_a_shipped_model_stays_its_own(name: str, fingerprint: str) -> None:
+    """Indexes and adapters on people's disks hold these: a change here makes all of them foreign."""
+    model = VLJEPA.from_pretrained(name)
+    assert (model.fingerprint(), model.text_space_hash()) == (fingerprint, "d38bc872a783bff2")
+
+
+def test_a_save_leaves_no_tokenizer_of_another_model(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
+    model = trained(parts_config)
+    stale = tmp_path / "saved" / "tokenizers" / "predictor" / "tokenizer.json"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("{}")
+    model.save_pretrained(tmp_path / "saved")
+    assert not stale.exists()
+    stale.parent.mkdir(parents=True)
+    stale.write_text("{}")
+    model.tokenizers = tmp_path / "saved" / "tokenizers"
+    model.save_pretrained(tmp_path / "saved")
+    assert stale.exists(), "its own stay"

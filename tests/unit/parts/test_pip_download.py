@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import shutil
 import sys
+import threading
 import time
 
 import pytest
@@ -119,3 +121,23 @@ def test_output_and_exit_code_come_back(tmp_path):
     code, output = run_pip([sys.executable, "-c", script], {**os.environ, "TMPDIR": str(tmp_path)}, lambda: None)
     assert code == 3
     assert sorted(output.split()) == ["err", "out"]
+
+
+def test_what_pip_removes_while_we_look_is_passed_over(tmp_path):
+    """A folder that went between being listed and being opened ended a fetch."""
+    done = threading.Event()
+
+    def comes_and_goes():
+        while not done.is_set():
+            (tmp_path / "a" / "b").mkdir(parents=True, exist_ok=True)
+            (tmp_path / "a" / "b" / "file").write_bytes(b"12345")
+            shutil.rmtree(tmp_path / "a")
+
+    other = threading.Thread(target=comes_and_goes)
+    other.start()
+    try:
+        sizes = {pip_download._bytes_in(tmp_path) for _ in range(3000)}
+    finally:
+        done.set()
+        other.join()
+    assert sizes <= {0, 5}
