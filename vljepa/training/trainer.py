@@ -30,6 +30,7 @@ from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.modeling import VLJEPA
 from vljepa.models.sharded import load_tensors, whole
 from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.training.answers import AnswerBank
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.calibration import calibrate
 from vljepa.training.checkpoint import find_intact
@@ -120,7 +121,11 @@ class Trainer(Loop):
         with self.accelerator.main_process_first():  # the others find the caches full
             self.inputs = prepare(run, model=model, processor=processor, shard=shard)
         self.movement = Movement(model)
-        self.embedding = Embedding(model, run.objective).to(self.accelerator.device)
+        answers = None
+        if run.objective.answers > 0:
+            prior = run.objective.answer_prior
+            answers = AnswerBank(self.inputs.answers, prior=prior, model=model, processor=processor)
+        self.embedding = Embedding(model, run.objective, answers=answers).to(self.accelerator.device)
         extra = list(self.embedding.objective_parameters().values())
         optimizer = build_optimizer(model, config=run.optim, extra=extra)
         take_up_sharding(self.accelerator, self.embedding)
@@ -258,7 +263,10 @@ class Trainer(Loop):
                     self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric
                 )
                 calibration, errors = calibrate(
-                    inputs.tasks, encoder=inputs.encoder, current=self.model.config.calibration
+                    inputs.tasks,
+                    encoder=inputs.encoder,
+                    current=self.model.config.calibration,
+                    answers=inputs.answers,
                 )
             self.model.config.calibration = calibration
             self._replace("best", self._gather_model())
