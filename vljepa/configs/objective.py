@@ -20,10 +20,10 @@ class ObjectiveConfig(Strict):
             batches that do not fit into memory; None for all. Costs one more forward.
         alignment: Weight of a direct image-text term beside the prediction: InfoNCE of the targets and the mean visual
             token through a linear head of its own (X-JEPA). The head is not part of the trained model.
-        answers: Weight of a softmax over all answers of the training questions, beside the contrast, which does not learn
-            how often answers occur: cross-entropy of each question's own answer. Needs a frozen Y-Encoder.
-        answer_prior: With `answers`: add the logarithm of each answer's share to its logit, so that the predictions learn
-            what the picture says beyond it.
+        answers: Weight of a softmax over all answers of the training questions, beside the contrast, which does not
+            learn how often answers occur: cross-entropy of each question's own answer. Needs a frozen Y-Encoder.
+        answer_prior: With `answers`: add the logarithm of each answer's share to its logit, so that the predictions
+            learn what the picture says beyond it.
         sigreg: Weight of SIGReg on predictions and targets, which keeps them spread without negatives.
         stop_gradient: Targets get no gradient from the loss, only the predictions.
     """

@@ -112,15 +112,15 @@ def fit_classifier(features_QF: Tensor, counts_QA: Tensor, *, strength: float) -
         return loss
 
     with torch.enable_grad():
-        optimizer.step(closure)
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
     return weights_FA.detach()
 
 
 def blind_baselines(train: Sequence[Record], rows: Sequence[Record]) -> dict[str, float]:
-    """Accuracy without the picture on some rows: `majority`, `majority_per_type` or `majority_per_question`, and
-    `question_only`.
+    """Accuracy on some questions without their pictures.
 
-    The classifier's regularisation is the one that is best on these very rows.
+    `majority`; `majority_per_type`, or `majority_per_question` where rows have no type; and `question_only`. That
+    classifier's regularisation is the one that is best on these very rows.
 
     Args:
         train: Training questions, at least one.

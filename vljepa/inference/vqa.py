@@ -1,6 +1,7 @@
 """Closed visual question answering: the choice whose text is nearest to the embedding predicted under the question.
 
-A model that was trained on answers of unequal frequency also knows how frequent they were (`calibration.answers`)."""
+A model that was trained on answers of unequal frequency also knows how frequent they were (`calibration.answers`).
+"""
 
 from __future__ import annotations
 

@@ -60,7 +60,9 @@ def calibrate(
         changes["answers"] = prior
         if prior is not None:
             metrics["calibration/answer_prior/weight"] = prior.weight
-            asked = [(scores_NC + prior_NC, labels_N) for (scores_NC, labels_N), prior_NC in zip(asked, added, strict=True)]
+            asked = [
+                (scores_NC + prior_NC, labels_N) for (scores_NC, labels_N), prior_NC in zip(asked, added, strict=True)
+            ]
             for (task, _), (scores_NC, labels_N) in zip(questions, asked, strict=True):
                 metrics[f"{task.name}/accuracy_with_prior"] = float(top_k_hits(scores_NC, labels_N).mean())
     for kind, parts in (("ask", asked), ("classify", pictures)):
@@ -88,7 +90,10 @@ def fit_answer_prior(
     labels_N = np.concatenate([labels for _, labels in scored])
 
     def loss(weight: float) -> float:
-        parts = [(scores + np.float32(weight) * share, labels) for (scores, labels), share in zip(scored, shares, strict=True)]
+        parts = [
+            (scores + np.float32(weight) * share, labels)
+            for (scores, labels), share in zip(scored, shares, strict=True)
+        ]
         scores_NC, _ = _pool(parts)
         probabilities_NC = softmax(scores_NC, temperature=fit_temperature(scores_NC, labels_N))
         right_N = probabilities_NC[np.arange(len(labels_N)), labels_N]

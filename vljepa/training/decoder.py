@@ -145,7 +145,7 @@ class DecoderTrainer(Loop):
         return decoder
 
     def _loader(self, start: int) -> Iterator[dict[str, Tensor]]:
-        return (self.inputs.batches[step] for step in range(start, self.run.train.steps))
+        return (self.inputs.batches[step] for step in range(start, self.steps))
 
     def _train_step(self, step: int, batch: dict[str, Tensor], log: RunLog, monitor: Monitor) -> None:
         run = self.run
@@ -161,13 +161,13 @@ class DecoderTrainer(Loop):
         assert norm is not None
         if self.accelerator.scaler is None:
             check_finite(float(norm), what="gradient norm", step=step)
-        lr = learning_rate(step, config=run.optim, steps=run.train.steps)
+        lr = learning_rate(step, config=run.optim, steps=self.steps)
         set_learning_rate(self.optimizer, lr)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update(self.decoder, step=step + 1)
         monitor.count(step, len(batch["ids"]))
-        if (step + 1) % run.train.log_every == 0 or step + 1 == run.train.steps:
+        if (step + 1) % run.train.log_every == 0 or step + 1 == self.steps:
             rate = monitor.throughput()
             log.write("train", step + 1, loss=loss_value, lr=lr, gradient_norm=float(norm), samples_per_second=rate)
             monitor.report(step, f"loss {loss_value:.3f}  {rate:.0f} texts/s")

@@ -141,8 +141,7 @@ def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
     _check_average(run)
     if run.objective.answers > 0 and config.y_encoder.trainable:
         raise ConfigError(
-            f"objective.answers = {run.objective.answers:g} needs a Y-Encoder that stays as it is: it embeds the answers "
-            "once.",
+            f"objective.answers = {run.objective.answers:g} embeds the answers once, and the Y-Encoder is trained.",
             fix="set model.y_encoder.trainable=false (with adapters: lora.parts=[predictor]), or objective.answers=0.",
         )
 

@@ -32,7 +32,7 @@ FREE = _LATE | {
 }
 """Keys that change where things are and what is printed, never the numbers, and those that are filled in late."""
 
-FREE_TO_RESUME = {"train.steps", "train.ema", "train.eval_every", "train.spike"}
+FREE_TO_RESUME = {"train.steps", "train.epochs", "train.patience", "train.ema", "train.eval_every", "train.spike"}
 """Keys that may change when a run goes on; a finished run would ignore them."""
 
 

@@ -32,6 +32,7 @@ from vljepa.models.sharded import load_tensors, whole
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.training.answers import AnswerBank
 from vljepa.training.averaging import WeightAverage
+from vljepa.training.blind import blind_metrics, blind_warnings
 from vljepa.training.calibration import calibrate
 from vljepa.training.checkpoint import find_intact
 from vljepa.training.compiling import compile_layers
@@ -44,6 +45,7 @@ from vljepa.training.movement import Movement
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
 from vljepa.training.residual import fit_residual
+from vljepa.training.result import TrainResult
 from vljepa.training.sharding import find_root, gathered, refuse_layouts, take_up_sharding
 from vljepa.training.step import Embedding, Step, cut_texts, refuse_accumulation
 from vljepa.training.trackers import tracker_settings
@@ -140,7 +142,7 @@ class Trainer(Loop):
         # A generator of its own: the default one would draw from the global stream, which dropout uses.
         return torch.utils.data.DataLoader(
             self.inputs.batches,
-            sampler=range(start, self.run.train.steps),
+            sampler=range(start, self.steps),
             batch_size=None,
             num_workers=self.inputs.workers,
             generator=torch.Generator(),
@@ -165,7 +167,7 @@ class Trainer(Loop):
         self.spikes.see(loss_value, step=step)
         self.step.backward(loss)
         norm = self._clip_gradients(step)
-        lr = learning_rate(step, config=run.optim, steps=run.train.steps)
+        lr = learning_rate(step, config=run.optim, steps=self.steps)
         set_learning_rate(self.optimizer, lr)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -173,7 +175,7 @@ class Trainer(Loop):
             self.model.log_scale.clamp_(max=math.log(self.model.config.max_logit_scale))
         self.average.update(self.model, step=step + 1)
         monitor.count(step, size)
-        if (step + 1) % run.train.log_every == 0 or step + 1 == run.train.steps:
+        if (step + 1) % run.train.log_every == 0 or step + 1 == self.steps:
             rate = monitor.throughput()
             log.write(
                 "train",
@@ -248,7 +250,7 @@ class Trainer(Loop):
 
     def _finish(self) -> Metrics:
         """Calibrate `best`, and let go of the last shards."""
-        inputs, metrics = self.inputs, dict(self._best["metrics"])
+        inputs, metrics = self.inputs, dict(self._best["metrics"]) | blind_metrics(self.inputs)
         if self.accelerator.is_main_process:
             for stream in inputs.streams:
                 stream.close()
@@ -272,6 +274,11 @@ class Trainer(Loop):
             self._replace("best", self._gather_model())
             metrics |= errors
         return metrics
+
+    def _conclude(self, metrics: Metrics, done: int, log: RunLog, monitor: Monitor) -> TrainResult:
+        for line in blind_warnings(metrics):
+            monitor.say(line)
+        return super()._conclude(metrics, done, log, monitor)
 
 
 def _first_model(run: RunConfig) -> VLJEPA:
