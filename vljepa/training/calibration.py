@@ -78,6 +78,8 @@ def fit_answer_prior(
 ) -> tuple[AnswerPriorConfig | None, list[NDArray[np.float32]]]:
     """The weight of the answers' frequencies with the highest likelihood of the right answers, at its own temperature.
 
+    Only weights are considered with which no fewer answers are right than without.
+
     Args:
         tasks: Question sources.
         scored: Their cosines and labels.
@@ -89,7 +91,8 @@ def fit_answer_prior(
     shares = [task.each_candidate(lambda texts: _shares(answers, texts)) for task in tasks]
     labels_N = np.concatenate([labels for _, labels in scored])
 
-    def loss(weight: float) -> float:
+    def quality(weight: float) -> tuple[float, float]:
+        """Accuracy and mean log-likelihood."""
         parts = [
             (scores + np.float32(weight) * share, labels)
             for (scores, labels), share in zip(scored, shares, strict=True)
@@ -97,10 +100,13 @@ def fit_answer_prior(
         scores_NC, _ = _pool(parts)
         probabilities_NC = softmax(scores_NC, temperature=fit_temperature(scores_NC, labels_N))
         right_N = probabilities_NC[np.arange(len(labels_N)), labels_N]
-        return float(-np.log(np.maximum(right_N, 1e-300)).mean())
+        likelihood_N = np.log(np.maximum(right_N, 1e-300))
+        return float(top_k_hits(scores_NC, labels_N).mean()), float(likelihood_N.mean())
 
-    known = any(share.any() for share in shares)
-    weight = min(WEIGHTS, key=loss) if known else 0.0
+    if not any(share.any() for share in shares):
+        return None, []
+    tried = {weight: quality(weight) for weight in WEIGHTS}
+    weight = max((one for one in WEIGHTS if tried[one][0] >= tried[0.0][0]), key=lambda one: tried[one][1])
     if weight == 0:
         return None, []
     return AnswerPriorConfig(counts=dict(answers), weight=weight), [np.float32(weight) * share for share in shares]

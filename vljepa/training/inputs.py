@@ -329,6 +329,7 @@ def _guesses(
     for config, records in zip(run.data.train, train, strict=True):
         if config.text_only is None:
             continue
+        assert isinstance(reader, FeatureCache), "refused without data.cache"
         images = by_name.get(config.text_only.like, [])
         if not images:
             raise ConfigError(
@@ -337,7 +338,7 @@ def _guesses(
             )
         assert model.label_prior is not None
         assert texts is not None
-        logits_BK = reader.read([(image, 0) for image in images]).tensors["vision_logits"]
+        logits_BK = reader.logits(images)
         real_BE = model.label_prior(logits_BK.to(model.log_scale.device))
         sample = [text for record in records for text in record.texts]
         guesses[config.name] = PriorGuess(

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.optimizer import AcceleratedOptimizer
 
 from vljepa.configs import DecoderRunConfig, RunConfig
+from vljepa.data.processes import any_process
 from vljepa.data.skips import name_skipped
 from vljepa.errors import CheckpointError, ConfigError, StoppedError
 from vljepa.models.device import resolve_device
 from vljepa.models.sharded import whole_state
-from vljepa.training.agreement import any_process
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.checkpoint import find_intact, load_state, replace_folder, save_state
 from vljepa.training.decoder_inputs import DecoderInputs
@@ -28,7 +28,7 @@ from vljepa.training.epochs import with_steps
 from vljepa.training.guards import SpikeWatch
 from vljepa.training.inputs import Inputs
 from vljepa.training.result import TrainResult
-from vljepa.training.same_run import check_same_run, write_config
+from vljepa.training.same_run import check_same_run, check_same_start, write_config
 from vljepa.training.sharding import forget_last_run, load_optimizer_state
 from vljepa.training.stopping import StopRequest, StopSignals
 from vljepa.training.tracking import Monitor, RunLog, announce
@@ -95,15 +95,14 @@ class Loop(ABC):
         with self.stop.at_once():
             self.run = with_steps(self.run)
             checkpoint = self._find_checkpoint()
+            finished = None if checkpoint is None else self._finished()
             if checkpoint is not None:
-                finished = self._finished()
                 check_same_run(self.run, self.folder, finished=finished is not None)
-                if finished is not None:
-                    announce(f"already finished: {finished.steps} steps in {str(self.folder)!r}")
-                    return finished
-            if self.device.type == "cuda":
-                torch.cuda.set_device(self.device)  # Accelerate takes the current one
-            forget_last_run()
+            self._join_processes()
+            check_same_start(checkpoint, finished=finished is not None, folder=self.folder)
+            if finished is not None:
+                announce(f"already finished: {finished.steps} steps in {str(self.folder)!r}")
+                return finished
             self._build(checkpoint)
             start = self._restore(checkpoint)
         self.inputs.encoder.pause = self.stop.check
@@ -122,6 +121,13 @@ class Loop(ABC):
         finally:
             for tracker in self.accelerator.trackers:
                 tracker.finish()
+
+    def _join_processes(self) -> None:
+        """Meet the other processes of the run, if there are any."""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # Accelerate takes the current one
+        forget_last_run()
+        PartialState(cpu=self.device.type == "cpu")
 
     def _start_trackers(self) -> Callable[[dict[str, float], int], None] | None:
         """Begin with Accelerate's trackers, if there are any, and give the function that takes numbers."""

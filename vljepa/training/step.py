@@ -19,6 +19,7 @@ from vljepa.configs import ObjectiveConfig, RunConfig, VLJEPAConfig
 from vljepa.data.collate import Batch, to_device
 from vljepa.errors import ConfigError
 from vljepa.models.modeling import VLJEPA
+from vljepa.models.outputs import VISION
 from vljepa.models.pooling import masked_mean
 from vljepa.objectives import OBJECTIVES, TERMS, Group, Positives, gather_with_gradient, grad_cache
 from vljepa.training.answers import AnswerBank
@@ -45,6 +46,8 @@ class Embedding(nn.Module):
         if config.name == "sigmoid":
             self.extra["bias"] = nn.Parameter(torch.full((1,), _FIRST_BIAS))
         self.answers = answers
+        self.keep_vision = config.grad_cache is not None
+        """Give the visual tokens too, where they come from pixels."""
         self.alignment = nn.Linear(model.x_encoder.width, model.config.embed_dim) if config.alignment > 0 else None
 
     @property
@@ -68,6 +71,8 @@ class Embedding(nn.Module):
     def _embed(self, batch: Tensors) -> dict[str, Tensor]:
         output = self.model(batch)
         rows = {"prediction": output.prediction_BD, "target": output.target_BD, "scale": output.logit_scale}
+        if self.keep_vision and "pixel_values" in batch and output.vision is not None:
+            rows |= output.vision.as_batch()
         if "bias" in self.extra:
             rows["bias"] = self.extra["bias"].clone()  # DDP does not find a parameter that is an output itself
         if self.alignment is not None and output.vision is not None:
@@ -153,13 +158,21 @@ class Step:
         most, fewest_rows = numbers.tolist()
         return min(-int(most), int(fewest_rows))
 
-    def _cached(self, pieces: Sequence[Tensors], *, step: int, groups: int, sync: bool) -> Tensor:
+    def _cached(self, pieces: list[dict[str, Tensor]], *, step: int, groups: int, sync: bool) -> Tensor:
+        def embed(number: int) -> dict[str, Tensor]:
+            """The frozen X-Encoder looks once: its tokens take the place of the pixels for the second pass."""
+            [outputs] = self._embed([pieces[number]])
+            seen = {name: outputs.pop(name) for name in VISION if name in outputs}
+            if seen:
+                pieces[number] = {name: one for name, one in pieces[number].items() if name != "pixel_values"} | seen
+            return outputs
+
         def no_sync() -> AbstractContextManager[object]:
             return self.accelerator.no_sync(self.wrapped)
 
         with nullcontext() if sync else no_sync():
             loss = grad_cache(
-                lambda piece: self._embed([pieces[piece]])[0],
+                embed,
                 chunks=len(pieces),
                 loss=lambda outputs: self._group(outputs, pieces, step=step) / groups,
                 backward=self.accelerator.backward,

@@ -120,8 +120,7 @@ class Trainer(Loop):
             compile_layers(model)
         self.model = model
         shard = (self.accelerator.process_index, self.accelerator.num_processes)
-        with self.accelerator.main_process_first():  # the others find the caches full
-            self.inputs = prepare(run, model=model, processor=processor, shard=shard)
+        self.inputs = prepare(run, model=model, processor=processor, shard=shard)
         self.movement = Movement(model)
         answers = None
         if run.objective.answers > 0:

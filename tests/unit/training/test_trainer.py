@@ -13,7 +13,7 @@ from tests.conftest import shapes_run, write_rows
 from vljepa import VLJEPA
 from vljepa.configs import RunConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError, DataError
-from vljepa.training import step as step_module
+from vljepa.objectives import registry
 from vljepa.training import trainer as module
 from vljepa.training.guards import NonFiniteError
 from vljepa.training.tracking import read_log
@@ -174,7 +174,7 @@ def test_all_kinds_of_sources_train_together(make_run, text):
 
 def test_the_loss_is_the_mean_of_the_groups_own_losses(make_run, text, monkeypatch):
     """Negatives stay within a group: each is contrasted by itself, and counts the same whatever its size."""
-    original, seen = step_module.infonce, []
+    original, seen = registry.infonce, []
 
     def spy(prediction_BD, target_BD, **settings):
         loss = original(prediction_BD, target_BD, **settings)
@@ -182,7 +182,7 @@ def test_the_loss_is_the_mean_of_the_groups_own_losses(make_run, text, monkeypat
         seen.append((len(prediction_BD), len(target_BD), float(loss.detach())))
         return loss
 
-    monkeypatch.setattr(step_module, "infonce", spy)
+    monkeypatch.setattr(registry, "infonce", spy)
     sources = [CAPTIONS | {"weight": 3}, QUESTIONS | {"weight": 5}, GATE | {"weight": 2}, text | {"weight": 6}]
     run = make_run(model=toy(), data={"train": sources}, train={"steps": 3, "batch_size": 16})
     Trainer(run).fit()
@@ -285,7 +285,7 @@ def test_averaging_may_begin_or_end_with_a_resumed_run(make_run, before, after):
 def test_a_nan_stops_before_the_optimizer_and_saves_nothing(make_run, monkeypatch, what, grad_cache):
     """PITFALLS 23."""
     run = make_run(train={"eval_every": 3, "save_every": 1}, objective={"grad_cache": grad_cache})
-    trainer, original = Trainer(run), step_module.infonce
+    trainer, original = Trainer(run), registry.infonce
     count = iter(range(100))
 
     def poisoned(*arguments, **settings):
@@ -297,7 +297,7 @@ def test_a_nan_stops_before_the_optimizer_and_saves_nothing(make_run, monkeypatc
         loss.register_hook(lambda gradient: gradient * math.nan)
         return loss
 
-    monkeypatch.setattr(step_module, "infonce", poisoned)
+    monkeypatch.setattr(registry, "infonce", poisoned)
     steps = []
     original_step = torch.optim.AdamW.step
     monkeypatch.setattr(
