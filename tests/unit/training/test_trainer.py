@@ -441,3 +441,39 @@ def test_settings_that_cannot_work_are_refused_early(make_run):
         Trainer(make_run(train={"best_metric": "nonsense"})).fit()
     with pytest.raises(ConfigError, match="no device 'tpu'"):
         Trainer(make_run(), device="tpu")
+
+
+@pytest.mark.parametrize("grad_cache", [None, 5])
+def test_frozen_pictures_are_encoded_once_in_a_step(make_run, monkeypatch, grad_cache):
+    """GradCache embeds each piece twice; the X-Encoder has nothing to learn from the second time."""
+    run = make_run(
+        str(grad_cache),
+        data={"cache": None, "validation": []},
+        train={"steps": 3},
+        objective={"grad_cache": grad_cache},
+    )
+    seen, original = [], VLJEPA.encode_vision
+    monkeypatch.setattr(
+        VLJEPA, "encode_vision", lambda self, pixels: (seen.append(len(pixels)), original(self, pixels))[1]
+    )
+    Trainer(run).fit()
+    assert sum(seen) == 3 * 12
+
+
+def test_cached_tokens_give_the_gradients_of_pixels(make_run):
+    """The second pass of GradCache reads the tokens of the first: the weights go where they go without pieces."""
+
+    def losses(grad_cache):
+        model = toy(dropout=0.0)
+        model["predictor"]["dropout"] = 0.0  # as many draws as pieces
+        run = make_run(
+            f"tokens {grad_cache}",
+            model=model,
+            data={"cache": None, "validation": []},
+            train={"steps": 4, "precision": "fp32"},
+            objective={"grad_cache": grad_cache},
+        )
+        Trainer(run).fit()
+        return [line["loss"] for line in lines(run, "train")]
+
+    assert losses(5) == pytest.approx(losses(None), rel=1e-4)
