@@ -19,7 +19,8 @@ def as_markdown(result: dict[str, Any]) -> str:
     seeds = len(result["seeds"])
     lines = [
         "# Questions with skewed answers\n",
-        "Written by `python -m eval.answer_prior report eval/results/answer_prior.json --tables docs/answer_prior.md`.\n",
+        "Written by `python -m eval.answer_prior report eval/results/answer_prior.json --tables "
+        "docs/answer_prior.md`.\n",
         f"`{result['command']}`: {seeds} seed{'s' if seeds > 1 else ''}, commit {result['commit'][:12]}, "
         f"{result['date']}, {result['hardware']}. Accuracy in percent.",
     ]
@@ -27,8 +28,8 @@ def as_markdown(result: dict[str, Any]) -> str:
         sizes, kinds = found["sizes"], list(found["by_type"])
         lines += [
             f"\n## {name}\n",
-            f"{sizes['train']:,} training, {sizes['validation']:,} validation and {sizes['test']:,} test questions about "
-            f"{sizes['train photos']}, {sizes['validation photos']} and {sizes['test photos']} photos; "
+            f"{sizes['train']:,} training, {sizes['validation']:,} validation and {sizes['test']:,} test questions "
+            f"about {sizes['train photos']}, {sizes['validation photos']} and {sizes['test photos']} photos; "
             f"{sizes['answers']} answers.\n",
             f"| arm | all | {' | '.join(kinds)} |",
             "|---|---:|" + "---:|" * len(kinds),

@@ -126,12 +126,11 @@ def _print(report: DataReport) -> None:
         ("validation", report.validation or "none"),
         ("validation pictures that are in it too", "-" if report.overlap is None else f"{report.overlap:,}"),
         ("others with the source_id of one in it", "-" if report.same_ids is None else f"{report.same_ids:,}"),
-        *(
-            (f"right without the picture: {name.replace('_', ' ')}", f"{share:.1%}")
-            for name, share in report.blind.items()
-        ),
     ]
     print_table(columns=("what", "found"), rows=rows)
+    if report.blind:
+        told = ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in report.blind.items())
+        print_heading(f"right without looking at the picture: {told}")
     for sample in report.samples:
         texts = " | ".join(sample["text"])
         asked = f"  {sample['query']}" if "query" in sample else ""

@@ -101,7 +101,8 @@ def fit_answer_prior(
         probabilities_NC = softmax(scores_NC, temperature=fit_temperature(scores_NC, labels_N))
         right_N = probabilities_NC[np.arange(len(labels_N)), labels_N]
         likelihood_N = np.log(np.maximum(right_N, 1e-300))
-        return float(top_k_hits(scores_NC, labels_N).mean()), float(likelihood_N.mean())
+        # Rounded: frequencies that are all alike change the last digits alone, and the first of equals is 0.
+        return float(top_k_hits(scores_NC, labels_N).mean()), round(float(likelihood_N.mean()), 4)
 
     if not any(share.any() for share in shares):
         return None, []
