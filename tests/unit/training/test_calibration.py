@@ -89,6 +89,17 @@ def test_without_a_use_there_is_no_prior():
     assert wrong is None, "frequencies that are wrong for the validation data"
 
 
+def test_a_likelier_weight_may_not_cost_right_answers():
+    """Ten "yes" are right by a hair; more weight is likelier for the "no" that are far off, and turns none of them."""
+    margins = np.array([0.9] * 60 + [-0.9] * 30 + [-0.02] * 10, dtype=np.float32)  # of "no"
+    labels = np.array([0] * 90 + [1] * 10)
+    records = [Record("a.png", texts=(("no", "yes")[label],), query="?", candidates=("no", "yes")) for label in labels]
+    scored = np.stack([margins, np.zeros_like(margins)], axis=1), labels
+    prior, [added] = fit_answer_prior([VqaTask("held_out", records)], [scored], answers={"no": 90, "yes": 10})
+    assert prior.weight == 0.0075
+    assert accuracy(scored[0] + added, labels) == accuracy(*scored) == 0.7
+
+
 def test_a_run_keeps_the_frequencies_of_its_answers_and_ask_uses_them(shapes, make_run, tmp_path):
     """Red is asked for three times as often in training and in validation."""
     rows = [json.loads(line) for line in (shapes / "questions.jsonl").read_text().splitlines()]
