@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vljepa.errors import DataError
+
 Row = dict[str, Any]
 Photo = Mapping[str, Any]
 
@@ -45,8 +47,15 @@ _ON = re.compile(rf"\b({_WHO})s? (?:is |are )?([a-z]+ing) (?:on|in|at|near) (?:a
 
 
 def read_photos(folder: Path) -> list[Photo]:
-    """Rows of photos.jsonl, in order."""
-    return [json.loads(line) for line in (folder / "photos.jsonl").read_text(encoding="utf-8").splitlines()]
+    """Rows of photos.jsonl, in order.
+
+    Raises:
+        DataError: There is none.
+    """
+    file = folder / "photos.jsonl"
+    if not file.is_file():
+        raise DataError(f"there is no {str(file)!r}.", fix="give the folder of the photos with --photos.")
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def split_photos(photos: Sequence[Photo], *, held_out: Sequence[str]) -> dict[str, list[Photo]]:

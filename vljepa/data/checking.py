@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from vljepa.configs import SourceConfig
-from vljepa.data.baselines import blind_baselines
+from vljepa.data.baselines import Blind
 from vljepa.data.columns import columns_of, source_of
 from vljepa.data.contents import content_of
 from vljepa.data.formats import DATA_FILES, HELD_OUT, find_data
@@ -213,7 +213,7 @@ def _blind(records: Sequence[Record], validated: Sequence[Record]) -> dict[str, 
         aside = set(sorted({one.source_id for one in train})[::_ASIDE])
         rows = [one for one in train if one.source_id in aside]
         train = [one for one in train if one.source_id not in aside]
-    return blind_baselines(train, rows) if train and rows else {}
+    return Blind(train).measure(rows) if train and rows else {}
 
 
 def _shown(record: Record) -> dict[str, Any]:

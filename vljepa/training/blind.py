@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vljepa.data.baselines import blind_baselines
+from vljepa.data.baselines import Blind
 from vljepa.training.inputs import Inputs
 from vljepa.training.validation import Metrics, VqaTask
 
@@ -17,12 +17,11 @@ _NAMES = {
 def blind_metrics(inputs: Inputs) -> Metrics:
     """`NAME/blind/...` of every validation source of questions; nothing where no training row has a question."""
     train = [record for source in inputs.train for record in source if record.query]
-    metrics: Metrics = {}
-    for task in inputs.tasks:
-        if isinstance(task, VqaTask) and train:
-            found = blind_baselines(train, task.records)
-            metrics |= {f"{task.name}/blind/{name}": value for name, value in found.items()}
-    return metrics
+    tasks = [task for task in inputs.tasks if isinstance(task, VqaTask)]
+    if not train or not tasks:
+        return {}
+    blind = Blind(train)
+    return {f"{task.name}/blind/{name}": value for task in tasks for name, value in blind.measure(task.records).items()}
 
 
 def blind_warnings(metrics: Metrics) -> list[str]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vljepa.data.baselines import QuestionOnly, blind_baselines
+from vljepa.data.baselines import Blind, QuestionOnly
 from vljepa.data.records import Record
 
 
@@ -20,10 +20,10 @@ TEST = rows(("is it a cat?", "yes", 2), ("is it a dog?", "no", 1), ("is it a dog
 
 
 def test_majorities_and_the_question_alone():
-    found = blind_baselines(TRAIN, TEST)
+    found = Blind(TRAIN).measure(TEST)
     assert found == {"majority": 0.75, "majority_per_question": 0.75, "question_only": 0.75}
     typed = [*rows(("is it a cat?", "yes", 2), kind="a"), *rows(("how?", "no", 1), ("how?", "red", 1), kind="b")]
-    assert blind_baselines(typed, typed) == {"majority": 0.5, "majority_per_type": 0.75, "question_only": 0.75}
+    assert Blind(typed).measure(typed) == {"majority": 0.5, "majority_per_type": 0.75, "question_only": 0.75}
 
 
 def test_new_questions_are_answered_by_their_words():
@@ -34,7 +34,7 @@ def test_new_questions_are_answered_by_their_words():
     ]
     new = rows(("is there a sheep?", "no", 1), ("what colour is the sheep?", "red", 1))
     assert QuestionOnly(train).hits(new).tolist() == [1, 1]
-    found = blind_baselines(train, new)
+    found = Blind(train).measure(new)
     assert (found["majority"], found["majority_per_question"], found["question_only"]) == (0.5, 0.5, 1.0)
 
 
@@ -55,4 +55,4 @@ def test_it_is_the_logistic_regression_of_scikit_learn():
 def test_unknown_answers_and_ties_get_the_benefit_of_the_doubt():
     [unknown] = [Record("a.png", texts=("blue",), query="is it a cat?", candidates=("blue", "pink"))]
     assert QuestionOnly(TRAIN).hits([unknown]).tolist() == [0.5]
-    assert blind_baselines(TRAIN, [unknown])["majority"] == 0.5
+    assert Blind(TRAIN).measure([unknown])["majority"] == 0.5
