@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line of the measurement."""
     result = evaluation_parser("eval.answer_prior", __doc__)
     result.add_argument("--photos", type=Path, required=True, help="folder with photos.jsonl and images/")
-    result.add_argument("--held-out", type=Path, default=HELD_OUT, help="JSON file with the ids of the test photos")
+    result.add_argument("--held-out", type=Path, default=HELD_OUT, help="JSON file with the ids of unseen photos")
     result.add_argument("--work", type=Path, default=Path("runs/answer_prior"), help="folder for questions and runs")
     result.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     result.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="which questions are asked")

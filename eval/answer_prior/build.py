@@ -58,13 +58,21 @@ def read_photos(folder: Path) -> list[Photo]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def split_photos(photos: Sequence[Photo], *, held_out: Sequence[str]) -> dict[str, list[Photo]]:
-    """By picture: `held_out` ids are the test, and of the others a quarter, by a hash of the id, is the validation."""
-    test = set(held_out)
-    rest = sorted((one for one in photos if str(one["image_id"]) not in test), key=lambda one: _hash(one["image_id"]))
-    quarter = len(rest) // 4
-    kept = [one for one in photos if str(one["image_id"]) in test]
-    return {"train": rest[quarter:], "validation": rest[:quarter], "test": kept}
+def split_photos(photos: Sequence[Photo], *, held_out: Mapping[str, Sequence[str]]) -> dict[str, list[Photo]]:
+    """By picture.
+
+    Args:
+        photos: All of them.
+        held_out: Ids that the model at the start has not been trained on: `test` are the test; of `validation` one half,
+            by a hash of the id, is the validation, and the other is trained on, like all that it does know.
+    """
+    test, unseen = set(held_out["test"]), sorted(held_out["validation"], key=_hash)
+    validation = set(unseen[: len(unseen) // 2])
+    parts: dict[str, list[Photo]] = {split: [] for split in SPLITS}
+    for photo in photos:
+        identity = str(photo["image_id"])
+        parts["test" if identity in test else "validation" if identity in validation else "train"].append(photo)
+    return parts
 
 
 def object_questions(photos: Sequence[Photo]) -> list[Row]:
@@ -99,7 +107,7 @@ def caption_questions(photos: Sequence[Photo]) -> list[Row]:
     return rows
 
 
-def write_data(photos: Path, out: Path, *, held_out: Sequence[str]) -> dict[str, dict[str, int]]:
+def write_data(photos: Path, out: Path, *, held_out: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
     """Write `objects` and `captions`, a JSONL file per split; candidates are all training answers of the set.
 
     A held-out row whose answer no training row has is kept out: nothing here could get it right. How many is returned.
@@ -107,7 +115,7 @@ def write_data(photos: Path, out: Path, *, held_out: Sequence[str]) -> dict[str,
     Args:
         photos: Folder with photos.jsonl and images/.
         out: Folder to write into.
-        held_out: Ids of the test photos.
+        held_out: As for `split_photos`.
     """
     parts = split_photos(read_photos(photos), held_out=held_out)
     sizes: dict[str, dict[str, int]] = {}

@@ -38,7 +38,8 @@ BEFORE = ("objective.answers=0", "train.steps=200", "train.eval_every=50", "trai
 SETS = ("objects", "captions")
 COMPARED = (("recipe", "question only"), ("recipe", "image and question"), ("recipe", "contrast alone"))
 PROTOCOL = {
-    "data": "photos that mini has not been trained on are the test; of the others a quarter is the validation",
+    "data": "by picture; test and validation photos are such as mini has not been trained on, half of the training ones "
+    "it knows",
     "candidates": "all training answers of the set, for every row; held-out rows with another answer are left out",
     "contrast alone": "recipes/lora_vqa.yaml as it was: InfoNCE, 200 steps of 100 rows, no prior",
     "contrast with prior": "the same models, with weight * log(share of the answer) added, the weight by validation",
@@ -58,13 +59,13 @@ def measure(
 
     Args:
         photos: Folder with photos.jsonl and images/.
-        held_out: JSON file whose `test` lists the ids of the test photos.
+        held_out: JSON file whose `test` and `validation` list the ids of photos that mini has not been trained on.
         work: Folder for questions, caches and runs; a run that is complete there is not trained again.
         seeds: Of the runs.
         sets: Which of SETS are measured.
         say: Takes progress lines.
     """
-    sizes = write_data(photos, work / "data", held_out=json.loads(held_out.read_text(encoding="utf-8"))["test"])
+    sizes = write_data(photos, work / "data", held_out=json.loads(held_out.read_text(encoding="utf-8")))
     result: dict[str, Any] = {
         "task": "accuracy on questions with skewed answers, against what the question alone tells",
         **provenance.origin("eval.answer_prior"),

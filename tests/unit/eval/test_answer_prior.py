@@ -40,9 +40,11 @@ def test_captions_are_asked_for_what_most_of_them_say():
 def test_a_picture_is_in_one_split_and_candidates_are_training_answers(tmp_path):
     photos = [photo(number, {"dog": 1 + number % 3, "cat": 1}, ["a red bus on the street"]) for number in range(12)]
     (tmp_path / "photos.jsonl").write_text("".join(json.dumps(one) + "\n" for one in photos))
-    sizes = write_data(tmp_path, tmp_path / "out", held_out=["0", "7"])
-    parts = split_photos(photos, held_out=["0", "7"])
+    held_out = {"test": ["0", "7"], "validation": ["1", "2", "3", "4"], "train": []}
+    sizes = write_data(tmp_path, tmp_path / "out", held_out=held_out)
+    parts = split_photos(photos, held_out=held_out)
     assert [len(parts[split]) for split in ("train", "validation", "test")] == [8, 2, 2]
+    assert {one["image_id"] for one in parts["validation"]} < {1, 2, 3, 4}
     assert {one["image_id"] for one in parts["test"]} == {0, 7}
     seen = {}
     for split in parts:
