@@ -63,8 +63,8 @@ def split_photos(photos: Sequence[Photo], *, held_out: Mapping[str, Sequence[str
 
     Args:
         photos: All of them.
-        held_out: Ids that the model at the start has not been trained on: `test` are the test; of `validation` one half,
-            by a hash of the id, is the validation, and the other is trained on, like all that it does know.
+        held_out: Ids that the model at the start has not been trained on: `test` are the test; of `validation` one
+            half, by a hash of the id, is the validation, and the other is trained on, like all that it does know.
     """
     test, unseen = set(held_out["test"]), sorted(held_out["validation"], key=_hash)
     validation = set(unseen[: len(unseen) // 2])

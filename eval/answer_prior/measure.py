@@ -38,8 +38,8 @@ BEFORE = ("objective.answers=0", "train.steps=200", "train.eval_every=50", "trai
 SETS = ("objects", "captions")
 COMPARED = (("recipe", "question only"), ("recipe", "image and question"), ("recipe", "contrast alone"))
 PROTOCOL = {
-    "data": "by picture; test and validation photos are such as mini has not been trained on, half of the training ones "
-    "it knows",
+    "data": "by picture; mini has been trained on none of the test and validation photos, and on two thirds of the "
+    "training ones",
     "candidates": "all training answers of the set, for every row; held-out rows with another answer are left out",
     "contrast alone": "recipes/lora_vqa.yaml as it was: InfoNCE, 200 steps of 100 rows, no prior",
     "contrast with prior": "the same models, with weight * log(share of the answer) added, the weight by validation",
