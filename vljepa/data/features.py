@@ -106,23 +106,9 @@ class FeatureCache:
         Raises:
             DataError: Too many pictures are unreadable, or the disk is full.
         """
-        skipped: dict[Visual, str] = {}
-        hashes: dict[Path, str] = {}
-        jobs: list[_Job] = []
         self._joint = model.x_encoder.backend.joint_frames
         self._steps |= {frames: model.x_encoder.steps(frames) for frames in {frames_of(visual) for visual in views}}
-        for visual, count in views.items():
-            try:
-                encoded = self._encoded(visual)
-                self.contents[visual] = content = content_of(encoded, hashes)
-            except ImageError as error:
-                skipped[visual] = error.message
-                continue
-            except OSError as error:
-                skipped[visual] = error.strerror or type(error).__name__
-                continue
-            missing = tuple(view for view in range(count) if _key(content, view) not in self._store)
-            jobs += [_Job(visual, encoded, content, missing)] if missing else []
+        jobs, skipped = self._jobs(views)
 
         def on_skip(visual: Visual, reason: str) -> None:
             skipped[visual] = reason
@@ -146,7 +132,7 @@ class FeatureCache:
 
         fill_together(
             self._store,
-            _unique(jobs),
+            jobs,
             content=lambda job: job.content,
             is_missing=is_missing,
             encode=encode,
@@ -157,6 +143,25 @@ class FeatureCache:
         skipped |= {one: bad[content] for one, content in self.contents.items() if one in views and content in bad}
         check_skipped(skipped, total=len(views), tolerated=max_skipped)
         return skipped
+
+    def _jobs(self, views: Mapping[Visual, int]) -> tuple[list[_Job], dict[Visual, str]]:
+        """What the store lacks, one job per content, and the reason for each file that cannot be opened."""
+        skipped: dict[Visual, str] = {}
+        hashes: dict[Path, str] = {}
+        jobs: list[_Job] = []
+        for visual, count in views.items():
+            try:
+                encoded = self._encoded(visual)
+                self.contents[visual] = content = content_of(encoded, hashes)
+            except ImageError as error:
+                skipped[visual] = error.message
+                continue
+            except OSError as error:
+                skipped[visual] = error.strerror or type(error).__name__
+                continue
+            missing = tuple(view for view in range(count) if _key(content, view) not in self._store)
+            jobs += [_Job(visual, encoded, content, missing)] if missing else []
+        return _unique(jobs), skipped
 
     def read(self, pictures: Sequence[tuple[Visual, int]]) -> PictureBatch:
         """Features of (picture, view) pairs, all of which `fill` has seen, in fp32; clips of equally many frames."""

@@ -13,6 +13,8 @@ from tests.conftest import shapes_run, write_rows
 from vljepa import VLJEPA
 from vljepa.configs import RunConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError, DataError
+from vljepa.inference.embed import Embedder
+from vljepa.metrics.classification import softmax
 from vljepa.objectives import registry
 from vljepa.training import trainer as module
 from vljepa.training.guards import NonFiniteError
@@ -477,3 +479,41 @@ def test_cached_tokens_give_the_gradients_of_pixels(make_run):
         return [line["loss"] for line in lines(run, "train")]
 
     assert losses(5) == pytest.approx(losses(None), rel=1e-4)
+
+
+ANSWERS = ["black"] * 9 + ["blue"] * 3 + ["green"] * 2 + ["red"]
+
+
+def skewed_run(make_run, shapes, tmp_path, name, **sections):
+    """The same picture under many identities, so that only how often answers occur can be learned."""
+    row = {"image": "red_square_3.png", "query": "what?", "candidates": sorted(set(ANSWERS))}
+    rows = [row | {"text": answer, "source_id": f"row {number}"} for number, answer in enumerate(4 * ANSWERS)]
+    write_rows(tmp_path / "skewed.jsonl", rows)
+    source = {"name": "skewed", "path": str(tmp_path / "skewed.jsonl"), "root": str(shapes), "task": "vqa"}
+    train = {"steps": 60, "batch_size": 20, "eval_every": 60}
+    return make_run(name, data={"train": [source], "validation": [source]}, train=train, **sections)
+
+
+def test_a_softmax_over_the_answers_learns_how_often_they_occur(make_run, shapes, tmp_path):
+    run = skewed_run(make_run, shapes, tmp_path, "softmax", objective={"answers": 1.0})
+    embedder = Embedder.from_pretrained(str(Trainer(run).fit().model_folder), device="cpu")
+    answers = sorted(set(ANSWERS))
+    cosines = embedder.images([shapes / "red_square_3.png"], query="what?") @ embedder.texts(answers).T
+    [found] = softmax(cosines, temperature=1 / float(embedder.model.scale().detach()))
+    assert found == pytest.approx([ANSWERS.count(answer) / 15 for answer in answers], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"model": toy(y_trainable=True)},
+            "embeds the answers once, and the Y-Encoder is trained",
+        ),
+        ({"data": {"train": [CAPTIONS]}}, "objective.answers is a softmax over the answers .* and there are 0"),
+    ],
+    ids=["trained Y-Encoder", "no questions"],
+)
+def test_a_softmax_over_answers_that_cannot_be_is_refused(make_run, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        Trainer(make_run(objective={"answers": 1.0}, **changes)).fit()
