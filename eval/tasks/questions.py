@@ -27,6 +27,7 @@ from vljepa.metrics import (
     vqa_v2_score,
 )
 from vljepa.metrics.retrieval import TIE
+from vljepa.processing.answers import prior_scores
 
 PRINTED = 200
 Rows = NDArray[np.float32]
@@ -87,9 +88,10 @@ def answer(questions: Sequence[Question], rows_ND: Rows, embedder: Embedder) -> 
     scores_NC = np.full((len(questions), width), -np.inf, dtype=np.float32) if width <= PRINTED else None
     for candidates, places in groups.items():
         texts_CD = np.stack([row_of[text] for text in candidates])
+        prior_C = prior_scores(embedder.model.config.calibration.answers, candidates)
         for start in range(0, len(places), 1024):
             some = places[start : start + 1024]
-            block = rows_ND[some] @ texts_CD.T
+            block = rows_ND[some] @ texts_CD.T + prior_C
             if scores_NC is not None:
                 scores_NC[some, : len(candidates)] = block
             for place, scores in zip(some, block, strict=True):

@@ -23,7 +23,7 @@ from tests.launching import launch_environment
 from vljepa.configs import RunConfig, load_preset
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models.saving import read_model
-from vljepa.training import step as step_module
+from vljepa.objectives import registry
 from vljepa.training.agreement import leaving_processes
 from vljepa.training.guards import NonFiniteError
 from vljepa.training.tracking import read_log
@@ -56,7 +56,7 @@ def work(rank: int, port: int, jobs: list[tuple[str, str, RunConfig]]) -> None:
 
 def poisoned(trainer: Trainer, folder: Path, rank: int) -> None:
     """A gradient that is not a number in one process ends both before the optimizer steps."""
-    original, calls = step_module.infonce, []
+    original, calls = registry.infonce, []
 
     def infonce(*arguments: Any, **settings: Any) -> Tensor:
         loss = original(*arguments, **settings)
@@ -65,13 +65,13 @@ def poisoned(trainer: Trainer, folder: Path, rank: int) -> None:
             loss.register_hook(lambda gradient: gradient * float("nan"))
         return loss
 
-    step_module.infonce = infonce
+    registry.infonce = infonce
     try:
         trainer.fit()
     except NonFiniteError as error:
         (folder / f"{rank}.txt").write_text(str(error), encoding="utf-8")
     finally:
-        step_module.infonce = original
+        registry.infonce = original
 
 
 def denied(trainer: Trainer, folder: Path, rank: int) -> None:

@@ -69,8 +69,8 @@ def recipe(make_run: Callable[..., RunConfig], tmp_path: Path) -> Callable[..., 
 
 @pytest.mark.parametrize(
     "objective",
-    [{}, {"name": "sigmoid", "alignment": 0.5, "sigreg": 0.1, "grad_cache": 3}],
-    ids=["dense", "sigmoid, aligned, regularised, cached"],
+    [{"answers": 0.7}, {"name": "sigmoid", "alignment": 0.5, "sigreg": 0.1, "answers": 0.5, "grad_cache": 3}],
+    ids=["dense, answers", "sigmoid, aligned, regularised, answers, cached"],
 )
 def test_two_processes_train_as_one(
     recipe: Callable[..., RunConfig], tmp_path: Path, objective: dict[str, Any]

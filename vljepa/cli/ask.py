@@ -31,6 +31,13 @@ def ask(
         str | None, typer.Option("--choices", help="Possible answers, separated by commas; without, words of its own.")
     ] = None,
     min_confidence: MinConfidenceOption = 0.0,
+    answer_prior: Annotated[
+        bool | None,
+        typer.Option(
+            "--answer-prior/--no-answer-prior",
+            help="Count how frequent answers were in training; without, only if all choices are training answers.",
+        ),
+    ] = None,
     top_k: TopKOption = 5,
     num_beams: NumBeamsOption = None,
     model: ModelOption = "mini",
@@ -58,6 +65,7 @@ def ask(
         question=question,
         choices=split_list(choices),
         min_confidence=min_confidence,
+        answer_prior=answer_prior,
     )
     if json:
         results = as_json(predictions, name="answer", top_k=top_k)

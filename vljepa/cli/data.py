@@ -128,6 +128,9 @@ def _print(report: DataReport) -> None:
         ("others with the source_id of one in it", "-" if report.same_ids is None else f"{report.same_ids:,}"),
     ]
     print_table(columns=("what", "found"), rows=rows)
+    if report.blind:
+        told = ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in report.blind.items())
+        print_heading(f"right without looking at the picture: {told}")
     for sample in report.samples:
         texts = " | ".join(sample["text"])
         asked = f"  {sample['query']}" if "query" in sample else ""

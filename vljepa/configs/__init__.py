@@ -4,6 +4,7 @@
 `presets/` the named models (`toy`, `mini`, `base`, `base-open`).
 """
 
+from vljepa.configs.answers import AnswerPriorConfig
 from vljepa.configs.decoder import (
     DecoderDataConfig,
     DecoderRunConfig,
@@ -51,6 +52,7 @@ from vljepa.configs.stages import is_staged_recipe, load_stages
 
 __all__ = [
     "AdaptersConfig",
+    "AnswerPriorConfig",
     "CacheConfig",
     "CalibrationConfig",
     "ClipsConfig",

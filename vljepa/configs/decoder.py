@@ -127,7 +127,7 @@ class DecoderRunConfig(Strict):
 
     @model_validator(mode="after")
     def _of_a_decoder(self) -> DecoderRunConfig:
-        for key in ("gradient_checkpointing", "compile", "length_buckets"):
+        for key in ("gradient_checkpointing", "compile", "length_buckets", "epochs"):
             if getattr(self.train, key) != TrainConfig.model_fields[key].default:
                 raise ValueError(f"train.{key} is for the training of a model, not of a Y-Decoder: remove it")
         return self

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from vljepa.configs.answers import AnswerPriorConfig
 from vljepa.configs.part import PartSpec, Strict
 
 
@@ -202,11 +203,13 @@ class CalibrationConfig(Strict):
         classify: Temperature for `classify`.
         ask: Temperature for `ask --choices`.
         residual: Factor on the gate of the label prior's residual.
+        answers: Frequencies of the training answers, added to the cosines by `ask` where all choices are among them.
     """
 
     classify: float = Field(0.05, gt=0)
     ask: float = Field(0.05, gt=0)
     residual: float = Field(1.0, gt=0)
+    answers: AnswerPriorConfig | None = None
 
 
 class VLJEPAConfig(Strict):

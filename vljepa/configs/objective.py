@@ -20,6 +20,10 @@ class ObjectiveConfig(Strict):
             batches that do not fit into memory; None for all. Costs one more forward.
         alignment: Weight of a direct image-text term beside the prediction: InfoNCE of the targets and the mean visual
             token through a linear head of its own (X-JEPA). The head is not part of the trained model.
+        answers: Weight of a softmax over all answers of the training questions, beside the contrast, which does not
+            learn how often answers occur: cross-entropy of each question's own answer. Needs a frozen Y-Encoder.
+        answer_prior: With `answers`: add the logarithm of each answer's share to its logit, so that the predictions
+            learn what the picture says beyond it.
         sigreg: Weight of SIGReg on predictions and targets, which keeps them spread without negatives.
         stop_gradient: Targets get no gradient from the loss, only the predictions.
     """
@@ -28,6 +32,8 @@ class ObjectiveConfig(Strict):
     tile: int | None = Field(None, ge=1)
     grad_cache: int | None = Field(None, ge=1)
     alignment: float = Field(0.0, ge=0)
+    answers: float = Field(0.0, ge=0)
+    answer_prior: bool = False
     sigreg: float = Field(0.0, ge=0)
     stop_gradient: bool = False
 
@@ -35,4 +41,6 @@ class ObjectiveConfig(Strict):
     def _fits(self) -> ObjectiveConfig:
         if self.tile is not None and self.name != "infonce":
             raise ValueError(f"tile is for infonce, not for {self.name}: remove it")
+        if self.answer_prior and self.answers == 0:
+            raise ValueError("answer_prior changes the softmax over answers: give that a weight, `answers`")
         return self

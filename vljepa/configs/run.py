@@ -184,7 +184,10 @@ class TrainConfig(Strict):
 
     Args:
         output: Folder of checkpoints, logs and plots.
-        steps: Optimizer steps.
+        steps: Optimizer steps; None for as many as `epochs` come to, or 1,000 without these. Wins over `epochs`.
+        epochs: Visits to each training row, on average over the rows of all sources: steps for any amount of data.
+        patience: Validations in a row without a better `best_metric` after which the run ends; None goes on to the last
+            step.
         batch_size: Global batch; every sample sees all others as negatives.
         seed: Of initialisation, order and augmentation.
         ema: Decay per step of the moving average of the weights that is validated, saved as `best` and shipped; 0 for
@@ -207,7 +210,9 @@ class TrainConfig(Strict):
     """
 
     output: str = "runs/default"
-    steps: int = Field(1000, ge=1)
+    steps: int | None = Field(None, ge=1)
+    epochs: float | None = Field(None, gt=0)
+    patience: int | None = Field(None, ge=1)
     batch_size: int = Field(256, ge=2)
     seed: int = 0
     ema: float = Field(0.0, ge=0, lt=1)

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from vljepa.configs import SourceConfig
+from vljepa.data.baselines import Blind
 from vljepa.data.columns import columns_of, source_of
 from vljepa.data.contents import content_of
 from vljepa.data.formats import DATA_FILES, HELD_OUT, find_data
@@ -25,6 +26,7 @@ from vljepa.data.sources import load_source
 from vljepa.errors import ImageError, VideoError
 
 SAMPLES = 3
+_ASIDE = 5
 FRAMES = 8
 """Frames of a clip in the training that is proposed."""
 
@@ -51,6 +53,8 @@ class DataReport:
         overlap: Validation pictures whose content is among those opened here.
         same_ids: Other validation pictures whose `source_id` is among the rows; bare numbers do not count, since every
             file may count its pictures from 0.
+        blind: Accuracy on the validation questions, or on a fifth of the pictures where there are none, that needs no
+            picture; empty without questions.
         source: Entry of `data.train` in a recipe.
         command: Command that trains on it.
     """
@@ -71,6 +75,7 @@ class DataReport:
     validation: str | None
     overlap: int | None
     same_ids: int | None
+    blind: dict[str, float]
     source: dict[str, Any]
     command: str
 
@@ -125,7 +130,8 @@ def _check(
         held_out = source_of("held_out", validation, place_of_it, columns=found, root=root, frames=FRAMES)
     visuals = _visuals(records)[:limit]
     contents, broken = _look(visuals, max_pixels=max_pixels)
-    same, alike = (None, None) if held_out is None else _overlap(load_source(held_out), contents.values(), records)
+    validated = [] if held_out is None else load_source(held_out)
+    same, alike = (None, None) if held_out is None else _overlap(validated, contents.values(), records)
     counted = Counter(contents.values())
     return DataReport(
         place=path if addresses is not None else str(place),
@@ -144,6 +150,7 @@ def _check(
         validation=validation,
         overlap=same,
         same_ids=alike,
+        blind=_blind(records, validated),
         source=_entry(source),
         command=_command(source, held_out, asks=any(record.query for record in records)),
     )
@@ -197,6 +204,16 @@ def _overlap(held_out: Sequence[Record], contents: Iterable[str], records: Seque
     ids = {record.source_id for record in records}
     alike = _visuals(record for record in held_out if record.source_id in ids and not record.numbered)
     return len(same), len(set(alike) - same)
+
+
+def _blind(records: Sequence[Record], validated: Sequence[Record]) -> dict[str, float]:
+    """Baselines that do not look, on validation questions; without these every fifth picture is put aside for it."""
+    train, rows = ([one for one in some if one.query] for some in (records, validated))
+    if not rows:
+        aside = set(sorted({one.source_id for one in train})[::_ASIDE])
+        rows = [one for one in train if one.source_id in aside]
+        train = [one for one in train if one.source_id not in aside]
+    return Blind(train).measure(rows) if train and rows else {}
 
 
 def _shown(record: Record) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from vljepa.data.sampling import Draw, StepSampler, choose
 from vljepa.data.streaming import ShardStream
 from vljepa.data.text_only import PriorGuess
 from vljepa.errors import ConfigError
+from vljepa.objectives import NO_ANSWER
 from vljepa.processing.text import normalise_text
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class Batch:
     """One group's samples of one step.
 
     Args:
-        tensors: What `VLJEPA.forward` takes, beside `pair_ids` and `text_ids` [B] for `objectives.Positives`.
+        tensors: What `VLJEPA.forward` takes, beside `pair_ids` and `text_ids` [B] for `objectives.Positives`, and
+            `answer_ids` [B] where the objective asks for them.
         size: Samples, B.
         skipped: Reason per picture that could not be read; its samples are left out.
     """
@@ -67,6 +69,7 @@ class Collator:
         pictures: Where pictures or their features come from.
         texts: Features of the targets, when the Y-Encoder is frozen; None tokenizes them.
         guesses: By source, what stands in for the pictures of rows of text alone.
+        answers: Numbers of the training answers, in normal form, for an objective that asks for them.
     """
 
     def __init__(
@@ -76,11 +79,13 @@ class Collator:
         pictures: PictureReader,
         texts: TextFeatures | None = None,
         guesses: Mapping[str, PriorGuess] | None = None,
+        answers: Mapping[str, int] | None = None,
     ) -> None:
         self.processor = processor
         self.pictures = pictures
         self.texts = texts
         self.guesses = guesses or {}
+        self.answers = answers
         self.caption_prompt = processor.config.prompts.caption
 
     def __call__(self, samples: Sequence[Sample], *, gate_only: bool = False) -> Batch:
@@ -102,6 +107,8 @@ class Collator:
             tensors["pair_ids"] = _identities([_pair(one.record) for one in kept])
             tensors["text_ids"] = _identities([normalise_text(sample.target) for sample in kept])
             tensors["gate_only"] = torch.tensor(gate_only)
+            if self.answers is not None:
+                tensors["answer_ids"] = torch.tensor([self._answer(sample, self.answers) for sample in kept])
         return Batch(tensors, size=len(kept), skipped=skipped)
 
     def _guess(self, samples: Sequence[Sample]) -> Tensor:
@@ -110,6 +117,9 @@ class Collator:
             rows = list(run)
             pieces.append(self.guesses[source]([row.seen for row in rows], seeds=[row.seed for row in rows]))
         return torch.cat(pieces)
+
+    def _answer(self, sample: Sample, answers: Mapping[str, int]) -> int:
+        return answers.get(normalise_text(sample.target), NO_ANSWER) if sample.record.query else NO_ANSWER
 
     def _queries(self, queries: list[str]) -> dict[str, Tensor]:
         return self.processor.queries(queries) if any(queries) else {}

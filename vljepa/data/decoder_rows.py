@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vljepa.data.sampling import Draw, StepSampler, choose
+from vljepa.errors import ConfigError
 from vljepa.processing.words import DecoderTokenizer
 
 
@@ -112,20 +113,39 @@ class DecoderBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
         sampler: Order of the rows.
         tokenizer: Of the decoder.
         max_tokens: Longer texts are cut.
+        shard: Number of this process and of all: each gets its share of every batch.
+
+    Raises:
+        ConfigError: A batch is smaller than the number of processes.
     """
 
     def __init__(
-        self, sources: Sequence[Rows], *, sampler: StepSampler, tokenizer: DecoderTokenizer, max_tokens: int
+        self,
+        sources: Sequence[Rows],
+        *,
+        sampler: StepSampler,
+        tokenizer: DecoderTokenizer,
+        max_tokens: int,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         self.sources = sources
         self.sampler = sampler
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
+        self.shard = shard
+        if sum(sampler.quotas) < shard[1]:
+            raise ConfigError(
+                f"train.batch_size = {sum(sampler.quotas)} is smaller than the number of processes, {shard[1]}.",
+                fix="raise it, or start fewer processes.",
+            )
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         embeddings: list[Tensor] = []
         texts: list[str] = []
-        for source, draws in groupby(self.sampler.batch(step), key=lambda draw: draw.source):
+        number, count = self.shard
+        drawn = self.sampler.batch(step)
+        share = drawn[len(drawn) * number // count : len(drawn) * (number + 1) // count]
+        for source, draws in groupby(share, key=lambda draw: draw.source):
             rows, visits = self.sources[source], [self._visit(draw) for draw in draws]
             embeddings.append(rows.embeddings(visits))
             texts += [rows.texts[visit.row][visit.text] for visit in visits]

@@ -21,9 +21,11 @@ from torch import Tensor
 
 from vljepa.configs import CacheConfig, YEncoderConfig
 from vljepa.data.contents import content_of
+from vljepa.data.filling import Encoded, fill_together
 from vljepa.data.pictures import PictureBatch, visual_frames
+from vljepa.data.processes import from_all_processes
 from vljepa.data.progress import track
-from vljepa.data.records import Clip, Still, Visual
+from vljepa.data.records import Clip, Still, Visual, frames_of
 from vljepa.data.skips import check_skipped
 from vljepa.data.store import Row, RowStore
 from vljepa.data.workers import ignore_signals
@@ -89,10 +91,10 @@ class FeatureCache:
         workers: int = 0,
         max_skipped: float = 0.01,
     ) -> dict[Visual, str]:
-        """Encode what is not there yet.
+        """Encode what is not there yet; of several processes each its share, and all must call this together.
 
         Args:
-            views: Wanted views per picture.
+            views: Wanted views per picture, the same in all processes.
             model: Its X-Encoder is used, on the device where it is.
             processor: Opens pictures and makes views.
             workers: Processes that decode pictures.
@@ -104,11 +106,49 @@ class FeatureCache:
         Raises:
             DataError: Too many pictures are unreadable, or the disk is full.
         """
+        self._joint = model.x_encoder.backend.joint_frames
+        self._steps |= {frames: model.x_encoder.steps(frames) for frames in {frames_of(visual) for visual in views}}
+        jobs, skipped = self._jobs(views)
+
+        def on_skip(visual: Visual, reason: str) -> None:
+            skipped[visual] = reason
+            check_skipped(skipped, total=len(views), tolerated=max_skipped)
+
+        check_skipped(skipped, total=len(views), tolerated=max_skipped)
+
+        def encode(some: Sequence[_Job]) -> Iterator[Encoded]:
+            for frames in sorted({frames_of(job.encoded) for job in some}):  # rows of one shape to a file
+                alike = [job for job in some if frames_of(job.encoded) == frames]
+                clips = _clips(alike, processor, self.config, workers=workers, on_skip=on_skip)
+                rows = _encode(clips, model, at_once=max(1, FRAMES_PER_FORWARD // frames))
+                yield from ((frames, key, row) for key, row in rows)
+
+        def exchange() -> None:
+            for others in from_all_processes(dict(skipped)):
+                skipped.update(others)
+
+        def is_missing(job: _Job) -> bool:
+            return job.visual not in skipped and any(_key(job.content, view) not in self._store for view in job.views)
+
+        fill_together(
+            self._store,
+            jobs,
+            content=lambda job: job.content,
+            is_missing=is_missing,
+            encode=encode,
+            after_round=exchange,
+        )
+        # The same broken content may stand under several names.
+        bad = {self.contents[visual]: reason for visual, reason in skipped.items() if visual in self.contents}
+        skipped |= {one: bad[content] for one, content in self.contents.items() if one in views and content in bad}
+        check_skipped(skipped, total=len(views), tolerated=max_skipped)
+        return skipped
+
+    def _jobs(self, views: Mapping[Visual, int]) -> tuple[list[_Job], dict[Visual, str]]:
+        """What the store lacks, one job per content, and the reason for each file that cannot be opened."""
         skipped: dict[Visual, str] = {}
         hashes: dict[Path, str] = {}
         jobs: list[_Job] = []
-        self._joint = model.x_encoder.backend.joint_frames
-        self._steps |= {frames: model.x_encoder.steps(frames) for frames in {_frames(visual) for visual in views}}
         for visual, count in views.items():
             try:
                 encoded = self._encoded(visual)
@@ -121,21 +161,7 @@ class FeatureCache:
                 continue
             missing = tuple(view for view in range(count) if _key(content, view) not in self._store)
             jobs += [_Job(visual, encoded, content, missing)] if missing else []
-
-        def on_skip(visual: Visual, reason: str) -> None:
-            skipped[visual] = reason
-            check_skipped(skipped, total=len(views), tolerated=max_skipped)
-
-        check_skipped(skipped, total=len(views), tolerated=max_skipped)
-        for frames in sorted({_frames(job.encoded) for job in jobs}):  # rows of one shape to a file
-            alike = _unique([job for job in jobs if _frames(job.encoded) == frames])
-            clips = _clips(alike, processor, self.config, workers=workers, on_skip=on_skip)
-            self._store.append(_encode(clips, model, at_once=max(1, FRAMES_PER_FORWARD // frames)))
-        # The same broken content may stand under several names.
-        bad = {self.contents[visual]: reason for visual, reason in skipped.items() if visual in self.contents}
-        skipped |= {one: bad[content] for one, content in self.contents.items() if one in views and content in bad}
-        check_skipped(skipped, total=len(views), tolerated=max_skipped)
-        return skipped
+        return _unique(jobs), skipped
 
     def read(self, pictures: Sequence[tuple[Visual, int]]) -> PictureBatch:
         """Features of (picture, view) pairs, all of which `fill` has seen, in fp32; clips of equally many frames."""
@@ -144,8 +170,12 @@ class FeatureCache:
         rows = [self._row(visual, view) for visual, view in pictures]
         tensors = {name: _stack(rows, name) for name in rows[0]}
         tensors["vision_mask"] = tensors["vision_mask"].bool()
-        tensors["vision_steps"] = torch.tensor(self._steps[_frames(pictures[0][0])])
+        tensors["vision_steps"] = torch.tensor(self._steps[frames_of(pictures[0][0])])
         return PictureBatch(tensors, kept=list(range(len(rows))), skipped={})
+
+    def logits(self, pictures: Sequence[Visual]) -> Tensor:
+        """Classifier logits [B, K] of plain pictures alone: their tokens, a hundred times as much, are not read."""
+        return _stack([self._row(picture, 0) for picture in pictures], "vision_logits")
 
     def _encoded(self, visual: Visual) -> Visual:
         """What is encoded and kept: of a clip backwards the clip itself, of one that stands still the picture.
@@ -162,7 +192,7 @@ class FeatureCache:
         row = self._store.row(_key(self.contents[visual], view))
         if self._encoded(visual) == visual:
             return row
-        steps, names = self._steps[_frames(visual)], ("vision_tokens", "vision_mask")
+        steps, names = self._steps[frames_of(visual)], ("vision_tokens", "vision_mask")
         if isinstance(visual, Still):
             return row | {name: np.concatenate([row[name]] * steps) for name in names}
         return row | {name: _turned(row[name], steps=steps) for name in names}
@@ -186,9 +216,15 @@ class TextFeatures:
         self._store = RowStore(Path(folder) / "text", identity={"format": 1, "y_encoder": digest, "dtype": "float32"})
 
     def fill(self, texts: Sequence[str], *, model: VLJEPA, processor: VLJEPAProcessor) -> None:
-        """Encode the texts that are not there yet, on the device where the model is."""
-        missing = sorted({text for text in texts if text not in self._store}, key=len)
-        self._store.append(self._encode(missing, model, processor), rows_per_file=20_000)
+        """Encode the texts that are not there yet, on the device where the model is; all processes together."""
+        fill_together(
+            self._store,
+            sorted(set(texts), key=lambda text: (len(text), text)),
+            content=lambda text: text,
+            is_missing=lambda text: text not in self._store,
+            encode=lambda some: ((0, text, row) for text, row in self._encode(some, model, processor)),
+            rows_per_file=20_000,
+        )
 
     def read(self, texts: Sequence[str]) -> Tensor:
         """Features [B, E] of texts that `fill` has seen."""
@@ -196,7 +232,7 @@ class TextFeatures:
 
     @staticmethod
     @torch.no_grad()
-    def _encode(texts: list[str], model: VLJEPA, processor: VLJEPAProcessor) -> Iterator[tuple[str, Row]]:
+    def _encode(texts: Sequence[str], model: VLJEPA, processor: VLJEPAProcessor) -> Iterator[tuple[str, Row]]:
         device = model.log_scale.device
         model.eval()
         starts = range(0, len(texts), TEXTS_PER_FORWARD)
@@ -307,10 +343,6 @@ def _unique(jobs: list[_Job]) -> list[_Job]:
         if known is None or len(known.views) < len(job.views):
             by_content[job.content] = job
     return list(by_content.values())
-
-
-def _frames(visual: Visual) -> int:
-    return visual.frames if isinstance(visual, Clip | Still) else 1
 
 
 def _key(content: str, view: int) -> str:

@@ -52,6 +52,11 @@ Visual = Path | Stored | Clip | Still
 """What the X-Encoder sees: a picture's file, a picture inside a larger file, a clip, or a picture as a clip."""
 
 
+def frames_of(visual: Visual) -> int:
+    """Frames that are seen of it, T; 1 of a picture."""
+    return visual.frames if isinstance(visual, Clip | Still) else 1
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A picture or a clip, a question about it, and the texts that answer it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +55,7 @@ class StepSampler:
         self.sizes = tuple(sizes)
         self.seed = seed
         self.quotas = _quotas(weights, batch_size)
+        self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}  # of the epoch at hand of each source, no more
         for name, size, quota in zip(names, sizes, self.quotas, strict=True):
             if quota == 0 or size == 0:
                 what = "has no readable rows" if size == 0 else f"gets no sample in a batch of {batch_size}"
@@ -73,8 +73,14 @@ class StepSampler:
                     draws.append(Draw(source, position, 0))
                     continue
                 epoch, place = divmod(position, size)
-                draws.append(Draw(source, int(row_order(self.seed, source, epoch, size)[place]), epoch))
+                draws.append(Draw(source, int(self._order(source, epoch, size)[place]), epoch))
         return draws
+
+    def _order(self, source: int, epoch: int, size: int) -> NDArray[np.int64]:
+        """Order of a source in the epoch that it is in: those of all others can be had again."""
+        if self._orders.get(source, (-1,))[0] != epoch:
+            self._orders[source] = epoch, row_order(self.seed, source, epoch, size)
+        return self._orders[source][1]
 
 
 def choose(count: int, *, seed: int, draw: Draw, purpose: str) -> int:
@@ -100,7 +106,6 @@ def _quotas(weights: Sequence[float], batch_size: int) -> tuple[int, ...]:
     return tuple(quotas)
 
 
-@lru_cache(maxsize=64)
 def row_order(seed: int, source: int, epoch: int, size: int) -> NDArray[np.int64]:
-    """Order of the rows 0 to `size` - 1 of a source in one epoch, a pure function of all four."""
+    """Order of the rows 0 to `size` - 1 of a source in one epoch, a pure function of all four; made anew each time."""
     return np.random.Generator(np.random.Philox([seed, source, epoch])).permutation(size)

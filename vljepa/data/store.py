@@ -54,9 +54,9 @@ class RowStore:
     def __init__(self, folder: Path, *, identity: Mapping[str, Any]) -> None:
         self.folder = folder
         self._places: dict[str, _Place] = {}
+        self._mapped: set[Path] = set()
         self._check_identity(dict(identity))
-        for file in sorted(folder.glob("*.arrow")):
-            self._map(file)
+        self.refresh()
 
     def __contains__(self, key: str) -> bool:
         """Whether there is a row under this key."""
@@ -66,6 +66,15 @@ class RowStore:
         """One row, as read-only views into the memory map."""
         place = self._places[key]
         return {name: values[place.offset] for name, values in place.batch.items()}
+
+    def refresh(self) -> None:
+        """Find the rows that other processes have written since.
+
+        Raises:
+            DataError: A file is damaged.
+        """
+        for file in sorted(set(self.folder.glob("*.arrow")) - self._mapped):
+            self._map(file)
 
     def append(self, rows: Iterable[tuple[str, Row]], *, rows_per_file: int = 2000) -> None:
         """Write new rows, file by file as they come; the rows of a finished file survive an interruption.
@@ -118,6 +127,7 @@ class RowStore:
                 arrays = {name: _numpy(batch.column(name), shape) for name, shape in shapes.items()}
                 for offset, key in enumerate(batch.column("key").to_pylist()):
                     self._places[key] = _Place(arrays, offset)
+            self._mapped.add(file)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"the cache file {str(file)!r} is damaged: {error}.", fix="delete it.") from error
 

@@ -12,7 +12,9 @@ from bisect import bisect_right
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from vljepa.configs import SourceConfig
 from vljepa.data.records import Record
@@ -22,6 +24,8 @@ from vljepa.data.sources import load_source
 from vljepa.data.whole_file import replace_file
 from vljepa.errors import DataError
 
+_ORDERS = 8
+"""Orders of rows and of shards that are kept."""
 _AHEAD = 2
 """Further shards that another process may be ahead, which is not to lose its files."""
 
@@ -61,6 +65,7 @@ class ShardStream:
         self._ends: list[int] = []  # position after each visit to a shard, as far as is known, over all epochs
         self._open: dict[str, list[Record]] = {}
         self._dropped = 0  # visits whose shards are gone
+        self._orders: dict[int, NDArray[np.int64]] = {}  # of the last few visits and epochs
 
     def __getitem__(self, position: int) -> Record:
         """Record at a position of the order; fetches its shard, and the rows of shards before that are not known.
@@ -71,7 +76,7 @@ class ShardStream:
         visit = self._visit(position)
         records = self._records(visit)
         start = self._ends[visit - 1] if visit > 0 else 0
-        place = row_order(*self._key, 2 * visit, len(records))[position - start]
+        place = self._order(2 * visit, len(records))[position - start]
         self._drop_before(position, visit)
         return records[int(place)]
 
@@ -108,7 +113,15 @@ class ShardStream:
     def _address(self, visit: int) -> str:
         epoch, place = divmod(visit, len(self.addresses))
         # Odd numbers: the even ones are for the rows of the visits.
-        return self.addresses[int(row_order(*self._key, 2 * epoch + 1, len(self.addresses))[place])]
+        return self.addresses[int(self._order(2 * epoch + 1, len(self.addresses))[place])]
+
+    def _order(self, number: int, size: int) -> NDArray[np.int64]:
+        """An order of its own for each number; of the last few that were asked for it is kept."""
+        if number not in self._orders:
+            if len(self._orders) >= _ORDERS:
+                self._orders.pop(next(iter(self._orders)))
+            self._orders[number] = row_order(*self._key, number, size)
+        return self._orders[number]
 
     def _records(self, visit: int) -> list[Record]:
         address = self._address(visit)

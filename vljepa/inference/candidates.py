@@ -66,14 +66,19 @@ def choose(
     min_confidence: float,
     progress: Progress | None,
     on_broken: OnBroken | None,
+    offsets: Rows | None = None,
 ) -> Iterator[Prediction]:
-    """One prediction per readable picture, in order; `rows` are the [M, D] embeddings of the M candidates."""
+    """One prediction per readable picture, in order.
+
+    `rows` are the [M, D] embeddings of the M candidates; `offsets` [M] are added to their cosines.
+    """
     if not 0 <= min_confidence <= 1:
         raise ConfigError(
             f"a minimum confidence of {min_confidence} is not a probability.", fix="give a number from 0 to 1."
         )
     for kept, predicted in embedder.batches(images, query=query, progress=progress, on_broken=on_broken):
-        for image, probabilities in zip(kept, softmax(predicted @ rows.T, temperature=temperature), strict=True):
+        scores = predicted @ rows.T if offsets is None else predicted @ rows.T + offsets
+        for image, probabilities in zip(kept, softmax(scores, temperature=temperature), strict=True):
             order = np.argsort(-probabilities, kind="stable")
             ranked = {candidates[i]: float(probabilities[i]) for i in order}
             best, confidence = next(iter(ranked.items()))

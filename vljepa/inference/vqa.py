@@ -1,4 +1,7 @@
-"""Closed visual question answering: the choice whose text is nearest to the embedding predicted under the question."""
+"""Closed visual question answering: the choice whose text is nearest to the embedding predicted under the question.
+
+A model that was trained on answers of unequal frequency also knows how frequent they were (`calibration.answers`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from vljepa.errors import ConfigError
 from vljepa.inference.candidates import Prediction, as_list, check_candidates, choose
 from vljepa.inference.embed import Embedder, OnBroken, Progress
 from vljepa.models.modeling import VLJEPA
+from vljepa.processing.answers import prior_scores
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 
 
@@ -19,6 +23,7 @@ def ask(
     question: str,
     choices: Sequence[str],
     min_confidence: float = 0.0,
+    answer_prior: bool | None = None,
     frames: int | None = None,
     progress: Progress | None = None,
     on_broken: OnBroken | None = None,
@@ -32,6 +37,8 @@ def ask(
         question: In plain words; it becomes the query.
         choices: At least two possible answers.
         min_confidence: Below this probability the label is None: the model abstains.
+        answer_prior: Whether the frequencies of the model's training answers count. None: where all `choices` are among
+            these answers, as in the training's own questions; your own choices are all alike likely beforehand.
         frames: Frames of each video; None for as many as the model was trained with.
         progress: Called with the number of pictures done since the last call.
         on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
@@ -40,7 +47,8 @@ def ask(
         One prediction per readable picture, in order; its `label` is the answer.
 
     Raises:
-        ConfigError: `question`, `choices` or `min_confidence` is not usable.
+        ConfigError: `question`, `choices` or `min_confidence` is not usable, or `answer_prior` is asked of a model that
+            has none.
         ImageError: A picture cannot be read and there is no `on_broken`.
 
     Example:
@@ -51,6 +59,12 @@ def ask(
     if not question.strip():
         raise ConfigError("the question is empty.", fix='ask something, such as "what colour is it?".')
     answers = check_candidates(choices, what="choices")
+    calibration = model.config.calibration
+    if answer_prior and calibration.answers is None:
+        raise ConfigError(
+            "answer_prior = True, and this model has no frequencies of answers.",
+            fix="train it with a validation source of questions (task: vqa), or leave answer_prior out.",
+        )
     embedder = Embedder(model, processor, frames=frames)
     return list(
         choose(
@@ -59,7 +73,8 @@ def ask(
             candidates=answers,
             rows=embedder.texts(answers),
             query=question,
-            temperature=model.config.calibration.ask,
+            offsets=prior_scores(calibration.answers, answers, wanted=answer_prior),
+            temperature=calibration.ask,
             min_confidence=min_confidence,
             progress=progress,
             on_broken=on_broken,

@@ -19,6 +19,7 @@ from PIL import Image
 from vljepa.errors import ConfigError, DataError
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.metrics.classification import softmax
+from vljepa.processing.answers import prior_scores
 
 
 def manifest() -> ModelManifest:
@@ -114,8 +115,10 @@ class VLJEPAModel(lmms):
         seen = dict(zip(queries, self._predict([(query, *place) for query in queries]), strict=True))
         rows = np.stack([seen[query] for query, *_ in choices])
         texts = [target if isinstance(target, str) else target(self._doc(*place[1:])) for _, target, *_ in choices]
-        cosine = (rows * self.embedder.texts([text.strip() for text in texts])).sum(axis=1)
-        return -np.log(softmax(cosine[None], temperature=self.embedder.model.config.calibration.ask)[0])
+        texts = [text.strip() for text in texts]
+        calibration = self.embedder.model.config.calibration
+        scores = (rows * self.embedder.texts(texts)).sum(axis=1) + prior_scores(calibration.answers, texts)
+        return -np.log(softmax(scores[None], temperature=calibration.ask)[0])
 
     def _predict(self, requests: Sequence[tuple[Any, ...]]) -> Rows:
         """Embeddings of (query, visuals of a document, document's number, task, split)."""

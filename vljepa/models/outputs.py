@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+VISION = ("vision_tokens", "vision_mask", "vision_logits", "vision_steps")
+
 
 @dataclass
 class VisionTokens:
@@ -29,6 +31,11 @@ class VisionTokens:
         """Copy on another device."""
         logits = None if self.logits_BK is None else self.logits_BK.to(device)
         return VisionTokens(self.tokens_BND.to(device), self.mask_BN.to(device), logits, self.steps)
+
+    def as_batch(self) -> dict[str, Tensor]:
+        """What stands in a batch in place of the pixels, by the names in VISION."""
+        values = (self.tokens_BND, self.mask_BN, self.logits_BK, torch.tensor(self.steps))
+        return {name: value for name, value in zip(VISION, values, strict=True) if value is not None}
 
 
 @dataclass

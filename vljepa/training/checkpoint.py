@@ -94,21 +94,37 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     torch.save(state, folder / STATE_FILE)
 
 
-def load_state(folder: Path, *, device: torch.device) -> dict[str, Any]:
+def load_state(folder: Path, *, device: torch.device, mapped: bool = False) -> dict[str, Any]:
     """Read the training state; only plain data is unpickled, never code.
+
+    Args:
+        folder: The checkpoint.
+        device: For its tensors.
+        mapped: Leave tensors on the disk until they are looked at.
 
     Raises:
         CheckpointError: The file is missing, damaged, or holds anything but plain data.
     """
     path = folder / STATE_FILE
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
     except Exception as error:
         raise CheckpointError(
             f"{str(path)!r} does not load: {type(error).__name__}.",
             fix=f"delete {str(folder)!r}, or start anew with another train.output.",
         ) from error
     return state
+
+
+def identity_of(folder: Path) -> tuple[int, str]:
+    """Steps behind a checkpoint, and the hash of its training state: equal for copies of one checkpoint alone.
+
+    Raises:
+        CheckpointError: As for `load_state`.
+    """
+    step = int(load_state(folder, device=torch.device("cpu"), mapped=True)["step"])
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))  # `find_intact` has looked at it
+    return step, str(manifest["files"][STATE_FILE]["sha256"])
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vljepa.configs import DecoderRunConfig
 from vljepa.data.collate import to_device
+from vljepa.data.processes import sum_over_processes
 from vljepa.errors import ConfigError
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.decoder_saving import build_decoder, load_decoder, save_decoder
@@ -145,7 +146,7 @@ class DecoderTrainer(Loop):
         return decoder
 
     def _loader(self, start: int) -> Iterator[dict[str, Tensor]]:
-        return (self.inputs.batches[step] for step in range(start, self.run.train.steps))
+        return (self.inputs.batches[step] for step in range(start, self.steps))
 
     def _train_step(self, step: int, batch: dict[str, Tensor], log: RunLog, monitor: Monitor) -> None:
         run = self.run
@@ -153,7 +154,11 @@ class DecoderTrainer(Loop):
         torch.manual_seed(run.train.seed * 1_000_003 + step)  # of dropout
         self.wrapped.train()
         loss = self.wrapped(batch["embeddings"], batch["ids"], batch["mask"])
-        loss_value = float(loss.detach())
+        # The mean over the tokens of all processes: gradients are averaged, and shares differ in their tokens.
+        tokens = int(batch["mask"][:, 1:].sum())
+        summed, everywhere, rows = sum_over_processes([float(loss.detach()) * tokens, tokens, len(batch["ids"])])
+        loss_value = summed / everywhere
+        loss = loss * (tokens * self.accelerator.num_processes / everywhere)
         check_finite(loss_value, what="loss", step=step)
         self.spikes.see(loss_value, step=step)
         self.accelerator.backward(loss)
@@ -161,13 +166,13 @@ class DecoderTrainer(Loop):
         assert norm is not None
         if self.accelerator.scaler is None:
             check_finite(float(norm), what="gradient norm", step=step)
-        lr = learning_rate(step, config=run.optim, steps=run.train.steps)
+        lr = learning_rate(step, config=run.optim, steps=self.steps)
         set_learning_rate(self.optimizer, lr)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update(self.decoder, step=step + 1)
-        monitor.count(step, len(batch["ids"]))
-        if (step + 1) % run.train.log_every == 0 or step + 1 == run.train.steps:
+        monitor.count(step, int(rows))
+        if (step + 1) % run.train.log_every == 0 or step + 1 == self.steps:
             rate = monitor.throughput()
             log.write("train", step + 1, loss=loss_value, lr=lr, gradient_norm=float(norm), samples_per_second=rate)
             monitor.report(step, f"loss {loss_value:.3f}  {rate:.0f} texts/s")

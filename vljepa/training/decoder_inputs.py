@@ -12,6 +12,7 @@ from torch import Tensor
 from vljepa.configs import DecoderDataConfig, DecoderRunConfig, DecoderSourceConfig
 from vljepa.data.decoder_rows import DecoderBatches, GuessRows, PictureRows, Rows, TextRows
 from vljepa.data.features import FeatureCache, TextFeatures
+from vljepa.data.processes import process_count, process_number
 from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import StepSampler
 from vljepa.data.skips import check_skipped
@@ -122,6 +123,7 @@ def prepare_decoder(
         ),
         tokenizer=tokenizer,
         max_tokens=run.decoder.generation.max_new_tokens,
+        shard=(process_number(), process_count()),
     )
     return DecoderInputs(batches, held_texts, tasks, encoder, tokenizer, vocabulary, gap, dropped, skipped)
 
@@ -270,7 +272,7 @@ def _guess(
             f"text_only.like = {config.like!r} of the source {source.name!r} names no training source with pictures.",
             fix="name one with see: picture.",
         )
-    logits_BK = reader.read([(image, 0) for image in images]).tensors["vision_logits"]
+    logits_BK = reader.logits(images)
     sample = [text for record in records for text in record.texts]
     guesses = PriorGuess(config, texts=texts, prior=prior, real_BE=prior(logits_BK), sample=sample)
 

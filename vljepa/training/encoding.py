@@ -13,11 +13,12 @@ from vljepa.data.collate import to_device
 from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import PictureReader
 from vljepa.data.progress import track
-from vljepa.data.records import Visual
+from vljepa.data.records import Visual, frames_of
 from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 
 BATCH = 128
+"""Texts, or frames of pictures and clips, that are encoded at a time; of a longer clip all frames go together."""
 
 
 class Encoder:
@@ -54,12 +55,13 @@ class Encoder:
         Long work is given the name `progress` and shows a bar.
         """
         rows: list[NDArray[np.float32]] = []
-        starts: Iterable[int] = range(0, len(pairs), BATCH)
+        size = max(1, BATCH // max((frames_of(visual) for visual, _ in pairs), default=1))
+        starts: Iterable[int] = range(0, len(pairs), size)
         if progress:
-            starts = track(starts, what=progress, total=math.ceil(len(pairs) / BATCH))
+            starts = track(starts, what=progress, total=math.ceil(len(pairs) / size))
         for start in starts:
             self.pause()
-            chunk = pairs[start : start + BATCH]
+            chunk = pairs[start : start + size]
             read = self.pictures.read([(path, view) for path, _ in chunk])
             assert not read.skipped, read.skipped
             queries = [query for _, query in chunk]

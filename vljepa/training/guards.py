@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from vljepa.data.processes import any_process
 from vljepa.errors import ConfigError, VLJEPAError
-from vljepa.training.agreement import any_process
 
 
 class NonFiniteError(VLJEPAError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from vljepa.data.text_only import PriorGuess
 from vljepa.errors import ConfigError
 from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.training.answers import count_answers
 from vljepa.training.encoding import Encoder
 from vljepa.training.validation import RetrievalTask, Task, VqaTask
 
@@ -44,6 +45,8 @@ class Inputs:
         skipped: Reason per unreadable picture.
         workers: Loader processes that make sense for these batches.
         overlap: Validation pictures that are also training pictures; those of streams are not known.
+        answers: Rows per answer of the training questions, those of streams not counted.
+        train: Training rows, those of streams left out.
     """
 
     batches: StepBatches
@@ -53,6 +56,8 @@ class Inputs:
     skipped: dict[Visual, str]
     workers: int
     overlap: int
+    answers: dict[str, int]
+    train: Sources
 
     def tried(self, step: int) -> int:
         """Pictures up to a step, it included: those that were looked for, and those that came in shards."""
@@ -98,7 +103,9 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
     sources = [was if isinstance(was, ShardStream) else now for was, now in zip(sources, train, strict=True)]
     sampler = step_sampler(run, [None if isinstance(source, ShardStream) else len(source) for source in sources])
     guesses = _guesses(run, model, reader, texts, train)
-    collator = Collator(processor, pictures=reader, texts=texts, guesses=guesses)
+    answers = count_answers(train)
+    numbers = _answer_numbers(answers) if run.objective.answers > 0 else None
+    collator = Collator(processor, pictures=reader, texts=texts, guesses=guesses, answers=numbers)
     return Inputs(
         batches=StepBatches(
             sources,
@@ -115,6 +122,8 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
         skipped=skipped,
         workers=data.workers if data.cache is None else 0,
         overlap=_overlap(train, validation, reader),
+        answers=answers,
+        train=train,
     )
 
 
@@ -130,6 +139,20 @@ def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
     """
     _check_routes(run, config)
     _check_average(run)
+    if run.objective.answers > 0 and config.y_encoder.trainable:
+        raise ConfigError(
+            f"objective.answers = {run.objective.answers:g} embeds the answers once, and the Y-Encoder is trained.",
+            fix="set model.y_encoder.trainable=false (with adapters: lora.parts=[predictor]), or objective.answers=0.",
+        )
+
+
+def _answer_numbers(answers: Mapping[str, int]) -> dict[str, int]:
+    if len(answers) < 2:
+        raise ConfigError(
+            f"objective.answers is a softmax over the answers of the training questions, and there are {len(answers)}.",
+            fix="train on rows with a `query`, or set objective.answers=0.",
+        )
+    return {answer: number for number, answer in enumerate(answers)}
 
 
 def _open_training(run: RunConfig) -> TrainSources:
@@ -306,6 +329,7 @@ def _guesses(
     for config, records in zip(run.data.train, train, strict=True):
         if config.text_only is None:
             continue
+        assert isinstance(reader, FeatureCache), "refused without data.cache"
         images = by_name.get(config.text_only.like, [])
         if not images:
             raise ConfigError(
@@ -314,7 +338,7 @@ def _guesses(
             )
         assert model.label_prior is not None
         assert texts is not None
-        logits_BK = reader.read([(image, 0) for image in images]).tensors["vision_logits"]
+        logits_BK = reader.logits(images)
         real_BE = model.label_prior(logits_BK.to(model.log_scale.device))
         sample = [text for record in records for text in record.texts]
         guesses[config.name] = PriorGuess(

@@ -12,22 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.optimizer import AcceleratedOptimizer
 
 from vljepa.configs import DecoderRunConfig, RunConfig
+from vljepa.data.processes import any_process
 from vljepa.data.skips import name_skipped
 from vljepa.errors import CheckpointError, ConfigError, StoppedError
 from vljepa.models.device import resolve_device
 from vljepa.models.sharded import whole_state
-from vljepa.training.agreement import any_process
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.checkpoint import find_intact, load_state, replace_folder, save_state
 from vljepa.training.decoder_inputs import DecoderInputs
+from vljepa.training.epochs import with_steps
 from vljepa.training.guards import SpikeWatch
 from vljepa.training.inputs import Inputs
 from vljepa.training.result import TrainResult
-from vljepa.training.same_run import check_same_run, write_config
+from vljepa.training.same_run import check_same_run, check_same_start, write_config
 from vljepa.training.sharding import forget_last_run, load_optimizer_state
 from vljepa.training.stopping import StopRequest, StopSignals
 from vljepa.training.tracking import Monitor, RunLog, announce
@@ -60,6 +61,12 @@ class Loop(ABC):
         self._skipped_before: dict[str, str] = {}
         self._processes: int | None = None
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        assert self.run.train.steps is not None, "resolved by `with_steps`"
+        return self.run.train.steps
+
     def fit(self) -> TrainResult:
         """Train to the last step, from the newest checkpoint if there is one.
 
@@ -86,16 +93,16 @@ class Loop(ABC):
     def _fit(self) -> TrainResult:
         self._check()
         with self.stop.at_once():
+            self.run = with_steps(self.run)
             checkpoint = self._find_checkpoint()
+            finished = None if checkpoint is None else self._finished()
             if checkpoint is not None:
-                finished = self._finished()
                 check_same_run(self.run, self.folder, finished=finished is not None)
-                if finished is not None:
-                    announce(f"already finished: {finished.steps} steps in {str(self.folder)!r}")
-                    return finished
-            if self.device.type == "cuda":
-                torch.cuda.set_device(self.device)  # Accelerate takes the current one
-            forget_last_run()
+            self._join_processes()
+            check_same_start(checkpoint, finished=finished is not None, folder=self.folder)
+            if finished is not None:
+                announce(f"already finished: {finished.steps} steps in {str(self.folder)!r}")
+                return finished
             self._build(checkpoint)
             start = self._restore(checkpoint)
         self.inputs.encoder.pause = self.stop.check
@@ -105,15 +112,22 @@ class Loop(ABC):
             write_config(self.run, self.folder)
         log = RunLog(self.folder, step=start, silent=silent, forward=self._start_trackers())
         try:
-            with Monitor(start=start, steps=self.run.train.steps, silent=silent) as monitor:
+            with Monitor(start=start, steps=self.steps, silent=silent) as monitor:
                 self._introduce(log, monitor, start)
                 self._compare_processes(monitor)
-                self._advance(start, log, monitor)
+                done = self._advance(start, log, monitor)
                 metrics = self._finish()
-                return self._conclude(metrics, log, monitor)
+                return self._conclude(metrics, done, log, monitor)
         finally:
             for tracker in self.accelerator.trackers:
                 tracker.finish()
+
+    def _join_processes(self) -> None:
+        """Meet the other processes of the run, if there are any."""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # Accelerate takes the current one
+        forget_last_run()
+        PartialState(cpu=self.device.type == "cpu")
 
     def _start_trackers(self) -> Callable[[dict[str, float], int], None] | None:
         """Begin with Accelerate's trackers, if there are any, and give the function that takes numbers."""
@@ -122,10 +136,12 @@ class Loop(ABC):
         self.accelerator.init_trackers(self.folder.name)
         return lambda values, step: self.accelerator.log(values, step=step)
 
-    def _advance(self, start: int, log: RunLog, monitor: Monitor) -> None:
-        """All steps from `start` on, with validations and checkpoints between them."""
+    def _advance(self, start: int, log: RunLog, monitor: Monitor) -> int:
+        """All steps from `start` on, with validations and checkpoints between them; gives the last step done."""
         if self._validation_due(start):  # the first, or one that a signal cut short
             self._measure(start, log, monitor)
+        if self._is_stalled(start, monitor):
+            return start
         every = self.run.train.save_every
         for step, batch in enumerate(self._loader(start), start=start + 1):
             self._train_step(step - 1, batch, log, monitor)
@@ -135,15 +151,28 @@ class Loop(ABC):
             if self._validation_due(step):
                 self._measure(step, log, monitor)
                 self._save_last(step)
+                if self._is_stalled(step, monitor):
+                    return step
             elif every is not None and step % every == 0:
                 self._save_last(step)
+        return self.steps
+
+    def _is_stalled(self, step: int, monitor: Monitor) -> bool:
+        """Whether the last `train.patience` validations, that of this step included, found nothing better."""
+        patience, best = self.run.train.patience, self._best["step"]
+        if patience is None or best is None or self._validated != step or step >= self.steps:
+            return False
+        stalled = any_process(step - best >= patience * self.run.train.eval_every)
+        if stalled:
+            monitor.say(f"ended after step {step} of {self.steps}: no validation since step {best} was better")
+        return stalled
 
     def _validation_due(self, step: int) -> bool:
         if self._validated == step:
             return False
         if step == 0:
             return self.validates_first
-        return step % self.run.train.eval_every == 0 or step == self.run.train.steps
+        return step % self.run.train.eval_every == 0 or step == self.steps
 
     def _measure(self, step: int, log: RunLog, monitor: Monitor) -> None:
         try:
@@ -165,7 +194,8 @@ class Loop(ABC):
     def _finished(self) -> TrainResult | None:
         """Result of a run that is complete already."""
         result = TrainResult.read(self.folder)
-        return result if result is not None and result.steps == self.run.train.steps else None
+        whole = result is not None and (result.steps == self.steps or result.stopped_early)
+        return result if whole else None
 
     def _save_last(self, step: int) -> None:
         scaler = self.accelerator.scaler
@@ -217,10 +247,9 @@ class Loop(ABC):
         if checkpoint is None:
             return 0
         state = load_state(checkpoint, device=torch.device("cpu"))
-        if state["step"] > self.run.train.steps:
+        if state["step"] > self.steps:
             raise CheckpointError(
-                f"{str(checkpoint)!r} has {state['step']} steps behind it, more than train.steps = "
-                f"{self.run.train.steps}.",
+                f"{str(checkpoint)!r} has {state['step']} steps behind it, more than train.steps = {self.steps}.",
                 fix="choose another train.output, or more steps.",
             )
         order = self.inputs.batches.order()
@@ -250,14 +279,15 @@ class Loop(ABC):
         if self._processes not in (None, now):
             monitor.say(f"resumed with {now} processes after {self._processes}: the global batches are the same")
 
-    def _conclude(self, metrics: Metrics, log: RunLog, monitor: Monitor) -> TrainResult:
+    def _conclude(self, metrics: Metrics, done: int, log: RunLog, monitor: Monitor) -> TrainResult:
         """Name what was skipped and write the result down, which says that the run is finished."""
         skipped = self._all_skipped()
         if skipped:
             monitor.say(f"{len(skipped)} pictures were skipped: {name_skipped(skipped)}")
         result = TrainResult(
             folder=str(self.folder),
-            steps=self.run.train.steps,
+            steps=done,
+            stopped_early=done < self.steps,
             best_step=self._best["step"],
             metrics=metrics,
             skipped=skipped,

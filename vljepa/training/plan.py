@@ -16,6 +16,7 @@ from vljepa.errors import AssetError, PartError
 from vljepa.models.clips import freeze_pictures, trains_clips_alone
 from vljepa.models.modeling import VLJEPA
 from vljepa.parts.saved import read_config, saved_folder
+from vljepa.training.epochs import steps_of
 from vljepa.training.inputs import check_run, step_sampler
 
 _TOKENS = 8
@@ -26,7 +27,7 @@ class Plan:
     """What a run would do.
 
     Args:
-        steps: Optimizer steps.
+        steps: Optimizer steps; None when they are given as epochs of rows that are not known.
         batch_size: Samples per step.
         samples: Samples seen, steps x batch_size.
         frames: Most frames of a training source.
@@ -40,9 +41,9 @@ class Plan:
         parts: Why the model could not be looked at; empty when it could.
     """
 
-    steps: int
+    steps: int | None
     batch_size: int
-    samples: int
+    samples: int | None
     frames: int
     lr: float
     schedule: str
@@ -77,6 +78,8 @@ def plan_run(run: RunConfig) -> Plan:
     check_run(run, wanted)
     rows, missing = _rows(run)
     frames = max(source.frames or 1 for source in run.data.train)
+    unknown = run.train.steps is None and run.train.epochs is not None and rows is None
+    steps = None if unknown else steps_of(run.train, rows=rows or 0)
     try:
         config, problem = _with_architectures(wanted), ""
     except (PartError, AssetError) as error:
@@ -85,9 +88,9 @@ def plan_run(run: RunConfig) -> Plan:
     if run.lora is not None:
         trained = None
     return Plan(
-        steps=run.train.steps,
+        steps=steps,
         batch_size=run.train.batch_size,
-        samples=run.train.steps * run.train.batch_size,
+        samples=None if steps is None else steps * run.train.batch_size,
         frames=frames,
         lr=run.optim.lr,
         schedule=run.optim.schedule,

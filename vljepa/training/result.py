@@ -24,6 +24,7 @@ class TrainResult:
         best_step: Step of `best`; None without validation sources.
         metrics: Validation metrics at `best_step`, with the calibration's.
         skipped: Reason per unreadable picture.
+        stopped_early: Whether the steps are fewer than were planned, since validation was not getting better.
     """
 
     folder: str
@@ -31,6 +32,7 @@ class TrainResult:
     best_step: int | None = None
     metrics: Metrics = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    stopped_early: bool = False
 
     @property
     def model_folder(self) -> Path:

@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 from vljepa.configs import DecoderRunConfig, RunConfig, validate
+from vljepa.data.processes import from_all_processes
 from vljepa.data.shards import is_shards, shown
 from vljepa.errors import CheckpointError, ConfigError
-from vljepa.training.checkpoint import write_whole
+from vljepa.training.checkpoint import identity_of, write_whole
 
 CONFIG_FILE = "config.yaml"
 
@@ -32,7 +33,7 @@ FREE = _LATE | {
 }
 """Keys that change where things are and what is printed, never the numbers, and those that are filled in late."""
 
-FREE_TO_RESUME = {"train.steps", "train.ema", "train.eval_every", "train.spike"}
+FREE_TO_RESUME = {"train.steps", "train.epochs", "train.patience", "train.ema", "train.eval_every", "train.spike"}
 """Keys that may change when a run goes on; a finished run would ignore them."""
 
 
@@ -64,6 +65,39 @@ def check_same_run(run: Run, folder: Path, *, finished: bool) -> None:
                 f"{str(folder)!r} holds a run with {key} = {old!r}, now {new!r}.",
                 fix=f"choose another train.output, or put {key} back.",
             )
+
+
+def check_same_start(checkpoint: Path | None, *, finished: bool, folder: Path) -> None:
+    """Refuse processes that would begin at different places; all must ask at the same place.
+
+    Only the first process writes checkpoints, so machines without a common disk find others, or none: each would go its
+    own way through the steps, and what they average would belong to different ones.
+
+    Args:
+        checkpoint: What this process goes on from; None for the beginning.
+        finished: Whether it finds the run finished.
+        folder: Output of the run.
+
+    Raises:
+        CheckpointError: In every process, with what each has found.
+    """
+    here = (finished, *identity_of(checkpoint)) if checkpoint is not None else (False, 0, "")
+    found = from_all_processes(here)
+    if len(set(found)) > 1:
+        told = ", ".join(
+            f"process {number} {_start(*start)}" for number, start in enumerate(found) if start != found[number - 1]
+        )
+        raise CheckpointError(
+            f"the processes of this run find different checkpoints in {str(folder)!r}: {told}.",
+            fix="put train.output on a disk that all machines have in common, or copy the first machine's folder to "
+            "all others before the run goes on.",
+        )
+
+
+def _start(finished: bool, step: int, digest: str) -> str:
+    if finished:
+        return "a finished run"
+    return f"step {step} ({digest[:8]})" if digest else "none"
 
 
 def _kept(folder: Path, kind: type[Run]) -> dict[str, Any]:

@@ -20,20 +20,14 @@ from vljepa.configs import ObjectiveConfig, RunConfig, VLJEPAConfig
 from vljepa.data.collate import Batch, to_device
 from vljepa.errors import ConfigError
 from vljepa.models.modeling import VLJEPA
-from vljepa.objectives import (
-    Positives,
-    cosine_loss,
-    gather_with_gradient,
-    grad_cache,
-    infonce,
-    l1_loss,
-    l2_loss,
-    sigmoid_loss,
-    sigreg,
-)
+from vljepa.models.outputs import VISION
+from vljepa.objectives import OBJECTIVES, TERMS, Group, Positives, gather_with_gradient, grad_cache
+from vljepa.training.answers import AnswerBank
 from vljepa.training.pieces import Tensors, join, split
 
 _FIRST_BIAS = -10.0
+_ROWS = ("prediction", "target", "image", "answer_logits")
+_IDS = ("pair_ids", "text_ids", "answer_ids")
 
 
 class Embedding(nn.Module):
@@ -42,14 +36,18 @@ class Embedding(nn.Module):
     Args:
         model: The model.
         config: The objective.
+        answers: Of the training questions, where the objective asks for them.
     """
 
-    def __init__(self, model: VLJEPA, config: ObjectiveConfig) -> None:
+    def __init__(self, model: VLJEPA, config: ObjectiveConfig, *, answers: AnswerBank | None = None) -> None:
         super().__init__()
         self.model = model
         self.extra = nn.ParameterDict()
         if config.name == "sigmoid":
             self.extra["bias"] = nn.Parameter(torch.full((1,), _FIRST_BIAS))
+        self.answers = answers
+        self.keep_vision = config.grad_cache is not None
+        """Give the visual tokens too, where they come from pixels."""
         self.alignment = nn.Linear(model.x_encoder.width, model.config.embed_dim) if config.alignment > 0 else None
 
     @property
@@ -73,12 +71,18 @@ class Embedding(nn.Module):
     def _embed(self, batch: Tensors) -> dict[str, Tensor]:
         output = self.model(batch)
         rows = {"prediction": output.prediction_BD, "target": output.target_BD, "scale": output.logit_scale}
+        if self.keep_vision and "pixel_values" in batch and output.vision is not None:
+            rows |= output.vision.as_batch()
         if "bias" in self.extra:
             rows["bias"] = self.extra["bias"].clone()  # DDP does not find a parameter that is an output itself
         if self.alignment is not None and output.vision is not None:
             vision = output.vision
             mean_BD = masked_mean(vision.tokens_BND.to(self.alignment.weight.dtype), vision.mask_BN)
             rows["image"] = nn.functional.normalize(self.alignment(mean_BD).float(), dim=-1)
+        if self.answers is not None and output.vision is not None and not bool(batch["gate_only"]):
+            answers_AD = self.model.project_text(self.answers.features_AE)
+            cosine_BA = self.model.similarity(output.prediction_BD, answers_AD)
+            rows["answer_logits"] = output.logit_scale * cosine_BA + self.answers.log_share_A
         return rows
 
 
@@ -154,13 +158,21 @@ class Step:
         most, fewest_rows = numbers.tolist()
         return min(-int(most), int(fewest_rows))
 
-    def _cached(self, pieces: Sequence[Tensors], *, step: int, groups: int, sync: bool) -> Tensor:
+    def _cached(self, pieces: list[dict[str, Tensor]], *, step: int, groups: int, sync: bool) -> Tensor:
+        def embed(number: int) -> dict[str, Tensor]:
+            """The frozen X-Encoder looks once: its tokens take the place of the pixels for the second pass."""
+            [outputs] = self._embed([pieces[number]])
+            seen = {name: outputs.pop(name) for name in VISION if name in outputs}
+            if seen:
+                pieces[number] = {name: one for name, one in pieces[number].items() if name != "pixel_values"} | seen
+            return outputs
+
         def no_sync() -> AbstractContextManager[object]:
             return self.accelerator.no_sync(self.wrapped)
 
         with nullcontext() if sync else no_sync():
             loss = grad_cache(
-                lambda piece: self._embed([pieces[piece]])[0],
+                embed,
                 chunks=len(pieces),
                 loss=lambda outputs: self._group(outputs, pieces, step=step) / groups,
                 backward=self.accelerator.backward,
@@ -171,29 +183,27 @@ class Step:
     def _group(self, outputs: Tensors, pieces: Sequence[Tensors], *, step: int) -> Tensor:
         """Loss of one group over all processes."""
         config = self.config
-        rows = {
-            name: gather_with_gradient(outputs[name]) for name in ("prediction", "target", "image") if name in outputs
-        }
-        prediction_BD, target_BD = rows["prediction"], rows["target"]
+        rows = {name: gather_with_gradient(outputs[name]) for name in _ROWS if name in outputs}
         if config.stop_gradient:
-            target_BD = target_BD.detach()
-        scale = outputs["scale"].mean(dim=0, keepdim=True)  # of as many pieces as there are
-        ids = [torch.cat([piece[name] for piece in pieces]) for name in ("pair_ids", "text_ids")]
-        positives = Positives(*[gather_with_gradient(one) for one in ids])
-        if config.name == "infonce":
-            loss = infonce(prediction_BD, target_BD, logit_scale=scale, positives=positives, tile=config.tile)
-        elif config.name == "sigmoid":
-            bias = outputs["bias"].mean(dim=0, keepdim=True)
-            loss = sigmoid_loss(prediction_BD, target_BD, logit_scale=scale, logit_bias=bias, positives=positives)
-        else:
-            loss = {"cosine": cosine_loss, "l1": l1_loss, "l2": l2_loss}[config.name](prediction_BD, target_BD)
-        if "image" in rows:
-            aligned = infonce(rows["image"], target_BD, logit_scale=scale, positives=positives, tile=config.tile)
-            loss = loss + config.alignment * aligned
-        if config.sigreg > 0:
-            seed = self.seed * 1_000_003 + step
-            spread = sigreg(prediction_BD, seed=seed) + sigreg(target_BD, seed=seed)
-            loss = loss + config.sigreg * spread / 2
+            rows["target"] = rows["target"].detach()
+        ids = {
+            name: gather_with_gradient(torch.cat([piece[name] for piece in pieces]))
+            for name in _IDS
+            if name in pieces[0]
+        }
+        group = Group(
+            rows=rows | ids,
+            scale=outputs["scale"].mean(dim=0, keepdim=True),  # of as many pieces as there are
+            positives=Positives(ids["pair_ids"], ids["text_ids"]),
+            bias=outputs["bias"].mean(dim=0, keepdim=True) if "bias" in outputs else None,
+            tile=config.tile,
+            seed=self.seed * 1_000_003 + step,
+        )
+        loss = OBJECTIVES[config.name](group)
+        for name, (needed, term) in TERMS.items():
+            weight = getattr(config, name)
+            if weight > 0 and (needed is None or needed in rows):
+                loss = loss + weight * term(group)
         return loss
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from vljepa.data.processes import any_process
 from vljepa.stop_signals import STOP_SIGNALS
-from vljepa.training.agreement import any_process
 
 GRACE = 1.0
 """Seconds in which a further signal is taken for the same one: `timeout` and launchers send theirs twice."""

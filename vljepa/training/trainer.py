@@ -30,7 +30,9 @@ from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.modeling import VLJEPA
 from vljepa.models.sharded import load_tensors, whole
 from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.training.answers import AnswerBank
 from vljepa.training.averaging import WeightAverage
+from vljepa.training.blind import blind_metrics, blind_warnings
 from vljepa.training.calibration import calibrate
 from vljepa.training.checkpoint import find_intact
 from vljepa.training.compiling import compile_layers
@@ -43,6 +45,7 @@ from vljepa.training.movement import Movement
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
 from vljepa.training.residual import fit_residual
+from vljepa.training.result import TrainResult
 from vljepa.training.sharding import find_root, gathered, refuse_layouts, take_up_sharding
 from vljepa.training.step import Embedding, Step, cut_texts, refuse_accumulation
 from vljepa.training.trackers import tracker_settings
@@ -117,10 +120,13 @@ class Trainer(Loop):
             compile_layers(model)
         self.model = model
         shard = (self.accelerator.process_index, self.accelerator.num_processes)
-        with self.accelerator.main_process_first():  # the others find the caches full
-            self.inputs = prepare(run, model=model, processor=processor, shard=shard)
+        self.inputs = prepare(run, model=model, processor=processor, shard=shard)
         self.movement = Movement(model)
-        self.embedding = Embedding(model, run.objective).to(self.accelerator.device)
+        answers = None
+        if run.objective.answers > 0:
+            prior = run.objective.answer_prior
+            answers = AnswerBank(self.inputs.answers, prior=prior, model=model, processor=processor)
+        self.embedding = Embedding(model, run.objective, answers=answers).to(self.accelerator.device)
         extra = list(self.embedding.objective_parameters().values())
         optimizer = build_optimizer(model, config=run.optim, extra=extra)
         take_up_sharding(self.accelerator, self.embedding)
@@ -135,7 +141,7 @@ class Trainer(Loop):
         # A generator of its own: the default one would draw from the global stream, which dropout uses.
         return torch.utils.data.DataLoader(
             self.inputs.batches,
-            sampler=range(start, self.run.train.steps),
+            sampler=range(start, self.steps),
             batch_size=None,
             num_workers=self.inputs.workers,
             generator=torch.Generator(),
@@ -160,7 +166,7 @@ class Trainer(Loop):
         self.spikes.see(loss_value, step=step)
         self.step.backward(loss)
         norm = self._clip_gradients(step)
-        lr = learning_rate(step, config=run.optim, steps=run.train.steps)
+        lr = learning_rate(step, config=run.optim, steps=self.steps)
         set_learning_rate(self.optimizer, lr)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -168,7 +174,7 @@ class Trainer(Loop):
             self.model.log_scale.clamp_(max=math.log(self.model.config.max_logit_scale))
         self.average.update(self.model, step=step + 1)
         monitor.count(step, size)
-        if (step + 1) % run.train.log_every == 0 or step + 1 == run.train.steps:
+        if (step + 1) % run.train.log_every == 0 or step + 1 == self.steps:
             rate = monitor.throughput()
             log.write(
                 "train",
@@ -243,7 +249,7 @@ class Trainer(Loop):
 
     def _finish(self) -> Metrics:
         """Calibrate `best`, and let go of the last shards."""
-        inputs, metrics = self.inputs, dict(self._best["metrics"])
+        inputs, metrics = self.inputs, dict(self._best["metrics"]) | blind_metrics(self.inputs)
         if self.accelerator.is_main_process:
             for stream in inputs.streams:
                 stream.close()
@@ -258,12 +264,20 @@ class Trainer(Loop):
                     self.model, inputs.tasks, encoder=inputs.encoder, metric=self.run.train.best_metric
                 )
                 calibration, errors = calibrate(
-                    inputs.tasks, encoder=inputs.encoder, current=self.model.config.calibration
+                    inputs.tasks,
+                    encoder=inputs.encoder,
+                    current=self.model.config.calibration,
+                    answers=inputs.answers,
                 )
             self.model.config.calibration = calibration
             self._replace("best", self._gather_model())
             metrics |= errors
         return metrics
+
+    def _conclude(self, metrics: Metrics, done: int, log: RunLog, monitor: Monitor) -> TrainResult:
+        for line in blind_warnings(metrics):
+            monitor.say(line)
+        return super()._conclude(metrics, done, log, monitor)
 
 
 def _first_model(run: RunConfig, given: VLJEPA | None = None) -> VLJEPA:

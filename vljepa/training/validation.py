@@ -5,7 +5,7 @@ Every task names its metrics `SOURCE/...` and has one main metric `SOURCE/main`;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -144,6 +144,16 @@ class VqaTask:
             given_C = candidates_C[candidates_C >= 0]
             scores_NC[number, : len(given_C)] = texts_MD[given_C] @ predictions_ND[number]
         return scores_NC
+
+    def each_candidate(self, value: Callable[[tuple[str, ...]], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """A number for every candidate [N, C], from a list of candidates; 0 where a question has fewer."""
+        known: dict[tuple[str, ...], NDArray[np.float32]] = {}
+        values_NC = np.zeros(self.candidates_NC.shape, dtype=np.float32)
+        for number, record in enumerate(self.records):
+            if record.candidates not in known:
+                known[record.candidates] = value(record.candidates)
+            values_NC[number, : len(record.candidates)] = known[record.candidates]
+        return values_NC
 
     def evaluate(self, encoder: Encoder) -> Metrics:
         """Accuracy, overall (the main metric) and per question type."""

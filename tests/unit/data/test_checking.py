@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import draw_shape, write_rows
 from tests.shard_server import serve
 from tests.unit.data.test_formats import COLOURS, KINDS, write_coco, write_pictures, write_tars, write_vqa
+from vljepa.cli.main import main
 from vljepa.configs import load_run_config
 from vljepa.data.checking import check_data
 from vljepa.data.formats.names import guess_columns
@@ -178,3 +179,25 @@ def test_shards_behind_an_address_are_known_by_the_first(tmp_path):
     words = shlex.split(report.command)
     run = load_run_config("recipes/lora_retrieval.yaml", words[3:])
     assert (run.data.train[0].path, run.data.cache) == (pattern, None)
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_what_needs_no_picture_is_said_of_questions(tmp_path, capsys, held_out):
+    write_pictures(tmp_path)
+    table = "image,query,text\n" + "".join(
+        f"{colour}.png,{query},{answer}\n" * count
+        for colour in COLOURS
+        for query, answer, count in (("is there a cat?", "no", 3), ("is there a cat?", "yes", 1), ("what?", "this", 1))
+    )
+    for name in ("questions.csv", "validation.csv") if held_out else ("questions.csv",):
+        (tmp_path / name).write_text(table)
+    assert checked(tmp_path).blind == {"majority": 0.6, "majority_per_question": 0.8, "question_only": 0.8}
+    main(["data", "check", str(tmp_path)])
+    told = "right without looking at the picture: majority 60.0%, majority per question 80.0%, question only 80.0%"
+    assert told in capsys.readouterr().out
+
+
+def test_pictures_without_questions_have_no_baseline(tmp_path):
+    write_pictures(tmp_path)
+    (tmp_path / "captions.csv").write_text("image,text\n" + "".join(f"{one}.png,{one}\n" for one in COLOURS))
+    assert checked(tmp_path).blind == {}

@@ -5,6 +5,7 @@ from PIL import Image
 
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import CacheConfig, load_preset
+from vljepa.data import features as module
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.errors import DataError
 
@@ -138,3 +139,14 @@ def test_text_features_are_the_y_encoders(toy, tmp_path):
     changed = model.config.y_encoder.model_copy(update={"prefix": "query: "})
     with pytest.raises(DataError, match="y_encoder = "):
         TextFeatures(tmp_path, config=changed)
+
+
+def test_logits_are_read_without_the_tokens(toy, pictures, cache_config, monkeypatch):
+    cache = open_cache(cache_config, toy[0])
+    fill(cache, toy, dict.fromkeys(pictures, 1))
+    whole = cache.read([(path, 0) for path in pictures]).tensors["vision_logits"]
+    stacked = []
+    original = module._stack
+    monkeypatch.setattr(module, "_stack", lambda rows, name: (stacked.append(name), original(rows, name))[1])
+    assert torch.equal(cache.logits(pictures), whole)
+    assert stacked == ["vision_logits"]

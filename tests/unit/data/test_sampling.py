@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from vljepa.data.sampling import Draw, StepSampler, choose
@@ -31,3 +33,16 @@ def test_choices_are_pure_even_and_independent():
     assert views == [choose(4, seed=1, draw=draw, purpose="view") for draw in draws]
     assert all(200 < views.count(value) < 300 for value in range(4))
     assert 200 < sum(view == text for view, text in zip(views, texts, strict=True)) < 300
+
+
+def test_of_an_order_only_the_epoch_at_hand_is_kept():
+    rows, sources = 100_000, 3
+    sampler = StepSampler([rows] * sources, weights=[1] * sources, names=list("abc"), batch_size=3, seed=0)
+    order = [sampler.batch(epoch * rows)[0].row for epoch in range(3)]
+    tracemalloc.start()
+    for epoch in range(3, 20):
+        sampler.batch(epoch * rows)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1.5 * sources * rows * 8
+    assert [sampler.batch(epoch * rows)[0].row for epoch in range(3)] == order, "any epoch can be had again"

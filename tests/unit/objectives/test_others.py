@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vljepa.configs import ObjectiveConfig
 from vljepa.objectives import (
+    NO_ANSWER,
+    OBJECTIVES,
+    TERMS,
     Positives,
+    answer_softmax,
     cosine_loss,
     grad_cache,
     infonce,
@@ -63,6 +69,25 @@ def test_sigreg_tells_spread_from_collapse_and_pushes_apart() -> None:
 def test_sigregs_directions_depend_on_the_seed_alone() -> None:
     rows = unit(64, 16, seed=0)
     assert float(sigreg(rows, seed=1)) == float(sigreg(rows, seed=1)) != float(sigreg(rows, seed=2))
+
+
+def test_the_softmax_over_answers_counts_the_samples_that_have_one() -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 0.0, 5.0], [9.0, 9.0, 9.0]], requires_grad=True)
+    loss = answer_softmax(logits, torch.tensor([1, NO_ANSWER, 2]))
+    first = math.log(math.exp(2) + math.exp(1) + 1) - 1
+    assert float(loss) == pytest.approx((first + math.log(3)) / 2)
+    loss.backward()
+    assert logits.grad is not None
+    assert not logits.grad[1].any()
+    nothing = answer_softmax(logits, torch.tensor([NO_ANSWER] * 3))
+    assert float(nothing) == 0
+    assert nothing.requires_grad, "all processes go backward through the same terms"
+
+
+def test_every_loss_and_term_of_a_recipe_is_registered() -> None:
+    names = get_args(ObjectiveConfig.model_fields["name"].annotation)
+    assert set(names) == OBJECTIVES.keys()
+    assert TERMS.keys() <= ObjectiveConfig.model_fields.keys()
 
 
 class Tower(nn.Module):

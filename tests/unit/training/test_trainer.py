@@ -13,7 +13,9 @@ from tests.conftest import shapes_run, write_rows
 from vljepa import VLJEPA
 from vljepa.configs import RunConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError, DataError
-from vljepa.training import step as step_module
+from vljepa.inference.embed import Embedder
+from vljepa.metrics.classification import softmax
+from vljepa.objectives import registry
 from vljepa.training import trainer as module
 from vljepa.training.guards import NonFiniteError
 from vljepa.training.tracking import read_log
@@ -174,7 +176,7 @@ def test_all_kinds_of_sources_train_together(make_run, text):
 
 def test_the_loss_is_the_mean_of_the_groups_own_losses(make_run, text, monkeypatch):
     """Negatives stay within a group: each is contrasted by itself, and counts the same whatever its size."""
-    original, seen = step_module.infonce, []
+    original, seen = registry.infonce, []
 
     def spy(prediction_BD, target_BD, **settings):
         loss = original(prediction_BD, target_BD, **settings)
@@ -182,7 +184,7 @@ def test_the_loss_is_the_mean_of_the_groups_own_losses(make_run, text, monkeypat
         seen.append((len(prediction_BD), len(target_BD), float(loss.detach())))
         return loss
 
-    monkeypatch.setattr(step_module, "infonce", spy)
+    monkeypatch.setattr(registry, "infonce", spy)
     sources = [CAPTIONS | {"weight": 3}, QUESTIONS | {"weight": 5}, GATE | {"weight": 2}, text | {"weight": 6}]
     run = make_run(model=toy(), data={"train": sources}, train={"steps": 3, "batch_size": 16})
     Trainer(run).fit()
@@ -285,7 +287,7 @@ def test_averaging_may_begin_or_end_with_a_resumed_run(make_run, before, after):
 def test_a_nan_stops_before_the_optimizer_and_saves_nothing(make_run, monkeypatch, what, grad_cache):
     """PITFALLS 23."""
     run = make_run(train={"eval_every": 3, "save_every": 1}, objective={"grad_cache": grad_cache})
-    trainer, original = Trainer(run), step_module.infonce
+    trainer, original = Trainer(run), registry.infonce
     count = iter(range(100))
 
     def poisoned(*arguments, **settings):
@@ -297,7 +299,7 @@ def test_a_nan_stops_before_the_optimizer_and_saves_nothing(make_run, monkeypatc
         loss.register_hook(lambda gradient: gradient * math.nan)
         return loss
 
-    monkeypatch.setattr(step_module, "infonce", poisoned)
+    monkeypatch.setattr(registry, "infonce", poisoned)
     steps = []
     original_step = torch.optim.AdamW.step
     monkeypatch.setattr(
@@ -441,3 +443,77 @@ def test_settings_that_cannot_work_are_refused_early(make_run):
         Trainer(make_run(train={"best_metric": "nonsense"})).fit()
     with pytest.raises(ConfigError, match="no device 'tpu'"):
         Trainer(make_run(), device="tpu")
+
+
+@pytest.mark.parametrize("grad_cache", [None, 5])
+def test_frozen_pictures_are_encoded_once_in_a_step(make_run, monkeypatch, grad_cache):
+    """GradCache embeds each piece twice; the X-Encoder has nothing to learn from the second time."""
+    run = make_run(
+        str(grad_cache),
+        data={"cache": None, "validation": []},
+        train={"steps": 3},
+        objective={"grad_cache": grad_cache},
+    )
+    seen, original = [], VLJEPA.encode_vision
+    monkeypatch.setattr(
+        VLJEPA, "encode_vision", lambda self, pixels: (seen.append(len(pixels)), original(self, pixels))[1]
+    )
+    Trainer(run).fit()
+    assert sum(seen) == 3 * 12
+
+
+def test_cached_tokens_give_the_gradients_of_pixels(make_run):
+    """The second pass of GradCache reads the tokens of the first: the weights go where they go without pieces."""
+
+    def losses(grad_cache):
+        model = toy(dropout=0.0)
+        model["predictor"]["dropout"] = 0.0  # as many draws as pieces
+        run = make_run(
+            f"tokens {grad_cache}",
+            model=model,
+            data={"cache": None, "validation": []},
+            train={"steps": 4, "precision": "fp32"},
+            objective={"grad_cache": grad_cache},
+        )
+        Trainer(run).fit()
+        return [line["loss"] for line in lines(run, "train")]
+
+    assert losses(5) == pytest.approx(losses(None), rel=1e-4)
+
+
+ANSWERS = ["black"] * 9 + ["blue"] * 3 + ["green"] * 2 + ["red"]
+
+
+def skewed_run(make_run, shapes, tmp_path, name, **sections):
+    """The same picture under many identities, so that only how often answers occur can be learned."""
+    row = {"image": "red_square_3.png", "query": "what?", "candidates": sorted(set(ANSWERS))}
+    rows = [row | {"text": answer, "source_id": f"row {number}"} for number, answer in enumerate(4 * ANSWERS)]
+    write_rows(tmp_path / "skewed.jsonl", rows)
+    source = {"name": "skewed", "path": str(tmp_path / "skewed.jsonl"), "root": str(shapes), "task": "vqa"}
+    train = {"steps": 60, "batch_size": 20, "eval_every": 60}
+    return make_run(name, data={"train": [source], "validation": []}, train=train, **sections)
+
+
+def test_a_softmax_over_the_answers_learns_how_often_they_occur(make_run, shapes, tmp_path):
+    run = skewed_run(make_run, shapes, tmp_path, "softmax", objective={"answers": 1.0})
+    embedder = Embedder.from_pretrained(str(Trainer(run).fit().model_folder), device="cpu")
+    answers = sorted(set(ANSWERS))
+    cosines = embedder.images([shapes / "red_square_3.png"], query="what?") @ embedder.texts(answers).T
+    [found] = softmax(cosines, temperature=1 / float(embedder.model.scale().detach()))
+    assert found == pytest.approx([ANSWERS.count(answer) / 15 for answer in answers], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"model": toy(y_trainable=True)},
+            "embeds the answers once, and the Y-Encoder is trained",
+        ),
+        ({"data": {"train": [CAPTIONS]}}, "objective.answers is a softmax over the answers .* and there are 0"),
+    ],
+    ids=["trained Y-Encoder", "no questions"],
+)
+def test_a_softmax_over_answers_that_cannot_be_is_refused(make_run, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        Trainer(make_run(objective={"answers": 1.0}, **changes)).fit()
