@@ -231,6 +231,7 @@ class _Connection(VideoFile):
         timeless: The times of its frames are made up.
     """
 
+    _own_errors = (VideoError, _LostError)
     _other_format = "send MPEG-TS, Matroska, NUT, FLV, AVI, Ogg, YUV4MPEG, or JPEG or PNG pictures."
 
     def __init__(self, place: LivePlace, *, options: LiveOptions, max_pixels: int, halted: Halted) -> None:
@@ -261,7 +262,7 @@ class _Connection(VideoFile):
                 metadata_errors="replace",
                 timeout=None if place.stdin else (options.timeout, options.timeout),
             )
-        except self._failures as error:
+        except Exception as error:
             if place.stdin:
                 raise  # there is no second try
             name = type(error).__name__

@@ -34,7 +34,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 
 def test_sixteen_bit_grey_keeps_its_range() -> None:
     picture = Image.fromarray(np.array([[0, 32768, 65535]], dtype=np.uint16))
-    assert np.asarray(to_rgb(picture))[0, :, 0].tolist() == [0, 127, 255]
+    assert np.asarray(to_rgb(picture))[0, :, 0].tolist() == [0, 128, 255]
 
 
 def test_transparency_is_laid_over_white() -> None:
