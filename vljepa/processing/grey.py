@@ -48,7 +48,7 @@ def to_8_bits(values: NDArray[Any], *, bits: int | None = None) -> tuple[NDArray
 
 def _top(lowest: float, highest: float, *, bits: int | None, floats: bool) -> float | None:
     """The value that is white; None where the values themselves have to say."""
-    if floats and -0.05 <= lowest and highest <= 1.05:
+    if floats and lowest >= -0.05 and highest <= 1.05:
         return 1.0
     if lowest < 0:
         return None

@@ -18,6 +18,7 @@ from vljepa.errors import FileWarning, ImageError
 from vljepa.processing.file_errors import naming_file
 from vljepa.processing.file_types import HEAD_BYTES, type_of_bytes
 from vljepa.processing.grey import to_8_bits
+from vljepa.processing.libtiff import hush_libtiff
 from vljepa.processing.transparency import Ground, on_ground
 
 # Pillow's readers for photos (JPEG reads MPO too): EPS would start Ghostscript, rare ones fail in their own ways.
@@ -70,6 +71,8 @@ def decode_image(content: bytes, *, name: str, max_pixels: int) -> Image.Image:
 def _decoded(stream: BinaryIO, *, name: str, max_pixels: int) -> Image.Image:
     head = stream.read(HEAD_BYTES)
     stream.seek(0)
+    if head.startswith((b"II", b"MM")):
+        hush_libtiff()
     try:
         with warnings.catch_warnings():
             # Pillow warns near its own bomb limit; the cap below is ours and is an error.
@@ -157,7 +160,7 @@ def _has_deep_colours(image: Image.Image) -> bool:
 
 
 def _levels(image: Image.Image) -> int:
-    return max(highest - lowest for lowest, highest in image.getextrema())  # type: ignore[misc, operator]
+    return max(highest - lowest for lowest, highest in image.getextrema())  # type: ignore[misc]
 
 
 def _warn(name: str, said: str) -> None:

@@ -104,6 +104,10 @@ class LiveSource:
         self._last = 0.0  # time of the newest frame
         self._count = 0  # frames that were taken
 
+    def image_at(self, moment: float) -> Image.Image | None:
+        """None: what has been is gone."""
+        return None
+
     def frames(self, halted: Halted) -> Generator[Frame | Gap, None, None]:
         """Frames in the order of time; a gap when it begins, after each vain attempt, and when it is over.
 

@@ -46,9 +46,7 @@ class FrameFolder:
         except OSError as error:
             raise VideoError(f"cannot read the folder {str(folder)!r}: {error.strerror}.", fix="mend it.") from error
         if not self.files:
-            raise VideoError(
-                f"the folder {str(folder)!r} has no frames.", fix="put images in it, such as JPEG or PNG."
-            )
+            raise VideoError(f"the folder {str(folder)!r} has no frames.", fix="put images in it, such as JPEG or PNG.")
 
     def __enter__(self) -> Self:
         return self
@@ -224,8 +222,9 @@ def is_moving(path: Path) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel is decoded here
             with Image.open(path, formats=_ANIMATIONS) as image:
-                frames = int(getattr(image, "n_frames", 1))
-                return frames - bool(image.info.get("default_image")) > 1
+                if image.info.get("default_image"):  # of a PNG, and no part of its animation
+                    return int(getattr(image, "n_frames", 1)) > 2
+                return bool(getattr(image, "is_animated", False))
     except Exception:
         return False
 

@@ -68,7 +68,7 @@ def test_torch_that_does_not_load_names_both_packages(errors, said):
     ],
 )
 def test_packages_that_are_missing_old_or_broken(version, errors, said):
-    check = check_packages({"timm": version, "rich": "14.0"}, {"timm": "1.0.20", "rich": "13.7"}, errors)
+    check = check_packages({"timm": version, "rich": "14.0"}, {"timm": ">=1.0.20", "rich": ">=13.7"}, errors)
     assert check.status == "broken"
     assert said in check.detail
     assert check.fix == "run `pip install --upgrade 'timm>=1.0.20'`."
@@ -76,7 +76,7 @@ def test_packages_that_are_missing_old_or_broken(version, errors, said):
 
 def test_packages_that_are_new_enough():
     installed = {"timm": "1.0.20", "torch": "2.15.0+cpu", "pyyaml": "6.0.3.dev0"}
-    minima = {"timm": "1.0.20", "torch": "2.11", "pyyaml": "6.0.2"}
+    minima = {"timm": ">=1.0.20", "torch": ">=2.11", "pyyaml": ">=6.0.2"}
     assert check_packages(installed, minima, {}).status == "ok"
     assert check_packages(installed, minima, {"torchvision": NMS}).status == "ok"  # has its own line
     assert check_packages(installed, minima, {"yaml": "ImportError: no"}).status == "broken"
@@ -131,8 +131,8 @@ def test_threads(threads, cores, status):
 
 
 def test_minima_come_from_the_core_requirements_only():
-    lines = ["torch>=2.11", "open-clip-torch>=3.0", "av>=14; extra == 'video'"]
-    assert required_versions(lines) == {"torch": "2.11", "open-clip-torch": "3.0"}
+    lines = ["torch>=2.11", "open-clip-torch>=3.0", "av<19,>=18", "peft>=1; extra == 'video'"]
+    assert required_versions(lines) == {"torch": ">=2.11", "open-clip-torch": ">=3.0", "av": ">=18,<19"}
 
 
 def test_probe_recognises_a_torchvision_that_does_not_fit(tmp_path, monkeypatch):
