@@ -19,7 +19,7 @@ from vljepa.processing.given import Picture, as_rgb, is_picture
 from vljepa.processing.grid import Grid
 from vljepa.processing.live import Gap, Halted, LiveSource
 from vljepa.processing.live_places import STDIN, live_place, shown
-from vljepa.processing.video import Frame, read_frames
+from vljepa.processing.video import Frame, frame_at, read_frames
 
 Source: TypeAlias = str | Path | Iterable[Frame | Picture]
 """A path, a live source as a word (see `stream`), or frames or bare images as they come."""
@@ -112,8 +112,8 @@ class GivenFrames:
             return None
         fps = self._grid.fps if self._grid is not None else None
         try:
-            return next(read_frames(self._file, fps=fps, start=moment, max_pixels=self._max_pixels)).image
-        except (VideoError, StopIteration):
+            return frame_at(self._file, moment, fps=fps, max_pixels=self._max_pixels)
+        except VideoError:
             return None
 
     def _timed(self, given: Frame | Picture, number: int) -> Frame:

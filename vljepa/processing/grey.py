@@ -31,7 +31,9 @@ def to_8_bits(values: NDArray[Any], *, bits: int | None = None) -> tuple[NDArray
     finite = np.isfinite(values)
     known = values[finite].astype(np.float64)
     lowest, highest = float(known.min()), float(known.max())
-    top = _top(lowest, highest, bits=bits, floats=np.issubdtype(values.dtype, np.floating))
+    if values.dtype.kind == "i" and bits is not None:
+        bits = min(bits, 8 * values.dtype.itemsize - 1)  # one is the sign
+    top = _top(lowest, highest, bits=bits, floats=values.dtype.kind == "f")
     bottom = 0.0
     low, high = (float(value) for value in np.percentile(known, _TAILS))
     if low == high:  # nearly all are one value: what little there is beside it counts

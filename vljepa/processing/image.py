@@ -124,6 +124,7 @@ def to_rgb(image: Image.Image, *, ground: Ground | None = None, name: str = "the
     deep_colours = _has_deep_colours(image)
     grey = image.mode == "F" or image.mode.startswith("I")
     tags: Any = getattr(image, "tag_v2", {}) if grey else {}
+    image.load()  # not below, where an error would leave it black
     with suppress(Exception):  # broken EXIF turns nothing
         image = ImageOps.exif_transpose(image)
     if grey:

@@ -86,6 +86,17 @@ def read_frames(
     return _read(path, fps=fps, count=count, start=start, end=end, max_pixels=max_pixels)
 
 
+def frame_at(path: str | Path, moment: float, *, fps: float | None, max_pixels: int) -> Image.Image:
+    """What is on the screen at a time, as `read_frames` at this `fps` has it.
+
+    Raises:
+        VideoError: As `read_frames`.
+    """
+    for frame in read_frames(path, fps=fps, start=moment, max_pixels=max_pixels):
+        return frame.image
+    raise _nothing(path, moment, None)
+
+
 def even_shares(count: int) -> list[float]:
     """Places of `count` frames within a clip, the middles of its equal parts, for `read_clip`."""
     return [(number + 0.5) / count for number in range(count)]

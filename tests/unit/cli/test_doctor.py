@@ -187,3 +187,28 @@ def test_examine_looks_at_everything(monkeypatch, tmp_path):
     assert checks["assets"].status == "note"
     assert "efficientnet-lite0" in checks["assets"].detail
     assert not (tmp_path / "not").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "errors", "said"),
+    [
+        ("17.1", {}, "av 17.1 is older than 18"),
+        ("19.0.0", {}, "av 19.0.0 is not below 19"),
+        ("18.1", {"av": "ImportError: libavcodec.so"}, "av 18.1 does not import (ImportError: libavcodec.so)"),
+        (None, {}, "av is not installed"),
+    ],
+)
+def test_pyav_is_checked_with_both_its_bounds(version, errors, said):
+    check = check_packages({"av": version}, {"av": ">=18,<19"}, errors)
+    assert check.status == "broken"
+    assert said in check.detail
+    assert check.fix == "run `pip install --upgrade 'av>=18,<19'`."
+    assert check_packages({"av": "18.1.0"}, {"av": ">=18,<19"}, {}).status == "ok"
+
+
+def test_no_core_requirement_of_ours_is_passed_over():
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert len(required_versions(project["dependencies"])) == len(project["dependencies"])
+    assert required_versions(project["dependencies"])["av"] == ">=18,<19"
