@@ -12,6 +12,7 @@ from typing import Any, Self
 from PIL import Image
 
 from vljepa.errors import VideoError
+from vljepa.processing.hdr import is_hdr, sdr_image
 from vljepa.processing.shots import TOLERANCE, Shot, VideoInfo
 from vljepa.processing.upright import turn_of
 
@@ -175,7 +176,11 @@ class VideoFile:
     def _image(self, frame: Any, *, width: int) -> Image.Image:
         """Upright picture of a frame whose pixels are square at this width."""
         try:
-            image: Image.Image = frame.to_image() if width == frame.width else frame.to_image(width=width)
+            image: Image.Image
+            if is_hdr(frame):
+                image = sdr_image(frame, width=width)
+            else:
+                image = frame.to_image() if width == frame.width else frame.to_image(width=width)
         except Exception as error:
             raise VideoError(
                 f"a frame of {str(self.path)!r} is no picture ({type(error).__name__}).", fix="convert it to MP4."

@@ -40,19 +40,19 @@ def test_labels_of_any_collection(model, processor, labels):
 
 @pytest.mark.parametrize("question", [None, 3, ["what colour is it?"], b"what?", "caf\udce9"])
 def test_questions_that_are_none(model, processor, question):
-    with pytest.raises(ConfigError, match="the question .*(not a text|is not Unicode)"):
+    with pytest.raises(ConfigError, match=r"the question .*(not a text|is not Unicode)"):
         ask(model, processor, Image.fromarray(RED), question=question, choices=["red", "green"])
 
 
 @pytest.mark.parametrize("query", [None, 3, "caf\udce9"])
 def test_queries_that_are_none(speaker, query):
-    with pytest.raises(ConfigError, match="the query .*(not a text|is not Unicode)"):
+    with pytest.raises(ConfigError, match=r"the query .*(not a text|is not Unicode)"):
         caption(speaker["model"], speaker["processor"], Image.fromarray(RED), query=query)
 
 
 @pytest.mark.parametrize("images", [None, 3, {"a": "a.png"}, 2.5])
 def test_images_that_are_none(model, processor, images):
-    with pytest.raises(ConfigError, match="images is of type .*neither a picture nor a list"):
+    with pytest.raises(ConfigError, match=r"images is of type .*neither a picture nor a list"):
         classify(model, processor, images, labels=["red", "green"])
 
 

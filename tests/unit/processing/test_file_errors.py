@@ -4,12 +4,12 @@ from vljepa.errors import ImageError, VideoError
 from vljepa.processing.file_errors import naming_file
 
 
-class Strange(Exception):
+class StrangeError(Exception):
     """Of some library."""
 
 
 @pytest.mark.parametrize(
-    "error", [Strange("no\nreason"), KeyError("x"), RecursionError(), NotImplementedError("x" * 999)]
+    "error", [StrangeError("no\nreason"), KeyError("x"), RecursionError(), NotImplementedError("x" * 999)]
 )
 def test_any_error_of_a_library_names_the_file(error):
     with (
