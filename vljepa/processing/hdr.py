@@ -59,13 +59,13 @@ def sdr_image(frame: Any, *, width: int) -> Image.Image:
 def _levels(light_HWC: Floats, *, hlg: bool, wide: bool) -> NDArray[np.uint8]:
     if hlg:  # the screen's own gamma, on brightness
         bright_HW1 = light_HWC @ np.array([[0.2627], [0.6780], [0.0593]], dtype=np.float32)
-        light_HWC = light_HWC * bright_HW1**0.2 * (_HLG_PEAK / _PAPER)
+        light_HWC = light_HWC * bright_HW1**0.2 * np.float32(_HLG_PEAK / _PAPER)
     if wide:
         light_HWC = light_HWC @ _TO_BT_709.T
     brightest_HW1 = light_HWC.max(axis=2, keepdims=True)
     over = np.maximum(brightest_HW1 - _KNEE, 0.0)
-    rolled = np.minimum(brightest_HW1, _KNEE) + (1 - _KNEE) * (1 - np.exp(-over / (1 - _KNEE)))
-    light_HWC = light_HWC * (rolled / np.maximum(brightest_HW1, 1e-6))  # one factor for all three keeps the hue
+    rolled_HW1 = np.minimum(brightest_HW1, _KNEE) + (1 - _KNEE) * (1 - np.exp(-over / (1 - _KNEE)))
+    light_HWC = light_HWC * (rolled_HW1 / np.maximum(brightest_HW1, 1e-6))  # one factor for all three keeps the hue
     return _gamma()[(light_HWC.clip(0, 1) * (_STEPS - 1)).round().astype(np.int32)]
 
 
@@ -83,7 +83,7 @@ def _light(transfer: int) -> Floats:
 
 @cache
 def _gamma() -> NDArray[np.uint8]:
-    """sRGB level for each of 4,096 steps of light."""
+    """Level of sRGB for each of 4,096 steps of light."""
     light = np.linspace(0, 1, _STEPS)
     curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return (255 * curve).round().astype(np.uint8)
