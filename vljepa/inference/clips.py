@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vljepa.configs import ClipsConfig
 from vljepa.errors import ConfigError, ImageError, VideoError
-from vljepa.inference.pictures import media_type
+from vljepa.inference.pictures import media_type, still_or_video
 from vljepa.processing.file_errors import naming_file
 from vljepa.processing.given import describe
 from vljepa.processing.processor import Picture, VLJEPAProcessor
@@ -68,10 +68,9 @@ class VisualReader:
         return self.processor.frames(pictures).unsqueeze(0)
 
     def _is_clip(self, path: Path) -> bool:
-        kind = media_type(path) if path.is_file() else None
-        if self.frames is None and kind == "animation":
+        if not path.is_file():
             return False
-        return kind in ("video", "animation")
+        return (still_or_video(path) if self.frames is None else media_type(path)) in ("video", "animation")
 
 
 _FIX = "use --model mini-video, train with `clips`, or caption it over time with `vljepa stream`."

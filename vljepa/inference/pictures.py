@@ -35,12 +35,16 @@ def media_type(file: Path) -> MediaType | None:
     A HEIC image is an image, whether or not it can be read here. An animation is a GIF, WebP, AVIF or PNG of several
     frames.
     """
+    found = still_or_video(file)
+    return "animation" if found == "image" and is_moving(file) else found
+
+
+def still_or_video(file: Path) -> Literal["image", "video"] | None:
+    """The same without a look at whether an image moves."""
     try:
         found = file_type(file)
     except OSError:  # whoever reads it says what is wrong
         found = type_by_suffix(file.suffix)
-    if found == "image":
-        return "animation" if is_moving(file) else "image"
     return "image" if found == "heic" else found
 
 

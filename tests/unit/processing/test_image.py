@@ -141,6 +141,8 @@ def test_a_tiff_of_12_bits_has_its_brightness(tmp_path: Path) -> None:
     )
     (tmp_path / "12.tif").write_bytes(tiff(packed, width=4, bits=12))
     assert opened(tmp_path / "12.tif")[0, :, 0].tolist() == [0, 64, 128, 255]
+    (tmp_path / "darker.tif").write_bytes(tiff(packed[:3] + b"\x3e\x87\xd0", width=4, bits=12))  # 1000 and 2000
+    assert opened(tmp_path / "darker.tif")[0, :, 0].tolist() == [0, 64, 62, 125]
 
 
 def test_where_white_is_zero_white_is_white(tmp_path: Path) -> None:
