@@ -50,7 +50,7 @@ def file_type(path: Path) -> FileType | None:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     suffix = path.suffix.lower()
-    if suffix in _RAW_SUFFIXES or path.name.startswith("._"):  # the latter is what macOS keeps beside a file
+    if is_camera_raw(path) or path.name.startswith("._"):  # the latter is what macOS keeps beside a file
         return None
     found = type_of_bytes(head)
     if found is not None:
@@ -58,6 +58,11 @@ def file_type(path: Path) -> FileType | None:
     if suffix == ".ts" and head[:1] not in (b"", bytes([_SYNC])):
         return None
     return type_by_suffix(suffix) if head or suffix != ".ts" else None
+
+
+def is_camera_raw(path: Path) -> bool:
+    """Whether a file is, by its name, a camera's raw one: by its content it is TIFF or MP4, with a small preview."""
+    return path.suffix.lower() in _RAW_SUFFIXES
 
 
 def type_by_suffix(suffix: str) -> FileType | None:

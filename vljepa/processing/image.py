@@ -16,7 +16,7 @@ from torch import Tensor
 from vljepa.configs import ImageConfig
 from vljepa.errors import FileWarning, ImageError
 from vljepa.processing.file_errors import naming_file
-from vljepa.processing.file_types import HEAD_BYTES, type_of_bytes
+from vljepa.processing.file_types import HEAD_BYTES, is_camera_raw, type_of_bytes
 from vljepa.processing.grey import to_8_bits
 from vljepa.processing.libtiff import hush_libtiff
 from vljepa.processing.transparency import Ground, on_ground
@@ -49,6 +49,11 @@ def open_image(path: str | Path, *, max_pixels: int) -> Image.Image:
             stream = path.open("rb")
         except FileNotFoundError:
             raise ImageError(f"there is no picture {name!r}.", fix="check the path.") from None
+        if is_camera_raw(path):
+            stream.close()
+            raise ImageError(
+                f"{name!r} is a camera's raw file, and only its small preview could be read.", fix="convert it to JPEG."
+            )
         with stream:
             return _decoded(stream, name=name, max_pixels=max_pixels)
 
@@ -83,7 +88,12 @@ def _decoded(stream: BinaryIO, *, name: str, max_pixels: int) -> Image.Image:
             return to_rgb(image, name=repr(name))
     except Image.DecompressionBombError:
         raise _too_large(name, "more pixels than Pillow opens", max_pixels) from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{name!r} is not a readable picture (its content is in no format that is read here).",
+            fix="convert or remove the file.",
+        ) from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise ImageError(
             f"{name!r} is not a readable picture ({type(error).__name__}: {error}).",
             fix="convert or remove the file.",

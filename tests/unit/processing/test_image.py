@@ -290,3 +290,16 @@ def test_whatever_a_reader_raises_names_the_file(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Image, "open", odd)
     with pytest.raises(ImageError, match=r"a\.png' cannot be read \(OddError: an enumeration without 31\)"):
         opened(file)
+
+
+def test_a_camera_s_raw_file_is_refused_and_not_taken_for_its_preview(tmp_path: Path) -> None:
+    saved(gradient(), tmp_path / "photo.NEF", "TIFF")
+    with pytest.raises(ImageError, match=r"photo\.NEF' is a camera's raw file.*convert it to JPEG"):
+        opened(tmp_path / "photo.NEF")
+
+
+def test_what_is_in_no_format_says_so_without_a_reader_s_words(tmp_path: Path) -> None:
+    (tmp_path / "page.pdf").write_bytes(b"%PDF-1.7 and so on")
+    with pytest.raises(ImageError, match=r"is not a readable picture \(its content is in no format") as caught:
+        opened(tmp_path / "page.pdf")
+    assert "_io." not in str(caught.value)
