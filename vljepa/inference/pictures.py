@@ -42,7 +42,7 @@ def media_type(file: Path) -> MediaType | None:
 def still_or_video(file: Path) -> Literal["image", "video"] | None:
     """The same without a look at whether an image moves."""
     try:
-        found = file_type(file)
+        found = type_by_suffix(file.suffix) if is_special(file) else file_type(file)
     except OSError:  # whoever reads it says what is wrong
         found = type_by_suffix(file.suffix)
     return "image" if found == "heic" else found

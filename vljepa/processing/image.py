@@ -45,16 +45,15 @@ def open_image(path: str | Path, *, max_pixels: int) -> Image.Image:
     """
     path, name = Path(path), str(path)
     with naming_file(name, ImageError):
-        try:
-            stream = path.open("rb")
-        except FileNotFoundError:
-            raise ImageError(f"there is no picture {name!r}.", fix="check the path.") from None
+        if not path.exists():
+            raise ImageError(f"there is no picture {name!r}.", fix="check the path.")
+        if not path.is_file():  # reading from a pipe might never begin
+            raise ImageError(f"{name!r} is not a readable picture: not a regular file.", fix="write it to a file.")
         if is_camera_raw(path):
-            stream.close()
             raise ImageError(
                 f"{name!r} is a camera's raw file, and only its small preview could be read.", fix="convert it to JPEG."
             )
-        with stream:
+        with path.open("rb") as stream:
             return _decoded(stream, name=name, max_pixels=max_pixels)
 
 

@@ -3,7 +3,8 @@ import os
 import pytest
 
 from vljepa.errors import DataError, ImageError
-from vljepa.inference.pictures import expand, walk
+from vljepa.inference.pictures import expand, media_type, walk
+from vljepa.processing.image import open_image
 
 
 @pytest.fixture
@@ -87,3 +88,13 @@ def test_a_folder_without_pictures_says_what_is_in_it(tmp_path):
         (tmp_path / f"{number}.txt").touch()
     with pytest.raises(DataError, match=r"no pictures; passed over: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more"):
         walk(tmp_path)
+
+
+def test_a_pipe_that_is_named_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe.png")
+    assert media_type(tmp_path / "pipe") is None
+    assert media_type(tmp_path / "pipe.png") == "image"
+    for name in ("pipe", "pipe.png"):
+        with pytest.raises(ImageError, match=r"not a regular file.*write it to a file"):
+            open_image(tmp_path / name, max_pixels=1000)
