@@ -36,7 +36,7 @@ def media_type(file: Path) -> MediaType | None:
     frames.
     """
     found = still_or_video(file)
-    return "animation" if found == "image" and not is_special(file) and is_moving(file) else found
+    return "animation" if found == "image" and is_moving(file) else found
 
 
 def still_or_video(file: Path) -> Literal["image", "video"] | None:

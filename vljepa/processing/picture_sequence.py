@@ -215,6 +215,8 @@ def is_animation(path: Path) -> bool:
 def is_moving(path: Path) -> bool:
     """Whether a file is a GIF, WebP, AVIF or PNG of more than one frame; False where that cannot be found out."""
     try:
+        if not path.is_file():  # a pipe might never begin
+            return False
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
         if type_of_bytes(head) != "image" or head.startswith((b"\xff\xd8", b"BM", b"II", b"MM")):

@@ -5,6 +5,7 @@ import pytest
 from vljepa.errors import DataError, ImageError
 from vljepa.inference.pictures import expand, media_type, walk
 from vljepa.processing.image import open_image
+from vljepa.processing.picture_sequence import is_moving
 
 
 @pytest.fixture
@@ -93,7 +94,9 @@ def test_a_folder_without_pictures_says_what_is_in_it(tmp_path):
 def test_a_pipe_that_is_named_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "pipe.mp4")
     assert media_type(tmp_path / "pipe") is None
+    assert not is_moving(tmp_path / "pipe.mp4")
     assert media_type(tmp_path / "pipe.png") == "image"
     for name in ("pipe", "pipe.png"):
         with pytest.raises(ImageError, match=r"not a regular file.*write it to a file"):
