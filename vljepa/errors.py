@@ -54,3 +54,7 @@ class StoppedError(VLJEPAError):
 
 class TextSpaceError(VLJEPAError):
     """An index or a decoder that was made by another model, or in another text space, than the one at hand."""
+
+
+class FileWarning(UserWarning):
+    """Something worth knowing about a file that was read; the command line prints it as a note."""

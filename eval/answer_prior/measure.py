@@ -20,13 +20,13 @@ from eval.harness.seeing import Eyes
 from eval.mini import provenance
 from eval.mini.bootstrap import interval
 from eval.mini.questions import swapped_pictures
+from vljepa.backends.pooling import masked_mean
 from vljepa.configs import RunConfig, SourceConfig, load_run_config
 from vljepa.data.baselines import STRENGTHS, Majority, expected_hit, fit_classifier
 from vljepa.data.records import Record
 from vljepa.data.sources import load_source
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import top_k_hits
-from vljepa.models.pooling import masked_mean
 from vljepa.processing.answers import prior_scores
 from vljepa.training.trainer import Trainer
 

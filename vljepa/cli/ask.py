@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from vljepa.cli.choosing import as_json, choose_over, print_predictions, split_list
+from vljepa.cli.choosing import as_json, choose_over, listed, print_predictions
 from vljepa.cli.options import (
+    ChoicesFileOption,
     DecoderOption,
     DeviceOption,
     FramesOption,
     JsonOption,
-    MinConfidenceOption,
     ModelOption,
     NumBeamsOption,
-    TopKOption,
 )
 from vljepa.cli.output import print_heading, print_json
 from vljepa.cli.saying import print_said, print_said_json, say_over
@@ -30,7 +30,15 @@ def ask(
     choices: Annotated[
         str | None, typer.Option("--choices", help="Possible answers, separated by commas; without, words of its own.")
     ] = None,
-    min_confidence: MinConfidenceOption = 0.0,
+    choices_file: ChoicesFileOption = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option("--min-confidence", min=0.0, max=1.0, help="With choices: abstain below this probability."),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option("--top-k", "-k", min=1, help="With choices: how many to list per picture; 5 without it."),
+    ] = None,
     answer_prior: Annotated[
         bool | None,
         typer.Option(
@@ -38,7 +46,6 @@ def ask(
             help="Count how frequent answers were in training; without, only if all choices are training answers.",
         ),
     ] = None,
-    top_k: TopKOption = 5,
     num_beams: NumBeamsOption = None,
     model: ModelOption = "mini",
     decoder: DecoderOption = None,
@@ -50,7 +57,13 @@ def ask(
 
     Example: vljepa ask photo.jpg "what colour is it?" --choices red,green,blue
     """
-    if choices is None:
+    free = choices is None and choices_file is None
+    _check_options(
+        free=free,
+        with_choices={"--min-confidence": min_confidence, "--top-k": top_k, "--answer-prior": answer_prior},
+        in_words={"--num-beams": num_beams, "--decoder": decoder},
+    )
+    if free:
         asked = {"model": model, "decoder": decoder, "frames": frames, "device": device, "num_beams": num_beams}
         _answer(image, question, json=json, **asked)
         return
@@ -63,22 +76,40 @@ def ask(
         frames=frames,
         call=run,
         question=question,
-        choices=split_list(choices),
-        min_confidence=min_confidence,
+        choices=listed(choices, choices_file, option="--choices", verb="ask"),
+        min_confidence=min_confidence or 0.0,
         answer_prior=answer_prior,
     )
+    most = 5 if top_k is None else top_k
     if json:
-        results = as_json(predictions, name="answer", top_k=top_k)
+        results = as_json(predictions, name="answer", top_k=most)
         unread = [{"path": path, "reason": why} for path, why in skipped]
         print_json({"question": question, "predictions": results, "skipped": unread})
     else:
         print_heading(question)
-        print_predictions(predictions, name="answer", top_k=top_k)
+        print_predictions(predictions, name="answer", top_k=most)
+
+
+def _check_options(*, free: bool, with_choices: Mapping[str, object], in_words: Mapping[str, object]) -> None:
+    """Refuse what an answer of the other kind has no use for."""
+    given = [name for name, value in (with_choices if free else in_words).items() if value is not None]
+    if not given:
+        return
+    if free:
+        raise ConfigError(
+            f"{given[0]} is for choices: words of the model's own have no probability.",
+            fix=f"add --choices, or leave {given[0]} out.",
+        )
+    raise ConfigError(
+        f"{given[0]} is for words of the model's own, and there are choices.",
+        fix=f"leave out {given[0]} or the choices.",
+    )
 
 
 def _answer(image: str, question: str, *, json: bool, **asked: Any) -> None:
-    if not question.strip():
-        raise ConfigError("the question is empty.", fix='ask something, such as "what colour is it?".')
+    from vljepa.inference.candidates import check_question
+
+    check_question(question)
     found, skipped = say_over([image], query=question, **asked)
     if json:
         print_said_json(found, skipped, name="answer", question=question)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vljepa.cli.output import note_skipped, print_table, progress
+from vljepa.cli.output import note_passed_over, note_skipped, print_table, progress
+from vljepa.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from vljepa.errors import ImageError
@@ -30,7 +32,8 @@ def choose_over(
     from vljepa.inference.embed import Embedder
     from vljepa.inference.pictures import expand
 
-    files = expand(words)
+    found = expand(words)
+    files = found.files
     embedder = Embedder.from_pretrained(model, device=device, frames=frames)
     broken: list[tuple[Picture, ImageError]] = []
     with progress("looking at pictures", total=len(files)) as advance:
@@ -47,12 +50,41 @@ def choose_over(
         raise broken[0][1]
     skipped = [(str(picture), error.message) for picture, error in broken]
     note_skipped(skipped, total=len(files))
+    note_passed_over(found.passed_over, what="pictures")
     return predictions, skipped
 
 
-def split_list(text: str) -> list[str]:
-    """Entries of a comma-separated option."""
-    return [entry.strip() for entry in text.split(",")]
+def listed(text: str | None, file: Path | None, *, option: str, verb: str) -> list[str]:
+    """Entries of a comma-separated option, or the lines of a file.
+
+    Args:
+        text: The option's value.
+        file: UTF-8; empty lines do not count.
+        option: The option's name; that of the file ends in `-file`.
+        verb: Whose options they are.
+
+    Raises:
+        ConfigError: Both or neither is given.
+        DataError: The file cannot be read, is not UTF-8, or names nothing.
+    """
+    if text is None and file is None:
+        raise ConfigError(f"missing option {option!r} or '{option}-file'.", fix=f"see `vljepa {verb} --help`.")
+    if text is not None and file is not None:
+        raise ConfigError(f"there are {option} and {option}-file.", fix="give one of them.")
+    if text is not None:
+        return [entry.strip() for entry in text.split(",")]
+    assert file is not None
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise DataError(f"cannot read {str(file)!r}: {error.strerror}.", fix="check the path.") from error
+    except UnicodeDecodeError as error:
+        place = f"byte {error.start + 1}"
+        raise DataError(f"{str(file)!r} is not UTF-8 at {place}.", fix="save it as UTF-8 text.") from error
+    entries = [line.strip() for line in lines if line.strip()]
+    if not entries:
+        raise DataError(f"{str(file)!r} is empty.", fix="write one entry into each line.")
+    return entries
 
 
 def as_json(predictions: Sequence[Prediction], *, name: str, top_k: int) -> list[dict[str, Any]]:

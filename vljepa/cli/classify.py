@@ -6,8 +6,16 @@ from typing import Annotated
 
 import typer
 
-from vljepa.cli.choosing import as_json, choose_over, print_predictions, split_list
-from vljepa.cli.options import DeviceOption, FramesOption, JsonOption, MinConfidenceOption, ModelOption, TopKOption
+from vljepa.cli.choosing import as_json, choose_over, listed, print_predictions
+from vljepa.cli.options import (
+    DeviceOption,
+    FramesOption,
+    JsonOption,
+    LabelsFileOption,
+    MinConfidenceOption,
+    ModelOption,
+    TopKOption,
+)
 from vljepa.cli.output import print_json
 
 
@@ -15,7 +23,8 @@ def classify(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGE...", help="Pictures, videos, folders or glob patterns.")
     ],
-    labels: Annotated[str, typer.Option("--labels", help="Names to choose from, separated by commas.")],
+    labels: Annotated[str | None, typer.Option("--labels", help="Names to choose from, separated by commas.")] = None,
+    labels_file: LabelsFileOption = None,
     min_confidence: MinConfidenceOption = 0.0,
     top_k: TopKOption = 5,
     model: ModelOption = "mini",
@@ -29,13 +38,14 @@ def classify(
     """
     from vljepa.inference.classify import classify as run
 
+    names = listed(labels, labels_file, option="--labels", verb="classify")
     predictions, skipped = choose_over(
         images,
         model=model,
         device=device,
         frames=frames,
         call=run,
-        labels=split_list(labels),
+        labels=names,
         min_confidence=min_confidence,
     )
     if json:

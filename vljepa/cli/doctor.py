@@ -104,8 +104,8 @@ def examine() -> list[Check]:
     from vljepa.parts.pip_download import disk_needed, has_pip
     from vljepa.parts.store import assets_root, cache_home, is_fetched, verify
 
-    minima = required_versions(_requirements())
-    probe = run_probe([_module(package) for package in minima])
+    required = required_versions(_requirements())
+    probe = run_probe([_module(package) for package in required])
     present = [name for name in ASSETS if (assets_root() / name).exists()]
     missing = [name for name in MINI_ASSETS if not is_fetched(name)]
     home = cache_home()
@@ -114,7 +114,7 @@ def examine() -> list[Check]:
     return [
         check_python(sys.version_info[:3]),
         check_torch(_installed("torch"), _installed("torchvision"), probe.errors),
-        check_packages({package: _installed(package) for package in minima}, minima, probe.errors),
+        check_packages({package: _installed(package) for package in required}, required, probe.errors),
         check_pip(has_pip(), missing),
         check_assets(missing, {name: [d.file for d in verify(name)] for name in present}),
         check_cache(home, os.access(parent, os.W_OK), shutil.disk_usage(parent).free, needed),
@@ -143,25 +143,25 @@ def check_torch(torch: str | None, torchvision: str | None, errors: dict[str, st
     return Check("torch", "broken", f"{versions} do not import ({error}).", fix)
 
 
-def check_packages(installed: dict[str, str | None], minima: dict[str, str], errors: dict[str, str]) -> Check:
-    """Every core package is there, new enough, and imports; torch and torchvision have their own line."""
-    if not minima:
+def check_packages(installed: dict[str, str | None], required: dict[str, str], errors: dict[str, str]) -> Check:
+    """Every core package is there, of a version that goes, and imports; torch and torchvision have their own line."""
+    if not required:
         return Check("packages", "broken", f"{DISTRIBUTION} is not installed.", "run `pip install .` in its folder.")
     wrong, pins = [], []
-    for package, minimum in minima.items():
+    for package, bounds in required.items():
         version = installed[package]
         error = None if package in ("torch", "torchvision") else errors.get(_module(package))
         if version is None:
             wrong.append(f"{package} is not installed")
-        elif _release(version) < _release(minimum):
-            wrong.append(f"{package} {version} is older than {minimum}")
+        elif (off := _out_of(bounds, version)) is not None:
+            wrong.append(f"{package} {version} is {off}")
         elif error is not None:
             wrong.append(f"{package} {version} does not import ({error})")
         else:
             continue
-        pins.append(f"'{package}>={minimum}'")
+        pins.append(f"'{package}{bounds}'")
     if not wrong:
-        return Check("packages", "ok", f"{len(minima)} core packages import.")
+        return Check("packages", "ok", f"{len(required)} core packages import.")
     return Check("packages", "broken", f"{'; '.join(wrong)}.", f"run `pip install --upgrade {' '.join(pins)}`.")
 
 
@@ -223,14 +223,19 @@ def check_threads(threads: int | None, cores: int) -> Check:
 
 
 def required_versions(requirements: list[str]) -> dict[str, str]:
-    """Package to minimum, of the core requirements in a distribution's metadata.
+    """Package to its versions, of the core requirements in a distribution's metadata.
 
     Example:
-        >>> required_versions(["torch>=2.11", "av>=14; extra == 'video'"])
-        {'torch': '2.11'}
+        >>> required_versions(["torch>=2.11", "av<19,>=18", "tensorboard>=2.17; extra == 'trackers'"])
+        {'torch': '>=2.11', 'av': '>=18,<19'}
     """
-    matches = (re.fullmatch(r"([\w.-]+)>=([\d.]+)", requirement) for requirement in requirements)
-    return {match[1]: match[2] for match in matches if match}
+    found = {}
+    for requirement in requirements:
+        match = re.fullmatch(r"([\w.-]+?)\s*((?:[<>]=?[\d.]+,?\s*)+)", requirement)
+        if match:
+            bounds = sorted(re.findall(r"[<>]=?[\d.]+", match[2]), reverse=True)  # the lower one first
+            found[match[1]] = ",".join(bounds)
+    return found
 
 
 def run_probe(modules: list[str]) -> Probe:
@@ -263,6 +268,17 @@ def _installed(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _out_of(bounds: str, version: str) -> str | None:
+    """How a version breaks bounds such as `>=18,<19`; None where it does not."""
+    for bound in bounds.split(","):
+        limit = bound.lstrip("<>=")
+        if bound.startswith(">=") and _release(version) < _release(limit):
+            return f"older than {limit}"
+        if bound.startswith("<") and not bound.startswith("<=") and _release(version) >= _release(limit):
+            return f"not below {limit}"
+    return None
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vljepa.cli.options import DeviceOption, JsonOption, ModelOption
-from vljepa.cli.output import note, note_skipped, print_json, progress
+from vljepa.cli.output import note, note_passed_over, note_skipped, print_json, progress
 from vljepa.errors import DataError, TextSpaceError
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ def index(
 ) -> int:
     """Embed pictures and videos into one index file for `vljepa search`.
 
-    A video (also an animated GIF or WebP) becomes moments: stretches of one meaning, with their start and end. Files
-    that FILE has already and that have not changed are not embedded again.
+    A video (also an animated GIF, WebP, AVIF or PNG) becomes moments: stretches of one meaning, with their start and
+    end. Files that FILE has already and that have not changed are not embedded again. A file's content says what it is,
+    not its name; what is neither a picture nor a video is counted and named.
 
     Ctrl-C, SIGTERM and SIGUSR1 end it with all files that are done in FILE.part (exit code 130, 143 or 138), and the
     same command without --again goes on from there. The video, however long, or the few pictures in hand are begun
@@ -75,7 +76,7 @@ def index(
             return 128 + stop.received
         built.save(output)
         remove_unfinished(part)
-    _report(built, output, total=len(media) + len(media.others), json=json)
+    _report(built, output, total=len(media), json=json)
     return 0
 
 
@@ -85,12 +86,14 @@ def _report(built: Index, output: Path, *, total: int, json: bool) -> None:
     for skipped in built.skipped:
         if skipped.partly:
             note(f"only a part of {skipped.path} could be read: {skipped.reason}")
+    note_passed_over(built.passed_over, what="pictures or videos")
     moments = [entry.path for entry in built.entries if entry.start is not None]
     pictures, videos = len(built) - len(moments), len(set(moments))
     if json:
         unread = [{"path": one.path, "reason": one.reason, "partly": one.partly} for one in built.skipped]
         counts = {"pictures": pictures, "videos": videos, "moments": len(moments), "unchanged": built.unchanged}
-        print_json({"index": str(output), "folder": str(built.folder), **counts, "skipped": unread})
+        about = {"index": str(output), "folder": str(built.folder)}
+        print_json({**about, **counts, "skipped": unread, "passed_over": built.passed_over})
     else:
         found = []
         if pictures:

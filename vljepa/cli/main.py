@@ -6,7 +6,6 @@ Nothing here or at the top of a verb's module imports torch or transformers: `vl
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -21,6 +20,7 @@ from vljepa.cli.doctor import doctor
 from vljepa.cli.export import export
 from vljepa.cli.index import index
 from vljepa.cli.output import note
+from vljepa.cli.quiet import hush_libraries
 from vljepa.cli.search import search
 from vljepa.cli.stream import stream
 from vljepa.cli.train import train
@@ -72,8 +72,7 @@ def main(words: Sequence[str] | None = None) -> int:
     Args:
         words: The words after `vljepa`; by default those of the process.
     """
-    # What Pillow thinks of a stranger's file is no news: either it is read, or the error names it.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+    hush_libraries()
     try:
         code = app(list(sys.argv[1:] if words is None else words), prog_name="vljepa", standalone_mode=False)
     except StoppedError as stop:

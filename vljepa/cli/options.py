@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 TopKOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many candidates to list per picture.")]
 MinConfidenceOption = Annotated[
     float, typer.Option("--min-confidence", min=0.0, max=1.0, help="Abstain below this probability.")
+]
+LabelsFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels-file", metavar="FILE", help="Names to choose from, one in each line; commas are part of them."
+    ),
+]
+ChoicesFileOption = Annotated[
+    Path | None,
+    typer.Option("--choices-file", metavar="FILE", help="Possible answers, one in each line; commas are part of them."),
 ]
 NumBeamsOption = Annotated[
     int | None, typer.Option("--num-beams", min=1, help="Beams of the Y-Decoder; without it what validation chose.")

@@ -6,11 +6,16 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+_UNBOUNDED = 1_000_000
+"""Columns that no table has."""
 
 
 def print_json(value: Any) -> None:
@@ -24,14 +29,20 @@ def print_heading(heading: str) -> None:
 
 
 def print_table(*, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout; the last column is a number and aligned right."""
+    """A table on stdout; the last column is a number and aligned right.
+
+    In a terminal long cells are folded into its width. In a file or a pipe they are not: a path is in one line.
+    """
     table = Table()
     for number, column in enumerate(columns, start=1):
         table.add_column(column, justify="right" if number == len(columns) else "left", overflow="fold")
     for row in rows:
         # Text, not str: `[red]` in a file name is just a name.
         table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(1, Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum)
+    console.print(table)
 
 
 def note(message: str) -> None:
@@ -45,6 +56,15 @@ def note_skipped(skipped: Sequence[tuple[str, str]], *, total: int, what: str = 
         note(f"skipped {len(skipped)} of {total} {what}:")
         for path, reason in skipped:
             note(f"  {path}: {reason}")
+
+
+def note_passed_over(files: Sequence[str | Path], *, what: str) -> None:
+    """Count and name, on stderr, what lies in a folder and is none of what was looked for."""
+    if files:
+        from vljepa.inference.pictures import folded
+
+        number = f"{len(files)} file{'' if len(files) == 1 else 's'}"
+        note(f"passed over {number} that are no {what}: {folded([Path(file) for file in files])}")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vljepa.cli.output import note_skipped, print_json, print_table, progress
+from vljepa.cli.output import note_passed_over, note_skipped, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from vljepa.errors import ImageError
@@ -34,7 +34,8 @@ def say_over(
     from vljepa.inference.embed import Embedder
     from vljepa.inference.pictures import expand
 
-    files = expand(words)
+    found_files = expand(words)
+    files = found_files.files
     embedder = Embedder.from_pretrained(model, device=device, decoder=decoder, frames=frames)
     broken: list[tuple[Picture, ImageError]] = []
     with progress("looking at pictures", total=len(files)) as advance:
@@ -52,6 +53,7 @@ def say_over(
         raise broken[0][1]
     skipped = [(str(picture), error.message) for picture, error in broken]
     note_skipped(skipped, total=len(files))
+    note_passed_over(found_files.passed_over, what="pictures")
     return found, skipped
 
 

@@ -19,11 +19,28 @@ if TYPE_CHECKING:
 
 def search(
     index: Annotated[Path, typer.Argument(metavar="INDEX", help="File written by `vljepa index`.")],
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="A text, or the path of a picture.")],
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[QUERY]",
+            help="A picture where it reads like a file: ends as pictures do (.jpg), begins with / ./ ../ ~/, or lies "
+            "in an existing folder. Otherwise a text.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Search for this text, whatever it reads like; instead of QUERY.")
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", help="Search by this picture; instead of QUERY.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many pictures and moments to list.")] = 10,
     per_video: Annotated[
         int | None, typer.Option("--per-video", min=1, help="List at most so many moments of one video.")
     ] = None,
+    min_score: Annotated[
+        float, typer.Option("--min-score", min=-1.0, max=1.0, help="List nothing whose cosine is below this.")
+    ] = -1.0,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write a page with a picture of each.")
     ] = None,
@@ -38,7 +55,10 @@ def search(
     """List the pictures and moments of an index that are nearest to a text or to a picture, with their cosine.
 
     Scores compare pictures and moments under one query; those of a text query and of a picture query are not on one
-    scale. --html reads the pictures of the page from the folder that the index was made of, or from --folder, and says
+    scale. There is always a nearest one, also when nothing in the index is like the query: --min-score draws the line
+    that suits your model and files.
+
+    --html reads the pictures of the page from the folder that the index was made of, or from --folder, and says
     which; a folder that a stranger's index names is not one that you chose.
 
     Example: vljepa search my.index "a red fish" --html fish.html
@@ -51,16 +71,19 @@ def search(
     check_outputs({"html": html})
     if folder is not None and not folder.is_dir():
         raise DataError(f"--folder: there is no folder {str(folder)!r}.", fix="name the one that the files lie in now.")
-    asked = _picture_or_text(query)
+    asked = the_query(query, text=text, image=image)
     embedder = Embedder.from_pretrained(model, device=device)
     loaded = Index.load(embedder.model, embedder.processor, index)
-    hits = loaded.search(asked, k=k, per_video=per_video)
+    hits = loaded.search(asked, k=k, per_video=per_video, min_score=min_score)
+    if not hits:
+        [nearest] = loaded.search(asked, k=1)
+        note(f"nothing scores {min_score:g} or more; the nearest, {nearest.path}, has {nearest.score:.3f}")
     place = loaded.folder if folder is None else folder.resolve()
     if json:
         kind = "text" if isinstance(asked, str) else "picture"
-        print_json({"query": query, "kind": kind, "folder": str(place), "hits": [asdict(hit) for hit in hits]})
+        print_json({"query": str(asked), "kind": kind, "folder": str(place), "hits": [asdict(hit) for hit in hits]})
     else:
-        _print_hits(hits, heading=f"{query!r} in {place}")
+        _print_hits(hits, heading=f"{str(asked)!r} in {place}")
     if html is not None:
         note(f"the pictures in {html} are read from {place}" + ("" if folder else ", the folder that the index names"))
         lacking = write_contact_sheet(
@@ -79,6 +102,9 @@ def _print_hits(hits: Sequence[Hit], *, heading: str) -> None:
     """A table; with a column of times where there is a moment among the hits."""
     from vljepa.inference.subtitles import span
 
+    if not hits:
+        print_heading(f"{heading}: nothing")
+        return
     times = ["" if hit.start is None or hit.end is None else span(hit.start, hit.end) for hit in hits]
     timed = any(times)
     rows = [
@@ -89,17 +115,58 @@ def _print_hits(hits: Sequence[Hit], *, heading: str) -> None:
     print_table(columns=["", "file", *(["time"] * timed), "score"], rows=rows)
 
 
-def _picture_or_text(query: str) -> str | Path:
-    """An existing file is a picture query; a word that looks like a file but is not there is a slip, not a text."""
-    from vljepa.errors import ImageError
-    from vljepa.inference.pictures import SUFFIXES
+def the_query(query: str | None, *, text: str | None, image: Path | None) -> str | Path:
+    """A text, or the path of a picture that is there.
+
+    Args:
+        query: What reads like a file is one; anything else is a text, also where a file of that name is there.
+        text: A text in any case.
+        image: A file in any case.
+
+    Raises:
+        ConfigError: Not exactly one of the three.
+        ImageError: There is no such file.
+    """
+    from vljepa.errors import ConfigError
+
+    given = [one for one in (query, text, image) if one is not None]
+    if len(given) != 1:
+        said = "nothing to search for" if not given else "more than one thing to search for"
+        raise ConfigError(f"there is {said}.", fix="give one of QUERY, --text and --image.")
+    if text is not None:
+        return text
+    if image is not None:
+        return _existing(image, fix="check the path.")
+    assert query is not None
+    if _reads_like_a_file(query):
+        return _existing(Path(query).expanduser(), fix="check the path, or search for the words with --text.")
+    if _is_file(Path(query)):
+        note(f"searching for the text {query!r}; for the picture in the file of that name use --image")
+    return query
+
+
+def _reads_like_a_file(query: str) -> bool:
+    from vljepa.processing.file_types import type_by_suffix
 
     path = Path(query)
+    if query.startswith(("/", "./", "../", "~/")) or type_by_suffix(path.suffix) is not None:
+        return True
     try:
-        if path.is_file():
-            return path
-    except OSError:  # a text too long for a file name
-        return query
-    if path.suffix.lower() in SUFFIXES and " " not in query:
-        raise ImageError(f"there is no picture {query!r}.", fix="check the path, or describe it in words.")
-    return query
+        return len(path.parts) > 1 and path.parent.is_dir()
+    except (OSError, ValueError):  # a text too long for a file name
+        return False
+
+
+def _existing(path: Path, *, fix: str) -> Path:
+    from vljepa.errors import ImageError
+
+    if not _is_file(path):
+        raise ImageError(f"there is no picture {str(path)!r}.", fix=fix)
+    return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import cast
 
 import numpy as np
-from PIL import Image
 
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder, OnBroken, Progress, Rows
 from vljepa.metrics.classification import softmax
+from vljepa.processing.given import describe, is_picture
 from vljepa.processing.processor import Picture
+from vljepa.processing.unicode_text import check_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +34,22 @@ class Prediction:
     probabilities: dict[str, float]
 
 
-def check_candidates(texts: Sequence[str], *, what: str) -> list[str]:
+def check_candidates(texts: object, *, what: str) -> list[str]:
     """Candidates without outer blanks.
 
     Raises:
-        ConfigError: Fewer than two, an empty one, or one twice.
+        ConfigError: No list of texts, fewer than two, an empty one, one twice, or one that is not Unicode.
     """
     if isinstance(texts, str):
         raise ConfigError(
             f"{what} is the text {texts!r}, not a list.", fix=f"pass a list, such as [{texts!r}, 'other']."
         )
-    cleaned = [text.strip() for text in texts]
+    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        raise ConfigError(f"{what} is {texts!r}, not a list of texts.", fix="pass a list, such as ['cat', 'dog'].")
+    cleaned = [check_text(text, what=f"an entry of {what}").strip() for text in texts]
     if "" in cleaned:
-        raise ConfigError(f"{what} has an empty entry: {cleaned}.", fix="take the empty entry out.")
-    twice = next((text for text in cleaned if cleaned.count(text) > 1), None)
+        raise ConfigError(f"{what} has an empty entry: {_few(cleaned)}.", fix="take the empty entry out.")
+    twice = next((text for text, count in Counter(cleaned).items() if count > 1), None)
     if twice is not None:
         raise ConfigError(f"{what} has {twice!r} twice.", fix="name every candidate once.")
     if len(cleaned) < 2:
@@ -53,6 +57,22 @@ def check_candidates(texts: Sequence[str], *, what: str) -> list[str]:
             f"{what} has {len(cleaned)} candidate(s): {cleaned}.", fix="give at least two to choose from."
         )
     return cleaned
+
+
+def check_question(question: object) -> str:
+    """A question that says something.
+
+    Raises:
+        ConfigError: As `check_text`, or it is empty.
+    """
+    asked = check_text(question, what="the question")
+    if not asked.strip():
+        raise ConfigError("the question is empty.", fix='ask something, such as "what colour is it?".')
+    return asked
+
+
+def _few(texts: Sequence[str], most: int = 8) -> str:
+    return f"[{', '.join(map(repr, texts[:most]))}{', ...' if len(texts) > most else ''}]"
 
 
 def choose(
@@ -83,20 +103,24 @@ def choose(
             ranked = {candidates[i]: float(probabilities[i]) for i in order}
             best, confidence = next(iter(ranked.items()))
             yield Prediction(
-                image=name_of(image),
+                image=describe(image),
                 label=best if confidence >= min_confidence else None,
                 confidence=confidence,
                 probabilities=ranked,
             )
 
 
-def as_list(images: Picture | Sequence[Picture]) -> list[Picture]:
-    """One picture or many, as a list."""
-    return [images] if isinstance(images, str | Path | Image.Image) else list(images)
+def as_list(images: Picture | Iterable[Picture]) -> list[Picture]:
+    """One picture or many, as a list; a batch of arrays or tensors is many.
 
-
-def name_of(image: Picture) -> str:
-    """What to call a picture in a table."""
-    if isinstance(image, Image.Image):
-        return str(getattr(image, "filename", "") or "<image>")
-    return str(image)
+    Raises:
+        ConfigError: Neither.
+    """
+    if is_picture(images):
+        return [cast(Picture, images)]
+    if isinstance(images, Mapping) or not isinstance(images, Iterable):
+        raise ConfigError(
+            f"images is of type {type(images).__name__}, neither a picture nor a list of them.",
+            fix="give a path, a PIL image, an array, a tensor, or a list of such.",
+        )
+    return list(images)

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa.inference.candidates import as_list, name_of
+from vljepa.inference.candidates import as_list
 from vljepa.inference.embed import Embedder, OnBroken, Progress
 from vljepa.models.modeling import VLJEPA
+from vljepa.processing.given import describe
 from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.unicode_text import check_text
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def caption(
     Args:
         model: A finished model with a Y-Decoder.
         processor: The processor that belongs to it.
-        images: One picture or many: files or PIL images; videos too, for a model that has learned from clips.
+        images: One picture or many: files, PIL images, arrays, tensors or bytes (see `Picture`); videos too, for a
+            model that has learned from clips.
         query: A question; empty means the model's caption prompt.
         frames: Frames of each video; None for as many as the model was trained with.
         progress: Called with the number of pictures done since the last call.
@@ -61,7 +64,7 @@ def caption(
 
     Raises:
         CheckpointError: The model has no Y-Decoder.
-        ConfigError: An option is outside of its range.
+        ConfigError: An option is outside of its range, or `query` is not a text.
         ImageError: A picture cannot be read and there is no `on_broken`.
 
     Example:
@@ -92,8 +95,9 @@ def captions(
 ) -> Iterator[Caption]:
     """The same, picture by picture, in batches of bounded memory."""
     embedder.require_words()
+    check_text(query, what="the query")
     for batch, rows in embedder.batches(images, query=query, progress=progress, on_broken=on_broken):
         texts = embedder.words(rows, shift=not query, **options)
         agreements = (embedder.texts([text or " " for text in texts]) * rows).sum(1)
         for image, text, agreement, row in zip(batch, texts, agreements, rows, strict=True):
-            yield Caption(image=name_of(image), text=text, agreement=float(agreement), embedding=row)
+            yield Caption(image=describe(image), text=text, agreement=float(agreement), embedding=row)

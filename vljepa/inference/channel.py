@@ -19,7 +19,7 @@ from vljepa.inference.latency import Delay
 from vljepa.inference.notices import Kind, Notice, Notify
 from vljepa.inference.online import change_of
 from vljepa.inference.selective import Segment, SelectiveDecoder
-from vljepa.inference.stream_stats import StreamStats, Thumbnails
+from vljepa.inference.stream_stats import StreamStats, Thumbnails, thumbnail
 from vljepa.processing.grid import Grid
 from vljepa.processing.live import Gap
 
@@ -176,8 +176,14 @@ class Channel:
         self.stats.decodes += 1
         self.stats.tick()
         if self.stats.thumbnails:
-            self.stats.pictures.append(self._thumbnails.nearest(segment.time))
+            self.stats.pictures.append(self._picture(segment.time))
         return replace(segment, began=self._began, ended=ended) if self.source.live else segment
+
+    def _picture(self, moment: float) -> bytes | None:
+        """Small JPEG of the frame at a time; where it is not kept any more, a file is read once more."""
+        if not self._thumbnails.has(moment) and (image := self.source.image_at(moment)) is not None:
+            return thumbnail(image)
+        return self._thumbnails.nearest(moment)
 
     def _tell(self, notice: Notice) -> None:
         self._notify(notice)

@@ -26,7 +26,8 @@ def classify(
     Args:
         model: A finished model.
         processor: The processor that belongs to it.
-        images: One picture or many: files or PIL images; videos too, for a model that has learned from clips.
+        images: One picture or many: files, PIL images, arrays, tensors or bytes (see `Picture`); videos too, for a
+            model that has learned from clips.
         labels: At least two names; the model's own template turns each into a text.
         min_confidence: Below this probability the label is None: the model abstains.
         frames: Frames of each video; None for as many as the model was trained with.
@@ -55,7 +56,7 @@ def classify(
             embedder,
             as_list(images),
             candidates=names,
-            rows=embedder.texts([template.replace("{}", name) for name in names]),
+            rows=embedder.kept_texts([template.replace("{}", name) for name in names]),
             query="",
             temperature=model.config.calibration.classify,
             min_confidence=min_confidence,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
 
 from vljepa.configs import ClipsConfig
 from vljepa.errors import ConfigError, ImageError, VideoError
-from vljepa.inference.pictures import SUFFIXES, is_video
+from vljepa.inference.pictures import media_type, still_or_video
+from vljepa.processing.file_errors import naming_file
+from vljepa.processing.given import describe
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 from vljepa.processing.video import even_shares, read_clip
 
@@ -17,9 +19,9 @@ from vljepa.processing.video import even_shares, read_clip
 class VisualReader:
     """Reads pictures and, for a model that knows time, clips.
 
-    A file is a video unless it ends like a picture. To a model without `predictor.clips` an animated GIF or WebP is its
-    first frame, as any picture, and a video is refused: it has learned from single pictures, and would answer about
-    several as if they were one.
+    The content of a file says whether it is a video. To a model without `predictor.clips` an animated GIF, WebP, AVIF
+    or PNG is its first frame, as any picture, and a video is refused: it has learned from single pictures, and would
+    answer about several as if they were one.
 
     Args:
         processor: Of the model.
@@ -48,7 +50,11 @@ class VisualReader:
         Raises:
             ImageError: Missing, broken or too large; a video that the model cannot take.
         """
-        if isinstance(image, Image.Image) or not self._is_clip(Path(image)):
+        with naming_file(describe(image), ImageError):
+            return self._read(image)
+
+    def _read(self, image: Picture) -> Tensor:
+        if not isinstance(image, str | os.PathLike) or not self._is_clip(Path(image)):
             return self.processor.images([image])
         if self.frames is None:
             raise ImageError(f"{str(image)!r} is a video, and this model has learned from pictures.", fix=_FIX)
@@ -62,9 +68,9 @@ class VisualReader:
         return self.processor.frames(pictures).unsqueeze(0)
 
     def _is_clip(self, path: Path) -> bool:
-        if self.frames is None and path.suffix.lower() in SUFFIXES:
+        if not path.is_file():
             return False
-        return path.is_file() and is_video(path)
+        return (still_or_video(path) if self.frames is None else media_type(path)) in ("video", "animation")
 
 
 _FIX = "use --model mini-video, train with `clips`, or caption it over time with `vljepa stream`."

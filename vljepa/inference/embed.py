@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from vljepa.errors import CheckpointError, ImageError
 from vljepa.inference.clips import VisualReader
+from vljepa.inference.kept_texts import kept_rows
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.device import resolve_device
 from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.unicode_text import check_text
 
 Rows: TypeAlias = NDArray[np.float32]
 Progress: TypeAlias = Callable[[int], None]
@@ -88,7 +90,7 @@ class Embedder:
         """Predicted embeddings of pictures under a query.
 
         Args:
-            images: Files or PIL images.
+            images: Files, PIL images, arrays and so on; see `Picture`.
             query: The question; empty means the model's caption prompt.
             progress: Called with the number of pictures done since the last call.
 
@@ -112,7 +114,7 @@ class Embedder:
         """The same in batches of bounded memory; the next batch is read while the model works on this one.
 
         Args:
-            images: Files or PIL images.
+            images: Files, PIL images, arrays and so on; see `Picture`.
             query: The question; empty means the model's caption prompt.
             progress: Called with the number of pictures done since the last call, broken ones included.
             on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
@@ -123,6 +125,7 @@ class Embedder:
         Raises:
             ImageError: A picture cannot be read and there is no `on_broken`.
         """
+        check_text(query, what="the query")
         size = self.batch_size
         chunks = [images[start : start + size] for start in range(0, len(images), size)]
         with ThreadPoolExecutor(_READERS) as pool:
@@ -139,7 +142,7 @@ class Embedder:
         """Predicted embeddings of pictures, each under a query of its own.
 
         Args:
-            images: Files or PIL images.
+            images: Files, PIL images, arrays and so on; see `Picture`.
             queries: One per picture; an empty one means the model's caption prompt.
 
         Returns:
@@ -171,7 +174,12 @@ class Embedder:
 
         Returns:
             [N, D] float32 rows of unit length.
+
+        Raises:
+            ConfigError: One is not a `str`, or not Unicode.
         """
+        for text in texts:
+            check_text(text, what="the text")
         rows = [self._no_rows()]
         for start in range(0, len(texts), _TEXT_BATCH):
             targets = self.processor.targets(list(texts[start : start + _TEXT_BATCH]))
@@ -180,6 +188,10 @@ class Embedder:
             )
             rows.append(encoded.float().cpu().numpy())
         return np.concatenate(rows)
+
+    def kept_texts(self, texts: Sequence[str]) -> Rows:
+        """The same for labels and answers: embeddings are kept until a weight changes, up to 64 MB per model."""
+        return kept_rows(self.model, self.processor, texts, embed=self.texts)
 
     def words(self, rows: Rows, **options: Any) -> list[str]:
         """Texts for predicted embeddings [N, D], by the Y-Decoder; options as for `YDecoder.generate`.

@@ -12,7 +12,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from vljepa.errors import ConfigError, DataError, TextSpaceError
 from vljepa.inference.embed import Embedder, Progress, Rows
@@ -21,9 +20,10 @@ from vljepa.inference.indexing import Draft, Skipped
 from vljepa.inference.known_files import IndexPart, KnownFiles
 from vljepa.inference.media import find_media
 from vljepa.inference.moments import moment_settings
-from vljepa.inference.pictures import SUFFIXES
 from vljepa.models.modeling import VLJEPA
-from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.processing.given import is_picture
+from vljepa.processing.picture_sequence import is_moving
+from vljepa.processing.processor import Picture, VLJEPAProcessor
 from vljepa.processing.video_file import require_pyav
 
 
@@ -62,6 +62,7 @@ class Index:
     Attributes:
         entries: The indexed pictures and moments, in the order of their paths and times.
         skipped: After `build`: the files that could not be read, or only in part.
+        passed_over: After `build`: the files in its folders that are neither pictures nor videos.
         unchanged: After `build`: how many files were taken over from earlier indexes.
         unfinished: Whether it is one that `keep` was given; its file says so.
 
@@ -81,6 +82,7 @@ class Index:
         entries: Sequence[Entry],
         rows: Rows,
         skipped: Sequence[Skipped] = (),
+        passed_over: Sequence[str] = (),
         unchanged: int = 0,
         unfinished: bool = False,
     ) -> None:
@@ -89,6 +91,7 @@ class Index:
         self._rows = rows
         self.entries = list(entries)
         self.skipped = list(skipped)
+        self.passed_over = list(passed_over)
         self.unchanged = unchanged
         self.unfinished = unfinished
 
@@ -112,8 +115,8 @@ class Index:
         Args:
             model: A finished model.
             processor: The processor that belongs to it.
-            paths: Files, folders (with all below them) and glob patterns; or one of these. Animated GIF and WebP are
-                videos. The pictures in a folder are pictures, also where they are the frames of something.
+            paths: Files, folders (with all below them) and glob patterns; or one of these. Animated GIF, WebP, AVIF
+                and PNG are videos. The pictures in a folder are pictures, also where they are the frames of something.
             threshold: Ward distance above which neighbouring moments of a video stay apart: less makes more and shorter
                 ones. By default what validation chose for the model's Y-Decoder.
             known: Earlier indexes of this model: files whose size and time are as they were are not read again. A file
@@ -130,7 +133,7 @@ class Index:
             VideoError: There are video files, and PyAV, which reads them, does not load.
         """
         media = find_media(paths)
-        if any(video.suffix.lower() not in SUFFIXES for video in media.videos):
+        if not all(map(is_moving, media.videos)):
             require_pyav()
         settings = moment_settings(model, threshold=threshold)
         moments = f"{settings.fps:g} per second, {settings.offline_threshold:g}"
@@ -200,29 +203,44 @@ class Index:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def search(self, query: str | Path | Image.Image, *, k: int = 10, per_video: int | None = None) -> list[Hit]:
+    def search(
+        self,
+        query: str | Picture,
+        *,
+        k: int = 10,
+        per_video: int | None = None,
+        min_score: float = -1.0,
+    ) -> list[Hit]:
         """The `k` nearest pictures and moments, best first; equal scores in the order of paths and times.
 
         Args:
-            query: A text (`str`), or a picture (`Path` or PIL image).
+            query: A text (`str`), or a picture: a `Path`, a PIL image, an array and so on (see `Picture`).
             k: How many; all, when there are fewer.
             per_video: At most so many moments of one video; the best ones.
+            min_score: Only those whose cosine is at least this. There is always a nearest one, also when nothing is
+                like the query; which cosine is enough depends on the model, and differs for texts and pictures.
 
         Raises:
-            ConfigError: An empty text, or `k` or `per_video` below 1.
+            ConfigError: An empty text or one that is not Unicode, neither a text nor a picture, `k` or `per_video`
+                below 1, or `min_score` not from -1 to 1.
             ImageError: The picture cannot be read.
         """
         for name, count in (("k", k), ("per_video", per_video)):
             if count is not None and count < 1:
                 raise ConfigError(f"{name} is {count}.", fix="ask for at least 1.")
+        if not -1 <= min_score <= 1:
+            raise ConfigError(f"min_score is {min_score}, and a cosine is from -1 to 1.", fix="give such a number.")
         if isinstance(query, str):
             if not query.strip():
                 raise ConfigError("the query is empty.", fix='say what to look for, such as "a red fish".')
             row = self._embedder.texts([query])[0]
-        else:
+        elif is_picture(query):
             row = self._embedder.images([query])[0]
+        else:
+            raise ConfigError(f"the query is of type {type(query).__name__}.", fix="give a text or one picture.")
         scores = self._rows @ row
         best = np.argsort(-scores, kind="stable")
+        best = best[scores[best] >= min_score]
         return [self._hit(place, scores) for place in self._chosen(best, k=k, per_video=per_video)]
 
     def _chosen(self, best: NDArray[np.intp], *, k: int, per_video: int | None) -> list[int]:

@@ -35,9 +35,6 @@ class Skipped:
     partly: bool = False
 
 
-_OTHER = "its name ends like neither a picture nor a video; name the file itself if it is one."
-
-
 class Draft:
     """An index that is being made. What is known is in it from the start.
 
@@ -47,11 +44,13 @@ class Draft:
 
     Attributes:
         skipped: Files that could not be read, or only in part.
+        passed_over: Files that are neither pictures nor videos, relative to the index's folder.
         unchanged: How many files were known.
     """
 
     def __init__(self, media: Media, *, known: KnownFiles) -> None:
-        self.skipped = [Skipped(path=os.path.relpath(one, media.folder), reason=_OTHER) for one in media.others]
+        self.skipped: list[Skipped] = []
+        self.passed_over = [os.path.relpath(one, media.folder) for one in media.others]
         self._folder = media.folder
         # One list, so that a signal finds entries and rows of the same length at any time.
         self._found: list[tuple[list[Entry], Rows]] = []
@@ -97,6 +96,7 @@ class Draft:
             "entries": [entries[place] for place in order],
             "rows": np.concatenate([rows for _, rows in self._found])[order],
             "skipped": sorted(self.skipped, key=lambda one: one.path),
+            "passed_over": self.passed_over,
             "unchanged": self.unchanged,
         }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vljepa.errors import DataError
-from vljepa.inference.pictures import SUFFIXES, VIDEO_SUFFIXES, expand, is_video
+from vljepa.inference.pictures import expand, folded, media_type
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Media:
 
     Args:
         folder: All are in it or below it.
-        pictures: Sorted; a GIF or WebP of one frame is a picture.
-        videos: Sorted; animated GIF and WebP are videos.
-        others: Sorted; what patterns have found beside them, by the ending.
+        pictures: Sorted; a GIF, WebP, AVIF or PNG of one frame is a picture, and so is a file that nobody can read.
+        videos: Sorted; animated GIF, WebP, AVIF and PNG are videos.
+        others: Sorted; what lies beside them in folders and is found by patterns, by its content.
     """
 
     folder: Path
@@ -35,8 +35,8 @@ class Media:
 def find_media(paths: str | Path | Sequence[str | Path]) -> Media:
     """Pictures and videos of files, folders (with all below them) and glob patterns, each file once.
 
-    In folders and patterns a file's ending says what it is. A file that is named is a video unless it ends like a
-    picture. The pictures in a folder are pictures, also where they are the frames of something.
+    A file's content says what it is. The pictures in a folder are pictures, also where they are the frames of
+    something.
 
     Raises:
         DataError: A path that stands for nothing, paths on different drives, or a folder whose name an index cannot
@@ -47,26 +47,35 @@ def find_media(paths: str | Path | Sequence[str | Path]) -> Media:
     files: set[Path] = set()
     others: set[Path] = set()
     for word in words:
-        whole = Path(word)
-        is_folder = whole.is_dir()
-        # Links to folders are looked through, so that one file has one name; links to files keep theirs.
-        found = {
-            file.parent.resolve() / file.name
-            for file in expand([str(whole.resolve() if is_folder else word)], videos=True)
-        }
-        if not whole.exists():  # a pattern
-            strange = {file for file in found if file.suffix.lower() not in SUFFIXES | VIDEO_SUFFIXES}
-            if strange == found:
-                raise DataError(
-                    f"of the {len(found)} files of {str(word)!r} none ends like a picture or a video.",
-                    fix=f"their endings are {', '.join(sorted(SUFFIXES | VIDEO_SUFFIXES))}; or name the files.",
-                )
-            others |= strange
-            found -= strange
-        roots |= {whole.resolve()} if is_folder else {file.parent for file in found}
+        found, strange = _found(word)
+        roots |= {Path(word).resolve()} if Path(word).is_dir() else {file.parent for file in found}
         files |= found
+        others |= strange
     if not files:
         raise DataError("there is no path to index.", fix="name files or folders of pictures and videos.")
+    videos = sorted(file for file in files if media_type(file) in ("video", "animation"))
+    return Media(_common_folder(roots), sorted(files - set(videos)), videos, sorted(others - files))
+
+
+def _found(word: str | Path) -> tuple[set[Path], set[Path]]:
+    """Files that a word stands for, and those that were passed over."""
+    whole = Path(word)
+    # Links to folders are looked through, so that one file has one name; links to files keep theirs.
+    expanded = expand([str(whole.resolve() if whole.is_dir() else word)], videos=True)
+    found = {file.parent.resolve() / file.name for file in expanded.files}
+    strange = {file.parent.resolve() / file.name for file in expanded.passed_over}
+    if not whole.exists():  # a pattern
+        strange = {file for file in found if media_type(file) is None}
+        if strange == found:
+            raise DataError(
+                f"of the {len(found)} files of {str(word)!r} none is a picture or a video: {folded(sorted(found))}.",
+                fix="name pictures and videos, or a folder of them.",
+            )
+        found -= strange
+    return found, strange
+
+
+def _common_folder(roots: set[Path]) -> Path:
     try:
         folder = Path(os.path.commonpath(roots))
     except ValueError as error:
@@ -78,5 +87,4 @@ def find_media(paths: str | Path | Sequence[str | Path]) -> Media:
             f"the name of the folder {str(folder)!r} is not UTF-8, and an index holds its folder by name.",
             fix="rename it, or index a folder above it.",
         ) from error
-    videos = sorted(file for file in files if is_video(file))
-    return Media(folder, sorted(files - set(videos)), videos, sorted(others - files))
+    return folder

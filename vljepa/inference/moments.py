@@ -24,6 +24,7 @@ from vljepa.inference.frame_reader import Ended, FrameReaders, Read
 from vljepa.inference.frame_sources import GivenFrames
 from vljepa.inference.selective import SelectiveDecoder
 from vljepa.models.modeling import VLJEPA
+from vljepa.processing.file_errors import as_file_error
 from vljepa.processing.video import read_frames
 
 _Look: TypeAlias = Read[torch.Tensor]
@@ -65,7 +66,7 @@ def moment_settings(model: VLJEPA, *, threshold: float | None = None) -> Selecti
 def read_moments(
     path: str | Path, embedder: Embedder, *, config: SelectiveConfig
 ) -> tuple[list[Moment], VideoError | None]:
-    """Moments of a video file, an animated GIF or WebP, or a folder of frames.
+    """Moments of a video file, an animation, or a folder of frames.
 
     The next frames are read while the model works on these. Holds T x D floats, and a few batches of frames at the
     size that the model looks at.
@@ -88,7 +89,7 @@ def read_moments(
         prepare=lambda frame: embedder.processor.images([frame.image]),
         batch=embedder.batch_size,
     )
-    with readers, closing(_full_batches(readers, size=embedder.batch_size)) as batches:
+    with readers, closing(_full_batches(readers, size=embedder.batch_size, name=path)) as batches:
         try:
             for batch in batches:
                 rows.append(embedder.pixels([look.item for look in batch]))
@@ -120,7 +121,9 @@ def cut_moments(
     return moments
 
 
-def _full_batches(readers: FrameReaders[torch.Tensor], *, size: int) -> Generator[list[_Look], None, None]:
+def _full_batches(
+    readers: FrameReaders[torch.Tensor], *, size: int, name: str | Path
+) -> Generator[list[_Look], None, None]:
     """Batches of equal size but for the last, so that equal files have equal rows, however quickly they were read.
 
     Raises:
@@ -133,7 +136,7 @@ def _full_batches(readers: FrameReaders[torch.Tensor], *, size: int) -> Generato
             if isinstance(thing, Read):
                 held.append(thing)
             elif isinstance(thing, Ended):
-                failure = thing.error
+                failure = thing.error and as_file_error(thing.error, name, VideoError)
         while len(held) >= size:
             yield held[:size]
             held = held[size:]

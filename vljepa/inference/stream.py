@@ -57,10 +57,12 @@ def stream(
     address, are the data's own. `watch` follows several sources at once.
 
     Args:
-        source: A video file, a folder of frames, an animated GIF or WebP. Or a live source as a `str`: a camera (`0`
-            or `/dev/video0`), an address (`rtsp://`, `http://`, `rtmp://`, `udp://` and their like), or `-` for
-            standard input in any format of `docs/live.md`. Or frames as they come, of which at most `fps` per second
-            are looked at; with `live` they are of now. An iterable that blocks for ever keeps its thread.
+        source: A video file, a folder of frames, an animated GIF, WebP, AVIF or PNG. Or a live source as a `str`: a
+            camera (`0` or `/dev/video0`), an address (`rtsp://`, `http://`, `rtmp://`, `udp://` and their like), or `-`
+            for standard input in any format of `docs/live.md`. Or frames (`Frame`) as they come, of which at most `fps`
+            per second are looked at; with `live` they are of now. Or bare images (PIL, arrays, tensors; RGB): all are
+            looked at, and taken to be `fps` per second, or with `live` of now. An iterable that blocks for ever keeps
+            its thread.
         model: A finished model with a Y-Decoder.
         processor: The processor that belongs to it.
         query: Ask this of every frame instead of describing it.

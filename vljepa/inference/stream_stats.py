@@ -86,6 +86,10 @@ class Thumbnails:
         """Picture of the nearest moment that is kept."""
         return min(self._waiting, key=lambda kept: abs(kept[0] - moment))[1] if self._waiting else None
 
+    def has(self, moment: float) -> bool:
+        """Whether the picture of this very moment is kept."""
+        return any(kept == moment for kept, _ in self._waiting)
+
     def forget(self, before: float) -> None:
         """Let go of what lies before a time, and keep a fresh stretch densely."""
         self._waiting = [kept for kept in self._waiting if kept[0] >= before]

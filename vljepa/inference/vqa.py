@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vljepa.errors import ConfigError
-from vljepa.inference.candidates import Prediction, as_list, check_candidates, choose
+from vljepa.inference.candidates import Prediction, as_list, check_candidates, check_question, choose
 from vljepa.inference.embed import Embedder, OnBroken, Progress
 from vljepa.models.modeling import VLJEPA
 from vljepa.processing.answers import prior_scores
@@ -33,7 +33,8 @@ def ask(
     Args:
         model: A finished model.
         processor: The processor that belongs to it.
-        images: One picture or many: files or PIL images; videos too, for a model that has learned from clips.
+        images: One picture or many: files, PIL images, arrays, tensors or bytes (see `Picture`); videos too, for a
+            model that has learned from clips.
         question: In plain words; it becomes the query.
         choices: At least two possible answers.
         min_confidence: Below this probability the label is None: the model abstains.
@@ -56,8 +57,7 @@ def ask(
         >>> answer.label, answer.confidence  # doctest: +SKIP
         ('yes', 0.88)
     """
-    if not question.strip():
-        raise ConfigError("the question is empty.", fix='ask something, such as "what colour is it?".')
+    check_question(question)
     answers = check_candidates(choices, what="choices")
     calibration = model.config.calibration
     if answer_prior and calibration.answers is None:
@@ -71,7 +71,7 @@ def ask(
             embedder,
             as_list(images),
             candidates=answers,
-            rows=embedder.texts(answers),
+            rows=embedder.kept_texts(answers),
             query=question,
             offsets=prior_scores(calibration.answers, answers, wanted=answer_prior),
             temperature=calibration.ask,

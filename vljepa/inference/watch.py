@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from vljepa.configs import LiveOptions, SelectiveConfig
@@ -12,7 +13,7 @@ from vljepa.configs.loading import validate
 from vljepa.errors import ConfigError, VideoError
 from vljepa.inference.channel import Channel
 from vljepa.inference.embed import Embedder, Rows
-from vljepa.inference.frame_sources import Source, named, open_source
+from vljepa.inference.frame_sources import Source, check_source, named, open_source
 from vljepa.inference.notices import Notify
 from vljepa.inference.pace import Pace
 from vljepa.inference.selective import Segment, SelectiveDecoder
@@ -21,6 +22,7 @@ from vljepa.inference.watcher import Watcher
 from vljepa.models.modeling import VLJEPA
 from vljepa.processing.grid import Grid
 from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.processing.unicode_text import check_text
 
 
 def watch(
@@ -71,6 +73,8 @@ def watch(
         >>> for name, segment in watch(["rtsp://door/stream", "0"], model=model, processor=processor):  # doctest: +SKIP
         ...     print(segment.began, name, segment.text)
     """
+    if isinstance(sources, str | Path):
+        raise ConfigError(f"sources is {str(sources)!r}, one source.", fix=f"give a list: [{str(sources)!r}].")
     by_name = dict(sources) if isinstance(sources, Mapping) else named(sources)
     if not by_name:
         raise ConfigError("there is no source to watch.", fix="name at least one.")
@@ -126,6 +130,9 @@ def prepare(
         ConfigError: A setting is outside of its range.
         VideoError: An address of an unknown kind.
     """
+    check_text(query, what="the query")
+    for source in sources.values():
+        check_source(source)
     lowest = live.min_fps if live is not None and live.min_fps is not None else config.fps / 4
     if lowest > config.fps:
         raise ConfigError(f"min_fps = {lowest:g} is above fps = {config.fps:g}.", fix="give a lower one.")

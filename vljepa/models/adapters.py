@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from vljepa.configs import AdaptersConfig, CalibrationConfig, LoraConfig
 from vljepa.errors import CheckpointError, ConfigError
@@ -224,7 +225,11 @@ def _layers(model: VLJEPA, config: AdaptersConfig) -> list[str]:
     """Full names of the linear layers to adapt."""
     prefixes = tuple(f"{part}.backbone." for part in _with_clips(config.parts))
     linear = [
-        name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name.startswith(prefixes)
+        name
+        for name, module in model.named_modules()
+        # torch's attention reads this kind's matrix by itself: what is put around the layer is never called.
+        if isinstance(module, nn.Linear) and not isinstance(module, NonDynamicallyQuantizableLinear)
+        if name.startswith(prefixes)
     ]
     kinds = sorted({name.rsplit(".", 1)[-1] for name in linear})
     unknown = [target for target in config.targets or [] if target not in kinds]

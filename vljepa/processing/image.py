@@ -1,11 +1,12 @@
-"""Pictures: safe opening, and the preprocessing that travels with the weights."""
+"""Images: safe opening, and the preprocessing that travels with the weights."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -14,27 +15,50 @@ from torch import Tensor
 
 from vljepa.backends.pixels import FILTERS, normalised, resized
 from vljepa.configs import ImageConfig
-from vljepa.errors import ImageError
+from vljepa.errors import FileWarning, ImageError
+from vljepa.processing.file_errors import naming_file
+from vljepa.processing.file_types import HEAD_BYTES, is_camera_raw, type_of_bytes
+from vljepa.processing.grey import to_8_bits
+from vljepa.processing.libtiff import hush_libtiff
+from vljepa.processing.transparency import Ground, on_ground
 
 # Pillow's readers for photos (JPEG reads MPO too): EPS would start Ghostscript, rare ones fail in their own ways.
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_WHITE_IS_ZERO = 0
+_BITS, _PHOTOMETRIC = 258, 262
+"""Tags of TIFF."""
+_FLAT = 8
+"""Levels of 255 that 16-bit colours have to span."""
 
 
 def open_image(path: str | Path, *, max_pixels: int) -> Image.Image:
-    """Open a picture as upright RGB: EXIF rotation applied, transparency over white, first frame of an animation.
+    """Open an image as upright RGB: EXIF rotation applied, first frame of an animation; see `to_rgb`.
+
+    The content says what format it is in, not the file's name. HEIC needs the extra `heic`.
 
     Args:
         path: The file.
         max_pixels: Cap on width x height, checked on the header before a pixel is decoded.
 
     Raises:
-        ImageError: Missing, not a picture, truncated, or above the cap.
+        ImageError: Missing, not an image, truncated, above the cap, or in a format that needs an extra.
     """
-    return _decoded(Path(path), name=str(path), max_pixels=max_pixels)
+    path, name = Path(path), str(path)
+    with naming_file(name, ImageError):
+        if not path.exists():
+            raise ImageError(f"there is no picture {name!r}.", fix="check the path.")
+        if not path.is_file():  # reading from a pipe might never begin
+            raise ImageError(f"{name!r} is not a readable picture: not a regular file.", fix="write it to a file.")
+        if is_camera_raw(path):
+            raise ImageError(
+                f"{name!r} is a camera's raw file, and only its small preview could be read.", fix="convert it to JPEG."
+            )
+        with path.open("rb") as stream:
+            return _decoded(stream, name=name, max_pixels=max_pixels)
 
 
 def decode_image(content: bytes, *, name: str, max_pixels: int) -> Image.Image:
-    """A picture's file that is in memory already, as `open_image` opens it.
+    """An image's file that is in memory already, as `open_image` opens it.
 
     Args:
         content: The file.
@@ -44,38 +68,113 @@ def decode_image(content: bytes, *, name: str, max_pixels: int) -> Image.Image:
     Raises:
         ImageError: As `open_image`.
     """
-    return _decoded(io.BytesIO(content), name=name, max_pixels=max_pixels)
+    with naming_file(name, ImageError):
+        return _decoded(io.BytesIO(content), name=name, max_pixels=max_pixels)
 
 
-def _decoded(file: Path | BinaryIO, *, name: str, max_pixels: int) -> Image.Image:
+def _decoded(stream: BinaryIO, *, name: str, max_pixels: int) -> Image.Image:
+    head = stream.read(HEAD_BYTES)
+    stream.seek(0)
+    if head.startswith((b"II", b"MM")):
+        hush_libtiff()
     try:
         with warnings.catch_warnings():
             # Pillow warns near its own bomb limit; the cap below is ours and is an error.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image: Image.Image = Image.open(file, formats=_FORMATS)
+            image = _heic(stream, name) if type_of_bytes(head) == "heic" else Image.open(stream, formats=_FORMATS)
         with image:
             _check_size(image, name, max_pixels)
-            return to_rgb(image)
-    except FileNotFoundError:
-        raise ImageError(f"there is no picture {name!r}.", fix="check the path.") from None
+            return to_rgb(image, name=repr(name))
     except Image.DecompressionBombError:
         raise _too_large(name, "more pixels than Pillow opens", max_pixels) from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{name!r} is not a readable picture (its content is in no format that is read here).",
+            fix="convert or remove the file.",
+        ) from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise ImageError(
             f"{name!r} is not a readable picture ({type(error).__name__}: {error}).",
             fix="convert or remove the file.",
         ) from error
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Upright RGB copy of a decoded picture; transparency is laid over white, 16-bit grey is scaled."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode == "I":
-        image = Image.fromarray((np.asarray(image).astype(np.float32) / 257.0).clip(0, 255).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return image.convert("RGB")
+def _heic(stream: BinaryIO, name: str) -> Image.Image:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ImageError(
+            f"{name!r} is in HEIC, and pillow-heif, which reads it, does not load ({error}).",
+            fix='pip install "vljepa-torch[heic]", or convert it to JPEG.',
+        ) from error
+    image: Image.Image = pillow_heif.HeifImageFile(stream)  # as Pillow opens it: not decoded yet
+    return image
+
+
+def to_rgb(image: Image.Image, *, ground: Ground | None = None, name: str = "the image") -> Image.Image:
+    """Upright RGB copy of an image.
+
+    Transparent ones are laid on white, or on black where they are too bright for white. Grey of more than 8 bits is
+    scaled by what is in it (see `grey.to_8_bits`).
+
+    Args:
+        image: Of any mode.
+        ground: What transparent ones are laid on, white or black.
+        name: What warnings and errors call it.
+
+    Warns:
+        FileWarning: The image is nearly flat, or was until its values were stretched.
+
+    Raises:
+        ImageError: It has no pixels.
+    """
+    if 0 in image.size:
+        raise ImageError(f"{name} has no pixels ({image.width} x {image.height}).", fix="leave it out.")
+    deep_colours = _has_deep_colours(image)
+    grey = image.mode == "F" or image.mode.startswith("I")
+    tags: Any = getattr(image, "tag_v2", {}) if grey else {}
+    image.load()  # not below, where an error would leave it black
+    with suppress(Exception):  # broken EXIF turns nothing
+        image = ImageOps.exif_transpose(image)
+    if grey:
+        image = _eight_bit_grey(image, tags, name)
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        image = on_ground(image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA"), ground)
+    image = image.convert("RGB")
+    if deep_colours and (levels := _levels(image)) < _FLAT:
+        _warn(name, f"is nearly one colour: its 16-bit values span {levels} of 255 levels")
+    return image
+
+
+def _eight_bit_grey(image: Image.Image, tags: Any, name: str) -> Image.Image:
+    """L, or LA where one value stands for transparency."""
+    values_HW = np.asarray(image)
+    if not np.isfinite(values_HW).any():
+        raise ImageError(f"{name} has no number in it, only NaN or infinity.", fix="leave it out.")
+    bits = tags.get(_BITS, (None,))[0] if image.mode != "F" else None
+    if bits is None and image.mode.startswith("I;16"):
+        bits = 16
+    grey_HW, said = to_8_bits(values_HW, bits=bits)
+    if said:
+        _warn(name, said)
+    grey = Image.fromarray(255 - grey_HW if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey_HW)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey.putalpha(Image.fromarray(np.where(values_HW == transparent, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _has_deep_colours(image: Image.Image) -> bool:
+    """Whether a file has colours of 16 bits, of which Pillow keeps the upper 8."""
+    return image.mode in ("RGB", "RGBA") and any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+
+
+def _levels(image: Image.Image) -> int:
+    return max(highest - lowest for lowest, highest in image.getextrema())  # type: ignore[misc]
+
+
+def _warn(name: str, said: str) -> None:
+    warnings.warn(f"{name} {said}.", FileWarning, stacklevel=2)
 
 
 class ImageTransform:

@@ -104,6 +104,10 @@ class LiveSource:
         self._last = 0.0  # time of the newest frame
         self._count = 0  # frames that were taken
 
+    def image_at(self, moment: float) -> Image.Image | None:
+        """None: what has been is gone."""
+        return None
+
     def frames(self, halted: Halted) -> Generator[Frame | Gap, None, None]:
         """Frames in the order of time; a gap when it begins, after each vain attempt, and when it is over.
 
@@ -231,6 +235,7 @@ class _Connection(VideoFile):
         timeless: The times of its frames are made up.
     """
 
+    _own_errors = (VideoError, _LostError)
     _other_format = "send MPEG-TS, Matroska, NUT, FLV, AVI, Ogg, YUV4MPEG, or JPEG or PNG pictures."
 
     def __init__(self, place: LivePlace, *, options: LiveOptions, max_pixels: int, halted: Halted) -> None:
@@ -261,7 +266,7 @@ class _Connection(VideoFile):
                 metadata_errors="replace",
                 timeout=None if place.stdin else (options.timeout, options.timeout),
             )
-        except self._failures as error:
+        except Exception as error:
             if place.stdin:
                 raise  # there is no second try
             name = type(error).__name__

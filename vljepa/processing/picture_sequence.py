@@ -1,9 +1,8 @@
-"""Videos without a video format: folders of pictures, and animated GIF and WebP."""
+"""Videos without a video format: folders of images, and animated GIF, WebP, AVIF and PNG."""
 
 from __future__ import annotations
 
 import re
-import struct
 import warnings
 from array import array
 from collections.abc import Iterator
@@ -12,20 +11,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vljepa.errors import ImageError, VideoError
+from vljepa.processing.file_types import HEAD_BYTES, file_type, type_by_suffix, type_of_bytes
 from vljepa.processing.image import open_image, to_rgb
 from vljepa.processing.shots import Shot, VideoInfo
+from vljepa.processing.transparency import Ground, ground_for
 
-_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_ANIMATIONS = ("AVIF", "GIF", "PNG", "WEBP")
+"""Pillow's readers of formats that may move."""
 _BLINK = 0.1
 """Seconds that browsers show a frame for which an animation asks 10 ms or less."""
-# Beside what it means to raise, whatever its readers stumble over in a damaged file.
-_PILLOW_ERRORS = (
-    UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError,
-    MemoryError, struct.error, Image.DecompressionBombError,
-)  # fmt: skip
 
 
 class FrameFolder:
@@ -49,9 +46,7 @@ class FrameFolder:
         except OSError as error:
             raise VideoError(f"cannot read the folder {str(folder)!r}: {error.strerror}.", fix="mend it.") from error
         if not self.files:
-            raise VideoError(
-                f"the folder {str(folder)!r} has no frames.", fix=f"frames end in {', '.join(sorted(_SUFFIXES))}."
-            )
+            raise VideoError(f"the folder {str(folder)!r} has no frames.", fix="put images in it, such as JPEG or PNG.")
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +87,7 @@ class FrameFolder:
 
 
 class Animation:
-    """A `ShotSource` over an animated GIF or WebP, with its own durations.
+    """A `ShotSource` over an animated GIF, WebP, AVIF or PNG, with its own durations.
 
     Args:
         path: The file.
@@ -142,16 +137,21 @@ class Animation:
         del start
         self._image.close()
         self._image = self._open()
-        time, number = 0.0, 0
+        time, number = 0.0, int(self._hides_the_first())
+        ground: Ground | None = None
         while True:
             try:
                 self._image.seek(number)
                 self._check_size(self._image)  # a frame of a GIF may reach beyond the first
-                self._image.load()  # WebP knows the duration only then
-                picture = to_rgb(self._image)
+                self._image.load()  # WebP and AVIF know the duration only then
+                if ground is None and self._image.has_transparency_data:
+                    ground = ground_for(self._image.convert("RGBA"))  # one for all frames, or they would flicker
+                picture = to_rgb(self._image, ground=ground, name=repr(str(self.path)))
             except EOFError:
                 break
-            except _PILLOW_ERRORS as error:
+            except VideoError:
+                raise
+            except (Exception, MemoryError) as error:
                 raise VideoError(
                     f"{str(self.path)!r} breaks off after {time:.2f} s ({type(error).__name__}: {error}).",
                     fix="use what was read, or get the whole file.",
@@ -161,6 +161,10 @@ class Animation:
             yield Shot(time, duration, lambda picture=picture: picture)  # type: ignore[misc]
             time += duration
             number += 1
+
+    def _hides_the_first(self) -> bool:
+        """Whether the first image is only for readers that know no animations, as a PNG may have it."""
+        return bool(self._image.info.get("default_image")) and getattr(self._image, "n_frames", 1) > 1
 
     def _readable(self) -> Iterator[Shot]:
         """Shots up to the first that cannot be read."""
@@ -178,8 +182,8 @@ class Animation:
             with warnings.catch_warnings():
                 # Pillow warns near its own bomb limit; the cap below is ours and is an error.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                image: Image.Image = Image.open(self.path, formats=("GIF", "WEBP"))
-        except _PILLOW_ERRORS as error:
+                image: Image.Image = Image.open(self.path, formats=_ANIMATIONS)
+        except (Exception, MemoryError) as error:
             raise VideoError(
                 f"{str(self.path)!r} is not a readable animation ({type(error).__name__}: {error}).",
                 fix="convert or remove the file.",
@@ -197,35 +201,51 @@ class Animation:
 
 
 def is_animation(path: Path) -> bool:
-    """Whether a file begins as GIF and WebP files do.
+    """Whether a file is a GIF, WebP, AVIF or PNG of more than one frame, or a still one of the first three.
 
     Raises:
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
-        head = file.read(12)
-    return head.startswith((b"GIF87a", b"GIF89a")) or (head.startswith(b"RIFF") and head.endswith(b"WEBP"))
+        head = file.read(HEAD_BYTES)
+    may_move = head.startswith((b"GIF87a", b"GIF89a")) or head[8:12] == b"WEBP" or head[4:8] == b"ftyp"
+    return type_of_bytes(head) == "image" and (may_move or is_moving(path))
 
 
 def is_moving(path: Path) -> bool:
-    """Whether a file is a GIF or WebP of more than one frame; False where that cannot be found out."""
+    """Whether a file is a GIF, WebP, AVIF or PNG of more than one frame; False where that cannot be found out."""
     try:
+        if not path.is_file():  # a pipe might never begin
+            return False
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        if type_of_bytes(head) != "image" or head.startswith((b"\xff\xd8", b"BM", b"II", b"MM")):
+            return False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel is decoded here
-            with Image.open(path, formats=("GIF", "WEBP")) as image:
+            with Image.open(path, formats=_ANIMATIONS) as image:
+                if image.info.get("default_image"):  # of a PNG, and no part of its animation
+                    return int(getattr(image, "n_frames", 1)) > 2
                 return bool(getattr(image, "is_animated", False))
-    except _PILLOW_ERRORS:
+    except Exception:
         return False
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The pictures in a folder by their ending, in natural order.
+    """The images in a folder, by their content or, where that is damaged, by their ending, in natural order.
 
     Raises:
         OSError: The folder cannot be read.
     """
-    files = [file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file()]
+    files = [file for file in folder.iterdir() if file.is_file() and _is_image(file)]
     return sorted(files, key=lambda file: _natural(file.name))
+
+
+def _is_image(file: Path) -> bool:
+    try:
+        return file_type(file) in ("image", "heic")
+    except OSError:
+        return type_by_suffix(file.suffix) in ("image", "heic")
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

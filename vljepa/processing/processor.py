@@ -15,10 +15,11 @@ from vljepa.backends.protocols import Tokenizer
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
 from vljepa.parts.saved import decoder_folder, read_config, saved_folder, tokenizers_folder
-from vljepa.processing.image import ImageTransform, open_image, to_rgb
+from vljepa.processing.given import Picture, as_rgb
+from vljepa.processing.image import ImageTransform
 from vljepa.processing.words import DecoderTokenizer
 
-Picture = Image.Image | str | Path
+__all__ = ["Picture", "VLJEPAProcessor"]
 
 
 class VLJEPAProcessor:
@@ -125,9 +126,7 @@ class VLJEPAProcessor:
         return self.words.decode(ids)
 
     def _open(self, image: Picture) -> Image.Image:
-        if isinstance(image, Image.Image):
-            return to_rgb(image)
-        return open_image(image, max_pixels=self.config.x_encoder.image.max_pixels)
+        return as_rgb(image, max_pixels=self.config.x_encoder.image.max_pixels)
 
 
 def _tokenizer(part: PartSpec, saved: Path | None, *, slot: str) -> Tokenizer:

@@ -14,6 +14,8 @@ from PIL import Image
 
 from vljepa.configs import ImageConfig
 from vljepa.errors import VideoError
+from vljepa.processing.file_errors import naming_file
+from vljepa.processing.file_types import file_type
 from vljepa.processing.picture_sequence import Animation, FrameFolder, is_animation
 from vljepa.processing.shots import TOLERANCE, Shot, ShotSource, VideoInfo
 from vljepa.processing.video_file import VideoFile
@@ -44,7 +46,7 @@ def probe_video(path: str | Path) -> VideoInfo:
     Raises:
         VideoError: As `read_frames`.
     """
-    with _open(path, folder_fps=1.0, max_pixels=ImageConfig().max_pixels) as source:
+    with naming_file(path, VideoError), _open(path, folder_fps=1.0, max_pixels=ImageConfig().max_pixels) as source:
         return source.info()
 
 
@@ -57,7 +59,7 @@ def read_frames(
     end: float | None = None,
     max_pixels: int,
 ) -> Iterator[Frame]:
-    """Frames of a video file, a folder of pictures, or an animated GIF or WebP, one at a time.
+    """Frames of a video file, a folder of pictures, or an animated GIF, WebP, AVIF or PNG, one at a time.
 
     With `fps`, what is on the screen at `start`, `start + 1 / fps` and so on, whatever the video's own rate: a frame
     that stays is repeated. With `count`, that many frames at equal distances, the first and the last included: number
@@ -84,6 +86,17 @@ def read_frames(
     return _read(path, fps=fps, count=count, start=start, end=end, max_pixels=max_pixels)
 
 
+def frame_at(path: str | Path, moment: float, *, fps: float | None, max_pixels: int) -> Image.Image:
+    """What is on the screen at a time, as `read_frames` at this `fps` has it.
+
+    Raises:
+        VideoError: As `read_frames`.
+    """
+    for frame in read_frames(path, fps=fps, start=moment, max_pixels=max_pixels):
+        return frame.image
+    raise _nothing(path, moment, None)
+
+
 def even_shares(count: int) -> list[float]:
     """Places of `count` frames within a clip, the middles of its equal parts, for `read_clip`."""
     return [(number + 0.5) / count for number in range(count)]
@@ -105,7 +118,7 @@ def read_clip(
         VideoError: As `read_frames`; also when a single wanted frame cannot be had.
     """
     _check_numbers(fps=None, count=None, start=start, end=end)
-    with _open(path, folder_fps=1.0, max_pixels=max_pixels) as source:
+    with naming_file(path, VideoError), _open(path, folder_fps=1.0, max_pixels=max_pixels) as source:
         length = source.duration()
         stop = length if end is None else min(end, length)
         if start >= stop:
@@ -148,7 +161,7 @@ def _read(
     path: str | Path, *, fps: float | None, count: int | None, start: float, end: float | None, max_pixels: int
 ) -> Iterator[Frame]:
     stop = math.inf if end is None else end
-    with _open(path, folder_fps=fps or 1.0, max_pixels=max_pixels) as source:
+    with naming_file(path, VideoError), _open(path, folder_fps=fps or 1.0, max_pixels=max_pixels) as source:
         found: Iterator[tuple[float, Shot]]
         if count is not None:
             inside = array("d", (time for time in source.times() if _inside(time, start, stop)))
@@ -271,6 +284,8 @@ def _open(path: str | Path, *, folder_fps: float, max_pixels: int) -> ShotSource
             raise VideoError(f"{str(path)!r} is not a file.", fix="record a device to a file first.")
         if is_animation(path):
             return Animation(path, max_pixels=max_pixels)
+        if file_type(path) == "heic":
+            raise VideoError(f"{str(path)!r} is a HEIC image, not a video.", fix="open it as an image.")
     except (OSError, ValueError, RuntimeError) as error:
         raise VideoError(f"cannot read {str(path)!r}: {error}.", fix="check the path and its permissions.") from error
     return VideoFile(path, max_pixels=max_pixels)

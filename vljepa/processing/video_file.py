@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +12,9 @@ from typing import Any, Self
 from PIL import Image
 
 from vljepa.errors import VideoError
+from vljepa.processing.hdr import is_hdr, sdr_image
 from vljepa.processing.shots import TOLERANCE, Shot, VideoInfo
+from vljepa.processing.upright import turn_of
 
 # What cameras, phones and editors write. Playlists (hls, concat, dash, sdp, image2) would open other files or hosts.
 _FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg"
@@ -24,21 +25,13 @@ _LEAP = 60.0
 """Seconds between two frames beyond which the time of the frame after them has to bear it out."""
 _LATE = 0.5
 """Seconds, or a hundredth of the video where that is more, that may be missing at its end without complaint."""
-_Transpose = Image.Transpose
-# First two rows of a display matrix, by sign: where a frame's x and y axes point on the screen.
-_TURNS = {
-    (0, 1, -1, 0): _Transpose.ROTATE_270,
-    (-1, 0, 0, -1): _Transpose.ROTATE_180,
-    (0, -1, 1, 0): _Transpose.ROTATE_90,
-    (-1, 0, 0, 1): _Transpose.FLIP_LEFT_RIGHT,
-    (1, 0, 0, -1): _Transpose.FLIP_TOP_BOTTOM,
-    (0, 1, 1, 0): _Transpose.TRANSPOSE,
-    (0, -1, -1, 0): _Transpose.TRANSVERSE,
-}
 
 
 class VideoFile:
     """A `ShotSource` over one video file.
+
+    Whatever PyAV raises over a packet is damage: beside its own errors it stumbles over streams that appear late,
+    formats that it does not know, and (as `MemoryError`) sizes that nobody could hold.
 
     Args:
         path: An existing, regular file.
@@ -48,15 +41,14 @@ class VideoFile:
         VideoError: Not a video, no moving picture in it, above the cap, or PyAV is missing.
     """
 
+    _own_errors: tuple[type[Exception], ...] = (VideoError,)
     _other_format = "convert it to MP4; for a picture there are `vljepa caption`, `ask` and `classify`."
 
     def __init__(self, path: Path | str, *, max_pixels: int) -> None:
         self._av = require_pyav()
-        # PyAV itself stumbles over streams that appear late and formats that it does not know.
-        self._failures = (self._av.error.FFmpegError, IndexError, ValueError, OSError, MemoryError)
         self.path = path
         self.max_pixels = max_pixels
-        self._turn: _Transpose | None = None
+        self._turn: Image.Transpose | None = None
         self._open()
 
     def __enter__(self) -> Self:
@@ -96,7 +88,7 @@ class VideoFile:
                 stamp = packet.pts if packet.pts is not None else packet.dts
                 if packet.size > 0 and stamp is not None and not packet.is_discard:
                     times.append(self._seconds(stamp))
-        except self._failures:
+        except Exception:
             pass  # `shots` meets the same damage, and says so
         return array("d", sorted(times))
 
@@ -135,12 +127,12 @@ class VideoFile:
                 packet = next(packets, None)
                 if packet is None:
                     break
-            except self._failures as error:
+            except Exception as error:
                 broken = type(error).__name__
                 break
             try:
                 frames = packet.decode()
-            except self._failures:
+            except Exception:
                 # Recordings that begin between two key frames cannot show what comes before the second.
                 damaged += packet.size > 0 and clock.ticked
                 continue
@@ -175,7 +167,7 @@ class VideoFile:
         width = round(frame.width * aspect) if 0.1 < aspect < 10 else frame.width
         _check_size(self.path, max(width, frame.width), frame.height, self.max_pixels)
         if not clock.ticked:
-            self._turn = _turn(frame)
+            self._turn = turn_of(frame)
         time = clock.tick(self._own_time(frame), believed=believed)
         duration = float((frame.duration or 0) * self._stream.time_base)
         clock.shown = min(duration or self._nominal(), _LONGEST_GAP)
@@ -184,8 +176,12 @@ class VideoFile:
     def _image(self, frame: Any, *, width: int) -> Image.Image:
         """Upright picture of a frame whose pixels are square at this width."""
         try:
-            image: Image.Image = frame.to_image() if width == frame.width else frame.to_image(width=width)
-        except self._failures as error:
+            image: Image.Image
+            if is_hdr(frame):
+                image = sdr_image(frame, width=width)
+            else:
+                image = frame.to_image() if width == frame.width else frame.to_image(width=width)
+        except Exception as error:
             raise VideoError(
                 f"a frame of {str(self.path)!r} is no picture ({type(error).__name__}).", fix="convert it to MP4."
             ) from error
@@ -208,19 +204,21 @@ class VideoFile:
     def _open(self) -> None:
         try:
             container = self._connect()
+        except self._own_errors:
+            raise
         except self._av.error.ArgumentError as error:
             raise VideoError(
                 f"{str(self.path)!r} is in a format that is not read as a video.",
                 fix=self._other_format,
             ) from error
-        except self._failures as error:
+        except Exception as error:
             raise VideoError(
                 f"{str(self.path)!r} is not a readable video ({type(error).__name__}).",
                 fix="check that it plays, or convert it to MP4.",
             ) from error
         try:
             self._stream = self._moving_picture(container)
-        except VideoError:
+        except Exception:
             container.close()
             raise
         self._stream.codec_context.options = {"max_pixels": str(2 * self.max_pixels)}
@@ -259,7 +257,7 @@ class VideoFile:
         self._fresh = False
         try:
             self._container.seek(self._stamp(time), stream=self._stream)
-        except self._failures:
+        except Exception:
             return False
         return True
 
@@ -339,22 +337,6 @@ def require_pyav() -> ModuleType:
             f"PyAV does not load ({error}); it reads video files.", fix='pip install "av>=18,<19"'
         ) from error
     return av
-
-
-def _turn(frame: Any) -> _Transpose | None:
-    """How a frame must be turned or mirrored to be upright."""
-    from av.sidedata import sidedata
-
-    # `frame.side_data` would stay in the frame and hold on to it, and so to the decoder and its threads. (PyAV's stub
-    # does not know that the class takes the frame.)
-    container: Any = sidedata.SideDataContainer
-    try:
-        values = struct.unpack("=9i", bytes(container(frame)["DISPLAYMATRIX"])[:36])
-    except (KeyError, struct.error):
-        return None
-    a, b, _, c, d = values[:5]
-    largest = max(abs(a), abs(b), abs(c), abs(d), 1)
-    return _TURNS.get(tuple(round(value / largest) for value in (a, b, c, d)))
 
 
 def _check_size(path: Path | str, width: int, height: int, max_pixels: int) -> None:

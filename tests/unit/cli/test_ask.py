@@ -23,3 +23,34 @@ def test_unusable_questions(fails, toy, pictures):
     words = ["pictures/red.png", "--model", toy]
     assert "question is empty" in fails("ask", *words, " ", "--choices", "red,blue")
     assert "choices has 'red' twice" in fails("ask", *words, "which?", "--choices", "red,red")
+
+
+def test_answers_of_a_file_may_have_commas(run, toy, pictures):
+    (pictures.parent / "answers.txt").write_text("yes, it is\nno\n")
+
+    words = ["ask", "pictures/red.png", "red?", "--choices-file", "answers.txt", "--model", toy, "--json"]
+
+    assert set(json.loads(run(*words)[1])["predictions"][0]["probabilities"]) == {"yes, it is", "no"}
+
+
+def test_what_an_answer_in_words_has_no_use_for_is_refused(fails, toy, pictures):
+    words = ["ask", "pictures/red.png", "which colour?", "--model", toy]
+    for option in (["--min-confidence", "0.5"], ["--min-confidence", "0"], ["--top-k", "3"]):
+        said = fails(*words, *option)
+        assert f"{option[0]} is for choices" in said
+        assert f"add --choices, or leave {option[0]} out" in said
+    for option in (["--num-beams", "3"], ["--decoder", "folder"]):
+        assert f"{option[0]} is for words of the model's own" in fails(*words, "--choices", "red,blue", *option)
+
+
+def test_choices_take_both(run, toy, pictures):
+    words = ["ask", "pictures/red.png", "which colour?", "--choices", "red,blue,green", "--model", toy, "--json"]
+    [found] = json.loads(run(*words, "--min-confidence", "1", "--top-k", "2")[1])["predictions"]
+    assert found["answer"] is None
+    assert len(found["probabilities"]) == 2
+
+
+def test_questions_that_are_not_unicode(fails, toy, pictures, speaking_toy):
+    words = ["ask", "pictures/red.png", "caf\udce9?"]
+    assert "is not Unicode at character 4" in fails(*words, "--choices", "red,blue", "--model", toy)
+    assert "is not Unicode at character 4" in fails(*words, *speaking_toy)

@@ -82,3 +82,66 @@ def test_a_file_name_steers_neither_the_terminal_nor_the_table(run, toy, picture
 
     assert "\x1b" not in out
     assert "[red]\\x1b[31m.png" in out
+
+
+def test_labels_of_a_file_may_have_commas_and_be_many(run, toy, pictures):
+    names = ["red, ripe", "blue", *(f"thing {number}" for number in range(1500))]
+    (pictures.parent / "names.txt").write_text("\ufeff" + "\n\n".join(names) + "\n", encoding="utf-8")
+
+    words = ["classify", "pictures/red.png", "--labels-file", "names.txt", "--model", toy, "--json", "--top-k", "5000"]
+    [found] = json.loads(run(*words)[1])["predictions"]
+
+    assert sorted(found["probabilities"]) == sorted(names)
+
+
+def test_unusable_files_of_labels(fails, toy, pictures):
+    words = ["classify", "pictures/red.png", "--model", toy]
+    folder = pictures.parent
+    (folder / "latin.txt").write_bytes(b"red\ncaf\xe9\n")
+    (folder / "empty.txt").write_text("\n \n")
+    (folder / "twice.txt").write_text("red\nblue\nred\n")
+    assert "cannot read 'none.txt'" in fails(*words, "--labels-file", "none.txt")
+    assert "'latin.txt' is not UTF-8 at byte 8" in fails(*words, "--labels-file", "latin.txt")
+    assert "'empty.txt' is empty" in fails(*words, "--labels-file", "empty.txt")
+    assert "labels has 'red' twice" in fails(*words, "--labels-file", "twice.txt")
+    assert "there are --labels and --labels-file" in fails(*words, "--labels", "a,b", "--labels-file", "twice.txt")
+
+
+def test_labels_that_are_not_unicode_are_one_line(fails, toy, pictures):
+    said = fails("classify", "pictures/red.png", "--labels", "red,caf\udce9", "--model", toy)
+    assert r"an entry of labels 'caf\udce9' is not Unicode at character 4" in said
+
+
+def test_what_is_passed_over_in_a_folder_is_counted_and_named(run, toy, pictures, story):
+    (pictures / "notes.txt").write_text("red")
+    (pictures / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom\0\0\0\0isom")
+    (pictures / "deep" / "blue.jpg").rename(pictures / "deep" / "blue")
+
+    code, out, err = run("classify", "pictures", "--labels", "red,blue", "--model", toy)
+
+    assert code == 0
+    assert "pictures/deep/blue" in out
+    assert "passed over 2 files that are no pictures: pictures/film.mp4, pictures/notes.txt" in err
+
+
+def test_a_piped_table_has_each_path_in_one_line(run, toy, pictures):
+    name = "a/" + "long name of a folder " * 8 + "/photo.png"
+    (pictures / name).parent.mkdir(parents=True)
+    (pictures / "red.png").rename(pictures / name)
+
+    _, out, _ = run("classify", "pictures", "--labels", "red,blue", "--model", toy)
+
+    assert f"pictures/{name}" in out
+    assert len({len(line) for line in out.splitlines()}) == 1
+
+
+def test_what_was_stretched_is_a_note(run, toy, pictures):
+    import numpy as np
+    from PIL import Image
+
+    thermal = np.linspace(29_000, 31_000, 100).astype(np.uint16).reshape(10, 10)
+    Image.fromarray(thermal).save(pictures / "thermal.png")
+    code, _, err = run("classify", "pictures/thermal.png", "--labels", "red,blue", "--model", toy)
+    assert code == 0
+    assert err.startswith("note: 'pictures/thermal.png' has values from 29")
+    assert err.count("\n") == 1

@@ -68,7 +68,7 @@ def test_torch_that_does_not_load_names_both_packages(errors, said):
     ],
 )
 def test_packages_that_are_missing_old_or_broken(version, errors, said):
-    check = check_packages({"timm": version, "rich": "14.0"}, {"timm": "1.0.20", "rich": "13.7"}, errors)
+    check = check_packages({"timm": version, "rich": "14.0"}, {"timm": ">=1.0.20", "rich": ">=13.7"}, errors)
     assert check.status == "broken"
     assert said in check.detail
     assert check.fix == "run `pip install --upgrade 'timm>=1.0.20'`."
@@ -76,7 +76,7 @@ def test_packages_that_are_missing_old_or_broken(version, errors, said):
 
 def test_packages_that_are_new_enough():
     installed = {"timm": "1.0.20", "torch": "2.15.0+cpu", "pyyaml": "6.0.3.dev0"}
-    minima = {"timm": "1.0.20", "torch": "2.11", "pyyaml": "6.0.2"}
+    minima = {"timm": ">=1.0.20", "torch": ">=2.11", "pyyaml": ">=6.0.2"}
     assert check_packages(installed, minima, {}).status == "ok"
     assert check_packages(installed, minima, {"torchvision": NMS}).status == "ok"  # has its own line
     assert check_packages(installed, minima, {"yaml": "ImportError: no"}).status == "broken"
@@ -131,8 +131,8 @@ def test_threads(threads, cores, status):
 
 
 def test_minima_come_from_the_core_requirements_only():
-    lines = ["torch>=2.11", "open-clip-torch>=3.0", "av>=14; extra == 'video'"]
-    assert required_versions(lines) == {"torch": "2.11", "open-clip-torch": "3.0"}
+    lines = ["torch>=2.11", "open-clip-torch>=3.0", "av<19,>=18", "peft>=1; extra == 'video'"]
+    assert required_versions(lines) == {"torch": ">=2.11", "open-clip-torch": ">=3.0", "av": ">=18,<19"}
 
 
 def test_probe_recognises_a_torchvision_that_does_not_fit(tmp_path, monkeypatch):
@@ -187,3 +187,28 @@ def test_examine_looks_at_everything(monkeypatch, tmp_path):
     assert checks["assets"].status == "note"
     assert "efficientnet-lite0" in checks["assets"].detail
     assert not (tmp_path / "not").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "errors", "said"),
+    [
+        ("17.1", {}, "av 17.1 is older than 18"),
+        ("19.0.0", {}, "av 19.0.0 is not below 19"),
+        ("18.1", {"av": "ImportError: libavcodec.so"}, "av 18.1 does not import (ImportError: libavcodec.so)"),
+        (None, {}, "av is not installed"),
+    ],
+)
+def test_pyav_is_checked_with_both_its_bounds(version, errors, said):
+    check = check_packages({"av": version}, {"av": ">=18,<19"}, errors)
+    assert check.status == "broken"
+    assert said in check.detail
+    assert check.fix == "run `pip install --upgrade 'av>=18,<19'`."
+    assert check_packages({"av": "18.1.0"}, {"av": ">=18,<19"}, {}).status == "ok"
+
+
+def test_no_core_requirement_of_ours_is_passed_over():
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert len(required_versions(project["dependencies"])) == len(project["dependencies"])
+    assert required_versions(project["dependencies"])["av"] == ">=18,<19"

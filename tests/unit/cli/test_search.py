@@ -162,3 +162,58 @@ def test_a_sheet_that_cannot_be_written_fails_before_the_model_is_loaded(fails, 
     assert "does not end in .html" in fails("search", *nowhere, "pictures/red.png")
     assert "no folder 'none'" in fails("search", *nowhere, "none/a.html")
     assert "does not end in .html" in fails("search", *nowhere, "-")
+
+
+def kind_of(run, *words):
+    return json.loads(run("search", *words, "--json")[1])["kind"]
+
+
+def test_a_stray_file_named_like_the_query_does_not_hijack_it(run, toy, pictures, index):
+    (pictures / "red.png").rename("fish")
+
+    code, out, err = run("search", index, "fish", "--model", toy)
+    report = json.loads(run("search", index, "--image", "fish", "--model", toy, "--json")[1])
+
+    assert code == 0
+    assert out.startswith("'fish' in ")
+    assert "searching for the text 'fish'; for the picture in the file of that name use --image" in err
+    assert kind_of(run, index, "fish", "--model", toy) == "text"
+    assert report["kind"] == "picture"
+    assert report["hits"][0]["path"] == "red.png"
+    assert report["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "query", ["none.jpg", "my photo.JPG", "photo.heic", "clip.mp4", "pictures/none", "./none", "../none", "/none/fish"]
+)
+def test_a_file_that_is_not_there_is_no_text(fails, run, toy, index, query):
+    said = fails("search", index, query, "--model", toy)
+    assert "there is no picture" in said
+    assert "--text" in said
+    assert kind_of(run, index, "--text", query, "--model", toy) == "text"
+
+
+@pytest.mark.parametrize("query", ["black/white", "and/or", "a dog. a cat", "fish?", "3.5 apples", "x" * 5000 + "/y"])
+def test_words_are_words(run, toy, index, query):
+    assert kind_of(run, index, query, "--model", toy) == "text"
+
+
+def test_one_query_and_one_only(fails, toy, index):
+    assert "nothing to search for" in fails("search", index, "--model", toy)
+    assert "more than one thing" in fails("search", index, "a fish", "--text", "a cat", "--model", toy)
+    assert "there is no picture 'none'" in fails("search", index, "--image", "none", "--model", toy)
+    assert "is not Unicode" in fails("search", index, "caf\udce9", "--model", toy)
+
+
+def test_a_query_about_none_of_the_pictures_lists_none(run, toy, index):
+    words = ["search", index, "a volcano", "--model", toy]
+    best = json.loads(run(*words, "--json")[1])["hits"][0]["score"]
+
+    code, out, err = run(*words, "--min-score", str(min(1.0, best + 0.01)))
+
+    assert code == 0
+    assert out.endswith(": nothing\n")
+    assert "nothing scores" in err
+    assert f"has {best:.3f}" in err
+    assert len(json.loads(run(*words, "--json", "--min-score", str(best - 1e-4))[1])["hits"]) >= 1
+    assert json.loads(run(*words, "--json", "--min-score", "1")[1])["hits"] == []

@@ -3,6 +3,7 @@ import os
 import pytest
 from PIL import Image
 
+from tests.videos import write_video
 from vljepa.errors import DataError
 from vljepa.inference.media import find_media
 
@@ -32,6 +33,7 @@ def test_a_folder_of_pictures_and_videos(folder):
     assert names(media.pictures, media) == ["a.png", "still.gif", "still.webp"]
     assert names(media.videos, media) == ["deep/b.MP4", "moves.gif", "moves.webp"]
     assert len(media) == 6
+    assert names(media.others, media) == ["notes.txt"]
 
 
 def test_files_folders_and_patterns_together_each_file_once(folder, monkeypatch):
@@ -50,9 +52,20 @@ def test_one_file_is_under_its_own_folder(folder):
     assert media.folder == folder / "other"
 
 
-def test_a_file_that_is_named_is_a_video_unless_it_ends_like_a_picture(folder):
-    assert find_media([folder / "other" / "no_ending"]).videos == [folder / "other" / "no_ending"]
+def test_a_file_that_is_named_and_says_nothing_counts_as_a_picture_which_then_says_what_is_wrong(folder):
+    assert find_media([folder / "other" / "no_ending"]).pictures == [folder / "other" / "no_ending"]
     assert find_media([folder / "mixed" / "a.png"]).videos == []
+
+
+def test_the_content_decides_and_not_the_ending(folder):
+    (folder / "mixed" / "moves.gif").rename(folder / "other" / "moving.jpg")
+    (folder / "mixed" / "still.gif").rename(folder / "other" / "photo")
+    write_video(folder / "other" / "film.mkv").rename(folder / "other" / "film")
+    media = find_media(folder / "other")
+
+    assert names(media.videos, media) == ["c.mkv", "film", "moving.jpg"]
+    assert names(media.pictures, media) == ["photo"]
+    assert names(media.others, media) == ["no_ending"]
 
 
 def test_a_folder_keeps_its_name_when_all_files_are_further_down(folder):
@@ -62,15 +75,15 @@ def test_a_folder_keeps_its_name_when_all_files_are_further_down(folder):
     assert find_media(folder / "outer").folder == folder / "outer"
 
 
-def test_a_pattern_takes_what_ends_like_a_picture_or_a_video_and_names_the_rest(folder):
+def test_a_pattern_takes_pictures_and_videos_and_names_the_rest(folder):
     media = find_media([folder / "mixed" / "*", folder / "other" / "*"])
 
     assert names(media.pictures, media) == ["mixed/a.png", "mixed/still.gif", "mixed/still.webp"]
     assert names(media.videos, media) == ["mixed/moves.gif", "mixed/moves.webp", "other/c.mkv"]
     assert names(media.others, media) == ["mixed/notes.txt", "other/no_ending"]
     named = find_media([folder / "other" / "*", folder / "other" / "no_ending"])
-    assert (names(named.videos, named), named.others) == (["c.mkv", "no_ending"], [])
-    with pytest.raises(DataError, match=r"of the 1 files of .*notes.*none ends like a picture or a video"):
+    assert (names(named.pictures, named), named.others) == (["no_ending"], [])
+    with pytest.raises(DataError, match=r"of the 1 files of .*notes.*none is a picture or a video: .*notes.txt"):
         find_media(folder / "mixed" / "notes*")
 
 

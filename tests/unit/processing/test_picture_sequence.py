@@ -1,10 +1,12 @@
 """Videos without a video format: folders of frames, and animated GIF and WebP."""
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.videos import plain, read, read_until_it_breaks
 from vljepa.errors import VideoError
+from vljepa.processing.picture_sequence import frame_files, is_moving
 from vljepa.processing.video import probe_video, read_clip, read_frames
 
 CAP = 1_000_000
@@ -74,3 +76,55 @@ def test_an_animation_that_is_cut_short(tmp_path):
     read_frames_, error = read_until_it_breaks(path)
     assert 2 <= len(read_frames_) <= 4
     assert "breaks off" in error
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "GIF", "PNG", "WEBP"])
+def test_animations_of_every_kind_whatever_they_are_called(tmp_path, kind):
+    scenes = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime", "blue")]
+    path = tmp_path / "moves.jpg"
+    scenes[0].save(path, kind, save_all=True, append_images=scenes[1:], duration=[500, 1000, 500])
+    scenes[0].save(tmp_path / "still", kind)
+
+    frames = list(read_frames(path, max_pixels=10_000))
+
+    assert is_moving(path)
+    assert not is_moving(tmp_path / "still")
+    assert [round(frame.time, 2) for frame in frames] == [0.0, 0.5, 1.5]
+    for frame, scene in zip(frames, scenes, strict=True):
+        assert abs(np.asarray(frame.image, dtype=int) - np.asarray(scene, dtype=int)).max() < 12
+    assert probe_video(path).duration == pytest.approx(2.0)
+
+
+def test_a_png_s_image_for_readers_without_animations_is_no_frame_of_it(tmp_path):
+    hidden, *scenes = (Image.new("RGB", (8, 8), colour) for colour in ("black", "red", "blue"))
+    hidden.save(tmp_path / "a.png", save_all=True, append_images=scenes, duration=500, default_image=True)
+    hidden.save(tmp_path / "b.png", save_all=True, append_images=scenes[:1], duration=500, default_image=True)
+
+    colours = [frame.image.getpixel((0, 0)) for frame in read_frames(tmp_path / "a.png", max_pixels=10_000)]
+
+    assert colours == [(255, 0, 0), (0, 0, 255)]
+    assert is_moving(tmp_path / "a.png")
+    assert not is_moving(tmp_path / "b.png"), "one frame does not move"
+
+
+def test_all_frames_are_laid_on_the_same_ground(tmp_path):
+    """Or an animation would flicker: its second frame alone would be laid on white."""
+    scenes = []
+    for ink in ((255, 255, 255), (40, 40, 40)):
+        scene = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+        scene.paste((*ink, 255), (8, 8, 24, 24))
+        scenes.append(scene)
+    scenes[0].save(tmp_path / "a.webp", save_all=True, append_images=scenes[1:], duration=500, lossless=True)
+
+    frames = [frame.image for frame in read_frames(tmp_path / "a.webp", max_pixels=10_000)]
+
+    assert [frame.getpixel((0, 0)) for frame in frames] == [(0, 0, 0)] * 2
+    assert [frame.getpixel((16, 16)) for frame in frames] == [(255, 255, 255), (40, 40, 40)]
+
+
+def test_frames_of_a_folder_are_known_by_their_content(tmp_path):
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "2", "JPEG")
+    Image.new("RGB", (8, 8), "blue").save(tmp_path / "10.dat", "PNG")
+    (tmp_path / "notes.txt").write_text("no frame")
+    assert [file.name for file in frame_files(tmp_path)] == ["2", "10.dat"]
+    assert len(list(read_frames(tmp_path, max_pixels=10_000))) == 2

@@ -1,0 +1,62 @@
+"""Grey images of more than 8 bits, floats among them, as 8 bits: bright enough to be seen, whatever their scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LEAST_CONTRAST = 1 / 8
+"""Share of the scale that the values have to span; below it they are stretched."""
+_TAILS = (0.5, 99.5)
+"""Percentiles between which the values lie: a dead pixel is no contrast."""
+
+
+def to_8_bits(values: NDArray[Any], *, bits: int | None = None) -> tuple[NDArray[np.uint8], str]:
+    """Values of any number type as 0 to 255.
+
+    The scale is the smallest that is plausible: the declared number of bits; where only a quarter of it or less is
+    used, as many bits as the values have (12 bits, or 8, in a 16-bit file); for floats 0 to 1, 0 to 255 or 16 bits.
+    Values that span less than an eighth of it (thermal images, depths, very dark scenes) are stretched over all of it,
+    as are negative ones.
+
+    Args:
+        values: Of any shape; at least one is a finite number.
+        bits: What the file declares.
+
+    Returns:
+        The same shape, and what the user should know, as the end of a sentence; empty where all is as usual.
+    """
+    finite = np.isfinite(values)
+    known = values[finite].astype(np.float64)
+    lowest, highest = float(known.min()), float(known.max())
+    if values.dtype.kind == "i" and bits is not None:
+        bits = min(bits, 8 * values.dtype.itemsize - 1)  # one is the sign
+    top = _top(lowest, highest, bits=bits, floats=values.dtype.kind == "f")
+    bottom = 0.0
+    low, high = (float(value) for value in np.percentile(known, _TAILS))
+    if low == high:  # nearly all are one value: what little there is beside it counts
+        low, high = lowest, highest
+    said = ""
+    if low == high and top is not None:
+        said = f"is one flat grey (all values are {low:g})"
+    elif top is None or high - low < _LEAST_CONTRAST * top:
+        said = f"has values from {low:g} to {high:g}, which were stretched to black and white"
+        bottom, top = low, high if high > low else low + 1
+    scaled = (np.where(finite, values, bottom).astype(np.float64) - bottom) * (255.0 / (top - bottom))
+    return scaled.clip(0, 255).round().astype(np.uint8), said
+
+
+def _top(lowest: float, highest: float, *, bits: int | None, floats: bool) -> float | None:
+    """The value that is white; None where the values themselves have to say."""
+    if floats and lowest >= -0.05 and highest <= 1.05:
+        return 1.0
+    if lowest < 0:
+        return None
+    used = max(8, int(highest).bit_length())
+    declared = bits if bits is not None else 16
+    if used > declared:
+        return float(2**used - 1)
+    full = 2**declared - 1
+    return float(full if highest > full // 4 else 2**used - 1)
