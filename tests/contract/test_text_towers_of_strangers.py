@@ -31,14 +31,8 @@ from vljepa.configs import PartSpec, YEncoderConfig
 from vljepa.errors import ConfigError, PartError
 from vljepa.models.y_encoder import YEncoder
 
-TEXTS = [
-    "a cat",
-    "",
-    "a cup of coffee and a slice of pizza on a wooden table " * 12,
-    "\u732b\u3068\u72ac",
-    "Two DOGS!",
-    "\u0434\u0432\u0430",
-]
+LONG = "a cup of coffee and a slice of pizza on a wooden table " * 12
+TEXTS = ["a cat", "", LONG, "\u732b\u3068\u72ac", "Two DOGS!", "\u0434\u0432\u0430"]
 Library = Callable[[list[str]], Tensor]
 
 _SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -415,3 +409,39 @@ def test_layers_of_another_library_are_no_predictor(backend: str) -> None:
     part = PartSpec(backend=backend, name="t", source="random", config={"architecture": "test_vit", "model_cfg": {}})
     with pytest.raises(PartError, match=rf"is no text transformer: {backend} brings none"):
         TransformersText(part)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("minilm", {"pooling": "cls"}),
+        ("bge", {"pooling": "mean"}),
+        ("xlm_roberta", {"prefix": ""}),
+        ("qwen3_embedding", {"pooling": "mean"}),
+        ("embedding_gemma", {"prefix": "task: search result | query: "}),
+        ("roberta", {"max_tokens": 16}),
+    ],
+)
+def test_another_use_gives_other_embeddings(name: str, wrong: dict[str, Any], tmp_path: Path) -> None:
+    """The control: what the files say is what makes them equal."""
+    library = TOWERS[name](tmp_path / "part")
+    _, ours = encoder_of(name, tmp_path / "part", **wrong)
+    assert F.cosine_similarity(ours(TEXTS), library(TEXTS)).min() < 0.99
+
+
+@pytest.mark.parametrize("name", ["siglip", "siglip2", "open_clip_siglip"])
+def test_a_tower_that_reads_its_last_position_is_never_given_a_shorter_text(name: str, tmp_path: Path) -> None:
+    """Padded to the batch's longest, one text alone and in a batch had a cosine of 0.30."""
+    TOWERS[name](tmp_path / "part")
+    part = part_of(name, tmp_path / "part")
+    tokenizer = backend_of(part).tokenizer(part, tmp_path / "part")
+    (alone, read), (batched, _) = tokenizer(["a cat"], max_tokens=3), tokenizer(["a cat", LONG], max_tokens=3)
+    assert alone.shape == (1, 16)
+    assert torch.equal(alone[0], batched[0])
+    assert read.all(), "the padding is read, too"
+    encoder, _ = encoder_of(name, tmp_path / "part")
+    with torch.no_grad():
+        whole = encoder.features(alone, read)
+        if name != "open_clip_siglip":  # whose positions do not fit a shorter text at all
+            cut = encoder.features(alone[:, :4], read[:, :4])
+            assert F.cosine_similarity(whole, cut).item() < 0.99, "the control"
