@@ -1,7 +1,7 @@
 """Questions about photos whose answers are skewed: is the trained model better than what the question alone tells?
 
-python -m eval.answer_prior --photos PATH/TO/coco_photos --work runs/answer_prior
-python -m eval.answer_prior report eval/results/answer_prior.json --tables docs/answer_prior.md
+python -m eval.answer_prior --photos PATH/TO/coco_photos --sets objects -o eval/results/answer_prior_objects.json
+python -m eval.answer_prior report eval/results/answer_prior_objects.json
 
 The folder has photos.jsonl (image, image_id, objects, captions) and images/. The first builds the questions, trains and
 writes one JSON file, the second the tables. A run that is complete in --work is not trained again.

@@ -18,9 +18,8 @@ def as_markdown(result: dict[str, Any]) -> str:
     """Accuracy by arm with its interval, by question type, and the differences that were asked for."""
     seeds = len(result["seeds"])
     lines = [
-        "# Questions with skewed answers\n",
-        "Written by `python -m eval.answer_prior report eval/results/answer_prior.json --tables "
-        "docs/answer_prior.md`.\n",
+        f"# Questions with skewed answers: {', '.join(result['sets'])}\n",
+        "Written by `python -m eval.answer_prior report eval/results/answer_prior_SET.json`.\n",
         f"`{result['command']}`: {seeds} seed{'s' if seeds > 1 else ''}, commit {result['commit'][:12]}, "
         f"{result['date']}, {result['hardware']}. Accuracy in percent.",
     ]
