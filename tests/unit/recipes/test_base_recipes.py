@@ -15,9 +15,10 @@ from transformers.models.gemma3.configuration_gemma3 import Gemma3TextConfig
 from tests.conftest import write_rows
 from tests.contract.test_presets import small
 from vljepa import VLJEPA
+from vljepa.backends.resolve import COMMON
 from vljepa.cli.main import main
 from vljepa.cli.recipe import find_recipe
-from vljepa.configs import load_run_config, load_stages
+from vljepa.configs import ImageConfig, load_run_config, load_stages
 from vljepa.training.plan import plan_run
 
 BASE, COCO = find_recipe("base_paper"), find_recipe("coco_base_open")
@@ -80,7 +81,7 @@ def test_base_paper_has_the_paper_s_numbers() -> None:
     }
     for name, run in stages.items():
         assert run.optim.y_encoder_lr_scale == 0.05
-        assert run.model.x_encoder.image.size == (256, 256)
+        assert not run.model.x_encoder.image.is_resolved, "the encoder's own files say how it wants to see"
         assert run.objective.name == "infonce"
         assert name == "sft" or run.optim.lr == 5e-5
     weights = {source.name: source.weight for source in stages["sft"].data.train}
@@ -105,6 +106,8 @@ def test_base_paper_at_full_size_has_the_paper_s_parameters_and_takes_its_frames
     sections = (model.x_encoder, model.predictor, model.y_encoder)
     for section, config in zip(sections, (vision, predictor, text), strict=True):
         section.part = section.part.model_copy(update={"config": config.to_dict()})
+    model.x_encoder.image = ImageConfig.model_validate({**COMMON, "size": (256, 256)})
+    model.y_encoder.pooling, model.y_encoder.dense, model.y_encoder.prefix = "mean", [], ""
     plan = plan_run(run.model_copy(update={"model": model}))
     assert plan.trained == pytest.approx(490e6 + 303e6, rel=0.01)  # Predictor and Y-Encoder
     assert plan.frames == 32
