@@ -5,7 +5,7 @@
 """
 
 from vljepa.backends.files import part_config, part_folder
-from vljepa.backends.registry import backend_of
+from vljepa.backends.registry import backend_of, register
 from vljepa.backends.resolve import resolve_preferences
 
-__all__ = ["backend_of", "part_config", "part_folder", "resolve_preferences"]
+__all__ = ["backend_of", "part_config", "part_folder", "register", "resolve_preferences"]

@@ -9,8 +9,8 @@ from typing import Any
 from vljepa.backends.registry import backend_of
 from vljepa.configs import PartSpec
 from vljepa.errors import PartError
-from vljepa.parts.folders import fetched_asset, read_object, require_files
-from vljepa.parts.hub import snapshot
+from vljepa.parts.folders import fetched_asset, read_object, require_files, weights_sha256
+from vljepa.parts.hub import commit_of, snapshot
 
 
 def part_folder(spec: PartSpec) -> Path:
@@ -38,6 +38,19 @@ def part_folder(spec: PartSpec) -> Path:
         folder = snapshot(repository, revision=spec.revision, files=backend.files, name=spec.name)
     require_files(spec, folder, config_file=backend.config_file)
     return folder
+
+
+def resolve_part(spec: PartSpec) -> PartSpec:
+    """The part with its architecture, the hash of its weights and, from the hub, its commit: what a save holds.
+
+    Raises:
+        PartError: As `part_folder`.
+    """
+    folder = part_folder(spec)
+    found: dict[str, Any] = {"config": part_config(spec), "sha256": spec.sha256 or weights_sha256(folder)}
+    if spec.source == "hub":
+        found["revision"] = commit_of(folder) or spec.revision
+    return spec.model_copy(update=found)
 
 
 def copy_tokenizer(spec: PartSpec, source: Path, target: Path) -> None:

@@ -138,6 +138,7 @@ class OpenClipBackend:
 
     config_file = "open_clip_config.json"
     tokenizer_files = (config_file, *_TOKENIZER_FILES)
+    fixed_length = True
     files = ("open_clip_*.json", "open_clip_*.safetensors", *_TOKENIZER_FILES)
 
     def repository(self, name: str) -> str:

@@ -102,6 +102,11 @@ class Backend(Protocol):
         """Patterns of the files that `tokenizer` reads."""
         ...
 
+    @property
+    def fixed_length(self) -> bool:
+        """Whether its text towers take rows of their whole context only, of which no padding may be cut."""
+        ...
+
     def repository(self, name: str) -> str:
         """Hub id of a model by the name that its users write.
 

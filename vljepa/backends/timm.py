@@ -61,6 +61,7 @@ class TimmBackend:
 
     config_file = "config.json"
     tokenizer_files = ()
+    fixed_length = False
     files = ("config.json", "model*.safetensors", "model.safetensors.index.json")
 
     def repository(self, name: str) -> str:

@@ -147,6 +147,7 @@ class TransformersBackend:
     """See `Backend`."""
 
     config_file = "config.json"
+    fixed_length = False
     tokenizer_files = (
         "config.json",
         "tokenizer*",

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 _SHORTHAND = re.compile(
     r"^(?P<backend>[a-z_]+):(?P<name>[^@#\s]+)(@(?P<revision>[^@#\s]+))?(#(?P<first>\d+):(?P<last>\d+))?$"
 )
+
+
+BACKENDS = ["transformers", "open_clip", "timm"]
+"""Names of the libraries of models; `vljepa.backends.register` adds one."""
 
 
 class Strict(BaseModel):
@@ -40,7 +44,7 @@ class PartSpec(Strict):
     is a repository on the Hugging Face hub.
 
     Args:
-        backend: The library that builds the part.
+        backend: The library that builds the part, one of BACKENDS.
         name: Repository id, folder, asset name, or architecture name (open_clip and timm).
         source: Where the weights come from; `random` has none and needs `config`.
         revision: Branch, tag or commit of a hub repository.
@@ -57,7 +61,7 @@ class PartSpec(Strict):
         'asset'
     """
 
-    backend: Literal["transformers", "open_clip", "timm"]
+    backend: str
     name: str
     source: Literal["hub", "folder", "asset", "random"] = "hub"
     revision: str | None = None
@@ -91,6 +95,13 @@ class PartSpec(Strict):
             "revision": match["revision"],
             "layers": layers,
         }
+
+    @field_validator("backend")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in BACKENDS:
+            raise ValueError(f"{value!r} is no library of models; choose among {', '.join(BACKENDS)}")
+        return value
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:

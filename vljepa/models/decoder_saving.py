@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from vljepa.backends import part_config, part_folder
-from vljepa.backends.files import copy_tokenizer
+from vljepa.backends import part_folder
+from vljepa.backends.files import copy_tokenizer, resolve_part
 from vljepa.configs.decoder import YDecoderConfig
 from vljepa.errors import CheckpointError, TextSpaceError
 from vljepa.models.y_decoder import YDecoder
-from vljepa.parts.folders import verify_part, weights_sha256
+from vljepa.parts.folders import verify_part
 from vljepa.parts.saved import (
     CONFIG_FILE,
     TOKENIZER_FOLDER,
@@ -28,8 +28,7 @@ def build_decoder(config: YDecoderConfig, *, vocabulary: bytes | None = None) ->
         return YDecoder(config, vocabulary=vocabulary)
     folder = part_folder(part)
     verify_part(part, folder)
-    resolved = part.model_copy(update={"config": part_config(part), "sha256": part.sha256 or weights_sha256(folder)})
-    decoder = YDecoder(config.model_copy(update={"part": resolved}))
+    decoder = YDecoder(config.model_copy(update={"part": resolve_part(part)}))
     decoder.load_pretrained(folder)
     return decoder
 

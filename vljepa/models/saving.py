@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from vljepa.backends import part_config, part_folder, resolve_preferences
-from vljepa.backends.files import copy_tokenizer
+from vljepa.backends import part_folder, resolve_preferences
+from vljepa.backends.files import copy_tokenizer, resolve_part
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
 from vljepa.models.adapters import base_name
 from vljepa.models.decoder_saving import save_decoder
 from vljepa.models.sharded import load_tensors, whole_state
-from vljepa.parts.folders import verify_part, weights_sha256
-from vljepa.parts.hub import commit_of
+from vljepa.parts.folders import verify_part
 from vljepa.parts.saved import (
     CONFIG_FILE,
     DECODER_FOLDER,
@@ -63,11 +62,7 @@ def resolve_parts(config: VLJEPAConfig) -> VLJEPAConfig:
         spec: PartSpec = section.part
         if spec.source == "random":
             continue
-        folder = part_folder(spec)
-        found: dict[str, Any] = {"sha256": spec.sha256 or weights_sha256(folder), "config": part_config(spec)}
-        if spec.source == "hub":
-            found["revision"] = commit_of(folder) or spec.revision
-        section.part = spec.model_copy(update=found)
+        section.part = resolve_part(spec)
     return resolve_preferences(resolved)
 
 

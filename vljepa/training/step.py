@@ -15,6 +15,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from vljepa.backends import backend_of
 from vljepa.backends.pooling import masked_mean
 from vljepa.configs import ObjectiveConfig, RunConfig, VLJEPAConfig
 from vljepa.data.collate import Batch, to_device
@@ -208,8 +209,8 @@ class Step:
 
 
 def cut_texts(config: VLJEPAConfig) -> tuple[str, ...]:
-    """Texts of a batch whose padding may be cut: open_clip's towers want all positions of their context."""
-    return ("query", "target") if config.y_encoder.part.backend == "transformers" else ("query",)
+    """Texts of a batch whose padding may be cut; some towers want all positions of their context."""
+    return ("query",) if backend_of(config.y_encoder.part).fixed_length else ("query", "target")
 
 
 def refuse_accumulation(*, reason: str, instead: str) -> None:
