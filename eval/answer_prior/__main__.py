@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--held-out", type=Path, default=HELD_OUT, help="JSON file with the ids of unseen photos")
     result.add_argument("--work", type=Path, default=Path("runs/answer_prior"), help="folder for questions and runs")
     result.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    result.add_argument("--folds", type=int, default=1, help="of a cross-validation by picture instead of one split")
     result.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="which questions are asked")
     result.add_argument("-o", "--output", type=Path, default=Path("eval/results/answer_prior.json"))
     return result
@@ -48,6 +49,7 @@ def main(arguments: list[str]) -> int:
             work=given.work,
             seeds=given.seeds,
             sets=given.sets,
+            folds=given.folds,
             say=say,
         ),
         output=given.output,

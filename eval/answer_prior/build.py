@@ -75,6 +75,21 @@ def split_photos(photos: Sequence[Photo], *, held_out: Mapping[str, Sequence[str
     return parts
 
 
+def fold_of(held_out: Mapping[str, Sequence[str]], fold: int, *, folds: int) -> dict[str, list[str]]:
+    """One part of a cross-validation by picture, over all photos that the model at the start has not been trained on.
+
+    Args:
+        held_out: As for `split_photos`.
+        fold: Which, from 0.
+        folds: How many; the next one is the validation.
+
+    Returns:
+        `test` and `validation`, for `split_photos`, which trains on one half of the latter as well.
+    """
+    unseen = sorted([*held_out["test"], *held_out["validation"]], key=_hash)
+    return {"test": unseen[fold::folds], "validation": unseen[(fold + 1) % folds :: folds]}
+
+
 def object_questions(photos: Sequence[Photo]) -> list[Row]:
     """Counts, presence and kinds; each photo is asked for all that it has and for four things that it has not."""
     things = sorted({name for photo in photos for name in photo["objects"]})

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eval.answer_prior.build import SPLITS, write_data
+from eval.answer_prior.build import SPLITS, fold_of, write_data
 from eval.harness.seeing import Eyes
 from eval.mini import provenance
 from eval.mini.bootstrap import interval
@@ -36,6 +36,9 @@ RECIPE = Path("recipes/lora_vqa.yaml")
 BEFORE = ("objective.answers=0", "train.steps=200", "train.eval_every=50", "train.patience=null")
 """The recipe before there was a softmax over answers."""
 SETS = ("objects", "captions")
+FOLDS = (
+    "{} of a cross-validation by picture over all photos that mini has not been trained on; sizes are means over them"
+)
 COMPARED = (("recipe", "question only"), ("recipe", "image and question"), ("recipe", "contrast alone"))
 PROTOCOL = {
     "data": "by picture; mini has been trained on none of the test and validation photos, and on two thirds of the "
@@ -53,7 +56,7 @@ PROTOCOL = {
 
 
 def measure(
-    *, photos: Path, held_out: Path, work: Path, seeds: Sequence[int], sets: Sequence[str] = SETS, say: Say
+    *, photos: Path, held_out: Path, work: Path, seeds: Sequence[int], sets: Sequence[str] = SETS, folds: int, say: Say
 ) -> dict[str, Any]:
     """The whole result.
 
@@ -63,36 +66,58 @@ def measure(
         work: Folder for questions, caches and runs; a run that is complete there is not trained again.
         seeds: Of the runs.
         sets: Which of SETS are measured.
+        folds: Of a cross-validation by picture; 1 is the one split of `held_out`.
         say: Takes progress lines.
     """
-    sizes = write_data(photos, work / "data", held_out=json.loads(held_out.read_text(encoding="utf-8")))
+    parts = json.loads(held_out.read_text(encoding="utf-8"))
     result: dict[str, Any] = {
         "task": "accuracy on questions with skewed answers, against what the question alone tells",
         **provenance.origin("eval.answer_prior"),
         "packages": provenance.packages(),
-        "protocol": PROTOCOL,
+        "protocol": PROTOCOL | ({} if folds == 1 else {"folds": FOLDS.format(folds)}),
         "seeds": list(seeds),
         "sets": {},
     }
     mini = Embedder.from_pretrained("mini")
     for name in sets:
-        rows = {split: read_rows(work / "data", name, split, photos=photos) for split in SPLITS}
-        hits = baselines(rows, mini)
-        for arm, share in _means(hits).items():
-            say(f"{name}, {arm}: {share:.3f}")
-        trained = []
-        for seed in seeds:
-            trained.append(_train_and_test(rows["test"], name, seed, photos=photos, work=work))
-            say(
-                f"{name}, seed {seed}: " + ", ".join(f"{arm} {share:.3f}" for arm, share in _means(trained[-1]).items())
-            )
-        hits |= {arm: np.mean([one[arm] for one in trained], axis=0) for arm in trained[0]}
+        measured = []
+        for fold in range(folds):
+            place = work if folds == 1 else work / f"fold{fold}of{folds}"
+            held = parts if folds == 1 else fold_of(parts, fold, folds=folds)
+            sizes = write_data(photos, place / "data", held_out=held)[name]
+            measured.append((sizes, *_one_split(name, mini, photos=photos, work=place, seeds=seeds, say=say)))
+        tested = [record for _, records, _, _ in measured for record in records]
+        hits = {arm: np.concatenate([one[arm] for _, _, one, _ in measured]) for arm in measured[0][2]}
         result["sets"][name] = {
-            "sizes": sizes[name],
-            "by_seed": [_means(one) for one in trained],
-            **_summary(rows["test"], hits),
+            "sizes": {key: round(float(np.mean([one[key] for one, _, _, _ in measured]))) for key in measured[0][0]},
+            "tested": {"questions": len(tested), "photos": len({record.source_id for record in tested})},
+            "by_seed": [
+                {
+                    arm: float(np.concatenate([by[seed][arm] for _, _, _, by in measured]).mean())
+                    for arm in measured[0][3][0]
+                }
+                for seed in range(len(seeds))
+            ],
+            **_summary(tested, hits),
         }
     return result
+
+
+def _one_split(
+    name: str, mini: Embedder, *, photos: Path, work: Path, seeds: Sequence[int], say: Say
+) -> tuple[list[Record], dict[str, Hits], list[dict[str, Hits]]]:
+    """Test questions of one split, the hits of every arm as means over the seeds, and those of each seed."""
+    rows = {split: read_rows(work / "data", name, split, photos=photos) for split in SPLITS}
+    hits = baselines(rows, mini)
+    for arm, share in _means(hits).items():
+        say(f"{name}, {arm}: {share:.3f}")
+    trained = []
+    for seed in seeds:
+        trained.append(_train_and_test(rows["test"], name, seed, photos=photos, work=work))
+        shares = ", ".join(f"{arm} {share:.3f}" for arm, share in _means(trained[-1]).items())
+        say(f"{name}, seed {seed}: {shares}")
+    hits |= {arm: np.mean([one[arm] for one in trained], axis=0) for arm in trained[0]}
+    return rows["test"], hits, trained
 
 
 def read_rows(data: Path, name: str, split: str, *, photos: Path) -> list[Record]:

@@ -29,7 +29,7 @@ def as_markdown(result: dict[str, Any]) -> str:
             f"\n## {name}\n",
             f"{sizes['train']:,} training, {sizes['validation']:,} validation and {sizes['test']:,} test questions "
             f"about {sizes['train photos']}, {sizes['validation photos']} and {sizes['test photos']} photos; "
-            f"{sizes['answers']} answers.\n",
+            f"{sizes['answers']} answers{_of_folds(found)}.\n",
             f"| arm | all | {' | '.join(kinds)} |",
             "|---|---:|" + "---:|" * len(kinds),
         ]
@@ -40,6 +40,12 @@ def as_markdown(result: dict[str, Any]) -> str:
         lines += [f"| {what} | {_percent(one, signed=True)} |" for what, one in found["differences"].items()]
     lines += ["", *(f"- {name}: {text}." for name, text in result["protocol"].items())]
     return "\n".join(lines) + "\n"
+
+
+def _of_folds(found: dict[str, Any]) -> str:
+    tested = found.get("tested", {})
+    more = tested and tested["questions"] > found["sizes"]["test"]
+    return f"; over all folds {tested['questions']:,} questions about {tested['photos']} photos" if more else ""
 
 
 def _percent(one: dict[str, float], *, signed: bool = False) -> str:

@@ -3,7 +3,7 @@
 import json
 
 from eval.answer_prior.__main__ import main
-from eval.answer_prior.build import caption_questions, object_questions, split_photos, write_data
+from eval.answer_prior.build import caption_questions, fold_of, object_questions, split_photos, write_data
 from eval.answer_prior.report import as_markdown
 
 
@@ -53,6 +53,15 @@ def test_a_picture_is_in_one_split_and_candidates_are_training_answers(tmp_path)
         assert all(row["text"] in row["candidates"] for row in rows)
         for row in rows:
             assert seen.setdefault(row["source_id"], split) == split
+
+
+def test_folds_test_every_unseen_picture_once_and_validate_on_others():
+    held_out = {"test": [str(one) for one in range(20)], "validation": [str(one) for one in range(20, 50)], "train": []}
+    parts = [fold_of(held_out, fold, folds=5) for fold in range(5)]
+    assert sorted((one for part in parts for one in part["test"]), key=int) == [str(one) for one in range(50)]
+    for number, part in enumerate(parts):
+        assert not set(part["test"]) & set(part["validation"])
+        assert part["validation"] == parts[(number + 1) % 5]["test"]
 
 
 def test_the_report_has_every_arm_and_difference(tmp_path, capsys):
