@@ -57,7 +57,8 @@ def train(
         print_json(result.as_dict())
         return
     rows = [(name, f"{value:.4f}") for name, value in result.metrics.items()]
-    print_table(columns=("validation metric", "best"), rows=rows)
+    if rows:
+        print_table(columns=("validation metric", "best"), rows=rows)
     note(f"the model is in {result.model_folder}")
 
 

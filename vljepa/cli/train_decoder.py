@@ -35,5 +35,6 @@ def train_decoder(
         print_json(result.as_dict())
         return
     rows = [(name, f"{value:.4f}") for name, value in result.metrics.items()]
-    print_table(columns=("validation metric", "best"), rows=rows)
+    if rows:
+        print_table(columns=("validation metric", "best"), rows=rows)
     note(f"the decoder is in {result.model_folder}")
