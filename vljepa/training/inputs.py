@@ -87,7 +87,7 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
     check_run(run, model.config)
     sources = _open_training(run)
     train = [[] if isinstance(source, ShardStream) else source for source in sources]
-    validation = [load_source(source, root=data.root) for source in data.validation]
+    validation = [load_source(source, root=data.root, max_skipped=data.max_skipped) for source in data.validation]
     views = data.cache.views if data.cache is not None else 1
     wanted = dict.fromkeys(_images(validation), 1)
     for config, records in zip(data.train, train, strict=True):
@@ -168,9 +168,10 @@ def _open_training(run: RunConfig) -> TrainSources:
             folder=_shard_folder(run, number),
             root=data.root,
             reach=apart * quotas[number],
+            max_skipped=data.max_skipped,
         )
         if is_shards(source.path)
-        else load_source(source, root=data.root)
+        else load_source(source, root=data.root, max_skipped=data.max_skipped)
         for number, source in enumerate(data.train)
     ]
 

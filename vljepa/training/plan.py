@@ -10,6 +10,7 @@ import torch
 
 from vljepa.backends import part_config, resolve_preferences
 from vljepa.configs import RunConfig, VLJEPAConfig
+from vljepa.data.formats import is_there
 from vljepa.data.shards import is_shards, shard_addresses
 from vljepa.data.sources import load_source
 from vljepa.errors import AssetError, PartError
@@ -111,8 +112,8 @@ def _rows(run: RunConfig) -> tuple[int | None, tuple[str, ...]]:
         if source in data.train and is_shards(source.path):
             shard_addresses(source.path)
             sizes.append(None)
-        elif (Path(data.root) / source.path).exists():
-            sizes.append(len(load_source(source, root=data.root)))
+        elif is_there(Path(data.root) / source.path):
+            sizes.append(len(load_source(source, root=data.root, max_skipped=data.max_skipped)))
         else:
             missing.append(str(Path(data.root) / source.path))
     if missing:
