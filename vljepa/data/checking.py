@@ -128,7 +128,7 @@ def _report(
         blind=_blind(records, validated),
         source=_entry(source),
         command=_command(source, None if held_out is None else held_out[0], asks=any(one.query for one in records)),
-        notes=notes_on(rows, broken),
+        notes=notes_on(rows, broken, opened=len(opened)),
     )
 
 

@@ -24,12 +24,22 @@ def check_skipped(
     Raises:
         DataError: With the count and the first names and reasons.
     """
-    if len(skipped) > max(tolerated * total, float(tolerated > 0)):
+    if exceeds(len(skipped), total=total, tolerated=tolerated):
         raise DataError(
             f"{len(skipped)} of {total} {what} are unreadable, more than data.max_skipped = {tolerated:g} allows: "
             f"{name_skipped(skipped)}.",
             fix="mend or remove them, or raise data.max_skipped.",
         )
+
+
+def exceeds(count: int, *, total: int, tolerated: float) -> bool:
+    """Whether more than the tolerated share is unusable, and more than the one that always is.
+
+    Examples:
+        >>> exceeds(1, total=3, tolerated=0.01), exceeds(2, total=3, tolerated=0.01), exceeds(1, total=3, tolerated=0)
+        (False, True, True)
+    """
+    return count > max(tolerated * total, float(tolerated > 0))
 
 
 def name_skipped(skipped: Mapping[Visual, str] | Mapping[str, str]) -> str:

@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from vljepa.configs.run import DataConfig
 from vljepa.data.formats.walking import folders_in
 from vljepa.data.records import Visual
+from vljepa.data.skips import exceeds
 from vljepa.data.sources import SourceRows
 
+_REFUSED = "more {what} are unusable than data.max_skipped allows by default: training would refuse them"
 
-def notes_on(rows: SourceRows, broken: Mapping[Visual, str]) -> list[str]:
+
+def notes_on(rows: SourceRows, broken: Mapping[Visual, str], *, opened: int) -> list[str]:
     """Sentences on what a user may not have meant.
 
     Args:
         rows: Of a source.
         broken: Its pictures that cannot be read.
+        opened: Pictures that were tried.
     """
     notes = []
+    if broken and _over_budget(len(broken), opened):
+        notes.append(_REFUSED.format(what="pictures"))
+    if rows.skipped and _over_budget(len(rows.skipped), rows.tried):
+        notes.append(_REFUSED.format(what="rows"))
     texts = {text for record in rows.records for text in record.texts}
     if not any(record.query for record in rows.records):
         if all(text.lstrip("-").isdecimal() for text in texts):
@@ -33,9 +42,14 @@ def notes_on(rows: SourceRows, broken: Mapping[Visual, str]) -> list[str]:
     return notes
 
 
+def _over_budget(count: int, total: int) -> bool:
+    return exceeds(count, total=total, tolerated=DataConfig.model_fields["max_skipped"].default)
+
+
 def _elsewhere(broken: Mapping[Visual, str]) -> Path | None:
     """A folder in that of the rows' pictures that holds the first one that is missing."""
     missing = next((visual for visual in broken if isinstance(visual, Path) and not visual.exists()), None)
     if missing is None or not missing.parent.is_dir():
         return None
-    return next((folder for folder in folders_in(missing.parent) if (folder / missing.name).is_file()), None)
+    near = [*folders_in(missing.parent), *folders_in(missing.parent.parent)]
+    return next((folder for folder in near if (folder / missing.name).is_file()), None)

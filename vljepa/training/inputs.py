@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vljepa.configs import PromptsConfig, RunConfig, SourceConfig, VLJEPAConfig
 from vljepa.data.collate import Collator, StepBatches
+from vljepa.data.contents import known_by_content, repeated_contents
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.data.pictures import LivePictures, PictureReader
 from vljepa.data.records import Record, Visual
@@ -94,7 +95,8 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
         for path in _images([records]):
             wanted[path] = max(wanted.get(path, 1), config.views or views)
     reader, skipped = _reader(run, wanted, _images(validation), model=model, processor=processor)
-    train, validation = _readable(train, skipped), _readable(validation, skipped)
+    repeated = repeated_contents(reader.contents) if isinstance(reader, FeatureCache) else {}
+    train, validation = _readable(train, skipped, repeated), _readable(validation, skipped, repeated)
     tasks = _tasks(data.validation, validation, caption_prompt=model.config.prompts.caption)
     texts: TextFeatures | None = None
     if data.cache is not None and not model.config.y_encoder.trainable:
@@ -237,8 +239,8 @@ def _images(sources: Sources) -> list[Visual]:
     return list(dict.fromkeys(path for path in paths if path is not None))
 
 
-def _readable(sources: Sources, skipped: dict[Visual, str]) -> Sources:
-    return [[record for record in source if record.image not in skipped] for source in sources]
+def _readable(sources: Sources, skipped: dict[Visual, str], repeated: dict[Visual, str]) -> Sources:
+    return [[known_by_content(one, repeated) for one in source if one.image not in skipped] for source in sources]
 
 
 def _tasks(configs: Sequence[SourceConfig], sources: Sources, *, caption_prompt: str) -> list[Task]:

@@ -114,17 +114,24 @@ def _records(lines: Iterator[str], *, delimiter: str, width: int) -> Iterator[li
         source.taken.clear()
         try:
             fields = next(table)
+            broken = len(source.taken) > 1 and _swallowed(source.taken, delimiter=delimiter, width=width)
         except StopIteration:
             return
-        except csv.Error as error:
+        except csv.Error:
+            fields, broken = [], True
+        if broken:
             source.give_back(source.taken[1:])
-            yield Fault(f"a quote that is not closed, or stands inside of quotes without being doubled ({error})")
-            continue
-        if len(source.taken) > 1 and _swallowed(source.taken, delimiter=delimiter, width=width):
-            source.give_back(source.taken[1:])
-            yield Fault("a quote that is not closed: the rows after it would be taken for its text")
+            yield _literal(source.taken[0], delimiter=delimiter, width=width)
         elif fields:
             yield fields
+
+
+def _literal(line: str, *, delimiter: str, width: int) -> list[str] | Fault:
+    """A line whose quotes are no quoting: where tabs divide it, quotes may be part of the text."""
+    fields = _unquoted(line, delimiter)
+    if delimiter == "\t" and len(fields) == width:
+        return fields
+    return Fault("a quote that is not closed, or stands inside of quotes without being doubled")
 
 
 def _swallowed(taken: Sequence[str], *, delimiter: str, width: int) -> bool:

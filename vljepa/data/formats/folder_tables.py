@@ -87,10 +87,18 @@ def _tables(folder: Path) -> list[Path]:
     files = [
         file
         for file in sorted(folder.iterdir())
-        if plain_suffix(file) in DATA_FILES and file.is_file() and not is_left_behind(file)
+        if file.is_file() and not is_left_behind(file) and (plain_suffix(file) in DATA_FILES or _is_text_table(file))
     ]
     answers = {answers_beside(file) for file in files}
     return [file for file in files if plain_stem(file) not in HELD_OUT and file not in answers]
+
+
+def _is_text_table(file: Path) -> bool:
+    """Whether a .txt or .token file is a table, such as Flickr's, and not lines of text."""
+    if plain_suffix(file) not in (".txt", ".token"):
+        return False
+    found = recognise(file)
+    return found is not None and found.kind != "txt"
 
 
 def _has_samples(file: Path) -> bool:
