@@ -29,6 +29,7 @@ def recognises(place: Path, split: str | None) -> Found | None:
     classes = [folder for folder in folders_in(place) if next(pictures_in(folder), None) is not None]
     if not classes:
         return None
+    _refuse_texts_elsewhere(place, classes)
     names = [folder.name for folder in classes]
     if all(name.lower() in _CONTAINERS for name in names):
         raise DataError(
@@ -36,7 +37,6 @@ def recognises(place: Path, split: str | None) -> Found | None:
             "is on them.",
             fix="put a folder per class, a captions.csv (image,text), or a .txt beside each picture.",
         )
-    _refuse_texts_elsewhere(place, classes)
     return Found("classes", place, split=split, passed_over=tuple(_passed_over(place, classes)))
 
 

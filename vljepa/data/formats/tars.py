@@ -60,12 +60,16 @@ def _tars(folder: Path) -> list[Path]:
 
 def _samples(tar: Path) -> Iterator[Members]:
     """Members of each sample, in the order of the first of each."""
-    groups: dict[tuple[str, str], Members] = {}
+    groups: dict[tuple[str, str], list[Members]] = {}
     for member in _members(tar):
         name = PurePosixPath(member.name)
-        if not any(is_left_behind(Path(part)) for part in name.parts if part not in (".", "..")):
-            groups.setdefault((str(name.parent), name.name.partition(".")[0]), []).append(member)
-    for members in groups.values():
+        if any(is_left_behind(Path(part)) for part in name.parts if part not in (".", "..")):
+            continue
+        samples = groups.setdefault((str(name.parent), name.name.partition(".")[0]), [[]])
+        if any(member.name == other.name for other in samples[-1]):  # tars that were put together begin anew
+            samples.append([])
+        samples[-1].append(member)
+    for members in (sample for samples in groups.values() for sample in samples):
         yield from _by_dots(members)
 
 
