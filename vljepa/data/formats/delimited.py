@@ -42,7 +42,6 @@ def delimited_rows(found: Found) -> Numbered:
     file = found.path
     delimiter, header, skipped = _header(file)
     check_once(header, where=file)
-    csv.field_size_limit(MAX_LINE)
     with text_lines(file) as lines:
         for _ in range(skipped + 1):
             next(lines, None)
@@ -57,6 +56,7 @@ TSV = Format("tsv", lambda place, split: None, delimited_rows)
 
 def _header(file: Path) -> tuple[str, list[str], int]:
     """Delimiter, names of the columns, and lines before them: Excel writes `sep=;` there."""
+    csv.field_size_limit(MAX_LINE)  # the library's own 128 KiB are less than some texts
     lines = head_lines(file, 2)
     skipped = 1 if len(lines) > 1 and re.fullmatch(r"sep=.", lines[0]) else 0
     line = lines[skipped] if len(lines) > skipped else ""

@@ -10,6 +10,9 @@ from typing import Any
 
 from vljepa.errors import DataError
 
+_MAX_BYTES = 1 << 32
+"""Of a JSON file, which is read whole."""
+
 
 def load_json(file: Path) -> Any:
     """Content of a JSON file, compressed or not.
@@ -18,8 +21,11 @@ def load_json(file: Path) -> Any:
         DataError: It cannot be read.
     """
     try:
-        binary = file.read_bytes()
-        return json.loads((gzip.decompress(binary) if file.suffix.lower() == ".gz" else binary).decode("utf-8-sig"))
+        with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
+            binary = stream.read(_MAX_BYTES + 1)
+        if len(binary) > _MAX_BYTES:
+            raise DataError(f"{str(file)!r} is JSON of more than {_MAX_BYTES:,} bytes.", fix="write JSON Lines.")
+        return json.loads(binary.decode("utf-8-sig"))
     except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise DataError(f"{str(file)!r} is no readable JSON: {error}.", fix="save it as UTF-8 JSON.") from error
 
