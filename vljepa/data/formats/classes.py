@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from vljepa.data.formats.registry import Format, Found, Numbered
-from vljepa.data.formats.walking import SPLITS, folders_in, is_left_behind, left_behind, pictures_below, pictures_in
+from vljepa.data.formats.walking import (
+    SPLITS,
+    folders_in,
+    has_pictures,
+    is_picture,
+    left_behind,
+    names_in,
+    pictures_below,
+    pictures_in,
+)
 from vljepa.errors import DataError
 
 _CONTAINERS = SPLITS | {
@@ -26,7 +36,7 @@ def recognises(place: Path, split: str | None) -> Found | None:
     """A folder whose folders hold pictures, and are not all called `train`, `images` or the like."""
     if not place.is_dir():
         return None
-    classes = [folder for folder in folders_in(place) if next(pictures_in(folder), None) is not None]
+    classes = [folder for folder in folders_in(place) if has_pictures(folder)]
     if not classes:
         return None
     _refuse_texts_elsewhere(place, classes)
@@ -52,8 +62,9 @@ def class_rows(found: Found) -> Numbered:
 
 def _refuse_texts_elsewhere(place: Path, classes: list[Path]) -> None:
     """Texts that are called like the pictures, but lie beside the pictures' folder, would be passed over."""
-    stems = {picture.stem for folder in classes for picture in pictures_in(folder)}
-    texts = [path.name for path in sorted(place.iterdir()) if path.suffix.lower() == ".txt" and path.stem in stems]
+    named = [name for name in names_in(place) if name.lower().endswith(".txt")]
+    stems = {os.path.splitext(name)[0] for folder in classes if named for name in names_in(folder) if is_picture(name)}
+    texts = [name for name in named if os.path.splitext(name)[0] in stems]
     if texts:
         raise DataError(
             f"{str(place / texts[0])!r} is called like a picture, and lies beside the folder of the pictures.",
@@ -69,8 +80,7 @@ def _passed_over(place: Path, classes: list[Path]) -> list[str]:
     deep = sum(1 for folder in folders_in(place) for one in folders_in(folder) for _ in pictures_below(one))
     if deep:
         passed.append(f"{deep} pictures in folders of classes' folders")
-    files = [path for folder in classes for path in folder.iterdir() if path.is_file() and not is_left_behind(path)]
-    others = len(files) - sum(1 for folder in classes for _ in pictures_in(folder))
+    others = sum(not is_picture(name) for folder in classes for name in names_in(folder))
     if others:
         passed.append(f"{others} files in the classes' folders that are no pictures")
     return passed

@@ -9,7 +9,7 @@ from vljepa.data.formats.names import guess_columns
 from vljepa.data.formats.registry import Format, Found, choose_split, first_row, recognise, rows_of
 from vljepa.data.formats.text_files import plain_stem, plain_suffix
 from vljepa.data.formats.vqa import answers_beside
-from vljepa.data.formats.walking import HELD_OUT, SPLITS, folders_in, is_left_behind, pictures_in
+from vljepa.data.formats.walking import HELD_OUT, SPLITS, folders_in, has_pictures, names_in
 from vljepa.errors import DataError
 
 CAPTION_FILES = ("captions.csv", "captions.jsonl")
@@ -21,11 +21,8 @@ _CAPTIONS = (*DATA_FILES, ".txt")
 
 def captions_in(folder: Path) -> list[Path]:
     """Captions files of a folder: `captions` or `metadata`, in upper or lower case, compressed or not."""
-    return [
-        file
-        for file in sorted(folder.iterdir())
-        if plain_stem(file) in _STEMS and plain_suffix(file) in _CAPTIONS and file.is_file()
-    ]
+    files = (folder / name for name in names_in(folder))
+    return [file for file in files if plain_suffix(file) in _CAPTIONS and plain_stem(file) in _STEMS]
 
 
 def recognises_captions(place: Path, split: str | None) -> Found | None:
@@ -45,7 +42,7 @@ def recognises_table(place: Path, split: str | None) -> Found | None:
     files = _tables(place) if place.is_dir() else []
     if not files:
         return None
-    classes = any(next(pictures_in(folder), None) is not None for folder in folders_in(place))
+    classes = any(has_pictures(folder) for folder in folders_in(place))
     if classes:  # `images` beside a table is no class, and a list of classes no table
         files = [file for file in files if _has_samples(file)]
     if len(files) > 1 and not classes:
@@ -84,11 +81,8 @@ def _is_data(folder: Path) -> bool:
 
 def _tables(folder: Path) -> list[Path]:
     """Tables and annotations of a folder, without validation data and without the answers that belong to questions."""
-    files = [
-        file
-        for file in sorted(folder.iterdir())
-        if file.is_file() and not is_left_behind(file) and (plain_suffix(file) in DATA_FILES or _is_text_table(file))
-    ]
+    named = (folder / name for name in names_in(folder))
+    files = [file for file in named if plain_suffix(file) in DATA_FILES or _is_text_table(file)]
     answers = {answers_beside(file) for file in files}
     return [file for file in files if plain_stem(file) not in HELD_OUT and file not in answers]
 
@@ -114,8 +108,8 @@ def _has_samples(file: Path) -> bool:
 def _beside(folder: Path, taken: Path) -> list[str]:
     """Other tables of a folder: which are not read, though somebody may think so."""
     files = [*captions_in(folder), *_tables(folder)]
-    texts = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in (".zip", ".tar")]
-    return [f"{file.name}: not read" for file in dict.fromkeys([*files, *texts]) if file != taken]
+    packed = [folder / name for name in names_in(folder) if name.lower().endswith((".zip", ".tar"))]
+    return [f"{file.name}: not read" for file in dict.fromkeys([*files, *packed]) if file != taken]
 
 
 CAPTIONS = Format("captions", recognises_captions, rows_of)

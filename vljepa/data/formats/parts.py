@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vljepa.data.formats.registry import Format, Found, Numbered, choose_split, recognise, rows_of
 from vljepa.data.formats.text_files import plain_stem, plain_suffix
+from vljepa.data.formats.walking import names_in
 from vljepa.errors import DataError
 
 _PART = re.compile(
@@ -60,10 +61,12 @@ class _Part:
 def _parts_in(folder: Path) -> dict[str, list[_Part]]:
     """Parts by split; empty for a folder of other files."""
     found: dict[str, list[_Part]] = {}
-    for file in sorted(folder.iterdir()):
+    for file in (folder / name for name in names_in(folder)):
+        if plain_suffix(file) not in _SUFFIXES:
+            continue
         stem, suffix = file.name[: len(plain_stem(file))], file.name[len(plain_stem(file)) :]
-        part = _PART.fullmatch(stem) if plain_suffix(file) in _SUFFIXES and not stem.startswith(".") else None
-        if part is None or not file.is_file():
+        part = _PART.fullmatch(stem)
+        if part is None:
             continue
         split = part["split"].lower()
         count = None if part["count"] is None else int(part["count"])
@@ -93,7 +96,7 @@ def _chosen(folder: Path, parts: dict[str, list[_Part]], split: str | None) -> F
         )
     others = [f"split {name}: {len(parts[name])} files" for name in names if name != chosen]
     taken = {part.file for some in parts.values() for part in some}
-    beside = [f"{file.name}: no part" for file in sorted(folder.iterdir()) if file.is_file() and file not in taken]
+    beside = [f"{file.name}: no part" for file in map(folder.joinpath, names_in(folder)) if file not in taken]
     return Found(
         "parts",
         folder / parts[chosen][0].pattern,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from vljepa.data.formats.registry import Fault, Format, Found, Numbered
-from vljepa.data.formats.walking import is_left_behind, left_behind, pictures_below
+from vljepa.data.formats.walking import folders_in, is_picture, left_behind, names_in, pictures_below
 from vljepa.errors import DataError
 
 _ENDINGS = (".txt", ".caption")
@@ -16,14 +18,23 @@ def recognises(place: Path, split: str | None) -> Found | None:
     """A folder where some picture, in it or below, has its text beside it."""
     if not place.is_dir():
         return None
-    pictures = list(pictures_below(place))
-    taken = {text for picture in pictures if (text := _text_of(picture)) is not None}
+    taken, lonely = 0, 0
+    for folder in _folders_below(place):
+        names = set(names_in(folder))
+        stems = {os.path.splitext(name)[0] for name in names if is_picture(name)}
+        texts = [name for name in names if name.endswith(_ENDINGS)]
+        here = sum(os.path.splitext(name)[0] in stems for name in texts)
+        taken, lonely = taken + here, lonely + len(texts) - here
     if not taken:
         return None
-    texts = (file for ending in _ENDINGS for file in place.rglob(f"*{ending}") if not is_left_behind(file))
-    lonely = sum(1 for text in texts if text not in taken)
     passed = [*left_behind(place), *([f"{lonely} texts without a picture beside them"] if lonely else [])]
     return Found("sidecars", place, split=split, passed_over=tuple(passed))
+
+
+def _folders_below(folder: Path) -> Iterator[Path]:
+    yield folder
+    for one in folders_in(folder):
+        yield from _folders_below(one)
 
 
 def sidecar_rows(found: Found) -> Numbered:

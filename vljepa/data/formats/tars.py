@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vljepa.data.formats.registry import Fault, Format, Found, Item, Numbered, Row
-from vljepa.data.formats.walking import PICTURES, is_left_behind
+from vljepa.data.formats.walking import PICTURES, is_left_behind, names_in
 from vljepa.data.stored import TarMember
 from vljepa.errors import DataError
 
@@ -55,7 +55,7 @@ def tar_rows(found: Found) -> Numbered:
 
 
 def _tars(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() == ".tar" and file.is_file())
+    return [folder / name for name in names_in(folder) if name.lower().endswith(".tar")]
 
 
 def _samples(tar: Path) -> Iterator[Members]:
@@ -63,7 +63,7 @@ def _samples(tar: Path) -> Iterator[Members]:
     groups: dict[tuple[str, str], list[Members]] = {}
     for member in _members(tar):
         name = PurePosixPath(member.name)
-        if any(is_left_behind(Path(part)) for part in name.parts if part not in (".", "..")):
+        if any(is_left_behind(part) for part in name.parts if part not in (".", "..")):
             continue
         samples = groups.setdefault((str(name.parent), name.name.partition(".")[0]), [[]])
         if any(member.name == other.name for other in samples[-1]):  # tars that were put together begin anew

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,31 +16,40 @@ SPLITS = frozenset({"train", "training", "test", "testing", "dev", "eval", *HELD
 _SYSTEM = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini"})
 
 
-def is_left_behind(path: Path) -> bool:
+def is_left_behind(name: str) -> bool:
     """Whether a name is hidden, or one that a system gives to what it keeps for itself."""
-    return path.name.startswith(".") or path.name.lower() in _SYSTEM
+    return name.startswith(".") or name.lower() in _SYSTEM
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a file is, by its name, a picture that somebody put there."""
-    return path.suffix.lower() in PICTURES and not is_left_behind(path) and path.is_file()
+def names_in(folder: Path) -> list[str]:
+    """Names of files in a folder that somebody put there, in order; a folder may hold millions."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if not is_left_behind(entry.name) and entry.is_file())
 
 
 def folders_in(folder: Path) -> list[Path]:
     """Folders in a folder that somebody put there, by name; a link that leads back up is none."""
     here = folder.resolve()
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_dir()
-        and not is_left_behind(path)
-        and not (path.is_symlink() and here.is_relative_to(path.resolve()))
-    )
+    with os.scandir(folder) as entries:
+        found = sorted(entry.path for entry in entries if not is_left_behind(entry.name) and entry.is_dir())
+    paths = map(Path, found)
+    return [path for path in paths if not (path.is_symlink() and here.is_relative_to(path.resolve()))]
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is a picture by its name."""
+    return os.path.splitext(name)[1].lower() in PICTURES
 
 
 def pictures_in(folder: Path) -> Iterator[Path]:
     """Pictures right in a folder, by name."""
-    return iter(sorted(path for path in folder.iterdir() if is_picture(path)))
+    return (folder / name for name in names_in(folder) if is_picture(name))
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether there are pictures right in a folder."""
+    with os.scandir(folder) as entries:
+        return any(is_picture(one.name) and not is_left_behind(one.name) and one.is_file() for one in entries)
 
 
 def pictures_below(folder: Path) -> Iterator[Path]:
@@ -54,5 +64,5 @@ def left_behind(folder: Path) -> list[str]:
     return [
         f"{path.name}: hidden, or a system's own"
         for path in sorted(folder.iterdir())
-        if path.is_dir() and is_left_behind(path)
+        if path.is_dir() and is_left_behind(path.name)
     ]
