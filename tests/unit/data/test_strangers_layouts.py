@@ -182,6 +182,8 @@ def test_two_columns_of_pictures(tmp_path):
     report = checked(tmp_path / "a.parquet")
     assert (report.columns["image"], report.unused) == ("image", ["mask"])
     assert read(tmp_path / "a.parquet", columns=CAPTION)[0] == CARDS[:1]
+    (tmp_path / "a.parquet").rename(tmp_path / "A.PARQUET")
+    assert read(tmp_path / "A.PARQUET", columns=CAPTION)[0] == CARDS[:1]
     write_parquet(tmp_path / "b.parquet", {"left": [png("blue")], "right": [png("red")], "caption": ["a red card"]})
     with pytest.raises(DataError, match="'left' and 'right' both hold pictures"):
         checked(tmp_path / "b.parquet")
