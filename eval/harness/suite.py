@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from eval.mini.data import digest_files
-from vljepa.data.formats.annotations import json_rows
-from vljepa.data.formats.tables import TABLES, table_rows
+from vljepa.data.formats import Found as FoundRows
+from vljepa.data.formats import find_data, sound_rows
 from vljepa.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = ROOT / "eval" / "suites"
-Reader = Callable[[Path], Iterator[tuple[int, dict[str, Any]]]]
 OWN_DATA = (ROOT / "data", ROOT / "tests" / "assets")
 
 
@@ -91,15 +90,16 @@ class Found:
 
     def table(self, role: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """Rows of a CSV, TSV, JSON Lines or Parquet file, or of a JSON list or COCO captions, numbered from 1."""
-        return self._rows(role, table_rows if self.files[role].suffix in TABLES else json_rows)
+        return self._rows(role)
 
     def lines(self, role: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """Rows of a file with a JSON object per line, whatever its suffix."""
-        return self._rows(role, table_rows)
+        return self._rows(role, kind="jsonl")
 
-    def _rows(self, role: str, read: Reader) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _rows(self, role: str, kind: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+        file = self.files[role]
         try:
-            yield from read(self.files[role])
+            yield from sound_rows(find_data(file) if kind is None else FoundRows(kind, file))
         except DataError as error:
             raise self.wrong(role, error.message) from error
 

@@ -11,7 +11,7 @@ import numpy as np
 from eval.harness.seeing import Eyes, readable, visual
 from eval.harness.suite import Found
 from eval.mini.bootstrap import interval
-from vljepa.data.formats.folders import PICTURES
+from vljepa.data.formats.walking import PICTURES
 from vljepa.data.paths import path_under
 from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder

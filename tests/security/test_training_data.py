@@ -367,3 +367,76 @@ def flow(depth):
     for level in range(1, depth):
         text = f"&a{level} [{text}, {', '.join([f'*a{level - 1}'] * 8)}]"
     return text
+
+
+def strangers(folder):
+    """Small files of each layout that is text."""
+    images = [{"id": 1, "file_name": "a.png"}]
+    karpathy = [{"filename": "a.png", "sentences": [{"raw": "x"}], "split": "train", "cocoid": 1}]
+    turns = [{"from": "human", "value": "<image>?"}, {"from": "gpt", "value": "x"}]
+    contents = {
+        "rows.csv": 'image;text\na.png;"a, ""card"""\nb.png;[\'a\', "b"]\n',
+        "rows.tsv": "image\ttext\na.png\ta card\n",
+        "captions.txt": "image,caption\na.png,a card\n",
+        "tokens.txt": "a.png#0\ta card\na.png#1\tcard\n",
+        "rows.jsonl": json.dumps({"image": "a.png", "text": ["a", "b"], "source_id": 3}) + "\n",
+        "llava.ndjson": json.dumps({"image": "a.png", "conversations": turns}) + "\n",
+        "coco.json": json.dumps({"images": images, "annotations": [{"image_id": 1, "caption": "x"}]}),
+        "karpathy.json": json.dumps({"images": karpathy}),
+        "llava.json": json.dumps([{"image": "a.png", "conversations": turns}]),
+    }
+    for name, content in contents.items():
+        (folder / name).write_text(content)
+    return [folder / name for name in contents]
+
+
+@pytest.mark.filterwarnings("ignore::vljepa.errors.FileWarning")
+def test_texts_that_are_changed_anywhere_are_read_or_refused(folder):
+    draw, refused, loaded = np.random.default_rng(0), 0, 0
+    odd = [
+        b'"',
+        b"\n",
+        b"\r",
+        b"\0",
+        b"[",
+        b"}",
+        b",",
+        b"\xff",
+        b"null",
+        b"1e999",
+        b"{}",
+        b"\\ud800",
+        b"\t",
+        b"|",
+        b";",
+    ]
+    for file in strangers(folder):
+        whole = file.read_bytes()
+        for _ in range(150):
+            changed = whole
+            for _ in range(int(draw.integers(1, 4))):
+                at, length = int(draw.integers(len(whole))), int(draw.integers(0, 4))
+                changed = changed[:at] + odd[int(draw.integers(len(odd)))] + changed[at + length :]
+            file.write_bytes(changed)
+            try:
+                check_data(str(file), max_pixels=CAP)
+                loaded += 1
+            except DataError:
+                refused += 1
+        file.unlink()
+    assert refused > 100
+    assert loaded > 100
+
+
+def test_a_line_without_end_is_refused_before_it_fills_memory(folder):
+    import gzip
+
+    with gzip.open(folder / "bomb.csv.gz", "wb") as file:
+        file.write(b"image,text\na.png,")
+        for _ in range(40):
+            file.write(b"x" * (1 << 20))
+    with pytest.raises(DataError, match="a line of more than 16,777,216 characters"):
+        load(folder / "bomb.csv.gz")
+    (folder / "wide.csv").write_text("image," + "x" * 200_000 + "\na.png,b\n")
+    with pytest.raises(DataError, match="no column 'text'"):
+        load(folder / "wide.csv")

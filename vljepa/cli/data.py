@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vljepa.cli.choosing import listed
 from vljepa.cli.options import JsonOption
 from vljepa.cli.output import note, note_skipped, print_heading, print_json, print_table
 
 if TYPE_CHECKING:
-    from vljepa.data.checking import DataReport
     from vljepa.data.overlap import Overlap
+    from vljepa.data.report import DataReport
 
 app = typer.Typer(help="Data for training: look before you train.", no_args_is_help=True)
 
@@ -27,15 +28,23 @@ def check(
         str, typer.Argument(metavar="PATH", help="A file, a folder, a tar, hf:NAME:SPLIT, https://host/{000..123}.tar.")
     ],
     root: Annotated[Path | None, typer.Option("--root", help="Folder that paths of pictures are relative to.")] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Which split, where there are several; else that for training.")
+    ] = None,
     validation: Annotated[str | None, typer.Option("--validation", help="Data that must not overlap.")] = None,
+    candidates: Annotated[
+        Path | None,
+        typer.Option("--candidates", help="A file with an answer per line that all validation questions choose from."),
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Open no more pictures than this.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Say what data is, show three samples, open its pictures, and print the command that trains on it.
 
-    Reads CSV, TSV, JSONL, Parquet, COCO and VQA JSON, folders of classes or with such a file, WebDataset tars and
-    data sets of Hugging Face. Of shards behind an address it fetches the first and looks at that. The exit code is 1 if
-    some picture cannot be read, or is in the validation data too.
+    Reads CSV, TSV, JSONL, Parquet and parts of these, JSON of COCO, Karpathy, VQA and LLaVA, token files of Flickr,
+    folders of classes, with a .txt beside each picture, or with such a file, WebDataset tars and data sets of Hugging
+    Face. Of shards behind an address it fetches the first and looks at that. The exit code is 1 if some picture or text
+    cannot be used, or a picture is in the validation data too.
 
     Example: vljepa data check my_pictures
     """
@@ -43,12 +52,20 @@ def check(
     from vljepa.data.checking import check_data
 
     max_pixels = load_preset("mini").x_encoder.image.max_pixels
-    report = check_data(path, root=root, validation=validation, max_pixels=max_pixels, limit=limit)
+    report = check_data(
+        path,
+        root=root,
+        split=split,
+        validation=validation,
+        candidates=None if candidates is None else listed(None, candidates, option="--candidates", verb="data check"),
+        max_pixels=max_pixels,
+        limit=limit,
+    )
     if json:
         print_json(report.as_dict())
     else:
         _print(report)
-    if report.broken or report.overlap or report.same_ids:
+    if report.broken or report.skipped or report.overlap or report.same_ids:
         raise typer.Exit(BROKEN)
 
 
@@ -115,7 +132,9 @@ def _print(report: DataReport) -> None:
         )
     mapped = ", ".join(f"{meaning} = {column}" for meaning, column in report.columns.items())
     rows = [
+        *([("split", report.split)] if report.split is not None else []),
         ("columns", mapped),
+        *([("columns that are not read", ", ".join(report.unused))] if report.unused else []),
         ("rows", f"{report.rows:,}"),
         ("different pictures", f"{report.pictures:,}"),
         ("different texts", f"{report.texts:,}"),
@@ -123,6 +142,7 @@ def _print(report: DataReport) -> None:
         ("the same picture under another name", f"{report.same_pictures:,}"),
         ("the same row again", f"{report.same_rows:,}"),
         ("unreadable pictures", f"{len(report.broken):,} of {report.opened:,} opened"),
+        ("rows without a usable text", f"{len(report.skipped):,} of {report.rows + len(report.skipped):,}"),
         ("validation", report.validation or "none"),
         ("validation pictures that are in it too", "-" if report.overlap is None else f"{report.overlap:,}"),
         ("others with the source_id of one in it", "-" if report.same_ids is None else f"{report.same_ids:,}"),
@@ -136,6 +156,11 @@ def _print(report: DataReport) -> None:
         asked = f"  {sample['query']}" if "query" in sample else ""
         print_heading(f"{sample['picture']}{asked}  ->  {texts}")
     note_skipped(list(report.broken.items()), total=report.opened)
+    note_skipped(list(report.skipped.items()), total=report.rows + len(report.skipped), what="rows")
+    for passed in report.passed_over:
+        note(f"passed over {passed}")
+    for said in report.notes:
+        note(said)
     if report.validation is None:
         note("without validation data, the last weights are kept: put some pictures aside into a validation.csv")
     print_heading(f"\n{report.command}".lstrip())

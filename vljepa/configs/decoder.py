@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from vljepa.configs.lora import LoraConfig
 from vljepa.configs.part import PartSpec, Strict
-from vljepa.configs.run import CacheConfig, OptimConfig, SourceConfig, TrainConfig
+from vljepa.configs.run import CacheConfig, OptimConfig, SourceConfig, TrainConfig, check_names
 from vljepa.configs.selective import SelectiveConfig
 
 
@@ -80,7 +80,7 @@ class DecoderDataConfig(Strict):
         noise: Standard deviation per dimension of the noise on `text` embeddings; `gap` measures it: that of the
             validation predictions around their texts.
         cache: Feature cache of the frozen encoders.
-        max_skipped: Share of unreadable pictures that is tolerated before the run stops.
+        max_skipped: As of the training of a model: of pictures and of rows, each for itself.
     """
 
     root: str = "."
@@ -91,6 +91,12 @@ class DecoderDataConfig(Strict):
     noise: float | Literal["gap"] = "gap"
     cache: CacheConfig = CacheConfig()
     max_skipped: float = Field(0.01, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> DecoderDataConfig:
+        for sources in (self.train, self.validation):
+            check_names(sources)
+        return self
 
 
 class DecoderRunConfig(Strict):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vljepa.configs.lora import AdaptersConfig
 from vljepa.configs.model import ClipsConfig, VLJEPAConfig
@@ -62,13 +63,17 @@ class SourceConfig(Strict):
 
     Args:
         name: What logs and metrics call it.
-        path: CSV, TSV, JSONL or Parquet file with one row per sample; JSON of COCO captions or VQA questions; a folder
-            with a `captions.csv` or `.jsonl` or with one other such file, with a folder of pictures per class, with
-            tars (WebDataset), or of a saved data set; a tar; or `hf:NAME:SPLIT`, which is downloaded whole. In
+        path: CSV, TSV, JSONL or Parquet file with one row per sample; JSON of COCO captions, Karpathy's splits, VQA
+            questions or LLaVA conversations; Flickr's token file; a folder with a `captions` or `metadata` file or with
+            one other such file, with numbered parts of one, with pictures and a .txt beside each, with a folder of
+            pictures per class, with tars (WebDataset), or of a saved data set; a tar; a pattern of parts, such as
+            `data/train-*.parquet`; or `hf:NAME:SPLIT`, which is downloaded whole. In
             `data.train` also the address of shards that are too many to keep, `https://host/train-{000..123}.tar`
             (or `.parquet`): they are fetched one after the other, and a run that goes on fetches the shard in hand
             again. What can be read only once, such as `pipe:`, is refused. `vljepa data check` says what it makes
             of one.
+        split: Which split to read, where there are several: of parts, of folders, of Karpathy's JSON, of a data set, or
+            by a column `split`. By default that for training, and all rows of a table with such a column.
         root: Folder that picture paths are relative to and may not leave; the file's own folder when absent.
         columns: Column mapping.
         weight: Share of each training batch, relative to the other sources.
@@ -83,12 +88,15 @@ class SourceConfig(Strict):
         still: Rows have a picture all the same, and it is shown as a clip of `frames` in which nothing moves: what
             predicts clips keeps in mind what things are called.
         task: How validation measures it: retrieval both ways, or accuracy over `candidates`.
+        candidates: Answers that all rows choose from, unless a row has its own: a list, or a file with one per line,
+            relative to the data's `root`.
         text_only: Rows have no picture and at least two texts: one stands for the picture, another is the target
             (needs a `label_prior` with `residual`).
     """
 
     name: str
     path: str
+    split: str | None = None
     root: str | None = None
     columns: ColumnsConfig = ColumnsConfig()
     weight: float = Field(1.0, gt=0)
@@ -99,12 +107,20 @@ class SourceConfig(Strict):
     frames: int | None = Field(None, ge=1)
     still: bool = False
     task: Literal["retrieval", "vqa"] = "retrieval"
+    candidates: list[str] | str | None = None
     text_only: TextOnlyConfig | None = None
 
     @property
     def videos(self) -> bool:
         """Whether its rows have videos; else pictures, also where these are shown as clips."""
         return self.frames is not None and not self.still
+
+    @field_validator("candidates")
+    @classmethod
+    def _candidates_differ(cls, candidates: list[str] | str | None) -> list[str] | str | None:
+        if isinstance(candidates, list) and (len(set(candidates)) < len(candidates) or not all(candidates)):
+            raise ValueError("candidates are empty or repeated; a tie would count as wrong: list each one once")
+        return candidates
 
     @model_validator(mode="after")
     def _still_has_frames(self) -> SourceConfig:
@@ -131,6 +147,18 @@ class CacheConfig(Strict):
     flip: bool = True
 
 
+def check_names(sources: Sequence[SourceConfig]) -> None:
+    """Refuse sources of one name: each is measured under its name, and one would hide the other.
+
+    Raises:
+        ValueError: Naming it.
+    """
+    names = [source.name for source in sources]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two sources are called {twice!r}, and logs and metrics go by the name: rename one")
+
+
 class DataConfig(Strict):
     """Where samples come from.
 
@@ -139,7 +167,8 @@ class DataConfig(Strict):
         train: Training sources, mixed by weight.
         validation: Validation sources, measured each by its own task.
         cache: Feature cache; None runs the X-Encoder in every step.
-        max_skipped: Share of unreadable pictures that is tolerated before the run stops.
+        max_skipped: Share that is tolerated before the run stops, of pictures that cannot be read and of rows without a
+            usable text, each for itself. One of each is tolerated however few there are, unless it is 0.
         workers: Loader processes for sources without a cache.
         shards: Folder for the shards in hand of sources behind an address, in a folder of its own for every run and
             source. To be kept as long as the run may go on: without the numbers of rows in it, all shards before the
@@ -153,6 +182,12 @@ class DataConfig(Strict):
     max_skipped: float = Field(0.01, ge=0, le=1)
     workers: int = Field(0, ge=0)
     shards: str = "cache/shards"
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> DataConfig:
+        for sources in (self.train, self.validation):
+            check_names(sources)
+        return self
 
 
 class OptimConfig(Strict):

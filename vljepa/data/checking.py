@@ -6,7 +6,6 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,8 +20,10 @@ from vljepa.data.formats import DATA_FILES, HELD_OUT, find_data
 from vljepa.data.pictures import visual_frames
 from vljepa.data.progress import track
 from vljepa.data.records import Record, Visual
+from vljepa.data.report import DataReport
 from vljepa.data.shards import fetch_shard, is_shards, shard_addresses, shard_kind
-from vljepa.data.sources import load_source
+from vljepa.data.sources import SPLIT, SourceRows, read_source
+from vljepa.data.warning_signs import notes_on
 from vljepa.errors import ImageError, VideoError
 
 SAMPLES = 3
@@ -31,64 +32,13 @@ FRAMES = 8
 """Frames of a clip in the training that is proposed."""
 
 
-@dataclass(frozen=True)
-class DataReport:
-    """What `check_data` found.
-
-    Args:
-        place: The file or folder that holds the rows, or the address of shards.
-        shards: Number of shards behind an address, of which the first was fetched and is what is reported; else None.
-        kind: Of the data, such as `csv`, `json`, `tars`, `dataset` or `classes`.
-        columns: Meaning to column, as guessed.
-        rows: Number of rows.
-        pictures: Number of different pictures or clips that are named.
-        texts: Number of different texts.
-        queries: Number of rows with a question.
-        samples: A first, a middle and the last row, as they are understood.
-        same_pictures: Pictures whose very content stands under another name already.
-        same_rows: Rows that say what an earlier one says.
-        broken: Reason per picture or clip that cannot be read.
-        opened: Pictures and clips that were tried.
-        validation: The validation data, if there is any.
-        overlap: Validation pictures whose content is among those opened here.
-        same_ids: Other validation pictures whose `source_id` is among the rows; bare numbers do not count, since every
-            file may count its pictures from 0.
-        blind: Accuracy on the validation questions, or on a fifth of the pictures where there are none, that needs no
-            picture; empty without questions.
-        source: Entry of `data.train` in a recipe.
-        command: Command that trains on it.
-    """
-
-    place: str
-    shards: int | None
-    kind: str
-    columns: dict[str, str]
-    rows: int
-    pictures: int
-    texts: int
-    queries: int
-    samples: list[dict[str, Any]]
-    same_pictures: int
-    same_rows: int
-    broken: dict[str, str]
-    opened: int
-    validation: str | None
-    overlap: int | None
-    same_ids: int | None
-    blind: dict[str, float]
-    source: dict[str, Any]
-    command: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-
 def check_data(
     path: str,
     *,
     root: Path | None = None,
+    split: str | None = None,
     validation: str | None = None,
+    candidates: Sequence[str] | None = None,
     max_pixels: int,
     limit: int | None = None,
 ) -> DataReport:
@@ -97,8 +47,10 @@ def check_data(
     Args:
         path: As of a source in a recipe.
         root: Folder that paths of pictures are relative to; by default the data's own.
-        validation: Validation data; by default a file `validation`, `valid` or `val` (`.csv`, `.json` or the like)
-            beside the data, or a folder of such a name beside a folder `train`.
+        split: Which split, where there are several; by default that for training.
+        validation: Validation data; by default a split `validation`, `valid` or `val`, a file of such a name (`.csv`,
+            `.json` or the like) beside the data, or a folder of such a name beside a folder `train`.
+        candidates: Answers that all validation questions choose from, where rows do not have their own.
         max_pixels: Cap on a picture's width x height.
         limit: Most pictures to open; None for all.
 
@@ -106,65 +58,100 @@ def check_data(
         DataError: No data, of no known kind, without a picture or text column, or with a row that does not fit.
     """
     with TemporaryDirectory() as room:
-        return _check(path, Path(room), root=root, validation=validation, max_pixels=max_pixels, limit=limit)
+        addresses = shard_addresses(path) if is_shards(path) else None
+        local = path
+        if addresses is not None:
+            local = str(Path(room) / f"first{shard_kind(addresses[0])}")
+            fetch_shard(addresses[0], Path(local))
+        found = find_data(local, split=split)
+        columns = columns_of(found, needed=("image", "text"))
+        source = source_of("data", path, found, columns=columns, root=root, frames=FRAMES)
+        rows = read_source(source.model_copy(update={"path": local, "split": split}))
+        if validation is not None:
+            beside: tuple[str, str | None] | None = (validation, None)
+        else:
+            beside = None if addresses is not None else _validation_of(path, rows, split=split)
+        held_out = None if beside is None else _held_out(*beside, root=root, candidates=candidates)
+        return _report(path, rows, source, held_out, beside, addresses, max_pixels=max_pixels, limit=limit)
 
 
-def _check(
-    path: str, room: Path, *, root: Path | None, validation: str | None, max_pixels: int, limit: int | None
+def _held_out(
+    path: str, split: str | None, *, root: Path | None, candidates: Sequence[str] | None
+) -> tuple[SourceConfig, SourceRows]:
+    found = find_data(path, split=split)
+    columns = columns_of(found, needed=("image", "text"))
+    chosen = list(candidates) if candidates else None
+    source = source_of("held_out", path, found, columns=columns, root=root, frames=FRAMES, candidates=chosen)
+    return source, read_source(source)
+
+
+def _report(
+    path: str,
+    rows: SourceRows,
+    source: SourceConfig,
+    held_out: tuple[SourceConfig, SourceRows] | None,
+    beside: tuple[str, str | None] | None,
+    addresses: Sequence[str] | None,
+    *,
+    max_pixels: int,
+    limit: int | None,
 ) -> DataReport:
-    addresses = shard_addresses(path) if is_shards(path) else None
-    local = path
-    if addresses is not None:
-        local = str(room / f"first{shard_kind(addresses[0])}")
-        fetch_shard(addresses[0], Path(local))
-    kind, place = find_data(local)
-    columns = columns_of(kind, place, needed=("image", "text"))
-    source = source_of("data", path, place, columns=columns, root=root, frames=FRAMES)
-    records = load_source(source.model_copy(update={"path": local}))
-    if validation is None and addresses is None:
-        validation = _beside(place)
-    held_out = None
-    if validation is not None:
-        kind_of_it, place_of_it = find_data(validation)
-        found = columns_of(kind_of_it, place_of_it, needed=("image", "text"))
-        held_out = source_of("held_out", validation, place_of_it, columns=found, root=root, frames=FRAMES)
-    visuals = _visuals(records)[:limit]
-    contents, broken = _look(visuals, max_pixels=max_pixels)
-    validated = [] if held_out is None else load_source(held_out)
+    records = rows.records
+    visuals = _visuals(records)
+    opened = visuals[:limit]
+    contents, broken = _look(opened, max_pixels=max_pixels)
+    validated = [] if held_out is None else held_out[1].records
     same, alike = (None, None) if held_out is None else _overlap(validated, contents.values(), records)
-    counted = Counter(contents.values())
+    columns = {name: getattr(source.columns, name) for name in type(source.columns).model_fields}
+    columns = {name: column for name, column in columns.items() if column in rows.columns}
     return DataReport(
-        place=path if addresses is not None else str(place),
+        place=path if addresses is not None else str(rows.found.place),
         shards=None if addresses is None else len(addresses),
-        kind=kind,
+        kind=rows.found.kind,
+        split=rows.found.split,
         columns=columns,
+        unused=[column for column in rows.columns if column not in {*columns.values(), SPLIT}],
+        passed_over=[*rows.found.passed_over, *(f"{count:,} {what}" for what, count in rows.passed_over.items())],
+        skipped=rows.skipped,
         rows=len(records),
-        pictures=len(_visuals(records)),
+        pictures=len(visuals),
         texts=len({text for record in records for text in record.texts}),
         queries=sum(bool(record.query) for record in records),
         samples=[_shown(record) for record in _spread(records)],
-        same_pictures=sum(count - 1 for count in counted.values()),
+        same_pictures=sum(count - 1 for count in Counter(contents.values()).values()),
         same_rows=len(records) - len({(str(one.image), one.query, one.texts) for one in records}),
         broken={str(visual): reason for visual, reason in broken.items()},
-        opened=len(visuals),
-        validation=validation,
+        opened=len(opened),
+        validation=None if beside is None else _named(*beside),
         overlap=same,
         same_ids=alike,
         blind=_blind(records, validated),
         source=_entry(source),
-        command=_command(source, held_out, asks=any(record.query for record in records)),
+        command=_command(source, None if held_out is None else held_out[0], asks=any(one.query for one in records)),
+        notes=notes_on(rows, broken, opened=len(opened)),
     )
 
 
-def _beside(place: Path | str) -> str | None:
-    if isinstance(place, str):
+def _named(path: str, split: str | None) -> str:
+    return path if split is None else f"{path}, split {split}"
+
+
+def _validation_of(path: str, rows: SourceRows, *, split: str | None) -> tuple[str, str | None] | None:
+    """Validation data that belongs to data: a split of it, or what lies beside."""
+    found = rows.found
+    names = found.splits or (tuple(rows.splits) if found.kind == "json" or split is not None else ())
+    for name in names:
+        if name.lower() in HELD_OUT and name != (split or found.split):
+            return path, name
+    if not isinstance(found.place, Path):
         return None
+    place = found.place
     folder = place if place.is_dir() else place.parent
-    named = [folder / f"{name}{suffix}" for name in HELD_OUT for suffix in DATA_FILES]
-    found = [file for file in named if file.is_file()]
+    files = [folder / f"{name}{suffix}" for name in HELD_OUT for suffix in DATA_FILES]
+    beside = [file for file in files if file.is_file()]
     if place.is_dir() and place.name == "train":
-        found += [place.with_name(name) for name in HELD_OUT if place.with_name(name).is_dir()]
-    return next((str(one) for one in found if one != place), None)
+        beside += [place.with_name(name) for name in HELD_OUT if place.with_name(name).is_dir()]
+    return next(((str(one), None) for one in beside if one != place), None)
 
 
 def _spread(records: Sequence[Record]) -> list[Record]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from vljepa.data.records import Clip, Still, Visual
+from vljepa.data.records import Clip, Record, Still, Visual
 from vljepa.data.stored import Stored
 from vljepa.processing.picture_sequence import frame_files
 
@@ -32,6 +35,27 @@ def content_of(visual: Visual, hashes: dict[Path, str]) -> str:
         name = f"{hashes[path]}@{visual.start!r}-{visual.end!r}x{visual.frames}"
         return f"{name}r" if visual.backwards else name
     return hashes[path]
+
+
+def repeated_contents(contents: Mapping[Visual, str]) -> dict[Visual, str]:
+    """Those contents that stand under several names."""
+    counts = Counter(contents.values())
+    return {visual: content for visual, content in contents.items() if counts[content] > 1}
+
+
+def known_by_content(record: Record, repeated: Mapping[Visual, str]) -> Record:
+    """A record whose picture stands under several names, with its content as its identity if it had none but its name.
+
+    A table with a row, and a copy of the picture, per caption would otherwise make each caption's picture a wrong
+    answer to the others.
+
+    Args:
+        record: Any.
+        repeated: As `repeated_contents` gives it.
+    """
+    if record.image is None or record.source_id != str(record.image) or record.image not in repeated:
+        return record
+    return replace(record, source_id=f"content {repeated[record.image]}")
 
 
 def _folder_hash(folder: Path) -> str:

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from vljepa.data.columns import columns_of, source_of
 from vljepa.data.fingerprints import FLAT, NEAR_BITS, NEAR_COLOUR, Fingerprint, equal, fingerprints, near
-from vljepa.data.formats import CAPTION_FILES, HUB, find_data
-from vljepa.data.formats.folders import PICTURES
+from vljepa.data.formats import HUB, find_data, has_captions
+from vljepa.data.formats.walking import pictures_below
 from vljepa.data.records import Record, Visual
 from vljepa.data.sources import load_source
 from vljepa.errors import DataError
@@ -132,16 +132,15 @@ def read_records(path: str, *, root: Path | None = None) -> list[Record]:
         DataError: No data, of no known kind, without a text column, or with a row that does not fit.
     """
     try:
-        kind, place = find_data(path)
+        found = find_data(path)
     except DataError:
-        captioned = any((Path(path) / name).is_file() for name in CAPTION_FILES)
-        if path.startswith(HUB) or captioned or not (bare := _pictures_below(Path(path))):
+        if path.startswith(HUB) or has_captions(Path(path)) or not (bare := _pictures_below(Path(path))):
             raise
         return bare
-    if kind == "classes":
-        return _pictures_below(Path(place))
-    columns = columns_of(kind, place, needed=("text",))
-    source = source_of("overlap", path, place, columns=columns, root=root, frames=1)
+    if found.kind == "classes":
+        return _pictures_below(found.path)
+    columns = columns_of(found, needed=("text",))
+    source = source_of("overlap", path, found, columns=columns, root=root, frames=1)
     return load_source(source, pictures="image" in columns or "video" in columns)
 
 
@@ -174,5 +173,4 @@ def _shared(ours: Mapping[Key, str], theirs: Mapping[Key, str]) -> list[tuple[st
 
 
 def _pictures_below(folder: Path) -> list[Record]:
-    files = sorted(folder.rglob("*")) if folder.is_dir() else []
-    return [Record(file.resolve(), ()) for file in files if file.suffix.lower() in PICTURES and file.is_file()]
+    return [Record(file.resolve(), ()) for file in pictures_below(folder)] if folder.is_dir() else []

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from vljepa.errors import DataError
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+"""How absolute paths of Windows begin."""
 
 
 def path_under(root: Path, text: str, *, where: str) -> Path:
@@ -24,10 +28,12 @@ def path_under(root: Path, text: str, *, where: str) -> Path:
     fix = "use paths relative to the source's `root`, or set `root` to the folder that holds the pictures."
     if not text or "\0" in text:
         raise DataError(f"{where}: {text!r} is not a path.", fix=fix)
-    if Path(text).is_absolute() or text.startswith(("~", "\\")):
+    if Path(text).is_absolute() or text.startswith(("~", "\\")) or _DRIVE.match(text):
         raise DataError(f"{where}: the absolute path {text!r} is not allowed.", fix=fix)
     try:
         path = (root / text).resolve()
+        if "\\" in text and not path.exists():  # as a table made on Windows names its pictures
+            path = (root / text.replace("\\", "/")).resolve()
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{where}: {text!r} is not a path ({error}).", fix=fix) from error
     if not path.is_relative_to(root):

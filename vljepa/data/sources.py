@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
-import json
 import math
+import warnings
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vljepa.configs import SourceConfig
-from vljepa.data.formats import HUB, find_data, is_stream, rows_of
+from vljepa.data.cells import is_missing, text_in, texts_in
+from vljepa.data.formats import HUB, Fault, Found, Row, find_data, is_stream, is_there, rows_of
+from vljepa.data.formats.text_files import text_lines
 from vljepa.data.paths import path_under
 from vljepa.data.records import Clip, Record, Still, Visual
+from vljepa.data.skips import check_skipped, name_skipped
 from vljepa.data.stored import Stored
-from vljepa.errors import DataError
+from vljepa.errors import DataError, FileWarning
 from vljepa.processing.picture_sequence import frame_files
+from vljepa.processing.unicode_text import unicode_fault
+
+SPLIT = "split"
+"""Column that says which split a row is of."""
 
 
-def load_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool = True) -> list[Record]:
-    """Read all rows of a source.
+@dataclass(frozen=True)
+class SourceRows:
+    """What a source holds.
+
+    Args:
+        found: Where the rows come from.
+        records: One per usable row, in file order.
+        skipped: Reason per row that is not usable, by its number.
+        passed_over: How often rows are of another kind or split than what is read, by what they are.
+        splits: How often each value stands in a column `split`.
+        columns: Those of the first row.
+    """
+
+    found: Found
+    records: list[Record]
+    skipped: dict[str, str]
+    passed_over: Counter[str]
+    splits: Counter[str]
+    columns: list[str]
+
+    @property
+    def tried(self) -> int:
+        """Rows that are of the kind that is read."""
+        return len(self.records) + len(self.skipped)
+
+
+class _UnusableError(Exception):
+    """A row that no sample can be made of; says why."""
+
+
+def load_source(
+    source: SourceConfig, *, root: str | Path = ".", pictures: bool = True, max_skipped: float = 0.01
+) -> list[Record]:
+    """Read all rows of a source; those without a usable text are left out, and a `FileWarning` names them.
 
     `vljepa.data.formats` knows what files may be. `text` and `candidates` may be lists: as they are where the format
     has lists, in CSV written as JSON (`["a cat", "a kitten"]`). Pictures and videos are not opened here.
@@ -26,36 +67,112 @@ def load_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool 
         source: What to read.
         root: Folder that `source.path` and `source.root` are relative to.
         pictures: Whether rows must have a picture; without, only their texts and ids are read.
+        max_skipped: Share of rows without a usable text that is tolerated.
 
     Returns:
-        One record per row, in file order.
+        One record per usable row, in file order.
 
     Raises:
-        DataError: The file or a column is missing, a row does not fit, or a picture's path leaves the root.
+        DataError: The file or a column is missing, a row does not fit, too many have no usable text, or a picture's
+            path leaves the root.
     """
-    named: str | Path = Path(root) / source.path
-    if source.path.startswith(HUB) or (is_stream(source.path) and not Path(named).exists()):
-        named = source.path
-    kind, file = _find(named, pictures=pictures)
-    folder = _root(source, file, root=Path(root))
-    records: list[Record] = []
-    for number, row in rows_of(kind, file):
-        where = f"{file}, row {number}"
-        seen = pictures and source.text_only is None
-        _check_columns(source, row, where, pictures=seen)
-        records.append(_record(source, row, root=folder, pictures=seen, where=where))
-    if not records:
-        raise DataError(f"{str(file)!r} has no rows.", fix="put at least one sample in, or remove the source.")
-    return records
+    rows = read_source(source, root=root, pictures=pictures)
+    check_skipped(rows.skipped, total=rows.tried, tolerated=max_skipped, what=f"rows of {rows.found.place}")
+    if rows.skipped:
+        said = f"skipped {len(rows.skipped)} of {rows.tried} rows of {rows.found.place}: {name_skipped(rows.skipped)}"
+        warnings.warn(said, FileWarning, stacklevel=1)  # of this line, so that a run says it once
+    return rows.records
 
 
-def _find(path: str | Path, *, pictures: bool) -> tuple[str, Path | str]:
-    kind, place = find_data(path)
-    if kind == "txt" and pictures:
+def read_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool = True) -> SourceRows:
+    """As `load_source`, with all that is not usable told instead of refused.
+
+    Raises:
+        DataError: As `load_source`, but for rows without a usable text, of which there may be any number but all.
+    """
+    found = _find(source, root=Path(root), pictures=pictures)
+    folder = _root(source, found.place, root=Path(root))
+    seen = pictures and source.text_only is None
+    rows = SourceRows(found, [], {}, Counter(), Counter(), [])
+    candidates = _candidates_of(source, root=Path(root))
+    lacking: DataError | None = None
+    for number, row in rows_of(found):
+        where, name = f"{found.place}, row {number}", f"row {number}"
+        if isinstance(row, Fault):
+            if row.counts:
+                rows.skipped[name] = row.reason
+            else:
+                rows.passed_over[row.reason] += 1
+            if row.split is not None:
+                rows.splits[row.split] += 1
+            continue
+        rows.columns.extend(map(str, row) if not rows.columns else ())
+        if SPLIT in row:
+            rows.splits[str(row[SPLIT])] += 1
+        if source.split is not None and not _is_of_split(source.split, row, found):
+            rows.passed_over[f"rows of another split than {source.split!r}"] += 1
+            continue
+        missing = _missing_column(source, row, where, pictures=seen)
+        if missing is not None:
+            lacking = lacking or missing
+            rows.skipped[name] = missing.message.partition(": ")[2].partition(";")[0]
+            continue
+        try:
+            rows.records.append(_record(source, row, candidates, root=folder, pictures=seen, where=where))
+        except _UnusableError as error:
+            rows.skipped[name] = str(error)
+    if not rows.records:
+        raise lacking or _nothing_in(rows)
+    return rows
+
+
+def _nothing_in(rows: SourceRows) -> DataError:
+    what = ""
+    if rows.skipped:
+        what = f" that can be used: {name_skipped(rows.skipped)}"
+    elif rows.passed_over:
+        what = f" of what is read: {', '.join(rows.passed_over)}"
+    return DataError(
+        f"{str(rows.found.place)!r} has no rows{what}.", fix="put at least one sample in, or remove the source."
+    )
+
+
+def _is_of_split(split: str, row: Row, found: Found) -> bool:
+    if SPLIT in row and not found.splits:
+        return str(row[SPLIT]) == split
+    if not found.splits:
         raise DataError(
-            f"{str(place)!r} holds texts and no pictures.", fix="give a file with a picture and a text in each row."
+            f"{str(found.place)!r} has no splits, and {split!r} is asked for.",
+            fix="leave `split` out, or give the rows a column `split`.",
         )
-    return kind, place
+    return True
+
+
+def source_path(source: SourceConfig, root: str | Path) -> str | Path:
+    """Where a source is: under the root, unless it is an address or a name of the hub."""
+    named = Path(root) / source.path
+    return source.path if source.path.startswith(HUB) or (is_stream(source.path) and not is_there(named)) else named
+
+
+def _find(source: SourceConfig, *, root: Path, pictures: bool) -> Found:
+    found = find_data(source_path(source, root), split=source.split)
+    if found.kind == "txt" and pictures:
+        raise DataError(
+            f"{str(found.place)!r} holds texts and no pictures.",
+            fix="give a file with a picture and a text in each row; a .txt may have a header line with their names.",
+        )
+    return found
+
+
+def _candidates_of(source: SourceConfig, *, root: Path) -> tuple[str, ...]:
+    """Candidates of all rows: a list, or a file with one per line."""
+    if source.candidates is None or isinstance(source.candidates, list):
+        return tuple(source.candidates or ())
+    file = root / source.candidates
+    if not file.is_file():
+        raise DataError(f"there is no file of candidates {str(file)!r}.", fix="check `candidates` of the source.")
+    with text_lines(file) as lines:
+        return tuple(text for line in lines if (text := line.strip()))
 
 
 def _root(source: SourceConfig, file: Path | str, *, root: Path) -> Path:
@@ -67,28 +184,31 @@ def _root(source: SourceConfig, file: Path | str, *, root: Path) -> Path:
     return (file if file.is_dir() else file.parent).resolve()
 
 
-def _check_columns(source: SourceConfig, row: dict[str, Any], where: str, *, pictures: bool) -> None:
+def _missing_column(source: SourceConfig, row: Row, where: str, *, pictures: bool) -> DataError | None:
     columns = source.columns
     seen = columns.video if source.videos else columns.image
     needed = [seen, columns.text] if pictures else [columns.text]
-    if source.task == "vqa":
+    if source.task == "vqa" and source.candidates is None:
         needed.append(columns.candidates)
     for name in needed:
         if name not in row:
             present = ", ".join(str(key) for key in row)
             videos = name == columns.image and columns.video in row and not source.still
-            raise DataError(
+            return DataError(
                 f"{where}: there is no column {name!r}; the columns are {present}.",
                 fix=f"{'set `frames`' if videos else 'map it in `columns`'} of the source {source.name!r}.",
             )
+    return None
 
 
-def _record(source: SourceConfig, row: dict[str, Any], *, root: Path, pictures: bool, where: str) -> Record:
+def _record(
+    source: SourceConfig, row: Row, candidates: tuple[str, ...], *, root: Path, pictures: bool, where: str
+) -> Record:
     columns = source.columns
-    texts = _texts(row[columns.text], where=where, column=columns.text)
-    candidates = _texts(row.get(columns.candidates), where=where, column=columns.candidates)
+    texts = _texts(row, columns.text)
+    candidates = _texts(row, columns.candidates) or candidates
     if not texts:
-        raise DataError(f"{where}: the column {columns.text!r} is empty.", fix="write a text, or remove the row.")
+        raise _UnusableError(f"the column {columns.text!r} is empty")
     if source.text_only is not None and len(texts) < 2:
         raise DataError(
             f"{where}: a row of text alone needs two texts, one to see and one to predict.",
@@ -98,36 +218,51 @@ def _record(source: SourceConfig, row: dict[str, Any], *, root: Path, pictures: 
         _check_candidates(candidates, texts[0], where=where)
     image = _visual(source, row, root=root, where=where) if pictures else None
     identity = row.get(columns.source_id)
-    if identity in (None, ""):
+    if is_missing(identity):
         identity = image or _named_picture(source, row, root=root, where=where) or texts[0]
     return Record(
         image=image,
         texts=texts,
-        query=str(row.get(columns.query) or "").strip(),
+        query=_text(row, columns.query),
         source_id=str(identity),
         candidates=candidates,
-        type=str(row.get(columns.type) or ""),
+        type=_text(row, columns.type),
         source=source.name,
     )
 
 
-def _named_picture(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str) -> Visual | None:
+def _texts(row: Row, column: str) -> tuple[str, ...]:
+    try:
+        return texts_in(row.get(column))
+    except ValueError as error:
+        raise _UnusableError(f"{column!r} {error}") from error
+
+
+def _text(row: Row, column: str) -> str:
+    text = text_in(row.get(column))
+    fault = unicode_fault(text)
+    if fault is not None:
+        raise _UnusableError(f"{column!r} = {text!a} {fault}")
+    return text
+
+
+def _named_picture(source: SourceConfig, row: Row, *, root: Path, where: str) -> Visual | None:
     """Picture that a row of texts says it belongs to: its identity is the same where the picture itself is read."""
     try:
         return _visual(source, row, root=root, where=where)
-    except (DataError, KeyError):
+    except (DataError, KeyError, _UnusableError):
         return None
 
 
-def _visual(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str) -> Visual:
+def _visual(source: SourceConfig, row: Row, *, root: Path, where: str) -> Visual:
     columns = source.columns
     if not source.videos:
         picture = row[columns.image]
         if not isinstance(picture, Stored):
-            picture = path_under(root, str(picture or ""), where=where)
+            picture = path_under(root, _path(picture, columns.image), where=where)
         return picture if source.frames is None else Still(picture, frames=source.frames)
     assert source.frames is not None
-    path = path_under(root, str(row[columns.video] or ""), where=where)
+    path = path_under(root, _path(row[columns.video], columns.video), where=where)
     if path.is_dir():
         try:
             frames = frame_files(path)
@@ -144,7 +279,7 @@ def _visual(source: SourceConfig, row: dict[str, Any], *, root: Path, where: str
 
 
 def _seconds(value: Any, *, where: str, column: str) -> float | None:
-    if value is None or value == "":
+    if is_missing(value):
         return None
     try:
         seconds = float(value)
@@ -155,19 +290,10 @@ def _seconds(value: Any, *, where: str, column: str) -> float | None:
     return seconds
 
 
-def _texts(value: Any, *, where: str, column: str) -> tuple[str, ...]:
-    """A text, a list of texts, or a list written as JSON inside a CSV cell."""
-    if value is None:
-        return ()
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            value = [value]  # a caption may begin with a bracket
-    values = value if isinstance(value, list) else [value]
-    if not all(isinstance(entry, str | int | float) for entry in values):
-        raise DataError(f"{where}: {column!r} = {value!r} is neither a text nor a list of texts.", fix="mend the row.")
-    return tuple(str(entry).strip() for entry in values if str(entry).strip())
+def _path(value: Any, column: str) -> str:
+    if is_missing(value):
+        raise _UnusableError(f"{column!r} = {value!r} is not a path")
+    return str(value)
 
 
 def _check_candidates(candidates: tuple[str, ...], answer: str, *, where: str) -> None:

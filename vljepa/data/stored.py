@@ -117,4 +117,4 @@ class _DatasetColumn:
 
 @lru_cache(maxsize=8)
 def _open(table: str, column: str) -> _ParquetColumn | _DatasetColumn:
-    return (_ParquetColumn if table.endswith(".parquet") else _DatasetColumn)(table, column)
+    return (_ParquetColumn if table.lower().endswith(".parquet") else _DatasetColumn)(table, column)

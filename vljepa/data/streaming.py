@@ -41,6 +41,7 @@ class ShardStream:
             use it, but for those of the same source in other processes of the run.
         root: As for `load_source`.
         reach: Positions that may lie between what two processes read at a time: shards as near are kept.
+        max_skipped: Share of a shard's rows without a usable text that is tolerated.
 
     Raises:
         DataError: The address is of no known kind.
@@ -53,7 +54,15 @@ class ShardStream:
     """
 
     def __init__(
-        self, source: SourceConfig, *, number: int, seed: int, folder: Path, root: str | Path, reach: int
+        self,
+        source: SourceConfig,
+        *,
+        number: int,
+        seed: int,
+        folder: Path,
+        root: str | Path,
+        reach: int,
+        max_skipped: float = 0.01,
     ) -> None:
         self.source = source
         self.addresses = shard_addresses(source.path)
@@ -62,6 +71,7 @@ class ShardStream:
         self._folder = folder
         self._root = root
         self._reach = reach
+        self._max_skipped = max_skipped
         self._ends: list[int] = []  # position after each visit to a shard, as far as is known, over all epochs
         self._open: dict[str, list[Record]] = {}
         self._dropped = 0  # visits whose shards are gone
@@ -129,7 +139,8 @@ class ShardStream:
         while address not in self._open or not file.is_file():
             fetch_shard(address, file)
             try:
-                records = load_source(self.source.model_copy(update={"path": str(file.resolve())}), root=self._root)
+                local = self.source.model_copy(update={"path": str(file.resolve())})
+                records = load_source(local, root=self._root, max_skipped=self._max_skipped)
             except (DataError, OSError):
                 if file.is_file():
                     raise

@@ -88,7 +88,7 @@ def prepare_decoder(
     """
     data = run.data
     train, held_texts, dropped = read_texts(data)
-    validation = [load_source(source, root=data.root) for source in data.validation]
+    validation = [load_source(source, root=data.root, max_skipped=data.max_skipped) for source in data.validation]
     reader, skipped = _pictures(run, model, processor, train + validation)
     train = [[record for record in source if record.image not in skipped] for source in train]
     validation = [[record for record in source if record.image not in skipped] for source in validation]
@@ -134,8 +134,13 @@ def read_texts(data: DecoderDataConfig) -> tuple[Sources, list[str], dict[str, i
     Raises:
         DataError: A source is not usable.
     """
-    train = [load_source(source, root=data.root, pictures=source.see == "picture") for source in data.train]
-    excluded = [load_source(source, root=data.root, pictures=False) for source in data.exclude]
+    train = [
+        load_source(source, root=data.root, pictures=source.see == "picture", max_skipped=data.max_skipped)
+        for source in data.train
+    ]
+    excluded = [
+        load_source(source, root=data.root, pictures=False, max_skipped=data.max_skipped) for source in data.exclude
+    ]
     train, dropped = exclude(train, excluded, names=[source.name for source in data.train])
     train, held_out = hold_out(train, data.train, share=data.held_out)
     # A name may belong to several pictures: what another row trains on is not held out.

@@ -53,4 +53,4 @@ def _count(run: Run, number: int) -> int:
             "read shard by shard.",
             fix="set train.steps.",
         )
-    return len(load_source(source, root=run.data.root))
+    return len(load_source(source, root=run.data.root, max_skipped=run.data.max_skipped))

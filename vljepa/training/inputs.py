@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vljepa.configs import PromptsConfig, RunConfig, SourceConfig, VLJEPAConfig
 from vljepa.data.collate import Collator, StepBatches
+from vljepa.data.contents import known_by_content, repeated_contents
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.data.pictures import LivePictures, PictureReader
 from vljepa.data.records import Record, Visual
@@ -87,14 +88,15 @@ def prepare(run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard:
     check_run(run, model.config)
     sources = _open_training(run)
     train = [[] if isinstance(source, ShardStream) else source for source in sources]
-    validation = [load_source(source, root=data.root) for source in data.validation]
+    validation = [load_source(source, root=data.root, max_skipped=data.max_skipped) for source in data.validation]
     views = data.cache.views if data.cache is not None else 1
     wanted = dict.fromkeys(_images(validation), 1)
     for config, records in zip(data.train, train, strict=True):
         for path in _images([records]):
             wanted[path] = max(wanted.get(path, 1), config.views or views)
     reader, skipped = _reader(run, wanted, _images(validation), model=model, processor=processor)
-    train, validation = _readable(train, skipped), _readable(validation, skipped)
+    repeated = repeated_contents(reader.contents) if isinstance(reader, FeatureCache) else {}
+    train, validation = _readable(train, skipped, repeated), _readable(validation, skipped, repeated)
     tasks = _tasks(data.validation, validation, caption_prompt=model.config.prompts.caption)
     texts: TextFeatures | None = None
     if data.cache is not None and not model.config.y_encoder.trainable:
@@ -168,9 +170,10 @@ def _open_training(run: RunConfig) -> TrainSources:
             folder=_shard_folder(run, number),
             root=data.root,
             reach=apart * quotas[number],
+            max_skipped=data.max_skipped,
         )
         if is_shards(source.path)
-        else load_source(source, root=data.root)
+        else load_source(source, root=data.root, max_skipped=data.max_skipped)
         for number, source in enumerate(data.train)
     ]
 
@@ -236,8 +239,8 @@ def _images(sources: Sources) -> list[Visual]:
     return list(dict.fromkeys(path for path in paths if path is not None))
 
 
-def _readable(sources: Sources, skipped: dict[Visual, str]) -> Sources:
-    return [[record for record in source if record.image not in skipped] for source in sources]
+def _readable(sources: Sources, skipped: dict[Visual, str], repeated: dict[Visual, str]) -> Sources:
+    return [[known_by_content(one, repeated) for one in source if one.image not in skipped] for source in sources]
 
 
 def _tasks(configs: Sequence[SourceConfig], sources: Sources, *, caption_prompt: str) -> list[Task]:

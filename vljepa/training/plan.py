@@ -10,9 +10,11 @@ import torch
 
 from vljepa.backends import part_config, resolve_preferences
 from vljepa.configs import RunConfig, VLJEPAConfig
+from vljepa.data.formats import is_there
 from vljepa.data.shards import is_shards, shard_addresses
 from vljepa.data.sources import load_source
 from vljepa.errors import AssetError, PartError
+from vljepa.models.adapters import adapt
 from vljepa.models.clips import freeze_pictures, trains_clips_alone
 from vljepa.models.modeling import VLJEPA
 from vljepa.parts.saved import read_config, saved_folder
@@ -36,7 +38,8 @@ class Plan:
         output: Folder of the run.
         rows: Rows of the training sources; None when a file is missing, or one is read shard by shard.
         missing: Files of sources that are not there yet.
-        trained: Trained parameters of the model; None when a part is missing, or when adapters are trained instead.
+        trained: Trained parameters: of the model, or of its adapters and what is trained beside them; None when a part
+            is missing.
         parameters: All parameters of the model; None likewise.
         parts: Why the model could not be looked at; empty when it could.
     """
@@ -85,8 +88,6 @@ def plan_run(run: RunConfig) -> Plan:
     except (PartError, AssetError) as error:
         config, problem = None, str(error)
     trained, parameters = (None, None) if config is None else _sizes(config, run)
-    if run.lora is not None:
-        trained = None
     return Plan(
         steps=steps,
         batch_size=run.train.batch_size,
@@ -111,8 +112,8 @@ def _rows(run: RunConfig) -> tuple[int | None, tuple[str, ...]]:
         if source in data.train and is_shards(source.path):
             shard_addresses(source.path)
             sizes.append(None)
-        elif (Path(data.root) / source.path).exists():
-            sizes.append(len(load_source(source, root=data.root)))
+        elif is_there(Path(data.root) / source.path):
+            sizes.append(len(load_source(source, root=data.root, max_skipped=data.max_skipped)))
         else:
             missing.append(str(Path(data.root) / source.path))
     if missing:
@@ -132,19 +133,28 @@ def _with_architectures(config: VLJEPAConfig) -> VLJEPAConfig:
     return resolve_preferences(filled)
 
 
+class _Outline(VLJEPA):
+    """A model on torch's meta device, which has no numbers that could be hashed."""
+
+    def fingerprint(self) -> str:
+        return ""
+
+
 @torch.no_grad()
 def _sizes(config: VLJEPAConfig, run: RunConfig) -> tuple[int, int]:
     """Trained and all parameters of a model whose Predictor takes two clips of the longest source with queries."""
     frames = [source.frames or 1 for source in run.data.train]
     with torch.device("meta"):
-        model = VLJEPA(config).eval()
+        model = _Outline(config).eval()
         ids = torch.zeros(2, _TOKENS, dtype=torch.long)
         mask = torch.ones(2, _TOKENS, dtype=torch.bool)
         assert config.x_encoder.image.size is not None
         pixels = torch.zeros(2, max(frames), 3, *config.x_encoder.image.size)
     vision = model.encode_vision(pixels)
     assert model.predict(vision, ids, mask).shape == (2, config.embed_dim)
-    if trains_clips_alone(model, frames):
+    if run.lora is not None:
+        adapt(model, run.lora.model_copy(update={"four_bit": False}), base="", seed=0)  # packed ones are as many
+    elif trains_clips_alone(model, frames):
         freeze_pictures(model)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)

@@ -58,3 +58,41 @@ def test_overlap_says_what_is_in_both_and_the_code_says_whether(run, pictures):
 def test_overlap_names_data_that_is_not_there(fails, pictures):
     (pictures / "train.csv").write_text("image,text\nred.png,a red card\n")
     assert "no source 'absent.csv'" in fails("data", "overlap", pictures / "train.csv", "absent.csv")
+
+
+def test_bad_texts_are_named_and_the_code_is_1(run, pictures):
+    (pictures / "captions.csv").write_text("image;text\nred.png;a red card\ndeep/blue.jpg;nan\nred.png;a, b; c\n")
+    code, out, err = run("data", "check", pictures)
+    assert code == 1
+    assert "2 of 3" in out
+    assert "row 2: the column 'text' is empty" in err
+    assert "row 3: 3 fields, and the header has 2" in err
+    assert "more rows are unusable than data.max_skipped allows" in err
+
+
+def test_what_is_passed_over_is_said(run, pictures):
+    (pictures / "captions.csv").write_text("image,text,licence\nred.png,a red card,CC0\n")
+    (pictures / "other.csv").write_text("image,text\nred.png,another\n")
+    code, out, err = run("data", "check", pictures)
+    assert code == 0
+    assert "licence" in out
+    assert "passed over other.csv: not read" in err
+
+
+def test_candidates_are_given_once(run, pictures):
+    (pictures / "captions.csv").write_text("image,query,text\nred.png,colour?,red\n")
+    (pictures / "validation.csv").write_text("image,query,text\ndeep/blue.jpg,colour?,blue\n")
+    (pictures / "colours.txt").write_text("red\nblue\n")
+    _, out, _ = run("data", "check", pictures, "--candidates", pictures / "colours.txt")
+    words = shlex.split(out.splitlines()[-1])
+    assert "task: vqa, candidates: [red, blue]" in words[-1]
+    assert run("recipe", "validate", *words[2:])[0] == 0
+
+
+def test_a_split_is_chosen(run, pictures):
+    rows = "red.png,a red card,train\ndeep/blue.jpg,a blue card,val\n"
+    (pictures / "captions.csv").write_text(f"image,text,split\n{rows}")
+    _, out, _ = run("data", "check", pictures, "--split", "val", "--json")
+    found = json.loads(out)
+    assert (found["rows"], found["samples"][0]["text"]) == (1, ["a blue card"])
+    assert found["source"]["split"] == "val"

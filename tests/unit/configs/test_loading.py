@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vljepa.configs import VLJEPAConfig, load_preset, load_run_config, parse_overrides, preset_names, validate
+from vljepa.configs.decoder import DecoderDataConfig
 from vljepa.errors import ConfigError
 
 RECIPE = """
@@ -96,3 +97,18 @@ def test_a_config_refuses_a_wrong_type_later_too():
 
 def test_the_presets():
     assert preset_names() == ["base", "base-open", "mini", "mini-video", "toy"]
+
+
+@pytest.mark.parametrize("kind", ["train", "validation"])
+def test_sources_of_one_name_are_refused(recipe, kind):
+    """Metrics go by the name: the second one's overwrote the first one's, and the mean was that of the others."""
+    word = f"data.{kind}=[{{name: b, path: b.csv}}, {{name: a, path: a.csv}}, {{name: b, path: c.csv}}]"
+    with pytest.raises(ConfigError, match=r"two sources are called 'b'.*rename one"):
+        load_run_config(recipe, [word])
+    assert load_run_config(recipe, ["data.validation=[{name: a, path: a.csv}]"]).data.validation[0].name == "a"
+
+
+def test_sources_of_a_decoder_of_one_name_are_refused():
+    sources = [{"name": "a", "path": "a.txt"}, {"name": "a", "path": "b.txt"}]
+    with pytest.raises(ConfigError, match="two sources are called 'a'"):
+        validate(DecoderDataConfig, {"train": sources}, where="here")

@@ -149,7 +149,8 @@ def test_videos_are_seen_as_clips(tmp_path):
         ({"File_Name": "a.png", " Caption ": "x"}, {"image": "File_Name", "text": " Caption "}),
         ({"img": "a.png", "question": "?", "answer": "x"}, {"image": "img", "text": "answer", "query": "question"}),
         ({"image": "a.png", "path": "b.png", "label": 1, "text": "x"}, {"image": "image", "text": "text"}),
-        ({"id": 1, "url": "x"}, {}),
+        ({"id": 1, "link": "x"}, {}),
+        ({"url": "x", "Image Name": "y"}, {"image": "Image Name", "source_id": "url"}),
     ],
 )
 def test_columns_are_guessed_by_name(row, columns):

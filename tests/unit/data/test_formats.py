@@ -116,6 +116,11 @@ def write_dataset(folder):
     return folder
 
 
+def found(place):
+    data = find_data(place)
+    return data.kind, data.place
+
+
 KINDS = {
     "csv": write_csv,
     "tsv": write_tsv,
@@ -249,7 +254,7 @@ def test_samples_of_a_tar_are_told_apart_by_name_and_texts_are_found(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rows.json", "{}", "neither COCO captions, VQA questions nor"),
+        ("rows.json", "{}", "neither COCO captions, Karpathy's splits, VQA questions nor"),
         ("rows.json", "[1]", "not a JSON object"),
         ("rows.json", '{"images": [{"id": 1}], "annotations": [{"image_id": 1, "caption": "x"}]}', "not COCO captions"),
         ("rows.json", "{", "no readable JSON"),
@@ -276,7 +281,7 @@ def test_one_data_file_in_a_folder_is_it_even_beside_a_folder_of_pictures(tmp_pa
         (file.parent / "rows.jsonl").unlink()
     write_pictures(tmp_path / "data" / "images")
     (tmp_path / "data" / "validation.csv").write_text("image,text\n")
-    assert find_data(tmp_path / "data")[1] == file
+    assert find_data(tmp_path / "data").place == file
 
 
 def test_several_data_files_are_named_unless_the_folders_are_classes(tmp_path):
@@ -285,7 +290,7 @@ def test_several_data_files_are_named_unless_the_folders_are_classes(tmp_path):
     with pytest.raises(DataError, match=r"several data files: a.csv, b.tsv"):
         find_data(tmp_path)
     write_pictures(tmp_path / "red")
-    assert find_data(tmp_path) == ("classes", tmp_path)
+    assert found(tmp_path) == ("classes", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -301,19 +306,19 @@ def test_a_list_of_classes_beside_their_folders_is_no_data(tmp_path, name, conte
     for colour in ("red", "blue"):
         write_pictures(tmp_path / colour)
     (tmp_path / name).write_text(content)
-    assert find_data(tmp_path) == ("classes", tmp_path)
+    assert found(tmp_path) == ("classes", tmp_path)
     (tmp_path / name).unlink()
     (tmp_path / "labels.csv").write_text("filename,label\nred/red.png,red\n")
-    assert find_data(tmp_path) == ("csv", tmp_path / "labels.csv"), "this one names pictures"
+    assert found(tmp_path) == ("csv", tmp_path / "labels.csv"), "this one names pictures"
 
 
 def test_a_folder_whose_parts_are_folders_of_classes_names_them(tmp_path):
-    for part in ("train", "val"):
+    for part in ("cards", "tiles"):
         (tmp_path / part).mkdir()
         write_pictures(tmp_path / part / "red")
-    with pytest.raises(DataError, match="name one of its parts: train, val"):
+    with pytest.raises(DataError, match="name one of its parts: cards, tiles"):
         find_data(tmp_path)
-    assert find_data(tmp_path / "train") == ("classes", tmp_path / "train")
+    assert found(tmp_path / "cards") == ("classes", tmp_path / "cards")
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/{000..123}.tar", "https://host/a.tar", "pipe:cat a.tar", "|cat a.tar"])

@@ -11,4 +11,10 @@ def test_the_budget_and_its_names():
     check_skipped(skipped, total=700, tolerated=0.01)
     with pytest.raises(DataError, match=r"7 of 699 .*0\.png \(broken\).*and 2 more.*max_skipped"):
         check_skipped(skipped, total=699, tolerated=0.01)
+    one = {Path("0.png"): "broken"}
+    check_skipped(one, total=3, tolerated=0.01)
+    with pytest.raises(DataError, match="1 of 3 rows are"):
+        check_skipped(one, total=3, tolerated=0, what="rows")
+    with pytest.raises(DataError, match="2 of 3 pictures are"):
+        check_skipped(dict.fromkeys("ab", "broken"), total=3, tolerated=0.01)
     assert name_skipped(dict(list(skipped.items())[:1])) == "0.png (broken)"

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from pydantic import ValidationError
 
 from vljepa.configs import SourceConfig
 from vljepa.data.sources import load_source
@@ -141,3 +142,26 @@ def test_texts_are_known_by_the_picture_that_they_are_read_without(tmp_path):
     without = [record.source_id for record in load_source(source, root=tmp_path, pictures=False)]
     assert without == with_pictures
     assert without[0] == without[1] != without[2]
+
+
+def test_candidates_of_a_source_are_those_of_rows_without_their_own(tmp_path):
+    rows = [
+        {"image": "a.png", "query": "?", "text": "yes"},
+        {"image": "b.png", "query": "?", "text": "maybe", "candidates": ["maybe", "no"]},
+        {"image": "c.png", "query": "?", "text": "no", "candidates": None},
+    ]
+    wanted = [("yes", "no"), ("maybe", "no"), ("yes", "no")]
+    found = jsonl_source(tmp_path, rows, task="vqa", candidates=["yes", "no"])
+    assert [record.candidates for record in found] == wanted
+    (tmp_path / "answers.txt").write_text("yes\n\n no \n", encoding="utf-8")
+    found = jsonl_source(tmp_path, rows, task="vqa", candidates="answers.txt")
+    assert [record.candidates for record in found] == wanted
+    with pytest.raises(DataError, match="'yes' is not among the 2"):
+        jsonl_source(tmp_path, rows, task="vqa", candidates=["no", "maybe"])
+    with pytest.raises(DataError, match=r"no file of candidates .*absent\.txt"):
+        jsonl_source(tmp_path, rows, task="vqa", candidates="absent.txt")
+    with pytest.raises(DataError, match="no column 'candidates'"):
+        jsonl_source(tmp_path, rows[:1], task="vqa")
+    for wrong in (["yes", "yes"], ["yes", ""]):
+        with pytest.raises(ValidationError, match="empty or repeated"):
+            SourceConfig(name="s", path="a", candidates=wrong)

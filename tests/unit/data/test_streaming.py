@@ -219,10 +219,10 @@ class TestOrder:
     def test_a_shard_that_another_process_drops_is_fetched_again(self, open_stream, monkeypatch):
         dropped = []
 
-        def drop_then_load(source, *, root):
+        def drop_then_load(source, **settings):
             if not dropped:
                 dropped.append(Path(source.path).unlink())
-            return load_source(source, root=root)
+            return load_source(source, **settings)
 
         whole = read(open_stream(), range(4))
         monkeypatch.setattr(streaming, "load_source", drop_then_load)

@@ -275,7 +275,7 @@ def test_clips_are_added_to_a_trained_model_alone(films, tmp_path, given, messag
 
 def test_too_many_broken_videos_stop_the_run(films, tmp_path):
     with pytest.raises(DataError, match=r"broken\.mp4"):
-        Trainer(films_run(films, tmp_path, data={"max_skipped": 0.01})).fit()
+        Trainer(films_run(films, tmp_path, data={"max_skipped": 0})).fit()
 
 
 def test_pictures_and_videos_train_together_in_groups_of_their_own(films, shapes, tmp_path):

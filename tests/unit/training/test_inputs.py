@@ -11,6 +11,7 @@ from tests.conftest import draw_shape, write_rows
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import RunConfig, load_preset
 from vljepa.training.inputs import prepare
+from vljepa.training.validation import RetrievalTask
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -39,3 +40,23 @@ def test_numbers_of_another_file_are_no_overlap_and_other_ids_and_contents_are(
         run = make_run(data=data | ({} if cached else {"cache": None}), train={"batch_size": 2})
         found[file] = prepare(run, model=model, processor=processor).overlap
     assert found == {"train": 2, "numbered": 0, "saved again": 1, "the same": 1}
+
+
+def test_copies_of_a_picture_are_one_picture_to_the_loss_and_to_retrieval(
+    make_run: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    """COCO with a picture's file per caption: its other captions were false negatives, and wrong in recall."""
+    for name, shift in (("a", 0), ("copy", 0), ("b", 3)):
+        draw_shape(tmp_path / f"{name}.png", colour="red", shape="bar", shift=shift)
+    rows = [{"image": f"{name}.png", "text": f"text of {name}"} for name in ("a", "copy", "b")]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    config = load_preset("toy")
+    model, processor = VLJEPA.from_parts(config), VLJEPAProcessor(config)
+    source = {"name": "s", "path": str(tmp_path / "rows.jsonl")}
+    run = make_run(data={"train": [source], "validation": [source]}, train={"batch_size": 2})
+    inputs = prepare(run, model=model, processor=processor)
+    first, copy, other = (record.source_id for record in inputs.train[0])
+    assert first == copy != other == str(tmp_path / "b.png")
+    [task] = inputs.tasks
+    assert isinstance(task, RetrievalTask)
+    assert len(task._paths) == 2

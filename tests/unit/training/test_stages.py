@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from vljepa import VLJEPA
-from vljepa.configs import RunConfig
+from vljepa.configs import AdaptersConfig, RunConfig
 from vljepa.errors import CheckpointError
+from vljepa.models.adapters import adapt
 from vljepa.training.plan import plan_run
 from vljepa.training.stages import train_stages
 from vljepa.training.trainer import Trainer
@@ -108,3 +109,19 @@ def test_a_plan_counts_and_writes_nothing(make_run: Callable[..., RunConfig], tm
     plan = plan_run(run.model_copy(update={"data": absent}))
     assert plan.rows is None
     assert plan.missing == tuple(str(tmp_path / "absent" / name) for name in ("captions.jsonl", "questions.jsonl"))
+
+
+def test_a_plan_counts_what_adapters_train(make_run: Callable[..., RunConfig], tmp_path: Path) -> None:
+    plain = make_run()
+    assert plain.model is not None
+    model = VLJEPA(plain.model)
+    model.save_pretrained(tmp_path / "base")
+    lora = AdaptersConfig(rank=4, four_bit=True, parts=["predictor", "y_encoder"])
+    run = plain.model_copy(update={"model": None, "start": str(tmp_path / "base"), "lora": lora})
+    plan = plan_run(run)
+    adapt(model, lora.model_copy(update={"four_bit": False}), base="", seed=0)
+    assert plan.trained == sum(one.numel() for one in model.parameters() if one.requires_grad)
+    assert plan.parameters == sum(one.numel() for one in model.parameters())
+    fewer = plan_run(run.model_copy(update={"lora": lora.model_copy(update={"rank": 2})}))
+    assert fewer.trained is not None
+    assert fewer.trained < plan.trained < plan.parameters

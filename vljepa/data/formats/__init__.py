@@ -1,69 +1,90 @@
 """Files that samples come in: what each is, and its rows.
 
-Every format gives rows as dictionaries; formats that have no columns of their own give the usual ones (`image`, `text`,
-`query`, `source_id`), so that nothing has to be mapped. A picture in a row is a path as text, or a `Stored` one.
+Every format is registered here, and says by itself what it recognises; the first that does wins. It gives rows as
+dictionaries; formats that have no columns of their own give the usual ones (`image`, `text`, `query`, `source_id`), so
+that nothing has to be mapped. A picture in a row is a path as text, or a `Stored` one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from vljepa.data.formats.annotations import answers_beside, json_rows
+from vljepa.data.formats.classes import CLASSES
+from vljepa.data.formats.datasets import DATASET, find_on_hub
 from vljepa.data.formats.datasets import HUB as HUB
-from vljepa.data.formats.datasets import dataset_rows, is_dataset
-from vljepa.data.formats.folders import class_rows, is_class_folder
-from vljepa.data.formats.names import guess_columns
-from vljepa.data.formats.tables import TABLES, table_rows
-from vljepa.data.formats.tars import tar_rows
+from vljepa.data.formats.delimited import CSV, TSV
+from vljepa.data.formats.flickr import FLICKR
+from vljepa.data.formats.folder_tables import CAPTIONS, SPLIT_FOLDERS, TABLE, captions_in
+from vljepa.data.formats.folder_tables import DATA_FILES as DATA_FILES
+from vljepa.data.formats.json_files import JSON
+from vljepa.data.formats.json_lines import JSON_LINES
+from vljepa.data.formats.parquet import PARQUET
+from vljepa.data.formats.parts import PARTS
+from vljepa.data.formats.registry import Fault as Fault
+from vljepa.data.formats.registry import Found as Found
+from vljepa.data.formats.registry import Item as Item
+from vljepa.data.formats.registry import Row as Row
+from vljepa.data.formats.registry import first_row as first_row
+from vljepa.data.formats.registry import recognise, register
+from vljepa.data.formats.registry import rows_of as rows_of
+from vljepa.data.formats.registry import sound_rows as sound_rows
+from vljepa.data.formats.sidecars import SIDECARS
+from vljepa.data.formats.tars import TARS
+from vljepa.data.formats.text_rows import TEXT_LINES
+from vljepa.data.formats.walking import HELD_OUT as HELD_OUT
+from vljepa.data.formats.walking import folders_in
 from vljepa.errors import DataError
 
-CAPTION_FILES = ("captions.csv", "captions.jsonl")
-DATA_FILES = (".csv", ".jsonl", ".tsv", ".parquet", ".json")
-HELD_OUT = ("validation", "valid", "val")
-"""Names of validation data: of a file beside the training data, or of a folder beside `train`."""
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:|\|")
 
-Row = dict[str, Any]
+register(FLICKR, CSV, TSV, JSON_LINES, PARQUET, JSON, TEXT_LINES)
+register(CAPTIONS, DATASET, TARS, PARTS, TABLE, SPLIT_FOLDERS, SIDECARS, CLASSES)
 
 
-def find_data(path: str | Path) -> tuple[str, Path | str]:
-    """What kind of data is at `path`, and the file or folder that really holds it.
+def find_data(path: str | Path, *, split: str | None = None) -> Found:
+    """What kind of data is at `path`, the file or folder that really holds it, and what there is passed over.
 
     Args:
-        path: A file; a folder with a captions file or one other data file, of tars, of pictures in a folder per class,
-            or of a saved data set; or `hf:NAME:SPLIT` for a data set of the hub.
-
-    Returns:
-        The kind, such as `csv` or `tars`, and the place.
+        path: A file; a folder with a captions file or one other data file, of tars, of numbered parts of a table, of
+            pictures with their texts beside them or in a folder per class, of splits, or of a saved data set; or
+            `hf:NAME:SPLIT` for a data set of the hub.
+        split: Which split, where there are several; by default that for training.
 
     Raises:
         DataError: There is nothing, nothing that is known, or something that can be read only once.
     """
     if str(path).startswith(HUB):
-        return "dataset", str(path)
+        return find_on_hub(str(path), split)
     stream, path = is_stream(str(path)), Path(path)
+    found = recognise(path, split)
+    if found is not None:
+        return found
     if path.is_dir():
-        return _find_in_folder(path)
-    if not path.is_file() and (stream or path.exists()):
+        raise _unknown_folder(path)
+    if stream or (path.exists() and not path.is_file()):
         raise DataError(
             f"{str(path)!r} is a stream, read once and in its own order: a run could not go on where it stopped.",
             fix="download it and give the folder; only data.train takes an address, https://host/{000..123}.tar.",
         )
     if not path.is_file():
         raise DataError(f"there is no source {str(path)!r}.", fix="check `path` and `data.root`.")
-    if path.suffix in TABLES:
-        return path.suffix[1:], path
-    if path.suffix == ".json":
-        return "json", path
-    if path.suffix == ".tar":
-        return "tars", path
+    if path.suffix.lower() == ".zip":
+        raise DataError(f"{str(path)!r} is a zip.", fix="unpack it, and give the folder.")
     raise DataError(
         f"{str(path)!r} is of no known kind.",
-        fix=f"give {', '.join(TABLES)}, .json, .tar, a folder, or {HUB}NAME:SPLIT.",
+        fix=f"give {', '.join(DATA_FILES)}, .txt, .tar, a folder, or {HUB}NAME:SPLIT.",
     )
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder, or a file of a pattern, such as `data/train-*.parquet`."""
+    return path.exists() or ("*" in path.name and any(path.parent.glob(path.name)))
+
+
+def has_captions(folder: Path) -> bool:
+    """Whether a folder holds a captions file, though perhaps one that cannot be read."""
+    return folder.is_dir() and bool(captions_in(folder))
 
 
 def is_stream(path: str) -> bool:
@@ -71,67 +92,19 @@ def is_stream(path: str) -> bool:
     return not path.startswith(HUB) and _SCHEME.match(path) is not None
 
 
-def rows_of(kind: str, place: Path | str) -> Iterator[tuple[int, Row]]:
-    """Rows of what `find_data` found, with their numbers from 1.
-
-    Raises:
-        DataError: It cannot be read, or is not what it looks like.
-    """
-    if kind == "dataset":
-        return dataset_rows(str(place))
-    place = Path(place)
-    if kind == "tars":
-        return tar_rows(place)
-    if kind == "classes":
-        return class_rows(place)
-    if kind == "json":
-        return json_rows(place)
-    return table_rows(place)
-
-
-def _find_in_folder(path: Path) -> tuple[str, Path | str]:
-    found = [path / name for name in CAPTION_FILES if (path / name).is_file()]
-    if len(found) == 1:
-        return found[0].suffix[1:], found[0]
-    if found:
-        raise DataError(
-            f"the folder {str(path)!r} holds two captions files.", fix=f"keep one of {' or '.join(CAPTION_FILES)}."
-        )
-    if is_dataset(path):
-        return "dataset", path
-    if any(path.glob("*.tar")):
-        return "tars", path
-    files, classes = _data_files(path), is_class_folder(path)
-    if len(files) == 1 and (not classes or _has_samples(files[0])):  # `images` beside a table is no class
-        return find_data(files[0])
-    if classes:
-        return "classes", path
-    if files:
-        raise DataError(
-            f"the folder {str(path)!r} holds several data files: {', '.join(file.name for file in files)}.",
-            fix="name one of them.",
-        )
-    parts = [folder.name for folder in sorted(path.iterdir()) if folder.is_dir() and is_class_folder(folder)]
-    raise DataError(
-        f"the folder {str(path)!r} holds no captions file, tars, data set, or pictures in a folder per class.",
-        fix=f"name one of its parts: {', '.join(parts)}."
-        if parts
-        else f"write {' or '.join(CAPTION_FILES)} with the columns image and text.",
+def _unknown_folder(path: Path) -> DataError:
+    parts = []
+    for folder in folders_in(path):
+        try:
+            if recognise(folder) is not None:
+                parts.append(folder.name)
+        except DataError:
+            continue
+    fix = "write captions.csv or captions.jsonl with the columns image and text."
+    if parts:
+        fix = f"name one of its parts: {', '.join(parts)}."
+    elif any(path.glob("*.zip")):
+        fix = "unpack the zip in it; what it holds is not looked at."
+    return DataError(
+        f"the folder {str(path)!r} holds no captions file, tars, data set, or pictures in a folder per class.", fix=fix
     )
-
-
-def _has_samples(file: Path) -> bool:
-    """Whether rows of a file have a picture and a text; a list of names beside folders of classes has not."""
-    try:
-        first = next(rows_of(*find_data(file)), None)
-    except DataError:
-        return False
-    columns = guess_columns(first[1]) if first is not None else {}
-    return "text" in columns and ("image" in columns or "video" in columns)
-
-
-def _data_files(folder: Path) -> list[Path]:
-    """Tables and annotations of a folder, without validation data and without the answers that belong to questions."""
-    files = [file for file in sorted(folder.iterdir()) if file.suffix in DATA_FILES and file.is_file()]
-    answers = {answers_beside(file) for file in files}
-    return [file for file in files if file.stem not in HELD_OUT and file not in answers]

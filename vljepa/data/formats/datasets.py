@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from vljepa.data.formats.conversations import turns_of
+from vljepa.data.formats.registry import Format, Found, Numbered
 from vljepa.data.stored import Cell
 from vljepa.errors import DataError
 
@@ -14,9 +15,27 @@ HUB = "hf:"
 _AT_ONCE = 1000
 
 
-def is_dataset(folder: Path) -> bool:
-    """Whether `save_to_disk` wrote this folder."""
-    return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
+def recognises(place: Path, split: str | None) -> Found | None:
+    """A folder that `save_to_disk` wrote; of one with splits the wanted one."""
+    if (place / "state.json").is_file():
+        return Found("dataset", place, split=split)
+    if not (place / "dataset_dict.json").is_file():
+        return None
+    if split is not None and (place / split / "state.json").is_file():
+        return Found("dataset", place / split, split=split, splits=(split,))
+    return Found("dataset", place)
+
+
+def is_hub(path: str) -> bool:
+    """Whether a path names a data set of the hub."""
+    return path.startswith(HUB)
+
+
+def find_on_hub(name: str, split: str | None) -> Found:
+    """The data set `hf:NAME:SPLIT`, or `hf:NAME` with a split of its own."""
+    if split is None or ":" in name.removeprefix(HUB):
+        return Found("dataset", name, split=split)
+    return Found("dataset", f"{name}:{split}", split=split, splits=(split,))
 
 
 @lru_cache(maxsize=8)
@@ -44,7 +63,7 @@ def open_dataset(name: str) -> Any:
     return found
 
 
-def dataset_rows(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def dataset_rows(place: Found) -> Numbered:
     """Rows of a data set, with their numbers from 1: class labels by their names, pictures as `Cell`s.
 
     Raises:
@@ -52,6 +71,7 @@ def dataset_rows(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     from datasets import ClassLabel, Image
 
+    name = str(place.place)
     found = open_dataset(name)
     stored = [column for column, feature in found.features.items() if isinstance(feature, Image)]
     labels = {column: feature for column, feature in found.features.items() if isinstance(feature, ClassLabel)}
@@ -63,7 +83,14 @@ def dataset_rows(name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         for index in range(len(rows)):
             number += 1
             row = {column: values[index] for column, values in columns.items()}
-            row |= {
-                column: feature.int2str(row[column]) for column, feature in labels.items() if row[column] is not None
-            }
-            yield number, row | {column: Cell(name, column, number - 1) for column in stored}
+            row |= {column: _label(feature, row[column]) for column, feature in labels.items()}
+            cells = {column: Cell(name, column, number - 1) for column in stored}
+            yield from ((number, item) for item in turns_of(row | cells))
+
+
+def _label(feature: Any, value: Any) -> str | None:
+    """Name of a class; None for the -1 with which `datasets` says that there is no label."""
+    return str(feature.int2str(value)) if isinstance(value, int) and value >= 0 else None
+
+
+DATASET = Format("dataset", recognises, dataset_rows)
