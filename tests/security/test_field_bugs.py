@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from tests.security.field_bugs import FieldBugs
 from tests.security.hostile_pictures import bmp_header
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import AdaptersConfig, VLJEPAConfig, load_preset
@@ -26,15 +26,8 @@ from vljepa.models.adapters import adapt
 from vljepa.processing.image import open_image
 
 CAP = 1_000_000
-BUGS: dict[str, Callable[..., None]] = {}
-
-
-def bug(*threads: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    def add(check: Callable[..., None]) -> Callable[..., None]:
-        BUGS[", ".join(threads)] = check
-        return check
-
-    return add
+BUGS = FieldBugs()
+bug = BUGS.reported
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +271,12 @@ def every_query_returns_everything(tmp_path, embedder):
 
 @pytest.mark.parametrize("thread", BUGS)
 def test_a_fault_of_the_field(thread, tmp_path, embedder, monkeypatch):
-    check = BUGS[thread]
-    options = {"monkeypatch": monkeypatch} if "monkeypatch" in check.__code__.co_varnames else {}
-    check(tmp_path, embedder, **options)
+    BUGS.run(thread, tmp_path=tmp_path, embedder=embedder, monkeypatch=monkeypatch)
+
+
+def test_every_reported_fault_has_its_check():
+    """The 29 rows of the list, whose threads are each in one of the three files."""
+    from tests.security import test_field_bugs_data, test_field_bugs_videos
+
+    covered = [*BUGS, *test_field_bugs_data.BUGS, *test_field_bugs_videos.BUGS]
+    assert len(covered) == len(set(covered)) == 29

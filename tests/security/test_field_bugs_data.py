@@ -3,13 +3,11 @@
 Pictures and towers are in `test_field_bugs.py`, videos in `test_field_bugs_videos.py`.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from tests.conftest import write_rows
 from tests.layouts import COLOURS, png, read, write_png, write_pngs, write_table, write_tar
+from tests.security.field_bugs import FieldBugs
 from vljepa.configs import SourceConfig
 from vljepa.data.checking import check_data
 from vljepa.data.contents import content_of, known_by_content, repeated_contents
@@ -18,15 +16,8 @@ from vljepa.data.sources import load_source
 from vljepa.errors import DataError
 
 CAP = 1_000_000
-BUGS: dict[str, Callable[[Path], None]] = {}
-
-
-def bug(*threads: str) -> Callable[[Callable[[Path], None]], Callable[[Path], None]]:
-    def add(check: Callable[[Path], None]) -> Callable[[Path], None]:
-        BUGS[", ".join(threads)] = check
-        return check
-
-    return add
+BUGS = FieldBugs()
+bug = BUGS.reported
 
 
 @bug("ComfyUI PR #16214")

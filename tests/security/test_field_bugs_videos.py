@@ -1,26 +1,19 @@
 """Faults with videos that users of this field's tools reported, each rebuilt small; the name is the public thread."""
 
 import io
-from collections.abc import Callable
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.security.field_bugs import FieldBugs
 from tests.videos import grey, number_of, read, seen, turned, write_video
 from vljepa.processing.video import frame_at, read_clip, read_frames
 
 CAP = 1_000_000
-BUGS: dict[str, Callable[..., None]] = {}
-
-
-def bug(*threads: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    def add(check: Callable[..., None]) -> Callable[..., None]:
-        BUGS[", ".join(threads)] = check
-        return check
-
-    return add
+BUGS = FieldBugs()
+bug = BUGS.reported
 
 
 def photo(size=(48, 32)):
@@ -191,4 +184,4 @@ def no_duration_and_seek_to_zero(tmp_path):
 
 @pytest.mark.parametrize("thread", BUGS)
 def test_a_fault_of_the_field(thread, tmp_path):
-    BUGS[thread](tmp_path)
+    BUGS.run(thread, tmp_path=tmp_path)
