@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from rich.progress import Progress, TaskID
 
 from eval.command import CONSOLE
+from vljepa.data.pictures import open_picture
 from vljepa.data.records import Clip
+from vljepa.data.stored import Stored
 from vljepa.errors import ConfigError, ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.embed import Embedder
@@ -26,8 +28,8 @@ NAMED = 20
 
 One = TypeVar("One")
 
-Seen: TypeAlias = Path | tuple[Path, ...]
-"""A picture, a video, or pictures that make one clip."""
+Seen: TypeAlias = Path | Stored | tuple[Path, ...]
+"""A picture, a video, a picture inside a larger file, or pictures that make one clip."""
 
 
 def visual(file: Path, *, frames: int) -> Path | Clip:
@@ -64,9 +66,7 @@ class Eyes:
         self.embedder = embedder
         self._read = embedder.read
         if frames > 1:
-            self._read = VisualReader(
-                embedder.processor, clips=embedder.model.config.predictor.clips, frames=frames
-            )
+            self._read = VisualReader(embedder.processor, clips=embedder.model.config.predictor.clips, frames=frames)
         self.unreadable: dict[str, str] = {}
         """Reason for each file that could not be read: left out, never replaced."""
 
@@ -114,7 +114,12 @@ class Eyes:
     def _pixels(self, one: Seen) -> torch.Tensor | None:
         """Pixels [1, T, C, H, W]."""
         try:
-            return self._read.together(one) if isinstance(one, tuple) else self._read(one)
+            if isinstance(one, tuple):
+                return self._read.together(one)
+            if isinstance(one, Path):
+                return self._read(one)
+            limit = self.embedder.processor.config.x_encoder.image.max_pixels
+            return self._read(open_picture(one, max_pixels=limit))
         except ImageError as error:
             self.unreadable[str(one)] = error.message
             return None

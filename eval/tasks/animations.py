@@ -52,4 +52,3 @@ def measure(found: Found, embedder: Embedder) -> dict[str, Any]:
             Record(visual(found.media / str(row["video"]), frames=frames), (str(row["text"]),)) for row in rows
         ],
     }
-

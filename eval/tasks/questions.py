@@ -25,6 +25,7 @@ from vljepa.metrics import (
     pope,
     softmax,
     vqa_v2_score,
+    yes_or_no,
 )
 from vljepa.metrics.retrieval import TIE
 from vljepa.processing.answers import prior_scores
@@ -195,9 +196,9 @@ def _popev2(questions: Sequence[Question], said: Said) -> dict[str, Any]:
 
 
 def _strictly(question: Question, text: str | None) -> str:
-    """A tie is the wrong one of yes and no."""
+    """Yes or no, as the official script reads an answer; a tie is the wrong one."""
     if text is not None:
-        return text
+        return yes_or_no(text)
     return "no" if question.answers[0] == "yes" else "yes"
 
 

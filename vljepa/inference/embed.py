@@ -180,7 +180,9 @@ class Embedder:
             for start in range(0, len(wanted), size):
                 some = wanted[start : start + size]
                 chosen = [within[pairs[place][0]] for place in some]
-                tokens = self.processor.queries([pairs[place][1] or self.model.config.prompts.caption for place in some])
+                tokens = self.processor.queries(
+                    [pairs[place][1] or self.model.config.prompts.caption for place in some]
+                )
                 prediction = self.model.predict(
                     vision if chosen == list(range(len(alike))) else vision.choose(chosen),
                     tokens["query_ids"].to(self.device),

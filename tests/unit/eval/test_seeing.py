@@ -113,7 +113,9 @@ def test_what_the_product_refuses_is_not_scored(clip: Path, tmp_path: Path) -> N
     assert readable(Eyes(pictures).look([clip])).tolist() == [True]  # an animation is its first frame, as in classify
 
 
-def test_questions_and_clips_of_several_lengths_keep_their_order(embedder: Embedder, clip: Path, tmp_path: Path) -> None:
+def test_questions_and_clips_of_several_lengths_keep_their_order(
+    embedder: Embedder, clip: Path, tmp_path: Path
+) -> None:
     still = tmp_path / "still.png"
     Image.new("RGB", (32, 32), "green").save(still)
     pairs = [(clip, "a?"), (still, "b?"), (clip, ""), (still, "a?"), ((still, still), "b?")] + [(still, "c?")] * 70
