@@ -56,7 +56,7 @@ def measure(
     scores_NC = rows_ND[kept_N] @ texts_CD.T
     keys = [str(number) for number in range(len(labels_N))]
     top1_N = top_k_hits(scores_NC, labels_N)
-    temperature = embedder.model.config.calibration.classify
+    temperature = embedder.model.config.calibration.temperature("classify", candidates=len(names))
     return {
         "metrics": {
             "all": {

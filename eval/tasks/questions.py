@@ -106,7 +106,9 @@ def _calibration(questions: Sequence[Question], scores_NC: Rows, embedder: Embed
     labels = [next((c for c, text in enumerate(one.candidates) if exact_match(text, one.answers)), -1)
               for one in questions]  # fmt: skip
     known = np.flatnonzero(np.array(labels) >= 0)
-    probabilities_NC = softmax(scores_NC[known], temperature=embedder.model.config.calibration.ask)
+    calibration = embedder.model.config.calibration
+    temperatures_N = [calibration.temperature("ask", candidates=len(questions[n].candidates)) for n in known]
+    probabilities_NC = softmax(scores_NC[known], temperature=np.array(temperatures_N))
     return expected_calibration_error(probabilities_NC, np.array(labels)[known]) if len(known) else None
 
 
