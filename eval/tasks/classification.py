@@ -19,8 +19,8 @@ from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import expected_calibration_error, mean_of_templates, mean_per_class, softmax, top_k_hits
 
-COUNTS = (2, 10, 100, 1000)
-"""Candidates of the calibration errors."""
+COUNTS = (2, 10, 100)
+"""Candidates of the calibration errors, besides all."""
 VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif"})
 
 
@@ -37,8 +37,8 @@ def measure(
 ) -> dict[str, Any]:
     """Top-1, top-5, mean per class and calibration error; the candidates are the labels that occur.
 
-    The calibration error is measured with 2, 10, 100 and 1,000 candidates too, as far as there are: the right one and
-    others drawn for each picture.
+    The calibration error is measured with 2, 10 and 100 candidates too, as far as there are: the right one and others
+    drawn for each picture.
 
     Args:
         found: The files; `rows` is a folder with a folder per class, or a table.
@@ -98,12 +98,11 @@ def _by_count(
     """Accuracy, confidence and calibration error with fewer candidates, drawn for each picture with a fixed seed."""
     random = np.random.default_rng(0)
     found = {}
-    for count in COUNTS:
-        if count > scores_NC.shape[1]:
-            break
+    every = scores_NC.shape[1]
+    for count in [*(one for one in COUNTS if one < every), every]:
         drawn_NC = np.empty((len(labels_N), count), dtype=np.float32)
         for place, label in enumerate(labels_N):
-            wrong = np.delete(np.arange(scores_NC.shape[1]), label)
+            wrong = np.delete(np.arange(every), label)
             drawn_NC[place] = scores_NC[place, [label, *random.permutation(wrong)[: count - 1]]]
         first_N = np.zeros(len(labels_N), dtype=np.int64)
         temperature = calibration.temperature("classify", candidates=count)
@@ -121,12 +120,14 @@ def _other_names(names: Sequence[str]) -> list[str]:
     from vljepa.configs import LabelPriorConfig
     from vljepa.training.label_prior import label_names
 
-    known, found = set(names), []
+    known = set(names)
+    found: dict[str, None] = {}
     for synonyms in label_names(LabelPriorConfig(label_names="imagenet-1k")):
         several = [one.strip() for one in synonyms.split(",")]
-        if not known & set(several):
-            found.append(several[0])
-    return list(dict.fromkeys(found))
+        name = next((one for one in several if one not in known and one not in found), None)
+        if name is not None and several[0] not in known:
+            found[name] = None
+    return list(found)
 
 
 def _samples(found: Found, *, item: str, label: str, split: str) -> Iterator[tuple[Path, str]]:

@@ -133,6 +133,26 @@ class TestClasses:
         table = measure_suite("own_classes", tmp_path, templates=["a {} thing", "{}"])
         assert share(table["metrics"]["all"]["top1"]) == 1.0
         assert table["candidates"] == ["blue", "red"]
+        assert list(table["metrics"]) == ["all", "2 candidates"]
+
+    def test_calibration_by_the_number_of_candidates(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first of several names counts; more candidates that no picture shows make the model less sure."""
+        rows = [{"image": paint(tmp_path / f"{one}.png", one), "names": [f"{one} thing", one]} for one in COLOURS]
+        write_lines(tmp_path / "photos.jsonl", rows)
+        monkeypatch.setattr(
+            "vljepa.training.label_prior.label_names",
+            lambda config: ["red thing, red", *(f"{number % 16} thing, {number}" for number in range(13))],
+        )
+        found = measure_suite("named_photos", tmp_path)
+        assert (found["pool"], len(found["candidates"])) == ([{"items": 3, "classes": 3, "candidates": 16}], 16)
+        metrics = found["metrics"]
+        assert list(metrics) == ["all", "2 candidates", "10 candidates", "16 candidates"]
+        assert {one["accuracy"] for name, one in metrics.items() if name != "all"} == {1.0}
+        sure = [one["mean_confidence"] for name, one in metrics.items() if name != "all"]
+        assert sure == sorted(sure, reverse=True)
+        for one in (metrics["2 candidates"], metrics["16 candidates"]):
+            assert one["calibration_error"] == pytest.approx(1 - one["mean_confidence"])
+        assert metrics["16 candidates"]["calibration_error"] == pytest.approx(metrics["all"]["calibration_error"])
 
     def test_videos(self, tmp_path: Path) -> None:
         for colour in COLOURS:
