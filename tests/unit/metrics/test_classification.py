@@ -76,3 +76,9 @@ def test_candidates_are_counted_per_row() -> None:
     padded = (np.pad(scores, ((0, 0), (0, 98)), constant_values=-np.inf), labels)
     parts = [padded, planted(100, temperature=0.06 * 5**-0.1)]
     assert fit_temperature_by_count(parts, at=20, steepest=0.25)[1] == pytest.approx(-0.1, abs=0.03)
+
+
+def test_a_certainty_of_one_is_in_the_last_bin_with_the_others() -> None:
+    """Wrong at 1.0 and right at 0.95: together half are right, where 97.5% were sure."""
+    probabilities = np.array([[1.0, 0.0], [0.05, 0.95]])
+    assert expected_calibration_error(probabilities, np.array([1, 1])) == pytest.approx(0.475)
