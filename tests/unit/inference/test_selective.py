@@ -367,6 +367,14 @@ class TestInterrupt:
         [only] = decoder.interrupt()
         assert (only.start, only.end) == (500.0, 500.25)
 
+    def test_frames_that_were_lost_before_the_end_do_not_prolong_it(self, method: str) -> None:
+        decoder = self.decoder(method)
+        for time in (0.0, 0.25, 60.0):
+            decoder.push(shots(1)[0], time)
+
+        [only] = decoder.interrupt()
+        assert (only.start, only.end) == (0.0, 60.25)
+
     @pytest.mark.parametrize("free", [False, True])
     def test_a_source_that_comes_and_goes_pays_for_its_decodes(
         self, method: str, free: bool, monkeypatch: pytest.MonkeyPatch
