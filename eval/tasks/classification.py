@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from eval.harness.seeing import Eyes, readable, visual
 from eval.harness.suite import Found
 from eval.mini.bootstrap import interval
+from eval.tasks.questions import listed
 from vljepa.configs import CalibrationConfig
 from vljepa.data.formats.folders import PICTURES
 from vljepa.data.paths import path_under
@@ -82,7 +83,7 @@ def measure(
         "chance": {"all": {"top1": 1 / len(names), "top5": min(1.0, 5 / len(names))}},
         "rows": len(samples),
         "pool": [{"items": len(labels_N), "classes": shown, "candidates": len(names)}],
-        "candidates": names,
+        "candidates": listed(names),
         "templates": said,
         "prompt": embedder.model.config.prompts.caption,
         "frames": frames,

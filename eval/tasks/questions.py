@@ -118,9 +118,14 @@ def printed(questions: Sequence[Question]) -> dict[str, Any]:
     if len(different) > 1:
         return {"own_list_per_row_of": sorted({len(some) for some in different})}
     [only] = different
-    if len(only) <= PRINTED:
-        return {"count": len(only), "list": list(only)}
-    return {"count": len(only), "sha256": text_digest("\n".join(only)), "first": list(only[:20])}
+    return listed(only)
+
+
+def listed(candidates: Sequence[str]) -> dict[str, Any]:
+    """Candidates in full where they are few, else their number, their hash and the first of them."""
+    if len(candidates) <= PRINTED:
+        return {"count": len(candidates), "list": list(candidates)}
+    return {"count": len(candidates), "sha256": text_digest("\n".join(candidates)), "first": list(candidates[:20])}
 
 
 def _exact(questions: Sequence[Question], said: Said) -> dict[str, Any]:

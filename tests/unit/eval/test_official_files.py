@@ -132,7 +132,7 @@ class TestClasses:
         (tmp_path / "test.csv").write_text("\n".join(rows) + "\n")
         table = measure_suite("own_classes", tmp_path, templates=["a {} thing", "{}"])
         assert share(table["metrics"]["all"]["top1"]) == 1.0
-        assert table["candidates"] == ["blue", "red"]
+        assert table["candidates"] == {"count": 2, "list": ["blue", "red"]}
         assert list(table["metrics"]) == ["all", "2 candidates"]
 
     def test_calibration_by_the_number_of_candidates(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ class TestClasses:
             lambda config: ["red thing, red", *(f"{number % 16} thing, {number}" for number in range(13))],
         )
         found = measure_suite("named_photos", tmp_path)
-        assert (found["pool"], len(found["candidates"])) == ([{"items": 3, "classes": 3, "candidates": 16}], 16)
+        assert (found["pool"], found["candidates"]["count"]) == ([{"items": 3, "classes": 3, "candidates": 16}], 16)
         metrics = found["metrics"]
         assert list(metrics) == ["all", "2 candidates", "10 candidates", "16 candidates"]
         assert {one["accuracy"] for name, one in metrics.items() if name != "all"} == {1.0}
