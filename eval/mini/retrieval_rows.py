@@ -173,7 +173,8 @@ def recall_interval(pools: Sequence[tuple[Sequence[str], NDArray[np.int64]]], *,
         rows = slice(start, start + len(keys))
         columns[rows, 2 * number], columns[rows, 2 * number + 1] = some <= k, 1
         start += len(keys)
-    summed = by_item(columns, items)[:, :-1]
+    order = sorted(range(len(items)), key=items.__getitem__)  # the draws depend on the items, not on their order
+    summed = by_item(columns[order], [items[place] for place in order])[:, :-1]
     low, high = resample(summed, _mean_of_pools)
     return Interval(mean=float(_mean_of_pools(summed.sum(0)[None])[0]), low=low, high=high, items=len(summed))
 

@@ -132,3 +132,9 @@ def test_items_of_several_pools_are_drawn_together() -> None:
     ranks = np.where(np.arange(40) % 2, 1, 9)
     three, one = recall_interval([(keys, ranks)] * 3, k=1), recall_interval([(keys, ranks)], k=1)
     assert three == pytest.approx(one)
+
+
+def test_the_interval_does_not_depend_on_the_order_of_the_items() -> None:
+    keys, ranks = [f"c{number:02}" for number in range(30)], np.where(np.arange(30) % 3, 1, 9)
+    turned = recall_interval([(keys[::-1], ranks[::-1])], k=1)
+    assert turned == recall_interval([(keys, ranks)], k=1)
