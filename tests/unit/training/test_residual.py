@@ -7,7 +7,7 @@ import torch
 
 from vljepa import VLJEPA
 from vljepa.configs import load_preset
-from vljepa.training import residual
+from vljepa.training import residual, trainer
 
 
 class FakeEncoder:
@@ -69,3 +69,11 @@ def test_the_factor_weighs_the_residual():
         near.append(float((model.predict(vision) * alone).sum(1).mean().detach()))
     assert near[0] < near[1] < near[2]
     assert near[2] > 0.99
+
+
+def test_the_end_of_a_run_says_so(make_run, monkeypatch, capsys):
+    lifted = {"mean": 0.9, "calibration/residual": 2.0, residual.LOGGED: 0.1}
+    monkeypatch.setattr(trainer, "fit_residual", lambda *arguments, **options: lifted)
+    result = trainer.Trainer(make_run(train={"steps": 1})).fit()
+    assert "mean 0.9000 is more than the log's 0.1000" in " ".join(capsys.readouterr().err.split())
+    assert result.metrics[residual.LOGGED] == 0.1
