@@ -91,6 +91,13 @@ def test_one_clip_has_one_embedding_whoever_asks(
     assert float(other @ api) < 0.999
 
 
+def test_a_suite_s_number_of_frames_counts_and_not_the_model_s(embedder: Embedder, clip: Path) -> None:
+    [two] = Eyes(embedder, frames=2).look([clip])
+    [wanted] = Embedder(embedder.model, embedder.processor, frames=2).images([clip])
+    assert float(two @ wanted) == pytest.approx(1, abs=1e-5)
+    assert float(two @ embedder.images([clip])[0]) < 0.999
+
+
 def test_a_picture_has_one_embedding_too(embedder: Embedder, tmp_path: Path) -> None:
     path = tmp_path / "upright.jpg"
     picture = Image.new("RGB", (60, 40), "red")
