@@ -119,7 +119,7 @@ def section(result: dict[str, Any]) -> str:
         + (f", where the official files have {expected:,}" if expected not in (None, result["rows"]) else "")
         + f". Unreadable and left out: {result['skipped']['count']}. Prompt: {result['prompt'] or 'none'}. "
         f"Frames: {result['frames']}. {_candidates(result['candidates'])}\n",
-        _figures(result),
+        figures(result),
         f"\nData: {result['source']}, {result['version']}, {result['split']}; licence: {result['licence']}. "
         f"{_overlap(result['overlap'])} Model {model['sha256']}, data {result['key']['data']}, "
         f"seed {result['seed']}, commit {result['commit'][:12]}{dirty}, {result['date']}, {result['hardware']}, "
@@ -150,7 +150,7 @@ def _overlap(overlap: dict[str, Any]) -> str:
     )
 
 
-def _figures(result: dict[str, Any]) -> str:
+def figures(result: dict[str, Any]) -> str:
     """A column per figure, a row per part; parts with other figures get a table of their own."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for part, figures in result["metrics"].items():
@@ -214,7 +214,7 @@ def page(results: Sequence[dict[str, Any]], drawn: dict[str, bytes], *, folder: 
     body = render(markdown(results, plots=list(drawn)))
     for name, png in drawn.items():
         body = body.replace(f'src="{name}"', f'src="data:image/png;base64,{base64.b64encode(png).decode()}"')
-    for name, written in _own_reports().items():
+    for name, written in own_reports().items():
         path = folder / f"{name}.json"
         if path.is_file():
             text = re.sub(r"!\[.*?\]\(.*?\)", "", written(json.loads(path.read_text(encoding="utf-8"))))
@@ -222,7 +222,8 @@ def page(results: Sequence[dict[str, Any]], drawn: dict[str, bytes], *, folder: 
     return PAGE.format(body=re.sub(r'<a href="[^"]*\.md">(.*?)</a>', r"\1", body))
 
 
-def _own_reports() -> dict[str, Callable[[dict[str, Any]], str]]:
+def own_reports() -> dict[str, Callable[[dict[str, Any]], str]]:
+    """By name of a result with a format of its own, what writes its tables."""
     from eval.adaptation.report import as_markdown as adaptation
     from eval.captions.report import as_markdown as captions
     from eval.comparison.report import as_markdown as comparison

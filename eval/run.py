@@ -18,8 +18,10 @@ missing, where it comes from and its licence), 2 after an error.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +34,7 @@ from eval.command import CONSOLE, say
 from eval.harness import result as results
 from eval.harness.suite import ROOT, Found, Suite, find, read_suite, suite_names
 from eval.harness.training import Training, training_of
+from eval.report import figures, own_reports
 from vljepa.errors import ConfigError, DataError, VLJEPAError
 from vljepa.inference.embed import Embedder
 
@@ -142,23 +145,20 @@ def _run(names: Sequence[str], given: argparse.Namespace) -> int:
     training = training_of(given.model, given=given.train, folders=given.data)
     skipped, wrong = [], []
     for number, name in enumerate(names, start=1):
-        suite = read_suite(name)
+        suite, place = read_suite(name), f"[{number}/{len(names)}] {name}"
         try:
-            found = find(suite, given.data, alone=len(names) == 1)
-        except DataError as error:
-            if name.startswith("own_") and len(names) > 1:
-                continue  # nobody lacks files of his own
-            skipped.append(name)
-            say(f"[{number}/{len(names)}] {name}: skipped. {error}")
-            continue
-        say(f"[{number}/{len(names)}] {name}: {suite.title}, about {suite.minutes:g} min on two cores")
-        try:
+            found = _files(suite, given, place=place, alone=len(names) == 1)
+            if found is None:
+                skipped += [] if name.startswith("own_") and len(names) > 1 else [name]
+                continue
+            say(f"{place}: {suite.title}, about {suite.minutes:g} min on two cores")
             _measure(found, model, training, given)
-        except VLJEPAError as error:
+        except Exception as error:  # whatever it is, it is one suite's, and the others are still to be measured
             if len(names) == 1:
                 raise
             wrong.append(name)
-            say(f"{name}: error: {error}")
+            known = isinstance(error, VLJEPAError)
+            say(f"{name}: error: {error}" if known else f"{name}: {''.join(traceback.format_exception(error))}")
     if skipped:
         say(f"skipped for want of files: {', '.join(skipped)}")
     if wrong:
@@ -166,13 +166,24 @@ def _run(names: Sequence[str], given: argparse.Namespace) -> int:
     return ERROR if wrong else SKIPPED if skipped else DONE
 
 
+def _files(suite: Suite, given: argparse.Namespace, *, place: str, alone: bool) -> Found | None:
+    """The suite's files; without them None, and what is missing is said: but nobody lacks files of his own."""
+    try:
+        return find(suite, given.data, alone=alone)
+    except DataError as error:
+        if alone or not suite.name.startswith("own_"):
+            say(f"{place}: skipped. {error}")
+        return None
+
+
 def _measure(found: Found, model: Model, training: Training, given: argparse.Namespace) -> None:
     path = given.results / result_name(found.suite, model.name)
     work = (tasks() | programs())[found.suite.task]
-    key = results.key_of(found, model.name, code=work.__module__.rpartition(".")[2])
+    key = results.key_of(found, model.name, code=work.__module__)
     own_format = found.suite.task in programs()
     if not given.again and results.kept(path, key, training=None if own_format else training.digest) is not None:
         say(f"{found.suite.name}: kept, {path} still holds")
+        print(shown(found.suite, path))
         return
     if not own_format:
         training.open()  # what is wrong with it is said before hours of measuring
@@ -195,6 +206,15 @@ def _measure(found: Found, model: Model, training: Training, given: argparse.Nam
     whole["seconds"] = round(time.perf_counter() - start, 1)
     results.write(whole, path)
     say(f"{suite.name}: {whole['seconds']:.0f} s, written: {path}")
+    print(shown(suite, path))
+
+
+def shown(suite: Suite, path: Path) -> str:
+    """The figures of a result in a file, as tables of Markdown below a title."""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if "metrics" in result:
+        return f"\n{result['title']}: {result['model']['name']}, {result['rows']:,} rows\n\n{figures(result)}\n"
+    return f"\n{own_reports()[suite.task.removeprefix('eval.')](result)}\n"
 
 
 def result_name(suite: Suite, model: str) -> str:

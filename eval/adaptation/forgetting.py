@@ -43,7 +43,7 @@ class Memory:
         pictures += [Path(str(one.image)) for rows in self.questions.values() for one in rows]
         with torch.inference_mode():
             self._vision = {
-                path: embedder.model.encode_vision(embedder.processor.images([path]))
+                path: embedder.model.encode_vision(embedder.read(path).to(embedder.device))
                 for path in dict.fromkeys(pictures)
             }
 
@@ -93,5 +93,6 @@ class Memory:
             )
             prompt = embedder.model.config.prompts.caption
             queries = embedder.processor.queries([query or prompt for _, query in chunk])
-            rows.append(embedder.model.predict(vision, queries["query_ids"], queries["query_mask"]).numpy())
+            ids, mask = (queries[name].to(embedder.device) for name in ("query_ids", "query_mask"))
+            rows.append(embedder.model.predict(vision.to(embedder.device), ids, mask).float().cpu().numpy())
         return np.concatenate(rows)

@@ -177,11 +177,11 @@ def frozen(embedder: Embedder, rows: Sequence[Row], data: Path) -> np.ndarray:
     """What the frozen X-Encoder says of each picture, [N, E]: mean visual token and classifier outputs."""
     found = []
     for row in rows:
-        vision = embedder.model.encode_vision(embedder.processor.images([data / row["image"]]))
+        vision = embedder.model.encode_vision(embedder.read(data / row["image"]).to(embedder.device))
         pieces = [masked_mean(vision.tokens_BND, vision.mask_BN)]
         if vision.logits_BK is not None:
             pieces.append(vision.logits_BK)
-        found.append(torch.cat(pieces, dim=1)[0].numpy())
+        found.append(torch.cat(pieces, dim=1)[0].float().cpu().numpy())
     return np.stack(found)
 
 

@@ -174,11 +174,11 @@ class _Features:
     def _look(self, record: Record) -> Tensor:
         if record.image not in self._seen:
             assert isinstance(record.image, Path)
-            vision = self.mini.model.encode_vision(self.mini.processor.images([record.image]))
+            vision = self.mini.model.encode_vision(self.mini.read(record.image).to(self.mini.device))
             pieces = [masked_mean(vision.tokens_BND, vision.mask_BN)]
             if vision.logits_BK is not None:
                 pieces.append(vision.logits_BK)
-            self._seen[record.image] = torch.cat(pieces, dim=1)[0].clone()
+            self._seen[record.image] = torch.cat(pieces, dim=1)[0].float().cpu()
         return self._seen[record.image]
 
 

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eval.harness.code import code_digest
 from eval.harness.suite import ROOT, SUITES, Found
 from eval.mini import provenance
 from eval.mini.data import digest_files
-from vljepa.parts.saved import DECODER_FOLDER, saved_folder
+from vljepa.parts.saved import decoder_folder, saved_folder
 
 FORMAT = 1
 ASKED_FOR = (
@@ -21,22 +22,19 @@ ASKED_FOR = (
 
 
 def key_of(found: Found, model: str, *, code: str) -> dict[str, str]:
-    """Hashes of what a result depends on: the model with its decoder, the suite with its code, and the data.
+    """Hashes of what a result depends on: the model with its decoder, the suite, the code, and the data.
 
     Args:
         found: The suite and its data.
         model: Name of the model.
-        code: Module of `eval/tasks` that measures; `MODULE_files` beside it belongs to it, and so do all metrics.
+        code: Module that measures; everything of ours that it imports belongs to it.
     """
-    folder = saved_folder(model)
-    decoder = sorted((folder / DECODER_FOLDER).glob("*")) if (folder / DECODER_FOLDER).is_dir() else []
-    own = sorted((ROOT / "eval" / "tasks").glob(f"{code}*.py"))
-    assert own, code
+    decoder = decoder_folder(saved_folder(model))
+    words = [] if decoder is None else sorted(decoder.glob("*"))
     return {
-        "model": provenance.text_digest(provenance.model_of(model)["sha256"] + digest_files(decoder)),
-        "suite": digest_files(
-            [SUITES / f"{found.suite.name}.yaml", *own, *sorted((ROOT / "vljepa" / "metrics").glob("*.py"))]
-        ),
+        "model": provenance.text_digest(provenance.model_of(model)["sha256"] + digest_files(words)),
+        "suite": digest_files([SUITES / f"{found.suite.name}.yaml"]),
+        "code": code_digest(code, root=ROOT),
         "data": found.digest(),
     }
 

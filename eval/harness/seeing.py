@@ -16,19 +16,20 @@ from numpy.typing import NDArray
 from rich.progress import Progress, TaskID
 
 from eval.command import CONSOLE
+from vljepa.data.pictures import open_picture
 from vljepa.data.records import Clip
-from vljepa.errors import ConfigError, ImageError, VideoError
+from vljepa.data.stored import Stored
+from vljepa.errors import ConfigError, ImageError
+from vljepa.inference.clips import VisualReader
 from vljepa.inference.embed import Embedder
-from vljepa.models.outputs import VisionTokens
-from vljepa.processing.video import read_frames
 
 QUERIES = 64
 NAMED = 20
 
 One = TypeVar("One")
 
-Seen: TypeAlias = Path | tuple[Path, ...]
-"""A picture, a video, or pictures that make one clip."""
+Seen: TypeAlias = Path | Stored | tuple[Path, ...]
+"""A picture, a video, a picture inside a larger file, or pictures that make one clip."""
 
 
 def visual(file: Path, *, frames: int) -> Path | Clip:
@@ -51,15 +52,21 @@ def clip_frames(embedder: Embedder) -> int:
 
 
 class Eyes:
-    """A model that looks at files.
+    """A model that looks at files as `classify`, `ask` and `index` do: `Embedder` reads them, and refuses what it does.
 
     Args:
         embedder: The model and its processor.
-        frames: Frames of a video, number i * (total - 1) / (T - 1); 1 for pictures.
+        frames: Frames of a video, one of each equal part; 1 for pictures.
+
+    Raises:
+        ConfigError: `frames` is more than 1, and the model has learned from pictures, or more than its places in time.
     """
 
     def __init__(self, embedder: Embedder, *, frames: int = 1) -> None:
-        self.embedder, self.frames = embedder, frames
+        self.embedder = embedder
+        self._read = embedder.read
+        if frames > 1:
+            self._read = VisualReader(embedder.processor, clips=embedder.model.config.predictor.clips, frames=frames)
         self.unreadable: dict[str, str] = {}
         """Reason for each file that could not be read: left out, never replaced."""
 
@@ -87,7 +94,6 @@ class Eyes:
         """How many files could not be read, and the first of them."""
         return {"count": len(self.unreadable), "first": dict(list(self.unreadable.items())[:NAMED])}
 
-    @torch.inference_mode()
     def _batch(
         self,
         some: Sequence[Seen],
@@ -100,28 +106,21 @@ class Eyes:
                 if pixels is not None]  # fmt: skip
         if not read:
             return
-        device, model = self.embedder.device, self.embedder.model
-        vision = model.encode_vision(torch.stack([pixels for _, pixels in read]).to(device))
         wanted = [(number, place) for number, (one, _) in enumerate(read) for place in places[one]]
-        for chunk in _chunks(wanted, QUERIES):
-            numbers = torch.tensor([number for number, _ in chunk], device=device)
-            queries = [pairs[place][1] or model.config.prompts.caption for _, place in chunk]
-            tokens = self.embedder.processor.queries(queries)
-            predicted = model.predict(
-                _choose(vision, numbers), tokens["query_ids"].to(device), tokens["query_mask"].to(device)
-            )
-            rows_ND[[place for _, place in chunk]] = predicted.float().cpu().numpy()
+        rows_ND[[place for _, place in wanted]] = self.embedder.asked(
+            [pixels for _, pixels in read], [(number, pairs[place][1]) for number, place in wanted]
+        )
 
     def _pixels(self, one: Seen) -> torch.Tensor | None:
-        processor = self.embedder.processor
+        """Pixels [1, T, C, H, W]."""
         try:
             if isinstance(one, tuple):
-                return processor.frames(one)
-            if self.frames == 1:
-                return processor.frames([one])
-            limit = processor.config.x_encoder.image.max_pixels
-            return processor.frames([frame.image for frame in read_frames(one, count=self.frames, max_pixels=limit)])
-        except (ImageError, VideoError) as error:
+                return self._read.together(one)
+            if isinstance(one, Path):
+                return self._read(one)
+            limit = self.embedder.processor.config.x_encoder.image.max_pixels
+            return self._read(open_picture(one, max_pixels=limit))
+        except ImageError as error:
             self.unreadable[str(one)] = error.message
             return None
 
@@ -129,11 +128,6 @@ class Eyes:
 def _chunks(items: Sequence[One], size: int) -> Iterator[Sequence[One]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _choose(vision: VisionTokens, numbers: torch.Tensor) -> VisionTokens:
-    logits = None if vision.logits_BK is None else vision.logits_BK[numbers]
-    return VisionTokens(vision.tokens_BND[numbers], vision.mask_BN[numbers], logits, vision.steps)
 
 
 def readable(rows_ND: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -11,14 +11,17 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from eval.mini.data import digest_files
+from vljepa.configs import SourceConfig
 from vljepa.data.formats import Found as FoundRows
 from vljepa.data.formats import find_data, sound_rows
+from vljepa.data.records import Record
+from vljepa.data.sources import load_source
 from vljepa.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,6 +98,11 @@ class Found:
     def lines(self, role: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """Rows of a file with a JSON object per line, whatever its suffix."""
         return self._rows(role, kind="jsonl")
+
+    def records(self, role: str, *, task: Literal["retrieval", "vqa"]) -> list[Record]:
+        """Rows of data of one's own, in any form and with the columns that training takes."""
+        source = SourceConfig(name=role, path=str(self.files[role]), root=str(self.media), task=task)
+        return load_source(source, root=self.folder, max_skipped=0.0)  # a test set is measured whole
 
     def _rows(self, role: str, kind: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         file = self.files[role]

@@ -17,7 +17,14 @@ from typing import Any
 from eval.mini.data import data_files, digest_files
 from recipes.mini.fetch import PACKAGES
 from vljepa.errors import DataError
-from vljepa.parts.saved import CONFIG_FILE, WEIGHTS_FILE, saved_folder
+from vljepa.parts.saved import (
+    ADAPTER_FILE,
+    ADAPTER_WEIGHTS_FILE,
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    adapted_folder,
+    saved_folder,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("torch", "transformers", "timm", "scikit-learn", "numpy")
@@ -70,9 +77,13 @@ def data_of(folder: Path) -> dict[str, Any]:
 
 
 def model_of(name: str) -> dict[str, str]:
-    """Saved model and the hash of its config and weights."""
+    """Saved model and the hash of its config and weights; of adapters, with those of the model that they adapt."""
     folder = saved_folder(name)
-    return {"name": name, "sha256": digest_files([folder / CONFIG_FILE, folder / WEIGHTS_FILE])}
+    if not (folder / ADAPTER_FILE).is_file():
+        return {"name": name, "sha256": digest_files([folder / CONFIG_FILE, folder / WEIGHTS_FILE])}
+    base = adapted_folder(folder)
+    own = [folder / one for one in (CONFIG_FILE, ADAPTER_FILE, ADAPTER_WEIGHTS_FILE)]
+    return {"name": name, "sha256": digest_files([*own, base / CONFIG_FILE, base / WEIGHTS_FILE])}
 
 
 def code_digest() -> str:

@@ -47,14 +47,16 @@ def evaluate_questions(
         "majority": np.array([majority.hit(record) for record in rows]),
         "question_only": np.array([blind.hit(record) for record in rows]),
     }
-    probabilities_NC = softmax(scores_NC, temperature=frozen.model.config.calibration.ask)
+    calibration = frozen.model.config.calibration
+    temperatures_N = [calibration.temperature("ask", candidates=len(record.candidates)) for record in rows]
+    probabilities_NC = softmax(scores_NC, temperature=np.array(temperatures_N))
     return {
         "rows": len(rows),
         "pictures": len({record.source_id for record in rows}),
         "accuracy": _table(columns, rows),
         "controls": _controls(frozen, task, texts_MD, columns),
         "calibration": {
-            "temperature": frozen.model.config.calibration.ask,
+            "temperature": float(np.mean(temperatures_N)),
             "ece": expected_calibration_error(probabilities_NC, task.labels_N),
             "mean_confidence": float(probabilities_NC.max(axis=1).mean()),
         },

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.mini.bootstrap import Interval, by_item, resample
 from eval.mini.data import Captioned
 from vljepa.metrics.retrieval import retrieval_ranks
 from vljepa.processing.text import normalise_text
@@ -128,14 +129,13 @@ def _direction(pool: Pool, direction: str) -> tuple[list[list[int]], int]:
     return pool.images_of_text, len(pool.paths)
 
 
-def measure(row: Row, pools: Sequence[Pool]) -> tuple[Metrics, Hits]:
-    """R@1/5/10, median rank and MRR both ways (means over the pools), and the hits behind R@1 and R@5.
+Ranks = dict[str, list[tuple[list[str], NDArray[np.int64]]]]
+"""By direction and pool: the bootstrap item of every query, and the rank of its first right answer."""
 
-    Returns:
-        Metrics by direction, and for each of `image_to_text/r1` ... the share of hits by bootstrap item.
-    """
-    values: dict[str, dict[str, list[float]]] = {direction: defaultdict(list) for direction in DIRECTIONS}
-    hits: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+
+def ranks_of(row: Row, pools: Sequence[Pool]) -> Ranks:
+    """Ranks of every query both ways."""
+    result: Ranks = {direction: [] for direction in DIRECTIONS}
     for pool in pools:
         images_ND, texts_MD = row.images(pool.paths), row.texts(pool.texts)
         sides = {
@@ -143,16 +143,64 @@ def measure(row: Row, pools: Sequence[Pool]) -> tuple[Metrics, Hits]:
             "text_to_image": (texts_MD, images_ND, pool.images_of_text, pool.text_keys),
         }
         for direction, (queries, items, positives, keys) in sides.items():
-            ranks = retrieval_ranks(queries, items, positives=positives)
-            for k in KS:
-                values[direction][f"r{k}"].append(float(np.mean(ranks <= k)))
-            values[direction]["median_rank"].append(float(np.median(ranks)))
-            values[direction]["mrr"].append(float(np.mean(1 / ranks)))
-            for key, rank in zip(keys, ranks, strict=True):
+            result[direction].append((keys, retrieval_ranks(queries, items, positives=positives)))
+    return result
+
+
+def figures(ranks: Ranks) -> Metrics:
+    """R@1/5/10, median rank and MRR both ways: of each pool, then the mean over the pools."""
+    return {
+        way: {f"r{k}": float(np.mean([np.mean(some <= k) for _, some in pools])) for k in KS}
+        | {
+            "median_rank": float(np.mean([np.median(some) for _, some in pools])),
+            "mrr": float(np.mean([np.mean(1 / some) for _, some in pools])),
+        }
+        for way, pools in ranks.items()
+    }
+
+
+def recall_interval(pools: Sequence[tuple[Sequence[str], NDArray[np.int64]]], *, k: int) -> Interval:
+    """R@K of one direction with the interval of this very figure: items are drawn, and the pools' means averaged.
+
+    Args:
+        pools: Of `Ranks`; an item may be in several, and is then drawn once for all.
+        k: Ranks that count.
+    """
+    items = [key for keys, _ in pools for key in keys]
+    columns = np.zeros((len(items), 2 * len(pools)))
+    start = 0
+    for number, (keys, some) in enumerate(pools):
+        rows = slice(start, start + len(keys))
+        columns[rows, 2 * number], columns[rows, 2 * number + 1] = some <= k, 1
+        start += len(keys)
+    order = sorted(range(len(items)), key=items.__getitem__)  # the draws depend on the items, not on their order
+    summed = by_item(columns[order], [items[place] for place in order])[:, :-1]
+    low, high = resample(summed, _mean_of_pools)
+    return Interval(mean=float(_mean_of_pools(summed.sum(0)[None])[0]), low=low, high=high, items=len(summed))
+
+
+def _mean_of_pools(sums_RK: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over pools of hits over queries; a draw may leave a small pool without any."""
+    hits, counts = sums_RK[:, 0::2], sums_RK[:, 1::2]
+    shares = np.where(counts > 0, hits / np.maximum(counts, 1), 0.0)
+    means: NDArray[np.float64] = shares.sum(1) / np.maximum((counts > 0).sum(1), 1)
+    return means
+
+
+def measure(row: Row, pools: Sequence[Pool]) -> tuple[Metrics, Hits]:
+    """R@1/5/10, median rank and MRR both ways (means over the pools), and the hits behind R@1 and R@5.
+
+    Returns:
+        Metrics by direction, and for each of `image_to_text/r1` ... the share of hits by bootstrap item.
+    """
+    ranks = ranks_of(row, pools)
+    hits: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for direction, measured in ranks.items():
+        for keys, some in measured:
+            for key, rank in zip(keys, some, strict=True):
                 for k in (1, 5):
                     hits[f"{direction}/r{k}"][key].append(float(rank <= k))
-    metrics = {way: {name: float(np.mean(v)) for name, v in named.items()} for way, named in values.items()}
-    return metrics, {name: {key: float(np.mean(v)) for key, v in items.items()} for name, items in hits.items()}
+    return figures(ranks), {name: {key: float(np.mean(v)) for key, v in items.items()} for name, items in hits.items()}
 
 
 def differences(ours: Hits, theirs: Hits) -> Hits:

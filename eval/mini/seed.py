@@ -98,7 +98,7 @@ def evaluate_seed(job: Job, *, say: Say) -> dict[str, Any]:
         [row for row in rows if row.name in CLASS_ROWS],
         inputs.classes,
         templates={MODEL: frozen.model.config.prompts.classification},
-        temperature=calibration.classify,
+        temperature=calibration.temperature("classify", candidates=len(coco.CLASSES)),
     )
     result["emoji_calibration"] = _emoji_calibration(frozen, inputs.measured["emoji"])
     result["questions"] = {}
@@ -175,9 +175,9 @@ def _retrieval(name: str, pools: list[Pool], rows: list[Row]) -> tuple[dict[str,
 
 def _emoji_calibration(frozen: Frozen, pools: list[Pool]) -> dict[str, float]:
     """Expected calibration error of `classify` with all captions of the style's pool as labels."""
-    temperature = frozen.model.config.calibration.classify
     template = frozen.model.config.prompts.classification
     width = max(len(pool.texts) for pool in pools)
+    temperature = frozen.model.config.calibration.temperature("classify", candidates=width)
     probabilities, labels = [], []
     for pool in pools:
         predictions_ND = frozen.predictions([(path, frozen.caption_prompt) for path in pool.paths])

@@ -12,14 +12,13 @@ from eval.mini.bootstrap import interval
 from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import top_k_hits
-from vljepa.models.outputs import VisionTokens
 from vljepa.processing.video import even_shares, read_clip
 
 
 def measure(found: Found, embedder: Embedder) -> dict[str, Any]:
     """Share of animations that are nearest to their own name among all names, as a clip and as one picture.
 
-    The picture is the frame in the middle. Every frame is encoded once. Of the two, the difference is paired.
+    The picture is the frame in the middle. Of the two, the difference is paired.
 
     Args:
         found: The files: `rows` with `video` and `text`.
@@ -34,11 +33,9 @@ def measure(found: Found, embedder: Embedder) -> dict[str, Any]:
     predicted: dict[str, list[np.ndarray]] = {"all frames": [], "one frame": []}
     for row in rows:
         path = found.media / str(found.value(row, "video", "rows", 0))
+        predicted["all frames"].append(embedder.images([path]))
         pictures = read_clip(path, shares=even_shares(frames), max_pixels=config.x_encoder.image.max_pixels)
-        clip = embedder.model.encode_vision(embedder.processor.frames(pictures).unsqueeze(0))
-        predicted["all frames"].append(_predict(embedder, clip))
-        predicted["one frame"].append(_predict(embedder, embedder.model.encode_vision(
-            embedder.processor.images([pictures[frames // 2]]))))  # fmt: skip
+        predicted["one frame"].append(embedder.images([pictures[frames // 2]]))
     hits = {name: top_k_hits(np.concatenate(rows_ND) @ names_MD.T, labels_N).astype(float) for name, rows_ND in
             predicted.items()}  # fmt: skip
     items = [str(row["video"]) for row in rows]
@@ -55,8 +52,3 @@ def measure(found: Found, embedder: Embedder) -> dict[str, Any]:
             Record(visual(found.media / str(row["video"]), frames=frames), (str(row["text"]),)) for row in rows
         ],
     }
-
-
-def _predict(embedder: Embedder, vision: VisionTokens) -> np.ndarray:
-    queries = embedder.processor.queries([embedder.model.config.prompts.caption])
-    return embedder.model.predict(vision, queries["query_ids"], queries["query_mask"]).detach().numpy()

@@ -112,7 +112,7 @@ class Clips:
         for file in files:
             pixels = embedder.processor.frames(read_clip(file, shares=even_shares(frames), end=end, max_pixels=limit))
             with torch.inference_mode():
-                seen.append(embedder.model.encode_vision(pixels.unsqueeze(1)))  # frames as pictures
+                seen.append(embedder.model.encode_vision(pixels.unsqueeze(1).to(embedder.device)))  # as pictures
         self.tokens = torch.stack([one.tokens_BND for one in seen])
         self.logits = None if seen[0].logits_BK is None else torch.stack([one.logits_BK for one in seen])  # type: ignore[misc]
 
@@ -127,12 +127,16 @@ class Clips:
         for start in range(0, len(questions), QUERIES):
             some = questions[start : start + QUERIES]
             clips_N = torch.tensor([self.places[one.image] for one in some])
-            places = clips_N.unsqueeze(1), orders_CT[clips_N]
+            device = self.tokens.device
+            places = clips_N.unsqueeze(1).to(device), orders_CT[clips_N].to(device)
             tokens = self.tokens[places].flatten(1, 2)
             logits = None if self.logits is None else self.logits[places].mean(1)
-            vision = VisionTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool), logits, self.frames)
+            vision = VisionTokens(
+                tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=device), logits, self.frames
+            )
             queries = processor.queries([one.query for one in some])
-            rows.append(model.predict(vision, queries["query_ids"], queries["query_mask"]).numpy())
+            ids, mask = queries["query_ids"].to(device), queries["query_mask"].to(device)
+            rows.append(model.predict(vision, ids, mask).float().cpu().numpy())
         return np.concatenate(rows)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from eval.command import say
 from eval.harness.suite import ROOT, Found
 from vljepa.errors import CheckpointError, ConfigError
-from vljepa.parts.saved import CONFIG_FILE, DECODER_FOLDER, saved_folder
+from vljepa.parts.saved import CONFIG_FILE, decoder_folder, saved_folder
 
 
 def mini(found: Found, model: str, cache: Path, *, views: int = 1) -> dict[str, Any]:
@@ -79,8 +79,8 @@ def adaptation(found: Found, model: str, cache: Path, *, shots: Sequence[int], s
 
 def _decoder(model: str) -> dict[str, str]:
     """The model's own decoder, by the name of the part that it was made from."""
-    folder = saved_folder(model) / DECODER_FOLDER
-    if not folder.is_dir():
+    folder = decoder_folder(saved_folder(model))
+    if folder is None:
         raise CheckpointError(f"{model!r} has no Y-Decoder.", fix="train one with `vljepa train-decoder`.")
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     return {config["part"]["name"]: str(folder)}

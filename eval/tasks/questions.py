@@ -25,6 +25,7 @@ from vljepa.metrics import (
     pope,
     softmax,
     vqa_v2_score,
+    yes_or_no,
 )
 from vljepa.metrics.retrieval import TIE
 from vljepa.processing.answers import prior_scores
@@ -105,7 +106,9 @@ def _calibration(questions: Sequence[Question], scores_NC: Rows, embedder: Embed
     labels = [next((c for c, text in enumerate(one.candidates) if exact_match(text, one.answers)), -1)
               for one in questions]  # fmt: skip
     known = np.flatnonzero(np.array(labels) >= 0)
-    probabilities_NC = softmax(scores_NC[known], temperature=embedder.model.config.calibration.ask)
+    calibration = embedder.model.config.calibration
+    temperatures_N = [calibration.temperature("ask", candidates=len(questions[n].candidates)) for n in known]
+    probabilities_NC = softmax(scores_NC[known], temperature=np.array(temperatures_N))
     return expected_calibration_error(probabilities_NC, np.array(labels)[known]) if len(known) else None
 
 
@@ -115,9 +118,14 @@ def printed(questions: Sequence[Question]) -> dict[str, Any]:
     if len(different) > 1:
         return {"own_list_per_row_of": sorted({len(some) for some in different})}
     [only] = different
-    if len(only) <= PRINTED:
-        return {"count": len(only), "list": list(only)}
-    return {"count": len(only), "sha256": text_digest("\n".join(only)), "first": list(only[:20])}
+    return listed(only)
+
+
+def listed(candidates: Sequence[str]) -> dict[str, Any]:
+    """Candidates in full where they are few, else their number, their hash and the first of them."""
+    if len(candidates) <= PRINTED:
+        return {"count": len(candidates), "list": list(candidates)}
+    return {"count": len(candidates), "sha256": text_digest("\n".join(candidates)), "first": list(candidates[:20])}
 
 
 def _exact(questions: Sequence[Question], said: Said) -> dict[str, Any]:
@@ -195,9 +203,9 @@ def _popev2(questions: Sequence[Question], said: Said) -> dict[str, Any]:
 
 
 def _strictly(question: Question, text: str | None) -> str:
-    """A tie is the wrong one of yes and no."""
+    """Yes or no, as the official script reads an answer; a tie is the wrong one."""
     if text is not None:
-        return text
+        return yes_or_no(text)
     return "no" if question.answers[0] == "yes" else "yes"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from eval.harness.suite import Found
 from vljepa.data.paths import path_under
+from vljepa.data.records import Visual
 
 YES_NO = ("yes", "no")
 COUNTS = tuple(str(number) for number in range(16))
@@ -27,7 +28,7 @@ class Question:
         pair: Of POPEv2: what the original and the edited picture share.
     """
 
-    image: Path
+    image: Visual
     query: str
     answers: tuple[str, ...]
     candidates: tuple[str, ...]
@@ -61,6 +62,15 @@ def closed(
             )
         )
     return questions
+
+
+def own(found: Found) -> list[Question]:
+    """Rows as training takes them for validation: `image`, `query`, `text` and `candidates`."""
+    return [
+        Question(one.image, one.query, one.texts, one.candidates, one.type)
+        for one in found.records("rows", task="vqa")
+        if one.image is not None
+    ]
 
 
 def vqa_v2(found: Found) -> list[Question]:
@@ -163,6 +173,7 @@ def _picture(found: Found, name: str, role: str) -> Path:
 
 READERS: dict[str, Callable[..., list[Question]]] = {
     "closed": closed,
+    "own": own,
     "vqa_v2": vqa_v2,
     "gqa": gqa,
     "tally": tally,

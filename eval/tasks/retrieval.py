@@ -10,10 +10,8 @@ import numpy as np
 
 from eval.harness.seeing import Eyes, readable, visual
 from eval.harness.suite import Found
-from eval.mini.bootstrap import paired_bootstrap
 from eval.mini.data import Captioned
-from eval.mini.retrieval_rows import DIRECTIONS, Pool, Row, chance, make_pool
-from eval.mini.retrieval_rows import measure as measure_row
+from eval.mini.retrieval_rows import Pool, Row, chance, figures, make_pool, ranks_of, recall_interval
 from vljepa.data.paths import path_under
 from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
@@ -31,6 +29,7 @@ def measure(
     first_text: bool = False,
     join: bool = False,
     frames: int = 1,
+    own: bool = False,
 ) -> dict[str, Any]:
     """R@1, 5 and 10, median rank and MRR in both directions.
 
@@ -45,8 +44,12 @@ def measure(
         first_text: Take the first of an item's texts alone.
         join: Join all texts of an item into one paragraph, as for DiDeMo.
         frames: Frames of a video; 1 for pictures.
+        own: Rows of `image` and `text`, in any form that training takes; no other argument counts.
     """
-    items = read_items(found, item=item, text=text, name=name, pool=pool, about=about, join=join)
+    if own:
+        items = own_items(found)
+    else:
+        items = read_items(found, item=item, text=text, name=name, pool=pool, about=about, join=join)
     eyes = Eyes(embedder, frames=frames)
     paths = [one.path for one in items]
     rows_ND = eyes.look(paths)
@@ -60,13 +63,10 @@ def measure(
     def images(paths: Sequence[Path]) -> np.ndarray:
         return np.stack([row_of[path] for path in paths])
 
-    figures, hits = measure_row(Row("model", images, embedder.texts), pools)
-    metrics: dict[str, dict[str, Any]] = {way: dict(figures[way]) for way in DIRECTIONS}
-    for way in DIRECTIONS:
-        for k in (1, 5):
-            metrics[way][f"r{k}"] = paired_bootstrap([hits[f"{way}/r{k}"]])
-            # The mean over pools, whose sizes may differ; the interval is that of the items.
-            metrics[way][f"r{k}"]["mean"] = figures[way][f"r{k}"]
+    ranks = ranks_of(Row("model", images, embedder.texts), pools)
+    metrics: dict[str, dict[str, Any]] = {way: dict(some) for way, some in figures(ranks).items()}
+    for way, measured in ranks.items():
+        metrics[way] |= {f"r{k}": recall_interval(measured, k=k) for k in (1, 5)}
     return {
         "metrics": metrics,
         "chance": chance(pools),
@@ -106,6 +106,17 @@ def read_items(found: Found, *, item: str, text: str, name: str, pool: str, abou
             style=style,
         )
         for (file, style, concept), said in texts.items()
+    ]
+
+
+def own_items(found: Found) -> list[Captioned]:
+    """Pictures with all their texts, as training reads them."""
+    texts: dict[Any, list[str]] = {}
+    for record in found.records("rows", task="retrieval"):
+        texts.setdefault(record.image, []).extend(record.texts)
+    return [
+        Captioned(path=image, texts=tuple(dict.fromkeys(said)), source_id=str(image), concept=str(image), style="")
+        for image, said in texts.items()
     ]
 
 

@@ -24,6 +24,7 @@ from vljepa.configs.loading import (
 )
 from vljepa.configs.lora import AdaptersConfig, LoraConfig
 from vljepa.configs.model import (
+    CALIBRATED_AT,
     CalibrationConfig,
     ClipsConfig,
     DenseConfig,
@@ -51,6 +52,7 @@ from vljepa.configs.selective import SelectiveConfig
 from vljepa.configs.stages import is_staged_recipe, load_stages
 
 __all__ = [
+    "CALIBRATED_AT",
     "AdaptersConfig",
     "AnswerPriorConfig",
     "CacheConfig",

@@ -194,22 +194,37 @@ class PromptsConfig(Strict):
     classification: str = "{}"
 
 
+CALIBRATED_AT = 20
+"""Candidates for which a temperature stands as it is."""
+
+
 class CalibrationConfig(Strict):
     """Numbers that are fitted on validation data after training.
 
-    A candidate's probability is softmax(cosine / temperature) over the candidates.
+    A candidate's probability is softmax(cosine / T) over the candidates, where T depends on how many there are.
 
     Args:
-        classify: Temperature for `classify`.
-        ask: Temperature for `ask --choices`.
+        classify: Temperature for `classify` with 20 candidates.
+        ask: Temperature for `ask --choices` with 20 candidates.
+        classify_exponent: For `classify`, the power of candidates / 20 that the temperature is multiplied by.
+        ask_exponent: The same for `ask`.
         residual: Factor on the gate of the label prior's residual.
         answers: Frequencies of the training answers, added to the cosines by `ask` where all choices are among them.
     """
 
     classify: float = Field(0.05, gt=0)
     ask: float = Field(0.05, gt=0)
+    classify_exponent: float = 0.0
+    ask_exponent: float = 0.0
     residual: float = Field(1.0, gt=0)
     answers: AnswerPriorConfig | None = None
+
+    def temperature(self, kind: Literal["classify", "ask"], *, candidates: int) -> float:
+        """T for so many candidates."""
+        base, exponent = (
+            (self.classify, self.classify_exponent) if kind == "classify" else (self.ask, self.ask_exponent)
+        )
+        return float(base * (candidates / CALIBRATED_AT) ** exponent)
 
 
 class VLJEPAConfig(Strict):

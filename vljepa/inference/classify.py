@@ -58,7 +58,7 @@ def classify(
             candidates=names,
             rows=embedder.kept_texts([template.replace("{}", name) for name in names]),
             query="",
-            temperature=model.config.calibration.classify,
+            temperature=model.config.calibration.temperature("classify", candidates=len(names)),
             min_confidence=min_confidence,
             progress=progress,
             on_broken=on_broken,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -52,6 +53,17 @@ class VisualReader:
         """
         with naming_file(describe(image), ImageError):
             return self._read(image)
+
+    def together(self, images: Sequence[Picture]) -> Tensor:
+        """Pixels [1, T, C, H, W] of pictures that make one clip.
+
+        Raises:
+            ConfigError: The model has learned from single pictures.
+            ImageError: One is missing, broken or too large.
+        """
+        if self.frames is None:
+            raise ConfigError(f"{len(images)} pictures as one clip are for a model of clips.", fix=_FIX)
+        return self.processor.frames(list(images)).unsqueeze(0)
 
     def _read(self, image: Picture) -> Tensor:
         if not isinstance(image, str | os.PathLike) or not self._is_clip(Path(image)):

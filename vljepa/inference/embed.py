@@ -30,6 +30,7 @@ OnBroken: TypeAlias = Callable[[Picture, ImageError], None]
 _CPU_BATCH = 8  # larger batches of convolutions leave the CPU's cache and get slower
 _GPU_BATCH = 64
 _TEXT_BATCH = 64
+_QUERY_BATCH = 64
 _READERS = min(8, os.cpu_count() or 1)
 
 
@@ -157,6 +158,39 @@ class Embedder:
             rows.append(self._predict([self.read(image) for image in images[chunk]], queries[chunk]))
         return np.concatenate(rows)
 
+    @torch.inference_mode()
+    def asked(self, pixels: Sequence[torch.Tensor], pairs: Sequence[tuple[int, str]]) -> Rows:
+        """Predicted embeddings of pictures under several queries each; every picture is encoded once.
+
+        Args:
+            pixels: [1, T, C, H, W] each, as from `read`; at least one, and all of one length T in one batch.
+            pairs: Number of a picture and a query each; an empty query means the model's caption prompt.
+
+        Returns:
+            [N, D] float32 rows of unit length, in the order of `pairs`.
+        """
+        rows: Rows = np.empty((len(pairs), self.model.config.embed_dim), dtype=np.float32)
+        lengths = np.array([one.shape[1] for one in pixels])
+        for length in np.unique(lengths):  # pictures and clips each go by themselves
+            alike = np.flatnonzero(lengths == length).tolist()
+            vision = self.model.encode_vision(torch.cat([pixels[number] for number in alike]).to(self.device))
+            within = {number: place for place, number in enumerate(alike)}
+            wanted = [place for place, (number, _) in enumerate(pairs) if number in within]
+            size = max(_QUERY_BATCH, len(alike))
+            for start in range(0, len(wanted), size):
+                some = wanted[start : start + size]
+                chosen = [within[pairs[place][0]] for place in some]
+                tokens = self.processor.queries(
+                    [pairs[place][1] or self.model.config.prompts.caption for place in some]
+                )
+                prediction = self.model.predict(
+                    vision if chosen == list(range(len(alike))) else vision.choose(chosen),
+                    tokens["query_ids"].to(self.device),
+                    tokens["query_mask"].to(self.device),
+                )
+                rows[some] = prediction.float().cpu().numpy()
+        return rows
+
     def pixels(self, pixels: Sequence[torch.Tensor]) -> Rows:
         """Predicted embeddings, under the model's caption prompt, of pictures that the processor has prepared.
 
@@ -166,7 +200,7 @@ class Embedder:
         Returns:
             [N, D] float32 rows of unit length.
         """
-        return self._predict(list(pixels), [""] * len(pixels))
+        return self._predict(pixels, [""] * len(pixels))
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Rows:
@@ -220,19 +254,8 @@ class Embedder:
                 "question choices.",
             )
 
-    @torch.inference_mode()
-    def _predict(self, pixels: list[torch.Tensor], queries: Sequence[str]) -> Rows:
-        rows: Rows = np.empty((len(pixels), self.model.config.embed_dim), dtype=np.float32)
-        lengths = np.array([one.shape[1] for one in pixels])
-        for length in np.unique(lengths):  # pictures and clips each go by themselves
-            alike = np.flatnonzero(lengths == length).tolist()
-            vision = self.model.encode_vision(torch.cat([pixels[row] for row in alike]).to(self.device))
-            tokens = self.processor.queries([queries[row] or self.model.config.prompts.caption for row in alike])
-            prediction = self.model.predict(
-                vision, tokens["query_ids"].to(self.device), tokens["query_mask"].to(self.device)
-            )
-            rows[alike] = prediction.float().cpu().numpy()
-        return rows
+    def _predict(self, pixels: Sequence[torch.Tensor], queries: Sequence[str]) -> Rows:
+        return self.asked(pixels, list(enumerate(queries)))
 
     def _submit(self, pool: ThreadPoolExecutor, images: Sequence[Picture]) -> list[Future[torch.Tensor]]:
         return [pool.submit(self.read, image) for image in images]

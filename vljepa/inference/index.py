@@ -250,9 +250,9 @@ class Index:
         chosen: list[int] = []
         seen: Counter[str] = Counter()
         for place in places:
-            entry = self.entries[place]
-            if entry.start is None or seen[entry.path] < per_video:
-                seen[entry.path] += 1
+            path = self.entries[place].path  # of a picture there is one row
+            if seen[path] < per_video:
+                seen[path] += 1
                 chosen.append(place)
             if len(chosen) == k:
                 break

@@ -74,7 +74,7 @@ def ask(
             rows=embedder.kept_texts(answers),
             query=question,
             offsets=prior_scores(calibration.answers, answers, wanted=answer_prior),
-            temperature=calibration.ask,
+            temperature=calibration.temperature("ask", candidates=len(answers)),
             min_confidence=min_confidence,
             progress=progress,
             on_broken=on_broken,

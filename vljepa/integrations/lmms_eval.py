@@ -118,7 +118,7 @@ class VLJEPAModel(lmms):
         texts = [text.strip() for text in texts]
         calibration = self.embedder.model.config.calibration
         scores = (rows * self.embedder.texts(texts)).sum(axis=1) + prior_scores(calibration.answers, texts)
-        return -np.log(softmax(scores[None], temperature=calibration.ask)[0])
+        return -np.log(softmax(scores[None], temperature=calibration.temperature("ask", candidates=len(texts)))[0])
 
     def _predict(self, requests: Sequence[tuple[Any, ...]]) -> Rows:
         """Embeddings of (query, visuals of a document, document's number, task, split)."""

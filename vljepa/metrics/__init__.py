@@ -2,8 +2,10 @@
 
 from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length, rouge_l, tokenize
 from vljepa.metrics.classification import (
+    count_candidates,
     expected_calibration_error,
     fit_temperature,
+    fit_temperature_by_count,
     mean_of_templates,
     mean_per_class,
     softmax,
@@ -32,6 +34,7 @@ __all__ = [
     "bleu4",
     "by_category",
     "cider_at",
+    "count_candidates",
     "count_of",
     "covering",
     "distinct_share",
@@ -39,6 +42,7 @@ __all__ = [
     "exact_match",
     "expected_calibration_error",
     "fit_temperature",
+    "fit_temperature_by_count",
     "matched_minus_shuffled",
     "mean_length",
     "mean_of_templates",

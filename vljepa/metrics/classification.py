@@ -6,6 +6,7 @@ Shapes: N samples, C candidates. Rows with fewer candidates are padded with -inf
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,9 +66,14 @@ def mean_of_templates(rows_TCD: FloatArray) -> NDArray[np.float32]:
     return averaged
 
 
-def softmax(scores_NC: FloatArray, *, temperature: float) -> NDArray[np.float64]:
-    """Probability of each candidate at a temperature: exp(score / temperature), normalised per row, in float64."""
-    scaled_NC = np.asarray(scores_NC, dtype=np.float64) / temperature
+def softmax(scores_NC: FloatArray, *, temperature: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability of each candidate: exp(score / temperature), normalised per row, in float64.
+
+    Args:
+        scores_NC: Scores; -inf where a row has no candidate.
+        temperature: One, or one per row [N].
+    """
+    scaled_NC = np.asarray(scores_NC, dtype=np.float64) / np.reshape(temperature, (-1, 1))
     scaled_NC = scaled_NC - scaled_NC.max(axis=1, keepdims=True)
     weights_NC = np.exp(scaled_NC)
     probabilities: NDArray[np.float64] = weights_NC / weights_NC.sum(axis=1, keepdims=True)
@@ -109,18 +115,74 @@ def fit_temperature(
         lowest: Lower bound, reached when every answer is right.
         highest: Upper bound, reached when the scores say nothing.
     """
-    rows_N = np.arange(len(labels_N))
+    return math.exp(
+        _golden(
+            lambda one: _surprise(scores_NC, labels_N, temperature=math.exp(one)),
+            low=math.log(lowest),
+            high=math.log(highest),
+            width=1e-4,
+        )
+    )
 
-    def loss(log_temperature: float) -> float:
-        probabilities_NC = softmax(scores_NC, temperature=math.exp(log_temperature))
-        return float(-np.log(np.maximum(probabilities_NC[rows_N, labels_N], 1e-300)).mean())
 
+def fit_temperature_by_count(
+    parts: Sequence[tuple[FloatArray, NDArray[np.int64]]], *, at: int, steepest: float
+) -> tuple[float, float]:
+    """A temperature that is a power of the number of candidates, T = temperature * (candidates / at) ** exponent.
+
+    Both numbers are those of the highest likelihood of all rows together; parts of other sizes pin the exponent down.
+
+    Args:
+        parts: Scores [N, C], -inf where a row has no candidate, and indices of the right ones [N].
+        at: Number of candidates for which the exponent has no effect.
+        steepest: The exponent's largest size; 0 for none.
+
+    Returns:
+        Temperature and exponent; the exponent is 0 where all rows have equally many candidates.
+    """
+    counts = [count_candidates(scores_NC) / at for scores_NC, _ in parts]
+
+    def loss(log_temperature: float, exponent: float) -> float:
+        return sum(
+            len(labels_N) * _surprise(scores_NC, labels_N, temperature=math.exp(log_temperature) * counts_N**exponent)
+            for (scores_NC, labels_N), counts_N in zip(parts, counts, strict=True)
+        )
+
+    def best_at(exponent: float, *, low: float, high: float) -> float:
+        return _golden(lambda one: loss(one, exponent), low=low, high=high, width=1e-4)
+
+    plain = best_at(0.0, low=math.log(1e-3), high=math.log(10.0))
+    if steepest == 0 or len(np.unique(np.concatenate(counts))) == 1:
+        return math.exp(plain), 0.0
+    near = {"low": plain - 1.0, "high": plain + 1.0}
+    exponent = _golden(lambda one: loss(best_at(one, **near), one), low=-steepest, high=steepest, width=0.005)
+    return math.exp(best_at(exponent, **near)), exponent
+
+
+def count_candidates(scores_NC: FloatArray) -> NDArray[np.int64]:
+    """How many candidates each row has, [N]."""
+    counts_N: NDArray[np.int64] = (scores_NC > -np.inf).sum(axis=1)
+    return counts_N
+
+
+def _surprise(scores_NC: FloatArray, labels_N: NDArray[np.int64], *, temperature: float | NDArray[np.float64]) -> float:
+    """Mean negative log-likelihood of the right candidates."""
+    right_N = softmax(scores_NC, temperature=temperature)[np.arange(len(labels_N)), labels_N]
+    return float(-np.log(np.maximum(right_N, 1e-300)).mean())
+
+
+def _golden(loss: Callable[[float], float], *, low: float, high: float, width: float) -> float:
+    """Where a loss with one minimum has it, to within `width`, by golden section."""
     ratio = (math.sqrt(5) - 1) / 2
-    low, high = math.log(lowest), math.log(highest)
-    while high - low > 1e-4:
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if loss(left) <= loss(right):
-            high = right
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    at_left, at_right = loss(left), loss(right)
+    while high - low > width:
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - ratio * (high - low)
+            at_left = loss(left)
         else:
-            low = left
-    return math.exp((low + high) / 2)
+            low, left, at_left = left, right, at_right
+            right = low + ratio * (high - low)
+            at_right = loss(right)
+    return (low + high) / 2

@@ -14,12 +14,17 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from vljepa.configs import AdaptersConfig, CalibrationConfig, LoraConfig
 from vljepa.errors import CheckpointError, ConfigError
-from vljepa.parts.saved import ADAPTER_FILE, BASE_FILE, CONFIG_FILE, read_adapter_base, read_config
+from vljepa.parts.saved import (
+    ADAPTER_FILE,
+    ADAPTER_WEIGHTS_FILE,
+    BASE_FILE,
+    CONFIG_FILE,
+    read_adapter_base,
+    read_config,
+)
 
 if TYPE_CHECKING:
     from vljepa.models.modeling import VLJEPA
-
-_WEIGHTS = "adapter_model.safetensors"
 
 
 def add_lora(model: Any, config: LoraConfig, *, seed: int) -> Any:
@@ -108,7 +113,7 @@ class Adapters:
         from safetensors.torch import load_file
 
         try:
-            peft.set_peft_model_state_dict(self.wrapped, load_file(folder / _WEIGHTS))
+            peft.set_peft_model_state_dict(self.wrapped, load_file(folder / ADAPTER_WEIGHTS_FILE))
         except (OSError, SafetensorError, RuntimeError, KeyError) as error:
             raise CheckpointError(
                 f"the adapters in {str(folder)!r} do not load: {error}.", fix="save them again."
@@ -207,10 +212,10 @@ def _check_saved(folder: Path) -> None:
             f"{str(folder / ADAPTER_FILE)!r} is not readable: {error}.", fix="save the adapters again."
         ) from error
     lora = isinstance(raw, dict) and raw.get("peft_type") == "LORA" and isinstance(raw.get("target_modules"), list)
-    if not lora or raw.get("megatron_config") is not None or not (folder / _WEIGHTS).is_file():
+    if not lora or raw.get("megatron_config") is not None or not (folder / ADAPTER_WEIGHTS_FILE).is_file():
         raise CheckpointError(
             f"{str(folder)!r} holds no adapters that vljepa saved.",
-            fix=f"it needs LoRA with a list of layers in {ADAPTER_FILE}, and {_WEIGHTS}.",
+            fix=f"it needs LoRA with a list of layers in {ADAPTER_FILE}, and {ADAPTER_WEIGHTS_FILE}.",
         )
 
 

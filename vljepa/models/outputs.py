@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,12 @@ class VisionTokens:
         """Copy on another device."""
         logits = None if self.logits_BK is None else self.logits_BK.to(device)
         return VisionTokens(self.tokens_BND.to(device), self.mask_BN.to(device), logits, self.steps)
+
+    def choose(self, rows: Sequence[int]) -> VisionTokens:
+        """Some rows, in this order; one may be there several times."""
+        places = torch.tensor(rows, device=self.tokens_BND.device)
+        logits = None if self.logits_BK is None else self.logits_BK[places]
+        return VisionTokens(self.tokens_BND[places], self.mask_BN[places], logits, self.steps)
 
     def as_batch(self) -> dict[str, Tensor]:
         """What stands in a batch in place of the pixels, by the names in VISION."""

@@ -16,6 +16,7 @@ WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "tokenizer.model"
 ADAPTER_FILE = "adapter_config.json"
 """Of a folder of adapters in peft's own format."""
+ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
 BASE_FILE = "vljepa_base.json"
 """Which model adapters belong to: its name and its fingerprint."""
 DECODER_FOLDER = "y_decoder"
@@ -29,7 +30,7 @@ _FILES = (
     WEIGHTS_FILE,
     ADAPTER_FILE,
     BASE_FILE,
-    "adapter_model.safetensors",
+    ADAPTER_WEIGHTS_FILE,
     *(f"{DECODER_FOLDER}/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE)),
     *(
         f"{folder}/*{ending}"

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa.configs import AnswerPriorConfig, CalibrationConfig
-from vljepa.metrics.classification import expected_calibration_error, fit_temperature, softmax, top_k_hits
+from vljepa.configs import CALIBRATED_AT, AnswerPriorConfig, CalibrationConfig
+from vljepa.metrics.classification import (
+    count_candidates,
+    expected_calibration_error,
+    fit_temperature,
+    fit_temperature_by_count,
+    softmax,
+    top_k_hits,
+)
 from vljepa.processing.answers import are_known, log_shares
 from vljepa.training.encoding import Encoder
 from vljepa.training.validation import Metrics, RetrievalTask, Task, VqaTask
 
-LABELS = 20
-"""Texts that a picture chooses among when `classify` is calibrated: its own and others of the source."""
+SIZES = (2, 5, 20, 100, 500)
+"""How many candidates a picture or a question chooses among: its own, and others of the source as far as there are."""
+STEEPEST = 0.1
+"""Largest exponent: for 1,000 candidates a temperature of 0.7 to 1.5 times that for 20."""
+ROWS = 1000
+"""Rows of a source that are drawn for each size."""
 
 WEIGHTS = (0.0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24)
 """Weights of the answer prior that are tried, in units of cosine."""
 
+Kind = Literal["ask", "classify"]
 Scored = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 def calibrate(
     tasks: Sequence[Task], *, encoder: Encoder, current: CalibrationConfig, answers: Mapping[str, int] | None = None
 ) -> tuple[CalibrationConfig, Metrics]:
-    """Fit the softmax temperature of `ask` on question sources, with the answer prior, and that of `classify`.
+    """Fit the softmax temperatures of `ask` on question sources, with the answer prior, and those of `classify`.
 
-    The sources of a kind are pooled. A kind without a source keeps its current temperature.
+    They are fitted over several numbers of candidates: one that fits 20 is far from right for 1,000. The sources of a
+    kind are pooled. A kind without a source keeps its current temperature.
 
     Args:
         tasks: Validation sources; `classify` is fitted on those of retrieval.
@@ -37,9 +50,9 @@ def calibrate(
         answers: Rows per answer of the training questions.
 
     Returns:
-        The calibration, and per kind the temperature and the expected calibration error before and after, measured on
-        the very data of the fit (one or two numbers are fitted to hundreds of rows); with an answer prior also its
-        weight, and the accuracy of each question source with it.
+        The calibration, and per kind the temperature, its exponent and, for each number of candidates, the expected
+        calibration error before and after, measured on the very data of the fit (a few numbers are fitted to hundreds
+        of rows); with an answer prior also its weight, and the accuracy of each question source with it.
     """
     encoder.model.eval()
     template = encoder.model.config.prompts.classification  # `classify` puts its labels into it
@@ -51,7 +64,7 @@ def calibrate(
             questions.append((task, (task.scores(predictions_ND, encoder.texts(task.texts())), task.labels_N)))
         elif isinstance(task, RetrievalTask) and len(task.texts()) > 1:
             texts_MD = encoder.texts([template.replace("{}", text) for text in task.texts()])
-            pictures.append(_against_others(task, predictions_ND, texts_MD))
+            pictures += _against_others(task, predictions_ND, texts_MD)
     changes: dict[str, Any] = {}
     metrics: Metrics = {}
     asked = [scored for _, scored in questions]
@@ -65,11 +78,16 @@ def calibrate(
             ]
             for (task, _), (scores_NC, labels_N) in zip(questions, asked, strict=True):
                 metrics[f"{task.name}/accuracy_with_prior"] = float(top_k_hits(scores_NC, labels_N).mean())
-    for kind, parts in (("ask", asked), ("classify", pictures)):
+    fitted: list[tuple[Kind, list[Scored]]] = [("ask", [part for one in asked for part in fewer(*one)]),
+                                               ("classify", pictures)]  # fmt: skip
+    for kind, parts in fitted:
         if parts:
-            scores_NC, labels_N = _pool(parts)
-            changes[kind] = fit_temperature(scores_NC, labels_N)
-            metrics |= _errors(kind, scores_NC, labels_N, before=getattr(current, kind), after=changes[kind])
+            widest = max(int(count_candidates(scores_NC).max()) for scores_NC, _ in parts)
+            temperature, exponent = fit_temperature_by_count(
+                parts, at=CALIBRATED_AT, steepest=STEEPEST if widest >= CALIBRATED_AT else 0.0
+            )
+            changes |= {kind: temperature, f"{kind}_exponent": exponent}
+            metrics |= _errors(kind, parts, before=current, after=current.model_copy(update=changes))
     return current.model_copy(update=changes), metrics
 
 
@@ -118,24 +136,67 @@ def _shares(answers: Mapping[str, int], texts: Sequence[str]) -> NDArray[np.floa
     return log_shares(answers, texts) if are_known(answers, texts) else np.zeros(len(texts), dtype=np.float32)
 
 
-def _errors(kind: str, scores_NC: NDArray[np.float32], labels_N: NDArray[np.int64], **temperatures: float) -> Metrics:
-    metrics: Metrics = {f"calibration/{kind}/temperature": temperatures["after"]}
-    for when, value in temperatures.items():
-        error = expected_calibration_error(softmax(scores_NC, temperature=value), labels_N)
-        metrics[f"calibration/{kind}/ece_{when}"] = error
+def _errors(kind: Kind, parts: Sequence[Scored], **configs: CalibrationConfig) -> Metrics:
+    """The fitted numbers, and the expected calibration errors of each size, before and after."""
+    metrics: Metrics = {
+        f"calibration/{kind}/temperature": getattr(configs["after"], kind),
+        f"calibration/{kind}/exponent": getattr(configs["after"], f"{kind}_exponent"),
+    }
+    for size in SIZES:
+        alike = [part for part in parts if int(count_candidates(part[0]).max()) == size]
+        if not alike:
+            continue
+        scores_NC, labels_N = _pool(alike)
+        for when, config in configs.items():
+            probabilities_NC = softmax(scores_NC, temperature=config.temperature(kind, candidates=size))
+            error = expected_calibration_error(probabilities_NC, labels_N)
+            metrics[f"calibration/{kind}/{size}_candidates/ece_{when}"] = error
     return metrics
 
 
-def _against_others(task: RetrievalTask, predictions_ND: NDArray[np.float32], texts_MD: NDArray[np.float32]) -> Scored:
-    """Each picture's first text (column 0) against other texts that are not right for it, drawn with a fixed seed."""
+def fewer(scores_NC: NDArray[np.float32], labels_N: NDArray[np.int64]) -> list[Scored]:
+    """Questions as they are, and with the right candidate (column 0) among fewer others, drawn with a fixed seed.
+
+    Of each of `SIZES` those questions are taken that have more candidates. Where none has 20, sizes say more of the
+    kinds of questions than of what a larger choice would do, and nothing is drawn.
+    """
     random = np.random.default_rng(0)
-    scores_NC = np.full((len(predictions_ND), LABELS), -np.inf, dtype=np.float32)
-    for number, right in enumerate(task.texts_of_item):
-        wrong = np.setdiff1d(np.arange(len(texts_MD)), right)
-        drawn = random.permutation(wrong)[: LABELS - 1]
-        chosen = np.concatenate([right[:1], drawn]).astype(np.int64)
-        scores_NC[number, : len(chosen)] = texts_MD[chosen] @ predictions_ND[number]
-    return scores_NC, np.zeros(len(predictions_ND), dtype=np.int64)
+    parts: list[Scored] = [(scores_NC, labels_N)]
+    counts_N = count_candidates(scores_NC)
+    if counts_N.max() < CALIBRATED_AT:
+        return parts
+    for size in SIZES:
+        rows = random.permutation(np.flatnonzero(counts_N > size))[:ROWS]
+        if len(rows) == 0:
+            continue
+        drawn_NC = np.empty((len(rows), size), dtype=np.float32)
+        for place, row in enumerate(rows):
+            wrong = np.delete(np.arange(counts_N[row]), labels_N[row])
+            drawn_NC[place] = scores_NC[row, [labels_N[row], *random.permutation(wrong)[: size - 1]]]
+        parts.append((drawn_NC, np.zeros(len(rows), dtype=np.int64)))
+    return parts
+
+
+def _against_others(
+    task: RetrievalTask, predictions_ND: NDArray[np.float32], texts_MD: NDArray[np.float32]
+) -> list[Scored]:
+    """Each picture's first text (column 0) against as many others that are not right for it, for each of `SIZES`.
+
+    All are drawn with a fixed seed; the last size is that of all texts where there are fewer than in `SIZES`.
+    """
+    random = np.random.default_rng(0)
+    most = len(texts_MD) - max(len(right) for right in task.texts_of_item) + 1
+    parts = []
+    for size in sorted({min(size, most) for size in SIZES} - {1}):
+        rows = random.permutation(len(predictions_ND))[:ROWS]
+        scores_NC = np.empty((len(rows), size), dtype=np.float32)
+        for place, number in enumerate(rows):
+            right = task.texts_of_item[number]
+            wrong = np.setdiff1d(np.arange(len(texts_MD)), right)
+            chosen = np.concatenate([right[:1], random.permutation(wrong)[: size - 1]]).astype(np.int64)
+            scores_NC[place] = texts_MD[chosen] @ predictions_ND[number]
+        parts.append((scores_NC, np.zeros(len(rows), dtype=np.int64)))
+    return parts
 
 
 def _pool(parts: Sequence[Scored]) -> Scored:

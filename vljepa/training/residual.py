@@ -6,12 +6,15 @@ pictures that nobody has seen (docs/LOG.md).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from vljepa.models.modeling import VLJEPA
 from vljepa.training.encoding import Encoder
 from vljepa.training.validation import Metrics, Task, evaluate_tasks, main_metric
 
+LOGGED = "calibration/residual/logged"
+"""What the metric was that chose the factor, before it was chosen."""
 FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0)
 
 
@@ -25,14 +28,32 @@ def fit_residual(model: VLJEPA, tasks: Sequence[Task], *, encoder: Encoder, metr
         metric: As `train.best_metric`.
 
     Returns:
-        Validation metrics at that factor; nothing for a model without a gate.
+        Validation metrics at that factor, and what `metric` was at the factor of training, as the log has it; nothing
+        for a model without a gate.
     """
     if model.gate is None:
         return {}
+    trained = model.config.calibration.residual
     measured: dict[float, Metrics] = {}
-    for factor in FACTORS:
+    for factor in sorted({*FACTORS, trained}):
         model.config.calibration.residual = factor
         measured[factor] = evaluate_tasks(tasks, encoder=encoder)
-    best = max(FACTORS, key=lambda factor: main_metric(measured[factor], name=metric))
+    best = max(measured, key=lambda factor: main_metric(measured[factor], name=metric))
     model.config.calibration.residual = best
-    return measured[best] | {"calibration/residual": best}
+    return measured[best] | {"calibration/residual": best, LOGGED: main_metric(measured[trained], name=metric)}
+
+
+def residual_notes(metrics: Metrics, *, metric: str) -> list[str]:
+    """What has to be said where the factor has lifted the metric above all that the log has; nothing where it has not.
+
+    Args:
+        metrics: Of a finished run.
+        metric: As `train.best_metric`.
+    """
+    if metrics.get(LOGGED, math.inf) >= metrics.get(metric, 0.0):
+        return []
+    return [
+        f"{metric} {metrics[metric]:.4f} is more than the log's {metrics[LOGGED]:.4f}: the residual's factor "
+        f"{metrics['calibration/residual']:g} was chosen after training on these same validation data. For a figure to "
+        "report, measure a test split: python eval/run.py own_retrieval (or own_questions) --model FOLDER --data FOLDER"
+    ]

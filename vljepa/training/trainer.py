@@ -44,7 +44,7 @@ from vljepa.training.memory import checkpoint_layers
 from vljepa.training.movement import Movement
 from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
 from vljepa.training.precision import choose_precision
-from vljepa.training.residual import fit_residual
+from vljepa.training.residual import fit_residual, residual_notes
 from vljepa.training.result import TrainResult
 from vljepa.training.sharding import find_root, gathered, refuse_layouts, take_up_sharding
 from vljepa.training.step import Embedding, Step, cut_texts, refuse_accumulation
@@ -275,7 +275,7 @@ class Trainer(Loop):
         return metrics
 
     def _conclude(self, metrics: Metrics, done: int, log: RunLog, monitor: Monitor) -> TrainResult:
-        for line in blind_warnings(metrics):
+        for line in residual_notes(metrics, metric=self.run.train.best_metric) + blind_warnings(metrics):
             monitor.say(line)
         return super()._conclude(metrics, done, log, monitor)
 

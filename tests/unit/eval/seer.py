@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 
 from eval import run
-from vljepa.configs import CalibrationConfig, PromptsConfig, SelectiveConfig
+from vljepa.configs import CalibrationConfig, ClipsConfig, PromptsConfig, SelectiveConfig
 from vljepa.errors import ImageError
+from vljepa.inference.clips import VisualReader
 from vljepa.inference.embed import Embedder
 from vljepa.models.outputs import VisionTokens
 
@@ -32,6 +33,9 @@ class Processor:
     def __init__(self) -> None:
         self.config = SimpleNamespace(x_encoder=SimpleNamespace(image=SimpleNamespace(max_pixels=10_000_000)))
         self.known: list[str] = []
+
+    def images(self, images: Sequence[Any]) -> torch.Tensor:
+        return self.frames(images).unsqueeze(1)
 
     def frames(self, images: Sequence[Any]) -> torch.Tensor:
         return torch.stack([self._colour(image) for image in images])[:, :, None, None]
@@ -60,6 +64,7 @@ class Model:
         self.config = SimpleNamespace(
             embed_dim=len(WORDS),
             prompts=PromptsConfig(),
+            predictor=SimpleNamespace(clips=ClipsConfig(frames=8, max_frames=8)),
             calibration=CalibrationConfig(classify=0.1, ask=0.1),
             y_encoder=SimpleNamespace(prefix=""),
         )
@@ -94,6 +99,7 @@ class Seer(Embedder):
     def __init__(self, *, blind: bool = False) -> None:
         self.processor = Processor()
         self.model = Model(self.processor, blind=blind)
+        self.read = VisualReader(self.processor, clips=self.model.config.predictor.clips)
         self.device = torch.device("cpu")
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from eval.adaptation.measure import keep, probe, sample
 from eval.adaptation.report import as_markdown
+from vljepa.metrics import top_k_hits
 
 ORIGIN = {
     "command": "python -m eval.adaptation",
@@ -64,3 +65,31 @@ def test_the_sample_is_of_each_kind_and_the_probe_tells_what_can_be_told() -> No
     assert probe(features, few, rows, rows)["accuracy"] == 1
     shuffled = {one["image"]: place["abc"[number % 3]] for number, one in enumerate(rows)}
     assert probe(shuffled, few, rows, rows)["accuracy"] < 0.7
+
+
+def test_the_probe_is_chosen_on_validation_and_not_on_the_test() -> None:
+    """On noise another strength is the best on each: the test must not have a say."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    disagreed = 0
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        rows = [{"image": str(number), "text": "abc"[number % 3]} for number in range(90)]
+        features = {row["image"]: random.standard_normal(20) + 0.6 * (row["text"] == "a") for row in rows}
+        train, held, test = rows[:30], rows[30:60], rows[60:]
+
+        def arrays(some: list[dict[str, str]], features: Any = features) -> Any:
+            return np.stack([features[row["image"]] for row in some]), [row["text"] for row in some]
+
+        scores = []
+        for strength in (1e-4, 1e-3, 1e-2, 1e-1, 1.0):
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300)).fit(*arrays(train))
+            labels = np.array(["abc".index(row["text"]) for row in test])
+            hits = top_k_hits(model.decision_function(arrays(test)[0]), labels).mean()
+            scores.append((model.score(*arrays(held)), hits))
+        wanted = max(scores, key=lambda pair: pair[0])[1]
+        disagreed += wanted < max(hit for _, hit in scores)
+        assert probe(features, train, held, test)["accuracy"] == wanted
+    assert disagreed > 2

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from eval.mini.bootstrap import paired_bootstrap
+from eval.mini.bootstrap import interval, paired_bootstrap
 
 
 def test_equal_differences_have_an_interval_without_width() -> None:
@@ -39,3 +39,21 @@ def test_draws_are_seeded() -> None:
     run = {str(item): item**1.5 for item in range(30)}
     assert paired_bootstrap([run], seed=1) == paired_bootstrap([run], seed=1)
     assert paired_bootstrap([run], seed=1) != paired_bootstrap([run], seed=2)
+
+
+def test_values_of_one_item_are_drawn_together() -> None:
+    """Ten questions about each of 30 pictures, all right or all wrong, are 30 things to know and not 300."""
+    pictures = [str(number) for number in range(30)]
+    hits = [float(number % 2) for number in range(30)]
+    alone = interval(hits, pictures)
+    ten = interval(hits * 10, pictures * 10)
+    assert ten == {**alone, "low": pytest.approx(alone["low"]), "high": pytest.approx(alone["high"])}
+    apart = interval(hits * 10, [str(number) for number in range(300)])
+    assert apart["high"] - apart["low"] < 0.4 * (ten["high"] - ten["low"])
+    half = 1.96 * math.sqrt(0.25 / 30)
+    assert (ten["low"], ten["high"]) == (pytest.approx(0.5 - half, abs=0.02), pytest.approx(0.5 + half, abs=0.02))
+
+
+def test_an_item_with_more_values_weighs_more() -> None:
+    found = interval([1.0] * 9 + [0.0], ["much"] * 9 + ["little"])
+    assert (found["mean"], found["low"], found["high"], found["items"]) == (0.9, 0.0, 1.0, 2)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from eval.tasks.questions_files import COUNTS
+from eval.tasks.questions import SCORINGS
+from eval.tasks.questions_files import COUNTS, Question
 from tests.unit.eval.seer import COLOURS, measure_suite, paint, write_json, write_lines
 from tests.videos import write_video
 from vljepa.data.records import Clip
@@ -40,13 +41,13 @@ def examined(found: dict[str, Any]) -> tuple[list[str], int]:
 class TestRetrieval:
     @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
     def test_items_and_texts(self, tmp_path: Path, suffix: str) -> None:
-        rows = [{"item": paint(tmp_path / f"{one}.png", one), "text": f"a {one} cat"} for one in COLOURS]
-        rows.append({"item": "red.png", "text": "a red dog"})
+        rows = [{"image": paint(tmp_path / f"{one}.png", one), "text": f"a {one} cat"} for one in COLOURS]
+        rows.append({"image": "red.png", "text": "a red dog"})
         if suffix == "jsonl":
-            write_lines(tmp_path / "rows.jsonl", rows)
+            write_lines(tmp_path / "test.jsonl", rows)
         else:
-            lines = ["item,text", *(f"{row['item']},{row['text']}" for row in rows)]
-            (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+            lines = ["image,text", *(f"{row['image']},{row['text']}" for row in rows)]
+            (tmp_path / "test.csv").write_text("\n".join(lines) + "\n")
         found = measure_suite("own_retrieval", tmp_path)
         assert found["pool"] == [{"items": 3, "texts": 4}]
         assert examined(found) == (["blue.png", "green.png", "red.png"], 4)
@@ -55,10 +56,14 @@ class TestRetrieval:
         assert {share(blind["metrics"][way]["r1"]) for way in blind["metrics"]} == {0.0}
 
     def test_pools_and_what_the_bootstrap_draws(self, tmp_path: Path) -> None:
-        rows = [{"item": paint(tmp_path / f"{one}{style}.png", one), "text": [f"a {one} cat", "a dog"], "style": style,
-                 "concept": one} for one in COLOURS for style in "xy"]  # fmt: skip
-        write_lines(tmp_path / "rows.jsonl", rows)
-        found = measure_suite("own_retrieval", tmp_path, pool="style", about="concept", first_text=True)
+        rows = [
+            {"item": paint(tmp_path / "emoji" / f"{one}{style}.png", one), "text": [f"a {one} cat", "a dog"]}
+            | {"style": style, "concept": one}
+            for one in COLOURS
+            for style in "xy"
+        ]
+        write_lines(tmp_path / "emoji" / "captions.test.jsonl", rows)
+        found = measure_suite("mini_emoji", tmp_path, item="item", pool="style", about="concept", first_text=True)
         assert found["pool"] == [{"items": 3, "texts": 3}] * 2
         assert examined(found)[1] == 3, "only the first text of each is asked"
         assert found["metrics"]["image_to_text"]["r1"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "items": 3}
@@ -123,11 +128,31 @@ class TestClasses:
         assert (len(result["examined"]), examined(result)[1]) == (4, 0), "names of classes are shared by design"
         assert share(found["top1"]) == 0.75
         assert found["mean_per_class"] == pytest.approx((0.5 + 1 + 1) / 3)
-        rows = ["image,label", "classes/red/1.png,red", "classes/blue/1.png,blue"]
-        (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+        rows = ["image,text", "classes/red/1.png,red", "classes/blue/1.png,blue"]
+        (tmp_path / "test.csv").write_text("\n".join(rows) + "\n")
         table = measure_suite("own_classes", tmp_path, templates=["a {} thing", "{}"])
         assert share(table["metrics"]["all"]["top1"]) == 1.0
-        assert table["candidates"] == ["blue", "red"]
+        assert table["candidates"] == {"count": 2, "list": ["blue", "red"]}
+        assert list(table["metrics"]) == ["all", "2 candidates"]
+
+    def test_calibration_by_the_number_of_candidates(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first of several names counts; more candidates that no picture shows make the model less sure."""
+        rows = [{"image": paint(tmp_path / f"{one}.png", one), "names": [f"{one} thing", one]} for one in COLOURS]
+        write_lines(tmp_path / "photos.jsonl", rows)
+        monkeypatch.setattr(
+            "vljepa.training.label_prior.label_names",
+            lambda config: ["red thing, red", *(f"{number % 16} thing, {number}" for number in range(13))],
+        )
+        found = measure_suite("named_photos", tmp_path)
+        assert (found["pool"], found["candidates"]["count"]) == ([{"items": 3, "classes": 3, "candidates": 16}], 16)
+        metrics = found["metrics"]
+        assert list(metrics) == ["all", "2 candidates", "10 candidates", "16 candidates"]
+        assert {one["accuracy"] for name, one in metrics.items() if name != "all"} == {1.0}
+        sure = [one["mean_confidence"] for name, one in metrics.items() if name != "all"]
+        assert sure == sorted(sure, reverse=True)
+        for one in (metrics["2 candidates"], metrics["16 candidates"]):
+            assert one["calibration_error"] == pytest.approx(1 - one["mean_confidence"])
+        assert metrics["16 candidates"]["calibration_error"] == pytest.approx(metrics["all"]["calibration_error"])
 
     def test_videos(self, tmp_path: Path) -> None:
         for colour in COLOURS:
@@ -138,16 +163,36 @@ class TestClasses:
 
 class TestQuestions:
     def test_closed(self, tmp_path: Path) -> None:
-        row = {"image": paint(tmp_path / "a.png", "red"), "question": "which colour?", "candidates": list(COLOURS)}
-        write_lines(tmp_path / "questions.jsonl", [row | {"answers": ["Red"]}, row | {"answers": "blue"}])
+        row = {"image": paint(tmp_path / "a.png", "red"), "query": "which colour?", "candidates": list(COLOURS)}
+        write_lines(tmp_path / "test.jsonl", [row | {"text": ["red"]}, row | {"text": "blue"}])
         found = measure_suite("own_questions", tmp_path)
         assert share(found["metrics"]["all"]["accuracy"]) == 0.5
         assert found["candidates"]["list"] == list(COLOURS)
         assert examined(found) == (["a.png"], 2)
 
+    def test_the_validation_file_of_a_recipe_is_measured_as_it_is(self, tmp_path: Path) -> None:
+        """`recipes/lora_vqa.yaml` asks for these columns, and for the candidates as a JSON list."""
+        paint(tmp_path / "a.png", "red")
+        rows = ["image,query,text,candidates", 'a.png,which colour?,red,"[""red"", ""blue""]"',
+                'a.png,Is there blue?,yes,"[""yes"", ""no""]"']  # fmt: skip
+        (tmp_path / "test.csv").write_text("\n".join(rows) + "\n")
+        found = measure_suite("own_questions", tmp_path)
+        assert share(found["metrics"]["all"]["accuracy"]) == 0.5
+        assert found["candidates"] == {"own_list_per_row_of": [2]}
+
+    def test_pope_s_interval_is_of_answers_as_they_are_read(self, tmp_path: Path) -> None:
+        """ "Yes, there is." is a yes for the official script: then for the interval too."""
+        questions = [Question(Path(f"{n}.jpg"), "?", ("yes" if n % 2 else "no",), ("yes", "no"), "random", f"p{n}")
+                     for n in range(40)]  # fmt: skip
+        said = ["Yes, there is." if one.answers[0] == "yes" else "No." for one in questions]
+        found = SCORINGS["pope"](questions, said)["random"]
+        for name in ("accuracy", "f1"):
+            assert (found[name]["low"], found[name]["mean"], found[name]["high"]) == (1.0, 1.0, 1.0)
+        assert SCORINGS["popev2"](questions, said)["all"]["accuracy"]["mean"] == 1.0
+
     def test_a_tie_is_wrong_in_every_format(self, tmp_path: Path) -> None:
-        row = {"image": paint(tmp_path / "a.png", "red"), "question": "which colour?", "candidates": list(COLOURS)}
-        write_lines(tmp_path / "questions.jsonl", [row | {"answers": one} for one in COLOURS])
+        row = {"image": paint(tmp_path / "a.png", "red"), "query": "which colour?", "candidates": list(COLOURS)}
+        write_lines(tmp_path / "test.jsonl", [row | {"text": one} for one in COLOURS])
         found = measure_suite("own_questions", tmp_path, blind=True)
         assert (found["ties"], share(found["metrics"]["all"]["accuracy"])) == (3, 0.0)
         self.write_pope(tmp_path)
@@ -319,7 +364,7 @@ class TestWrongFiles:
             measure_suite("pope", tmp_path)
 
     def test_a_picture_outside_of_the_folder_is_refused(self, tmp_path: Path) -> None:
-        row = {"image": "../secret.png", "question": "?", "answers": "a", "candidates": ["a", "b"]}
-        write_lines(tmp_path / "questions.jsonl", [row])
+        row = {"image": "../secret.png", "query": "?", "text": "a", "candidates": ["a", "b"]}
+        write_lines(tmp_path / "test.jsonl", [row])
         with pytest.raises(DataError, match="outside the root"):
             measure_suite("own_questions", tmp_path)

@@ -157,7 +157,7 @@ def test_names_of_animations_by_all_frames_and_by_one(
         (tmp_path / f"{number}.webp").write_bytes((found.folder / f"{number}.webp").read_bytes())
     here = Found(found.suite, tmp_path, {"rows": tmp_path / "animations.jsonl"})
     names = iter(["fox", "cat", "cat", "fox", "fox", "dog"])
-    monkeypatch.setattr(animations, "_predict", lambda one, vision: one.texts([next(names)]))
+    monkeypatch.setattr(embedder, "images", lambda images: embedder.texts([next(names)]))
     result = animations.measure(here, embedder)
     assert [one.texts for one in result["examined"]] == [("fox",), ("cat",), ("dog",)]
     metrics = result["metrics"]

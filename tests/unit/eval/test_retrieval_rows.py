@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from eval.mini.data import Captioned
-from eval.mini.retrieval_rows import Row, chance, differences, emoji_pools, main_score, measure, photo_pools
+from eval.mini.retrieval_rows import (
+    Row,
+    chance,
+    differences,
+    emoji_pools,
+    main_score,
+    measure,
+    photo_pools,
+    recall_interval,
+)
 
 
 def emoji(concepts: int) -> list[Captioned]:
@@ -93,3 +102,39 @@ def test_differences_are_per_item_and_refuse_other_items() -> None:
 def test_main_score_is_the_mean_of_four() -> None:
     ways = ("image_to_text", "text_to_image")
     assert main_score({way: {"r1": 0.2, "r5": 0.6, "r10": 1.0} for way in ways}) == pytest.approx(0.4)
+
+
+def test_a_mean_over_pools_of_other_sizes_lies_inside_its_interval() -> None:
+    """Of 200 items in one pool none is found, of 20 in another all: half, where a mean over items says a tenth."""
+    keys = [[f"a{number}" for number in range(200)], [f"b{number}" for number in range(20)]]
+    pools = [(keys[0], np.full(200, 9)), (keys[1], np.full(20, 1))]
+    found = recall_interval(pools, k=1)
+    assert found == {"mean": 0.5, "low": 0.5, "high": 0.5, "items": 220}
+    mixed = [(keys[0], np.where(np.arange(200) < 20, 1, 9)), (keys[1], np.where(np.arange(20) < 18, 1, 9))]
+    found = recall_interval(mixed, k=1)
+    assert found["mean"] == pytest.approx((0.1 + 0.9) / 2)
+    assert found["low"] < found["mean"] < found["high"]
+    # Of the two pools the small one is the unsure one: the deviation of its share, halved.
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * np.sqrt(0.09 / 20 + 0.09 / 200) / 2, rel=0.15)
+
+
+def test_a_picture_with_more_texts_counts_for_more_in_mean_and_interval() -> None:
+    """Ten texts of one picture are found, one each of ten others is not: 10 of 20, and not 1 of 11."""
+    keys = ["much"] * 10 + [f"little {number}" for number in range(10)]
+    found = recall_interval([(keys, np.array([1] * 10 + [7] * 10))], k=5)
+    assert (found["mean"], found["items"]) == (0.5, 11)
+    assert found["low"] == 0.0
+    assert 0.5 < found["high"] < 1.0
+
+
+def test_items_of_several_pools_are_drawn_together() -> None:
+    keys = [f"c{number}" for number in range(40)]
+    ranks = np.where(np.arange(40) % 2, 1, 9)
+    three, one = recall_interval([(keys, ranks)] * 3, k=1), recall_interval([(keys, ranks)], k=1)
+    assert three == pytest.approx(one)
+
+
+def test_the_interval_does_not_depend_on_the_order_of_the_items() -> None:
+    keys, ranks = [f"c{number:02}" for number in range(30)], np.where(np.arange(30) % 3, 1, 9)
+    turned = recall_interval([(keys[::-1], ranks[::-1])], k=1)
+    assert turned == recall_interval([(keys, ranks)], k=1)

@@ -14,11 +14,15 @@ import pytest
 
 from eval import run
 from eval.harness import result as results
+from eval.harness.code import code_digest, code_of
 from eval.harness.suite import ROOT, SUITES, read_suite, suite_names
 from eval.tasks.questions import SCORINGS
 from eval.tasks.questions_files import READERS
 from tests.unit.eval.seer import COLOURS, Seer, paint, write_json, write_lines
+from vljepa import VLJEPA
+from vljepa.configs import AdaptersConfig, load_preset
 from vljepa.errors import ConfigError
+from vljepa.models.adapters import adapt
 
 
 class Counted(Seer):
@@ -38,8 +42,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("eval.harness.suite.OWN_DATA", (tmp_path / "none",))
     Counted.made = 0
     place = tmp_path / "data" / "own_retrieval"
-    rows = [{"item": paint(place / f"{one}.png", one), "text": f"a {one} cat"} for one in COLOURS]
-    write_lines(place / "rows.jsonl", rows)
+    rows = [{"image": paint(place / f"{one}.png", one), "text": f"a {one} cat"} for one in COLOURS]
+    write_lines(place / "test.jsonl", rows)
     return tmp_path
 
 
@@ -128,6 +132,86 @@ def test_one_wrong_suite_does_not_stop_the_others(folder: Path, capsys: pytest.C
     assert written(folder)["metrics"]
 
 
+def test_an_error_of_any_type_ends_one_suite_and_not_all(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the suites at hand the first in the alphabet is wrong, in a way that nobody has thought of."""
+    write_json(folder / "data" / "coco_retrieval" / "captions_val2017.json", {})
+    (folder / "data" / "coco_retrieval" / "val2017").mkdir()
+    plain = run.tasks()
+
+    def broken(found: Any, embedder: Any, **settings: Any) -> dict[str, Any]:
+        if found.suite.name == "coco_retrieval":
+            raise ZeroDivisionError("nobody has thought of that")
+        return plain["retrieval"](found, embedder, **settings)
+
+    broken.__module__ = "eval.tasks.retrieval"
+    monkeypatch.setattr(run, "tasks", lambda: plain | {"retrieval": broken})
+    assert measure(folder, "all") == run.ERROR
+    said = " ".join(capsys.readouterr().err.split())
+    assert "ZeroDivisionError: nobody has thought of that" in said
+    assert "ended with an error: coco_retrieval" in said
+    assert written(folder)["metrics"]
+    with pytest.raises(ZeroDivisionError):
+        measure(folder, "coco_retrieval")
+
+
+def test_the_figures_are_printed_and_not_only_where_they_are(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):  # measured, and kept
+        measure(folder, "own_retrieval")
+        said = capsys.readouterr().out
+        assert "Your own retrieval: mini, 3 rows" in said
+        assert "| image to text | 100.0 [100.0, 100.0] |" in said
+
+
+def test_a_result_does_not_survive_a_change_of_the_code_that_measured_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure(folder, "own_retrieval")
+    first = written(folder)
+    monkeypatch.setattr(results, "code_digest", lambda module, *, root: "changed")
+    measure(folder, "own_retrieval")
+    assert Counted.made == 2
+    assert written(folder)["key"] == first["key"] | {"code": "changed"}
+
+
+def test_the_code_of_a_task_is_all_that_it_imports(tmp_path: Path) -> None:
+    files = {path.relative_to(ROOT).as_posix() for path in code_of("eval.tasks.retrieval", root=ROOT)}
+    assert {"eval/tasks/retrieval.py", "eval/harness/seeing.py", "eval/mini/bootstrap.py", "vljepa/inference/clips.py",
+            "vljepa/metrics/retrieval.py", "vljepa/processing/image.py"} <= files  # fmt: skip
+    assert "eval/tasks/questions.py" not in files
+    assert not [name for name in files if name.startswith("vljepa/cli")]
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "task.py").write_text("def measure():\n    from eval import helper\n")
+    (tmp_path / "eval" / "helper.py").write_text("ONE = 1\n")
+    before = code_digest("eval.task", root=tmp_path)
+    (tmp_path / "eval" / "helper.py").write_text("ONE = 2\n")
+    assert code_digest("eval.task", root=tmp_path) != before
+
+
+def test_a_folder_of_adapters_has_a_key_that_follows_them_and_their_base(tmp_path: Path, folder: Path) -> None:
+    base = tmp_path / "base"
+    model = VLJEPA.from_parts(load_preset("toy"))
+    model.save_pretrained(base)
+    adapt(model, AdaptersConfig(rank=2, alpha=4), base=str(base), seed=0)
+    model.save_pretrained(tmp_path / "adapters")
+    found = run.find(read_suite("own_retrieval"), [folder / "data"], alone=True)
+
+    def key() -> str:
+        return results.key_of(found, str(tmp_path / "adapters"), code="eval.tasks.retrieval")["model"]
+
+    first = key()
+    assert first == key()
+    weights = tmp_path / "adapters" / "adapter_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert key() != first
+    weights.write_bytes(whole)
+    assert key() == first
+    (base / "model.safetensors").write_bytes(b"another")
+    assert key() != first
+
+
 def test_a_suite_or_folder_that_is_not_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["pop"]) == run.ERROR
     assert "no suite 'pop'" in capsys.readouterr().err
@@ -144,7 +228,9 @@ def test_results_of_other_models_have_files_of_their_own() -> None:
     assert run.result_name(suite, "runs/mine/best") == "pope.runs_mine_best.json"
 
 
-def test_an_evaluation_with_its_own_format_is_run_and_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluation_with_its_own_format_is_run_and_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from eval.mini.__main__ import parser
 
     seen: list[dict[str, Any]] = []
@@ -154,6 +240,7 @@ def test_an_evaluation_with_its_own_format_is_run_and_kept(folder: Path, monkeyp
         return {"task": "all of it"}
 
     monkeypatch.setattr("eval.mini.__main__.evaluate", evaluate)
+    monkeypatch.setattr(run, "own_reports", lambda: {"mini": lambda result: f"tables of {result['task']}"})
     write_json(folder / "data" / "mini" / "summary.json", {})
     write_lines(folder / "data" / "coco_photos" / "photos.jsonl", [])
     for _ in range(2):
@@ -165,11 +252,13 @@ def test_an_evaluation_with_its_own_format_is_run_and_kept(folder: Path, monkeyp
     result = json.loads((folder / "results" / "mini_baselines.json").read_text())
     assert {"task", "key", "seconds"} < result.keys()
     assert result["overlap"]["looked_at"] is False
+    assert capsys.readouterr().out.count("tables of all of it") == 2
 
 
 def test_the_model_s_own_decoder_is_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, Any]] = []
     monkeypatch.setattr("eval.captions.measure.measure", lambda **given: seen.append(given) or {"task": "words"})
+    monkeypatch.setattr(run, "own_reports", lambda: {"captions": lambda result: ""})
     write_json(folder / "data" / "mini" / "summary.json", {})
     assert measure(folder, "captions") == run.DONE
     [given] = seen

@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     train.mkdir()
     for name in PHOTOS:
         (test / f"{name}.jpg").write_bytes((EXAMPLES / f"{name}.jpg").read_bytes())
-    write_lines(test / "rows.jsonl", [{"item": f"{name}.jpg", "text": f"A {name}."} for name in PHOTOS])
+    write_lines(test / "test.jsonl", [{"image": f"{name}.jpg", "text": f"A {name}."} for name in PHOTOS])
     (train / "one.jpg").write_bytes((EXAMPLES / "cat.jpg").read_bytes())
     Image.open(EXAMPLES / "coffee.jpg").convert("RGB").save(train / "two.jpg", quality=50)
     (train / "three.jpg").write_bytes((EXAMPLES / "lemons.jpg").read_bytes())

@@ -54,6 +54,16 @@ def test_a_question_changes_what_is_said_and_the_prompt_is_the_model_s_own(speak
     assert plain.embedding == pytest.approx([1, 0, 0], abs=1e-3)
 
 
+def test_answers_to_questions_are_not_shifted_as_captions_are(speaking, pictures):
+    """The shift is the mean gap between captions and their predictions; answers have none such."""
+    model, processor = speaking
+    plain, shifts = model.generate, []
+    model.generate = lambda rows, *, shift, **options: shifts.append(shift) or plain(rows, shift=shift, **options)
+    caption(model, processor, pictures / "red.png")
+    caption(model, processor, pictures / "red.png", query="which colour is least here?")
+    assert shifts == [True, False]
+
+
 def test_the_agreement_tells_words_that_miss_what_was_meant(speaking, pictures):
     (asked,) = caption(*speaking, pictures / "red.png", query="which colour is least here?")
     assert asked.agreement < 0.1

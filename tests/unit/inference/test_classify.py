@@ -3,8 +3,10 @@ import math
 import pytest
 from PIL import Image
 
+from vljepa.configs import CalibrationConfig
 from vljepa.errors import ConfigError, ImageError
 from vljepa.inference.classify import classify
+from vljepa.inference.vqa import ask
 
 RED = Image.new("RGB", (2, 2), "#ff0000")
 
@@ -17,6 +19,19 @@ def test_probabilities_are_the_calibrated_softmax_of_cosines(model, processor):
     assert guess.confidence == pytest.approx(odds / (odds + 2))
     assert [*guess.probabilities] == ["red", "green", "blue"]
     assert sum(guess.probabilities.values()) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("ask_too", [False, True])
+def test_the_temperature_is_that_of_so_many_candidates(model, processor, ask_too):
+    kind = "ask" if ask_too else "classify"
+    model.config.calibration = CalibrationConfig(**{kind: 0.1, f"{kind}_exponent": -0.5})
+    labels = ["green", "red", "blue"]
+    if ask_too:
+        [guess] = ask(model, processor, RED, question="what colour is it?", choices=labels)
+    else:
+        [guess] = classify(model, processor, RED, labels=labels)
+    odds = math.exp(1 / (0.1 * (3 / 20) ** -0.5))
+    assert guess.confidence == pytest.approx(odds / (odds + 2))
 
 
 def test_labels_go_through_the_template_and_come_back_without(model, processor):
@@ -34,6 +49,17 @@ def test_below_the_minimum_confidence_it_abstains(model, processor):
     assert sure.label == "red"
     assert unsure.label is None
     assert unsure.confidence == sure.confidence < 0.9
+
+
+def test_a_confidence_of_just_the_minimum_is_said(model, processor):
+    picture = Image.new("RGB", (2, 2), (200, 198, 0))
+    [plain] = classify(model, processor, picture, labels=["red", "green"])
+    [just] = classify(model, processor, picture, labels=["red", "green"], min_confidence=plain.confidence)
+    [above] = classify(
+        model, processor, picture, labels=["red", "green"], min_confidence=math.nextafter(plain.confidence, 1)
+    )
+    assert just.label == "red"
+    assert above.label is None
 
 
 def test_pictures_are_named_as_they_were_given(model, processor, pictures):

@@ -48,12 +48,22 @@ def test_search_by_picture(index, pictures, as_path):
 
 
 def test_equal_scores_come_in_the_order_of_paths(model, processor, tmp_path):
-    for name in "dacb":
-        Image.new("RGB", (2, 2), "red").save(tmp_path / f"{name}.png")
+    """So many that a sort that is not stable would show."""
+    for number in range(60):
+        Image.new("RGB", (2, 2), "red" if number % 2 else "green").save(tmp_path / f"{number:02}.png")
 
-    hits = Index.build(model, processor, tmp_path).search("red")
+    hits = Index.build(model, processor, tmp_path).search("red", k=60)
 
-    assert [hit.path for hit in hits] == ["a.png", "b.png", "c.png", "d.png"]
+    assert [hit.path for hit in hits[:30]] == [f"{number:02}.png" for number in range(1, 60, 2)]
+    assert [hit.path for hit in hits[30:]] == [f"{number:02}.png" for number in range(0, 60, 2)]
+
+
+def test_a_score_of_just_the_minimum_is_found(index):
+    hits = index.search(Image.new("RGB", (2, 2), (200, 100, 0)))
+    scores = [hit.score for hit in hits]
+    assert 0 < scores[1] < scores[0] < 1
+    assert len(index.search(Image.new("RGB", (2, 2), (200, 100, 0)), min_score=scores[1])) == 2
+    assert len(index.search(Image.new("RGB", (2, 2), (200, 100, 0)), min_score=scores[1] + 1e-4)) == 1
 
 
 def test_search_is_the_exact_order_of_cosines(model, processor, tmp_path):

@@ -310,6 +310,16 @@ class TestRefusals:
         with pytest.raises(ConfigError, match="max_delay"):
             SelectiveDecoder(config=SelectiveConfig(fps=1, window=4))
 
+    def test_a_window_that_answers_just_in_time(self) -> None:
+        """A score knows `window - 1` rows more, and its peak is held for as many: 4 rows with a window of 3."""
+        config = SelectiveConfig(fps=4, method="two_window", window=3, threshold=0.5, max_delay=1.0)
+        decoder = SelectiveDecoder(config=config)
+        rows = np.repeat(np.eye(2, dtype=np.float32), 10, axis=0)
+        told = [place for place, row in enumerate(rows) if decoder.push(row, place / 4)]
+        assert told == [10 + 4]
+        with pytest.raises(ConfigError, match=r"answers 1\.00 s late .* more than max_delay = 0\.99"):
+            SelectiveDecoder(config=config.model_copy(update={"max_delay": 0.99}))
+
 
 @pytest.mark.parametrize("method", METHODS)
 class TestInterrupt:
@@ -356,6 +366,14 @@ class TestInterrupt:
 
         [only] = decoder.interrupt()
         assert (only.start, only.end) == (500.0, 500.25)
+
+    def test_frames_that_were_lost_before_the_end_do_not_prolong_it(self, method: str) -> None:
+        decoder = self.decoder(method)
+        for time in (0.0, 0.25, 60.0):
+            decoder.push(shots(1)[0], time)
+
+        [only] = decoder.interrupt()
+        assert (only.start, only.end) == (0.0, 60.25)
 
     @pytest.mark.parametrize("free", [False, True])
     def test_a_source_that_comes_and_goes_pays_for_its_decodes(

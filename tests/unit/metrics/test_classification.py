@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from vljepa.metrics import expected_calibration_error, fit_temperature, softmax, top_k_hits
+from vljepa.metrics import (
+    expected_calibration_error,
+    fit_temperature,
+    fit_temperature_by_count,
+    softmax,
+    top_k_hits,
+)
 
 
 def test_hits_and_ties():
@@ -34,3 +40,45 @@ def test_calibration_error_by_hand():
     labels = np.array([0, 1, 0])
     # two rows at confidence .9 with accuracy .5, one row at .6 with accuracy 1
     assert expected_calibration_error(probabilities, labels) == pytest.approx((2 * 0.4 + 1 * 0.4) / 3)
+
+
+def test_a_temperature_per_row() -> None:
+    scores = np.array([[1.0, 0.0], [1.0, 0.0]])
+    both = softmax(scores, temperature=np.array([1.0, 0.5]))
+    assert both[:, 0].tolist() == pytest.approx([1 / (1 + np.exp(-1)), 1 / (1 + np.exp(-2))])
+
+
+def planted(candidates: int, *, temperature: float, rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Scores whose softmax at `temperature` is the probability of being right."""
+    random = np.random.default_rng(candidates)
+    scores = 0.1 * random.standard_normal((rows, candidates))
+    chosen = (softmax(scores, temperature=temperature).cumsum(1) > random.random((rows, 1))).argmax(1)
+    return scores, chosen
+
+
+def test_a_planted_exponent_is_found() -> None:
+    parts = [planted(count, temperature=0.06 * (count / 20) ** -0.1) for count in (2, 20, 200)]
+    temperature, exponent = fit_temperature_by_count(parts, at=20, steepest=0.25)
+    assert temperature == pytest.approx(0.06, rel=0.03)
+    assert exponent == pytest.approx(-0.1, abs=0.02)
+
+
+def test_one_number_of_candidates_says_nothing_of_others() -> None:
+    part = planted(50, temperature=0.06)
+    temperature, exponent = fit_temperature_by_count([part], at=50, steepest=0.25)
+    assert exponent == 0.0
+    assert temperature == pytest.approx(fit_temperature(*part), rel=1e-3)
+
+
+def test_candidates_are_counted_per_row() -> None:
+    """Padding is no candidate: a row of two among rows of three has the temperature of two."""
+    scores, labels = planted(2, temperature=0.06 * 0.1**-0.1)
+    padded = (np.pad(scores, ((0, 0), (0, 98)), constant_values=-np.inf), labels)
+    parts = [padded, planted(100, temperature=0.06 * 5**-0.1)]
+    assert fit_temperature_by_count(parts, at=20, steepest=0.25)[1] == pytest.approx(-0.1, abs=0.03)
+
+
+def test_a_certainty_of_one_is_in_the_last_bin_with_the_others() -> None:
+    """Wrong at 1.0 and right at 0.95: together half are right, where 97.5% were sure."""
+    probabilities = np.array([[1.0, 0.0], [0.05, 0.95]])
+    assert expected_calibration_error(probabilities, np.array([1, 1])) == pytest.approx(0.475)

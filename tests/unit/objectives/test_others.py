@@ -66,6 +66,12 @@ def test_sigreg_tells_spread_from_collapse_and_pushes_apart() -> None:
     assert float((moved @ moved.T).mean()) < float((rows @ rows.T).detach().mean())
 
 
+def test_sigreg_is_the_integral_of_its_formula() -> None:
+    """Of one sample at 1 or -1 it can be worked out: integrals of Gaussians, one of them times a cosine."""
+    exact = math.sqrt(2 * math.pi) - 2 * math.sqrt(math.pi) * math.exp(-1 / 4) + math.sqrt(2 * math.pi / 3)
+    assert float(sigreg(torch.ones(1, 1, dtype=torch.float64), seed=0)) == pytest.approx(exact, rel=1e-4)
+
+
 def test_sigregs_directions_depend_on_the_seed_alone() -> None:
     rows = unit(64, 16, seed=0)
     assert float(sigreg(rows, seed=1)) == float(sigreg(rows, seed=1)) != float(sigreg(rows, seed=2))

@@ -58,6 +58,13 @@ def test_values_that_would_be_flat_are_stretched_and_said(values, dtype):
     assert f"from {values[0]:.2g}"[:7] in said or "stretched" in said
 
 
+def test_a_hazy_image_is_left_as_it_is():
+    """A sixth of the scale is little contrast, and still one: a seventh of black is no night."""
+    found, said = levels([30_000, 35_500, 41_000], np.uint16, bits=16)
+    assert said == ""
+    assert found == [117, 138, 160]
+
+
 def test_one_dead_pixel_does_not_make_the_rest_flat():
     thermal = np.linspace(29_000, 31_000, 10_000).astype(np.uint16)
     thermal[0] = 65_535

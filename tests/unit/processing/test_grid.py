@@ -24,3 +24,16 @@ def test_what_stays_on_the_screen_is_there_in_every_slot(looking):
             found.append((shot.time, shot.duration))
 
     assert found == ([(0.0, 0.2), (0.5, 1.9), (1.0, 1.9), (1.5, 1.9), (2.0, 1.9), (2.5, 1.0), (3.0, 1.0)] * looking)
+
+
+def test_slots_do_not_drift_with_frames_that_come_a_little_late():
+    """Thirty frames per second do not fall on quarters of a second; four are taken in each all the same."""
+    grid = Grid(4.0)
+    taken = [number / 30 for number in range(60 * 30) if grid.takes(number / 30)]
+    assert len(taken) == 240
+    assert taken[-4:] == pytest.approx([59.0, 59.0 + 8 / 30, 59.5, 59.0 + 23 / 30])
+
+
+def test_after_a_gap_the_slots_begin_anew():
+    grid = Grid(4.0)
+    assert [time for time in (0.0, 10.1, 10.2, 10.3, 10.36) if grid.takes(time)] == [0.0, 10.1, 10.36]

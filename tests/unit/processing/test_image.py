@@ -38,6 +38,16 @@ def test_sixteen_bit_grey_keeps_its_range() -> None:
     assert np.asarray(to_rgb(picture))[0, :, 0].tolist() == [0, 128, 255]
 
 
+@pytest.mark.parametrize(("brightness", "ground"), [(0, 255), (120, 255), (185, 255), (200, 0), (225, 0), (255, 0)])
+def test_what_would_vanish_on_white_is_laid_on_black(brightness: int, ground: int) -> None:
+    """From three quarters of white on; what cannot be seen has no say."""
+    image = Image.new("RGBA", (40, 40), (255 - brightness, 255 - brightness, 255 - brightness, 0))
+    image.paste((brightness, brightness, brightness, 255), (10, 10, 30, 30))
+    laid = np.asarray(to_rgb(image))
+    assert laid[0, 0].tolist() == [ground] * 3
+    assert laid[20, 20].tolist() == [brightness] * 3
+
+
 def test_transparency_is_laid_over_white() -> None:
     clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
     assert to_rgb(clear).getpixel((0, 0)) == (255, 255, 255)

@@ -11,7 +11,7 @@ from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import CalibrationConfig, load_preset
 from vljepa.data.records import Record
 from vljepa.inference.vqa import ask
-from vljepa.training.calibration import calibrate, fit_answer_prior
+from vljepa.training.calibration import calibrate, fewer, fit_answer_prior
 from vljepa.training.trainer import Trainer
 from vljepa.training.validation import RetrievalTask, VqaTask
 
@@ -42,6 +42,72 @@ def test_classify_is_fitted_on_the_texts_that_it_will_see(template, asked):
     encoder = Spy(template)
     calibrate([RetrievalTask("pets", records, caption_prompt="")], encoder=encoder, current=CalibrationConfig())
     assert encoder.asked == asked
+
+
+class Crowd:
+    """An encoder of texts of which ten each are nearly alike."""
+
+    def __init__(self, count):
+        random = np.random.default_rng(0)
+        config = SimpleNamespace(prompts=SimpleNamespace(classification="{}"))
+        self.model = SimpleNamespace(config=config, eval=lambda: None)
+        kinds = random.standard_normal((count // 10, 32)).repeat(10, axis=0)
+        self.vectors = unit(kinds + 0.6 * random.standard_normal(kinds.shape))
+        self.seen = unit(self.vectors + 0.2 * random.standard_normal(kinds.shape))
+
+    def predictions(self, pairs):
+        return self.seen
+
+    def texts(self, texts):
+        return self.vectors[[int(text) for text in texts]]
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["classify", "ask"])
+def test_the_temperature_follows_the_number_of_candidates(kind):
+    """One temperature for all is less likely than one that is fitted over the sizes, and it is measured at each."""
+    count = 600
+    names = tuple(str(number) for number in range(count))
+    if kind == "classify":
+        task = RetrievalTask(
+            "crowd", [Record(f"{name}.png", texts=(name,), source_id=name) for name in names], caption_prompt=""
+        )
+    else:
+        task = VqaTask("crowd", [Record("a.png", texts=(name,), query="?", candidates=names) for name in names])
+    fitted, metrics = calibrate([task], encoder=Crowd(count), current=CalibrationConfig())
+    exponent = getattr(fitted, f"{kind}_exponent")
+    assert exponent == metrics[f"calibration/{kind}/exponent"] > 0.02
+    assert fitted.temperature(kind, candidates=20) == pytest.approx(getattr(fitted, kind))
+    assert fitted.temperature(kind, candidates=500) == pytest.approx(getattr(fitted, kind) * 25**exponent)
+    sizes = [key for key in metrics if key.endswith("/ece_after")]
+    assert sizes == [f"calibration/{kind}/{size}_candidates/ece_after" for size in (2, 5, 20, 100, 500)]
+    assert metrics[sizes[-1]] < metrics[f"calibration/{kind}/500_candidates/ece_before"] - 0.05
+
+
+def test_few_choices_say_nothing_of_many():
+    """Among up to 19 the exponent would be that of the kinds of questions: with two and with five answers."""
+    records = [
+        Record("a.png", texts=("0",), query="?", candidates=tuple(map(str, range(2 if number % 2 else 5))))
+        for number in range(60)
+    ]
+    fitted, _ = calibrate([VqaTask("few", records)], encoder=Crowd(60), current=CalibrationConfig(ask_exponent=0.1))
+    assert fitted.ask_exponent == 0.0
+
+
+def test_fewer_candidates_always_have_the_right_one():
+    scores = np.arange(80, dtype=np.float32).reshape(4, 20)
+    scores[3, 4:] = -np.inf  # a question of four candidates
+    labels = np.array([9, 3, 0, 2])
+    whole, two, five = fewer(scores, labels)
+    assert whole[0] is scores
+    assert (two[0].shape, five[0].shape) == ((4, 2), (3, 5))
+    assert sorted(two[0][:, 0].tolist()) == [9.0, 23.0, 40.0, 62.0]
+    for drawn, _ in (two, five):
+        assert np.isfinite(drawn).all()
+        assert all(len(set(row)) == len(row) for row in drawn.tolist())
 
 
 @pytest.mark.parametrize("trainable", [False, True])
@@ -115,4 +181,5 @@ def test_a_run_keeps_the_frequencies_of_its_answers_and_ask_uses_them(shapes, ma
     picture = shapes / rows[0]["image"]
     [plain], [informed] = (ask(model, processor, picture, **asked, answer_prior=wanted) for wanted in (False, None))
     odds = [one.probabilities["red"] / one.probabilities["green"] for one in (plain, informed)]
-    assert odds[1] / odds[0] == pytest.approx(5 ** (prior.weight / model.config.calibration.ask), rel=1e-3)
+    temperature = model.config.calibration.temperature("ask", candidates=len(asked["choices"]))
+    assert odds[1] / odds[0] == pytest.approx(5 ** (prior.weight / temperature), rel=1e-3)

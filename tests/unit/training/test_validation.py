@@ -116,7 +116,9 @@ def test_calibration_of_both_kinds():
     assert calibration.ask == metrics["calibration/ask/temperature"] > 0.01
     assert calibration.classify == metrics["calibration/classify/temperature"] > 0.01
     for kind in ("ask", "classify"):
-        assert metrics[f"calibration/{kind}/ece_after"] < 0.1 < metrics[f"calibration/{kind}/ece_before"]
+        for size in (2, 5, 20):
+            errors = [metrics[f"calibration/{kind}/{size}_candidates/ece_{when}"] for when in ("after", "before")]
+            assert errors[0] < 0.1 < errors[1]
     only_questions, metrics = calibrate(tasks[:1], encoder=FakeEncoder(vectors), current=current)
     assert only_questions.classify == 0.001
     assert "calibration/classify/temperature" not in metrics
