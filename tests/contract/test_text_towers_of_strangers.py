@@ -24,7 +24,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor
 
 from tests.contract import hub_tokenizers
-from vljepa.backends import backend_of
+from vljepa.backends import backend_of, part_folder
 from vljepa.backends.resolve import resolve_text
 from vljepa.backends.text_layers import TransformersText
 from vljepa.configs import PartSpec, YEncoderConfig
@@ -108,7 +108,10 @@ def xlm_roberta(folder: Path) -> Library:
     config = tf.XLMRobertaConfig(**_SIZES, vocab_size=vocabulary, max_position_embeddings=66, pad_token_id=1)
     _plain(tf.XLMRobertaModel, config, folder)
     prompts = {"query": "query: ", "passage": "passage: "}
-    return _sentence(folder, pooling="mean", length=64, prompts=prompts, used="passage")
+    library = _sentence(folder, pooling="mean", length=64, prompts=prompts, used="passage")
+    stated = folder / "config_sentence_transformers.json"  # an older version's, which adds no empty prompts of its own
+    stated.write_text(json.dumps({**json.loads(stated.read_text()), "prompts": prompts}))
+    return library
 
 
 def qwen3_embedding(folder: Path) -> Library:
@@ -207,6 +210,35 @@ def siglip2(folder: Path) -> Library:
     return _features(tf.SiglipModel, folder, padding="max_length")
 
 
+def siglip2_with_a_mask(folder: Path) -> Library:
+    """transformers' own class of tokenizer gives a mask, which the model was not trained with."""
+    vocabulary = hub_tokenizers.gemma(folder, tf.Siglip2Tokenizer, template="$A <eos>")
+    text = {**_SIZES, "vocab_size": vocabulary, "max_position_embeddings": 16, "projection_size": 32}
+    _plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=_VISION), folder)
+    tokenizer = tf.AutoTokenizer.from_pretrained(folder)
+    assert "attention_mask" in tokenizer.model_input_names
+    model = tf.SiglipModel.from_pretrained(folder, dtype=torch.float32).eval()
+
+    def features(texts: list[str]) -> Tensor:
+        ids = tokenizer(texts, truncation=True, padding="max_length", max_length=16, return_tensors="pt")["input_ids"]
+        pooled: Tensor = model.get_text_features(input_ids=ids).pooler_output
+        return pooled
+
+    return torch.no_grad()(features)
+
+
+def lowered(folder: Path) -> Library:
+    """A cased tokenizer, and a model that wants lower case all the same."""
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    vocabulary = hub_tokenizers.byte_pairs(tf.RobertaTokenizer, folder, special=special, model_max_length=512)
+    config = tf.RobertaConfig(**_SIZES, vocab_size=vocabulary, max_position_embeddings=66, pad_token_id=1)
+    _plain(tf.RobertaModel, config, folder)
+    library = _sentence(folder, pooling="mean", length=64)
+    stated = folder / "sentence_bert_config.json"
+    stated.write_text(json.dumps({**json.loads(stated.read_text()), "do_lower_case": True}))
+    return lambda texts: library([text.lower() for text in texts])
+
+
 def _open_clip(folder: Path, model_cfg: dict[str, Any]) -> Library:
     folder.mkdir(exist_ok=True)
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": {}}))
@@ -255,7 +287,9 @@ TOWERS: dict[str, Callable[[Path], Library]] = {
     one.__name__: one
     for one in (
         minilm, bge, roberta, mpnet, xlm_roberta, qwen3_embedding, embedding_gemma, gpt2, llama,
-        clip, clip_with_the_old_end_token, siglip, siglip2,
+        clip, clip_with_the_old_end_token,
+        siglip2_with_a_mask,
+        lowered, siglip, siglip2,
         open_clip_clip, open_clip_custom, open_clip_siglip, open_clip_coca,
     )
 }  # fmt: skip
@@ -402,6 +436,44 @@ def test_a_config_that_is_no_text_model_s_is_refused_in_a_sentence(config: dict[
     part = PartSpec(backend="transformers", name="t", source="random", config=config)
     with pytest.raises(PartError, match=message):
         YEncoder(YEncoderConfig(part=part), embed_dim=8)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (tf.T5Config(d_model=32, num_layers=1, num_heads=2, vocab_size=64).to_dict(), "is an encoder with a decoder"),
+        (tf.BartConfig(d_model=32, encoder_layers=1, decoder_layers=1).to_dict(), "is an encoder with a decoder"),
+        (tf.CLIPTextConfig(**_SIZES).to_dict(), r"is one tower of a dual encoder.*name the whole model"),
+        (tf.SiglipTextConfig(**_SIZES).to_dict(), "is one tower of a dual encoder"),
+    ],
+)
+def test_half_of_a_model_is_refused_and_not_pooled_somehow(config: dict[str, Any], message: str) -> None:
+    part = PartSpec(backend="transformers", name="t", source="random", config=config)
+    for make in (lambda: YEncoder(YEncoderConfig(part=part), embed_dim=8), lambda: TransformersText(part)):
+        with pytest.raises(PartError, match=message):
+            make()
+
+
+def test_an_empty_prompt_for_documents_is_no_other_prompt(tmp_path: Path) -> None:
+    """sentence-transformers writes it by itself; the query's is not put before documents."""
+    TOWERS["minilm"](tmp_path / "part")
+    stated = tmp_path / "part" / "config_sentence_transformers.json"
+    prompts = {"prompts": {"document": "", "query": "Represent: "}, "default_prompt_name": "query"}
+    stated.write_text(json.dumps({**json.loads(stated.read_text()), **prompts}))
+    encoder, features = encoder_of("minilm", tmp_path / "part")
+    assert encoder.config.prefix == ""
+    wanted = torch.from_numpy(SentenceTransformer(str(tmp_path / "part"), device="cpu").encode_document(TEXTS))
+    assert F.cosine_similarity(features(TEXTS), wanted).min() > 0.9999
+    prompts["prompts"].pop("document")  # type: ignore[attr-defined]
+    stated.write_text(json.dumps({**json.loads(stated.read_text()), **prompts}))
+    assert encoder_of("minilm", tmp_path / "part")[0].config.prefix == "Represent: "
+
+
+def test_a_transformer_in_a_sub_folder_is_said(tmp_path: Path) -> None:
+    TOWERS["minilm"](tmp_path / "part")
+    (tmp_path / "part" / "config.json").unlink()
+    with pytest.raises(PartError, match=r"whose transformer lies in a sub-folder\. Fix: name that folder"):
+        part_folder(part_of("minilm", tmp_path / "part"))
 
 
 @pytest.mark.parametrize("backend", ["timm", "open_clip"])

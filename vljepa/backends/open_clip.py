@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vljepa.backends.pixels import fitting
 from vljepa.backends.protocols import TextFacts, TextTower, Tokenizer, VisionTower
 from vljepa.backends.weights import load_exactly, safetensors_state
-from vljepa.configs import ImageConfig, PartSpec, YEncoderConfig
+from vljepa.configs import PartSpec, YEncoderConfig
 from vljepa.errors import ConfigError, PartError
 from vljepa.parts.folders import read_object
 from vljepa.parts.hub import snapshot
@@ -50,7 +50,7 @@ class OpenClipVision(nn.Module):
 
     def __init__(self, spec: PartSpec) -> None:
         super().__init__()
-        self.model = build_open_clip(spec).visual
+        self.model = build_open_clip(spec).visual.eval()  # in training, a tower may drop patches
         # The final norm of a tower with attentional pooling (CoCa) is that of the pooled tokens, of another width.
         self._normed = getattr(self.model, "attn_pool", None) is None
         size = getattr(self.model, "image_size", (224, 224))
@@ -177,7 +177,7 @@ class OpenClipBackend:
         if wanted.resize_mode == "longest":
             fields["fill"] = fill
         library = image_transform_v2(wanted, is_train=False)
-        return fitting(fields, library=library, part=str(part), user=ImageConfig())
+        return fitting(fields, library=library, part=str(part))
 
     def least_frames(self, part: PartSpec) -> int:
         """One: every tower sees images."""

@@ -56,16 +56,13 @@ def normalised(image: Image.Image, config: ImageConfig) -> Tensor:
     return (pixels_CHW - torch.tensor(config.mean)[:, None, None]) / torch.tensor(config.std)[:, None, None]
 
 
-def fitting(
-    fields: dict[str, Any], *, library: Callable[[Image.Image], Tensor], part: str, user: ImageConfig
-) -> dict[str, Any]:
+def fitting(fields: dict[str, Any], *, library: Callable[[Image.Image], Tensor], part: str) -> dict[str, Any]:
     """The fields, with the rounding with which they give what the library's own transform gives.
 
     Args:
         fields: Of `ImageConfig`, as read from the library's files.
         library: Its own transform, RGB image to [C, H, W].
         part: What errors call it.
-        user: Overrides, of which only the cap on pixels counts here.
 
     Raises:
         PartError: No rounding does: the files ask for steps that `ImageConfig` does not have.
@@ -74,7 +71,7 @@ def fitting(
     wanted = [library(image) for image in images]
     best, chosen = float("inf"), fields
     for rounding in ("half_even", "down"):
-        config = ImageConfig(**fields, rounding=rounding, max_pixels=user.max_pixels)
+        config = ImageConfig(**fields, rounding=rounding)
         ours = [normalised(resized(image, config), config) for image in images]
         if any(one.shape != other.shape for one, other in zip(ours, wanted, strict=True)):
             break
@@ -82,8 +79,9 @@ def fitting(
         if difference < best:
             best, chosen = difference, {**fields, "rounding": rounding}
     if best > _TOLERANCE:
+        said = "its pixels have another shape" if best == float("inf") else f"difference {best:.3f}"
         raise PartError(
-            f"the preprocessing of {part} has steps that vljepa does not know (difference {best:.3f}).",
+            f"the preprocessing of {part} has steps that vljepa does not know ({said}).",
             fix="say how it wants to see: x_encoder.image with size, mean, std, resize and interpolation.",
         )
     return chosen

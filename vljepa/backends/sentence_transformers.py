@@ -19,6 +19,7 @@ from vljepa.errors import PartError
 from vljepa.parts.folders import read_object, restore_hint
 
 MODULES_FILE = "modules.json"
+LENGTH_FILE = "sentence_bert_config.json"
 Pooling = Literal["mean", "last", "cls"]
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
 _LEGACY = {
@@ -36,7 +37,7 @@ _ACTIVATIONS: dict[str, Literal["identity", "tanh", "gelu", "relu"]] = {
     "ReLU": "relu",
 }
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
-"""In the order in which sentence-transformers' `encode_document` looks; an empty one says nothing."""
+"""In the order in which sentence-transformers' `encode_document` looks; an empty one says that there is none."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,12 @@ def dense_state(part: PartSpec, folder: Path) -> dict[str, Tensor]:
     return state
 
 
+def lowers_texts(part: PartSpec, folder: Path) -> bool:
+    """Whether the model wants its texts in lower case, whatever its tokenizer does."""
+    path = folder / LENGTH_FILE
+    return bool(read_object(part, path).get("do_lower_case")) if path.is_file() else False
+
+
 def _modules(part: PartSpec, folder: Path) -> list[dict[str, Any]]:
     path = folder / MODULES_FILE
     try:
@@ -135,12 +142,12 @@ def _document_prompt(part: PartSpec, folder: Path) -> str:
     path = folder / "config_sentence_transformers.json"
     raw = read_object(part, path) if path.is_file() else {}
     prompts = raw.get("prompts") or {}
-    name = next((one for one in _DOCUMENT_PROMPTS if prompts.get(one)), raw.get("default_prompt_name"))
+    name = next((one for one in _DOCUMENT_PROMPTS if one in prompts), raw.get("default_prompt_name"))
     return str(prompts.get(name) or "")
 
 
 def _length(part: PartSpec, folder: Path) -> int | None:
-    path = folder / "sentence_bert_config.json"
+    path = folder / LENGTH_FILE
     length = read_object(part, path).get("max_seq_length") if path.is_file() else None
     return int(length) if length is not None else None
 

@@ -151,7 +151,8 @@ def first_position(model: nn.Module) -> int:
 
 def usable_positions(model: Any) -> int:
     """Longest sequence that a text model's positions allow."""
-    return int(getattr(model.config, "max_position_embeddings", None) or 2**31) - first_position(model)
+    stated = getattr(model.config, "max_position_embeddings", None) or 0
+    return int(stated if stated > 0 else 2**31) - first_position(model)  # XLNet states -1 for no limit
 
 
 def text_model(spec: PartSpec, config: Any) -> Any:
@@ -206,6 +207,16 @@ def text_config(spec: PartSpec, *, whole: bool = False) -> Any:
     config = architecture(spec, raw)
     if not hasattr(config, "vocab_size"):
         raise _no_text_model(spec, config)
+    if getattr(config, "is_encoder_decoder", False):
+        raise PartError(
+            f"{spec} is an encoder with a decoder ({config.model_type}), of which vljepa uses neither alone.",
+            fix="name a model of one stack, such as transformers:sentence-transformers/all-MiniLM-L6-v2.",
+        )
+    if config.model_type.endswith("_text_model"):
+        raise PartError(
+            f"{spec} is one tower of a dual encoder ({config.model_type}).",
+            fix="name the whole model, such as transformers:openai/clip-vit-base-patch32: its text tower is taken.",
+        )
     if spec.layers is not None and not whole:
         first, last = spec.layers
         if last > config.num_hidden_layers:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vljepa.backends.pixels import fitting
 from vljepa.backends.protocols import TextFacts, TextTower, Tokenizer, VisionTower
 from vljepa.backends.weights import safetensors_state
-from vljepa.configs import ImageConfig, PartSpec, YEncoderConfig
+from vljepa.configs import PartSpec, YEncoderConfig
 from vljepa.errors import PartError
 from vljepa.parts.folders import read_object
 
@@ -99,7 +99,7 @@ class TimmBackend:
             "resize_to": None if fraction == 1 else int(height // fraction),
         }
         library = create_transform(**wanted, is_training=False)
-        return fitting(fields, library=library, part=str(part), user=ImageConfig())
+        return fitting(fields, library=library, part=str(part))
 
     def least_frames(self, part: PartSpec) -> int:
         """One: every model sees images."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vljepa.backends.bytes import ByteTokenizer
 from vljepa.backends.pooling import pool_text
 from vljepa.backends.protocols import TextFacts, TextTower, Tokenizer, VisionTower
-from vljepa.backends.sentence_transformers import dense_state, read_sentence_model
+from vljepa.backends.sentence_transformers import LENGTH_FILE, dense_state, lowers_texts, read_sentence_model
 from vljepa.backends.text_layers import TransformersText, architecture, text_config, text_model, usable_positions
 from vljepa.backends.transformers_vision import TransformersVision, image_fields, tubelet, vision_config
 from vljepa.backends.weights import load_exactly, transformers_state
@@ -23,6 +23,8 @@ from vljepa.parts.folders import read_object
 
 _UNBOUNDED = 10**9
 """Lengths above are a tokenizer's way to say that it has no limit."""
+_READ_PADDING = ("siglip", "siglip2")
+"""Dual encoders that were trained without an attention mask and read their last position, whatever it holds."""
 _ACTIVATIONS = {"identity": nn.Identity, "tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
 
 
@@ -88,7 +90,8 @@ class DualText(nn.Module):
 
     def features(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """See `TextTower`."""
-        output = self.model.get_text_features(input_ids=ids_BL, attention_mask=mask_BL.long())
+        mask = None if self.model.config.model_type in _READ_PADDING else mask_BL.long()
+        output = self.model.get_text_features(input_ids=ids_BL, attention_mask=mask)
         features: Tensor = output if isinstance(output, Tensor) else output.pooler_output
         return features
 
@@ -101,20 +104,23 @@ class DualText(nn.Module):
 class TransformersTokenizer:
     """Tokenizer of a transformers part.
 
-    A tower that gets no attention mask (SigLIP: its tokenizer's `model_input_names` has none) reads the padding too, so
-    its texts are always padded to the whole context, on the tokenizer's own side. All others are padded on the right to
-    the longest text of the batch, which their mask makes the same.
+    A tower that reads its padding (SigLIP), or whose tokenizer gives no attention mask, always gets its whole context,
+    padded on the tokenizer's own side. All others are padded on the right to the longest text of the batch, which their
+    mask makes the same.
 
     Args:
         folder: With the tokenizer's files.
         positions: Longest text that the model itself allows.
+        reads_padding: Whether the tower was trained without a mask.
+        lower: Lower the texts first, as sentence-transformers' `do_lower_case` asks.
     """
 
-    def __init__(self, folder: Path, *, positions: int) -> None:
+    def __init__(self, folder: Path, *, positions: int, reads_padding: bool = False, lower: bool = False) -> None:
         from transformers import AutoTokenizer
 
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.reads_padding = "attention_mask" not in self.tokenizer.model_input_names
+        self.reads_padding = reads_padding or "attention_mask" not in self.tokenizer.model_input_names
+        self.lower = lower
         self.context = min(int(self.tokenizer.model_max_length), positions)
         if not self.reads_padding:
             self.tokenizer.padding_side = "right"
@@ -138,6 +144,7 @@ class TransformersTokenizer:
 
     def _filled(self, texts: Sequence[str]) -> list[str]:
         """A tokenizer without begin mark (GPT-2) makes no token of an empty text: it gets the end mark."""
+        texts = [text.lower() for text in texts] if self.lower else texts
         if not all(texts) and not self.tokenizer("")["input_ids"]:
             return [text or self.tokenizer.eos_token for text in texts]
         return list(texts)
@@ -157,6 +164,7 @@ class TransformersBackend:
         "merges.txt",
         "*.model",
         "chat_template.jinja",
+        LENGTH_FILE,
     )
     files = (
         "*.json",
@@ -219,7 +227,12 @@ class TransformersBackend:
             part = part.model_copy(update={"config": read_object(part, folder / self.config_file)})
         positions = _dual_positions(part) if _is_dual(part) else _positions(part)
         try:
-            return TransformersTokenizer(folder, positions=positions)
+            return TransformersTokenizer(
+                folder,
+                positions=positions,
+                reads_padding=(part.config or {}).get("model_type") in _READ_PADDING,
+                lower=lowers_texts(part, folder),
+            )
         except (OSError, ValueError, KeyError) as error:
             raise PartError(
                 f"{folder} has no tokenizer for {part}: {str(error).splitlines()[0]}",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vljepa.backends.pixels import fitting
 from vljepa.backends.text_layers import architecture
 from vljepa.backends.weights import transformers_state
-from vljepa.configs import ImageConfig, PartSpec
+from vljepa.configs import PartSpec
 from vljepa.errors import PartError
 
 _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
@@ -47,10 +47,11 @@ class TransformersVision(nn.Module):
         if self.joint_frames and hasattr(self.model, "predictor"):
             # V-JEPA 2's own predictor guesses masked patches: half the compute, and nothing that is wanted here.
             self.model.predictor = None
-        if not head and getattr(self.model, "pooler", None) is not None:
+        pooler = getattr(self.model, "pooler", None)
+        if not head and pooler is not None and any(True for _ in pooler.parameters()):
             self.model.pooler = None  # tokens are wanted, and many checkpoints have no weights for it
         self.num_classes = int(config.num_labels) if head else 0
-        self.width = int(config.hidden_size if hasattr(config, "hidden_size") else config.hidden_sizes[-1])
+        self.width = _width(spec, config)
         self._patch = _square_patch(config)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -124,7 +125,7 @@ def image_fields(part: PartSpec, folder: Path) -> dict[str, Any]:
         assert isinstance(pixels, Tensor)
         return pixels
 
-    return fitting(fields, library=library, part=str(part), user=ImageConfig())
+    return fitting(fields, library=library, part=str(part))
 
 
 def _processor(part: PartSpec, folder: Path) -> tuple[Any, bool]:
@@ -189,6 +190,16 @@ def _unknown(part: PartSpec, what: str) -> PartError:
 def _as_tokens(features: Tensor) -> Tensor:
     """Tokens [B, N, D]; a feature map [B, D, H, W] becomes tokens row by row."""
     return features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
+
+
+def _width(spec: PartSpec, config: Any) -> int:
+    width = getattr(config, "hidden_size", None) or (getattr(config, "hidden_sizes", None) or [None])[-1]
+    if width is None:
+        raise PartError(
+            f"{spec} ({config.model_type}) does not state how wide its tokens are.",
+            fix="take it from timm, as timm:NAME, or another vision model.",
+        )
+    return int(width)
 
 
 def _square_patch(config: Any) -> int:

@@ -24,6 +24,7 @@ from vljepa.models.decoder_saving import load_decoder
 from vljepa.models.label_prior import LabelPrior, ResidualGate
 from vljepa.models.outputs import VisionTokens, VLJEPAOutput
 from vljepa.models.predictor import Predictor
+from vljepa.models.probe import probe
 from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_decoder import YDecoder
 from vljepa.models.y_encoder import YEncoder
@@ -82,6 +83,7 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         resolved = saving.resolve_parts(config)
         model = cls(resolved)
         saving.load_parts(model)
+        probe(model)
         return model
 
     @classmethod

@@ -74,6 +74,11 @@ def require_files(spec: PartSpec, folder: Path, *, config_file: str) -> None:
     """
     if not folder.is_dir():
         raise PartError(f"there is no folder {folder} for the part {str(spec)!r}.", fix="check the path.")
+    if not (folder / config_file).is_file() and (folder / "modules.json").is_file():
+        raise PartError(
+            f"{folder} is a sentence-transformers model whose transformer lies in a sub-folder.",
+            fix="name that folder as the part, and say y_encoder.pooling, dense, prefix and max_tokens.",
+        )
     if not (folder / config_file).is_file():
         raise PartError(f"{folder} has no {config_file}.", fix=restore_hint(spec))
     present = {path.name for path in folder.glob("*.safetensors")}

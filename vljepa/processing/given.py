@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vljepa.errors import ImageError
+from vljepa.errors import FileWarning, ImageError
 from vljepa.processing.file_errors import naming_file
 from vljepa.processing.file_types import HEAD_BYTES, type_of_bytes
 from vljepa.processing.grey import to_8_bits
@@ -24,6 +25,8 @@ Picture: TypeAlias = Image.Image | str | Path | bytes | BinaryIO | NDArray[Any] 
 other integers, or floats from 0 to 1."""
 
 _CHANNELS = (1, 3, 4)
+_LEAST_OF_255 = 16.0
+"""Largest value of an array of floats from 0 to 255; one of a few units is 0 to 1 that has run over."""
 _KINDS = "give a path, a PIL image, an array H x W x 3, a tensor C x H x W, the bytes of a file, or an open file."
 
 
@@ -139,9 +142,16 @@ def _levels(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
             f"{name} has values from {lowest:g} to {highest:g}, as after normalisation.",
             fix="give it before that: uint8, or floats from 0 to 1.",
         )
+    if not whole and 1.05 < highest < _LEAST_OF_255:
+        raise ImageError(
+            f"{name} has floats up to {highest:g}: neither 0 to 1 nor 0 to 255.",
+            fix="clip them to 0 to 1, or give uint8.",
+        )
     if highest <= 255 and (whole or highest > 1.05):
         return values.clip(0, 255).round().astype(np.uint8)
-    levels, _ = to_8_bits(values, bits=16 if whole else None)
+    levels, said = to_8_bits(values, bits=16 if whole else None)
+    if said:
+        warnings.warn(f"{name} {said}.", FileWarning, stacklevel=2)
     return levels
 
 

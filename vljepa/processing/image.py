@@ -27,6 +27,8 @@ _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEB
 _WHITE_IS_ZERO = 0
 _BITS, _PHOTOMETRIC = 258, 262
 """Tags of TIFF."""
+_DARK = 64
+"""Of 255: a quarter or less of the scale is used, as in `grey.to_8_bits`."""
 _FLAT = 8
 """Levels of 255 that 16-bit colours have to span."""
 
@@ -138,6 +140,8 @@ def to_rgb(image: Image.Image, *, ground: Ground | None = None, name: str = "the
         image = ImageOps.exif_transpose(image)
     if grey:
         image = _eight_bit_grey(image, tags, name)
+    if deep_colours:
+        image = _spread(image, name)
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = on_ground(image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA"), ground)
     image = image.convert("RGB")
@@ -166,7 +170,20 @@ def _eight_bit_grey(image: Image.Image, tags: Any, name: str) -> Image.Image:
 
 def _has_deep_colours(image: Image.Image) -> bool:
     """Whether a file has colours of 16 bits, of which Pillow keeps the upper 8."""
-    return image.mode in ("RGB", "RGBA") and any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+    return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+
+
+def _spread(image: Image.Image, name: str) -> Image.Image:
+    """Colours whose 16 bits hold fewer, such as a sensor's 12, over all levels: Pillow kept the upper 8 of them."""
+    bands = image.split()
+    colours = bands[:-1] if "A" in image.getbands() else bands
+    highest = max(int(band.getextrema()[1]) for band in colours)  # type: ignore[arg-type]
+    if not 0 < highest < _DARK:
+        return image
+    top = 2 ** highest.bit_length() - 1
+    _warn(name, f"uses {8 + highest.bit_length()} of its 16 bits, which were spread over all")
+    bright = [band.point([min(255, round(255 * value / top)) for value in range(256)]) for band in colours]
+    return Image.merge(image.mode, [*bright, *bands[len(colours) :]])
 
 
 def _levels(image: Image.Image) -> int:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vljepa.errors import ImageError
+from vljepa.errors import FileWarning, ImageError
 from vljepa.processing.given import as_rgb, describe, is_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -117,3 +117,18 @@ def test_names():
     assert describe(b"x") == "<bytes>"
     assert describe("a.png") == "a.png"
     assert describe(IMAGE) == "<image>"
+
+
+def test_floats_that_ran_over_one_are_refused_and_not_black() -> None:
+    """Read as 0 to 255 they were black, without a word."""
+    values = np.linspace(0, 1.3, 48, dtype=np.float32).reshape(4, 4, 3)
+    with pytest.raises(ImageError, match=r"floats up to 1\.3: neither 0 to 1 nor 0 to 255.*clip"):
+        as_rgb(values, max_pixels=100)
+    assert np.asarray(as_rgb(values.clip(0, 1), max_pixels=100)).max() == 255
+    assert np.asarray(as_rgb(values / 1.3 * 255, max_pixels=100)).max() == 255
+
+
+def test_what_was_stretched_in_an_array_is_said() -> None:
+    thermal = np.linspace(29_000, 31_000, 100, dtype=np.uint16).reshape(10, 10)
+    with pytest.warns(FileWarning, match=r"<array 10 x 10> has values from 29\S+ to 30\S+, which were stretched"):
+        as_rgb(thermal, max_pixels=1000)

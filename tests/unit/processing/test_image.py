@@ -281,3 +281,31 @@ def test_what_is_in_no_format_says_so_without_a_reader_s_words(tmp_path: Path) -
     with pytest.raises(ImageError, match=r"is not a readable picture \(its content is in no format") as caught:
         opened(tmp_path / "page.pdf")
     assert "_io." not in str(caught.value)
+
+
+def deep_png(values: np.ndarray, *, colour: int) -> bytes:
+    """A PNG of 16 bits: colour 2 is RGB, 4 grey with alpha; `values` H x W x channels."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2)])
+def test_colours_of_12_bits_in_16_are_as_bright_as_their_grey(tmp_path: Path, colour: int, channels: int) -> None:
+    """Pillow keeps the upper 8 of 16 bits, of which such files use 4: they were near black without a word."""
+    ramp = np.linspace(0, 4095, 64).astype(np.uint16).reshape(8, 8, 1).repeat(channels, axis=2)
+    if colour == 4:
+        ramp[..., -1] = 65535
+    (tmp_path / "deep.png").write_bytes(deep_png(ramp, colour=colour))
+    with pytest.warns(FileWarning, match=r"deep\.png' uses 12 of its 16 bits, which were spread over all"):
+        seen = opened(tmp_path / "deep.png")
+    assert seen.mean() == pytest.approx(127.5, abs=9)
+    assert (seen.min(), seen.max()) == (0, 255)
+    full = ramp * np.uint16(16)
+    (tmp_path / "full.png").write_bytes(deep_png(np.maximum(full, ramp), colour=2) if colour == 2 else b"")
+    if colour == 2:
+        assert opened(tmp_path / "full.png").mean() == pytest.approx(127.5, abs=9)
