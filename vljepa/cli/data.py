@@ -21,6 +21,9 @@ BROKEN = 1
 FOUND = 1
 _COUNTED = {"exact": "pictures", "near": "pictures", "source_id": "source_ids", "text": "texts"}
 
+_LONGEST = 300
+"""Characters of a sample's texts that are shown."""
+
 
 @app.command("check")
 def check(
@@ -153,6 +156,8 @@ def _print(report: DataReport) -> None:
         print_heading(f"right without looking at the picture: {told}")
     for sample in report.samples:
         texts = " | ".join(sample["text"])
+        if len(texts) > _LONGEST:
+            texts = f"{texts[:_LONGEST]}... ({len(texts):,} characters)"
         asked = f"  {sample['query']}" if "query" in sample else ""
         print_heading(f"{sample['picture']}{asked}  ->  {texts}")
     note_skipped(list(report.broken.items()), total=report.opened)

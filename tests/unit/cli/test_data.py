@@ -96,3 +96,11 @@ def test_a_split_is_chosen(run, pictures):
     found = json.loads(out)
     assert (found["rows"], found["samples"][0]["text"]) == (1, ["a blue card"])
     assert found["source"]["split"] == "val"
+
+
+def test_a_long_text_does_not_fill_the_terminal(run, pictures):
+    (pictures / "captions.csv").write_text(f"image,text\nred.png,{'word ' * 40_000}\n")
+    code, out, _ = run("data", "check", pictures)
+    assert code == 0
+    assert "... (199,999 characters)" in out
+    assert len(out) < 10_000

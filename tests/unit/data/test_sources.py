@@ -68,8 +68,8 @@ def test_a_missing_column_is_named_with_those_that_exist(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["{broken"], "row 1: not JSON"),
-        (["[1]"], "row 1: not a JSON object"),
+        (["{broken"], r"row 1 \(not JSON"),
+        (["[1]"], r"row 1 \(not a JSON object\)"),
         ([{"image": "a.png", "text": ""}], "'text' is empty"),
         ([{"image": "a.png", "text": {"a": 1}}], "neither a text nor a list"),
         ([{"image": "/etc/passwd", "text": "x"}], "absolute path"),

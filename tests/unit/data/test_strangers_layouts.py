@@ -391,3 +391,16 @@ def test_a_format_is_asked_in_its_turn_and_can_be_added(tmp_path, monkeypatch):
         find_data(tmp_path / "a.cards")
     registry.register(registry.Format("cards", recognises, read_cards))
     assert read(tmp_path / "a.cards")[0] == [("red", ("a card",), ""), ("blue", ("a card",), "")]
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [('{"image": "red.png", "text": ', "not JSON"), ('["red.png"]', "not a JSON object"), ("[" * 5000, "not JSON")],
+)
+def test_a_broken_line_is_one_row_and_not_the_file(tmp_path, broken, reason):
+    write_pngs(tmp_path)
+    lines = ['{"image": "green.png", "text": "a green card"}', broken, '{"image": "blue.png", "text": "a blue card"}']
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    rows, skipped = read(tmp_path / "rows.jsonl")
+    assert [texts for _, texts, _ in rows] == [("a green card",), ("a blue card",)]
+    assert f"row 2 ({reason}" in skipped or "nested too deeply" in skipped

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vljepa.data.formats.conversations import turns_of
 from vljepa.data.formats.json_text import json_object
-from vljepa.data.formats.registry import Format, Found, Numbered
+from vljepa.data.formats.registry import Fault, Format, Found, Numbered
 from vljepa.data.formats.text_files import plain_suffix, text_lines
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -22,13 +22,14 @@ def json_line_rows(found: Found) -> Numbered:
     """Rows by the number of their line; a conversation gives one per turn.
 
     Raises:
-        DataError: A line is no JSON object, or has a key twice.
+        DataError: A line has a key twice.
     """
     with text_lines(found.path) as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 row = json_object(line, where=f"{found.place}, row {number}")
-                yield from ((number, item) for item in turns_of(row))
+                items = [row] if isinstance(row, Fault) else turns_of(row)
+                yield from ((number, item) for item in items)
 
 
 JSON_LINES = Format("jsonl", recognises, json_line_rows)

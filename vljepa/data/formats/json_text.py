@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from vljepa.data.formats.registry import Fault
 from vljepa.errors import DataError
 
 _MAX_BYTES = 1 << 32
@@ -30,21 +31,20 @@ def load_json(file: Path) -> Any:
         raise DataError(f"{str(file)!r} is no readable JSON: {error}.", fix="save it as UTF-8 JSON.") from error
 
 
-def json_object(text: str, *, where: str) -> dict[str, Any]:
-    """One JSON object.
+def json_object(text: str, *, where: str) -> dict[str, Any] | Fault:
+    """One JSON object; a broken line is a fault of its own and says nothing of the others.
 
     Raises:
-        DataError: It is none, or has a key twice.
+        DataError: It has a key twice, as then all lines of a file will.
     """
-    fix = "write one object per line, each key once."
     try:
         row = json.loads(text, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "msg", str(error))
-        raise DataError(f"{where}: not JSON ({reason}).", fix=fix) from error
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: not a JSON object.", fix=fix)
-    return row
+    except (json.JSONDecodeError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error.msg
+        return Fault(f"not JSON ({reason})")
+    except ValueError as error:
+        raise DataError(f"{where}: {error}.", fix="write one object per line, each key once.") from error
+    return row if isinstance(row, dict) else Fault("not a JSON object")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
