@@ -10,6 +10,8 @@ from vljepa.errors import DataError
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 """How absolute paths of Windows begin."""
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
 
 def path_under(root: Path, text: str, *, where: str) -> Path:
     """Resolve a path of a data file, links followed, and refuse one that leaves `root`.
@@ -23,11 +25,16 @@ def path_under(root: Path, text: str, *, where: str) -> Path:
         where: File and row, for the error.
 
     Raises:
-        DataError: An absolute path, one with `..` or a link that leads outside, or one that no file system takes.
+        DataError: An address, an absolute path, one with `..` or a link that leads outside, or one that no file system takes.
     """
     fix = "use paths relative to the source's `root`, or set `root` to the folder that holds the pictures."
     if not text or "\0" in text:
         raise DataError(f"{where}: {text!r} is not a path.", fix=fix)
+    if _ADDRESS.match(text):
+        raise DataError(
+            f"{where}: {text!r} is an address, and images are read from files.",
+            fix="download them (img2dataset does), and name the files.",
+        )
     if Path(text).is_absolute() or text.startswith(("~", "\\")) or _DRIVE.match(text):
         raise DataError(f"{where}: the absolute path {text!r} is not allowed.", fix=fix)
     try:
