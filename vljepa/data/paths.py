@@ -25,7 +25,8 @@ def path_under(root: Path, text: str, *, where: str) -> Path:
         where: File and row, for the error.
 
     Raises:
-        DataError: An address, an absolute path, one with `..` or a link that leads outside, or one that no file system takes.
+        DataError: An address, an absolute path, one with `..` or a link that leads outside, or one that no file system
+            takes.
     """
     fix = "use paths relative to the source's `root`, or set `root` to the folder that holds the pictures."
     if not text or "\0" in text:

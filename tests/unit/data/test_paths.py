@@ -37,5 +37,5 @@ def test_a_neighbour_with_the_roots_name_as_prefix_is_outside(tmp_path):
 
 @pytest.mark.parametrize("text", ["https://host/a.jpg", "s3://bucket/a.jpg", "file:///a.jpg"])
 def test_an_address_is_said_to_be_one(tmp_path, text):
-    with pytest.raises(DataError, match="is an address, and images are read from files.*img2dataset"):
+    with pytest.raises(DataError, match=r"is an address, and images are read from files\..*img2dataset"):
         path_under(tmp_path, text, where="a.csv, row 1")
