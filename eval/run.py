@@ -35,6 +35,7 @@ from eval.harness import result as results
 from eval.harness.suite import ROOT, Found, Suite, find, read_suite, suite_names
 from eval.harness.training import Training, training_of
 from eval.report import figures, own_reports
+from vljepa.cli.quiet import hush_libraries
 from vljepa.errors import ConfigError, DataError, VLJEPAError
 from vljepa.inference.embed import Embedder
 
@@ -223,4 +224,5 @@ def result_name(suite: Suite, model: str) -> str:
 
 
 if __name__ == "__main__":
+    hush_libraries()
     raise SystemExit(main(sys.argv[1:]))
