@@ -67,32 +67,23 @@ def gemma(folder: Path, cls: Any = tf.GemmaTokenizer, *, template: str, **option
 
 def llama3(folder: Path) -> int:
     """Llama 3's: a plain tokenizer.json with a begin mark and no pad token."""
-    trained = _byte_pairs(["<|begin_of_text|>", "<|end_of_text|>"])
-    trained.post_processor = processors.TemplateProcessing(
-        single="<|begin_of_text|> $A", special_tokens=[("<|begin_of_text|>", 0)]
-    )
-    fast = tf.PreTrainedTokenizerFast(
-        tokenizer_object=trained,
-        bos_token="<|begin_of_text|>",
-        eos_token="<|end_of_text|>",
-        model_input_names=["input_ids", "attention_mask"],
-        model_max_length=131072,
-    )
-    return _saved(fast, folder)
+    begin, end = "<|begin_of_text|>", "<|end_of_text|>"
+    return _marked(folder, [begin, end], single=f"{begin} $A", bos_token=begin, eos_token=end)
 
 
 def qwen3_embedding(folder: Path) -> int:
     """Qwen3-Embedding's: it ends every text with the end mark, and pads on the left."""
-    trained = _byte_pairs(["<|endoftext|>", "<|im_end|>"])
-    trained.post_processor = processors.TemplateProcessing(
-        single="$A <|endoftext|>", special_tokens=[("<|endoftext|>", 0)]
-    )
+    end, turn = "<|endoftext|>", "<|im_end|>"
+    return _marked(folder, [end, turn], single=f"$A {end}", eos_token=turn, pad_token=end, padding_side="left")
+
+
+def _marked(folder: Path, special: list[str], *, single: str, **options: Any) -> int:
+    """Byte pairs in a plain tokenizer.json, which puts the first special token where `single` says."""
+    trained = _byte_pairs(special)
+    trained.post_processor = processors.TemplateProcessing(single=single, special_tokens=[(special[0], 0)])
+    names = ["input_ids", "attention_mask"]
     fast = tf.PreTrainedTokenizerFast(
-        tokenizer_object=trained,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        padding_side="left",
-        model_max_length=131072,
+        tokenizer_object=trained, model_input_names=names, model_max_length=131072, **options
     )
     return _saved(fast, folder)
 

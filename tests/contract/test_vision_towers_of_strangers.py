@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.contract.test_text_towers_of_strangers import OPEN_CLIP, shaken
+from tests.contract.hub_text_towers import OPEN_CLIP, shaken
 from vljepa.backends import backend_of
 from vljepa.backends.resolve import resolve_vision
 from vljepa.configs import ImageConfig, PartSpec, XEncoderConfig

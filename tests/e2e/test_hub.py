@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.contract.test_text_towers_of_strangers import minilm, open_clip_clip
+from tests.contract.hub_text_towers import minilm, open_clip_clip
 from tests.contract.test_vision_towers_of_strangers import siglip2, timm_vit
 from tests.hub_stand_in import Hub, hub
 from vljepa import VLJEPA, VLJEPAProcessor, caption
