@@ -3,6 +3,8 @@
 import gzip
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import write_rows
@@ -305,6 +307,25 @@ def test_split_folders_and_what_is_beside(tmp_path):
     assert report.passed_over == ["notes: another part", "val: another part"]
     assert report.validation == f"{tmp_path}, split val"
     assert read(tmp_path, split="val")[0] == [("blue", ("blue card",), "")]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_table_per_split(tmp_path, ending):
+    """`train` and `test` side by side; validation data beside them is known by its name already."""
+    write_pngs(tmp_path)
+    for part, colour in (("train", "red"), ("test", "green"), ("validation", "blue")):
+        if ending == "csv":
+            write_table(tmp_path / f"{part}.csv", [["image", "text"], [f"{colour}.png", f"a {colour} card"]])
+        elif ending == "parquet":
+            table = pa.table({"image": [f"{colour}.png"], "text": [f"a {colour} card"]})
+            pq.write_table(table, tmp_path / f"{part}.parquet")
+        else:
+            write_rows(tmp_path / f"{part}.jsonl", [{"image": f"{colour}.png", "text": f"a {colour} card"}])
+    assert read(tmp_path)[0] == [("red", ("a red card",), "")]
+    assert read(tmp_path, split="test")[0] == [("green", ("a green card",), "")]
+    assert find_data(tmp_path).passed_over == (f"test.{ending}: not read",)
+    with pytest.raises(DataError, match="no split 'dev'"):
+        read(tmp_path, split="dev")
 
 
 def test_hidden_and_system_folders_are_no_classes(tmp_path):

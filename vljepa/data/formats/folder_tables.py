@@ -38,13 +38,19 @@ def recognises_captions(place: Path, split: str | None) -> Found | None:
 
 
 def recognises_table(place: Path, split: str | None) -> Found | None:
-    """A folder with one other table; beside folders of classes only if its rows name pictures and texts."""
+    """A folder with one other table, or with one per split; beside folders of classes only if it has samples."""
     files = _tables(place) if place.is_dir() else []
     if not files:
         return None
     classes = any(has_pictures(folder) for folder in folders_in(place))
     if classes:  # `images` beside a table is no class, and a list of classes no table
         files = [file for file in files if _has_samples(file)]
+    if len(files) > 1 and all(plain_stem(file) in SPLITS for file in files):
+        splits = tuple(plain_stem(file) for file in files)
+        chosen = choose_split(splits, split, where=place)
+        whole = recognise(files[splits.index(chosen)])
+        assert whole is not None
+        return replace(whole, split=chosen, splits=splits).passing(*_beside(place, files[splits.index(chosen)]))
     if len(files) > 1 and not classes:
         raise DataError(
             f"the folder {str(place)!r} holds several data files: {', '.join(file.name for file in files)}.",
