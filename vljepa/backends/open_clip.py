@@ -120,17 +120,17 @@ class OpenClipTokenizer:
     """
 
     def __init__(self, tokenizer: Any) -> None:
+        from open_clip.tokenizer import SimpleTokenizer
+
         self.tokenizer = tokenizer
         self.context_length = int(tokenizer.context_length)
+        self._reads_all = not isinstance(tokenizer, SimpleTokenizer)
 
     def __call__(self, texts: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor]:
         """See `Tokenizer`, but texts are cut at the context length, whatever `max_tokens` says."""
         del max_tokens
         ids: Tensor = self.tokenizer(list(texts), context_length=self.context_length)
-        from open_clip.tokenizer import SimpleTokenizer
-
-        reads_all = not isinstance(self.tokenizer, SimpleTokenizer)
-        return ids, torch.ones_like(ids, dtype=torch.bool) if reads_all else ids != 0
+        return ids, torch.ones_like(ids, dtype=torch.bool) if self._reads_all else ids != 0
 
 
 class OpenClipBackend:
@@ -206,15 +206,14 @@ class OpenClipBackend:
     def tokenizer(self, part: PartSpec, folder: Path | None) -> Tokenizer:
         """The library's own, from the folder; of a random part its byte-pair tokenizer."""
         import open_clip
+        from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
         raw = read_object(part, folder / self.config_file) if folder is not None else (part.config or {})
         text_cfg = raw["model_cfg"]["text_cfg"]
+        options = {"context_length": _context_length(raw), **text_cfg.get("tokenizer_kwargs", {})}
         name = text_cfg.get("hf_tokenizer_name")
         if not name:
-            from open_clip.tokenizer import SimpleTokenizer
-
-            options = text_cfg.get("tokenizer_kwargs", {})
-            return OpenClipTokenizer(SimpleTokenizer(context_length=_context_length(raw), **options))
+            return OpenClipTokenizer(SimpleTokenizer(**options))
         if folder is not None and _has_tokenizer(folder):
             return OpenClipTokenizer(open_clip.get_tokenizer(f"local-dir:{folder}"))
         if part.source != "hub":
@@ -222,14 +221,8 @@ class OpenClipBackend:
                 f"{part} lacks its tokenizer {name!r}.",
                 fix=f"put the tokenizer's files (tokenizer.json) into {folder}.",
             )
-        from open_clip.tokenizer import HFTokenizer
-
         files = snapshot(name, revision=None, files=_TOKENIZER_FILES)
-        options = text_cfg.get("tokenizer_kwargs", {})
-        mode = text_cfg.get("tokenizer_mode")
-        return OpenClipTokenizer(
-            HFTokenizer(str(files), context_length=_context_length(raw), tokenizer_mode=mode, **options)
-        )
+        return OpenClipTokenizer(HFTokenizer(str(files), tokenizer_mode=text_cfg.get("tokenizer_mode"), **options))
 
 
 def _context_length(raw: dict[str, Any]) -> int:

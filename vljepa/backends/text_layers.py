@@ -15,6 +15,8 @@ from vljepa.configs import PartSpec
 from vljepa.errors import PartError
 
 _LAYER_KEY = re.compile(r"(^|\.)(layers?|h|blocks)\.(\d+)\.")
+UNBOUNDED = 10**9
+"""Positions, or length of a text, where there is no limit; tokenizers state a larger number for it."""
 _DROPOUT_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "embedding_dropout")
 
 
@@ -50,6 +52,8 @@ class TransformersText(nn.Module):
         if not keep_pooler and getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
         self.first_position = first_position(self.model)
+        self.max_positions = usable_positions(self.model)
+        """Longest sequence that the positions allow."""
         # MPNet and T5 count distances by the places in the tensor, whatever the position ids say.
         self._counts_places = any("relative_attention_bias" in name for name, _ in self.model.named_modules())
 
@@ -57,11 +61,6 @@ class TransformersText(nn.Module):
     def width(self) -> int:
         """Size of a token."""
         return int(self.model.config.hidden_size)
-
-    @property
-    def max_positions(self) -> int:
-        """Longest sequence that the positions allow."""
-        return usable_positions(self.model)
 
     def embed(self, ids_BL: Tensor) -> Tensor:
         """Word embeddings [B, L, width], before positions."""
@@ -151,8 +150,13 @@ def first_position(model: nn.Module) -> int:
 
 def usable_positions(model: Any) -> int:
     """Longest sequence that a text model's positions allow."""
-    stated = getattr(model.config, "max_position_embeddings", None) or 0
-    return int(stated if stated > 0 else 2**31) - first_position(model)  # XLNet states -1 for no limit
+    return stated_positions(model.config) - first_position(model)
+
+
+def stated_positions(config: Any) -> int:
+    """Positions that a text model's config states; UNBOUNDED where it has no limit (XLNet states -1)."""
+    stated = getattr(config, "max_position_embeddings", None) or 0
+    return int(stated) if stated > 0 else UNBOUNDED
 
 
 def text_model(spec: PartSpec, config: Any) -> Any:

@@ -14,15 +14,21 @@ from vljepa.backends.bytes import ByteTokenizer
 from vljepa.backends.pooling import pool_text
 from vljepa.backends.protocols import TextFacts, TextTower, Tokenizer, VisionTower
 from vljepa.backends.sentence_transformers import LENGTH_FILE, dense_state, lowers_texts, read_sentence_model
-from vljepa.backends.text_layers import TransformersText, architecture, text_config, text_model, usable_positions
+from vljepa.backends.text_layers import (
+    UNBOUNDED,
+    TransformersText,
+    architecture,
+    stated_positions,
+    text_config,
+    text_model,
+    usable_positions,
+)
 from vljepa.backends.transformers_vision import TransformersVision, image_fields, tubelet, vision_config
 from vljepa.backends.weights import load_exactly, transformers_state
 from vljepa.configs import DenseConfig, PartSpec, YEncoderConfig
 from vljepa.errors import ConfigError, PartError
 from vljepa.parts.folders import read_object
 
-_UNBOUNDED = 10**9
-"""Lengths above are a tokenizer's way to say that it has no limit."""
 _READ_PADDING = ("siglip", "siglip2")
 """Dual encoders that were trained without an attention mask and read their last position, whatever it holds."""
 _ACTIVATIONS = {"identity": nn.Identity, "tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
@@ -271,19 +277,18 @@ def _positions(part: PartSpec) -> int:
 
 
 def _dual_positions(part: PartSpec) -> int:
-    text = architecture(part, part.config or {}).text_config
-    return int(getattr(text, "max_position_embeddings", None) or _UNBOUNDED)
+    return stated_positions(architecture(part, part.config or {}).text_config)
 
 
 def _stated_length(folder: Path | None) -> int:
     """Longest text that tokenizer_config.json states."""
     file = None if folder is None else folder / "tokenizer_config.json"
     if file is None or not file.is_file():
-        return _UNBOUNDED
+        return UNBOUNDED
     try:
-        return int(min(json.loads(file.read_text(encoding="utf-8")).get("model_max_length") or _UNBOUNDED, _UNBOUNDED))
+        return int(min(json.loads(file.read_text(encoding="utf-8")).get("model_max_length") or UNBOUNDED, UNBOUNDED))
     except (ValueError, AttributeError, TypeError):
-        return _UNBOUNDED
+        return UNBOUNDED
 
 
 def _projected(text: Any) -> int:
