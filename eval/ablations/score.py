@@ -17,10 +17,10 @@ from eval.mini.retrieval_rows import DIRECTIONS, Pool, Row, emoji_pools, measure
 from vljepa.configs import CacheConfig
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.metrics import effective_rank, matched_minus_shuffled, top_k_hits, uniformity
-from vljepa.models.modeling import VLJEPA
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
-from vljepa.training.encoding import Encoder
-from vljepa.training.validation import VqaTask
+from vljepa.validation.encoder import Encoder
+from vljepa.validation.tasks import VqaTask
 
 COLUMNS = ("emoji", "photos", "questions")
 QUESTION_SOURCES = ("easy_vqa", "emoji", "photos")

@@ -14,7 +14,7 @@ import torch
 from eval.mini.data import read_captions, read_questions
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.metrics import retrieval
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.types import Latents
 
 STYLE = "fluent"
 QUESTIONS = 100
@@ -86,7 +86,7 @@ class Memory:
             chunk = asked[start : start + BATCH]
             seen = [self._vision[path] for path, _ in chunk]
             logits = [one.logits_BK for one in seen if one.logits_BK is not None]
-            vision = VisionTokens(
+            vision = Latents(
                 torch.cat([one.tokens_BND for one in seen]),
                 torch.cat([one.mask_BN for one in seen]),
                 torch.cat(logits) if logits else None,

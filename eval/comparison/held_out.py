@@ -19,7 +19,7 @@ from eval.mini import provenance
 from eval.mini.bootstrap import paired_bootstrap
 from vljepa.configs import load_decoder_run_config
 from vljepa.errors import DataError
-from vljepa.models.decoder_saving import load_decoder
+from vljepa.checkpoint.decoder import load_decoder
 from vljepa.parts.saved import DECODER_FOLDER, saved_folder
 from vljepa.processing.words import DecoderTokenizer
 from vljepa.training.decoder import DecoderTrainer

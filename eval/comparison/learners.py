@@ -23,7 +23,7 @@ from vljepa.data.pictures import PictureReader
 from vljepa.errors import ConfigError
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.words import DecoderTokenizer
-from vljepa.training.encoding import Encoder
+from vljepa.validation.encoder import Encoder
 from vljepa.training.step import Embedding, Step
 
 Scores = NDArray[np.float32]

@@ -23,7 +23,7 @@ from vljepa.configs.decoder import GenerationConfig
 from vljepa.data.collate import StepBatches
 from vljepa.data.features import FeatureCache
 from vljepa.models.cpu import keep_freed_memory
-from vljepa.training.inputs import prepare
+from vljepa.methods.vision_language.inputs import prepare
 from vljepa.training.precision import choose_precision
 
 ARMS = ("ours", "vlm")

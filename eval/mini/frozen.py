@@ -15,8 +15,8 @@ from torch import Tensor
 
 from vljepa.configs import CacheConfig
 from vljepa.data.features import FeatureCache, TextFeatures
-from vljepa.models.modeling import VLJEPA, Ablation
-from vljepa.models.outputs import VisionTokens
+from vljepa.checkpoint.vl_jepa import VLJEPA, Ablation
+from vljepa.models.types import Latents
 from vljepa.processing.processor import VLJEPAProcessor
 
 BATCH = 128
@@ -116,7 +116,7 @@ class Frozen:
 
     def _predict(self, pairs: Sequence[tuple[Path, str]], ablate: Ablation | None, view: int) -> Rows:
         tensors = self._pictures.read([(path, view) for path, _ in pairs]).tensors
-        vision = VisionTokens(tensors["vision_tokens"], tensors["vision_mask"], tensors.get("vision_logits"))
+        vision = Latents(tensors["vision_tokens"], tensors["vision_mask"], tensors.get("vision_logits"))
         queries = [query for _, query in pairs]
         tokens = self.processor.queries(queries) if any(queries) else {}
         rows: Rows = (

@@ -18,7 +18,7 @@ from eval.mini.data import Captioned
 from eval.mini.frozen import Frozen, Rows
 from eval.mini.retrieval_rows import Pool, Row, main_score, measure
 from vljepa.configs import LabelPriorConfig
-from vljepa.training.label_prior import label_names
+from vljepa.methods.vision_language.label_prior import label_names
 
 Images = Callable[[Sequence[Path]], Tensor]
 PHOTO_VIEWS = 8

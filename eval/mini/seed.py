@@ -24,7 +24,7 @@ from eval.mini.retrieval_rows import Hits, Pool, Row, chance, differences, emoji
 from eval.mini.rows import LINEAR_PHOTOS, MLP, MODEL, PHOTO_VIEWS, Baselines, Fit, model_rows
 from vljepa.data.records import Record
 from vljepa.metrics.classification import expected_calibration_error, softmax
-from vljepa.models.modeling import VLJEPA
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 
 CLASS_ROWS = ("conse", "conse_ridge", MLP, LINEAR_PHOTOS, MODEL)

@@ -28,7 +28,7 @@ from vljepa.configs import SourceConfig
 from vljepa.data.records import Record
 from vljepa.data.sources import load_source
 from vljepa.inference.embed import Embedder
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.types import Latents
 from vljepa.processing.video import even_shares, read_clip
 
 Answers = Sequence[Question]
@@ -108,7 +108,7 @@ class Clips:
         self.embedder, self.frames = embedder, frames
         self.places = {file: place for place, file in enumerate(files)}
         limit = embedder.processor.config.x_encoder.image.max_pixels
-        seen: list[VisionTokens] = []
+        seen: list[Latents] = []
         for file in files:
             pixels = embedder.processor.frames(read_clip(file, shares=even_shares(frames), end=end, max_pixels=limit))
             with torch.inference_mode():
@@ -131,7 +131,7 @@ class Clips:
             places = clips_N.unsqueeze(1).to(device), orders_CT[clips_N].to(device)
             tokens = self.tokens[places].flatten(1, 2)
             logits = None if self.logits is None else self.logits[places].mean(1)
-            vision = VisionTokens(
+            vision = Latents(
                 tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=device), logits, self.frames
             )
             queries = processor.queries([one.query for one in some])

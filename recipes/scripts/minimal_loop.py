@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import load_preset
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.types import Latents
 from vljepa.objectives import Positives, infonce
 
 
@@ -40,10 +40,10 @@ def read(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 @torch.no_grad()
-def encode(model: VLJEPA, processor: VLJEPAProcessor, images: list[Path]) -> VisionTokens:
+def encode(model: VLJEPA, processor: VLJEPAProcessor, images: list[Path]) -> Latents:
     """Visual tokens of all pictures: the X-Encoder is frozen, so once is enough."""
     pieces = [model.encode_vision(processor.images(images[at : at + 8])) for at in range(0, len(images), 8)]
-    return VisionTokens(torch.cat([one.tokens_BND for one in pieces]), torch.cat([one.mask_BN for one in pieces]))
+    return Latents(torch.cat([one.tokens_BND for one in pieces]), torch.cat([one.mask_BN for one in pieces]))
 
 
 def train(

@@ -25,7 +25,7 @@ from tests.contract.text_classes import text_models
 from tests.contract.vision_classes import vision_models
 from vljepa.configs import VLJEPAConfig, load_preset, preset_names
 from vljepa.errors import PartError
-from vljepa.models.modeling import VLJEPA
+from vljepa.checkpoint.vl_jepa import VLJEPA
 
 
 def _save(model: Any, folder: Path) -> str:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from vljepa.models.sharded import whole
+from vljepa.models.layers.sharded import whole
 from vljepa.objectives import Positives, gather_with_gradient, grad_cache, infonce
 
 ROWS, WIDTH = 26, 6

@@ -20,7 +20,7 @@ from vljepa.configs import CacheConfig, DecoderRunConfig, RunConfig, load_preset
 from vljepa.data import processes
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.errors import CheckpointError
-from vljepa.models.modeling import VLJEPA
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.training.agreement import leaving_processes
 from vljepa.training.decoder import DecoderTrainer
@@ -60,7 +60,7 @@ def filled(folder: Path, cache: Path) -> dict[str, Any]:
         "encoded": sum(encoded),
         "texts encoded": sum(asked),
         "skipped": [path.name for path in skipped],
-        "tokens": features.read([(path, 0) for path in pictures(folder)[:-1]]).tensors["vision_tokens"],
+        "tokens": features.read([(path, 0) for path in pictures(folder)[:-1]]).latents.tokens_BND,
         "texts": texts.read(WORDS),
     }
 

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import CheckpointError, ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.device import resolve_device
-from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
 
@@ -180,14 +180,11 @@ class Embedder:
             for start in range(0, len(wanted), size):
                 some = wanted[start : start + size]
                 chosen = [within[pairs[place][0]] for place in some]
-                tokens = self.processor.queries(
+                query = self.processor.queries(
                     [pairs[place][1] or self.model.config.prompts.caption for place in some]
-                )
-                prediction = self.model.predict(
-                    vision if chosen == list(range(len(alike))) else vision.choose(chosen),
-                    tokens["query_ids"].to(self.device),
-                    tokens["query_mask"].to(self.device),
-                )
+                ).to(self.device)
+                latents = vision if chosen == list(range(len(alike))) else vision.choose(chosen)
+                prediction = self.model.predict(latents, query)
                 rows[some] = prediction.float().cpu().numpy()
         return rows
 
@@ -216,9 +213,8 @@ class Embedder:
             check_text(text, what="the text")
         rows = [self._no_rows()]
         for start in range(0, len(texts), _TEXT_BATCH):
-            targets = self.processor.targets(list(texts[start : start + _TEXT_BATCH]))
             encoded = self.model.encode_text(
-                targets["target_ids"].to(self.device), targets["target_mask"].to(self.device)
+                self.processor.targets(list(texts[start : start + _TEXT_BATCH])).to(self.device)
             )
             rows.append(encoded.float().cpu().numpy())
         return np.concatenate(rows)

@@ -82,3 +82,14 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group its share of the learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
+
+
+def trainable_report(model: nn.Module) -> list[tuple[str, int, int, bool]]:
+    """Rows (module, tensors, parameters, trainable), so that nobody freezes a fresh projection unseen."""
+    rows: dict[tuple[str, bool], list[int]] = {}
+    for name, parameter in model.named_parameters():
+        if ".original_module." in name:  # peft keeps what a module was before it was trained whole
+            continue
+        group = ".".join(name.split(".")[:2]) if name.count(".") > 1 else name.split(".")[0]
+        rows.setdefault((group, parameter.requires_grad), []).append(parameter.numel())
+    return [(group, len(sizes), sum(sizes), trainable) for (group, trainable), sizes in rows.items()]

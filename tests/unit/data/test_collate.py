@@ -67,11 +67,11 @@ def test_rows_without_a_query_get_the_caption_prompt(processor):
     plain = Collator(processor, pictures=FakeFeatures())
     assert "query_ids" not in plain([sample(1, "x")]).tensors
     mixed = plain([sample(1, "x"), sample(2, "y", query="what?")]).tensors
-    assert mixed["query_mask"].any(dim=1).tolist() == [False, True]
+    assert mixed.mask_BL.any(dim=1).tolist() == [False, True]
     config = load_preset("toy")
     config.prompts.caption = "describe"
     prompted = Collator(VLJEPAProcessor(config), pictures=FakeFeatures())([sample(1, "x")]).tensors
-    assert torch.equal(prompted["query_ids"], processor.queries(["describe"])["query_ids"])
+    assert torch.equal(prompted.ids_BL, processor.queries(["describe"]).ids_BL)
 
 
 def test_a_broken_picture_is_left_out_and_named(processor, tmp_path):
@@ -111,7 +111,7 @@ def alone(count, *, source):
 
 def seen_pictures(batches, group, steps=12):
     """Rows (picture, view) of one group over some steps."""
-    return torch.cat([batches[step][group].tensors["vision_tokens"][:, 0] for step in range(steps)])
+    return torch.cat([batches[step][group].latents.tokens_BND[:, 0] for step in range(steps)])
 
 
 def equal_tensors(ours, theirs):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from vljepa.configs import LabelPriorConfig, TextOnlyConfig
 from vljepa.data.text_only import PriorGuess
-from vljepa.models.label_prior import LabelPrior
+from vljepa.models.residuals.label_prior import LabelPrior
 
 WIDTH, CLASSES, TEXTS = 16, 9, 400
 

@@ -16,7 +16,7 @@ from vljepa.data.records import Clip, Record
 from vljepa.data.sampling import StepSampler
 from vljepa.data.sources import load_source
 from vljepa.errors import ConfigError, DataError, VideoError
-from vljepa.training.label_prior import fill_label_prior
+from vljepa.methods.vision_language.label_prior import fill_label_prior
 from vljepa.training.plan import plan_run
 from vljepa.training.stages import train_stages
 from vljepa.training.trainer import Trainer
@@ -136,10 +136,10 @@ def test_clips_are_read_live_and_broken_ones_left_out(toy, numbers, tmp_path):
     good, bad = (Clip(path, start=0.0, end=None, frames=4) for path in (numbers, tmp_path / "broken.mp4"))
     reader = LivePictures(toy[1])
     batch = reader.read([(bad, 0), (good, 0), (good, 9)])
-    assert batch.tensors["pixel_values"].shape[:2] == (2, 4)
+    assert batch.pixels_BTCHW.shape[:2] == (2, 4)
     assert batch.kept == [1, 2]
     assert list(batch.skipped) == [bad]
-    assert not torch.equal(*batch.tensors["pixel_values"])
+    assert not torch.equal(*batch.pixels_BTCHW)
     assert list(reader.unreadable([good, bad])) == [bad]
 
 
@@ -153,7 +153,7 @@ def test_each_visit_to_a_live_clip_sees_other_frames_and_is_a_pure_function(toy,
         return StepBatches([[record] * 2], configs=[config], sampler=sampler, collator=collator, views=1, **views)
 
     def pixels(live, step):
-        return live[step][0].tensors["pixel_values"]
+        return live[step][0].pixels_BTCHW
 
     live = batches(clip_views=2**31)
     assert torch.equal(pixels(live, 3), pixels(batches(clip_views=2**31), 3))

@@ -21,7 +21,7 @@ from vljepa.configs import CalibrationConfig, ClipsConfig, PromptsConfig, Select
 from vljepa.errors import ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.embed import Embedder
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.types import Latents
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 WORDS = [*COLOURS, "yes", "no", *map(str, range(16)), "bright", "dark"]
@@ -70,11 +70,11 @@ class Model:
         )
         self.y_decoder = SimpleNamespace(config=SimpleNamespace(selective=SelectiveConfig(threshold=0.3)))
 
-    def encode_vision(self, pixels: torch.Tensor) -> VisionTokens:
+    def encode_vision(self, pixels: torch.Tensor) -> Latents:
         tokens = pixels.flatten(2)
-        return VisionTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
+        return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
 
-    def predict(self, vision: VisionTokens, query_ids: torch.Tensor, query_mask: torch.Tensor) -> torch.Tensor:
+    def predict(self, vision: Latents, query_ids: torch.Tensor, query_mask: torch.Tensor) -> torch.Tensor:
         texts = [self.processor.known[int(number)] for number in query_ids[:, 0]]
         rows = [self._one(tokens, text) for tokens, text in zip(vision.tokens_BND, texts, strict=True)]
         return torch.from_numpy(np.stack(rows))

@@ -73,7 +73,7 @@ def test_a_suite_that_cannot_be_compared_is_refused(
 def small_suite(make_run: Callable[..., RunConfig], prepared: Path, tmp_path: Path) -> list[str]:
     """Arguments of a suite of two rows and two seeds of two steps on the toy model."""
     run = make_run(train={"steps": 2, "eval_every": 2}).model_dump(mode="json")
-    run["model"]["predictor"]["label_prior"] = None
+    run["model"]["residual"] = None
     run["data"]["validation"] = []
     for source in run["data"]["train"]:
         source["root"], source["path"] = run["data"]["root"], str(Path(run["data"]["root"]) / source["path"])
@@ -113,7 +113,7 @@ def test_what_is_done_is_not_done_again(
 
 def test_a_collapsed_model_scores_nothing_and_is_seen(prepared: Path, tmp_path: Path) -> None:
     config = load_preset("toy")
-    config.predictor.label_prior = None
+    config.residual = None
     model = VLJEPA.from_parts(config)
     cache = CacheConfig(folder=str(tmp_path / "cache"))
 

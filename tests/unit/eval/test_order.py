@@ -20,7 +20,7 @@ from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import ClipsConfig, VLJEPAConfig, load_preset, validate
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
-from vljepa.models.clips import with_clips
+from vljepa.checkpoint.clips import with_clips
 
 FRAMES = 4
 SIDES = {"left": (0, 1), "right": (1, 0)}

@@ -22,7 +22,7 @@ from tests.unit.eval.seer import COLOURS, Seer, paint, write_json, write_lines
 from vljepa import VLJEPA
 from vljepa.configs import AdaptersConfig, load_preset
 from vljepa.errors import ConfigError
-from vljepa.models.adapters import adapt
+from vljepa.checkpoint.adaptation import adapt
 
 
 class Counted(Seer):

@@ -25,7 +25,7 @@ from vljepa.configs import load_preset
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from vljepa.training.label_prior import fill_label_prior
+    from vljepa.methods.vision_language.label_prior import fill_label_prior
 
     model = VLJEPA.from_parts(load_preset("toy"))
     fill_label_prior(model, VLJEPAProcessor(model.config))

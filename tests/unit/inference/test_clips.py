@@ -13,7 +13,7 @@ from vljepa.configs import ClipsConfig, load_preset
 from vljepa.errors import ConfigError, ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.embed import Embedder
-from vljepa.models.clips import with_clips
+from vljepa.checkpoint.clips import with_clips
 
 CLIPS = ClipsConfig(frames=4, max_frames=6)
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from tests.contract.text_classes import text_models
 from vljepa.configs import VLJEPAConfig, load_preset
-from vljepa.models.modeling import VLJEPA
+from vljepa.checkpoint.vl_jepa import VLJEPA
 
 
 def write_vision_part(folder: Path) -> Path:
@@ -53,8 +53,8 @@ def toy() -> VLJEPA:
     """The toy preset, seeded, its label prior filled."""
     torch.manual_seed(0)
     model = VLJEPA.from_parts(load_preset("toy"))
-    assert model.label_prior is not None
-    model.label_prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
+    assert model.residual is not None
+    model.residual.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
     return model.eval()
 
 

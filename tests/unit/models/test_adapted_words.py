@@ -15,7 +15,7 @@ from vljepa.configs import load_preset
 from vljepa.errors import CheckpointError, VLJEPAError
 from vljepa.inference.caption import caption
 from vljepa.inference.embed import Embedder
-from vljepa.models.decoder_saving import save_decoder
+from vljepa.checkpoint.decoder import save_decoder
 
 MOVED = {"parts": ["y_encoder"], "full": []}
 

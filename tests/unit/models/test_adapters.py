@@ -16,9 +16,9 @@ from torch import Tensor
 from vljepa.configs import AdaptersConfig, RunConfig, VLJEPAConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.export.merge import merge
-from vljepa.models import saving
-from vljepa.models.adapters import adapt
-from vljepa.models.modeling import VLJEPA
+from vljepa.checkpoint import saving
+from vljepa.checkpoint.adaptation import adapt
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
 

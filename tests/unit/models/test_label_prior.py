@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from vljepa.configs import LabelPriorConfig
-from vljepa.models.label_prior import LabelPrior
+from vljepa.models.residuals.label_prior import LabelPrior
 
 LABELS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 2.0]])
 LOGITS = torch.tensor([[math.log(6), math.log(3), math.log(1)]])

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 
 from vljepa.configs import load_preset
 from vljepa.errors import ConfigError
-from vljepa.models.modeling import VLJEPA, Ablation
-from vljepa.models.outputs import VisionTokens
-from vljepa.models.saving import trainable_report
+from vljepa.checkpoint.vl_jepa import VLJEPA, Ablation
+from vljepa.models.types import Latents
+from vljepa.checkpoint.saving import trainable_report
 
 Batch = Callable[..., dict[str, Any]]
 ABLATIONS: tuple[Ablation, Ablation] = ("residual", "learned")
@@ -28,14 +28,14 @@ def test_embeddings_are_fp32_and_of_unit_norm_at_the_border(toy: VLJEPA, batch: 
 
 def test_cached_features_give_what_pixels_give(toy: VLJEPA, batch: Batch) -> None:
     full = batch()
-    vision = toy.encode_vision(full["pixel_values"])
+    vision = toy.encode_vision(full.pixels_BTCHW)
     cached = {
         "vision_tokens": vision.tokens_BND,
         "vision_mask": vision.mask_BN,
         "vision_logits": vision.logits_BK,
-        "query_ids": full["query_ids"],
-        "query_mask": full["query_mask"],
-        "target_features": toy.text_features(full["target_ids"], full["target_mask"]),
+        "query_ids": full.ids_BL,
+        "query_mask": full.mask_BL,
+        "target_features": toy.text_features(full),
     }
     direct, through_cache = toy(full), toy(cached)
     assert torch.equal(direct.prediction_BD, through_cache.prediction_BD)
@@ -44,7 +44,7 @@ def test_cached_features_give_what_pixels_give(toy: VLJEPA, batch: Batch) -> Non
 
 def test_an_empty_query_still_tells_pictures_apart(toy: VLJEPA, batch: Batch) -> None:
     """Row 3."""
-    vision = toy.encode_vision(batch()["pixel_values"])
+    vision = toy.encode_vision(batch().pixels_BTCHW)
     free = toy.predict(vision)
     empty = toy.predict(vision, torch.zeros(4, 3, dtype=torch.long), torch.zeros(4, 3, dtype=torch.bool))
     torch.testing.assert_close(free, empty, rtol=0, atol=1e-6)
@@ -53,7 +53,7 @@ def test_an_empty_query_still_tells_pictures_apart(toy: VLJEPA, batch: Batch) ->
 
 def test_the_query_and_its_word_order_change_the_prediction(toy: VLJEPA, batch: Batch) -> None:
     """Row 13."""
-    vision = toy.encode_vision(batch(1)["pixel_values"])
+    vision = toy.encode_vision(batch(1).pixels_BTCHW)
     mask = torch.ones(1, 4, dtype=torch.bool)
     one = toy.predict(vision, torch.tensor([[5, 6, 7, 8]]), mask)
     other = toy.predict(vision, torch.tensor([[8, 7, 6, 5]]), mask)
@@ -66,7 +66,7 @@ def test_batch_mates_order_and_padding_change_nothing(toy: VLJEPA, batch: Batch)
     full = batch()
     together = toy(full)
     for row in range(4):
-        length = int(full["query_mask"][row].sum())
+        length = int(full.mask_BL[row].sum())
         alone = {key: value[[row]] for key, value in full.items()}
         for key in ("query_ids", "query_mask", "target_ids", "target_mask"):
             alone[key] = alone[key][:, :length]
@@ -78,15 +78,15 @@ def test_batch_mates_order_and_padding_change_nothing(toy: VLJEPA, batch: Batch)
 
 
 def test_padded_visual_tokens_are_never_seen(toy: VLJEPA, batch: Batch) -> None:
-    vision = toy.encode_vision(batch()["pixel_values"])
+    vision = toy.encode_vision(batch().pixels_BTCHW)
     tokens, mask = vision.tokens_BND, vision.mask_BN
-    padded = VisionTokens(
+    padded = Latents(
         torch.cat([tokens, torch.full_like(tokens, 9.0)], dim=1),
         torch.cat([mask, torch.zeros_like(mask)], dim=1),
         vision.logits_BK,
     )
     torch.testing.assert_close(toy.predict(padded), toy.predict(vision), rtol=0, atol=1e-5)
-    seen = VisionTokens(padded.tokens_BND, torch.ones_like(padded.mask_BN), vision.logits_BK)
+    seen = Latents(padded.tokens_BND, torch.ones_like(padded.mask_BN), vision.logits_BK)
     assert (toy.predict(seen) - toy.predict(vision)).abs().max() > 1e-4, "unmasked padding must be visible"
 
 
@@ -111,7 +111,7 @@ def test_the_temperature_has_one_dimension_and_a_ceiling(toy: VLJEPA) -> None:
 
 def test_the_residual_and_the_learned_part_both_carry(toy: VLJEPA, batch: Batch) -> None:
     """Row 32."""
-    vision = toy.encode_vision(batch()["pixel_values"])
+    vision = toy.encode_vision(batch().pixels_BTCHW)
     both = toy.predict(vision)
     learned_only, residual_only = toy.predict(vision, ablate="residual"), toy.predict(vision, ablate="learned")
     assert (both - learned_only).abs().max() > 1e-4
@@ -121,15 +121,15 @@ def test_the_residual_and_the_learned_part_both_carry(toy: VLJEPA, batch: Batch)
 def toy_with(*, trainable: bool = False, **prior: Any) -> VLJEPA:
     """The toy with other settings of its label prior, filled; a refiner that does something."""
     config = load_preset("toy")
-    config.y_encoder.trainable = trainable
-    assert config.predictor.label_prior is not None
-    config.predictor.label_prior = config.predictor.label_prior.model_copy(update=prior)
+    config.y_encoder.target = "trained" if trainable else "frozen"
+    assert config.residual is not None
+    config.residual = config.residual.model_copy(update=prior)
     torch.manual_seed(0)
     model = VLJEPA.from_parts(config).eval()
-    assert model.label_prior is not None
-    model.label_prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
-    if model.label_prior.refiner is not None:
-        torch.nn.init.normal_(model.label_prior.refiner[-1].weight)
+    assert model.residual is not None
+    model.residual.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
+    if model.residual.refiner is not None:
+        torch.nn.init.normal_(model.residual.refiner[-1].weight)
     return model
 
 
@@ -148,17 +148,17 @@ def moved_by(model: VLJEPA, rows: dict[str, Any]) -> set[str]:
 def text_rows(model: VLJEPA, rows: dict[str, Any]) -> dict[str, Any]:
     """Rows of text alone: a guess of the label prior instead of a picture and a query."""
     prior = torch.randn(4, model.y_encoder.width, generator=torch.Generator().manual_seed(3))
-    return {"prior_features": prior, "target_ids": rows["target_ids"], "target_mask": rows["target_mask"]}
+    return {"prior_features": prior, "target_ids": rows.ids_BL, "target_mask": rows.mask_BL}
 
 
 @pytest.mark.parametrize("bias", [-60.0, 0.0])
 def test_the_gate_is_never_negative(toy: VLJEPA, batch: Batch, bias: float) -> None:
     """However far it is driven down, the prediction never turns away from the residual."""
-    assert toy.gate is not None
+    assert toy.predictor.gate is not None
     with torch.no_grad():
-        last = [module for module in toy.gate.modules() if isinstance(module, torch.nn.Linear)][-1]
+        last = [module for module in toy.predictor.gate.modules() if isinstance(module, torch.nn.Linear)][-1]
         last.bias.fill_(bias)
-    vision = toy.encode_vision(batch()["pixel_values"])
+    vision = toy.encode_vision(batch().pixels_BTCHW)
     both, learned, residual = toy.predict(vision), *(toy.predict(vision, ablate=part) for part in ABLATIONS)
     gain = (both * residual).sum(1) - (learned * residual).sum(1)
     if bias < 0:
@@ -168,13 +168,13 @@ def test_the_gate_is_never_negative(toy: VLJEPA, batch: Batch, bias: float) -> N
 
 
 def test_the_prediction_is_the_learned_part_plus_the_gated_residual(toy: VLJEPA, batch: Batch) -> None:
-    assert toy.gate is not None
-    assert toy.label_prior is not None
-    vision = toy.encode_vision(batch()["pixel_values"])
+    assert toy.predictor.gate is not None
+    assert toy.residual is not None
+    vision = toy.encode_vision(batch().pixels_BTCHW)
     assert vision.logits_BK is not None
-    prior = toy.label_prior(vision.logits_BK)
+    prior = toy.residual(vision.logits_BK)
     state = toy.predictor(vision, None, None, prior)
-    gated = toy.gate(state, vision) * F.normalize(toy.y_encoder.head(prior), dim=-1)
+    gated = toy.predictor.gate(state, vision) * F.normalize(toy.y_encoder.head(prior), dim=-1)
     expected = F.normalize(F.normalize(toy.predictor.head(state), dim=-1) + gated, dim=-1)
     torch.testing.assert_close(toy.predict(vision), expected)
 
@@ -238,10 +238,10 @@ def test_rows_of_text_alone_are_answered_from_the_prior(batch: Batch) -> None:
 def test_a_picture_and_its_own_prior_meet_in_the_residual(batch: Batch) -> None:
     """What rows of text train is what rows with pictures read."""
     model = toy_with(hidden=16)
-    vision = model.encode_vision(batch()["pixel_values"])
-    assert model.label_prior is not None
+    vision = model.encode_vision(batch().pixels_BTCHW)
+    assert model.residual is not None
     assert vision.logits_BK is not None
-    residual = model.predict_from_prior(model.label_prior(vision.logits_BK))
+    residual = model.predict_from_prior(model.residual(vision.logits_BK))
     assert torch.equal(model.predict(vision, ablate="learned"), residual)
 
 
@@ -276,8 +276,8 @@ def test_only_the_x_encoder_the_frozen_text_side_and_word_tables_are_frozen(part
 
 def test_gradients_reach_every_trainable_parameter(parts_config: Any, batch: Batch) -> None:
     model = VLJEPA.from_parts(parts_config).train()
-    assert model.label_prior is not None
-    model.label_prior.label_features_KE.normal_()
+    assert model.residual is not None
+    model.residual.label_features_KE.normal_()
     out = model(batch())
     (model.similarity(out.prediction_BD, out.target_BD) * out.logit_scale).logsumexp(1).sum().backward()
     without = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from vljepa.configs import VLJEPAConfig
 from vljepa.errors import CheckpointError, PartError
-from vljepa.models import saving
-from vljepa.models.modeling import VLJEPA
+from vljepa.checkpoint import saving
+from vljepa.checkpoint.vl_jepa import VLJEPA
 
 Batch = Callable[..., dict[str, Any]]
 
@@ -33,8 +33,8 @@ def trained(config: VLJEPAConfig) -> VLJEPA:
     """A model whose every trainable tensor has moved, as after training."""
     torch.manual_seed(5)
     model = VLJEPA.from_parts(config)
-    assert model.label_prior is not None
-    model.label_prior.label_features_KE.normal_()
+    assert model.residual is not None
+    model.residual.label_features_KE.normal_()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
@@ -97,7 +97,7 @@ def test_fresh_layers_are_saved_and_words_are_not(parts_config: VLJEPAConfig, ba
 
 
 def test_a_thin_save_of_a_trainable_y_encoder_holds_it(parts_config: VLJEPAConfig, tmp_path: Path) -> None:
-    parts_config.y_encoder.trainable = True
+    parts_config.y_encoder.target = "trained"
     model = trained(parts_config)
     model.save_pretrained(tmp_path / "thin")
     assert any(key.startswith("y_encoder.backbone.") for key in load_file(tmp_path / "thin" / "model.safetensors"))

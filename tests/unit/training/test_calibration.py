@@ -11,9 +11,9 @@ from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import CalibrationConfig, load_preset
 from vljepa.data.records import Record
 from vljepa.inference.vqa import ask
-from vljepa.training.calibration import calibrate, fewer, fit_answer_prior
+from vljepa.validation.calibration import calibrate, fewer, fit_answer_prior
 from vljepa.training.trainer import Trainer
-from vljepa.training.validation import RetrievalTask, VqaTask
+from vljepa.validation.tasks import RetrievalTask, VqaTask
 
 
 class Spy:

@@ -9,7 +9,7 @@ from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import load_preset
 from vljepa.data.pictures import PictureBatch
 from vljepa.data.records import Clip, Still
-from vljepa.training.encoding import BATCH, Encoder
+from vljepa.validation.encoder import BATCH, Encoder
 
 
 class Reader:
@@ -21,7 +21,7 @@ class Reader:
     def read(self, pictures):
         self.asked.append(len(pictures))
         pixels = torch.zeros(len(pictures), self.frames, 3, 64, 64)
-        return PictureBatch({"pixel_values": pixels}, kept=list(range(len(pictures))), skipped={})
+        return PictureBatch(kept=list(range(len(pictures))), skipped={}, pixels_BTCHW=pixels)
 
 
 @pytest.mark.parametrize(

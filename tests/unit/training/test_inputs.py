@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import draw_shape, write_rows
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import RunConfig, load_preset
-from vljepa.training.inputs import prepare
-from vljepa.training.validation import RetrievalTask
+from vljepa.methods.vision_language.inputs import prepare
+from vljepa.validation.tasks import RetrievalTask
 
 
 @pytest.mark.parametrize("cached", [True, False])

@@ -55,7 +55,7 @@ def test_layers_are_computed_again_only_when_asked() -> None:
         checkpoint_layers(model, enabled=enabled)
         calls.clear()
         tokens = torch.randn(2, 3, backbone.width, requires_grad=True)
-        backbone.encode_embeddings(tokens, mask, bidirectional=True).sum().backward()
+        backbone.encode_embeddings(tokens, mask, attention="full").sum().backward()
         counts.append(len(calls))
     assert counts == [1, 2, 1]
 

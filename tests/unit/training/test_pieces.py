@@ -27,8 +27,8 @@ BATCH = {
 def test_rows_go_to_pieces_by_length_each_cut_to_its_longest():
     pieces = split(BATCH, 2, texts=("query", "target"))
     assert [piece["pair_ids"].tolist() for piece in pieces] == [[1, 3, 2], [4, 0]]
-    assert [list(piece["target_ids"].shape) for piece in pieces] == [[3, 2], [2, 4]]
-    assert all((piece["target_ids"] != 0).equal(piece["target_mask"]) for piece in pieces)
+    assert [list(piece.ids_BL.shape) for piece in pieces] == [[3, 2], [2, 4]]
+    assert all((piece.ids_BL != 0).equal(piece.mask_BL) for piece in pieces)
     assert all("gate_only" in piece for piece in pieces)
 
 

@@ -52,7 +52,7 @@ def test_adapters_are_compared_with_what_was_logged_at_the_factor_of_their_base(
 
 def test_a_model_without_a_gate_is_left_alone():
     config = load_preset("toy")
-    config.predictor.label_prior = None
+    config.residual = None
     model = VLJEPA.from_parts(config)
     assert residual.fit_residual(model, [], encoder=FakeEncoder(model), metric="mean") == {}
     assert model.config.calibration.residual == 1.0
@@ -60,7 +60,7 @@ def test_a_model_without_a_gate_is_left_alone():
 
 def test_the_factor_weighs_the_residual():
     model = VLJEPA.from_parts(load_preset("toy")).eval()
-    model.label_prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
+    model.residual.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
     vision = model.encode_vision(torch.randn(3, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     alone = model.predict(vision, ablate="learned")
     near = []

@@ -14,7 +14,7 @@ from vljepa.errors import StoppedError
 from vljepa.stop_signals import STOP_SIGNALS
 from vljepa.training import trainer as module
 from vljepa.training.checkpoint import find_intact, load_state
-from vljepa.training.encoding import Encoder
+from vljepa.validation.encoder import Encoder
 from vljepa.training.stopping import StopSignals
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer

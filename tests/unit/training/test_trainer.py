@@ -58,7 +58,7 @@ def test_best_is_chosen_by_validation_and_loads_calibrated(learned):
     assert means[result.best_step] == max(means.values())
     model = VLJEPA.from_pretrained(result.model_folder)
     assert model.config.calibration.ask == result.metrics["calibration/ask/temperature"]
-    assert model.label_prior.is_filled
+    assert model.residual.is_filled
 
 
 def test_the_weights_of_the_best_validation_are_kept_although_the_loss_falls_further(make_run, monkeypatch):
@@ -140,13 +140,13 @@ def toy(*, hidden=16, dropout=0.2, y_trainable=False, **prior):
     """The toy model with a refined label prior."""
     model = load_preset("toy").model_dump(mode="json")
     model["y_encoder"]["trainable"] = y_trainable
-    model["predictor"]["label_prior"] |= {"hidden": hidden, "dropout": dropout, **prior}
+    model["residual"] |= {"hidden": hidden, "dropout": dropout, **prior}
     return model
 
 
 def without_prior():
     model = load_preset("toy").model_dump(mode="json")
-    model["predictor"]["label_prior"] = None
+    model["residual"] = None
     return model
 
 
@@ -171,7 +171,7 @@ def test_all_kinds_of_sources_train_together(make_run, text):
     moved = lines(run, "validation")[-1]
     for group in ("label_prior", "gate", "predictor", "temperature"):
         assert moved[f"moved/{group}"] > 0.9
-    assert VLJEPA.from_pretrained(result.model_folder).label_prior.refiner is not None
+    assert VLJEPA.from_pretrained(result.model_folder).residual.refiner is not None
 
 
 def test_the_loss_is_the_mean_of_the_groups_own_losses(make_run, text, monkeypatch):
@@ -218,9 +218,9 @@ def test_gate_only_pictures_move_the_gate_and_no_text(make_run, hidden):
         ({"few": {"group": "all"}}, "'few' is in group 'all' with sources of another kind"),
         ({"text": {"gate_only": True}}, "'text' is text_only and gate_only"),
         ({"data": {"cache": None}}, r"'text' needs model\.y_encoder\.trainable=false and data\.cache"),
-        ({"model": toy(y_trainable=True)}, r"'text' needs model\.y_encoder\.trainable=false and data\.cache"),
-        ({"model": without_prior()}, r"'few' needs model\.predictor\.label_prior with residual"),
-        ({"model": toy(residual=False)}, r"'few' needs model\.predictor\.label_prior with residual"),
+        ({"model": toy(y_target="trained")}, r"'text' needs model\.y_encoder\.trainable=false and data\.cache"),
+        ({"model": without_prior()}, r"'few' needs model\.predictor\.residual with residual"),
+        ({"model": toy(residual=False)}, r"'few' needs model\.predictor\.residual with residual"),
         ({"data": {"validation": [TEXT]}}, "validation source 'text' is text_only"),
         ({"data": {"validation": []}, "train": {"ema": 0.9}}, r"ema = 0\.9 .* there is no validation"),
     ],
@@ -507,7 +507,7 @@ def test_a_softmax_over_the_answers_learns_how_often_they_occur(make_run, shapes
     ("changes", "message"),
     [
         (
-            {"model": toy(y_trainable=True)},
+            {"model": toy(y_target="trained")},
             "embeds the answers once, and the Y-Encoder is trained",
         ),
         ({"data": {"train": [CAPTIONS]}}, "objective.answers is a softmax over the answers .* and there are 0"),

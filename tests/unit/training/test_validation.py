@@ -6,9 +6,9 @@ import pytest
 from vljepa.configs import CalibrationConfig, load_preset
 from vljepa.data.records import Record
 from vljepa.errors import ConfigError
-from vljepa.training.calibration import calibrate
+from vljepa.validation.calibration import calibrate
 from vljepa.training.trainer import Trainer
-from vljepa.training.validation import (
+from vljepa.validation.tasks import (
     CHOOSABLE,
     RetrievalTask,
     VqaTask,
