@@ -1,4 +1,4 @@
-"""A refactoring moves nothing: the recipes' losses and validation metrics are those that were recorded, to the last bit.
+"""A refactoring moves nothing: the recipes give the losses and validation metrics that were recorded, to the last bit.
 
 The bits are the same where the machine is (`fingerprint`). Elsewhere other kernels sum in another order, and the
 tolerance is ten times what that changed when the trajectory was recorded: `spread` is the difference between the record
