@@ -291,14 +291,14 @@ class VLJEPA(nn.Module, PyTorchModelHubMixin, library_name="vljepa", license="ap
         else:
             vision = self.vision_of(batch)
             prediction_BD = self.predict(vision, batch.get("query_ids"), batch.get("query_mask"), gate_only=gate_only)
-        if "target_features" in batch:
-            target_BD = self.project_text(batch["target_features"])
-        else:
-            target_BD = self.encode_text(batch["target_ids"], batch["target_mask"])
+        features_BE = batch.get("target_features")
+        if features_BE is None:
+            features_BE = self.text_features(batch["target_ids"], batch["target_mask"])
+        target_BD = self.project_text(features_BE)
         scale = self.scale()
         if gate_only:
             target_BD, scale = target_BD.detach(), scale.detach()
-        return VLJEPAOutput(prediction_BD, target_BD, scale, vision)
+        return VLJEPAOutput(prediction_BD, target_BD, scale, vision, features_BE)
 
     def x_encoder_fingerprint(self) -> str:
         """Key of the feature cache: encoder, weights, preprocessing and token pooling."""

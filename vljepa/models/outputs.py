@@ -54,9 +54,11 @@ class VLJEPAOutput:
         target_BD: S_Y, fp32, unit norm.
         logit_scale: 1 / temperature, shape (1,), fp32.
         vision: What the X-Encoder saw; None for rows of text alone.
+        features_BE: The Y-Encoder's features of the targets, before its head.
     """
 
     prediction_BD: Tensor
     target_BD: Tensor
     logit_scale: Tensor
     vision: VisionTokens | None = None
+    features_BE: Tensor | None = None

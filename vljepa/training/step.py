@@ -21,7 +21,7 @@ from vljepa.configs import ObjectiveConfig, RunConfig, VLJEPAConfig
 from vljepa.data.collate import Batch, to_device
 from vljepa.errors import ConfigError
 from vljepa.models.modeling import VLJEPA
-from vljepa.models.outputs import VISION
+from vljepa.models.outputs import VISION, VLJEPAOutput
 from vljepa.objectives import OBJECTIVES, TERMS, Group, Positives, gather_with_gradient, grad_cache
 from vljepa.training.answers import AnswerBank
 from vljepa.training.pieces import Tensors, join, split
@@ -29,6 +29,8 @@ from vljepa.training.pieces import Tensors, join, split
 _FIRST_BIAS = -10.0
 _ROWS = ("prediction", "target", "image", "answer_logits")
 _IDS = ("pair_ids", "text_ids", "answer_ids")
+_ENCODED = {VISION: ("pixel_values",), ("target_features",): ("target_ids", "target_mask")}
+"""Tensors of a batch that come from a frozen encoder, and those that it made them of."""
 
 
 class Embedding(nn.Module):
@@ -47,8 +49,8 @@ class Embedding(nn.Module):
         if config.name == "sigmoid":
             self.extra["bias"] = nn.Parameter(torch.full((1,), _FIRST_BIAS))
         self.answers = answers
-        self.keep_vision = config.grad_cache is not None
-        """Give the visual tokens too, where they come from pixels."""
+        self.keep_frozen = config.grad_cache is not None
+        """Give what frozen encoders made of pixels and texts too."""
         self.alignment = nn.Linear(model.x_encoder.width, model.config.embed_dim) if config.alignment > 0 else None
 
     @property
@@ -72,8 +74,8 @@ class Embedding(nn.Module):
     def _embed(self, batch: Tensors) -> dict[str, Tensor]:
         output = self.model(batch)
         rows = {"prediction": output.prediction_BD, "target": output.target_BD, "scale": output.logit_scale}
-        if self.keep_vision and "pixel_values" in batch and output.vision is not None:
-            rows |= output.vision.as_batch()
+        if self.keep_frozen:
+            rows |= self._frozen(batch, output)
         if "bias" in self.extra:
             rows["bias"] = self.extra["bias"].clone()  # DDP does not find a parameter that is an output itself
         if self.alignment is not None and output.vision is not None:
@@ -85,6 +87,15 @@ class Embedding(nn.Module):
             cosine_BA = self.model.similarity(output.prediction_BD, answers_AD)
             rows["answer_logits"] = output.logit_scale * cosine_BA + self.answers.log_share_A
         return rows
+
+    def _frozen(self, batch: Tensors, output: VLJEPAOutput) -> dict[str, Tensor]:
+        """What a second pass over the batch may read in place of what stands in `_ENCODED`."""
+        found: dict[str, Tensor] = {}
+        if "pixel_values" in batch and output.vision is not None:
+            found |= output.vision.as_batch()
+        if "target_ids" in batch and output.features_BE is not None and not self.model.config.y_encoder.trainable:
+            found["target_features"] = output.features_BE
+        return found
 
 
 class Step:
@@ -161,11 +172,12 @@ class Step:
 
     def _cached(self, pieces: list[dict[str, Tensor]], *, step: int, groups: int, sync: bool) -> Tensor:
         def embed(number: int) -> dict[str, Tensor]:
-            """The frozen X-Encoder looks once: its tokens take the place of the pixels for the second pass."""
+            """Frozen encoders run once: what they give takes the place of pixels and texts for the second pass."""
             [outputs] = self._embed([pieces[number]])
-            seen = {name: outputs.pop(name) for name in VISION if name in outputs}
-            if seen:
-                pieces[number] = {name: one for name, one in pieces[number].items() if name != "pixel_values"} | seen
+            for encoded, inputs in _ENCODED.items():
+                found = {name: outputs.pop(name) for name in encoded if name in outputs}
+                if found:
+                    pieces[number] = {name: one for name, one in pieces[number].items() if name not in inputs} | found
             return outputs
 
         def no_sync() -> AbstractContextManager[object]:
