@@ -446,24 +446,36 @@ def test_settings_that_cannot_work_are_refused_early(make_run):
 
 
 @pytest.mark.parametrize("grad_cache", [None, 5])
-def test_frozen_pictures_are_encoded_once_in_a_step(make_run, monkeypatch, grad_cache):
-    """GradCache embeds each piece twice; the X-Encoder has nothing to learn from the second time."""
+@pytest.mark.parametrize("y_trainable", [False, True])
+def test_frozen_encoders_run_once_in_a_step(make_run, monkeypatch, grad_cache, y_trainable):
+    """GradCache embeds each piece twice; a frozen encoder has nothing to learn from the second time."""
     run = make_run(
         str(grad_cache),
+        model=toy(y_trainable=y_trainable),
         data={"cache": None, "validation": []},
         train={"steps": 3},
         objective={"grad_cache": grad_cache},
     )
-    seen, original = [], VLJEPA.encode_vision
-    monkeypatch.setattr(
-        VLJEPA, "encode_vision", lambda self, pixels: (seen.append(len(pixels)), original(self, pixels))[1]
-    )
+    seen = {"encode_vision": 0, "text_features": 0}
+
+    def counted(name):
+        original = getattr(VLJEPA, name)
+
+        def call(self, rows, *others):
+            seen[name] += len(rows) if self.training else 0  # names of labels are embedded before the first step
+            return original(self, rows, *others)
+
+        return call
+
+    for name in seen:
+        monkeypatch.setattr(VLJEPA, name, counted(name))
     Trainer(run).fit()
-    assert sum(seen) == 3 * 12
+    passes = 2 if y_trainable and grad_cache is not None else 1
+    assert seen == {"encode_vision": 3 * 12, "text_features": passes * 3 * 12}
 
 
-def test_cached_tokens_give_the_gradients_of_pixels(make_run):
-    """The second pass of GradCache reads the tokens of the first: the weights go where they go without pieces."""
+def test_kept_features_give_the_gradients_of_pixels_and_texts(make_run):
+    """The second pass of GradCache reads what the first one kept: the weights go where they go without pieces."""
 
     def losses(grad_cache):
         model = toy(dropout=0.0)
