@@ -25,7 +25,8 @@ from typing import Any
 import torch
 
 from tests.conftest import write_rows
-from vljepa.configs import load_run_config
+from vljepa import VLJEPA
+from vljepa.configs import VLJEPAConfig, load_run_config
 from vljepa.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +36,7 @@ ASSETS, PICTURES = Path(__file__).parent / "assets", ROOT / "examples" / "pictur
 SIZES = {
     # A sixteenth of each batch, so that every source keeps its share.
     "mini": ["train.batch_size=66", "train.steps=12", "train.eval_every=6", "data.cache.views=2"],
-    "mini_video": ["train.batch_size=40", "train.steps=12", "train.eval_every=6"],
+    "mini_clips": ["train.batch_size=40", "train.steps=12", "train.eval_every=6"],
     "lora_retrieval": ["train.batch_size=12", "train.steps=12", "train.eval_every=6", "data.cache.views=2"],
 }
 """What is overridden, by recipe."""
@@ -95,6 +96,7 @@ def trajectory(recipe: str, folder: Path, *overrides: str) -> Trajectory:
         `losses` of all steps, `validation` metrics by step, and the `result` of the run.
     """
     write_cut(folder / "data")
+    starts = [f"start={_images_alone(folder / 'start')}"] if recipe == "mini_clips" else []
     run = load_run_config(
         ROOT / "recipes" / f"{recipe}.yaml",
         [
@@ -105,6 +107,7 @@ def trajectory(recipe: str, folder: Path, *overrides: str) -> Trajectory:
             "train.precision=fp32",  # `auto` is bf16 on some CPUs, where other kernels would change far more
             f"optim.warmup_steps={WARMUP}",
             *SIZES[recipe],
+            *starts,
             *overrides,
         ],
     )
@@ -115,6 +118,25 @@ def trajectory(recipe: str, folder: Path, *overrides: str) -> Trajectory:
         "validation": {str(line["step"]): _measured(line) for line in lines if line["kind"] == "validation"},
         "result": _measured(metrics),
     }
+
+
+def _images_alone(folder: Path) -> Path:
+    """The shipped model without what it has learned of clips: what the recipe for clips starts from."""
+    if not folder.exists():
+        whole = VLJEPA.from_pretrained("mini")
+        raw = whole.config.model_dump(mode="json")
+        raw["predictor"]["clips"] = None
+        model = VLJEPA(VLJEPAConfig.model_validate(raw))
+        model.load_state_dict(
+            {
+                name.replace("predictor.image.", "predictor."): tensor
+                for name, tensor in whole.state_dict().items()
+                if not name.startswith(("predictor.clip.", "y_decoder."))
+            }
+        )
+        model.y_decoder = whole.y_decoder
+        model.save_pretrained(folder)
+    return folder
 
 
 def _measured(metrics: Row) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,13 +25,16 @@ from vljepa.parts.saved import (
 )
 
 
-def adapt(model: PretrainedJEPA, config: AdaptersConfig, *, base: str, seed: int) -> None:
+def adapt(
+    model: PretrainedJEPA, config: AdaptersConfig, *, base: str, seed: int, steps: Collection[int] | None = None
+) -> None:
     """Freeze a trained model, and give it adapters and modules to be trained; `model.adapters` holds them.
 
     Args:
         model: The model, changed in place.
         config: What is adapted.
         base: Name by which the model can be loaded again.
+        steps: Steps in time of what it is trained on: a Predictor that is not asked for these is left as it is.
         seed: Of the adapters' first weights. Their product is 0 at first, so the model still says what it said.
 
     Raises:
@@ -43,8 +46,8 @@ def adapt(model: PretrainedJEPA, config: AdaptersConfig, *, base: str, seed: int
     if "y_encoder" in config.parts:
         model.config.y_encoder.target = "trained"  # its features may not be cached, and get gradients
     if config.four_bit:
-        to_four_bits(model, _layers(model, config))
-    full = [name for name in _by_predictor(model, config.full) if _has(model, name)]
+        to_four_bits(model, _layers(model, config, steps))
+    full = [name for name in _by_predictor(model, config.full, steps) if _has(model, name)]
     with torch.random.fork_rng(devices=[]), _hidden(model, parts=config.parts, full=full):
         torch.manual_seed(seed)
         wrapped = peft.get_peft_model(
@@ -52,7 +55,7 @@ def adapt(model: PretrainedJEPA, config: AdaptersConfig, *, base: str, seed: int
             peft.LoraConfig(
                 r=config.rank,
                 lora_alpha=config.alpha,
-                target_modules=_layers(model, config),
+                target_modules=_layers(model, config, steps),
                 lora_dropout=config.dropout,
                 modules_to_save=full or None,
             ),
@@ -119,9 +122,9 @@ def _check_saved(folder: Path) -> None:
         )
 
 
-def _layers(model: PretrainedJEPA, config: AdaptersConfig) -> list[str]:
+def _layers(model: PretrainedJEPA, config: AdaptersConfig, steps: Collection[int] | None) -> list[str]:
     """Full names of the linear layers to adapt."""
-    prefixes = tuple(f"{part}.backbone." for part in _by_predictor(model, config.parts))
+    prefixes = tuple(f"{part}.backbone." for part in _by_predictor(model, config.parts, steps))
     linear = [
         name
         for name, module in model.named_modules()
@@ -163,9 +166,9 @@ def _hidden(model: PretrainedJEPA, *, parts: Sequence[str], full: Sequence[str])
             setattr(model, name, module.requires_grad_(False))
 
 
-def _by_predictor(model: PretrainedJEPA, names: Sequence[str]) -> list[str]:
-    """Names of modules; what is named inside `predictor` is meant in each of several Predictors."""
-    known = model.predictors()
+def _by_predictor(model: PretrainedJEPA, names: Sequence[str], steps: Collection[int] | None) -> list[str]:
+    """Names of modules; what is named inside `predictor` is meant in each that is asked for these steps."""
+    known = model.predictors(steps)
     return [
         f"{place}{name.removeprefix('predictor')}" if name.split(".")[0] == "predictor" else name
         for name in names

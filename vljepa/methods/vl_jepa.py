@@ -20,7 +20,7 @@ from vljepa.checkpoint import saving
 from vljepa.checkpoint.adaptation import adapt
 from vljepa.checkpoint.clips import freeze_images, trains_clips_alone, with_clips
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.configs import RunConfig, VLJEPAConfig
+from vljepa.configs import AdaptersConfig, RunConfig, VLJEPAConfig
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.methods.hooks import Hook
 from vljepa.methods.protocol import Method, Say
@@ -216,7 +216,7 @@ class VLJepaMethod(Method):
         if isinstance(given, VLJEPA):
             if run.lora is not None and given.adapters is None:
                 self._check_base(given)
-                adapt(given, run.lora, base=str(run.start), seed=run.train.seed)
+                self._adapt(given, run.lora)
             return given
         if run.start is None:
             assert isinstance(run.model, VLJEPAConfig)
@@ -229,8 +229,12 @@ class VLJepaMethod(Method):
         if run.clips is not None:
             model = with_clips(model, run.clips)
         if run.lora is not None:
-            adapt(model, run.lora, base=run.start, seed=run.train.seed)
+            self._adapt(model, run.lora)
         return model
+
+    def _adapt(self, model: VLJEPA, config: AdaptersConfig) -> None:
+        steps = {model.x_encoder.steps(source.frames or 1) for source in self.run.data.train}
+        adapt(model, config, base=str(self.run.start), seed=self.run.train.seed, steps=steps)
 
     def _check_base(self, given: VLJEPA) -> None:
         """Adapters of a given model are loaded onto `start` later: it has to be the same."""

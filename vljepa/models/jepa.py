@@ -11,6 +11,7 @@ Source: VL-JEPA: Joint Embedding Predictive Architecture for Vision-language, ar
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -72,11 +73,17 @@ class JEPA(nn.Module):
             )
         return predictor
 
-    def predictors(self) -> dict[str, Predictor]:
-        """The Predictor by its name in the model; two, where clips have one of their own."""
-        if isinstance(self.predictor, BySteps):
-            return {"predictor.image": self.predictor.image, "predictor.clip": self.predictor.clip}
-        return {"predictor": self.predictor}
+    def predictors(self, steps: Collection[int] | None = None) -> dict[str, Predictor]:
+        """The Predictor by its name in the model; two, where clips have one of their own.
+
+        Args:
+            steps: Leave out one that is asked for none of these numbers of steps; None for both.
+        """
+        if not isinstance(self.predictor, BySteps):
+            return {"predictor": self.predictor}
+        both = {"predictor.image": self.predictor.image, "predictor.clip": self.predictor.clip}
+        asked = list(both.values()) if steps is None else [self.predictor.of(one) for one in steps]
+        return {name: one for name, one in both.items() if any(one is other for other in asked)}
 
     def trained_backbones(self) -> dict[str, Any]:
         """The transformers that a training trains, by the name of their part."""

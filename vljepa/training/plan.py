@@ -156,7 +156,9 @@ def _sizes(config: VLJEPAConfig, run: RunConfig) -> tuple[int, int]:
     vision = model.encode_vision(pixels)
     assert model.predict(vision, Tokens(ids, mask)).shape == (2, config.embed_dim)
     if run.lora is not None:
-        adapt(model, run.lora.model_copy(update={"four_bit": False}), base="", seed=0)  # packed ones are as many
+        steps = {model.x_encoder.steps(one) for one in frames}
+        lora = run.lora.model_copy(update={"four_bit": False})  # packed ones are as many
+        adapt(model, lora, base="", seed=0, steps=steps)
     elif trains_clips_alone(model, frames):
         freeze_images(model)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]

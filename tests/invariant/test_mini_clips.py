@@ -1,4 +1,4 @@
-"""Does the shipped mini-video tell the order of frames, and by nothing but their order?
+"""Does the shipped mini tell the order of frames, and by nothing but their order?
 
 The clips (tests/assets/mini_clips, made by eval/order/sample.py) are synthetic: test sprites over test backgrounds,
 asked in wordings of the test. They are 12 about a direction, 12 about what came first and 12 about what vanished; the
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.assets
 
 SAMPLE = Path(__file__).parents[1] / "assets" / "mini_clips"
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
-MODEL = os.environ.get("VLJEPA_ORDER_MODEL", "mini-video")
+MODEL = os.environ.get("VLJEPA_ORDER_MODEL", "mini")
 FRAMES = 8
 
 
