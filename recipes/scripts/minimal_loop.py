@@ -18,16 +18,14 @@ from torch import Tensor
 
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import load_preset
-from vljepa.models.types import Latents
+from vljepa.models.types import Batch, Latents
 from vljepa.objectives import Positives, infonce
 
 
 def build(preset: str) -> tuple[VLJEPA, VLJEPAProcessor]:
     """A model at the start of its training: pretrained frozen encoders, a predictor to be trained."""
     config = load_preset(preset)
-    config.predictor.label_prior = (
-        None  # what a classifier knows; the recipe of mini uses it, the idea does not need it
-    )
+    config.residual = None  # what a classifier knows; the recipe of mini uses it, the idea does not need it
     model = VLJEPA.from_parts(config)
     return model, VLJEPAProcessor(model.config, tokenizers=model.tokenizers)
 
@@ -54,7 +52,7 @@ def train(
     model, processor = build(preset)
     images, texts = read(folder)
     different = list(dict.fromkeys(images))
-    vision = encode(model, processor, different)
+    latents = encode(model, processor, different)
     picture_ids = torch.tensor([different.index(image) for image in images])
     text_ids = torch.tensor([texts.index(text) for text in texts])
     query = model.config.prompts.caption
@@ -70,9 +68,11 @@ def train(
     for step in range(steps):
         rows: Tensor = torch.randperm(len(images))[:batch_size]
         seen = picture_ids[rows]
-        batch = {"vision_tokens": vision.tokens_BND[seen], "vision_mask": vision.mask_BN[seen]}
-        batch |= processor.queries([query] * len(rows)) if query else {}
-        batch |= processor.targets([texts[int(row)] for row in rows])
+        batch = Batch(
+            latents=latents.choose(seen),
+            query=processor.queries([query] * len(rows)) if query else None,
+            target=processor.targets([texts[int(row)] for row in rows]),
+        )
         output = model(batch)  # S_hat_Y and S_Y
         loss = infonce(
             output.prediction_BD,

@@ -20,9 +20,9 @@ from torch import Tensor
 from tests.conftest import shapes_run, write_rows
 from tests.e2e.test_distributed_gradients import free_port
 from tests.launching import launch_environment
+from vljepa.checkpoint.saving import read_model
 from vljepa.configs import RunConfig, load_preset
 from vljepa.errors import CheckpointError, ConfigError
-from vljepa.checkpoint.saving import read_model
 from vljepa.objectives import registry
 from vljepa.training.agreement import leaving_processes
 from vljepa.training.guards import NonFiniteError

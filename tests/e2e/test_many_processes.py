@@ -15,9 +15,9 @@ import yaml
 from tests.conftest import write_rows
 from tests.e2e.test_distributed_gradients import free_port
 from tests.launching import CONFIGS
+from vljepa.checkpoint.saving import read_model
 from vljepa.configs import RunConfig, load_preset
 from vljepa.errors import ConfigError
-from vljepa.checkpoint.saving import read_model
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
 

@@ -16,11 +16,11 @@ from PIL import Image
 from tests.conftest import shapes_run
 from tests.decoders import TEXTS, decoder_config
 from tests.e2e.test_distributed_gradients import free_port
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import CacheConfig, DecoderRunConfig, RunConfig, load_preset, validate
 from vljepa.data import processes
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.errors import CheckpointError
-from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.training.agreement import leaving_processes
 from vljepa.training.decoder import DecoderTrainer

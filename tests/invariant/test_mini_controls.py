@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.checkpoint.vl_jepa import Ablation
 from vljepa.metrics import effective_rank, matched_minus_shuffled, top_k_hits
 from vljepa.metrics.retrieval import retrieval
-from vljepa.checkpoint.vl_jepa import Ablation
 from vljepa.models.types import Latents
 
 pytestmark = pytest.mark.assets

@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from tests.security.field_bugs import FieldBugs
 from tests.security.hostile_pictures import bmp_header
 from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.checkpoint.adaptation import adapt
 from vljepa.configs import AdaptersConfig, VLJEPAConfig, load_preset
 from vljepa.errors import ImageError
 from vljepa.inference.embed import Embedder
 from vljepa.inference.index import Index
-from vljepa.checkpoint.adaptation import adapt
 from vljepa.processing.image import open_image
 
 CAP = 1_000_000

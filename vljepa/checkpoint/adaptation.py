@@ -13,7 +13,6 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from vljepa.checkpoint.adapters import Adapters
 from vljepa.checkpoint.base import PretrainedJEPA
-from vljepa.checkpoint.digests import model_digest, text_space_digest
 from vljepa.configs import AdaptersConfig, CalibrationConfig
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models.lora import to_four_bits
@@ -42,7 +41,7 @@ def adapt(
     """
     import peft
 
-    fingerprint = model_digest(model)
+    fingerprint = model.fingerprint()
     if "y_encoder" in config.parts:
         model.config.y_encoder.target = "trained"  # its features may not be cached, and get gradients
     if config.four_bit:
@@ -78,7 +77,7 @@ def apply_saved(model: PretrainedJEPA, folder: Path, *, trainable: bool = False)
     from safetensors import SafetensorError
 
     _check_saved(folder)
-    (base, wanted), found = read_adapter_base(folder), model_digest(model)
+    (base, wanted), found = read_adapter_base(folder), model.fingerprint()
     if wanted != found:
         raise CheckpointError(
             f"the adapters in {str(folder)!r} were trained on {base!r} with fingerprint {wanted!r}, this model has "
@@ -98,7 +97,7 @@ def apply_saved(model: PretrainedJEPA, folder: Path, *, trainable: bool = False)
             f"the adapters in {str(folder)!r} do not load: {error}.", fix="save them again."
         ) from error
     model.adapters = Adapters(model, base=base, wrapped=wrapped, fingerprint=found)
-    if model.y_decoder is not None and model.y_decoder.config.text_space != text_space_digest(model):
+    if model.y_decoder is not None and model.y_decoder.config.text_space != model.text_space_hash():
         model.y_decoder = None
 
 

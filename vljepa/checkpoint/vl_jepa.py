@@ -13,7 +13,6 @@ from vljepa.checkpoint import saving
 from vljepa.checkpoint.adaptation import apply_saved, is_adapted
 from vljepa.checkpoint.base import PretrainedJEPA
 from vljepa.checkpoint.decoder import load_decoder
-from vljepa.checkpoint.digests import digest, model_digest, text_space_digest
 from vljepa.configs import VLJEPAConfig
 from vljepa.models.probe import probe
 from vljepa.parts.saved import adapted_folder, decoder_folder, saved_folder, tokenizers_folder
@@ -111,15 +110,3 @@ class VLJEPA(PretrainedJEPA, PyTorchModelHubMixin, library_name="vljepa", licens
         """Model card that `save_pretrained` writes where no README.md is yet."""
         del args, kwargs  # huggingface_hub's, for its own template
         return ModelCard(saving.model_card(self.config))
-
-    def x_encoder_fingerprint(self) -> str:
-        """Key of the feature cache: encoder, weights, preprocessing and token pooling."""
-        return digest(self.config.x_encoder.stated())
-
-    def text_space_hash(self) -> str:
-        """Hash of the text side: a decoder or an index made in another text space must refuse this model."""
-        return text_space_digest(self)
-
-    def fingerprint(self) -> str:
-        """Hash of the whole model but its temperatures: an index made by another model must refuse this one."""
-        return model_digest(self)

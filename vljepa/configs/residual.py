@@ -24,7 +24,7 @@ class LabelPriorConfig(Strict):
         dropout: Inside that MLP.
     """
 
-    name: Literal["label_prior"]
+    name: Literal["label_prior"] = "label_prior"
     label_names: Literal["imagenet-1k"] | list[str] = "imagenet-1k"
     temperature: float = Field(1.0, gt=0)
     top_k: int = Field(10, ge=1)
@@ -42,7 +42,7 @@ class AlignedConfig(Strict):
         gate: Where the factor on the learned part begins; with 0 the model is the dual encoder at first.
     """
 
-    name: Literal["aligned"]
+    name: Literal["aligned"] = "aligned"
     gate: float = 0.0
 
 

@@ -58,6 +58,11 @@ class Group:
     batch: Batch
     skipped: dict[Visual, str] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """Samples."""
+        return self.batch.size
+
 
 class Collator:
     """Makes batches.

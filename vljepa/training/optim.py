@@ -13,7 +13,7 @@ from vljepa.configs import OptimConfig
 
 
 def group_of(name: str) -> str:
-    """Group of a parameter: the Y-Encoder's backbone apart from its head, else the top module.
+    """Group of a parameter: the Y-Encoder's head and a Predictor's gate by themselves, else the top module.
 
     Example:
         >>> group_of("y_encoder.backbone.layer.weight"), group_of("y_encoder.head.bias"), group_of("log_scale")
@@ -21,6 +21,8 @@ def group_of(name: str) -> str:
     """
     if name.startswith("y_encoder.head."):
         return "y_encoder_head"
+    if name.startswith("predictor.") and ".gate." in name:
+        return "gate"
     return "temperature" if name == "log_scale" else name.split(".")[0]
 
 

@@ -70,7 +70,7 @@ class Step:
 
     def shared(self, groups: Sequence[Group]) -> list[Group]:
         """Those groups of which every process has something to embed; unreadable pictures may leave it nothing."""
-        sizes = torch.tensor([group.batch.size for group in groups], device=self.accelerator.device)
+        sizes = torch.tensor([group.size for group in groups], device=self.accelerator.device)
         if self.accelerator.num_processes > 1:
             dist.all_reduce(sizes, op=dist.ReduceOp.MIN)
         return [group for group, size in zip(groups, sizes.tolist(), strict=True) if size > 0]

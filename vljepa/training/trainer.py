@@ -122,7 +122,7 @@ class Trainer(Loop):
         if any(group.skipped for group in groups):
             check_skipped(self._all_skipped(), total=self.inputs.tried(step), tolerated=run.data.max_skipped)
         groups = self.step.shared(groups)
-        size = sum(group.batch.size for group in groups) * self.accelerator.num_processes
+        size = sum(group.size for group in groups) * self.accelerator.num_processes
         if size == 0:
             return
         torch.manual_seed(run.train.seed * 1_000_003 + step)

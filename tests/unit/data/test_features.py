@@ -47,11 +47,11 @@ def test_cached_features_are_the_encoders_to_fp16(toy, pictures, cache_config):
     assert fill(cache, toy, dict.fromkeys(pictures, 2)) == {}
     with torch.no_grad():
         vision = model.encode_vision(processor.images(pictures))
-    found = cache.read([(path, 0) for path in pictures]).tensors
-    torch.testing.assert_close(found["vision_tokens"], vision.tokens_BND.half().float(), rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(found["vision_logits"], vision.logits_BK.half().float(), rtol=1e-3, atol=1e-3)
-    assert found["vision_mask"].dtype == torch.bool
-    assert found["vision_mask"].all()
+    found = cache.read([(path, 0) for path in pictures]).latents
+    torch.testing.assert_close(found.tokens_BND, vision.tokens_BND.half().float(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found.logits_BK, vision.logits_BK.half().float(), rtol=1e-3, atol=1e-3)
+    assert found.mask_BN.dtype == torch.bool
+    assert found.mask_BN.all()
 
 
 def test_augmented_views_differ_and_are_seeded(toy, pictures, cache_config, tmp_path):

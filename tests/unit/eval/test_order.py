@@ -17,10 +17,10 @@ from eval.tasks import animations, order
 from eval.tasks.questions_files import Question
 from tests.conftest import write_rows
 from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.checkpoint.clips import with_clips
 from vljepa.configs import ClipsConfig, VLJEPAConfig, load_preset, validate
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
-from vljepa.checkpoint.clips import with_clips
 
 FRAMES = 4
 SIDES = {"left": (0, 1), "right": (1, 0)}

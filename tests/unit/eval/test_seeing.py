@@ -16,13 +16,13 @@ from eval.harness.seeing import Eyes, readable
 from eval.tasks import animations, order
 from eval.tasks.questions_files import Question
 from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.checkpoint.clips import with_clips
 from vljepa.cli.main import main
 from vljepa.configs import ClipsConfig, VLJEPAConfig, load_preset, validate
 from vljepa.data.pictures import LivePictures
 from vljepa.data.records import Clip
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
-from vljepa.checkpoint.clips import with_clips
 from vljepa.models.types import Latents
 from vljepa.processing.video import read_frames
 from vljepa.validation.encoder import Encoder

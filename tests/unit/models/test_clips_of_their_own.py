@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.unit.models.test_clips import clip_of
-from vljepa.configs import AdaptersConfig, ClipsConfig
 from vljepa.checkpoint.adaptation import adapt
 from vljepa.checkpoint.clips import freeze_images, trains_clips_alone, with_clips
 from vljepa.checkpoint.vl_jepa import VLJEPA
+from vljepa.configs import AdaptersConfig, ClipsConfig
 from vljepa.training.compiling import compile_layers
 from vljepa.training.memory import checkpoint_layers
 
@@ -48,8 +48,8 @@ def test_nothing_else_is_trained_and_all_is_saved(toy: VLJEPA, own: VLJEPA, tmp_
     assert not trains_clips_alone(toy, [4])
     assert trains_clips_alone(own, [4])
     freeze_images(own)
-    trained = {name.split(".")[0] for name, parameter in own.named_parameters() if parameter.requires_grad}
-    assert trained == {"clip_predictor", "clip_gate", "log_scale"}
+    trained = {".".join(name.split(".")[:2]) for name, parameter in own.named_parameters() if parameter.requires_grad}
+    assert trained == {"predictor.clip", "log_scale"}
     learn(own).save_pretrained(tmp_path)
     loaded = VLJEPA.from_pretrained(tmp_path)
     for steps in (1, 4):
@@ -59,12 +59,18 @@ def test_nothing_else_is_trained_and_all_is_saved(toy: VLJEPA, own: VLJEPA, tmp_
 
 def test_what_is_done_to_the_predictor_is_done_to_that_of_clips(own: VLJEPA) -> None:
     assert own.predictor.clip is not None
-    checkpoint_layers(own, enabled=True)
+    checkpoint_layers(own.trained_backbones(), enabled=True)
     assert any(getattr(one, "gradient_checkpointing", False) for one in own.predictor.clip.modules())
-    checkpoint_layers(own, enabled=False)
-    compile_layers(own, backend="aot_eager")
+    checkpoint_layers(own.trained_backbones(), enabled=False)
+    compile_layers(own.trained_backbones(), backend="aot_eager")
     assert own.predictor.clip.backbone.model._compiled_call_impl is not None
     adapt(own, AdaptersConfig(rank=2), base="toy", seed=0)
-    trained = {name.split(".")[0] for name, parameter in own.named_parameters() if parameter.requires_grad}
-    assert trained == {"predictor", "gate", "clip_predictor", "clip_gate"}
-    assert any("lora_A" in name for name, _ in own.predictor.clip.named_parameters())
+    assert [any("lora_A" in name for name, _ in one.named_parameters()) for one in own.predictor.both()] == [True] * 2
+
+
+@pytest.mark.parametrize(("steps", "adapted"), [([1], [True, False]), ([4, 8], [False, True]), ([1, 4], [True, True])])
+def test_adapters_go_where_the_data_go(own: VLJEPA, steps: list[int], adapted: list[bool]) -> None:
+    adapt(own, AdaptersConfig(rank=2), base="toy", seed=0, steps=steps)
+    for one, expected in zip(own.predictor.both(), adapted, strict=True):
+        assert any("lora_A" in name for name, _ in one.named_parameters()) == expected
+        assert any(parameter.requires_grad for parameter in one.parameters()) == expected

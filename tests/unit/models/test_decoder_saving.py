@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.decoders import SPACE, TEXTS, overfit, tiny_decoder, tokenizer_of, units, write_language_model
-from vljepa.configs import YDecoderConfig
-from vljepa.errors import CheckpointError, ConfigError, PartError, TextSpaceError
 from vljepa.checkpoint.decoder import build_decoder, load_decoder, save_decoder
 from vljepa.checkpoint.vl_jepa import VLJEPA
+from vljepa.configs import YDecoderConfig
+from vljepa.errors import CheckpointError, ConfigError, PartError, TextSpaceError
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.words import DecoderTokenizer
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 import transformers as tf
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import ImageConfig, PartSpec, VLJEPAConfig, load_preset
 from vljepa.errors import PartError
-from vljepa.checkpoint.vl_jepa import VLJEPA
 
 _SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 

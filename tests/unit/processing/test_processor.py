@@ -43,13 +43,10 @@ def test_the_pixel_cap_of_the_config_holds(tmp_path: Path) -> None:
 
 
 def test_only_what_is_given_is_in_the_batch(processor: VLJEPAProcessor) -> None:
-    assert set(processor(queries=["what?"], targets=["a cat"])) == {
-        "query_ids",
-        "query_mask",
-        "target_ids",
-        "target_mask",
-    }
-    assert set(processor(images=[Image.new("RGB", (4, 4))])) == {"pixel_values"}
+    texts = processor(queries=["what?"], targets=["a cat"])
+    assert (texts.query is None, texts.target is None, texts.pixels_BTCHW is None) == (False, False, True)
+    image = processor(images=[Image.new("RGB", (4, 4))])
+    assert (image.query, image.target, image.pixels_BTCHW.shape) == (None, None, (1, 1, 3, 64, 64))
 
 
 def test_an_empty_query_has_no_valid_token(processor: VLJEPAProcessor) -> None:

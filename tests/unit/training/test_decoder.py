@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 
 from tests.conftest import write_rows
 from tests.decoders import TEXTS, decoder_config, write_language_model
+from vljepa.checkpoint.decoder import load_decoder
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import DecoderRunConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError, StoppedError
 from vljepa.inference.embed import Embedder
-from vljepa.checkpoint.decoder import load_decoder
-from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.words import DecoderTokenizer

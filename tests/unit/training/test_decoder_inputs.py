@@ -6,10 +6,10 @@ import torch.nn.functional as F
 
 from tests.conftest import write_rows
 from tests.decoders import decoder_config, units
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import DecoderDataConfig, DecoderRunConfig, DecoderSourceConfig, load_preset, validate
 from vljepa.data.records import Record
 from vljepa.errors import ConfigError, DataError
-from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.training.decoder_inputs import exclude, hold_out, prepare_decoder, read_texts
 from vljepa.training.gap import measure_gap

@@ -6,8 +6,8 @@ import pytest
 from vljepa.configs import CalibrationConfig, load_preset
 from vljepa.data.records import Record
 from vljepa.errors import ConfigError
-from vljepa.validation.calibration import calibrate
 from vljepa.training.trainer import Trainer
+from vljepa.validation.calibration import calibrate
 from vljepa.validation.tasks import (
     CHOOSABLE,
     RetrievalTask,

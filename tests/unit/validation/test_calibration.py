@@ -11,8 +11,8 @@ from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import CalibrationConfig, load_preset
 from vljepa.data.records import Record
 from vljepa.inference.vqa import ask
-from vljepa.validation.calibration import calibrate, fewer, fit_answer_prior
 from vljepa.training.trainer import Trainer
+from vljepa.validation.calibration import calibrate, fewer, fit_answer_prior
 from vljepa.validation.tasks import RetrievalTask, VqaTask
 
 
@@ -114,7 +114,7 @@ def test_fewer_candidates_always_have_the_right_one():
 def test_a_run_with_a_template_has_the_texts_at_hand(make_run, trainable):
     """A frozen Y-Encoder reads texts from its cache, which must hold them in the template too."""
     model = load_preset("toy").model_dump(mode="json") | {"prompts": {"classification": "a photo of {}"}}
-    model["y_encoder"]["trainable"] = trainable
+    model["y_encoder"]["target"] = "trained" if trainable else "frozen"
     result = Trainer(make_run(model=model, train={"steps": 1})).fit()
     fitted = VLJEPA.from_pretrained(result.model_folder).config.calibration
     assert fitted.classify == result.metrics["calibration/classify/temperature"]

@@ -7,7 +7,9 @@ import torch
 
 from vljepa import VLJEPA
 from vljepa.configs import load_preset
-from vljepa.training import residual, trainer
+from vljepa.methods import vl_jepa
+from vljepa.training import trainer
+from vljepa.validation import residual_factor as residual
 
 
 class FakeEncoder:
@@ -73,7 +75,7 @@ def test_the_factor_weighs_the_residual():
 
 def test_the_end_of_a_run_says_so(make_run, monkeypatch, capsys):
     lifted = {"mean": 0.9, "calibration/residual": 2.0, residual.LOGGED: 0.1}
-    monkeypatch.setattr(trainer, "fit_residual", lambda *arguments, **options: lifted)
+    monkeypatch.setattr(vl_jepa, "fit_residual", lambda *arguments, **options: lifted)
     result = trainer.Trainer(make_run(train={"steps": 1})).fit()
     assert "mean 0.9000 is more than the log's 0.1000" in " ".join(capsys.readouterr().err.split())
     assert result.metrics[residual.LOGGED] == 0.1
