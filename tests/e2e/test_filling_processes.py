@@ -23,7 +23,7 @@ from vljepa.errors import DataError
 JOBS = [f"picture {number}" for number in range(40)]
 FAILED = 3
 """Exit code of a process that ends with an error of ours."""
-SILENCE = 3.0
+SILENCE = 5.0
 ROWS = {"value": np.arange(4, dtype=np.float32)}
 
 

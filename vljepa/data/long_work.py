@@ -49,6 +49,7 @@ class Peers:
         self._failure: str | None = None
         self._state = "working"
         self._reason = ""
+        self._one_writer = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
@@ -86,9 +87,10 @@ class Peers:
         self._publish("failed", reason)
 
     def leave(self) -> None:
-        """Stop beating."""
+        """Stop beating, and let go of the store."""
         self._ended.set()
         self._thread.join(timeout=10 * BEAT)  # a store that hangs is no reason to stay
+        self._store = None
 
     def _publish(self, state: str, reason: str = "") -> None:
         self._state, self._reason = state, reason
@@ -98,8 +100,9 @@ class Peers:
             self._lost()
 
     def _write(self, beat: int) -> None:
-        text = json.dumps({"state": self._state, "beat": beat, "reason": self._reason})
-        self._store.set(f"{self._prefix}/{self._number}", text)
+        with self._one_writer:  # a heartbeat composed before "done" must not come after it
+            text = json.dumps({"state": self._state, "beat": beat, "reason": self._reason})
+            self._store.set(f"{self._prefix}/{self._number}", text)
 
     def _beat(self) -> None:
         beat = 0
@@ -162,8 +165,9 @@ def long_work(what: str) -> Iterator[Peers | _Alone]:
     if process_count() == 1:
         yield _Alone()
         return
-    world: Any = dist.group.WORLD
-    peers = Peers(world.get_group_store(), number=process_number(), count=process_count(), what=what)
+    # `get_group_store` of the group keeps its store alive: a next group on the same port meets the old one, and hangs.
+    store = dist.distributed_c10d._get_default_store()
+    peers = Peers(store, number=process_number(), count=process_count(), what=what)
     try:
         yield peers
         peers.wait()
