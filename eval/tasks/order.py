@@ -131,9 +131,7 @@ class Clips:
             places = clips_N.unsqueeze(1).to(device), orders_CT[clips_N].to(device)
             tokens = self.tokens[places].flatten(1, 2)
             logits = None if self.logits is None else self.logits[places].mean(1)
-            vision = Latents(
-                tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=device), logits, self.frames
-            )
+            vision = Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=device), logits, self.frames)
             queries = processor.queries([one.query for one in some])
             ids, mask = queries["query_ids"].to(device), queries["query_mask"].to(device)
             rows.append(model.predict(vision, ids, mask).float().cpu().numpy())

@@ -18,8 +18,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from tests.conftest import shapes_run, write_rows
-from tests.e2e.test_distributed_gradients import free_port
-from tests.launching import launch_environment
+from tests.launching import free_port, launch_environment
 from vljepa.checkpoint.saving import read_model
 from vljepa.configs import RunConfig, load_preset
 from vljepa.errors import CheckpointError, ConfigError

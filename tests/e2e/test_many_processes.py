@@ -13,8 +13,7 @@ import torch
 import yaml
 
 from tests.conftest import write_rows
-from tests.e2e.test_distributed_gradients import free_port
-from tests.launching import CONFIGS
+from tests.launching import CONFIGS, free_port
 from vljepa.checkpoint.saving import read_model
 from vljepa.configs import RunConfig, load_preset
 from vljepa.errors import ConfigError

@@ -22,6 +22,7 @@ from torch import Tensor
 from vljepa.configs import CacheConfig, YEncoderConfig
 from vljepa.data.contents import content_of
 from vljepa.data.filling import Encoded, fill_together
+from vljepa.data.long_work import long_work
 from vljepa.data.pictures import PictureBatch, visual_frames
 from vljepa.data.processes import from_all_processes
 from vljepa.data.progress import track
@@ -109,7 +110,8 @@ class FeatureCache:
         """
         self._joint = model.x_encoder.backend.joint_frames
         self._steps |= {frames: model.x_encoder.steps(frames) for frames in {frames_of(visual) for visual in views}}
-        jobs, skipped = self._jobs(views)
+        with long_work(f"looking through {len(views):,} pictures"):  # which reads all of them once
+            jobs, skipped = self._jobs(views)
 
         def on_skip(visual: Visual, reason: str) -> None:
             skipped[visual] = reason

@@ -236,7 +236,9 @@ def test_on_clips_alone_nothing_else_is_trained(given_clips):
     first = trained(run, "first")
     before, after = dict(pictures.named_parameters()), dict(VLJEPA.from_pretrained(first).named_parameters())
     copies = {
-        name: after[name.replace("predictor.", "predictor.clip.", 1)] for name in before if name.startswith("predictor.")
+        name: after[name.replace("predictor.", "predictor.clip.", 1)]
+        for name in before
+        if name.startswith("predictor.")
     }
     moved = {name for name, one in copies.items() if not torch.equal(one, before[name])}
     assert moved == {name for name in copies if "word_embeddings" not in name}, "there are no queries"
@@ -246,7 +248,10 @@ def test_on_clips_alone_nothing_else_is_trained(given_clips):
         assert learned.config.calibration == pictures.config.calibration
         assert torch.equal(learned.predict(picture_of(learned)), pictures.predict(picture_of(pictures)))
         assert learned.text_space_hash() == pictures.text_space_hash()
-    assert plan_run(run).trained == sum(one.numel() for name, one in after.items() if name.startswith("predictor.clip.")) + 1
+    assert (
+        plan_run(run).trained
+        == sum(one.numel() for name, one in after.items() if name.startswith("predictor.clip.")) + 1
+    )
 
 
 def test_stages_on_clips_alone_leave_pictures_as_they_are(given_clips):
