@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.harness.seeing import Eyes, readable
-from eval.harness.suite import Found
-from eval.mini.bootstrap import by_item, interval, resample
-from eval.mini.provenance import text_digest
+from eval.core.embedding import FileEmbedder, readable
+from eval.core.provenance import text_digest
+from eval.core.result import Context, Result
+from eval.core.statistics import by_item, interval, resample
 from eval.tasks.questions_files import READERS, Question
 from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
@@ -36,42 +36,41 @@ Said = list[str | None]
 """The answer of each question; None where two candidates are equally near, which is wrong whatever the right one is."""
 
 
-def measure(found: Found, embedder: Embedder, *, format: str, scoring: str, **columns: Any) -> dict[str, Any]:
+def measure(context: Context, *, format: str, scoring: str, **columns: Any) -> Result:
     """Answer every question with the nearest of its candidates, and score.
 
     Args:
-        found: The files.
-        embedder: The model.
+        context: The files and the model.
         format: Of the files: a key of `eval.tasks.questions_files.READERS`.
         scoring: `exact`, `vqa_v2`, `tally`, `pope` or `popev2`.
         columns: Arguments of the reader.
     """
+    found, embedder = context.found, context.embedder
     questions = READERS[format](found, **columns)
     if not questions:
         raise found.wrong(next(iter(found.files)), "it has no questions")
-    eyes = Eyes(embedder)
-    rows_ND = eyes.ask([(one.image, one.query) for one in questions])
+    files = FileEmbedder(embedder)
+    rows_ND = files.ask([(one.image, one.query) for one in questions])
     kept_N = readable(rows_ND)
     asked = [one for one, there in zip(questions, kept_N, strict=True) if there]
     said, sure = answer(asked, rows_ND[kept_N], embedder)
     metrics = SCORINGS[scoring](asked, said)
     if scoring == "exact" and sure is not None:
         metrics["all"]["calibration_error"] = sure
-    return {
-        "metrics": metrics,
-        "chance": {
+    return Result(
+        metrics=metrics,
+        chance={
             kind: {"accuracy": float(np.mean([1 / len(asked[n].candidates) for n in places]))}
             for kind, places in _kinds(asked).items()
         },
-        "rows": len(questions),
-        "pool": [{"questions": len(asked), "pictures": len({one.image for one in asked})}],
-        "ties": sum(one is None for one in said),
-        "candidates": printed(asked),
-        "prompt": "the question, as it is",
-        "frames": 1,
-        "skipped": eyes.report(),
-        "examined": [Record(one.image, one.answers, query=one.query) for one in questions],
-    }
+        rows=len(questions),
+        pool=[{"questions": len(asked), "pictures": len({one.image for one in asked})}],
+        ties=sum(one is None for one in said),
+        candidates=printed(asked),
+        prompt="the question, as it is",
+        skipped=files.report(),
+        examined=[Record(one.image, one.answers, query=one.query) for one in questions],
+    )
 
 
 def answer(questions: Sequence[Question], rows_ND: Rows, embedder: Embedder) -> tuple[Said, float | None]:
@@ -128,15 +127,16 @@ def listed(candidates: Sequence[str]) -> dict[str, Any]:
     return {"count": len(candidates), "sha256": text_digest("\n".join(candidates)), "first": list(candidates[:20])}
 
 
-def _exact(questions: Sequence[Question], said: Said) -> dict[str, Any]:
-    hits = [text is not None and exact_match(text, one.answers) for one, text in zip(questions, said, strict=True)]
-    return _by_type(questions, hits)
+def _scored(score: Callable[[str, Sequence[str]], float]) -> Callable[[Sequence[Question], Said], dict[str, Any]]:
+    """Mean score of an answer against the right ones; a tie scores nothing."""
 
+    def figures(questions: Sequence[Question], said: Said) -> dict[str, Any]:
+        scores = [
+            0.0 if text is None else float(score(text, one.answers)) for one, text in zip(questions, said, strict=True)
+        ]
+        return _by_type(questions, scores)
 
-def _vqa_v2(questions: Sequence[Question], said: Said) -> dict[str, Any]:
-    scores = [0.0 if text is None else vqa_v2_score(text, one.answers)
-              for one, text in zip(questions, said, strict=True)]  # fmt: skip
-    return _by_type(questions, scores)
+    return figures
 
 
 def _by_type(questions: Sequence[Question], scores: Sequence[float]) -> dict[str, Any]:
@@ -155,13 +155,6 @@ def _kinds(questions: Sequence[Question]) -> dict[str, list[int]]:
         if one.type:
             kinds.setdefault(one.type, []).append(place)
     return kinds
-
-
-def _tally(questions: Sequence[Question], said: Said) -> dict[str, Any]:
-    hits = [
-        text is not None and count_of(text) == int(one.answers[0]) for one, text in zip(questions, said, strict=True)
-    ]
-    return _by_type(questions, hits)
 
 
 def _pope(questions: Sequence[Question], said: Said) -> dict[str, Any]:
@@ -229,9 +222,9 @@ POPE_STATISTICS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]
     "f1": _f1,
 }
 SCORINGS: dict[str, Callable[[Sequence[Question], Said], dict[str, Any]]] = {
-    "exact": _exact,
-    "vqa_v2": _vqa_v2,
-    "tally": _tally,
+    "exact": _scored(exact_match),
+    "vqa_v2": _scored(vqa_v2_score),
+    "tally": _scored(lambda text, answers: count_of(text) == int(answers[0])),
     "pope": _pope,
     "popev2": _popev2,
 }

@@ -1,8 +1,8 @@
 """Does the shipped model look at the picture and read the question? Controls on a small sample of the test split.
 
-The sample (tests/assets/mini_sample, made by eval/mini/sample.py) has 120 easy-vqa test questions, 40 a type, with the
-chance that a classifier of the question alone gets each right, and 60 emoji of held-out concepts. The bounds allow for
-its size: one standard error of a share of 120 is at most 4.6 points.
+The sample (tests/assets/mini_sample, made by tests/assets/make_samples.py) has 120 easy-vqa test questions, 40 a
+type, with the chance that a classifier of the question alone gets each right, and 60 emoji of held-out concepts. The
+bounds allow for its size: one standard error of a share of 120 is at most 4.6 points.
 
 `VLJEPA_CONTROL_MODEL=runs/mine/best pytest tests/invariant/test_mini_controls.py` runs the same on another model.
 """

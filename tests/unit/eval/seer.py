@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from eval import run
+from eval import registry, run
+from eval.core.result import Context
+from eval.core.result import Model as Measured
 from vljepa.configs import CalibrationConfig, ClipsConfig, PromptsConfig, SelectiveConfig
 from vljepa.errors import ImageError
 from vljepa.inference.clips import VisualReader
@@ -74,7 +76,9 @@ class Model:
         tokens = pixels.flatten(2)
         return VisionTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
 
-    def predict(self, vision: VisionTokens, query_ids: torch.Tensor, query_mask: torch.Tensor) -> torch.Tensor:
+    def predict(
+        self, vision: VisionTokens, query_ids: torch.Tensor, query_mask: torch.Tensor, *, ablate: None = None
+    ) -> torch.Tensor:
         texts = [self.processor.known[int(number)] for number in query_ids[:, 0]]
         rows = [self._one(tokens, text) for tokens, text in zip(vision.tokens_BND, texts, strict=True)]
         return torch.from_numpy(np.stack(rows))
@@ -135,8 +139,16 @@ def write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 Measure = Callable[..., dict[str, Any]]
 
 
+def context_of(found: Any, embedder: Any, cache: Path = Path("cache")) -> Context:
+    """What a task works with, around a model that is loaded already."""
+    model = Measured("seer")
+    vars(model)["embedder"] = embedder
+    return Context(found, model, cache, cache)
+
+
 def measure_suite(name: str, folder: Path, /, *, blind: bool = False, **changed: Any) -> dict[str, Any]:
     """What a suite's task makes of the files in a folder."""
     suite = run.read_suite(name)
     found = run.find(suite, [folder], alone=True)
-    return run.tasks()[suite.task](found, Seer(blind=blind), **suite.settings | changed)
+    result = registry.task(suite.task)(context_of(found, Seer(blind=blind)), **suite.settings | changed)
+    return result.content() | {"examined": result.examined}

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tests.unit.inference.speaking import NAMES
 from vljepa.configs import CalibrationConfig, PromptsConfig, SelectiveConfig
+from vljepa.models.outputs import VisionTokens
 from vljepa.processing.image import open_image, to_rgb
 
 WORDS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "a photo of red": (0.9, 0.1, 0)}
@@ -38,11 +39,12 @@ class ColourModel(nn.Module):
 
     def encode_vision(self, pixels):
         self.modes.append((self.training, torch.is_inference_mode_enabled(), len(pixels)))
-        return pixels.mean(dim=(1, 3, 4))
+        tokens = pixels.mean(dim=(1, 3, 4))[:, None]
+        return VisionTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
 
     def predict(self, vision, query_ids, query_mask):
         sign = torch.where(query_ids == 2, -1.0, 1.0)
-        return F.normalize(sign * vision, dim=-1)
+        return F.normalize(sign * vision.tokens_BND[:, 0], dim=-1)
 
     def encode_text(self, ids, mask):
         table = torch.tensor([*WORDS.values()], dtype=torch.float32)
