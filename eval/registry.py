@@ -36,7 +36,7 @@ TASKS = {
 TABLES = {
     "order": "eval.tasks.order",
     "words": "eval.tasks.words",
-    "selective": "eval.tasks.selective",
+    "selective": "eval.tasks.made.tables",
     "moments": "eval.tasks.moments",
     "mini": "eval.studies.mini.tables",
     "ablations": "eval.studies.ablations",

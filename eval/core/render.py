@@ -127,15 +127,16 @@ def figures(result: Mapping[str, Any]) -> str:
             chance = result.get("chance", {}).get(part, {})
             if chance.keys() & set(names):
                 rows.append([f"chance, {words(part)}", *(chance.get(name) for name in names)])
-        forms = ["percent" if _is_share(result["task"], name) else "number" for name in names]
+        forms = [_form(result["task"], name) for name in names]
         tables.append(table(["", *map(words, names)], rows, forms))
     return "\n\n".join(tables)
 
 
-def _is_share(task: str, name: str) -> bool:
-    if task in ("text triplets", "image-text pairs", "order"):
-        return name != "questions"
-    return bool(SHARES.match(name))
+def _form(task: str, name: str) -> str:
+    if name.startswith("times fewer"):
+        return "fewer"
+    every = task in ("text triplets", "image-text pairs", "order")
+    return "percent" if SHARES.match(name) or (every and name != "questions") else "number"
 
 
 def words(name: str) -> str:

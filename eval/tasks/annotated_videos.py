@@ -1,6 +1,6 @@
 """Selective decoding of annotated videos: CIDEr-D of the nearest decode, against decodes per second.
 
-Shapes: T frames of a video at `FPS`, D width of the shared space, S videos, P operating points.
+Shapes: T frames of a video at `FPS`, D width of the shared space.
 """
 
 from __future__ import annotations
@@ -18,26 +18,32 @@ from eval.core.console import CONSOLE
 from eval.core.embedding import max_pixels
 from eval.core.result import Context, Result
 from eval.core.suite import Found
-from eval.tasks.made.methods import Decodes, Watched, adaptive, online, uniform
-from eval.tasks.made.streams import FPS, Stream
-from eval.tasks.selective import UNIFORM, like_for_like
+from eval.tasks.made.curves import UNIFORM, like_for_like, offline_methods, rate_curves, score_points
+from eval.tasks.made.methods import Watched, online
+from eval.tasks.made.scoring import MAIN, Scorer
+from eval.tasks.made.streams import FPS
 from vljepa.data.records import Clip, Record
 from vljepa.errors import DataError, VideoError
 from vljepa.inference.embed import Embedder
 from vljepa.inference.segmentation import ward_chain
-from vljepa.metrics import CiderD, Curve, cider_at, nearest, saving
+from vljepa.metrics import cider_at, saving
 from vljepa.metrics.selective import REFERENCE_RATE
 from vljepa.processing.video import read_frames
 
 GREY = (32, 32)
+SHOWN = ("uniform, exact", "uniform, mean", "adaptive, exact", "adaptive, mean")
+Notes = list[tuple[float, int]]
 
 
 @dataclass(frozen=True)
-class Annotated:
-    """A video as the methods see it, and when which texts belong to it: (seconds, number of the annotation)."""
+class Annotations:
+    """What a video is annotated with: seconds, and number of the annotation."""
 
-    watched: Watched
-    notes: list[tuple[float, int]]
+    notes: Notes
+
+    def annotations(self, placed: str = "middle") -> Notes:
+        """Where people have put them."""
+        return self.notes
 
 
 def measure(context: Context, *, rates: Sequence[float], name: str = "{}") -> Result:
@@ -51,36 +57,31 @@ def measure(context: Context, *, rates: Sequence[float], name: str = "{}") -> Re
     found, embedder = context.found, context.embedder
     embedder.require_words()
     texts, videos = read_annotations(found, name=name)
-    scorer = CiderD(texts)
+    scorer = Scorer(texts, decode=embedder.words)
     unreadable: dict[str, str] = {}
-    seen: list[Annotated] = []
-    for path, notes in track(list(videos.items()), "watching", console=CONSOLE, transient=True):
+    seen: list[Watched] = []
+    for path, notes in track(list(videos.items()), "embedding", console=CONSOLE, transient=True):
         try:
-            seen.append(Annotated(watch(path, embedder), notes))
+            seen.append(watch(path, Annotations(notes), embedder))
         except VideoError as error:
             unreadable[str(path)] = error.message
     if not seen:
         raise DataError(f"none of {len(videos)} videos can be read.", fix=next(iter(unreadable.values())))
-    curves = {
-        f"{label}, {readout}": _curve(
-            [[way(one.watched, rate=rate, readout=readout) for one in seen] for rate in sorted(rates)],
-            seen, scorer, embedder,
-        )
-        for label, way in (("uniform", uniform), ("adaptive", adaptive)) for readout in ("exact", "mean")
-    }  # fmt: skip
+    offline = offline_methods()
+    curves = {label: rate_curves(seen, scorer, offline[label], rates, protocols=[MAIN])[MAIN] for label in SHOWN}
     decoder = embedder.model.y_decoder
     assert decoder is not None
     config = decoder.config.selective
-    live = _curve([[online(one.watched, config=config) for one in seen]], seen, scorer, embedder)
-    rate = float(live.rates.mean())
+    live = score_points([[online(one, config=config) for one in seen]], seen, scorer, protocols=[MAIN])[MAIN]
     metrics: dict[str, Any] = {
         label: {
             "cider_d at 1 Hz": cider_at(curve, REFERENCE_RATE),
-            "times fewer, like for like": _interval(saving(curve, uniform=curves[like_for_like(label)])),
-            "times fewer, mixed": _interval(saving(curve, uniform=curves[UNIFORM])),
+            "times fewer, like for like": saving(curve, uniform=curves[like_for_like(label)]),
+            "times fewer, mixed": saving(curve, uniform=curves[UNIFORM]),
         }
         for label, curve in curves.items()
     }
+    rate = float(live.rates.mean())
     metrics[f"online {config.method}"] = {
         "rate": rate,
         "cider_d": float(live.cider.mean()),
@@ -102,18 +103,13 @@ def measure(context: Context, *, rates: Sequence[float], name: str = "{}") -> Re
             "fps": FPS,
             "curves": {
                 label: [
-                    {"rate": float(rate.mean()), "cider": float(cider.mean())}
-                    for rate, cider in zip(one.rates, one.cider, strict=True)
+                    {"rate": float(rates_S.mean()), "cider": float(cider_S.mean())}
+                    for rates_S, cider_S in zip(one.rates, one.cider, strict=True)
                 ]
                 for label, one in curves.items()
             },
         },
     )
-
-
-def _interval(saved: dict[str, float]) -> dict[str, float]:
-    """A saving as a figure of a table."""
-    return {"mean": saved["times_fewer"], "low": saved["low"], "high": saved["high"]}
 
 
 def read_annotations(found: Found, *, name: str) -> tuple[list[list[str]], dict[Path, list[tuple[float, int]]]]:
@@ -131,7 +127,7 @@ def read_annotations(found: Found, *, name: str) -> tuple[list[list[str]], dict[
     return list(texts.values()), videos
 
 
-def watch(path: Path, embedder: Embedder) -> Watched:
+def watch(path: Path, stream: Any, embedder: Embedder) -> Watched:
     """Embed a video's frames at `FPS`."""
     rows, grey, block = [], [], []
     for frame in read_frames(path, fps=FPS, max_pixels=max_pixels(embedder)):
@@ -143,16 +139,4 @@ def watch(path: Path, embedder: Embedder) -> Watched:
     rows += [embedder.images(block)] if block else []
     rows_TD = np.concatenate(rows)
     changes = np.array([np.abs(after - before).mean() for before, after in pairwise(grey)])
-    return Watched(Stream((), (0,), (), ()), rows_TD, changes, ward_chain(rows_TD))
-
-
-def _curve(points: Sequence[Sequence[Decodes]], seen: Sequence[Annotated], scorer: CiderD, embedder: Embedder) -> Curve:
-    rates = np.array([[len(one.times) * FPS / len(video.watched.rows) for one, video in zip(point, seen, strict=True)]
-                      for point in points])  # fmt: skip
-    cider = np.zeros(rates.shape)
-    for place, point in enumerate(points):
-        for number, (decodes, video) in enumerate(zip(point, seen, strict=True)):
-            said = embedder.words(decodes.rows)
-            scores = [scorer.score(note, said[nearest(decodes.times, time)]) for time, note in video.notes]
-            cider[place, number] = np.mean(scores)
-    return Curve(rates, cider)
+    return Watched(stream, rows_TD, changes, ward_chain(rows_TD))

@@ -6,10 +6,11 @@ Every way gives decodes: a time and a row to read, which is one of the stream's 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from eval.tasks.made.streams import FPS, Stream
+from eval.tasks.made.streams import FPS
 from vljepa.configs import SelectiveConfig
 from vljepa.inference.segmentation import Dendrogram
 from vljepa.inference.selective import SelectiveDecoder
@@ -35,13 +36,13 @@ class Watched:
     """A stream as the methods see it.
 
     Args:
-        stream: Its frames and shots; only the oracle and the annotations look at the shots.
+        stream: Its frames, shots and `annotations`; of the methods only the oracle looks at the shots.
         rows: Embedding of each frame, [T, D].
         changes: Mean absolute change of grey levels from the frame before, [T - 1].
         tree: Ward dendrogram of the rows.
     """
 
-    stream: Stream
+    stream: Any
     rows: np.ndarray
     changes: np.ndarray
     tree: Dendrogram

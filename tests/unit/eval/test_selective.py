@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.tasks import selective
-from eval.tasks.made import methods
+from eval.tasks.made import methods, tables
+from eval.tasks.made.curves import summary
 from eval.tasks.made.frames import render, view
 from eval.tasks.made.methods import Decodes, Watched
 from eval.tasks.made.scoring import MAIN, Scorer
@@ -194,13 +194,13 @@ class TestSaving:
 
         curves = {"uniform, exact": curve(0.1, 0.3, 0.4), "uniform, mean": curve(0.2, 0.4, 0.6),
                   "adaptive, exact": curve(0.3, 0.4, 0.5), "adaptive, mean": curve(0.4, 0.6, 0.7)}  # fmt: skip
-        found = selective._summary(curves, [MAIN], seeds=2)
+        found = summary(curves, [MAIN], seeds=2)
         fewer = {name: one[MAIN]["times_fewer"] for name, one in found["savings"].items()}
         assert fewer == pytest.approx(
             {"uniform, exact": 1, "uniform, mean": 1, "adaptive, exact": 2, "adaptive, mean": 2}
         )
         mixed = {name: one[MAIN]["times_fewer"] for name, one in found["savings_mixed"].items()}
         assert mixed == pytest.approx({"uniform, mean": 2, "adaptive, mean": 10})
-        head, *rows = selective._savings(found).split("\n")
+        head, *rows = tables._savings(found).split("\n")
         assert head.index("like for like") < head.index("mixed")
         assert rows[3] == "| adaptive, exact | 2.00 [2.00, 2.00] |  | 0.500 |"
