@@ -39,7 +39,7 @@ from eval.core import provenance
 from eval.core.cache import still_holds, write
 from eval.core.console import CONSOLE, say
 from eval.core.contamination import Training, training_of
-from eval.core.provenance import ROOT
+from eval.core.provenance import ROOT, result_name
 from eval.core.render import figures
 from eval.core.result import Context, Model, assemble, suite_key
 from eval.core.suite import Found, Suite, find, read_suite, suite_names
@@ -149,7 +149,7 @@ def _files(suite: Suite, given: argparse.Namespace, *, place: str, alone: bool) 
 
 def _measure(context: Context, training: Training, given: argparse.Namespace) -> None:
     suite, model = context.found.suite, context.model
-    path = given.results / result_name(suite, model.name)
+    path = given.results / f"{result_name(suite.name, model.name)}.json"
     measure = registry.task(suite.task)
     key = suite_key(context, code=measure.__module__)
     if not given.again and _compared(still_holds(path, key), training):
@@ -201,11 +201,6 @@ def shown(path: Path) -> str:
     if result["metrics"] or own is None:
         return f"\n{head}, {result['rows']:,} rows\n\n{figures(result)}\n"
     return f"\n{head}\n\n{own.tables(result)}\n"
-
-
-def result_name(suite: Suite, model: str) -> str:
-    """File of a result: the suite's name, and the model's where it is not mini."""
-    return f"{suite.name}.json" if model == "mini" else f"{suite.name}.{model.strip('/').replace('/', '_')}.json"
 
 
 if __name__ == "__main__":

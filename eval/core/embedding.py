@@ -19,6 +19,7 @@ from rich.progress import Progress, TaskID
 from torch import Tensor
 
 from eval.core.console import CONSOLE
+from eval.core.provenance import CLIP_MODEL
 from vljepa.backends.pooling import masked_mean
 from vljepa.data.pictures import open_picture
 from vljepa.data.records import Clip
@@ -28,8 +29,6 @@ from vljepa.inference.clips import VisualReader
 from vljepa.inference.embed import Embedder
 from vljepa.models.outputs import VisionTokens
 
-CLIP_MODEL = "mini-video"
-"""The shipped model that answers clips."""
 NAMED = 20
 Rows: TypeAlias = NDArray[np.float32]
 Seen: TypeAlias = Path | Stored | tuple[Path, ...]

@@ -31,6 +31,8 @@ from vljepa.parts.saved import (
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("torch", "transformers", "timm", "scikit-learn", "numpy")
 CODE = ("eval", "recipes", "vljepa")
+CLIP_MODEL = "mini-video"
+"""The shipped model that answers clips: named here and nowhere else."""
 
 
 def origin(*, device: str = "cpu") -> dict[str, Any]:
@@ -88,6 +90,11 @@ def model_of(name: str) -> dict[str, str]:
     base = adapted_folder(folder)
     own = [folder / one for one in (CONFIG_FILE, ADAPTER_FILE, ADAPTER_WEIGHTS_FILE)]
     return {"name": name, "sha256": digest_files([*own, base / CONFIG_FILE, base / WEIGHTS_FILE])}
+
+
+def result_name(suite: str, model: str) -> str:
+    """Name of a result: the suite's, and the model's where it is not mini."""
+    return suite if model == "mini" else f"{suite}.{model.strip('/').replace('/', '_')}"
 
 
 def model_digest(name: str) -> str:

@@ -1,8 +1,8 @@
 """The one renderer: a cell, a table, a result and a page, for Markdown, HTML and README.md.
 
 README's section of numbers is written from `eval/readme_numbers.md`: `{{FILE > key > key : FORM}}` is a value of
-eval/results/FILE.json, of a list by its place; `{{row NAME}}` and `{{questions SOURCE}}` are two kinds of rows of
-mini.json.
+eval/results/FILE.json, of a list by its place, and FILE@clips that of the model of clips, `{{clip model}}`; `{{row
+NAME}}` and `{{questions SOURCE}}` are two kinds of rows of mini.json.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from eval.core.provenance import ROOT
+from eval.core.provenance import CLIP_MODEL, ROOT, result_name
 
 FORMS = {
     "percent": (100, ".1f"),
@@ -225,12 +225,15 @@ def _value(place: str, results: Path) -> str:
     if kind == "questions":
         row = _at(results, ["mini", "pooled", "questions", name, "accuracy", "all"])
         return f"{cell(row['model'], 'percent')} (question alone {100 * row['question_only']['mean']:.1f})"
+    if place == "clip model":
+        return CLIP_MODEL
     path, _, form = place.rpartition(" : ")
     return cell(_at(results, path.split(" > ")), form)
 
 
 def _at(results: Path, keys: Sequence[str]) -> Any:
-    value: Any = _loaded(results / f"{keys[0]}.json")
+    suite, _, clips = keys[0].partition("@")
+    value: Any = _loaded(results / f"{result_name(suite, CLIP_MODEL if clips else 'mini')}.json")
     for key in keys[1:]:
         value = value[int(key)] if isinstance(value, list) else value[key]
     return value

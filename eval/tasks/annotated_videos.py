@@ -18,7 +18,7 @@ from eval.core.console import CONSOLE
 from eval.core.embedding import max_pixels
 from eval.core.result import Context, Result
 from eval.core.suite import Found
-from eval.tasks.made.curves import UNIFORM, like_for_like, offline_methods, rate_curves, score_points
+from eval.tasks.made.curves import UNIFORM, like_for_like, offline_methods, points, rate_curves, score_points
 from eval.tasks.made.methods import Watched, online
 from eval.tasks.made.scoring import MAIN, Scorer
 from eval.tasks.made.streams import FPS
@@ -101,13 +101,7 @@ def measure(context: Context, *, rates: Sequence[float], name: str = "{}") -> Re
         ],
         more={
             "fps": FPS,
-            "curves": {
-                label: [
-                    {"rate": float(rates_S.mean()), "cider": float(cider_S.mean())}
-                    for rates_S, cider_S in zip(one.rates, one.cider, strict=True)
-                ]
-                for label, one in curves.items()
-            },
+            "curves": {label: points(one) for label, one in curves.items()},
         },
     )
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.core.embedding import CLIP_MODEL, EncodedFrames
+from eval.core.embedding import EncodedFrames
+from eval.core.provenance import CLIP_MODEL
 from eval.tasks.order import hits, turned
 from eval.tasks.questions import answer
 from eval.tasks.questions_files import Question

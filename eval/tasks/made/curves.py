@@ -107,14 +107,14 @@ def summary(curves: dict[str, Curves], protocols: list[str], *, seeds: int) -> d
             for name in (UNIFORM, "uniform, mean")
         },
         "curves": {
-            name: {one: _points(several[one], seeds=seeds) for one in protocols} for name, several in curves.items()
+            name: {one: points(several[one], seeds=seeds) for one in protocols} for name, several in curves.items()
         },
         "savings": against(like_for_like, list(curves)),
         "savings_mixed": against(lambda name: UNIFORM, mixed),
     }
 
 
-def _points(curve: Curve, *, seeds: int) -> list[dict[str, float]]:
+def points(curve: Curve, *, seeds: int = 1) -> list[dict[str, float]]:
     """Operating points: means over streams, and the standard deviation of the seeds' means."""
     by_seed = curve.cider.reshape(len(curve.cider), seeds, -1).mean(2)
     return [

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from eval import registry, run
-from eval.core.provenance import ROOT, code_digest, code_of
+from eval.core.provenance import ROOT, code_digest, code_of, result_name
 from eval.core.result import Context, Model, Result, suite_key
 from eval.core.suite import SUITES, read_suite, suite_names
 from eval.tasks.questions import SCORINGS
@@ -258,9 +258,8 @@ def test_a_suite_or_folder_that_is_not_there(folder: Path, capsys: pytest.Captur
 
 
 def test_results_of_other_models_have_files_of_their_own() -> None:
-    suite = read_suite("pope")
-    assert run.result_name(suite, "mini") == "pope.json"
-    assert run.result_name(suite, "runs/mine/best") == "pope.runs_mine_best.json"
+    assert result_name("pope", "mini") == "pope"
+    assert result_name("pope", "runs/mine/best") == "pope.runs_mine_best"
 
 
 def test_a_result_with_sections_of_its_own_is_kept_and_its_tables_are_printed(

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from eval import run
-from eval.core.embedding import CLIP_MODEL, FileEmbedder, readable
+from eval.core.embedding import FileEmbedder, readable
+from eval.core.provenance import CLIP_MODEL
 from eval.tasks.comparisons import UNTOUCHED, both_encoders, triplets
 from tests.unit.eval.seer import context_of, write_json
 from vljepa.errors import ConfigError
