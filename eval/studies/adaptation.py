@@ -64,12 +64,7 @@ gained, and `--train captions.csv` counts pictures of the test that were trained
 
 
 def measure(
-    context: Context,
-    *,
-    shots: Sequence[int],
-    seeds: Sequence[int],
-    arms: Sequence[str] = ARMS,
-    keep: str | None = None,
+    context: Context, *, shots: Sequence[int], seeds: Sequence[int], arms: Sequence[str] = ARMS, keep: str | None = None
 ) -> Result:
     """Train every arm on the same few images, and read the test images once per arm.
 

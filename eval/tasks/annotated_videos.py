@@ -99,10 +99,7 @@ def measure(context: Context, *, rates: Sequence[float], name: str = "{}") -> Re
             )
             for path, notes in videos.items()
         ],
-        more={
-            "fps": FPS,
-            "curves": {label: points(one) for label, one in curves.items()},
-        },
+        more={"fps": FPS, "curves": {label: points(one) for label, one in curves.items()}},
     )
 
 

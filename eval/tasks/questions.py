@@ -18,15 +18,7 @@ from eval.core.statistics import by_item, interval, resample
 from eval.tasks.questions_files import READERS, Question
 from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
-from vljepa.metrics import (
-    count_of,
-    exact_match,
-    expected_calibration_error,
-    pope,
-    softmax,
-    vqa_v2_score,
-    yes_or_no,
-)
+from vljepa.metrics import count_of, exact_match, expected_calibration_error, pope, softmax, vqa_v2_score, yes_or_no
 from vljepa.metrics.retrieval import TIE
 from vljepa.processing.answers import prior_scores
 

@@ -96,12 +96,7 @@ class Baselines:
             self._row("linear_all", [self._head(linear)], linear_size, linear_chosen),
             self._row(MLP, [self._head(mlp)], mlp_size, mlp_chosen),
             self._fused("mlp_all_conse", [self._head(mlp), self._conse], both, mlp_size),
-            self._fused(
-                "mlp_all_conse_ridge",
-                [self._head(mlp), self._conse, self._through(ridge)],
-                both,
-                mlp_size,
-            ),
+            self._fused("mlp_all_conse_ridge", [self._head(mlp), self._conse, self._through(ridge)], both, mlp_size),
             *self._linear_photos(photo, ridge, photo_chosen),
         ]
 

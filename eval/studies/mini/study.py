@@ -87,12 +87,7 @@ class Inputs:
 
 
 def measure(
-    context: Context,
-    *,
-    models: Sequence[str] = (),
-    folders: Sequence[str] = (),
-    views: int = 1,
-    split: str = "test",
+    context: Context, *, models: Sequence[str] = (), folders: Sequence[str] = (), views: int = 1, split: str = "test"
 ) -> Result:
     """All seeds, pooled, with the paired differences to the strongest baselines.
 

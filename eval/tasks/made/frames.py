@@ -37,13 +37,7 @@ class Frames:
         return np.array([self.places[frame] for frame in frames])
 
 
-def encode_frames(
-    wanted: Iterable[Frame],
-    *,
-    pictures: Sequence[Path],
-    embedder: Embedder,
-    cache: Path,
-) -> Frames:
+def encode_frames(wanted: Iterable[Frame], *, pictures: Sequence[Path], embedder: Embedder, cache: Path) -> Frames:
     """Make and encode every frame, or read them from the cache of the same frames, pictures and model."""
     frames = sorted(set(wanted))
     contents = [hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() for path in pictures]
