@@ -93,7 +93,8 @@ def document(name: str, load: Callable[[str], dict[str, Any] | None]) -> tuple[s
     from eval.core.render import origin_line
 
     title, task_name, results = DOCUMENTS[name]
-    module, parts, drawn = tables(task_name), [], {}
+    module, parts = tables(task_name), []
+    drawn: dict[str, bytes] = {}
     assert module is not None, task_name
     for result in map(load, results):
         if result is not None:

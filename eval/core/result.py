@@ -82,7 +82,7 @@ class Result:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: int
     pool: list[dict[str, int]]
-    prompt: str
+    prompt: str | None
     frames: int = 1
     skipped: dict[str, Any] = field(default_factory=lambda: dict(NONE_SKIPPED))
     examined: Iterable[Record] | None = None

@@ -111,7 +111,7 @@ def measure(
                 f"{row}, seed {seed}: "
                 + ", ".join(f"{name} {cell(one, 'percent')}" for name, one in found["columns"].items())
             )
-    figures = {f"{run['row']}, seed {run['seed']}": run["columns"] for run in runs}
+    figures: dict[str, Any] = {f"{run['row']}, seed {run['seed']}": run["columns"] for run in runs}
     more = {} if only else {"rows": summarise(runs, default=default)}
     return Result(
         metrics=figures if only else {},

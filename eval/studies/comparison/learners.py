@@ -36,8 +36,12 @@ BATCH = 64
 class Learner(Protocol):
     """What is compared."""
 
-    model: nn.Module
     accelerator: Accelerator
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+        ...
 
     def loss(self, batches: Sequence[Batch], *, step: int) -> Tensor:
         """Loss of one step's samples, with a graph."""

@@ -52,7 +52,7 @@ def curves_of(batch_size: int, measured: Measured, ranking: dict[str, list[float
             against = {name: (name, name) for name in METRICS}
             against |= {f"{PMI}/{name}": (name, f"{PMI}/{name}") for name in METRICS}
             against |= {f"cider/{reader}": (f"cider/{reader}", f"cider/{TOKENS}") for reader in READERS["ours"]}
-            point = {
+            point: dict[str, Any] = {
                 "step": step,
                 "samples": step * batch_size,
                 "source": source,
