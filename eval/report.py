@@ -22,7 +22,7 @@ if __name__ == "__main__":
 
 from eval import registry
 from eval.core.charts import Bar, bars
-from eval.core.console import CONSOLE, say
+from eval.core.console import CONSOLE, log
 from eval.core.provenance import ROOT
 from eval.core.render import page, section, write_readme
 from eval.tasks.comparisons import UNTOUCHED
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     for path in (given.docs, given.html, given.readme):
         if path is not None:
-            say(f"written: {path}")
+            log(f"written: {path}")
     return 0
 
 
@@ -129,8 +129,8 @@ def draw(results: Sequence[Found]) -> dict[str, bytes]:
         return Bar(name, figure["mean"], figure["low"], figure["high"], chance)
 
     r1 = [
-        bar(f"{title(one)}\n{way.replace('_', ' ')}", shares["r1"], one["chance"][way]["r1"])
-        for one in results if one["task"] == "retrieval" for way, shares in one["metrics"].items()
+        bar(f"{title(one)}\n{direction.replace('_', ' ')}", shares["r1"], one["chance"][direction]["r1"])
+        for one in results if one["task"] == "retrieval" for direction, shares in one["metrics"].items()
     ]  # fmt: skip
     right = [
         bar(title(one), one["metrics"]["all"]["accuracy"], one["chance"]["all"]["accuracy"])

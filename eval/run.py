@@ -37,7 +37,7 @@ if __name__ == "__main__":
 from eval import registry
 from eval.core import provenance
 from eval.core.cache import still_holds, write
-from eval.core.console import CONSOLE, say
+from eval.core.console import CONSOLE, log
 from eval.core.contamination import Training, training_of
 from eval.core.provenance import ROOT, result_name
 from eval.core.render import figures
@@ -122,18 +122,18 @@ def _run(suites: Mapping[str, Suite | None], given: argparse.Namespace) -> int:
             if found is None:
                 skipped += [] if name.startswith("own_") and len(suites) > 1 else [name]
                 continue
-            say(f"{place}: {suite.title}, about {suite.minutes:g} min on two cores")
+            log(f"{place}: {suite.title}, about {suite.minutes:g} min on two cores")
             _measure(Context(found, model, given.cache, given.work), training, given)
         except Exception as error:  # whatever it is, it is one suite's, and the others are still to be measured
             if len(suites) == 1:
                 raise
             wrong.append(name)
             known = isinstance(error, VLJEPAError)
-            say(f"{name}: error: {error}" if known else f"{name}: {''.join(traceback.format_exception(error))}")
+            log(f"{name}: error: {error}" if known else f"{name}: {''.join(traceback.format_exception(error))}")
     if skipped:
-        say(f"skipped for want of files: {', '.join(skipped)}")
+        log(f"skipped for want of files: {', '.join(skipped)}")
     if wrong:
-        say(f"ended with an error: {', '.join(wrong)}")
+        log(f"ended with an error: {', '.join(wrong)}")
     return ERROR if wrong else SKIPPED if skipped else DONE
 
 
@@ -143,7 +143,7 @@ def _files(suite: Suite, given: argparse.Namespace, *, place: str, alone: bool) 
         return find(suite, given.data, alone=alone)
     except DataError as error:
         if alone or not suite.name.startswith("own_"):
-            say(f"{place}: skipped. {error}")
+            log(f"{place}: skipped. {error}")
         return None
 
 
@@ -153,7 +153,7 @@ def _measure(context: Context, training: Training, given: argparse.Namespace) ->
     measure = registry.task(suite.task)
     key = suite_key(context, code=measure.__module__)
     if not given.again and _compared(still_holds(path, key), training):
-        say(f"{suite.name}: kept, {path} still holds")
+        log(f"{suite.name}: kept, {path} still holds")
         print(shown(path))
         return
     training.open()  # what is wrong with it is said before hours of measuring
@@ -169,7 +169,7 @@ def _measure(context: Context, training: Training, given: argparse.Namespace) ->
         beside.write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
     whole["seconds"] = round(time.perf_counter() - start, 1)
     write(whole, path)
-    say(f"{suite.name}: {whole['seconds']:.0f} s, written: {path}")
+    log(f"{suite.name}: {whole['seconds']:.0f} s, written: {path}")
     print(shown(path))
 
 

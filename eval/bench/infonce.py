@@ -22,7 +22,7 @@ from open_clip.loss import ClipLoss
 
 from eval.bench.memory import count_peak_from_here, peak_mb, resident_mb
 from eval.core.charts import Line, lines
-from eval.core.console import say
+from eval.core.console import log
 from vljepa.objectives import infonce
 
 METHODS = ("dense", "open_clip", "tiled")
@@ -48,7 +48,7 @@ def measure(
             for method, runs in found.items():
                 medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
                 table.append({"method": method, "rows": count, "width": width} | medians)
-                say(f"N {count:6} D {width:5} {method:10} {medians['seconds']:8.2f} s {medians['peak_mb']:8.0f} MB")
+                log(f"N {count:6} D {width:5} {method:10} {medians['seconds']:8.2f} s {medians['peak_mb']:8.0f} MB")
     return {
         "task": "InfoNCE, forward and backward, float32, CPU",
         "protocol": f"one thread, niceness {os.nice(0)}, tiles of {TILE} rows, peak resident memory above inputs and "

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from eval.bench.live import ServerProcess
-from eval.core.console import say
+from eval.core.console import log
 from vljepa import VLJEPA, VLJEPAProcessor, stream
 from vljepa.inference.stream_stats import StreamStats
 
@@ -48,13 +48,13 @@ def follow(address: str, *, model: VLJEPA, processor: VLJEPAProcessor, seconds: 
     threading.Timer(seconds, stop.set).start()
     since_change, apart = [], []
     for segment in stream(address, model=model, processor=processor, stats=stats, stop=stop):
-        said = time.time()
+        written = time.time()
         if segment.ended is None or stop.is_set():
             continue
         change = round(segment.ended.timestamp() / scene) * scene
         apart.append(segment.ended.timestamp() - change)
-        since_change.append(said - change)
-        say(f"{segment.text} ({since_change[-1]:.2f} s after the change)")
+        since_change.append(written - change)
+        log(f"{segment.text} ({since_change[-1]:.2f} s after the change)")
     return {
         **stats.summary(),
         "processor_load": {"before": round(load, 1), "after": round(os.getloadavg()[0], 1)},

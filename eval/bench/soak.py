@@ -21,7 +21,7 @@ from PIL import Image
 
 from eval.bench.memory import resident_mb
 from eval.core.charts import Line, lines
-from eval.core.console import say
+from eval.core.console import log
 from vljepa import VLJEPA, VLJEPAProcessor, stream
 from vljepa.configs import LiveOptions
 from vljepa.inference.selective import Segment
@@ -214,7 +214,7 @@ class Soak:
                 if number % sample == 0:
                     self.memory.append((moment, resident_mb()))
                     if number % (20 * sample) == 0:
-                        say(f"{self.memory[-1][0] / 60:.0f} min of the stream, {self.memory[-1][1]:.0f} MiB")
+                        log(f"{self.memory[-1][0] / 60:.0f} min of the stream, {self.memory[-1][1]:.0f} MiB")
                 number += 1
 
     def _note(self, segment: Segment) -> None:

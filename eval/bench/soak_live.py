@@ -22,7 +22,7 @@ import numpy as np
 from eval.bench.live import ServerProcess
 from eval.bench.memory import resident_mb
 from eval.core.charts import Line, lines
-from eval.core.console import say
+from eval.core.console import log
 from vljepa import VLJEPA, VLJEPAProcessor, stream
 from vljepa.configs import LiveOptions
 from vljepa.inference.notices import Notice
@@ -173,7 +173,7 @@ class LiveSoak:
             counts = self.notices["lost"], self.stats.dropped
             self.samples.append((passed / 60, resident_mb(), threads, files, *counts))
             if len(self.samples) % 12 == 0:
-                say(f"{passed / 60:.0f} min, {resident_mb():.0f} MiB, {threads} threads, {counts[0]} losses")
+                log(f"{passed / 60:.0f} min, {resident_mb():.0f} MiB, {threads} threads, {counts[0]} losses")
             time.sleep(SAMPLE)
         self._stop.set()
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from eval.bench.memory import count_peak_from_here, peak_mb, resident_mb
 from eval.core import provenance
-from eval.core.console import say
+from eval.core.console import log
 
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "plain": {},
@@ -71,7 +71,7 @@ def measure(
         for turn in range(turns):
             for name in names:
                 measured[name].append(_child(name, batch, plan))
-                say(f"batch {batch}, turn {turn + 1}: {name:34} {measured[name][-1]['seconds']:6.2f} s")
+                log(f"batch {batch}, turn {turn + 1}: {name:34} {measured[name][-1]['seconds']:6.2f} s")
         rows += summary(measured, batch=batch)
     return {
         "task": "one training step, CPU",

@@ -7,6 +7,6 @@ from rich.console import Console
 CONSOLE = Console(stderr=True)
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """A line of progress."""
     CONSOLE.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from eval.core import suite
-from eval.core.console import say
+from eval.core.console import log
 from eval.core.provenance import CLIP_MODEL, ROOT, digest_files, shortened, text_digest
 from vljepa.data.overlap import TrainingSet, read_records
 from vljepa.data.records import Record
@@ -93,7 +93,7 @@ class Training:
 
     @cached_property
     def _known(self) -> TrainingSet:
-        say(f"reading training data: {', '.join(self._files)}")
+        log(f"reading training data: {', '.join(self._files)}")
         return TrainingSet(record for path in self._paths for record in read_records(path))
 
     @property

@@ -129,18 +129,18 @@ class EncodedImages:
         self._embedder = embedder
         self._places: dict[Path, int] = {}
         parts = []
-        for some in chunks(list(dict.fromkeys(files)), embedder.batch_size):
-            self._places |= {file: len(self._places) + place for place, file in enumerate(some)}
-            parts.append(embedder.encode([embedder.read(file) for file in some]))
+        for part in chunks(list(dict.fromkeys(files)), embedder.batch_size):
+            self._places |= {file: len(self._places) + place for place, file in enumerate(part)}
+            parts.append(embedder.encode([embedder.read(file) for file in part]))
         self._vision = joined(parts)
 
     def ask(self, pairs: Sequence[tuple[Any, str]], *, embedder: Embedder | None = None) -> Rows:
         """Predicted embeddings [N, D] of (file, query) pairs, by this or another model."""
         model = embedder or self._embedder
         rows = [model.texts([])]
-        for some in chunks(pairs, 64):
-            vision = self._vision.choose([self._places[file] for file, _ in some]).to(model.device)
-            rows.append(model.ask(vision, [(number, query) for number, (_, query) in enumerate(some)]))
+        for part in chunks(pairs, 64):
+            vision = self._vision.choose([self._places[file] for file, _ in part]).to(model.device)
+            rows.append(model.ask(vision, [(number, query) for number, (_, query) in enumerate(part)]))
         return np.concatenate(rows)
 
     def features(self, files: Sequence[Any]) -> Rows:
@@ -180,11 +180,11 @@ class EncodedFrames:
         """
         orders_CT = np.broadcast_to(np.asarray(order), (len(self.places), self.frames))
         rows = [self.embedder.texts([])]
-        for some in chunks(questions, 64):
-            clips = [self.places[one.image] for one in some]
+        for part in chunks(questions, 64):
+            clips = [self.places[one.image] for one in part]
             frames = [int(clip * self.frames + frame) for clip in clips for frame in orders_CT[clip]]
             vision = as_clips(self._frames.choose(frames), steps=self.frames)
-            rows.append(self.embedder.ask(vision, [(number, one.query) for number, one in enumerate(some)]))
+            rows.append(self.embedder.ask(vision, [(number, one.query) for number, one in enumerate(part)]))
         return np.concatenate(rows)
 
 

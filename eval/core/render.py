@@ -219,7 +219,7 @@ def _value(place: str, results: Path) -> str:
     if kind == "row":
         rows = (_at(results, ["mini", "pooled", "retrieval", source, name]) for source in ("emoji", "photos"))
         return " | ".join(
-            ", ".join(" / ".join(cell(row[way][k], "percent") for k in ("r1", "r5")) for way in DIRECTIONS)
+            ", ".join(" / ".join(cell(row[direction][k], "percent") for k in ("r1", "r5")) for direction in DIRECTIONS)
             for row in rows
         )
     if kind == "questions":

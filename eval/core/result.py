@@ -10,7 +10,7 @@ from typing import Any
 
 from eval.core import provenance
 from eval.core.cache import Key, key_of
-from eval.core.console import say
+from eval.core.console import log
 from eval.core.provenance import ROOT
 from eval.core.suite import SUITES, Found
 from vljepa.data.records import Record
@@ -34,7 +34,7 @@ class Model:
     @cached_property
     def embedder(self) -> Embedder:
         """The loaded model."""
-        say(f"loading {self.name}")
+        log(f"loading {self.name}")
         return Embedder.from_pretrained(self.name, device=self._device)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from eval.core import provenance
 from eval.core.cache import kept, key_of
 from eval.core.charts import Bar, bars
-from eval.core.console import say
+from eval.core.console import log
 from eval.core.embedding import EncodedImages
 from eval.core.prepared import Captioned, read_captions, read_questions
 from eval.core.render import DIRECTIONS, bullets, cell, table
@@ -107,7 +107,7 @@ def measure(
             found = kept(folder / f"{split}.json", key, lambda model=model: score(model, test))  # type: ignore[misc]
             about = {"row": row, "seed": seed, "changes": list(rows[row]), "model": key["model"]}
             runs.append(about | {"steps": run.train.steps, "batch_size": run.train.batch_size} | found)
-            say(
+            log(
                 f"{row}, seed {seed}: "
                 + ", ".join(f"{name} {cell(one, 'percent')}" for name, one in found["columns"].items())
             )
@@ -195,9 +195,9 @@ def _retrieval(
     """R@1, and its share by concept or photo; both are means of both directions."""
     row = Row("model", lambda paths: np.stack([predicted[path] for path in paths]), embedder.texts)
     metrics, hits = measure_row(row, pools)
-    ways = [hits[f"{way}/r1"] for way in DIRECTIONS]
-    shares = {key: (ways[0][key] + ways[1][key]) / 2 for key in ways[0] if key in ways[1]}
-    return float(np.mean([metrics[way]["r1"] for way in DIRECTIONS])), shares
+    both = [hits[f"{direction}/r1"] for direction in DIRECTIONS]
+    shares = {key: (both[0][key] + both[1][key]) / 2 for key in both[0] if key in both[1]}
+    return float(np.mean([metrics[direction]["r1"] for direction in DIRECTIONS])), shares
 
 
 def _panel(embedder: Embedder, predicted: Mapping[Path, np.ndarray], items: Sequence[Captioned]) -> dict[str, float]:

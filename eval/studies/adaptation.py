@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from eval.core import provenance
-from eval.core.console import say
+from eval.core.console import log
 from eval.core.embedding import EncodedImages
 from eval.core.prepared import read_captions, read_questions
 from eval.core.render import bullets, cell, table
@@ -91,7 +91,7 @@ def measure(
 
     def note(arm: str, few: int, seed: int, figures: dict[str, float]) -> None:
         found["rows"].append({"arm": arm, "shots": few, "seed": seed, **figures})
-        say(f"{arm}, {few} of each, seed {seed}: accuracy {figures['accuracy']:.3f}, R@1 {figures['r1']:.3f}")
+        log(f"{arm}, {few} of each, seed {seed}: accuracy {figures['accuracy']:.3f}, R@1 {figures['r1']:.3f}")
 
     mini, memory = context.embedder, Memory(context.found.folder, context.embedder)
     if "zero-shot" in arms:

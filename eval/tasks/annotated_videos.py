@@ -109,9 +109,9 @@ def read_annotations(found: Found, *, name: str) -> tuple[list[list[str]], dict[
     for number, row in found.table("rows"):
         file = name.replace("{}", str(found.value(row, "video", "rows", number)))
         path = found.file_name(file)
-        said = found.value(row, "text", "rows", number)
+        given = found.value(row, "text", "rows", number)
         key = path, float(found.value(row, "t", "rows", number))
-        texts.setdefault(key, []).extend([said] if isinstance(said, str) else said)
+        texts.setdefault(key, []).extend([given] if isinstance(given, str) else given)
     videos: dict[Path, list[tuple[float, int]]] = {}
     for place, (path, time) in enumerate(texts):
         videos.setdefault(path, []).append((time, place))

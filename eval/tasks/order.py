@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from eval.core.console import say
+from eval.core.console import log
 from eval.core.embedding import EncodedFrames, clip_frames, visual
 from eval.core.render import bullets, cell, table
 from eval.core.result import Context, Result
 from eval.core.statistics import Interval, interval
 from eval.tasks.question_only import QuestionOnly
-from eval.tasks.questions import Said, answer
+from eval.tasks.questions import Chosen, answer
 from eval.tasks.questions_files import Question, closed
 from vljepa.configs import SourceConfig
 from vljepa.data.records import Record
@@ -68,11 +68,11 @@ def measure(context: Context, *, shuffles: int, seed: int) -> Result:
     for name, orders in controls.items():
         values[name] = np.zeros(len(questions))
         for order in orders:
-            said, _ = answer(questions, clips.ask(questions, order), embedder)
-            values[name] += hits(questions, said) / len(orders)
+            chosen, _ = answer(questions, clips.ask(questions, order), embedder)
+            values[name] += hits(questions, chosen) / len(orders)
             if name == "reversed":
-                values[OPPOSED] = hits(turned(questions), said)
-        say(f"{name}: {values[name].mean():.3f} of all questions")
+                values[OPPOSED] = hits(turned(questions), chosen)
+        log(f"{name}: {values[name].mean():.3f} of all questions")
     # Names of the test are in no training answer, and a thousand classes of others would take minutes to fit.
     source = SourceConfig(name="train", path=str(found.files["train"]), frames=1, task="vqa")
     fitted = [record for record in load_source(source, root=found.folder) if record.type not in NAMES]
@@ -90,9 +90,9 @@ def measure(context: Context, *, shuffles: int, seed: int) -> Result:
     )
 
 
-def hits(questions: Answers, said: Said) -> np.ndarray:
+def hits(questions: Answers, chosen: Chosen) -> np.ndarray:
     """1 where the answer is right, [N]; a tie is wrong."""
-    return np.array([float(text == one.answers[0]) for one, text in zip(questions, said, strict=True)])
+    return np.array([float(text == one.answers[0]) for one, text in zip(questions, chosen, strict=True)])
 
 
 def turned(questions: Answers) -> list[Question]:
@@ -112,16 +112,16 @@ def by_group(questions: Answers, values: dict[str, np.ndarray]) -> dict[str, Any
     found: dict[str, Any] = {}
     for group, types in GROUPS.items():
         places = {kind: [n for n, one in enumerate(questions) if one.type == kind] for kind in types}
-        parts = {group: [n for some in places.values() for n in some]}
+        parts = {group: [n for subset in places.values() for n in subset]}
         if len(types) > 1:
-            parts |= {f"{group}: {kind}": some for kind, some in places.items()}
-        for part, some in parts.items():
-            if some:
+            parts |= {f"{group}: {kind}": subset for kind, subset in places.items()}
+        for part, subset in parts.items():
+            if subset:
                 found[part] = {
-                    name: _mean(questions, values_N, some)
+                    name: _mean(questions, values_N, subset)
                     for name, values_N in values.items()
                     if name != OPPOSED or group not in TIMELESS
-                } | {"questions": len(some)}
+                } | {"questions": len(subset)}
     return found
 
 
@@ -147,7 +147,7 @@ def anticipation(context: Context, *, frames: int) -> dict[str, Any]:
     current = [now[one.image] for one in later]
     present = [one.answers[0] for one in current]
     order, last = list(range(frames)), [frames - 1] * frames
-    said: dict[str, Any] = {
+    chosen: dict[str, Any] = {
         "model": answer(later, clips.ask(later, order), embedder)[0],
         "copy": answer(current, clips.ask(current, order), embedder)[0],
         "present": present,
@@ -157,7 +157,7 @@ def anticipation(context: Context, *, frames: int) -> dict[str, Any]:
     where = {"all": list(range(len(later))), "moving": np.flatnonzero(moving).tolist()}
     return {
         name: {part: _mean(later, hits(later, texts), places) for part, places in where.items()}
-        for name, texts in said.items()
+        for name, texts in chosen.items()
     }
 
 
@@ -172,7 +172,7 @@ def _record(question: Question) -> Record:
 
 
 COLUMNS = ("in order", "shuffled", "one frame", "reversed", OPPOSED, "question alone")
-WAYS = {
+ARMS = {
     "model": "the model, asked what comes next",
     "copy": "the model, asked what is there now (copy the present)",
     "present": "the true caption of the present",
@@ -211,7 +211,7 @@ def tables(result: dict[str, Any]) -> str:
             "on the right, at the top, at the bottom, in the middle.",
             table(
                 ["", "all", "where it moves on"],
-                [[WAYS[way], row["all"], row["moving"]] for way, row in ahead.items()],
+                [[ARMS[arm], row["all"], row["moving"]] for arm, row in ahead.items()],
                 "percent",
             ),
             f"{counts['all']['items']} clips, in {counts['moving']['items']} of which it moves on.",

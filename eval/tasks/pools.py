@@ -150,12 +150,12 @@ def ranks_of(row: Row, pools: Sequence[Pool]) -> Ranks:
 def figures(ranks: Ranks) -> Metrics:
     """R@1/5/10, median rank and MRR both ways: of each pool, then the mean over the pools."""
     return {
-        way: {f"r{k}": float(np.mean([np.mean(some <= k) for _, some in pools])) for k in KS}
+        direction: {f"r{k}": float(np.mean([np.mean(ranks_N <= k) for _, ranks_N in pools])) for k in KS}
         | {
-            "median_rank": float(np.mean([np.median(some) for _, some in pools])),
-            "mrr": float(np.mean([np.mean(1 / some) for _, some in pools])),
+            "median_rank": float(np.mean([np.median(ranks_N) for _, ranks_N in pools])),
+            "mrr": float(np.mean([np.mean(1 / ranks_N) for _, ranks_N in pools])),
         }
-        for way, pools in ranks.items()
+        for direction, pools in ranks.items()
     }
 
 
@@ -169,9 +169,9 @@ def recall_interval(pools: Sequence[tuple[Sequence[str], NDArray[np.int64]]], *,
     items = [key for keys, _ in pools for key in keys]
     columns = np.zeros((len(items), 2 * len(pools)))
     start = 0
-    for number, (keys, some) in enumerate(pools):
+    for number, (keys, ranks_N) in enumerate(pools):
         rows = slice(start, start + len(keys))
-        columns[rows, 2 * number], columns[rows, 2 * number + 1] = some <= k, 1
+        columns[rows, 2 * number], columns[rows, 2 * number + 1] = ranks_N <= k, 1
         start += len(keys)
     order = sorted(range(len(items)), key=items.__getitem__)  # the draws depend on the items, not on their order
     summed = by_item(columns[order], [items[place] for place in order])[:, :-1]
@@ -196,8 +196,8 @@ def measure(row: Row, pools: Sequence[Pool]) -> tuple[Metrics, Hits]:
     ranks = ranks_of(row, pools)
     hits: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for direction, measured in ranks.items():
-        for keys, some in measured:
-            for key, rank in zip(keys, some, strict=True):
+        for keys, ranks_N in measured:
+            for key, rank in zip(keys, ranks_N, strict=True):
                 for k in (1, 5):
                     hits[f"{direction}/r{k}"][key].append(float(rank <= k))
     return figures(ranks), {name: {key: float(np.mean(v)) for key, v in items.items()} for name, items in hits.items()}
@@ -210,8 +210,8 @@ def differences(ours: Hits, theirs: Hits) -> Hits:
         assert items.keys() == theirs[name].keys(), f"{name}: the rows were measured on other items"
         result[name] = {key: value - theirs[name][key] for key, value in items.items()}
     for k in (1, 5):
-        ways = [result[f"{direction}/r{k}"] for direction in DIRECTIONS]
-        result[f"both/r{k}"] = {key: (ways[0][key] + ways[1][key]) / 2 for key in ways[0] if key in ways[1]}
+        both = [result[f"{direction}/r{k}"] for direction in DIRECTIONS]
+        result[f"both/r{k}"] = {key: (both[0][key] + both[1][key]) / 2 for key in both[0] if key in both[1]}
     return result
 
 

@@ -43,9 +43,9 @@ def measure(
         return np.stack([row_of[path] for path in paths])
 
     ranks = ranks_of(Row("model", images, context.embedder.texts), pools)
-    metrics: dict[str, dict[str, Any]] = {way: dict(one) for way, one in figures(ranks).items()}
-    for way, measured in ranks.items():
-        metrics[way] |= {f"r{k}": recall_interval(measured, k=k) for k in (1, 5)}
+    metrics: dict[str, dict[str, Any]] = {direction: dict(one) for direction, one in figures(ranks).items()}
+    for direction, measured in ranks.items():
+        metrics[direction] |= {f"r{k}": recall_interval(measured, k=k) for k in (1, 5)}
     return Result(
         metrics=metrics,
         chance=chance(pools),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eval.core import provenance
-from eval.core.console import say
+from eval.core.console import log
 from eval.core.prepared import Captioned, read_captions
 from eval.core.result import Context, Result
 from eval.tasks.made.curves import UNIFORM, Curves, offline_methods, online_curves, rate_curves, summary
@@ -190,7 +190,7 @@ def build_streams(context: Context, setting: Plan, source: str, split: str, embe
         embedder=embedder,
         cache=cache,
     )
-    say(f"{source} {split}: {len(pictures)} pictures, {len(frames.rows)} different frames, {len(plain)} streams")
+    log(f"{source} {split}: {len(pictures)} pictures, {len(frames.rows)} different frames, {len(plain)} streams")
     scorer = Scorer(
         [one.texts for one in pictures],
         decode=lambda rows: embedder.words(rows, num_beams=setting.beams),
@@ -223,10 +223,10 @@ def _curves(setting: Plan, streams: StreamSet) -> dict[str, Any]:
     curves: dict[str, Curves] = {}
     for name, method in offline_methods().items():
         curves[name] = rate_curves(streams.watched, streams.scorer, method, setting.rates)
-        say(f"{name}: done")
+        log(f"{name}: done")
     for name in setting.online:
         curves[f"online {name}, mean"] = online_curves(streams.watched, streams.scorer, name, setting.online[name])
-        say(f"online {name}: done")
+        log(f"online {name}: done")
     faded = {
         name: rate_curves(streams.faded, streams.scorer, method, setting.rates)
         for name, method in offline_methods().items()

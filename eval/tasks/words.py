@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from eval.core import provenance
-from eval.core.console import say
+from eval.core.console import log
 from eval.core.prepared import read_captions, read_questions
 from eval.core.provenance import ROOT
 from eval.core.render import cell, sentence, table
@@ -86,7 +86,7 @@ def measure(context: Context, *, recipe: str, decoders: dict[str, str] | None = 
         for row in rows
         for text in row.texts
     ]
-    say("embedding the bank")
+    log("embedding the bank")
     bank = _bank(embedder, list(dict.fromkeys(captions)), cache=context.cache / "mini")
     pictures, tables = {}, {}
     for source in SOURCES:
@@ -97,7 +97,7 @@ def measure(context: Context, *, recipe: str, decoders: dict[str, str] | None = 
         tables[source] = {name: _row(written, texts, scorer) for name, written in readouts.items()}
     found: dict[str, Any] = {"answers": {}, "round_trip": {}, "latency_ms": {}}
     for name, folder in (decoders or own_decoder(context.model.name)).items():
-        say(f"decoder {name}")
+        log(f"decoder {name}")
         own = Embedder.from_pretrained(context.model.name, decoder=folder)
         for source, (rows, texts) in pictures.items():
             _decoder_rows(name, own, rows, texts, tables[source])

@@ -114,11 +114,11 @@ def caption_questions(photos: Sequence[Photo]) -> list[Row]:
     """What the captions of a photo say; of several answers to one question the most frequent."""
     rows = []
     for photo in photos:
-        said: dict[tuple[str, str], Counter[str]] = {}
+        answers_of: dict[tuple[str, str], Counter[str]] = {}
         for caption in photo["captions"]:
             for query, answer, kind in _asked(caption.lower()):
-                said.setdefault((query, kind), Counter())[answer] += 1
-        rows += [_row(photo, query, found.most_common(1)[0][0], kind) for (query, kind), found in said.items()]
+                answers_of.setdefault((query, kind), Counter())[answer] += 1
+        rows += [_row(photo, query, found.most_common(1)[0][0], kind) for (query, kind), found in answers_of.items()]
     return rows
 
 

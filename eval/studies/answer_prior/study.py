@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eval.core import provenance
-from eval.core.console import say
+from eval.core.console import log
 from eval.core.embedding import EncodedImages, FileEmbedder
 from eval.core.render import bullets, table
 from eval.core.result import Context, Result
@@ -117,12 +117,12 @@ def _one_split(
     rows = {split: read_rows(work / "data", name, split, photos=photos) for split in SPLITS}
     hits = baselines(rows, mini)
     for arm, share in _means(hits).items():
-        say(f"{name}, {arm}: {share:.3f}")
+        log(f"{name}, {arm}: {share:.3f}")
     trained = []
     for seed in seeds:
         trained.append(_train_and_test(rows["test"], name, seed, photos=photos, work=work))
         shares = ", ".join(f"{arm} {share:.3f}" for arm, share in _means(trained[-1]).items())
-        say(f"{name}, seed {seed}: {shares}")
+        log(f"{name}, seed {seed}: {shares}")
     hits |= {arm: np.mean([one[arm] for one in trained], axis=0) for arm in trained[0]}
     return rows["test"], hits, trained
 

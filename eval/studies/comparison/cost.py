@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from eval.core.console import say
+from eval.core.console import log
 from eval.studies.comparison.learners import EmbeddingLearner, Learner, TokenLearner, trained_parameters
 from eval.studies.comparison.shared import ARMS, Shared
 from vljepa.models.y_decoder import YDecoder
@@ -41,7 +41,7 @@ def costs(shared: Shared, decoder: tuple[YDecoder, DecoderTokenizer]) -> dict[st
             "training_gflop_with_encoder": flops + found["x_encoder_gflop"],
             "latency_ms": {str(batch): _latency(shared, learner, decoder, batch) for batch in BATCHES},
         }
-        say(f"cost of {arm}: {found[arm]}")
+        log(f"cost of {arm}: {found[arm]}")
     return found
 
 

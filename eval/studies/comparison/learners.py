@@ -111,10 +111,10 @@ class EmbeddingLearner:
 
     def captions(self, pictures: Sequence[Path]) -> dict[str, list[str]]:
         """See `Learner`."""
-        rows, said = torch.from_numpy(self.embed(pictures)), {}
+        rows, written = torch.from_numpy(self.embed(pictures)), {}
         for name, (decoder, words) in self.decoders.items():
-            said[name] = [text for part in rows.split(BATCH) for text in words.decode(decoder.generate(part))]
-        return said
+            written[name] = [text for part in rows.split(BATCH) for text in words.decode(decoder.generate(part))]
+        return written
 
 
 class TokenLearner:
@@ -144,11 +144,11 @@ class TokenLearner:
         losses, counts = [], []
         for batch in batches:
             rows = batch.tensors
-            for some in rows["word_mask"].sum(1).argsort().chunk(PIECES):
-                mask = rows["word_mask"][some]
+            for part in rows["word_mask"].sum(1).argsort().chunk(PIECES):
+                mask = rows["word_mask"][part]
                 longest = int(mask.sum(1).max())
-                ids, mask = rows["word_ids"][some, :longest], mask[:, :longest]
-                losses.append(self._wrapped(rows["vision_tokens"][some], ids, mask))
+                ids, mask = rows["word_ids"][part, :longest], mask[:, :longest]
+                losses.append(self._wrapped(rows["vision_tokens"][part], ids, mask))
                 counts.append(mask[:, 1:].sum())
         shares = torch.stack(counts) / torch.stack(counts).sum()
         return (torch.stack(losses) * shares).sum()
@@ -171,11 +171,11 @@ class TokenLearner:
 
     def captions(self, pictures: Sequence[Path]) -> dict[str, list[str]]:
         """See `Learner`."""
-        said = []
+        written = []
         with self.accelerator.autocast():
             for part in self._seen(pictures).split(BATCH):
-                said += self.tokenizer.decode(self.model.generate(part, shift=False))
-        return {"tokens": said}
+                written += self.tokenizer.decode(self.model.generate(part, shift=False))
+        return {"tokens": written}
 
     def _seen(self, pictures: Sequence[Path]) -> Tensor:
         return self.reader.read([(picture, 0) for picture in pictures]).tensors["vision_tokens"]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from eval.core.console import say
+from eval.core.console import log
 from eval.studies.comparison.learners import Learner, trained_parameters
 from vljepa.configs import OptimConfig, RunConfig
 from vljepa.data.collate import Batch, StepBatches
@@ -84,7 +84,7 @@ def train_run(
     """
     done = finished_curve(folder, until=checkpoints[-1], digest=digest)
     if done is not None:
-        say(f"{plan.name}: at step {checkpoints[-1]} before")
+        log(f"{plan.name}: at step {checkpoints[-1]} before")
         return done
     assert run.optim.schedule == "constant"
     learner, batches = start()
@@ -105,7 +105,7 @@ def train_run(
             point = _point(state, samples=(step + 1) * run.train.batch_size)
             state["curve"]["checkpoints"].append(point)
             _save(folder, learner, optimizer, average, state)
-            say(
+            log(
                 f"{plan.name}: step {step + 1}, loss {point['loss']:.3f}, a step takes "
                 f"{point['processor_s_per_step']:.2f} processor seconds, {point['wall_s_per_step']:.2f} by the clock"
             )

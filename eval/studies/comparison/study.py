@@ -13,7 +13,7 @@ import torch
 
 from eval.core import provenance
 from eval.core.cache import kept, key_of
-from eval.core.console import say
+from eval.core.console import log
 from eval.core.prepared import read_captions
 from eval.core.result import Context, Result
 from eval.studies.comparison.cost import costs
@@ -131,7 +131,7 @@ def validated(shared: Shared, plan: Plan, step: int) -> dict[str, float]:
 
     folder = shared.setting.work / plan.name
     mean: dict[str, float] = kept(folder / f"validation_{step:06}.json", _key(shared, plan, step), look)["mean"]
-    say(f"{plan.name}: {choice_of(mean):.4f}  " + "  ".join(f"{name} {value:.3f}" for name, value in mean.items()))
+    log(f"{plan.name}: {choice_of(mean):.4f}  " + "  ".join(f"{name} {value:.3f}" for name, value in mean.items()))
     return mean
 
 
@@ -235,7 +235,7 @@ def read_test(shared: Shared, trained: dict[str, Any]) -> Result:
 
             found = kept(setting.work / plan.name / f"test_{step:06}.json", key, look)
             measured[plan.arm].setdefault(step, []).append(found)
-        say(f"{plan.name}: test images read")
+        log(f"{plan.name}: test images read")
     ranking = constant_ranking(setting.data, setting.photos, pictures["photos"])
     sanity = kept(
         setting.work / "sanity.json", _key(shared, Plan("vlm", PAIR_LR, 0), PAIR_STEPS), lambda: overfit(shared)
@@ -282,7 +282,7 @@ def _decoders(shared: Shared, plan: Plan, step: int) -> dict[str, Any]:
             f"train.steps={step}",
         ],
     )
-    say("decoder of our arm")
+    log("decoder of our arm")
     own = DecoderTrainer(run, device="cpu").fit().model_folder
     space = learner.model.text_space_hash()
     folders: dict[str, Path] = {OWN: Path(own), SHIPPED: saved_folder("mini") / DECODER_FOLDER}

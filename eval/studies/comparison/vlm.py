@@ -123,12 +123,12 @@ def pack(rows: Sequence[Sequence[int]], *, prefix: int) -> Packed:
     sees_SS = torch.zeros(size, size, dtype=torch.bool)
     sees_SS[:, :prefix] = True
     sees_SS[:prefix, :prefix] = torch.ones(prefix, prefix).tril().bool()
-    for way, node in nodes.items():
-        sees_SS[prefix + node, [prefix + nodes[way[: depth + 1]] for depth in range(len(way))]] = True
+    for path, node in nodes.items():
+        sees_SS[prefix + node, [prefix + nodes[path[: depth + 1]] for depth in range(len(path))]] = True
     node_E, next_E, owner_E = torch.tensor(edges).T
     return Packed(
-        ids_T=torch.tensor([way[-1] for way in nodes]),
-        positions_S=torch.tensor([*range(prefix), *(prefix + len(way) - 1 for way in nodes)]),
+        ids_T=torch.tensor([path[-1] for path in nodes]),
+        positions_S=torch.tensor([*range(prefix), *(prefix + len(path) - 1 for path in nodes)]),
         sees_SS=sees_SS,
         node_E=node_E,
         next_E=next_E,

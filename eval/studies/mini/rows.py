@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eval.core.console import say
+from eval.core.console import log
 from eval.core.embedding import Rows
 from eval.core.prepared import Captioned
 from eval.studies.mini.baselines import HIDDEN, Head, HeadConfig, TrainSet, train_head
@@ -150,7 +150,7 @@ class Baselines:
                     best = (reached, ridge, chosen | {"top_k": self.shown[1]}, self.shown)
         assert best is not None
         self.shown = best[3]
-        say(f"ridge: validation photos {best[0]:.3f}")
+        log(f"ridge: validation photos {best[0]:.3f}")
         return best[1], best[2]
 
     def _trained_on_all(self, *, hidden: int, lr: float, pools: Sequence[list[Pool]]) -> tuple[Head, dict[str, float]]:
@@ -168,7 +168,7 @@ class Baselines:
                 weights |= {"emoji": 0.7 * (1 - share), "clipart": 0.3 * (1 - share)}
             mixed = [replace(one, weight=weights[source]) for source, one in sets.items()]
             head, reached = train_head(mixed, config=HeadConfig(hidden=hidden, lr=lr, seed=self.seed), score=score)
-            say(f"{'MLP' if hidden else 'linear'} with {share:.0%} photos: validation {reached:.3f}")
+            log(f"{'MLP' if hidden else 'linear'} with {share:.0%} photos: validation {reached:.3f}")
             if best is None or reached > best[0]:
                 best = (reached, share, head)
         assert best is not None
@@ -221,11 +221,11 @@ def model_rows(features: Features) -> list[Row]:
         return lambda paths: features.predictions([(path, prompt) for path in paths], view=view, ablate=ablate)
 
     views = average([images(view) for view in range(PHOTO_VIEWS)])
-    ways = {MODEL: images(), MODEL + "_views": views}
+    variants = {MODEL: images(), MODEL + "_views": views}
     prior = features.model.config.predictor.label_prior
     if prior is not None and prior.residual:
-        ways |= {MODEL + "_no_residual": images(ablate="residual"), MODEL + "_no_learned": images(ablate="learned")}
-    return [Row(name, way, features.model_texts, size) for name, way in ways.items()]
+        variants |= {MODEL + "_no_residual": images(ablate="residual"), MODEL + "_no_learned": images(ablate="learned")}
+    return [Row(name, variant, features.model_texts, size) for name, variant in variants.items()]
 
 
 def average(views: Sequence[Callable[[Sequence[Path]], Rows]]) -> Callable[[Sequence[Path]], Rows]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from eval.core import provenance
 from eval.core.cache import kept, key_of
-from eval.core.console import say
+from eval.core.console import log
 from eval.core.prepared import (
     CAPTION_SOURCES,
     QUESTION_SOURCES,
@@ -165,9 +165,9 @@ def measure_seed(job: Job) -> dict[str, Any]:
     """Every number of one seed, with the paired differences per item that the pooled bootstrap needs."""
     features = Features(Embedder.from_pretrained(job.model, device="cpu"), cache=job.cache)
     inputs = read_inputs(job)
-    say(f"seed {job.seed}: encoding what the cache lacks")
+    log(f"seed {job.seed}: encoding what the cache lacks")
     _fill(features, inputs, job)
-    say("fitting the baselines")
+    log("fitting the baselines")
     fit = Fit(inputs.train, inputs.validation["emoji"], inputs.validation["photos"], inputs.groups, job.views)
     rows = Baselines(features, fit, seed=job.seed).rows() + model_rows(features)
     config = features.model.config
@@ -182,7 +182,7 @@ def measure_seed(job: Job) -> dict[str, Any]:
         "questions": {},
     }
     for name, measured in inputs.measured.items():
-        say(f"retrieval on {name}")
+        log(f"retrieval on {name}")
         result["retrieval"][name], result["differences"][name] = _retrieval(name, measured, rows)
     result["classes"] = coco_classes.evaluate_classes(
         [row for row in rows if row.name in CLASS_ROWS],
@@ -192,7 +192,7 @@ def measure_seed(job: Job) -> dict[str, Any]:
     )
     result["emoji_calibration"] = _emoji_calibration(features, inputs.measured["emoji"])
     for source, splits in inputs.questions.items():
-        say(f"questions on {source}")
+        log(f"questions on {source}")
         result["questions"][source] = questions.evaluate_questions(
             features, train=splits["train"], validation=splits["validation"], rows=splits[job.split]
         )

@@ -23,11 +23,11 @@ def tables(result: dict[str, Any]) -> str:
 
 def _retrieval_table(result: dict[str, Any], name: str) -> str:
     first, rows = result["seeds"][0]["retrieval"][name], []
-    for row, ways in result["pooled"]["retrieval"][name].items():
+    for row, directions in result["pooled"]["retrieval"][name].items():
         size = first["rows"][row].get("parameters", 0)
-        figures = [ways[way][f"r{k}"] for way in DIRECTIONS for k in (1, 5, 10)]
+        figures = [directions[direction][f"r{k}"] for direction in DIRECTIONS for k in (1, 5, 10)]
         rows.append([TITLES.get(row, row), f"{size / 1e6:.1f}M" if size else "0", *figures])
-    header = [name, "trained", *(f"{way} R@{k}" for way in ("i2t", "t2i") for k in (1, 5, 10))]
+    header = [name, "trained", *(f"{direction} R@{k}" for direction in ("i2t", "t2i") for k in (1, 5, 10))]
     sizes = " / ".join(f"{pool['pictures']} pictures x {pool['texts']} texts" for pool in first["pools"])
     return f"**{name}**, pool {sizes}. {result['protocol'][name]}\n\n{table(header, rows, 'percent')}"
 
@@ -86,10 +86,10 @@ def plots(result: dict[str, Any]) -> dict[str, bytes]:
     panels = []
     for name in ("emoji", "photos"):
         shown = []
-        for row, ways in result["pooled"]["retrieval"][name].items():
-            for way, colour in (("image_to_text", "tab:blue"), ("text_to_image", "tab:orange")):
-                one = ways[way]["r1"]
-                label = f"{TITLES.get(row, row).replace('*', '')}, {way.replace('_', ' ')}"
+        for row, directions in result["pooled"]["retrieval"][name].items():
+            for direction, colour in (("image_to_text", "tab:blue"), ("text_to_image", "tab:orange")):
+                one = directions[direction]["r1"]
+                label = f"{TITLES.get(row, row).replace('*', '')}, {direction.replace('_', ' ')}"
                 shown.append(Bar(label, one["mean"], dots=one["values"], colour=colour))
         panels.append(
             (f"{name}, {result['split']} set, {len(result['seeds'])} seed(s)", "R@1, percent (dots: seeds)", shown)

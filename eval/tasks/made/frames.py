@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from eval.core.console import say
+from eval.core.console import log
 from eval.tasks.made.streams import VIEWS, Frame
 from vljepa.inference.embed import Embedder
 
@@ -52,7 +52,7 @@ def encode_frames(wanted: Iterable[Frame], *, pictures: Sequence[Path], embedder
         made = [render(frame, opened) for frame in frames[start : start + CHUNK]]
         rows.append(embedder.images(made))
         grey += [np.asarray(one.convert("L").resize((THUMBNAIL, THUMBNAIL)), dtype=np.float32) / 255 for one in made]
-        say(f"encoded {min(start + CHUNK, len(frames))} of {len(frames)} frames")
+        log(f"encoded {min(start + CHUNK, len(frames))} of {len(frames)} frames")
     cache.mkdir(parents=True, exist_ok=True)
     half = file.with_suffix(".part.npz")
     np.savez(half, rows=np.concatenate(rows), grey=np.stack(grey))

@@ -59,12 +59,12 @@ class Scorer:
         keys, rows = list(new), list(new.values())
         for start in range(0, len(keys), BLOCK):
             block = keys[start : start + BLOCK]
-            said = dict(zip(block, self._decode(np.stack(rows[start : start + BLOCK])), strict=True))
-            self._texts |= said
+            written = dict(zip(block, self._decode(np.stack(rows[start : start + BLOCK])), strict=True))
+            self._texts |= written
             if self._kept is not None:
                 self._kept.parent.mkdir(parents=True, exist_ok=True)
                 with self._kept.open("a", encoding="utf-8") as file:
-                    file.writelines(json.dumps([key, text]) + "\n" for key, text in said.items())
+                    file.writelines(json.dumps([key, text]) + "\n" for key, text in written.items())
 
     def score(self, stream: Stream, decodes: Decodes, *, protocol: str = MAIN) -> float:
         """Mean CIDEr-D over the stream's annotations."""
