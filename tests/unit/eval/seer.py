@@ -76,9 +76,7 @@ class Model:
         tokens = pixels.flatten(2)
         return VisionTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
 
-    def predict(
-        self, vision: VisionTokens, query_ids: torch.Tensor, query_mask: torch.Tensor, *, ablate: None = None
-    ) -> torch.Tensor:
+    def predict(self, vision: VisionTokens, query_ids: torch.Tensor, query_mask: torch.Tensor) -> torch.Tensor:
         texts = [self.processor.known[int(number)] for number in query_ids[:, 0]]
         rows = [self._one(tokens, text) for tokens, text in zip(vision.tokens_BND, texts, strict=True)]
         return torch.from_numpy(np.stack(rows))

@@ -149,9 +149,7 @@ class Elsewhere:
         return VisionTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=self.device), None,
                             pixels.shape[1])  # fmt: skip
 
-    def predict(
-        self, vision: VisionTokens, query_ids: torch.Tensor, query_mask: torch.Tensor, *, ablate: Any
-    ) -> torch.Tensor:
+    def predict(self, vision: VisionTokens, query_ids: torch.Tensor, query_mask: torch.Tensor) -> torch.Tensor:
         assert {vision.tokens_BND.device, vision.mask_BN.device, query_ids.device, query_mask.device} == {self.device}
         return torch.ones(len(query_ids), self.width)
 
