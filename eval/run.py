@@ -11,8 +11,8 @@ holds a folder per suite, or, for a single suite, its files; `data` and `tests/a
 NAME=VALUE changes a setting of a suite (`streams.seconds=60`) or an argument of a benchmark. One JSON file per result
 goes to eval/results. A result is not computed again while model, suite, settings, code and data are the same.
 
-Every result says how much of its test data is in the training data, which --train names; those of mini and mini-video
-are known, and are looked for in the data folders (mini). Without training data it says that nobody has looked.
+Every result says how much of its test data is in the training data, which --train names; those of the models that we
+ship are known, and are looked for in the data folders (mini). Without training data it says that nobody has looked.
 
 Exit code: 0 when everything was measured, 3 when suites were skipped for want of files (they are named, with what is
 missing, where it comes from and its licence), 2 after an error.

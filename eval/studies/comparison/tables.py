@@ -24,7 +24,7 @@ CAVEATS = {
     "decoder": "our captions are written by a small decoder that is trained apart, on texts alone; the token VLM "
     "writes its own",
     "likelihoods": "a token VLM's likelihoods follow how frequent a text is: on the photos' classes it is best before "
-    "it has learned anything; the PMI rows take that out",
+    "it has learned anything; rows by PMI, where the run has them, take that out",
     "classes": "on the photos' classes one ranking by frequency for all photos is hard to beat, and the thing to beat",
     "operations": "the frozen encoder is the same for both: with it the difference per sample is smaller",
 }
