@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eval.core.statistics import paired_bootstrap
-from eval.studies.comparison.shared import ARMS
+from eval.studies.comparison.shared import ARMS, MARGINAL
 
 OWN, SHIPPED, TOKENS = "own decoder", "shipped decoder", "tokens"
 READERS = {"ours": (OWN, SHIPPED), "vlm": (TOKENS,)}
@@ -20,7 +20,7 @@ PROTOCOL = {
     "scores": "ours: cosine of prediction and text; token VLM: mean log-likelihood per token of the text as the whole "
     "caption, the end mark included; the same candidates; ties count against the learner",
     "PMI": "the token VLM's log-likelihood of the text given the picture minus the text's own, the log of its mean "
-    "likelihood over all validation pictures: what the picture adds; R@1 to the picture is the same by either",
+    f"likelihood over {MARGINAL} validation pictures: what the picture adds; R@1 to the picture is the same by either",
     "to_text, to_image": "R@1 in both directions",
     "captions": "greedy; CIDEr-D against the picture's captions (emoji: its name), weights from this test set",
     "weights": "moving average of each checkpoint; the learning rate is constant after the warm-up, so that every "
