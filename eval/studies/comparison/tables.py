@@ -128,7 +128,7 @@ def _training(result: Found) -> list[str]:
     edge = trained.get("at_edge", list(NAMES))
     notes = [f"At the upper edge of the grid: {', '.join(NAMES[arm] for arm in edge) or 'none'}."]
     if later:
-        notes = [f"Rows marked 'later': {later['note']}"]
+        notes = [f"Rows marked 'later': {later['note']}."]
     captions = "; ".join(
         f"{run['lr']:g}: {run[f'emoji/cider/{TOKENS}']:.3f} and {run[f'photos/cider/{TOKENS}']:.3f}"
         for run, _ in runs
