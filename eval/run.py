@@ -1,15 +1,18 @@
-"""Measures a model on the field's own protocols.
+"""Measures a model: the field's own protocols, our studies, and benchmarks of speed and memory.
 
-python eval/run.py SUITE --model mini --data FOLDER
+python eval/run.py SUITE... --model mini --data FOLDER
 python eval/run.py all --model mini
+python eval/run.py comparison only=grid
+python eval/run.py bench.kill trials=60
 python eval/run.py list
 
-SUITE is a file of eval/suites; `all` runs every one whose files are there. FOLDER holds a folder per suite, or, for a
-single suite, its files; `data` and `tests/assets` of the clone are looked at too. One JSON file per result goes to
-eval/results. A result is not computed again while model, suite and data are the same.
+SUITE is a file of eval/suites; `all` runs every one whose files are there and that trains no model of its own. FOLDER
+holds a folder per suite, or, for a single suite, its files; `data` and `tests/assets` of the clone are looked at too.
+NAME=VALUE changes a setting of a suite (`streams.seconds=60`) or an argument of a benchmark. One JSON file per result
+goes to eval/results. A result is not computed again while model, suite, settings, code and data are the same.
 
-Every result says how much of its test data is in the training data, which --train names; those of mini and mini-video
-are known, and are looked for in the data folders (mini). Without training data it says that nobody has looked.
+Every result says how much of its test data is in the training data, which --train names; those of the models that we
+ship are known, and are looked for in the data folders (mini). Without training data it says that nobody has looked.
 
 Exit code: 0 when everything was measured, 3 when suites were skipped for want of files (they are named, with what is
 missing, where it comes from and its licence), 2 after an error.
@@ -22,86 +25,29 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as a script, eval/ itself would stand there
 
-from eval.command import CONSOLE, say
-from eval.harness import result as results
-from eval.harness.suite import ROOT, Found, Suite, find, read_suite, suite_names
-from eval.harness.training import Training, training_of
-from eval.report import figures, own_reports
+from eval import registry
+from eval.core import provenance
+from eval.core.cache import still_holds, write
+from eval.core.console import CONSOLE, log
+from eval.core.contamination import Training, training_of
+from eval.core.provenance import ROOT, result_name
+from eval.core.render import figures
+from eval.core.result import Context, Model, assemble, suite_key
+from eval.core.suite import Found, Suite, find, read_suite, suite_names
 from vljepa.cli.quiet import hush_libraries
 from vljepa.errors import ConfigError, DataError, VLJEPAError
-from vljepa.inference.embed import Embedder
 
 DONE, ERROR, SKIPPED = 0, 2, 3
-
-
-def tasks() -> dict[str, Callable[..., dict[str, Any]]]:
-    """By the name that a suite gives it: from the files and a loaded model to figures."""
-    from eval.tasks import (
-        animations,
-        captions,
-        classification,
-        comparisons,
-        order,
-        questions,
-        retrieval,
-        round_trips,
-        streams,
-    )
-
-    return {
-        "retrieval": retrieval.measure,
-        "classification": classification.measure,
-        "questions": questions.measure,
-        "captions": captions.measure,
-        "stored captions": captions.stored,
-        "text triplets": comparisons.triplets,
-        "image-text pairs": comparisons.pairs,
-        "two by two": comparisons.two_by_two,
-        "clips": comparisons.clips,
-        "round trip": round_trips.measure,
-        "streams": streams.measure,
-        "order": order.measure,
-        "animations": animations.measure,
-    }
-
-
-def programs() -> dict[str, Callable[..., dict[str, Any]]]:
-    """Evaluations with result formats of their own: from the files, a model's name and a cache folder."""
-    from eval.tasks import programs
-
-    return {
-        "eval.mini": programs.mini,
-        "eval.captions": programs.captions,
-        "eval.selective": programs.selective,
-        "eval.moments": programs.moments,
-        "eval.adaptation": programs.adaptation,
-    }
-
-
-class Model:
-    """A model that is loaded when the first suite needs it.
-
-    Args:
-        name: Preset, folder or repository.
-        device: As for `Embedder.from_pretrained`.
-    """
-
-    def __init__(self, name: str, *, device: str | None) -> None:
-        self.name, self._device = name, device
-
-    @cached_property
-    def embedder(self) -> Embedder:
-        """The loaded model."""
-        say(f"loading {self.name}")
-        return Embedder.from_pretrained(self.name, device=self._device)
+BENCH = "bench."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -109,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="python eval/run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    result.add_argument("suite", help="name of a suite, `all`, or `list`")
+    result.add_argument("asked", nargs="+", metavar="SUITE", help="names of suites, `all`, `list`, or bench.NAME")
     result.add_argument("--model", default="mini", help="preset, folder or repository")
     result.add_argument("--data", type=Path, nargs="+", default=[], metavar="FOLDER", help="where data are kept")
     result.add_argument(
@@ -117,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--results", type=Path, default=ROOT / "eval" / "results", help="folder for the JSON files")
     result.add_argument("--cache", type=Path, default=ROOT / "cache", help="folder for encoded features")
+    result.add_argument("--work", type=Path, default=ROOT / "runs" / "eval", help="folder for the runs of studies")
     result.add_argument("--device", help="cpu, cuda, cuda:1, mps; without it CUDA where present, else the CPU")
     result.add_argument("--again", action="store_true", help="compute results that still hold, too")
     return result
@@ -124,46 +71,69 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure."""
-    given = parser().parse_args(arguments)
-    if given.suite == "list":
-        for name in suite_names():
-            suite = read_suite(name)
-            print(f"{name:24}{suite.title}. From {suite.source} (licence: {suite.licence})")
+    given = parser().parse_intermixed_args(arguments)
+    given.settings = dict(one.split("=", 1) for one in given.asked if "=" in one)
+    asked = [one for one in given.asked if "=" not in one]
+    if asked == ["list"]:
+        for suite in map(read_suite, suite_names()):
+            print(f"{suite.name:28}{suite.title}. From {suite.source} (licence: {suite.licence})")
+        print(f"{BENCH + '*':28}{', '.join(registry.BENCHES)}")
         return DONE
     try:
-        names = suite_names() if given.suite == "all" else [read_suite(given.suite).name]
         lacking = next((str(folder) for folder in given.data if not folder.is_dir()), None)
         if lacking is not None:
             raise ConfigError(f"--data: there is no folder {lacking!r}.", fix="check the path.")
-        return _run(names, given)
+        names = [name for one in asked for name in (_all() if one == "all" else [one])]
+        suites = {name: None if name.startswith(BENCH) else with_settings(read_suite(name), given.settings) for name in
+                  names}  # fmt: skip
+        return _run(suites, given)
     except VLJEPAError as error:
         CONSOLE.print(f"error: {error}", style="red", markup=False, highlight=False)
         return ERROR
 
 
-def _run(names: Sequence[str], given: argparse.Namespace) -> int:
+def _all() -> list[str]:
+    return [suite.name for suite in map(read_suite, suite_names()) if not suite.trains]
+
+
+def with_settings(suite: Suite, changes: Mapping[str, str]) -> Suite:
+    """A suite with some of its settings changed; a dot in a name goes into a mapping."""
+    settings = json.loads(json.dumps(suite.settings))
+    for name, value in changes.items():
+        *path, last = name.split(".")
+        place = settings
+        for one in path:
+            place = place.setdefault(one, {})
+        place[last] = yaml.safe_load(value)
+    return suite.model_copy(update={"settings": settings})
+
+
+def _run(suites: Mapping[str, Suite | None], given: argparse.Namespace) -> int:
     model = Model(given.model, device=given.device)
     training = training_of(given.model, given=given.train, folders=given.data)
     skipped, wrong = [], []
-    for number, name in enumerate(names, start=1):
-        suite, place = read_suite(name), f"[{number}/{len(names)}] {name}"
+    for number, (name, suite) in enumerate(suites.items(), start=1):
+        place = f"[{number}/{len(suites)}] {name}"
         try:
-            found = _files(suite, given, place=place, alone=len(names) == 1)
-            if found is None:
-                skipped += [] if name.startswith("own_") and len(names) > 1 else [name]
+            if suite is None:
+                _bench(name.removeprefix(BENCH), given)
                 continue
-            say(f"{place}: {suite.title}, about {suite.minutes:g} min on two cores")
-            _measure(found, model, training, given)
+            found = _files(suite, given, place=place, alone=len(suites) == 1)
+            if found is None:
+                skipped += [] if name.startswith("own_") and len(suites) > 1 else [name]
+                continue
+            log(f"{place}: {suite.title}, about {suite.minutes:g} min on two cores")
+            _measure(Context(found, model, given.cache, given.work), training, given)
         except Exception as error:  # whatever it is, it is one suite's, and the others are still to be measured
-            if len(names) == 1:
+            if len(suites) == 1:
                 raise
             wrong.append(name)
             known = isinstance(error, VLJEPAError)
-            say(f"{name}: error: {error}" if known else f"{name}: {''.join(traceback.format_exception(error))}")
+            log(f"{name}: error: {error}" if known else f"{name}: {''.join(traceback.format_exception(error))}")
     if skipped:
-        say(f"skipped for want of files: {', '.join(skipped)}")
+        log(f"skipped for want of files: {', '.join(skipped)}")
     if wrong:
-        say(f"ended with an error: {', '.join(wrong)}")
+        log(f"ended with an error: {', '.join(wrong)}")
     return ERROR if wrong else SKIPPED if skipped else DONE
 
 
@@ -173,54 +143,64 @@ def _files(suite: Suite, given: argparse.Namespace, *, place: str, alone: bool) 
         return find(suite, given.data, alone=alone)
     except DataError as error:
         if alone or not suite.name.startswith("own_"):
-            say(f"{place}: skipped. {error}")
+            log(f"{place}: skipped. {error}")
         return None
 
 
-def _measure(found: Found, model: Model, training: Training, given: argparse.Namespace) -> None:
-    path = given.results / result_name(found.suite, model.name)
-    work = (tasks() | programs())[found.suite.task]
-    key = results.key_of(found, model.name, code=work.__module__)
-    own_format = found.suite.task in programs()
-    if not given.again and results.kept(path, key, training=None if own_format else training.digest) is not None:
-        say(f"{found.suite.name}: kept, {path} still holds")
-        print(shown(found.suite, path))
+def _measure(context: Context, training: Training, given: argparse.Namespace) -> None:
+    suite, model = context.found.suite, context.model
+    path = given.results / f"{result_name(suite.name, model.name)}.json"
+    measure = registry.task(suite.task)
+    key = suite_key(context, code=measure.__module__)
+    if not given.again and _compared(still_holds(path, key), training):
+        log(f"{suite.name}: kept, {path} still holds")
+        print(shown(path))
         return
-    if not own_format:
-        training.open()  # what is wrong with it is said before hours of measuring
-    start, suite = time.perf_counter(), found.suite
-    if own_format:
-        whole = work(found, model.name, given.cache, **suite.settings)
-        whole |= {"key": key, "overlap": training.overlap(None, note=suite.overlap), "licence": suite.licence}
-    else:
-        measured = work(found, model.embedder, **suite.settings)
-        if "predictions" in measured:
-            from eval.tasks.captions import predictions_text
-
-            beside = path.with_name("predictions") / path.name
-            beside.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(predictions_text(measured), encoding="utf-8")
-            del measured["predictions"], measured["said"]
-        device = str(model.embedder.device)
-        overlap = training.overlap(measured.pop("examined"), note=suite.overlap)
-        whole = results.assemble(measured, found, model=model.name, device=device, key=key, overlap=overlap)
+    training.open()  # what is wrong with it is said before hours of measuring
+    start = time.perf_counter()
+    result = measure(context, **suite.settings)
+    device = str(model.embedder.device) if "embedder" in vars(model) else "cpu"
+    overlap = training.overlap(result.examined, note=suite.overlap)
+    whole = assemble(result, context, device=device, key=key, overlap=overlap)
+    predictions = whole.pop("predictions", None)  # what COCO's server takes
+    if predictions is not None:
+        beside = path.with_name("predictions") / path.name
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
     whole["seconds"] = round(time.perf_counter() - start, 1)
-    results.write(whole, path)
-    say(f"{suite.name}: {whole['seconds']:.0f} s, written: {path}")
-    print(shown(suite, path))
+    write(whole, path)
+    log(f"{suite.name}: {whole['seconds']:.0f} s, written: {path}")
+    print(shown(path))
 
 
-def shown(suite: Suite, path: Path) -> str:
+def _compared(result: dict[str, Any] | None, training: Training) -> bool:
+    """Whether a result was compared with the training data that are at hand; without any, what it has holds."""
+    if result is None:
+        return False
+    overlap = result["overlap"]
+    known = not overlap["looked_at"] and overlap["why"] == Training.UNKNOWN
+    return known or training.digest in (None, overlap.get("train", {}).get("sha256"))
+
+
+def _bench(name: str, given: argparse.Namespace) -> None:
+    """A benchmark, whose arguments are the settings."""
+    if name not in registry.BENCHES:
+        raise ConfigError(f"there is no benchmark {name!r}.", fix=f"use one of {', '.join(registry.BENCHES)}.")
+    path = given.results / f"{name}.json"
+    settings = {key: yaml.safe_load(value) for key, value in given.settings.items()}
+    start = provenance.origin(device=given.device or "cpu")
+    write({**start, **registry.bench(name).measure(**settings)}, path)
+    print(path.read_text(encoding="utf-8"), end="")
+
+
+def shown(path: Path) -> str:
     """The figures of a result in a file, as tables of Markdown below a title."""
     result = json.loads(path.read_text(encoding="utf-8"))
-    if "metrics" in result:
-        return f"\n{result['title']}: {result['model']['name']}, {result['rows']:,} rows\n\n{figures(result)}\n"
-    return f"\n{own_reports()[suite.task.removeprefix('eval.')](result)}\n"
-
-
-def result_name(suite: Suite, model: str) -> str:
-    """File of a result: the suite's name, and the model's where it is not mini."""
-    return f"{suite.name}.json" if model == "mini" else f"{suite.name}.{model.strip('/').replace('/', '_')}.json"
+    own = registry.tables(result["task"])
+    head = f"{result['title']}: {result['model']['name']}"
+    if result["metrics"] or own is None:
+        return f"\n{head}, {result['rows']:,} rows\n\n{figures(result)}\n"
+    return f"\n{head}\n\n{own.tables(result)}\n"
 
 
 if __name__ == "__main__":

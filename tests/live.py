@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from eval.bench.live_process import ServerProcess
+from eval.bench.live import ServerProcess
 
 
 class LiveServer(ServerProcess):

@@ -1,13 +1,12 @@
-"""SIGKILL at random instants of real training processes: ``python -m eval.bench.kill --trials 60``.
+"""SIGKILL at random instants of real training processes: ``python eval/run.py bench.kill trials=60``.
 
 Half of the kills come at any time, half within the first milliseconds of a save. After each: does the newest checkpoint
 load, and how many of the steps that were logged are lost? A run that is started again after every kill has to end with
-the weights, the log and the result of one that nobody killed. Prints JSON and writes it.
+the weights, the log and the result of one that nobody killed.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -26,9 +25,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from eval.mini import provenance
-from vljepa.configs import RunConfig, load_preset, validate
 from vljepa.checkpoint.saving import read_model
+from vljepa.configs import RunConfig, load_preset, validate
 from vljepa.training.checkpoint import find_intact, load_state
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
@@ -37,18 +35,10 @@ SAVE_EVERY = 3
 COLOURS = {"red": (220, 30, 30), "green": (30, 160, 30), "blue": (30, 30, 220), "black": (0, 0, 0)}
 
 
-def main() -> None:
-    """Measure, and print."""
-    parser = argparse.ArgumentParser(prog="python -m eval.bench.kill", description=__doc__)
-    parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, default=Path("eval/results/kill.json"))
-    given = parser.parse_args()
+def measure(*, trials: int = 60, seed: int = 0) -> dict[str, Any]:
+    """Kill in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
-        result = kill_trials(Path(folder), trials=given.trials, seed=given.seed)
-    text = json.dumps({**provenance.origin("eval.bench.kill"), **result}, indent=1) + "\n"
-    given.output.write_text(text, encoding="utf-8")
-    print(text, end="")
+        return kill_trials(Path(folder), trials=trials, seed=seed)
 
 
 def kill_trials(folder: Path, *, trials: int, seed: int, steps: int = 30) -> dict[str, Any]:
@@ -208,7 +198,3 @@ def outcome(output: Path) -> dict[str, Any]:
     }
     metrics: Sequence[Any] = json.loads((output / "result.json").read_text(encoding="utf-8"))["metrics"]
     return {"log": log, "weights": weights, "metrics": metrics}
-
-
-if __name__ == "__main__":
-    main()

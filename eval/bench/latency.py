@@ -1,9 +1,9 @@
-"""How late a caption is at real speed: ``python -m eval.bench.latency --pictures FOLDER``.
+"""How late a caption is at real speed: ``python eval/run.py bench.latency pictures=FOLDER``.
 
-A local server in a process of its own sends photos as MPEG-TS over HTTP, a new one every few seconds by the clock on
-the wall, and `stream` follows it for a while with `mini`. From the frame to the caption is what `stream` notes itself,
+A local server in a process of its own sends photos as MPEG-TS over HTTP, a new one every few seconds by the wall
+clock, and `stream` follows it for a while with `mini`. From the frame to the caption is what `stream` notes itself,
 by stage; from the change to the caption also has the server's encoder, the connection and the video decoder in it, for
-it is known when the picture changed. Prints JSON and writes it.
+it is known when the picture changed.
 """
 
 from __future__ import annotations
@@ -11,33 +11,34 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eval.bench.live_process import ServerProcess, live_parser
-from eval.command import run, say
-from eval.mini import provenance
+from eval.bench.live import ServerProcess
+from eval.core.console import log
 from vljepa import VLJEPA, VLJEPAProcessor, stream
 from vljepa.inference.stream_stats import StreamStats
 
 
-def main() -> int:
-    """Measure; the exit code."""
-    parser = live_parser("eval.bench.latency", __doc__, scene=3.0)
-    parser.add_argument("--seconds", type=float, default=120.0)
-    given = parser.parse_args()
+def measure(
+    *, pictures: str, seconds: float = 120.0, scene: float = 3.0, kind: str = "ts", model: str = "mini"
+) -> dict[str, Any]:
+    """Follow the server.
 
-    def work() -> dict[str, Any]:
-        model = VLJEPA.from_pretrained(given.model)
-        processor = VLJEPAProcessor.from_pretrained(given.model)
-        origin = provenance.origin("eval.bench.latency")
-        with ServerProcess(given.pictures, scene=given.scene) as server:
-            address = f"http://127.0.0.1:{server.port}/{given.kind}"
-            found = follow(address, model=model, processor=processor, seconds=given.seconds, scene=given.scene)
-        return {**origin, "model": given.model, "kind": given.kind, "scene_seconds": given.scene, **found}
-
-    return run(work, output=given.output)
+    Args:
+        pictures: Folder of JPEG files.
+        seconds: How long.
+        scene: Seconds of each picture.
+        kind: `ts` or `mjpeg`.
+        model: Preset, folder or repository.
+    """
+    loaded, processor = VLJEPA.from_pretrained(model), VLJEPAProcessor.from_pretrained(model)
+    with ServerProcess(Path(pictures), scene=scene) as server:
+        address = f"http://127.0.0.1:{server.port}/{kind}"
+        found = follow(address, model=loaded, processor=processor, seconds=seconds, scene=scene)
+    return {"model": model, "kind": kind, "scene_seconds": scene, **found}
 
 
 def follow(address: str, *, model: VLJEPA, processor: VLJEPAProcessor, seconds: float, scene: float) -> dict[str, Any]:
@@ -47,13 +48,13 @@ def follow(address: str, *, model: VLJEPA, processor: VLJEPAProcessor, seconds: 
     threading.Timer(seconds, stop.set).start()
     since_change, apart = [], []
     for segment in stream(address, model=model, processor=processor, stats=stats, stop=stop):
-        said = time.time()
+        written = time.time()
         if segment.ended is None or stop.is_set():
             continue
         change = round(segment.ended.timestamp() / scene) * scene
         apart.append(segment.ended.timestamp() - change)
-        since_change.append(said - change)
-        say(f"{segment.text} ({since_change[-1]:.2f} s after the change)")
+        since_change.append(written - change)
+        log(f"{segment.text} ({since_change[-1]:.2f} s after the change)")
     return {
         **stats.summary(),
         "processor_load": {"before": round(load, 1), "after": round(os.getloadavg()[0], 1)},
@@ -67,7 +68,3 @@ def follow(address: str, *, model: VLJEPA, processor: VLJEPAProcessor, seconds: 
             "p99": round(float(np.quantile(apart, 0.99)), 3),
         },
     }
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

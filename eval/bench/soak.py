@@ -1,10 +1,10 @@
-"""Hours of a camera: ``python -m eval.bench.soak --hours 2 --pictures FOLDER``.
+"""Hours of a camera: ``python eval/run.py bench.soak hours=2 pictures=FOLDER``.
 
 A synthetic camera pans over real photos, ten frames a second of its own clock, as fast as the model takes them: hours
 of stream in minutes, and no frame is dropped. Scenes last 4 s on average with a heavy tail. Measured on the way: the
-memory of the process, decodes against the budget of `--max-rate` in every stretch of the stream, and how far captions
-are from what they tell of, early and late. Prints JSON and writes it, with a plot. No video is decoded, nothing is lost
-and nothing dropped: that is `eval.bench.soak_live`.
+memory of the process, decodes against the budget of `max_rate` in every stretch of the stream, and how far captions
+are from what they tell of, early and late. No video is decoded, nothing is lost and nothing dropped: that is
+`bench.soak_live`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from eval.bench.memory import resident_mb
-from eval.command import evaluation_parser, run, say
-from eval.mini import provenance
+from eval.core.charts import Line, lines
+from eval.core.console import log
 from vljepa import VLJEPA, VLJEPAProcessor, stream
 from vljepa.configs import LiveOptions
 from vljepa.inference.selective import Segment
@@ -37,41 +37,44 @@ WARM = 0.1
 """Share of the run before memory counts: pools fill up."""
 
 
-def main() -> int:
-    """Measure; the exit code."""
-    parser = evaluation_parser("eval.bench.soak", __doc__)
-    parser.add_argument("--hours", type=float, default=2.0)
-    parser.add_argument("--pictures", type=Path, required=True, help="folder of JPEG files")
-    parser.add_argument("--most-pictures", type=int, default=100)
-    parser.add_argument("--max-rate", type=float, default=0.2, help="decodes per second")
-    parser.add_argument("--camera-fps", type=int, default=10, help="2 is what a slow machine comes down to")
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--plot", type=Path)
-    parser.add_argument("-o", "--output", type=Path)
-    given = parser.parse_args()
+def measure(
+    *,
+    pictures: str,
+    hours: float = 2.0,
+    most_pictures: int = 100,
+    max_rate: float = 0.2,
+    camera_fps: int = 10,
+    model: str = "mini",
+    seed: int = 0,
+    plot: str = "",
+) -> dict[str, Any]:
+    """Follow the camera.
 
-    def work() -> dict[str, Any]:
-        photos = load(given.pictures, most=given.most_pictures)
-        model = VLJEPA.from_pretrained(given.model)
-        processor = VLJEPAProcessor.from_pretrained(given.model)
-        durations = scenes(seconds=3600 * given.hours, seed=given.seed)
-        origin = provenance.origin("eval.bench.soak")
-        camera = {"photos": photos, "durations": durations, "fps": given.camera_fps, "seed": given.seed}
-        soak = Soak(model, processor, max_rate=given.max_rate, **camera)
-        soak.run()
-        if given.plot is not None:
-            given.plot.write_bytes(soak.plot())
-        return {
-            **origin,
-            "model": given.model,
-            "camera_fps": given.camera_fps,
-            "photos": len(photos),
-            "seed": given.seed,
-            **soak.result(),
-        }
-
-    return run(work, output=given.output)
+    Args:
+        pictures: Folder of JPEG files.
+        hours: Of the stream's own time.
+        most_pictures: That the camera sees.
+        max_rate: Decodes per second.
+        camera_fps: 2 is what a slow machine comes down to.
+        model: Preset, folder or repository.
+        seed: Of the camera.
+        plot: PNG file to draw.
+    """
+    photos = load(Path(pictures), most=most_pictures)
+    loaded, processor = VLJEPA.from_pretrained(model), VLJEPAProcessor.from_pretrained(model)
+    soak = Soak(
+        loaded,
+        processor,
+        photos=photos,
+        durations=scenes(seconds=3600 * hours, seed=seed),
+        max_rate=max_rate,
+        fps=camera_fps,
+        seed=seed,
+    )
+    soak.run()
+    if plot:
+        Path(plot).write_bytes(soak.plot())
+    return {"model": model, "camera_fps": camera_fps, "photos": len(photos), "seed": seed, **soak.result()}
 
 
 def load(folder: Path, *, most: int) -> list[Image.Image]:
@@ -182,28 +185,17 @@ class Soak:
 
     def plot(self) -> bytes:
         """Memory, decodes against the budget, and the way of boundaries from their cuts, as PNG."""
-        import io
-
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9, 7), layout="constrained")
-        upper, middle, lower = figure.subplots(3, 1, sharex=True)
-        upper.plot([moment / 60 for moment, _ in self.memory], [mib for _, mib in self.memory])
-        upper.set(ylabel="memory, MiB", ylim=(0, None), title="A synthetic camera, followed for hours of its own time")
-        minutes = [moment / 60 for moment in self.decoded]
-        middle.plot(minutes, range(1, len(minutes) + 1), label="decodes")
-        ends = np.array([0, self.stats.duration])
-        middle.plot(
-            ends / 60, ends * self._max_rate, "--", color="grey", label=f"budget, {self._max_rate:g} per second"
-        )
-        middle.set(ylabel="decodes")
-        middle.legend()
+        minutes, ends = [moment / 60 for moment in self.decoded], [0.0, self.stats.duration / 60]
+        budget = [0.0, self.stats.duration * self._max_rate]
         pairs = self._pairs()
-        lower.plot([cut / 60 for cut, _ in pairs], [error for _, error in pairs], ".", markersize=3)
-        lower.set(ylabel="boundary - cut, s", xlabel="minutes of the stream", ylim=(-NEAR, NEAR))
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=120)
-        return file.getvalue()
+        memory = [Line("memory", [moment / 60 for moment, _ in self.memory], [mib for _, mib in self.memory])]
+        decodes = [
+            Line("decodes", minutes, list(range(1, len(minutes) + 1))),
+            Line(f"budget, {self._max_rate:g} per second", ends, budget, style="--", colour="grey"),
+        ]
+        errors = [Line("boundary - cut", [cut / 60 for cut, _ in pairs], [error for _, error in pairs], style="")]
+        panels = [("memory", "MiB", memory), ("decodes", "count", decodes), ("boundaries", "seconds", errors)]
+        return lines([[panel] for panel in panels], x="minutes of the stream", log="")
 
     def _camera(self) -> Iterator[Frame]:
         draw = np.random.default_rng(self._seed + 1)
@@ -222,7 +214,7 @@ class Soak:
                 if number % sample == 0:
                     self.memory.append((moment, resident_mb()))
                     if number % (20 * sample) == 0:
-                        say(f"{self.memory[-1][0] / 60:.0f} min of the stream, {self.memory[-1][1]:.0f} MiB")
+                        log(f"{self.memory[-1][0] / 60:.0f} min of the stream, {self.memory[-1][1]:.0f} MiB")
                 number += 1
 
     def _note(self, segment: Segment) -> None:
@@ -257,7 +249,3 @@ def above_budget(times: Sequence[float], *, rate: float) -> float:
         lowest = min(lowest, number - rate * moment)
         worst = max(worst, number - rate * moment - lowest + 1 - BURST)
     return worst
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,10 +1,9 @@
-"""A server that comes and goes: ``python -m eval.bench.soak_live --minutes 15 --pictures FOLDER``.
+"""A server that comes and goes: ``python eval/run.py bench.soak_live minutes=15 pictures=FOLDER``.
 
 What the synthetic camera of `eval.bench.soak` leaves out, at real speed: a local server in a process of its own sends
 photos as MPEG-TS over HTTP, is killed every few seconds and started again, and `stream` follows it through PyAV. After
 every fifth caption that no loss has closed, whoever takes the captions pauses, so that frames are dropped. Measured on
-the way: memory, threads and open files of this process, beside the losses that they went through. Prints JSON and
-writes it, with a plot.
+the way: memory, threads and open files of this process, beside the losses that they went through.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from eval.bench.live_process import ServerProcess, live_parser
+from eval.bench.live import ServerProcess
 from eval.bench.memory import resident_mb
-from eval.command import run, say
-from eval.mini import provenance
+from eval.core.charts import Line, lines
+from eval.core.console import log
 from vljepa import VLJEPA, VLJEPAProcessor, stream
 from vljepa.configs import LiveOptions
 from vljepa.inference.notices import Notice
@@ -39,27 +38,35 @@ PAUSES = (5, 3.0)
 KINDS = ("memory_mib", "threads", "open_files")
 
 
-def main() -> int:
-    """Measure; the exit code."""
-    parser = live_parser("eval.bench.soak_live", __doc__, scene=2.0)
-    parser.add_argument("--minutes", type=float, default=15.0)
-    parser.add_argument("--every", type=float, default=7.0, help="seconds between two deaths of the server")
-    parser.add_argument("--plot", type=Path)
-    given = parser.parse_args()
+def measure(
+    *,
+    pictures: str,
+    minutes: float = 15.0,
+    every: float = 7.0,
+    scene: float = 2.0,
+    kind: str = "ts",
+    model: str = "mini",
+    plot: str = "",
+) -> dict[str, Any]:
+    """Follow the server.
 
-    def work() -> dict[str, Any]:
-        model = VLJEPA.from_pretrained(given.model)
-        processor = VLJEPAProcessor.from_pretrained(given.model)
-        origin = provenance.origin("eval.bench.soak_live")
-        with MortalServer(given.pictures, scene=given.scene, every=given.every) as server:
-            soak = LiveSoak(f"http://127.0.0.1:{server.port}/{given.kind}", scene=given.scene)
-            soak.run(model, processor, seconds=60 * given.minutes)
-        if given.plot is not None:
-            given.plot.write_bytes(soak.plot())
-        settings = {"model": given.model, "kind": given.kind, "every": given.every, "scene_seconds": given.scene}
-        return {**origin, **settings, "deaths": server.deaths, **soak.result()}
-
-    return run(work, output=given.output)
+    Args:
+        pictures: Folder of JPEG files.
+        minutes: How long.
+        every: Seconds between two deaths of the server.
+        scene: Seconds of each picture.
+        kind: `ts` or `mjpeg`.
+        model: Preset, folder or repository.
+        plot: PNG file to draw.
+    """
+    loaded, processor = VLJEPA.from_pretrained(model), VLJEPAProcessor.from_pretrained(model)
+    with MortalServer(Path(pictures), scene=scene, every=every) as server:
+        soak = LiveSoak(f"http://127.0.0.1:{server.port}/{kind}", scene=scene)
+        soak.run(loaded, processor, seconds=60 * minutes)
+    if plot:
+        Path(plot).write_bytes(soak.plot())
+    settings = {"model": model, "kind": kind, "every": every, "scene_seconds": scene}
+    return {**settings, "deaths": server.deaths, **soak.result()}
 
 
 class MortalServer(ServerProcess):
@@ -94,7 +101,7 @@ class LiveSoak:
 
     Args:
         address: Of the server.
-        scene: Seconds of each of its pictures, by the clock on the wall.
+        scene: Seconds of each of its pictures, by the wall clock.
     """
 
     def __init__(self, address: str, *, scene: float) -> None:
@@ -148,26 +155,14 @@ class LiveSoak:
 
     def plot(self) -> bytes:
         """Memory, threads, open files and losses over the run, as PNG."""
-        import io
-
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9, 7), layout="constrained")
-        upper, middle, lower = figure.subplots(3, 1, sharex=True)
-        minutes, memory, threads, files, losses, dropped = zip(*self.samples, strict=True)
-        upper.plot(minutes, memory)
-        upper.set(ylabel="memory, MiB", ylim=(0, None), title="A server that is killed and comes back, at real speed")
-        middle.plot(minutes, threads, label="threads")
-        middle.plot(minutes, files, label="open files")
-        middle.set(ylabel="count", ylim=(0, None))
-        lower.plot(minutes, losses, label="losses")
-        lower.plot(minutes, dropped, label="dropped frames")
-        lower.set(ylabel="count", xlabel="minutes", ylim=(0, None))
-        middle.legend()
-        lower.legend()
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=120)
-        return file.getvalue()
+        minutes, *columns = zip(*self.samples, strict=True)
+        memory, threads, files, losses, dropped = (list(column) for column in columns)
+        panels = [
+            ("memory", "MiB", [Line("memory", minutes, memory)]),
+            ("process", "count", [Line("threads", minutes, threads), Line("open files", minutes, files)]),
+            ("stream", "count", [Line("losses", minutes, losses), Line("dropped frames", minutes, dropped)]),
+        ]
+        return lines([[panel] for panel in panels], x="minutes", log="")
 
     def _note(self, notice: Notice) -> None:
         self.notices[notice.kind] += 1
@@ -178,7 +173,7 @@ class LiveSoak:
             counts = self.notices["lost"], self.stats.dropped
             self.samples.append((passed / 60, resident_mb(), threads, files, *counts))
             if len(self.samples) % 12 == 0:
-                say(f"{passed / 60:.0f} min, {resident_mb():.0f} MiB, {threads} threads, {counts[0]} losses")
+                log(f"{passed / 60:.0f} min, {resident_mb():.0f} MiB, {threads} threads, {counts[0]} losses")
             time.sleep(SAMPLE)
         self._stop.set()
 
@@ -203,7 +198,3 @@ def boundaries_minus_changes(segments: Sequence[Segment], *, scene: float) -> li
             moment = one.ended.timestamp()
             apart.append(moment - scene * round(moment / scene))
     return apart
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,25 +1,26 @@
-"""What each key of a training step costs and saves, in one run: ``python -m eval.bench.step --data data/mini``.
+"""What each key of a training step costs and saves: ``python eval/run.py bench.step data=DATA cache=CACHE``.
 
 Real steps of the real Trainer: mini's parts, its Y-Encoder trained too, so that texts are not cached, on mini's photos,
-emoji and questions. Every measurement is a process of its own, with its own peak of memory; settings take turns. Writes
-JSON; no accuracy is measured, and the batches are the same for all.
+emoji and questions. Every measurement is a process of its own, with its own peak of memory; settings take turns. No
+accuracy is measured, and the batches are the same for all.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eval.bench.memory import count_peak_from_here, peak_mb, resident_mb
-from eval.command import say
-from eval.mini import provenance
+from eval.core import provenance
+from eval.core.console import log
+from vljepa.models.types import Batch
 
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "plain": {},
@@ -36,51 +37,54 @@ WARM_UP = 2
 """Steps that are not counted: the first makes AdamW's state, the second is the first with it."""
 
 
-def main() -> None:
-    """Measure every setting."""
-    parser = argparse.ArgumentParser(prog="python -m eval.bench.step", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of recipes/mini/prepare.py")
-    parser.add_argument("--cache", type=Path, required=True, help="folder for the encoded pictures")
-    parser.add_argument("--steps", type=int, default=6, help="measured steps of each setting in a turn")
-    parser.add_argument("--turns", type=int, default=3, help="times that all settings are measured, one after another")
-    parser.add_argument("--batches", type=int, nargs="+", default=[48, 256], help="sizes of a batch")
-    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="SETTING")
-    parser.add_argument("-o", "--output", type=Path, default=Path("eval/results/step.json"))
-    given = parser.parse_args()
+@dataclass(frozen=True)
+class Plan:
+    """Where the data are, and how long is measured.
+
+    Args:
+        data: Folder of recipes/mini/prepare.py.
+        cache: Folder for the encoded pictures.
+        steps: Measured steps of each setting in a turn.
+    """
+
+    data: str
+    cache: str
+    steps: int = 6
+
+
+def measure(
+    *,
+    data: str,
+    cache: str,
+    steps: int = 6,
+    turns: int = 3,
+    batches: Sequence[int] = (48, 256),
+    settings: Sequence[str] = tuple(SETTINGS),
+) -> dict[str, Any]:
+    """Every setting beside the plain one, with batches of each size, all settings one after another `turns` times."""
     os.environ |= {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     import vljepa.training.trainer  # noqa: F401  once, for all children
 
-    result = {
+    plan, rows = Plan(data, cache, steps), []
+    names = list(dict.fromkeys(["plain", *settings]))
+    for batch in batches:
+        measured: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+        for turn in range(turns):
+            for name in names:
+                measured[name].append(_child(name, batch, plan))
+                log(f"batch {batch}, turn {turn + 1}: {name:34} {measured[name][-1]['seconds']:6.2f} s")
+        rows += summary(measured, batch=batch)
+    return {
         "task": "one training step, CPU",
-        **provenance.origin("eval.bench.step"),
         "packages": provenance.packages(),
-        "data": provenance.data_of(given.data),
-        "protocol": f"one thread; {given.turns} turns of all settings, so that what else the machine does hits all; "
-        f"seconds: processor seconds of a step, median of {given.steps} after {WARM_UP}, then of the turns; peak_mb: "
+        "data": provenance.data_of(Path(data)),
+        "protocol": f"one thread; {turns} turns of all settings, so that what else the machine does hits all; "
+        f"seconds: processor seconds of a step, median of {steps} after {WARM_UP}, then of the turns; peak_mb: "
         "peak resident memory above what the process held before its first step, less gradients and AdamW's state; "
         "first_wall_seconds: the first step by the clock, on a shared machine; tokens: of query and target with "
         "padding, median; losses: of the first steps, from the same batches, without dropout",
-        "rows": [],
+        "rows": rows,
     }
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    settings = list(dict.fromkeys(["plain", *given.settings]))
-    earlier: list[dict[str, Any]] = []
-    for batch in given.batches:
-        turns: dict[str, list[dict[str, Any]]] = {setting: [] for setting in settings}
-        for turn in range(given.turns):
-            for setting in settings:
-                turns[setting].append(_child(setting, batch, given))
-                say(f"batch {batch}, turn {turn + 1}: {setting:34} {turns[setting][-1]['seconds']:6.2f} s")
-            result["rows"] = earlier + summary(turns, batch=batch)
-            given.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")  # what there is so far
-        earlier = result["rows"]
-    for row in earlier:
-        say(
-            f"{row['batch']:4} {row['setting']:34} {row['seconds']:6.2f} s ({row['seconds_ratio']:.2f})  "
-            f"first {row['first_wall_seconds']:6.1f} s  {row['peak_mb']:6.0f} MB ({row['peak_mb_ratio']:.2f})  "
-            f"{row['tokens']:6.0f} tokens  loss {row['losses'][0]:.6f}"
-        )
-    say(f"written: {given.output}")
 
 
 def summary(turns: dict[str, list[dict[str, Any]]], *, batch: int) -> list[dict[str, Any]]:
@@ -95,7 +99,7 @@ def summary(turns: dict[str, list[dict[str, Any]]], *, batch: int) -> list[dict[
     return rows
 
 
-def measure(setting: str, batch: int, given: argparse.Namespace) -> dict[str, Any]:
+def measure_here(setting: str, batch: int, plan: Plan) -> dict[str, Any]:
     """Train some steps in this process and look at each."""
     import torch
 
@@ -114,11 +118,11 @@ def measure(setting: str, batch: int, given: argparse.Namespace) -> dict[str, An
         def _train_step(self, step: int, *arguments: Any) -> None:
             nonlocal held
             if step == 0:
-                for module in self.embedding.modules():  # the Y-Encoder's own, or losses would differ by its draws
+                for module in self.module.modules():  # the Y-Encoder's own, or losses would differ by its draws
                     if isinstance(module, torch.nn.Dropout):
                         module.p = 0.0
-                self.embedding.register_forward_pre_hook(lambda _, given: counted.append(_texts(given[0])))
-                trained = sum(one.numel() for one in self.embedding.parameters() if one.requires_grad)
+                self.module.register_forward_pre_hook(lambda _, given: counted.append(_texts(given[0])))
+                trained = sum(one.numel() for one in self.module.parameters() if one.requires_grad)
                 held = resident_mb() + 3 * 4 * trained / 2**20  # gradients and the two moments
                 count_peak_from_here()
             counted.clear()
@@ -133,7 +137,7 @@ def measure(setting: str, batch: int, given: argparse.Namespace) -> dict[str, An
             super()._save_last(step)
 
     with tempfile.TemporaryDirectory() as folder:
-        run = recipe(given, Path(folder), batch=batch, changes=SETTINGS[setting])
+        run = recipe(plan, Path(folder), batch=batch, changes=SETTINGS[setting])
         trainer = Timed(run, device="cpu")
         trainer.fit()
         losses = [line["loss"] for line in read_log(trainer.folder) if line["kind"] == "train"]
@@ -146,29 +150,29 @@ def measure(setting: str, batch: int, given: argparse.Namespace) -> dict[str, An
     }
 
 
-def recipe(given: argparse.Namespace, folder: Path, *, batch: int, changes: dict[str, dict[str, Any]]) -> Any:
+def recipe(plan: Plan, folder: Path, *, batch: int, changes: dict[str, dict[str, Any]]) -> Any:
     """The run: mini without dropout, so that losses can be compared."""
     from vljepa.configs import RunConfig, load_preset, validate
 
     model = load_preset("mini").model_dump(mode="json")
-    model["y_encoder"]["trainable"] = True
+    model["y_encoder"]["target"] = "trained"
     model["predictor"]["dropout"] = 0.0
-    model["predictor"]["label_prior"] |= {"dropout": 0.0, "hidden": None}
+    model["residual"] |= {"dropout": 0.0, "hidden": None}
     raw: dict[str, Any] = {
         "model": model,
         "data": {
-            "root": str(given.data),
+            "root": plan.data,
             "train": [
                 {"name": "photos", "path": "photos/captions.train.jsonl", "weight": 2, "group": "captions"},
                 {"name": "emoji", "path": "emoji/captions.validation.jsonl", "weight": 1, "group": "captions"},
                 {"name": "photo questions", "path": "photos/questions.train.jsonl", "weight": 1, "group": "questions"},
             ],
-            "cache": {"folder": str(given.cache)},
+            "cache": {"folder": plan.cache},
         },
         "optim": {"lr": 1e-5},
         "train": {
             "output": str(folder / "run"),
-            "steps": given.steps + WARM_UP,
+            "steps": plan.steps + WARM_UP,
             "batch_size": batch,
             "precision": "fp32",
             "log_every": 1,
@@ -179,21 +183,18 @@ def recipe(given: argparse.Namespace, folder: Path, *, batch: int, changes: dict
     return validate(RunConfig, raw, where="eval.bench.step")
 
 
-def _texts(batches: list[dict[str, Any]]) -> int:
+def _texts(batches: Sequence[Batch]) -> int:
     """Tokens of queries and targets, padding included."""
-    return sum(batch[name].numel() for batch in batches for name in ("query_ids", "target_ids") if name in batch)
+    texts = (one for batch in batches for one in (batch.query, batch.target) if one is not None)
+    return sum(one.ids_BL.numel() for one in texts)
 
 
-def _child(setting: str, batch: int, given: argparse.Namespace) -> dict[str, Any]:
+def _child(setting: str, batch: int, plan: Plan) -> dict[str, Any]:
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe()
-    child = fork.Process(target=lambda: theirs.send(measure(setting, batch, given)))
+    child = fork.Process(target=lambda: theirs.send(measure_here(setting, batch, plan)))
     child.start()
     theirs.close()
     measured: dict[str, Any] = ours.recv()
     child.join()
     return measured
-
-
-if __name__ == "__main__":
-    main()

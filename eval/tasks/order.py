@@ -9,30 +9,25 @@ Shapes: N questions, T frames, D width of the shared space.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from eval.command import say
-from eval.harness.seeing import QUERIES, clip_frames, visual
-from eval.harness.suite import Found
-from eval.mini.bootstrap import Interval, interval
-from eval.mini.question_only import QuestionOnly
-from eval.tasks.questions import Said, answer
+from eval.core.console import log
+from eval.core.embedding import EncodedFrames, clip_frames, visual
+from eval.core.render import bullets, cell, table
+from eval.core.result import Context, Result
+from eval.core.statistics import Interval, interval
+from eval.tasks.question_only import QuestionOnly
+from eval.tasks.questions import Chosen, answer
 from eval.tasks.questions_files import Question, closed
 from vljepa.configs import SourceConfig
 from vljepa.data.records import Record
 from vljepa.data.sources import load_source
-from vljepa.inference.embed import Embedder
-from vljepa.models.types import Latents
-from vljepa.processing.video import even_shares, read_clip
 
 Answers = Sequence[Question]
-Orders = Callable[[np.random.Generator], list[int]]
 GROUPS = {
     "direction": ("direction",),
     "order": ("first side", "begins", "first kind"),
@@ -52,18 +47,19 @@ OPPOSED = "reversed, opposite answer"
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 
 
-def measure(found: Found, embedder: Embedder, *, shuffles: int, seed: int) -> dict[str, Any]:
+def measure(context: Context, *, shuffles: int, seed: int) -> Result:
     """Accuracy in order and under the controls, per group and per type of question.
 
     Args:
-        found: The files: `rows` and `train` of questions, `next` of questions about the first half of a clip.
-        embedder: A model with `predictor.clips`.
+        context: The files: `rows` and `train` of questions, `next` of questions about the first half of a clip; a
+            model with `predictor.clips`.
         shuffles: Orders that are drawn for each clip.
         seed: Of the orders.
     """
+    found, embedder = context.found, context.embedder
     frames = clip_frames(embedder)
     questions = closed(found, image="video", question="query", answers="text")
-    clips = Clips(embedder, sorted({one.image for one in questions}), frames=frames)
+    clips = EncodedFrames(embedder, sorted({one.image for one in questions}), frames=frames)
     random = np.random.default_rng(seed)
     controls: dict[str, list[Any]] = {"in order": [list(range(frames))], "reversed": [list(range(frames))[::-1]]}
     controls["shuffled"] = [[random.permutation(frames).tolist() for _ in clips.places] for _ in range(shuffles)]
@@ -72,75 +68,31 @@ def measure(found: Found, embedder: Embedder, *, shuffles: int, seed: int) -> di
     for name, orders in controls.items():
         values[name] = np.zeros(len(questions))
         for order in orders:
-            said, _ = answer(questions, clips.ask(questions, order), embedder)
-            values[name] += hits(questions, said) / len(orders)
+            chosen, _ = answer(questions, clips.ask(questions, order), embedder)
+            values[name] += hits(questions, chosen) / len(orders)
             if name == "reversed":
-                values[OPPOSED] = hits(turned(questions), said)
-        say(f"{name}: {values[name].mean():.3f} of all questions")
+                values[OPPOSED] = hits(turned(questions), chosen)
+        log(f"{name}: {values[name].mean():.3f} of all questions")
     # Names of the test are in no training answer, and a thousand classes of others would take minutes to fit.
-    fitted = [record for record in _records(found, "train") if record.type not in NAMES]
+    source = SourceConfig(name="train", path=str(found.files["train"]), frames=1, task="vqa")
+    fitted = [record for record in load_source(source, root=found.folder) if record.type not in NAMES]
     alone = QuestionOnly(fitted, embed=embedder.texts)
     values["question alone"] = np.array([alone.hit(_record(one)) for one in questions])
-    return {
-        "metrics": by_group(questions, values),
-        "anticipation": anticipation(found, embedder, frames=frames // 2),
-        "rows": len(questions),
-        "pool": [{"questions": len(questions), "clips": len(clips.places)}],
-        "prompt": "the question, as it is",
-        "frames": frames,
-        "seed": seed,
-        "skipped": {"count": 0, "first": {}},
-        "examined": [Record(visual(one.image, frames=frames), one.answers, query=one.query) for one in questions],
-    }
+    return Result(
+        metrics=by_group(questions, values),
+        rows=len(questions),
+        pool=[{"questions": len(questions), "clips": len(clips.places)}],
+        prompt="the question, as it is",
+        frames=frames,
+        seed=seed,
+        examined=[Record(visual(one.image, frames=frames), one.answers, query=one.query) for one in questions],
+        more={"anticipation": anticipation(context, frames=frames // 2)},
+    )
 
 
-class Clips:
-    """Clips whose frames are encoded once, and shown to the Predictor in any order.
-
-    Args:
-        embedder: The model.
-        files: The clips.
-        frames: Frames of each, T.
-        end: Seconds at which they end; None for all of them.
-    """
-
-    def __init__(self, embedder: Embedder, files: Sequence[Path], *, frames: int, end: float | None = None) -> None:
-        self.embedder, self.frames = embedder, frames
-        self.places = {file: place for place, file in enumerate(files)}
-        limit = embedder.processor.config.x_encoder.image.max_pixels
-        seen: list[Latents] = []
-        for file in files:
-            pixels = embedder.processor.frames(read_clip(file, shares=even_shares(frames), end=end, max_pixels=limit))
-            with torch.inference_mode():
-                seen.append(embedder.model.encode_vision(pixels.unsqueeze(1).to(embedder.device)))  # as pictures
-        self.tokens = torch.stack([one.tokens_BND for one in seen])
-        self.logits = None if seen[0].logits_BK is None else torch.stack([one.logits_BK for one in seen])  # type: ignore[misc]
-
-    @torch.inference_mode()
-    def ask(self, questions: Answers, order: Any) -> np.ndarray:
-        """Predicted embeddings [N, D] with the frames in this order, [T], or in one for each clip, [clips, T].
-
-        A frame may be there several times.
-        """
-        orders_CT = torch.as_tensor(order).expand(len(self.places), -1)
-        model, processor, rows = self.embedder.model, self.embedder.processor, []
-        for start in range(0, len(questions), QUERIES):
-            some = questions[start : start + QUERIES]
-            clips_N = torch.tensor([self.places[one.image] for one in some])
-            device = self.tokens.device
-            places = clips_N.unsqueeze(1).to(device), orders_CT[clips_N].to(device)
-            tokens = self.tokens[places].flatten(1, 2)
-            logits = None if self.logits is None else self.logits[places].mean(1)
-            vision = Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=device), logits, self.frames)
-            queries = processor.queries([one.query for one in some])
-            ids, mask = queries["query_ids"].to(device), queries["query_mask"].to(device)
-            rows.append(model.predict(vision, ids, mask).float().cpu().numpy())
-        return np.concatenate(rows)
-
-
-def hits(questions: Answers, said: Said) -> np.ndarray:
+def hits(questions: Answers, chosen: Chosen) -> np.ndarray:
     """1 where the answer is right, [N]; a tie is wrong."""
-    return np.array([float(text == one.answers[0]) for one, text in zip(questions, said, strict=True)])
+    return np.array([float(text == one.answers[0]) for one, text in zip(questions, chosen, strict=True)])
 
 
 def turned(questions: Answers) -> list[Question]:
@@ -160,16 +112,16 @@ def by_group(questions: Answers, values: dict[str, np.ndarray]) -> dict[str, Any
     found: dict[str, Any] = {}
     for group, types in GROUPS.items():
         places = {kind: [n for n, one in enumerate(questions) if one.type == kind] for kind in types}
-        parts = {group: [n for some in places.values() for n in some]}
+        parts = {group: [n for subset in places.values() for n in subset]}
         if len(types) > 1:
-            parts |= {f"{group}: {kind}": some for kind, some in places.items()}
-        for part, some in parts.items():
-            if some:
+            parts |= {f"{group}: {kind}": subset for kind, subset in places.items()}
+        for part, subset in parts.items():
+            if subset:
                 found[part] = {
-                    name: _mean(questions, values_N, some)
+                    name: _mean(questions, values_N, subset)
                     for name, values_N in values.items()
                     if name != OPPOSED or group not in TIMELESS
-                } | {"questions": len(some)}
+                } | {"questions": len(subset)}
     return found
 
 
@@ -178,39 +130,35 @@ def _mean(questions: Answers, values_N: np.ndarray, places: Sequence[int]) -> In
     return interval(values_N[places], [str(questions[n].image) for n in places])
 
 
-def anticipation(found: Found, embedder: Embedder, *, frames: int) -> dict[str, Any]:
+def anticipation(context: Context, *, frames: int) -> dict[str, Any]:
     """What comes next, from the first half of a clip, among captions of one sprite at five places.
 
     `copy` says what there is to be seen now, as the model itself says it, and `present` as the clip was drawn: what
     moves on is then always wrong, what stays always right.
     """
+    found, embedder = context.found, context.embedder
     rows = [row for _, row in found.table("next")]
     asked = closed(replace(found, files=found.files | {"rows": found.files["next"]}), image="video", question="query",
                    answers="text")  # fmt: skip
-    clips = Clips(embedder, sorted({one.image for one in asked}), frames=frames, end=float(rows[0]["end"]))
+    end = float(rows[0]["end"])
+    clips = EncodedFrames(embedder, sorted({one.image for one in asked}), frames=frames, end=end)
     now = {one.image: one for one in asked if one.type == "now"}
     later = [one for one in asked if one.type == "next"]
+    current = [now[one.image] for one in later]
+    present = [one.answers[0] for one in current]
     order, last = list(range(frames)), [frames - 1] * frames
-    present = [now[one.image].answers[0] for one in later]
-    said = {
+    chosen: dict[str, Any] = {
         "model": answer(later, clips.ask(later, order), embedder)[0],
-        "copy": answer(
-            [now[one.image] for one in later], clips.ask([now[one.image] for one in later], order), embedder
-        )[0],
+        "copy": answer(current, clips.ask(current, order), embedder)[0],
         "present": present,
         "last frame": answer(later, clips.ask(later, last), embedder)[0],
     }
     moving = np.array([one.answers[0] != text for one, text in zip(later, present, strict=True)])
     where = {"all": list(range(len(later))), "moving": np.flatnonzero(moving).tolist()}
     return {
-        name: {part: _mean(later, hits(later, texts), some) for part, some in where.items()}
-        for name, texts in said.items()
+        name: {part: _mean(later, hits(later, texts), places) for part, places in where.items()}
+        for name, texts in chosen.items()
     }
-
-
-def _records(found: Found, role: str) -> list[Record]:
-    source = SourceConfig(name=role, path=str(found.files[role]), frames=1, task="vqa")
-    return load_source(source, root=found.folder)
 
 
 def _record(question: Question) -> Record:
@@ -221,3 +169,63 @@ def _record(question: Question) -> Record:
         candidates=question.candidates,
         type=question.type,
     )
+
+
+COLUMNS = ("in order", "shuffled", "one frame", "reversed", OPPOSED, "question alone")
+ARMS = {
+    "model": "the model, asked what comes next",
+    "copy": "the model, asked what is there now (copy the present)",
+    "present": "the true caption of the present",
+    "last frame": "the model, what comes next, last frame alone",
+}
+NOTES = {
+    "*shuffled*": "every clip in 5 random orders",
+    "*one frame*": "each of its frames alone, in the place of all",
+    "chance": "of two answers 50; of four directions 25, and 50 for who sees the frames as a set, which tells the "
+    "axis. Clips are as likely as themselves run backwards, where the answer is the opposite one, so no set of frames "
+    "tells more",
+    "*reversed, opposite answer*": "the share of the clips run backwards where the answer is the opposite one",
+    "*question alone*": "logistic regression on the question, fitted on the training questions",
+}
+
+
+def tables(result: dict[str, Any]) -> str:
+    """Accuracy in order and under each control, by group and type of question, and anticipation, as Markdown."""
+    metrics, ahead, pool = result["metrics"], result["anticipation"], result["pool"][0]
+    rows = []
+    for part, row in metrics.items():
+        name = part.partition(": ")[2] or f"**{part}**"
+        rows.append([f"{name} ({row['questions']})", *(row.get(column) for column in COLUMNS)])
+    counts = ahead["model"]
+    return "\n\n".join(
+        [
+            f"{pool['clips']} rendered test clips, {pool['questions']} questions, {result['frames']} frames of each.",
+            "**All of it is synthetic**: drawings that move over photos, with questions and answers from templates "
+            "(`recipes/mini/clips.py`). Sprites (by concept), backgrounds and wordings of the test are in no training "
+            "clip. Accuracy in percent, [95%] by bootstrap over clips; ties count against the model.",
+            table(["questions", *COLUMNS], rows, "percent"),
+            bullets(NOTES),
+            f"**Weak: {weak(metrics)}.**",
+            "## What comes next",
+            "The first half of a clip in which a sprite goes on, or stays, and five captions: the sprite on the left, "
+            "on the right, at the top, at the bottom, in the middle.",
+            table(
+                ["", "all", "where it moves on"],
+                [[ARMS[arm], row["all"], row["moving"]] for arm, row in ahead.items()],
+                "percent",
+            ),
+            f"{counts['all']['items']} clips, in {counts['moving']['items']} of which it moves on.",
+        ]
+    )
+
+
+def weak(metrics: dict[str, Any]) -> str:
+    """The groups about time in which the model, in order, is not clearly better than with the frames shuffled."""
+    groups = [
+        f"{group} ({cell(metrics[group]['in order'], 'percent')} in order, "
+        f"{cell(metrics[group]['shuffled']['mean'], 'percent')} shuffled)"
+        for group in GROUPS
+        if group in metrics and group not in TIMELESS
+        and metrics[group]["in order"]["low"] <= metrics[group]["shuffled"]["high"]
+    ]  # fmt: skip
+    return ", ".join(groups) or "none"

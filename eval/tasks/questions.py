@@ -11,70 +11,61 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.harness.seeing import Eyes, readable
-from eval.harness.suite import Found
-from eval.mini.bootstrap import by_item, interval, resample
-from eval.mini.provenance import text_digest
+from eval.core.embedding import FileEmbedder, readable
+from eval.core.provenance import text_digest
+from eval.core.result import Context, Result
+from eval.core.statistics import by_item, interval, resample
 from eval.tasks.questions_files import READERS, Question
 from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
-from vljepa.metrics import (
-    count_of,
-    exact_match,
-    expected_calibration_error,
-    pope,
-    softmax,
-    vqa_v2_score,
-    yes_or_no,
-)
+from vljepa.metrics import count_of, exact_match, expected_calibration_error, pope, softmax, vqa_v2_score, yes_or_no
 from vljepa.metrics.retrieval import TIE
 from vljepa.processing.answers import prior_scores
 
 PRINTED = 200
 Rows = NDArray[np.float32]
-Said = list[str | None]
+Chosen = list[str | None]
 """The answer of each question; None where two candidates are equally near, which is wrong whatever the right one is."""
 
 
-def measure(found: Found, embedder: Embedder, *, format: str, scoring: str, **columns: Any) -> dict[str, Any]:
+def measure(context: Context, *, format: str, scoring: str, **columns: Any) -> Result:
     """Answer every question with the nearest of its candidates, and score.
 
     Args:
-        found: The files.
-        embedder: The model.
+        context: The files and the model.
         format: Of the files: a key of `eval.tasks.questions_files.READERS`.
         scoring: `exact`, `vqa_v2`, `tally`, `pope` or `popev2`.
         columns: Arguments of the reader.
     """
+    found, embedder = context.found, context.embedder
     questions = READERS[format](found, **columns)
     if not questions:
         raise found.wrong(next(iter(found.files)), "it has no questions")
-    eyes = Eyes(embedder)
-    rows_ND = eyes.ask([(one.image, one.query) for one in questions])
+    files = FileEmbedder(embedder)
+    rows_ND = files.ask([(one.image, one.query) for one in questions])
     kept_N = readable(rows_ND)
     asked = [one for one, there in zip(questions, kept_N, strict=True) if there]
-    said, sure = answer(asked, rows_ND[kept_N], embedder)
-    metrics = SCORINGS[scoring](asked, said)
+    chosen, sure = answer(asked, rows_ND[kept_N], embedder)
+    metrics = SCORINGS[scoring](asked, chosen)
     if scoring == "exact" and sure is not None:
         metrics["all"]["calibration_error"] = sure
-    return {
-        "metrics": metrics,
-        "chance": {
+    return Result(
+        metrics=metrics,
+        chance={
             kind: {"accuracy": float(np.mean([1 / len(asked[n].candidates) for n in places]))}
             for kind, places in _kinds(asked).items()
         },
-        "rows": len(questions),
-        "pool": [{"questions": len(asked), "pictures": len({one.image for one in asked})}],
-        "ties": sum(one is None for one in said),
-        "candidates": printed(asked),
-        "prompt": "the question, as it is",
-        "frames": 1,
-        "skipped": eyes.report(),
-        "examined": [Record(one.image, one.answers, query=one.query) for one in questions],
-    }
+        rows=len(questions),
+        pool=[{"questions": len(asked), "pictures": len({one.image for one in asked})}],
+        ties=sum(one is None for one in chosen),
+        candidates=printed(asked),
+        prompt="the question, as it is",
+        skipped=files.report(),
+        examined=[Record(one.image, one.answers, query=one.query) for one in questions],
+    )
 
 
-def answer(questions: Sequence[Question], rows_ND: Rows, embedder: Embedder) -> tuple[Said, float | None]:
+def answer(questions: Sequence[Question], rows_ND: Rows, embedder: Embedder) -> tuple[Chosen, float | None]:
     """The nearest candidate of each question, and the calibration error against the first right answer.
 
     With long lists of candidates there is none: N x C scores would not fit.
@@ -82,24 +73,24 @@ def answer(questions: Sequence[Question], rows_ND: Rows, embedder: Embedder) -> 
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, one in enumerate(questions):
         groups.setdefault(one.candidates, []).append(place)
-    texts = list(dict.fromkeys(text for some in groups for text in some))
+    texts = list(dict.fromkeys(text for subset in groups for text in subset))
     row_of = dict(zip(texts, embedder.texts(texts), strict=True))
-    said: Said = [None] * len(questions)
-    width = max(len(some) for some in groups)
+    chosen: Chosen = [None] * len(questions)
+    width = max(len(subset) for subset in groups)
     scores_NC = np.full((len(questions), width), -np.inf, dtype=np.float32) if width <= PRINTED else None
     for candidates, places in groups.items():
         texts_CD = np.stack([row_of[text] for text in candidates])
         prior_C = prior_scores(embedder.model.config.calibration.answers, candidates)
         for start in range(0, len(places), 1024):
-            some = places[start : start + 1024]
-            block = rows_ND[some] @ texts_CD.T + prior_C
+            subset = places[start : start + 1024]
+            block = rows_ND[subset] @ texts_CD.T + prior_C
             if scores_NC is not None:
-                scores_NC[some, : len(candidates)] = block
-            for place, scores in zip(some, block, strict=True):
+                scores_NC[subset, : len(candidates)] = block
+            for place, scores in zip(subset, block, strict=True):
                 best = int(scores.argmax())
                 alone = np.sum(scores >= scores[best] - TIE) == 1
-                said[place] = candidates[best] if alone else None
-    return said, None if scores_NC is None else _calibration(questions, scores_NC, embedder)
+                chosen[place] = candidates[best] if alone else None
+    return chosen, None if scores_NC is None else _calibration(questions, scores_NC, embedder)
 
 
 def _calibration(questions: Sequence[Question], scores_NC: Rows, embedder: Embedder) -> float | None:
@@ -116,7 +107,7 @@ def printed(questions: Sequence[Question]) -> dict[str, Any]:
     """The candidate lists: a shared one in full where it is short, else its size, its hash and its start."""
     different = {one.candidates for one in questions}
     if len(different) > 1:
-        return {"own_list_per_row_of": sorted({len(some) for some in different})}
+        return {"own_list_per_row_of": sorted({len(subset) for subset in different})}
     [only] = different
     return listed(only)
 
@@ -128,23 +119,25 @@ def listed(candidates: Sequence[str]) -> dict[str, Any]:
     return {"count": len(candidates), "sha256": text_digest("\n".join(candidates)), "first": list(candidates[:20])}
 
 
-def _exact(questions: Sequence[Question], said: Said) -> dict[str, Any]:
-    hits = [text is not None and exact_match(text, one.answers) for one, text in zip(questions, said, strict=True)]
-    return _by_type(questions, hits)
+def _scored(score: Callable[[str, Sequence[str]], float]) -> Callable[[Sequence[Question], Chosen], dict[str, Any]]:
+    """Mean score of an answer against the right ones; a tie scores nothing."""
 
+    def figures(questions: Sequence[Question], chosen: Chosen) -> dict[str, Any]:
+        scores = [
+            0.0 if text is None else float(score(text, one.answers))
+            for one, text in zip(questions, chosen, strict=True)
+        ]
+        return _by_type(questions, scores)
 
-def _vqa_v2(questions: Sequence[Question], said: Said) -> dict[str, Any]:
-    scores = [0.0 if text is None else vqa_v2_score(text, one.answers)
-              for one, text in zip(questions, said, strict=True)]  # fmt: skip
-    return _by_type(questions, scores)
+    return figures
 
 
 def _by_type(questions: Sequence[Question], scores: Sequence[float]) -> dict[str, Any]:
     """Mean over all and over each type; of one picture, the questions are drawn together."""
     return {
-        kind: {"accuracy": interval([scores[n] for n in some], [str(questions[n].image) for n in some]),
-               "questions": len(some)}
-        for kind, some in _kinds(questions).items()
+        kind: {"accuracy": interval([scores[n] for n in subset], [str(questions[n].image) for n in subset]),
+               "questions": len(subset)}
+        for kind, subset in _kinds(questions).items()
     }  # fmt: skip
 
 
@@ -157,24 +150,17 @@ def _kinds(questions: Sequence[Question]) -> dict[str, list[int]]:
     return kinds
 
 
-def _tally(questions: Sequence[Question], said: Said) -> dict[str, Any]:
-    hits = [
-        text is not None and count_of(text) == int(one.answers[0]) for one, text in zip(questions, said, strict=True)
-    ]
-    return _by_type(questions, hits)
-
-
-def _pope(questions: Sequence[Question], said: Said) -> dict[str, Any]:
+def _pope(questions: Sequence[Question], chosen: Chosen) -> dict[str, Any]:
     """The five figures of each file, and the mean of each figure over the files."""
     metrics: dict[str, Any] = {}
     for kind in dict.fromkeys(one.type for one in questions):
-        some = [(one, _strictly(one, text)) for one, text in zip(questions, said, strict=True) if one.type == kind]
-        labels = [one.answers[0] for one, _ in some]
-        words = [text for _, text in some]
-        metrics[kind] = pope(words, labels) | {"questions": len(some)}
+        subset = [(one, _strictly(one, text)) for one, text in zip(questions, chosen, strict=True) if one.type == kind]
+        labels = [one.answers[0] for one, _ in subset]
+        words = [text for _, text in subset]
+        metrics[kind] = pope(words, labels) | {"questions": len(subset)}
         counts_NK = by_item(
             np.array([_counts(text, label) for text, label in zip(words, labels, strict=True)], dtype=np.float64),
-            [str(one.image) for one, _ in some],
+            [str(one.image) for one, _ in subset],
         )
         for name, statistic in POPE_STATISTICS.items():
             low, high = resample(counts_NK, statistic)
@@ -185,8 +171,8 @@ def _pope(questions: Sequence[Question], said: Said) -> dict[str, Any]:
     }
 
 
-def _popev2(questions: Sequence[Question], said: Said) -> dict[str, Any]:
-    words = [_strictly(one, text) for one, text in zip(questions, said, strict=True)]
+def _popev2(questions: Sequence[Question], chosen: Chosen) -> dict[str, Any]:
+    words = [_strictly(one, text) for one, text in zip(questions, chosen, strict=True)]
     right = [text == one.answers[0] for one, text in zip(questions, words, strict=True)]
     pairs = [one.pair for one in questions]
     whole: dict[str, bool] = {}
@@ -211,8 +197,8 @@ def _strictly(question: Question, text: str | None) -> str:
 
 def _counts(text: str, label: str) -> tuple[bool, bool, bool, bool, bool]:
     """Both yes, said yes, labelled yes, right."""
-    said, true = text == "yes", label == "yes"
-    return said and true, said, true, said == true, True
+    chosen, true = text == "yes", label == "yes"
+    return chosen and true, chosen, true, chosen == true, True
 
 
 def _value(figure: Any) -> float:
@@ -228,10 +214,10 @@ POPE_STATISTICS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]
     "accuracy": lambda sums_RK: sums_RK[:, 3] / sums_RK[:, 4],
     "f1": _f1,
 }
-SCORINGS: dict[str, Callable[[Sequence[Question], Said], dict[str, Any]]] = {
-    "exact": _exact,
-    "vqa_v2": _vqa_v2,
-    "tally": _tally,
+SCORINGS: dict[str, Callable[[Sequence[Question], Chosen], dict[str, Any]]] = {
+    "exact": _scored(exact_match),
+    "vqa_v2": _scored(vqa_v2_score),
+    "tally": _scored(lambda text, answers: count_of(text) == int(answers[0])),
     "pope": _pope,
     "popev2": _popev2,
 }

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.harness.suite import Found
-from vljepa.data.paths import path_under
+from eval.core.suite import Found
 from vljepa.data.records import Visual
 
 YES_NO = ("yes", "no")
@@ -54,7 +53,7 @@ def closed(
             raise found.wrong("rows", f"row {number} has {len(choices)} candidates")
         questions.append(
             Question(
-                path_under(found.media, str(found.value(row, image, "rows", number)), where=str(found.files["rows"])),
+                found.file_name(found.value(row, image, "rows", number)),
                 str(found.value(row, question, "rows", number)),
                 (right,) if isinstance(right, str) else tuple(map(str, right)),
                 choices,
@@ -90,7 +89,7 @@ def vqa_v2(found: Found) -> list[Question]:
         people = tuple(str(person["answer"]) for person in found.value(note, "answers", "annotations", number))
         name = f"COCO_val2014_{int(found.value(one, 'image_id', 'questions', number)):012d}.jpg"
         questions.append(
-            Question(_picture(found, name, "questions"), str(one["question"]), people, candidates,
+            Question(found.file_name(name, role="questions"), str(one["question"]), people, candidates,
                      str(note.get("answer_type", "")))
         )  # fmt: skip
     return questions
@@ -109,7 +108,7 @@ def gqa(found: Found) -> list[Question]:
         types = one.get("types")
         kind = str(types.get("structural", "")) if isinstance(types, dict) else ""
         query = str(found.value(one, "question", "questions", number))
-        questions.append(Question(_picture(found, name, "questions"), query, (answer,), candidates, kind))
+        questions.append(Question(found.file_name(name, role="questions"), query, (answer,), candidates, kind))
     return questions
 
 
@@ -121,7 +120,7 @@ def tally(found: Found) -> list[Question]:
         answer = str(int(found.value(row, "answer", "questions", number)))
         kind = "simple" if found.value(row, "issimple", "questions", number) else "complex"
         query = str(found.value(row, "question", "questions", number))
-        questions.append(Question(_picture(found, name, "questions"), query, (answer,), COUNTS, kind))
+        questions.append(Question(found.file_name(name, role="questions"), query, (answer,), COUNTS, kind))
     return questions
 
 
@@ -135,7 +134,7 @@ def pope(found: Found) -> list[Question]:
             if label not in YES_NO:
                 raise found.wrong(role, f"row {number} has the label {label!r}, not yes or no")
             query = str(found.value(row, "text", role, number))
-            questions.append(Question(_picture(found, name, role), query, (label,), YES_NO, role))
+            questions.append(Question(found.file_name(name, role=role), query, (label,), YES_NO, role))
     return questions
 
 
@@ -149,7 +148,7 @@ def popev2(found: Found) -> list[Question]:
             raise found.wrong("questions", f"row {number} has the label {label!r}, not Yes or No")
         query = str(found.value(row, "query", "questions", number))
         pair = f"{Path(name).name}: {found.value(row, 'target_object', 'questions', number)}"
-        questions.append(Question(_picture(found, name, "questions"), query, (label,), YES_NO, pair=pair))
+        questions.append(Question(found.file_name(name, role="questions"), query, (label,), YES_NO, pair=pair))
     return questions
 
 
@@ -165,10 +164,6 @@ def _candidates(found: Found) -> tuple[str, ...]:
     if len(content) < 2 or not all(isinstance(one, str) for one in content):
         raise found.wrong("candidates", "it is not a list of at least two answers")
     return tuple(content)
-
-
-def _picture(found: Found, name: str, role: str) -> Path:
-    return path_under(found.media, name, where=str(found.files[role]))
 
 
 READERS: dict[str, Callable[..., list[Question]]] = {

@@ -1,8 +1,8 @@
 """Does the shipped mini tell the order of frames, and by nothing but their order?
 
-The clips (tests/assets/mini_clips, made by eval/order/sample.py) are synthetic: test sprites over test backgrounds,
-asked in wordings of the test. They are 12 about a direction, 12 about what came first and 12 about what vanished; the
-bounds allow for that. docs/order.md has the whole test set.
+The clips (tests/assets/mini_clips, made by tests/assets/make_samples.py) are synthetic: test sprites over test
+backgrounds, asked in wordings of the test. They are 12 about a direction, 12 about what came first and 12 about what
+vanished; the bounds allow for that. docs/order.md has the whole test set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.tasks.order import Clips, hits, turned
+from eval.core.embedding import EncodedFrames
+from eval.core.provenance import CLIP_MODEL
+from eval.tasks.order import hits, turned
 from eval.tasks.questions import answer
 from eval.tasks.questions_files import Question
 from vljepa import ask
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.assets
 
 SAMPLE = Path(__file__).parents[1] / "assets" / "mini_clips"
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
-MODEL = os.environ.get("VLJEPA_ORDER_MODEL", "mini")
+MODEL = os.environ.get("VLJEPA_ORDER_MODEL", CLIP_MODEL)
 FRAMES = 8
 
 
@@ -45,19 +47,19 @@ def questions() -> list[Question]:
 
 
 @pytest.fixture(scope="module")
-def clips(embedder: Embedder, questions: list[Question]) -> Clips:
-    return Clips(embedder, sorted({one.image for one in questions}), frames=FRAMES)
+def clips(embedder: Embedder, questions: list[Question]) -> EncodedFrames:
+    return EncodedFrames(embedder, sorted({one.image for one in questions}), frames=FRAMES)
 
 
 def right(
-    embedder: Embedder, clips: Clips, questions: list[Question], order: list[int], *, turn: bool = False
+    embedder: Embedder, clips: EncodedFrames, questions: list[Question], order: list[int], *, turn: bool = False
 ) -> float:
     said, _ = answer(questions, clips.ask(questions, order), embedder)
     return float(hits(turned(questions) if turn else questions, said).mean())
 
 
 def test_order_is_told_and_turns_round_with_the_frames(
-    embedder: Embedder, clips: Clips, questions: list[Question]
+    embedder: Embedder, clips: EncodedFrames, questions: list[Question]
 ) -> None:
     order = list(range(FRAMES))
     assert right(embedder, clips, questions, order) > 0.75
@@ -65,7 +67,7 @@ def test_order_is_told_and_turns_round_with_the_frames(
     assert right(embedder, clips, questions, order[::-1], turn=True) > 0.75
 
 
-def test_without_the_order_it_is_chance(embedder: Embedder, clips: Clips, questions: list[Question]) -> None:
+def test_without_the_order_it_is_chance(embedder: Embedder, clips: EncodedFrames, questions: list[Question]) -> None:
     """Half for shuffled frames (four directions show their axis), and less or as much for one frame."""
     random = np.random.default_rng(0)
     shuffled = [right(embedder, clips, questions, random.permutation(FRAMES).tolist()) for _ in range(10)]
@@ -82,7 +84,9 @@ def test_pictures_are_answered_as_mini_answers_them(embedder: Embedder) -> None:
         assert np.array_equal(ours, theirs)
 
 
-def test_a_file_is_answered_as_its_frames_are(embedder: Embedder, clips: Clips, questions: list[Question]) -> None:
+def test_a_file_is_answered_as_its_frames_are(
+    embedder: Embedder, clips: EncodedFrames, questions: list[Question]
+) -> None:
     some = questions[:4]
     said, _ = answer(some, clips.ask(some, range(FRAMES)), embedder)
     for one, text in zip(some, said, strict=True):

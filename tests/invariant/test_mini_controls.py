@@ -1,8 +1,8 @@
 """Does the shipped model look at the picture and read the question? Controls on a small sample of the test split.
 
-The sample (tests/assets/mini_sample, made by eval/mini/sample.py) has 120 easy-vqa test questions, 40 a type, with the
-chance that a classifier of the question alone gets each right, and 60 emoji of held-out concepts. The bounds allow for
-its size: one standard error of a share of 120 is at most 4.6 points.
+The sample (tests/assets/mini_sample, made by tests/assets/make_samples.py) has 120 easy-vqa test questions, 40 a
+type, with the chance that a classifier of the question alone gets each right, and 60 emoji of held-out concepts. The
+bounds allow for its size: one standard error of a share of 120 is at most 4.6 points.
 
 `VLJEPA_CONTROL_MODEL=runs/mine/best pytest tests/invariant/test_mini_controls.py` runs the same on another model.
 """
@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.checkpoint.vl_jepa import Ablation
 from vljepa.metrics import effective_rank, matched_minus_shuffled, top_k_hits
 from vljepa.metrics.retrieval import retrieval
+from vljepa.models.residuals import Ablation
 from vljepa.models.types import Latents
 
 pytestmark = pytest.mark.assets

@@ -1,6 +1,6 @@
 """Do the shipped words follow from the embedding? Controls on what `mini` predicts for the 84 test photos.
 
-The sample is made by eval/captions/sample.py. `VLJEPA_CONTROL_DECODER=runs/mine/best pytest
+The sample is made by tests/assets/make_samples.py. `VLJEPA_CONTROL_DECODER=runs/mine/best pytest
 tests/invariant/test_mini_words.py` runs the same on another decoder. The bounds allow for the sample's size; the
 numbers themselves are in docs/captions.md.
 """

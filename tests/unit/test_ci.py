@@ -43,19 +43,24 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 PLANTED = {
-    "upwards": ("configs/part.py", "from vljepa.training import trainer"),
-    "files in a model": ("models/pooling.py", "import yaml"),
-    "a library in a metric": ("metrics/retrieval.py", "import transformers"),
+    "upwards": ("vljepa/configs/part.py", "from vljepa.training import trainer"),
+    "files in a model": ("vljepa/models/pooling.py", "import yaml"),
+    "a library in a metric": ("vljepa/metrics/retrieval.py", "import transformers"),
+    "upwards in the evaluations": ("eval/core/cache.py", "import eval.tasks.order"),
+    "a circle in the evaluations": ("eval/tasks/made/curves.py", "import eval.tasks.selective"),
+    "an evaluation in the product": ("vljepa/inference/embed.py", "import eval.core.cache"),
 }
 
 
 @pytest.mark.parametrize("plant", [None, *PLANTED])
 def test_a_planted_import_breaks_a_contract(plant: str | None, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "vljepa", tmp_path / "vljepa", ignore=shutil.ignore_patterns("__pycache__", "pretrained"))
+    ignored = shutil.ignore_patterns("__pycache__", "pretrained", "results")
+    for package in ("vljepa", "eval"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     if plant is not None:
         name, line = PLANTED[plant]
-        with (tmp_path / "vljepa" / name).open("a", encoding="utf-8") as module:
+        with (tmp_path / name).open("a", encoding="utf-8") as module:
             module.write(f"\n{line}\n")
     done = lint_imports(tmp_path)
     assert done.returncode == (0 if plant is None else 1), done.stdout + done.stderr

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -20,6 +21,8 @@ from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.device import resolve_device
+from vljepa.models.residuals import Ablation
+from vljepa.models.types import Latents
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
 
@@ -173,20 +176,45 @@ class Embedder:
         lengths = np.array([one.shape[1] for one in pixels])
         for length in np.unique(lengths):  # pictures and clips each go by themselves
             alike = np.flatnonzero(lengths == length).tolist()
-            vision = self.model.encode_vision(torch.cat([pixels[number] for number in alike]).to(self.device))
             within = {number: place for place, number in enumerate(alike)}
             wanted = [place for place, (number, _) in enumerate(pairs) if number in within]
-            size = max(_QUERY_BATCH, len(alike))
-            for start in range(0, len(wanted), size):
-                some = wanted[start : start + size]
-                chosen = [within[pairs[place][0]] for place in some]
-                query = self.processor.queries(
-                    [pairs[place][1] or self.model.config.prompts.caption for place in some]
-                ).to(self.device)
-                latents = vision if chosen == list(range(len(alike))) else vision.choose(chosen)
-                prediction = self.model.predict(latents, query)
-                rows[some] = prediction.float().cpu().numpy()
+            rows[wanted] = self.ask(
+                self.encode([pixels[number] for number in alike]),
+                [(within[pairs[place][0]], pairs[place][1]) for place in wanted],
+            )
         return rows
+
+    @torch.inference_mode()
+    def encode(self, pixels: Sequence[torch.Tensor]) -> Latents:
+        """What the X-Encoder makes of pictures, or of clips of one length, for `ask`: encode once, ask many.
+
+        Args:
+            pixels: [1, T, C, H, W] each, as from `read`, all of one length T; at least one, and all in one batch.
+        """
+        return self.model.encode_vision(torch.cat(list(pixels)).to(self.device))
+
+    @torch.inference_mode()
+    def ask(self, latents: Latents, pairs: Sequence[tuple[int, str]], *, ablate: Ablation | None = None) -> Rows:
+        """Predicted embeddings of what was encoded, under a query each.
+
+        Args:
+            latents: As of `encode`, on this model's device; of any model with the same X-Encoder.
+            pairs: Row of `latents` and a query each; an empty query means the model's caption prompt.
+            ablate: As for `VLJEPA.predict`.
+
+        Returns:
+            [N, D] float32 rows of unit length, in the order of `pairs`.
+        """
+        predict = self.model.predict if ablate is None else partial(self.model.predict, ablate=ablate)
+        count = len(latents.tokens_BND)
+        size, rows = max(_QUERY_BATCH, count), [self._no_rows()]
+        for start in range(0, len(pairs), size):
+            chosen, queries = zip(*pairs[start : start + size], strict=True)
+            query = self.processor.queries([one or self.model.config.prompts.caption for one in queries])
+            some = latents if list(chosen) == list(range(count)) else latents.choose(chosen)
+            prediction = predict(some, query.to(self.device))
+            rows.append(prediction.float().cpu().numpy())
+        return np.concatenate(rows)
 
     def pixels(self, pixels: Sequence[torch.Tensor]) -> Rows:
         """Predicted embeddings, under the model's caption prompt, of pictures that the processor has prepared.

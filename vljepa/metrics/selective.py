@@ -56,10 +56,19 @@ def cider_at(curve: Curve, rate: float, streams: np.ndarray | slice = slice(None
 
 
 def saving(curve: Curve, *, uniform: Curve) -> dict[str, float]:
-    """How many times fewer decodes give the quality of uniform decoding at 1 Hz, with a bootstrap over streams."""
+    """How many times fewer decodes give the quality that uniform decoding has at 1 Hz, with a bootstrap over streams.
+
+    Both rates are first crossings: that quality is compared with the rate at which uniform decoding itself first has
+    it, which may be below 1 Hz, so that uniform decoding never saves anything against itself.
+
+    Args:
+        curve: The method.
+        uniform: Uniform decoding; of the same readout for a comparison like for like.
+    """
 
     def of(streams: np.ndarray | slice) -> float:
-        return REFERENCE_RATE / curve.rate_at(cider_at(uniform, REFERENCE_RATE, streams), streams)
+        wanted = cider_at(uniform, REFERENCE_RATE, streams)
+        return min(REFERENCE_RATE, uniform.rate_at(wanted, streams)) / curve.rate_at(wanted, streams)
 
     random, count = np.random.default_rng(0), curve.rates.shape[1]
     drawn = np.array([of(np.asarray(random.integers(count, size=count))) for _ in range(RESAMPLES)])

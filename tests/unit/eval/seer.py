@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from eval import run
+from eval import registry, run
+from eval.core.result import Context
+from eval.core.result import Model as Measured
 from vljepa.configs import CalibrationConfig, ClipsConfig, PromptsConfig, SelectiveConfig
 from vljepa.errors import ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.embed import Embedder
-from vljepa.models.types import Latents
+from vljepa.models.types import Latents, Tokens
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 WORDS = [*COLOURS, "yes", "no", *map(str, range(16)), "bright", "dark"]
@@ -40,10 +42,10 @@ class Processor:
     def frames(self, images: Sequence[Any]) -> torch.Tensor:
         return torch.stack([self._colour(image) for image in images])[:, :, None, None]
 
-    def queries(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+    def queries(self, texts: Sequence[str]) -> Tokens:
         self.known += [text for text in texts if text not in self.known]
         ids = torch.tensor([[self.known.index(text)] for text in texts])
-        return {"query_ids": ids, "query_mask": torch.ones_like(ids)}
+        return Tokens(ids, torch.ones_like(ids))
 
     def _colour(self, image: Any) -> torch.Tensor:
         if not isinstance(image, Image.Image):
@@ -74,9 +76,9 @@ class Model:
         tokens = pixels.flatten(2)
         return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
 
-    def predict(self, vision: Latents, query_ids: torch.Tensor, query_mask: torch.Tensor) -> torch.Tensor:
-        texts = [self.processor.known[int(number)] for number in query_ids[:, 0]]
-        rows = [self._one(tokens, text) for tokens, text in zip(vision.tokens_BND, texts, strict=True)]
+    def predict(self, latents: Latents, query: Tokens) -> torch.Tensor:
+        texts = [self.processor.known[int(number)] for number in query.ids_BL[:, 0]]
+        rows = [self._one(tokens, text) for tokens, text in zip(latents.tokens_BND, texts, strict=True)]
         return torch.from_numpy(np.stack(rows))
 
     def _one(self, tokens: torch.Tensor, query: str) -> np.ndarray:
@@ -135,8 +137,16 @@ def write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 Measure = Callable[..., dict[str, Any]]
 
 
+def context_of(found: Any, embedder: Any, cache: Path = Path("cache")) -> Context:
+    """What a task works with, around a model that is loaded already."""
+    model = Measured("seer")
+    vars(model)["embedder"] = embedder
+    return Context(found, model, cache, cache)
+
+
 def measure_suite(name: str, folder: Path, /, *, blind: bool = False, **changed: Any) -> dict[str, Any]:
     """What a suite's task makes of the files in a folder."""
     suite = run.read_suite(name)
     found = run.find(suite, [folder], alone=True)
-    return run.tasks()[suite.task](found, Seer(blind=blind), **suite.settings | changed)
+    result = registry.task(suite.task)(context_of(found, Seer(blind=blind)), **suite.settings | changed)
+    return result.content() | {"examined": result.examined}

@@ -12,13 +12,15 @@ import pytest
 import torch
 import yaml
 
-from eval.ablations import __main__ as command
-from eval.ablations import measure, report
-from eval.ablations.intervals import over_seeds
-from eval.ablations.score import score
-from eval.ablations.suite import Suite, folder_name
+from eval import run
+from eval.core.statistics import over_seeds
+from eval.core.suite import read_suite
+from eval.studies import ablations
+from eval.studies.ablations import TestSet as AblationSet
+from eval.studies.ablations import folder_name, is_clear, score, summarise
 from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.configs import CacheConfig, RunConfig, load_preset
+from vljepa.configs import RunConfig, load_preset
+from vljepa.errors import ConfigError
 from vljepa.training.same_run import _leaves
 from vljepa.training.trainer import Trainer
 
@@ -29,7 +31,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "cosine": {"objective.name": "cosine"},
     "global alignment": {"objective.alignment": 1.0},
     "SIGReg without negatives": {"objective.name": "cosine", "objective.sigreg": 0.05},
-    "Y-Encoder at 0.05": {"model.y_encoder.trainable": True, "model.y_encoder.head": "linear"},
+    "Y-Encoder at 0.05": {"model.y_encoder.target": "trained", "model.y_encoder.head": "linear"},
     "causal": {"model.predictor.bidirectional": False},
     "random predictor": {"model.predictor.init": "random"},
 }
@@ -42,47 +44,51 @@ def changed(base: RunConfig, run: RunConfig) -> dict[str, Any]:
 
 def test_every_row_changes_what_its_name_says_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    suite = Suite.read(Path("eval/suites/ablations.yaml"))
+    settings = read_suite("ablations").settings
     places = {"data": Path("d"), "cache": Path("c"), "output": Path("o")}
-    base = suite.run("InfoNCE", 0, **places)
+
+    def config(row: str, seed: int = 0) -> RunConfig:
+        return ablations.run_config(settings["recipe"], settings["rows"][row], seed, **places)
+
+    base = config("InfoNCE")
     assert (base.objective.name, base.optim.y_encoder_lr_scale) == ("infonce", 0.05)
-    assert (base.model.y_encoder.trainable, base.model.y_encoder.head) == (False, "identity")
-    assert {row: changed(base, suite.run(row, 0, **places)) for row in suite.rows} == CHANGES
-    assert changed(base, suite.run("sigmoid", 2, **places)) == CHANGES["sigmoid"] | {"train.seed": 2}
+    assert (base.model.y_encoder.target, base.model.y_encoder.head) == ("frozen", "identity")
+    assert {row: changed(base, config(row)) for row in settings["rows"]} == CHANGES
+    assert changed(base, config("sigmoid", 2)) == CHANGES["sigmoid"] | {"train.seed": 2}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"default": "none"}, "is no row"),
+        ({"default": "none"}, "there is no row 'none'"),
+        ({"only": ["plane"]}, "there is no row 'plane'"),
         ({"seeds": [0]}, "no interval"),
         ({"rows": {"a b": [], "A-b": []}, "default": "a b"}, "one name"),
-        ({"more": 1}, "is no suite"),
     ],
 )
-def test_a_suite_that_cannot_be_compared_is_refused(
-    change: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    raw = {"recipe": "r.yaml", "seeds": [0, 1], "default": "plain", "rows": {"plain": []}} | change
-    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(raw))
-    assert command.main([str(tmp_path / "suite.yaml"), "--data", "d", "--work", str(tmp_path)]) == 2
-    assert message in " ".join(capsys.readouterr().err.split())
+def test_rows_that_cannot_be_compared_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ablations.check(**{"seeds": [0, 1], "default": "plain", "rows": {"plain": []}} | change)
 
 
 @pytest.fixture
-def small_suite(make_run: Callable[..., RunConfig], prepared: Path, tmp_path: Path) -> list[str]:
+def small_suite(
+    make_run: Callable[..., RunConfig], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
     """Arguments of a suite of two rows and two seeds of two steps on the toy model."""
-    run = make_run(train={"steps": 2, "eval_every": 2}).model_dump(mode="json")
-    run["model"]["residual"] = None
-    run["data"]["validation"] = []
-    for source in run["data"]["train"]:
-        source["root"], source["path"] = run["data"]["root"], str(Path(run["data"]["root"]) / source["path"])
-    (tmp_path / "base.yaml").write_text(yaml.safe_dump(run))
-    suite = {"recipe": str(tmp_path / "base.yaml"), "seeds": [0, 1], "default": "plain"}
-    suite["rows"] = {"plain": [], "cosine": ["objective.name=cosine"]}
-    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))
-    words = [str(tmp_path / "suite.yaml"), "--data", str(prepared / "data"), "--work", str(tmp_path / "work")]
-    return [*words, "--cache", str(tmp_path / "cache"), "-o", str(tmp_path / "out.json")]
+    base = make_run(train={"steps": 2, "eval_every": 2}).model_dump(mode="json")
+    base["model"]["residual"] = None
+    base["data"]["validation"] = []
+    for source in base["data"]["train"]:
+        source["root"], source["path"] = base["data"]["root"], str(Path(base["data"]["root"]) / source["path"])
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+    rows = {"plain": [], "cosine": ["objective.name=cosine"]}
+    monkeypatch.setattr("eval.core.suite.OWN_DATA", ())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/mini").symlink_to(prepared / "data")
+    settings = [f"recipe={tmp_path / 'base.yaml'}", "seeds=[0,1]", "default=plain", f"rows={json.dumps(rows)}"]
+    places = ["--data", str(tmp_path / "data"), "--work", str(tmp_path / "work"), "--cache", str(tmp_path / "cache")]
+    return ["ablations", *settings, *places, "--results", str(tmp_path / "results"), "--again"]
 
 
 def test_what_is_done_is_not_done_again(
@@ -91,35 +97,38 @@ def test_what_is_done_is_not_done_again(
     trained, scored = [], []
     build = Trainer._build
     monkeypatch.setattr(Trainer, "_build", lambda self, *a: trained.append(self.folder.parts[-2:]) or build(self, *a))
-    monkeypatch.setattr(measure, "score", lambda *a, **k: scored.append(k["split"]) or score(*a, **k))
-    assert command.main([*small_suite, "--rows", "cosine", "--seeds", "1"]) == 0
-    assert (trained, scored) == ([("cosine", "1")], ["test"])
-    assert list(json.loads(capsys.readouterr().out)) == ["cosine, seed 1"]
-    assert command.main(small_suite) == 0
+    monkeypatch.setattr(ablations, "score", lambda *a, **k: scored.append(a[0]) or score(*a, **k))
+    part = [*small_suite, "only=[cosine]", "seeds=[1]"]
+    assert run.main(part) == run.DONE
+    assert (trained, len(scored)) == ([("cosine", "1")], 1)
+    assert "cosine, seed 1" in capsys.readouterr().out
+    assert run.main(small_suite) == run.DONE
     assert trained[1:] == [("plain", "0"), ("plain", "1"), ("cosine", "0")]
-    first = json.loads((tmp_path / "out.json").read_text())
-    assert command.main(small_suite) == 0
+    first = json.loads((tmp_path / "results/ablations.json").read_text())
+    assert run.main(small_suite) == run.DONE
     assert len(trained) == len(scored) == 4
-    assert json.loads((tmp_path / "out.json").read_text())["rows"] == first["rows"]
-    # negative control: what is lost is made again, here the score and then the run
-    (tmp_path / "work/plain/0/test.json").unlink()
-    assert command.main(small_suite) == 0
+    assert json.loads((tmp_path / "results/ablations.json").read_text())["rows"] == first["rows"]
+    # negative control: what is lost is made again, here the score and then the other split's
+    (tmp_path / "work/ablations/plain/0/test.json").unlink()
+    assert run.main(small_suite) == run.DONE
     assert (len(trained), len(scored)) == (4, 5)
-    assert command.main([*small_suite, "--split", "validation", "--rows", "plain", "--seeds", "0"]) == 0
-    assert (len(trained), scored[-1]) == (4, "validation")
-    assert command.main([*small_suite, "--rows", "plane"]) == 2
-    assert "no row 'plane'" in capsys.readouterr().err
+    assert run.main([*small_suite, "split=validation", "only=[plain]", "seeds=[0]"]) == run.DONE
+    assert (len(trained), len(scored)) == (4, 6)
+    # and what was measured by other code is measured again
+    monkeypatch.setattr("eval.core.cache.code_digest", lambda module: "changed")
+    assert run.main(part) == run.DONE
+    assert (len(trained), len(scored)) == (4, 7)
 
 
 def test_a_collapsed_model_scores_nothing_and_is_seen(prepared: Path, tmp_path: Path) -> None:
     config = load_preset("toy")
     config.residual = None
     model = VLJEPA.from_parts(config)
-    cache = CacheConfig(folder=str(tmp_path / "cache"))
+    test = AblationSet(prepared / "data", "test")
 
     def scored(name: str) -> dict[str, Any]:
         model.save_pretrained(tmp_path / name)
-        return score(tmp_path / name, data=prepared / "data", cache=cache, split="test")
+        return score(str(tmp_path / name), test)
 
     lively = scored("lively")
     assert len(lively["hits"]["emoji"]) == len(lively["hits"]["photos"]) == len(lively["hits"]["questions"]) == 12
@@ -148,7 +157,7 @@ def one_run(row: str, seed: int, share: float) -> dict[str, Any]:
 def test_intervals_are_those_worked_by_hand() -> None:
     plain = [one_run("plain", seed, share) for seed, share in enumerate((0.2, 0.4, 0.6))]
     new = [one_run("new", seed, share) for seed, share in enumerate((0.4, 0.8, 0.6))]
-    rows = measure.summarise([*plain, *new], default="plain")
+    rows = summarise([*plain, *new], default="plain")
     # t(0.975, 2) = 4.302653; plain is 0.1, 0.2, 0.3: mean 0.2, deviation 0.1
     half = 4.302653 * 0.1 / math.sqrt(3)
     emoji = rows["plain"]["columns"]["emoji"]
@@ -172,19 +181,16 @@ def test_a_difference_is_clear_when_both_intervals_say_so(
     seeds: tuple[float, float], items: tuple[float, float], clear: bool
 ) -> None:
     ends = {"seeds": seeds, "items": items}
-    assert report.is_clear({of: dict(zip(("low", "high"), both, strict=True)) for of, both in ends.items()}) is clear
+    assert is_clear({of: dict(zip(("low", "high"), both, strict=True)) for of, both in ends.items()}) is clear
 
 
-def test_the_report_shows_every_row(tmp_path: Path) -> None:
+def test_the_report_shows_every_row() -> None:
     runs = [one_run(row, seed, 0.4 + 0.1 * seed) for row in ("plain", "new") for seed in (0, 1)]
-    result = {"rows": measure.summarise(runs, default="plain"), "runs": runs, "default": "plain", "recipe": "r.yaml"}
+    result = {"rows": summarise(runs, default="plain"), "runs": runs, "default": "plain", "recipe": "r.yaml"}
     result |= {"command": "c", "split": "test", "date": "d", "hardware": "h", "protocol": {"emoji": "text"}}
-    (tmp_path / "result.json").write_text(json.dumps(result))
-    words = ["report", str(tmp_path / "result.json"), "--tables", str(tmp_path / "t.md")]
-    assert command.main([*words, "--plot", str(tmp_path / "p.png")]) == 0
-    text = (tmp_path / "t.md").read_text()
+    text = ablations.tables(result)
     assert "| new | `a=1` | 22.5 [-9.3, 54.3] |" in text  # 20 and 25: 22.5 -+ 12.706 * 3.5355 / sqrt(2)
     assert "| new | +0.0 [+0.0, +0.0] [+0.0, +0.0] |" in text
     assert "| plain | 10.50 | 20.00 | 0.50 | -2.00 |" in text
-    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert ablations.plots(result)["ablations.png"].startswith(b"\x89PNG")
     assert folder_name("Y-Encoder at 0.05") == "y_encoder_at_0_05"

@@ -2,9 +2,9 @@
 
 import json
 
-from eval.answer_prior.__main__ import main
-from eval.answer_prior.build import caption_questions, fold_of, object_questions, split_photos, write_data
-from eval.answer_prior.report import as_markdown
+from eval import run
+from eval.studies.answer_prior.build import caption_questions, fold_of, object_questions, split_photos, write_data
+from eval.studies.answer_prior.study import tables
 
 
 def photo(number, objects, captions=()):
@@ -64,7 +64,7 @@ def test_folds_test_every_unseen_picture_once_and_validate_on_others():
         assert part["validation"] == parts[(number + 1) % 5]["test"]
 
 
-def test_the_report_has_every_arm_and_difference(tmp_path, capsys):
+def test_the_report_has_every_arm_and_difference():
     one = {"mean": 0.5, "low": 0.4, "high": 0.61, "items": 3}
     result = {
         "command": "python -m eval.answer_prior",
@@ -83,14 +83,12 @@ def test_the_report_has_every_arm_and_difference(tmp_path, capsys):
             }
         },
     }
-    text = as_markdown(result)
+    text = tables(result)
     assert "| recipe | 50.0 [40.0, 61.0] | 25.0 |" in text
     assert "| recipe - question only | +50.0 [+40.0, +61.0] |" in text
-    (tmp_path / "result.json").write_text(json.dumps(result))
-    assert main(["report", str(tmp_path / "result.json")]) == 0
-    assert capsys.readouterr().out.strip() == text.strip()
 
 
-def test_photos_that_are_not_there_are_told(tmp_path, capsys):
-    assert main(["--photos", str(tmp_path), "--work", str(tmp_path / "work"), "--seeds", "0"]) == 2
-    assert "there is no" in capsys.readouterr().err
+def test_photos_that_are_not_there_are_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("eval.core.suite.OWN_DATA", ())
+    assert run.main(["answer_prior_objects", "--data", str(tmp_path), "--work", str(tmp_path / "work")]) == run.SKIPPED
+    assert "photos.jsonl not in" in " ".join(capsys.readouterr().err.split())

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eval.mini.baselines import HIDDEN, Head, HeadConfig, TrainSet, train_head
-from eval.mini.conse import CaptionPairs, conse, fit_ridge
+from eval.studies.mini.baselines import HIDDEN, Head, HeadConfig, TrainSet, train_head
+from eval.studies.mini.conse import CaptionPairs, conse, fit_ridge
 
 
 def test_ridge_is_the_closed_form() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import mmap
 import sys
 from pathlib import Path
@@ -43,13 +42,13 @@ def test_the_peak_is_of_what_comes_after() -> None:
 def test_a_setting_is_measured_on_real_steps(monkeypatch: pytest.MonkeyPatch, make_run: object, tmp_path: Path) -> None:
     """Toy in place of mini: each step is timed, and the peak is taken before the save."""
 
-    def toy(given: argparse.Namespace, folder: Path, *, batch: int, changes: dict[str, dict[str, object]]) -> RunConfig:
-        settings = {"steps": given.steps + step.WARM_UP, "batch_size": batch, "precision": "fp32", "eval_every": 100}
+    def toy(plan: step.Plan, folder: Path, *, batch: int, changes: dict[str, dict[str, object]]) -> RunConfig:
+        settings = {"steps": plan.steps + step.WARM_UP, "batch_size": batch, "precision": "fp32", "eval_every": 100}
         run: RunConfig = make_run(str(folder / "run"), data={"validation": []}, train=settings, **changes)  # type: ignore[operator]
         return run
 
     monkeypatch.setattr(step, "recipe", toy)
-    measured = step.measure("objective.grad_cache=32", 12, argparse.Namespace(steps=2))
+    measured = step.measure_here("objective.grad_cache=32", 12, step.Plan("", "", steps=2))
     assert measured["tokens"] > 0
     assert measured["seconds"] > 0
     assert len(measured["losses"]) == 3

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from eval.mini.bootstrap import interval, paired_bootstrap
+from eval.core.statistics import interval, paired_bootstrap
 
 
 def test_equal_differences_have_an_interval_without_width() -> None:

@@ -15,21 +15,22 @@ import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from eval.comparison.constant import frequent_classes
-from eval.comparison.data import Pictures, hits_in_truth
-from eval.comparison.held_out import METRICS, READERS, curves_of
-from eval.comparison.learners import TokenLearner, check_sizes, trained_parameters
-from eval.comparison.runner import Plan, load_checkpoint, train_run
-from eval.comparison.vlm import CutVocabulary, TokenVLM, build_vlm, pack
-from eval.comparison.world import ARMS, Setting, World
-from eval.mini.coco import CLASSES
+from eval.studies.comparison import study, tables
+from eval.studies.comparison.data import Pictures, WordBatch, constant_ranking, hits_in_truth
+from eval.studies.comparison.learners import TokenLearner, check_sizes, pmi, trained_parameters
+from eval.studies.comparison.points import METRICS, READERS, SCORINGS, curves_of
+from eval.studies.comparison.runner import Plan, load_checkpoint, train_run
+from eval.studies.comparison.shared import ARMS, Setting, Shared
+from eval.studies.comparison.vlm import CutVocabulary, TokenVLM, build_vlm, pack
+from eval.tasks.coco_classes import CLASSES
 from tests.conftest import write_rows
 from tests.decoders import TEXTS, write_language_model
 from vljepa.backends import part_config, part_folder
 from vljepa.configs import PartSpec, PredictorConfig, load_preset
 from vljepa.configs.decoder import GenerationConfig
-from vljepa.data.collate import _identities
+from vljepa.data.collate import Group, _identities
 from vljepa.errors import CheckpointError, ConfigError
+from vljepa.models.types import Latents, Tokens
 from vljepa.models.x_encoder import XEncoder
 from vljepa.processing.image import ImageTransform, open_image
 
@@ -88,7 +89,8 @@ class TestTokenVlm:
             for candidate, text in enumerate(SAID):
                 ids, mask = tokenizer.encode([text], max_tokens=20)
                 direct = -float(vlm(tokens_BND[picture : picture + 1], ids, mask).detach())
-                assert float(found[picture, candidate]) == pytest.approx(direct, abs=1e-4)
+                tokens = int(mask.sum()) - 1
+                assert float(found[picture, candidate]) / tokens == pytest.approx(direct, abs=1e-4)
         assert float(found.std()) > 0.05
 
     def test_a_candidate_that_saw_the_others_would_score_otherwise(
@@ -102,7 +104,7 @@ class TestTokenVlm:
             packed = pack(rows, prefix=prefix)
             return packed._replace(sees_SS=torch.ones_like(packed.sees_SS).tril())
 
-        monkeypatch.setattr("eval.comparison.vlm.pack", careless)
+        monkeypatch.setattr("eval.studies.comparison.vlm.pack", careless)
         assert float((vlm.log_likelihoods(tokens_BND, rows) - right).abs().max()) > 1e-3
 
     def test_what_was_cut_from_the_vocabulary_cannot_be_written(self, language_model: Path) -> None:
@@ -118,13 +120,17 @@ class TestTokenVlm:
         learner = TokenLearner(vlm, tokenizer, reader=None, accelerator=Accelerator(cpu=True))  # type: ignore[arg-type]
         ids, mask = tokenizer.encode([*SAID, "red", "green square"], max_tokens=20)
         tokens_BND = torch.randn(len(ids), TOKENS, WIDTH)
-        batch = SimpleNamespace(tensors={"vision_tokens": tokens_BND, "word_ids": ids, "word_mask": mask})
+        batch = Group(
+            WordBatch(
+                latents=Latents(tokens_BND, torch.ones(tokens_BND.shape[:2], dtype=torch.bool)), words=Tokens(ids, mask)
+            )
+        )
         whole = float(vlm(tokens_BND, ids, mask).detach())
         assert float(learner.loss([batch], step=0).detach()) == pytest.approx(whole, abs=1e-5)  # type: ignore[list-item]
 
 
 @pytest.fixture(scope="module")
-def world(language_model: Path, shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def shared(language_model: Path, shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """The comparison in small: a toy encoder, a slice of the random llama, coloured shapes."""
     folder = tmp_path_factory.mktemp("comparison")
     sources = [{"name": "captions", "path": "captions.jsonl", "first_text": 1.0}]
@@ -132,7 +138,8 @@ def world(language_model: Path, shapes: Path, tmp_path_factory: pytest.TempPathF
         "model": {
             "preset": "toy",
             "embed_dim": 4,
-            "predictor": {"part": f"transformers:{language_model}#1:2", "dropout": 0.1, "label_prior": None},
+            "predictor": {"part": f"transformers:{language_model}#1:2", "dropout": 0.1},
+            "residual": None,
             "y_encoder": {"head": "linear"},
         },
         "data": {"train": sources, "validation": sources, "cache": {"views": 2}},
@@ -143,44 +150,42 @@ def world(language_model: Path, shapes: Path, tmp_path_factory: pytest.TempPathF
     suite = {"recipe": str(folder / "recipe.yaml"), "checkpoints": [1, 3], "max_new_tokens": 12, "emoji_style": "any"}
     texts = [text for line in (shapes / "captions.jsonl").read_text().splitlines() for text in json.loads(line)["text"]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("eval.comparison.world.corpus", lambda _: texts)
-        yield World(Setting(suite, data=shapes, photos=shapes, work=folder))
+        patch.setattr("eval.studies.comparison.shared.corpus", lambda _: texts)
+        yield Shared(Setting(suite, data=shapes, photos=shapes, work=folder))
 
 
-def trained(world: World, arm: str, folder: Path, *, digest: str = "") -> dict[str, Any]:
+def trained(shared: Shared, arm: str, folder: Path, *, digest: str = "") -> dict[str, Any]:
     def start() -> Any:
-        learner = world.learner(arm, lr=1e-2, seed=1)
-        return learner, world.batches(learner, lr=1e-2, seed=1)
+        learner = shared.learner(arm, lr=1e-2, seed=1)
+        return learner, shared.batches(learner, lr=1e-2, seed=1)
 
     return train_run(
         Plan(arm, 1e-2, 1),
         folder,
-        run=world.setting.recipe(lr=1e-2, seed=1),
-        checkpoints=world.setting.suite["checkpoints"],
-        digest=digest or world.setting.digest(),
+        run=shared.setting.recipe(lr=1e-2, seed=1),
+        checkpoints=shared.setting.suite["checkpoints"],
+        digest=digest or shared.setting.digest(),
         start=start,
-        say=lambda _: None,
     )
 
 
 class TestBothArms:
-    def test_they_see_the_same_pictures_views_and_targets_in_the_same_order(self, world: World) -> None:
-        ours, vlm = (world.learner(arm, lr=1e-3, seed=1) for arm in ARMS)
-        one, two = (world.batches(learner, lr=1e-3, seed=1) for learner in (ours, vlm))
+    def test_they_see_the_same_pictures_views_and_targets_in_the_same_order(self, shared: Shared) -> None:
+        ours, vlm = (shared.learner(arm, lr=1e-3, seed=1) for arm in ARMS)
+        one, two = (shared.batches(learner, lr=1e-3, seed=1) for learner in (ours, vlm))
         assert isinstance(vlm, TokenLearner)
         for step in range(5):
             [mine], [other] = one[step], two[step]
-            shared = mine.tensors.keys()
-            assert other.tensors.keys() - shared == {"word_ids", "word_mask"}
-            assert all(torch.equal(mine.tensors[name], other.tensors[name]) for name in shared)
-            said = vlm.tokenizer.decode(other.tensors["word_ids"][:, 1:])
-            assert torch.equal(_identities(said), mine.tensors["text_ids"])
+            assert torch.equal(mine.batch.latents.tokens_BND, other.batch.latents.tokens_BND)
+            assert torch.equal(mine.batch.pair_ids_B, other.batch.pair_ids_B)
+            said = vlm.tokenizer.decode(other.batch.words.ids_BL[:, 1:])
+            assert torch.equal(_identities(said), mine.batch.text_ids_B)
         assert one.order() == two.order()
-        other_seed = world.batches(ours, lr=1e-3, seed=2)
-        assert not torch.equal(other_seed[0][0].tensors["text_ids"], one[0][0].tensors["text_ids"])
+        other_seed = shared.batches(ours, lr=1e-3, seed=2)
+        assert not torch.equal(other_seed[0][0].batch.text_ids_B, one[0][0].batch.text_ids_B)
 
-    def test_ours_trains_no_more_than_the_opponent_or_there_is_no_comparison(self, world: World) -> None:
-        sizes = [trained_parameters(world.learner(arm, lr=1e-3, seed=0).model) for arm in ARMS]
+    def test_ours_trains_no_more_than_the_opponent_or_there_is_no_comparison(self, shared: Shared) -> None:
+        sizes = [trained_parameters(shared.learner(arm, lr=1e-3, seed=0).model) for arm in ARMS]
         assert 0 < sizes[0] <= sizes[1]
         check_sizes(ours=sizes[1], opponent=sizes[1])
         with pytest.raises(ConfigError, match=rf"our arm trains {sizes[1] + 1:,} parameters, the token VLM"):
@@ -188,25 +193,25 @@ class TestBothArms:
 
     @pytest.mark.parametrize("arm", ARMS)
     def test_a_run_moves_every_trained_tensor_and_its_checkpoints_load(
-        self, world: World, arm: str, tmp_path: Path
+        self, shared: Shared, arm: str, tmp_path: Path
     ) -> None:
-        curve = trained(world, arm, tmp_path)
+        curve = trained(shared, arm, tmp_path)
         assert [(one["step"], one["samples"]) for one in curve["checkpoints"]] == [(1, 8), (3, 24)]
-        learner = world.learner(arm, lr=1e-2, seed=1)
+        learner = shared.learner(arm, lr=1e-2, seed=1)
         before = {name: one.detach().clone() for name, one in learner.model.named_parameters() if one.requires_grad}
         load_checkpoint(learner, tmp_path, step=3)
         now = dict(learner.model.named_parameters())
         assert all(not torch.equal(one, now[name]) for name, one in before.items())
-        other = world.learner("vlm" if arm == "ours" else "ours", lr=1e-2, seed=1)
+        other = shared.learner("vlm" if arm == "ours" else "ours", lr=1e-2, seed=1)
         with pytest.raises(CheckpointError, match="another learner's weights"):
             load_checkpoint(other, tmp_path, step=3)
 
     @pytest.mark.parametrize("arm", ARMS)
     def test_a_run_that_was_broken_off_goes_on_to_the_last_bit_and_a_finished_one_is_not_run_again(
-        self, world: World, arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, shared: Shared, arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        whole = trained(world, arm, tmp_path / "whole")
-        kind = type(world.learner(arm, lr=1e-2, seed=1))
+        whole = trained(shared, arm, tmp_path / "whole")
+        kind = type(shared.learner(arm, lr=1e-2, seed=1))
         plain, steps = kind.loss, []
 
         def broken(self: Any, batches: Any, *, step: int) -> torch.Tensor:
@@ -217,18 +222,18 @@ class TestBothArms:
 
         monkeypatch.setattr(kind, "loss", broken)
         with pytest.raises(KeyboardInterrupt):
-            trained(world, arm, tmp_path / "broken")
+            trained(shared, arm, tmp_path / "broken")
         half = json.loads((tmp_path / "broken/curve.json").read_text())
         assert [one["step"] for one in half["checkpoints"]] == [1]
-        again = trained(world, arm, tmp_path / "broken")
+        again = trained(shared, arm, tmp_path / "broken")
         assert steps == [0, 1, 2, 1, 2]  # from its checkpoint on, not from the start
         assert [one["loss"] for one in again["checkpoints"]] == [one["loss"] for one in whole["checkpoints"]]
         one, two = (load_file(tmp_path / name / "step_000003.safetensors") for name in ("whole", "broken"))
         assert all(torch.equal(one[name], two[name]) for name in one)
         monkeypatch.setattr(kind, "loss", lambda *_, **__: pytest.fail("trained again"))
-        assert trained(world, arm, tmp_path / "broken") == again
+        assert trained(shared, arm, tmp_path / "broken") == again
         with pytest.raises(CheckpointError, match=r"another recipe.*choose another --work"):
-            trained(world, arm, tmp_path / "broken", digest="other")
+            trained(shared, arm, tmp_path / "broken", digest="other")
 
 
 def test_a_right_class_must_be_strictly_among_the_best() -> None:
@@ -240,20 +245,102 @@ def test_a_right_class_must_be_strictly_among_the_best() -> None:
 
 def test_points_hold_both_arms_with_their_seeds_and_the_difference_on_the_same_pictures() -> None:
     def seen(arm: str, shift: float) -> dict[str, Any]:
-        names = [*METRICS, *(f"cider/{reader}" for reader in READERS[arm])]
+        names = [f"{scoring}{name}" for scoring in SCORINGS[arm] for name in METRICS]
+        names += [f"cider/{reader}" for reader in READERS[arm]]
         one = {name: [place % 2 + shift for place in range(40)] for name in names}
         return {"emoji": one, "photos": one}
 
     measured = {"ours": {5: [seen("ours", 0.5), seen("ours", 0.7)]}, "vlm": {5: [seen("vlm", 0.0), seen("vlm", 0.1)]}}
-    emoji, photos = curves_of(128, measured)
+    ranking = {name: [(place + 1) % 2 for place in range(40)] for name in ("top1", "top5")}
+    emoji, photos = curves_of(128, measured, ranking)
     assert (emoji["samples"], emoji["source"], photos["source"]) == (640, "emoji", "photos")
     top1 = emoji["arms"]["ours"]["top1"]
     assert top1["seeds"] == pytest.approx([1.0, 1.2])
     assert top1["mean"] == pytest.approx(1.1)
     assert top1["low"] < 1.1 < top1["high"]
     # Pictures differ by 1, but the two learners on the same picture never do.
-    difference = emoji["ours_minus_vlm"]["cider/shipped decoder"]
-    assert [difference[name] for name in ("low", "mean", "high")] == pytest.approx([0.55] * 3)
+    for name in ("cider/shipped decoder", "top1", "pmi/top1"):
+        difference = emoji["ours_minus_vlm"][name]
+        assert [difference[end] for end in ("low", "mean", "high")] == pytest.approx([0.55] * 3)
+    # Both arms against the constant ranking, on the same pictures: it is right where they are wrong.
+    assert "minus_constant" not in emoji
+    against = photos["minus_constant"]
+    assert {arm: list(found) for arm, found in against.items()} == {
+        "ours": ["top1", "top5"],
+        "vlm": ["top1", "top5", "pmi/top1", "pmi/top5"],
+    }
+    assert against["ours"]["top1"]["mean"] == pytest.approx(0.6)
+    assert against["vlm"]["pmi/top5"]["mean"] == pytest.approx(0.05)
+    assert against["ours"]["top1"]["high"] - against["ours"]["top1"]["low"] > 0.4
+
+
+def test_what_every_text_gets_is_taken_out_by_pmi() -> None:
+    """Two texts, of which one is likely whatever the picture is: PMI asks what the picture adds."""
+    sums_NC = np.array([[-1.0, -3.0], [-1.5, -6.0]], dtype=np.float32)
+    marginal_MC = np.array([[-1.0, -6.0], [-1.0, -6.0], [-1.0, -6.0]], dtype=np.float32)
+    assert sums_NC.argmax(1).tolist() == [0, 0]
+    found = pmi(sums_NC, marginal_MC)
+    assert found == pytest.approx(np.array([[0.0, 3.0], [-0.5, 0.0]]), abs=1e-6)
+    # The mean is of likelihoods and not of their logs, and each column is shifted alike: pictures keep their order.
+    one = pmi(sums_NC, np.array([[-1.0, -6.0], [-2.0, -6.0]], dtype=np.float32))
+    own = np.log((np.exp(-1) + np.exp(-2)) / 2)
+    assert one[:, 0] == pytest.approx([-1 - own, -1.5 - own], abs=1e-6)
+
+
+class TestGrid:
+    """The grid of learning rates goes on, for both arms, until the best of each is inside it."""
+
+    def run(
+        self, monkeypatch: pytest.MonkeyPatch, best: dict[str, float]
+    ) -> tuple[dict[str, Any], list[tuple[str, float]]]:
+        tried: list[tuple[str, float]] = []
+
+        def validated(shared: Any, plan: Plan, steps: int) -> dict[str, float]:
+            tried.append((plan.arm, plan.lr))
+            return dict.fromkeys(study.CHOICE, -abs(np.log(plan.lr / best[plan.arm])))
+
+        monkeypatch.setattr(study, "run_until", lambda *_: None)
+        monkeypatch.setattr(study, "validated", validated)
+        suite = {"learning_rates": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2], "seeds": [0], "grid_steps": 80}
+        return study.grid(SimpleNamespace(setting=SimpleNamespace(suite=suite))), tried  # type: ignore[arg-type]
+
+    def test_it_stops_where_both_are_inside(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found, tried = self.run(monkeypatch, {"ours": 3e-4, "vlm": 3e-4})
+        assert {rate for _, rate in tried} == {1e-4, 3e-4, 1e-3}
+        assert (found["chosen"], found["at_edge"]) == ({"ours": 3e-4, "vlm": 3e-4}, [])
+
+    def test_it_goes_on_for_both_while_one_is_at_the_edge(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found, tried = self.run(monkeypatch, {"ours": 3e-4, "vlm": 3e-3})
+        assert tried[-4:] == [("ours", 3e-3), ("vlm", 3e-3), ("ours", 1e-2), ("vlm", 1e-2)]
+        assert (found["chosen"], found["at_edge"]) == ({"ours": 3e-4, "vlm": 3e-3}, [])
+
+    def test_an_edge_that_is_left_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found, _ = self.run(monkeypatch, {"ours": 1.0, "vlm": 1e-3})
+        assert found["at_edge"] == ["ours"]
+
+
+def test_the_scores_of_a_learner_are_measured_by_each_of_its_scorings() -> None:
+    class Fixed:
+        def scores(self, pictures: Any, texts: Any) -> dict[str, np.ndarray]:
+            right = np.eye(3, dtype=np.float32)
+            return {"": np.tile(np.array([3.0, 2.0, 1.0], dtype=np.float32), (3, 1)), "pmi": right}
+
+        def captions(self, pictures: Any) -> dict[str, list[str]]:
+            return {}
+
+    pictures = Pictures([Path("a")] * 3, [("a",)] * 3, ["a", "b", "c"], np.eye(3, dtype=bool), ["a", "b", "c"])
+    found = study.means(study.score(Fixed(), {"emoji": pictures}))  # type: ignore[arg-type]
+    assert found["emoji/top1"] == pytest.approx(1 / 3)
+    assert found["emoji/pmi/top1"] == found["emoji/pmi/to_text"] == 1.0
+
+
+def test_stored_results_show_operations_with_and_without_the_encoder_and_the_caveats() -> None:
+    result = json.loads((Path(__file__).parents[3] / "eval/results/comparison.json").read_text())
+    text, cost = tables.tables(result), result["cost"]
+    flops = cost["vlm"]["training_gflop_per_sample"]
+    assert f"| {flops:.3f} | {flops + cost['x_encoder_gflop']:.3f} |" in text
+    assert "## Caveats" in text
+    assert "Both arms minus that ranking" in text
 
 
 def test_the_ranking_without_looking_is_that_of_the_training_photos(tmp_path: Path) -> None:
@@ -270,7 +357,7 @@ def test_the_ranking_without_looking_is_that_of_the_training_photos(tmp_path: Pa
     write_rows(tmp_path / "photos.jsonl", shown)
     truth_NC = np.array([[name in right for name in CLASSES] for right in (["person"], ["dog"], ["cat"])])
     test = Pictures([Path("a")] * 3, [("a",)] * 3, list(CLASSES), truth_NC, ["a"] * 3)
-    assert frequent_classes(tmp_path, tmp_path, test) == pytest.approx({"top1": 1 / 3, "top5": 2 / 3})
+    assert constant_ranking(tmp_path, tmp_path, test) == {"top1": [1, 0, 0], "top5": [1, 1, 0]}
 
 
 @pytest.mark.assets

@@ -8,11 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.mini.data import Captioned
-from eval.moments.arms import Video, oracle, ours, uniform
-from eval.moments.measure import World, by_chance, cut_all, difference, figures, right_moments, score
-from eval.moments.report import as_markdown
-from eval.selective.streams import FPS, Frame, Stream
+from eval.core.prepared import Captioned
+from eval.tasks.made.streams import FPS, Frame, Stream
+from eval.tasks.moments import (
+    Indexes,
+    Video,
+    by_chance,
+    cut_all,
+    difference,
+    oracle,
+    ours,
+    right_moments,
+    score,
+    tables,
+    uniform,
+)
 from vljepa.configs import SelectiveConfig
 from vljepa.inference.moments import Moment
 
@@ -28,12 +38,12 @@ def video(*shots: tuple[int, float]) -> Video:
     return Video(stream, EYE[shown])
 
 
-def world(*videos: Video, queries: np.ndarray = EYE) -> World:
+def world(*videos: Video, queries: np.ndarray = EYE) -> Indexes:
     pictures: Any = [
         Captioned(path=None, texts=("a",), source_id=f"{one}", concept="", style="")  # type: ignore[arg-type]
         for one in range(4)
     ]
-    return World(pictures, {0: list(videos)}, queries, np.arange(4))
+    return Indexes(pictures, {0: list(videos)}, queries, np.arange(4))
 
 
 def spans(moments: list[Moment]) -> list[tuple[float, float]]:
@@ -68,7 +78,7 @@ def test_right_moments_are_found_and_a_query_without_any_is_missed() -> None:
 
     assert best.ranks[0.7].tolist() == [1, 1, 1, 1]
     assert worse.ranks[0.5].tolist()[1] == np.inf  # one second of a window of three
-    assert figures(best)["iou 0.5"]["r1"]["mean"] == 1
+    assert best.figures()["iou 0.5"]["r1"]["mean"] == 1
     assert difference(best, worse)["iou 0.5"]["r5"]["mean"] > 0
 
 
@@ -93,10 +103,10 @@ def test_chance_is_that_of_a_random_order() -> None:
 def test_the_report_has_every_arm() -> None:
     asked = world(CLEAR, video((3, 2)))
     one = score(asked, cut_all(asked, oracle))
-    row = {"pool": one.pool, **figures(one)}
-    text = as_markdown(
+    row = one.figures()
+    text = tables(
         {
-            "suite": {"videos": 2, "seconds": 6, "seeds": [0]}, "arms": {"moments": row, "uniform": row},
+            "settings": {"videos": 2, "seconds": 6, "seeds": [0]}, "arms": {"moments": row, "uniform": row},
             "chance": {f"iou {overlap}": {f"r{k}": value for k, value in some.items()}
                        for overlap, some in one.chance.items()},
             "moments minus uniform": difference(one, one), "by_threshold": {"1": row}, "threshold": 1.0,

@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from eval.harness.suite import Found, Suite
-from eval.order.report import as_markdown
+from eval.core.embedding import EncodedFrames
+from eval.core.suite import Found, Suite
 from eval.tasks import animations, order
 from eval.tasks.questions_files import Question
 from tests.conftest import write_rows
+from tests.unit.eval.seer import context_of
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.checkpoint.clips import with_clips
 from vljepa.configs import ClipsConfig, VLJEPAConfig, load_preset, validate
@@ -78,7 +79,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 def test_a_clip_in_order_is_what_the_model_sees_of_the_file(embedder: Embedder, found: Found) -> None:
     files = [found.folder / f"{number}.webp" for number in range(3)]
-    clips = order.Clips(embedder, files, frames=FRAMES)
+    clips = EncodedFrames(embedder, files, frames=FRAMES)
     questions = [asked("direction", "left", "left", "right", image=str(file)) for file in files]
     in_order = clips.ask(questions, range(FRAMES))
     np.testing.assert_allclose(in_order, embedder.pairs(files, ["what?"] * 3), atol=1e-5)
@@ -106,7 +107,7 @@ def test_every_control_is_asked_of_every_question(
 ) -> None:
     orders: list[list[int]] = []
 
-    def see(clips: order.Clips, questions: list[Question], frames: list[int]) -> Any:
+    def see(clips: EncodedFrames, questions: list[Question], frames: list[int]) -> Any:
         """A model that is right in order, and says the opposite backwards."""
         if clips.frames == FRAMES:
             orders.append(list(frames))
@@ -114,9 +115,9 @@ def test_every_control_is_asked_of_every_question(
         told = order.turned(questions) if backwards else questions
         return embedder.texts([one.answers[0] for one in told])
 
-    monkeypatch.setattr(order.Clips, "ask", see)
-    result = order.measure(found, embedder, shuffles=3, seed=1)
-    examined = result.pop("examined")
+    monkeypatch.setattr(EncodedFrames, "ask", see)
+    measured = order.measure(context_of(found, embedder), shuffles=3, seed=1)
+    result, examined = measured.content(), measured.examined
     assert {str(one.image) for one in examined} == {str(found.folder / f"{number}.webp") for number in range(12)}
     assert {one.query for one in examined} == {row["query"] for _, row in found.table("rows")}
     assert orders[:2] == [[0, 1, 2, 3], [3, 2, 1, 0]]
@@ -136,16 +137,24 @@ def test_every_control_is_asked_of_every_question(
              result["anticipation"].items()}  # fmt: skip
     assert ahead["model"] == (1, 8)
     assert ahead["present"] == (pytest.approx(4 / 12), 8)
-    text = as_markdown(result | {"command": "c", "commit": "0" * 40, "uncommitted_changes": False, "date": "d",
-                                 "hardware": "h"})  # fmt: skip
+    text = order.tables(result)
     assert "| **direction** (12) | 100.0 [100.0, 100.0] |" in text
     assert json.loads(json.dumps(result)) == result
+
+
+def test_the_weak_groups_are_named() -> None:
+    def row(in_order: float, shuffled: float) -> dict[str, Any]:
+        return {name: {"mean": mean, "low": mean - 0.1, "high": mean + 0.1} for name, mean in
+                (("in order", in_order), ("shuffled", shuffled))}  # fmt: skip
+
+    metrics = {"direction": row(0.9, 0.5), "order, by name": row(0.6, 0.5), "how many": row(0.3, 0.3)}
+    assert order.weak(metrics) == "order, by name (60.0 [50.0, 70.0] in order, 50.0 shuffled)"
 
 
 def test_a_model_of_pictures_is_refused(found: Found) -> None:
     model = VLJEPA(load_preset("toy")).eval()
     with pytest.raises(ConfigError, match="needs a model of clips"):
-        order.measure(found, Embedder(model, VLJEPAProcessor(model.config)), shuffles=1, seed=0)
+        order.measure(context_of(found, Embedder(model, VLJEPAProcessor(model.config))), shuffles=1, seed=0)
 
 
 def test_names_of_animations_by_all_frames_and_by_one(
@@ -158,9 +167,9 @@ def test_names_of_animations_by_all_frames_and_by_one(
     here = Found(found.suite, tmp_path, {"rows": tmp_path / "animations.jsonl"})
     names = iter(["fox", "cat", "cat", "fox", "fox", "dog"])
     monkeypatch.setattr(embedder, "images", lambda images: embedder.texts([next(names)]))
-    result = animations.measure(here, embedder)
-    assert [one.texts for one in result["examined"]] == [("fox",), ("cat",), ("dog",)]
-    metrics = result["metrics"]
+    result = animations.measure(context_of(here, embedder))
+    assert [one.texts for one in result.examined or ()] == [("fox",), ("cat",), ("dog",)]
+    metrics = result.metrics
     assert metrics["all frames"]["accuracy"]["mean"] == pytest.approx(2 / 3)
     assert metrics["one frame"]["accuracy"]["mean"] == pytest.approx(1 / 3)
     assert metrics["all frames minus one"]["accuracy"]["mean"] == pytest.approx(1 / 3)

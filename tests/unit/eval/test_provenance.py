@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from eval.mini.provenance import ROOT, origin, shortened
+from eval.core.provenance import ROOT, origin, shortened
 
 
 @pytest.mark.parametrize(
@@ -25,5 +25,5 @@ def test_paths_of_this_machine_are_shortened(argument: str, shown: str) -> None:
 
 
 def test_the_command_is_one_that_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["x", "--data", "/a b/c d", "-o", "out.json"])
-    assert origin("eval.mini")["command"] == "python -m eval.mini --data 'PATH/TO/c d' -o out.json"
+    monkeypatch.setattr(sys, "argv", ["x", "mini", "--data", "/a b/c d", "seeds=[0]"])
+    assert origin()["command"] == "python eval/run.py mini --data 'PATH/TO/c d' 'seeds=[0]'"

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.mini.coco import CLASSES, top1_in_truth
-from eval.mini.question_only import Majority, QuestionOnly
-from eval.mini.questions import swapped_pictures
+from eval.tasks.coco_classes import CLASSES, top1_in_truth
+from eval.tasks.question_only import Majority, QuestionOnly, swapped_pictures
 from vljepa.data.records import Record
 
 

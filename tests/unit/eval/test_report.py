@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from eval import report
-from eval.harness.suite import ROOT
-from eval.readme import END, START, TEMPLATE, numbers, write_readme
+from eval import registry, report
+from eval.core.provenance import ROOT
+from eval.core.render import END, START, TEMPLATE, cell, numbers, table, write_readme
 from tests.unit.eval.seer import write_json
 
 LOOKED = {
@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
     hits = {"a": 0.5, "macro": 0.5, "rows": FIGURE}
     texts = {"model": hits, "untouched Y-Encoder": hits, "model minus untouched": {"rows": FIGURE}}
     write_json(tmp_path / "texts.json", result("texts", "text triplets", texts, {"model": {"rows": 1 / 3}}))
-    write_json(tmp_path / "other.json", {"task": "an evaluation with a report of its own"})
+    write_json(tmp_path / "other.json", {"task": "words", "suite": "other", "metrics": {}})
     return tmp_path
 
 
@@ -55,8 +55,11 @@ def test_tables_say_all_that_a_number_has_to_say(folder: Path) -> None:
     assert "| chance, image to text | 12.5 | 50.0 |  |" in text
     said = ["`python eval/run.py asked`", "8 rows, where the official files have 1,000", "left out: 3", "a CPU"]
     said += ["0123456789ab, with uncommitted changes", "licence: MIT", "Candidates (2): a, b"]
-    said += ["of 8 test pictures 1 are equal to one of training and 2 more look like one; of 9 test texts"]
-    said += ["with 1,000 pictures and 2,000 texts of a.jsonl (a recipe, without b.jsonl); 4 pictures could not be read"]
+    said += [
+        "of 8 test images 1 are equal to one of training and 2 more are near duplicates (perceptual hash); of 9 "
+        "test texts"
+    ]
+    said += ["with 1,000 images and 2,000 texts of a.jsonl (a recipe, without b.jsonl); 4 images could not be read"]
     assert not [one for one in said if one not in text]
     assert text.isascii()
 
@@ -65,11 +68,11 @@ def test_the_command_writes_tables_plots_and_one_page_with_all_inside(folder: Pa
     out = folder / "docs"
     out.mkdir()
     page = out / "page.html"
-    asked = ["--results", str(folder), "--tables", str(out / "e.md"), "--plots", str(out), "--html", str(page)]
+    asked = ["--results", str(folder), "--docs", str(out), "--html", str(page)]
     assert report.main(asked) == 0
     for name in report.PLOTS:
         assert (out / name).read_bytes().startswith(b"\x89PNG")
-        assert f"]({name})" in (out / "e.md").read_text()
+        assert f"]({name})" in (out / "evaluation.md").read_text()
     html = page.read_text()
     found: list[tuple[str, str]] = []
 
@@ -84,8 +87,52 @@ def test_the_command_writes_tables_plots_and_one_page_with_all_inside(folder: Pa
 
 
 def test_without_results_the_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report.main(["--results", str(tmp_path), "--tables", str(tmp_path / "e.md")]) == 2
+    assert report.main(["--results", str(tmp_path), "--docs", str(tmp_path)]) == 2
     assert "python eval/run.py all" in " ".join(capsys.readouterr().err.split())
+
+
+def test_every_result_of_a_study_has_its_page_and_plots(tmp_path: Path) -> None:
+    """One renderer writes docs/ from the stored results, and the page has all of it inside."""
+    results = ROOT / "eval" / "results"
+    assert report.main(["--results", str(results), "--docs", str(tmp_path), "--html", str(tmp_path / "p.html")]) == 0
+    for name, (title, _, _) in registry.DOCUMENTS.items():
+        text = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
+        assert text.startswith(f"# {title}\n")
+        assert text.isascii()
+        assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == text, "run eval/report.py --docs docs"
+    for name in ("mini_retrieval", "selective", "comparison", "ablations"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert page.count("<details>") == len(registry.DOCUMENTS)
+    assert page.count("data:image/png;base64,") == 7
+
+
+@pytest.mark.parametrize(
+    ("figure", "form", "shown"),
+    [
+        (1234, "number", "1,234"),
+        ([1, 2], "count", "2"),
+        (0.1234, "percent", "12.3"),
+        (0.5, ".0%", "50%"),
+        (FIGURE, "percent", "50.0 [25.0, 75.0]"),
+        (FIGURE, "difference", "+0.500 [+0.250, +0.750]"),
+        ({"mean": 0.5, "std": 0.01}, "percent", "50.0 (1.0)"),
+        ({"mean": 0.5, "std": 0.0}, "percent", "50.0"),
+        ({"times_fewer": 0.0, "low": 0.0, "high": 0.0}, "fewer", "never reaches it"),
+        ({"times_fewer": 4.126, "low": 4.0, "high": 5.0}, "fewer", "4.13 [4.00, 5.00]"),
+        ("text", "percent", "text"),
+        (None, "number", ""),
+    ],
+)
+def test_one_formatter_knows_every_kind_of_figure(figure: Any, form: str, shown: str) -> None:
+    assert cell(figure, form) == shown
+
+
+def test_table_is_markdown() -> None:
+    assert (
+        table(["a", "b", "c"], [["x", 1, 0.5]], ["count", "percent"])
+        == "| a | b | c |\n|---|---:|---:|\n| x | 1 | 50.0 |"
+    )
 
 
 def test_every_stored_result_says_what_of_its_test_is_in_training_or_that_nobody_has_looked() -> None:

@@ -1,25 +1,14 @@
 from __future__ import annotations
 
-import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eval.mini.report import markdown, table, write_report
-from eval.mini.result import assemble, check, spread
-from eval.mini.retrieval_rows import DIRECTIONS
-
-ORIGIN = {
-    "command": "python -m eval.mini ...",
-    "commit": "0123456789abcdef",
-    "uncommitted_changes": False,
-    "date": "2026-01-01T00:00:00+00:00",
-    "hardware": "a CPU, 2 cores",
-    "versions": {"torch": "2"},
-}
-PACKAGES = [{"name": "easy-vqa", "version": "1.0", "client": "pip", "sha256": "0"}]
+from eval.core.render import DIRECTIONS
+from eval.core.statistics import pooled, spread
+from eval.studies.mini.study import PROTOCOL, pool_seeds
+from eval.studies.mini.tables import plots, tables
 
 
 def seed_result(seed: int, *, hit: float) -> dict[str, Any]:
@@ -60,7 +49,7 @@ def seed_result(seed: int, *, hit: float) -> dict[str, Any]:
 
 def whole() -> dict[str, Any]:
     seeds = [seed_result(0, hit=0.2), seed_result(1, hit=0.4)]
-    return assemble(seeds, origin=ORIGIN, packages=PACKAGES)
+    return {"split": "test", "protocol": PROTOCOL, **pool_seeds(seeds)}
 
 
 def test_seeds_are_pooled() -> None:
@@ -80,41 +69,20 @@ def test_result_is_json_and_drops_the_per_item_differences() -> None:
     assert "differences" not in result["seeds"][0]
 
 
-@pytest.mark.parametrize("lost", ["commit", "hardware", "split", "packages", "date", "command", "seeds"])
-def test_a_result_without_its_origin_is_refused(lost: str) -> None:
-    result = whole()
-    del result[lost]
-    with pytest.raises(ValueError, match=lost):
-        check(result)
-
-
-def test_a_seed_without_pool_sizes_is_refused() -> None:
-    result = copy.deepcopy(whole())
-    result["seeds"][1]["retrieval"]["photos"]["pools"] = []
-    with pytest.raises(ValueError, match=r"seeds\[1\]\.retrieval\.photos\.pools"):
-        check(result)
-
-
 def test_one_seed_has_no_spread() -> None:
     assert spread([0.5]) == {"mean": 0.5, "std": 0.0, "values": [0.5]}
 
 
-def test_tables_name_rows_pools_and_origin() -> None:
-    text = markdown(whole())
+def test_a_key_that_one_seed_lacks_is_pooled_over_the_others() -> None:
+    found = pooled([{"a": {"x": 1.0, "y": 2.0}}, {"a": {"x": 3.0}}])
+    assert (found["a"]["x"]["mean"], found["a"]["y"]["values"]) == (2.0, [2.0])
+
+
+def test_tables_name_rows_and_pools() -> None:
+    text = tables(whole())
     assert "| **vljepa mini** | 0.0M | 30.0 (14.1) |" in text
     assert "pool 2 pictures x 2 texts" in text
-    assert "0123456789ab" in text
     assert "+15.0 [" in text
+    assert "| easy_vqa, all | 8 | 90.0 | 60.0 | 50.0 | 50.0 |" in text
     assert text.isascii()
-
-
-def test_table_is_markdown() -> None:
-    assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n|---|---:|\n| x | 1 |"
-
-
-def test_report_writes_tables_and_plot(tmp_path: Path) -> None:
-    file = tmp_path / "mini.json"
-    file.write_text(json.dumps(whole()), encoding="utf-8")
-    write_report(file, tables=tmp_path / "mini.md", plots=tmp_path / "docs")
-    assert (tmp_path / "mini.md").read_text(encoding="utf-8").startswith("2 seed(s)")
-    assert (tmp_path / "docs/mini_retrieval.png").read_bytes().startswith(b"\x89PNG")
+    assert plots(whole())["mini_retrieval.png"].startswith(b"\x89PNG")

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.mini.data import Captioned
-from eval.mini.retrieval_rows import (
+from eval.core.prepared import Captioned
+from eval.tasks.pools import (
     Row,
     chance,
     differences,

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from eval import run
-from eval.harness import result as results
-from eval.harness.code import code_digest, code_of
-from eval.harness.suite import ROOT, SUITES, read_suite, suite_names
+from eval import registry, run
+from eval.core.provenance import ROOT, code_digest, code_of, result_name
+from eval.core.result import Context, Model, Result, suite_key
+from eval.core.suite import SUITES, read_suite, suite_names
 from eval.tasks.questions import SCORINGS
 from eval.tasks.questions_files import READERS
 from tests.unit.eval.seer import COLOURS, Seer, paint, write_json, write_lines
@@ -37,9 +37,9 @@ class Counted(Seer):
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Data of own_retrieval, and no other data at hand."""
     loaded = cached_property(lambda self: Counted())
-    loaded.__set_name__(run.Model, "embedder")
-    monkeypatch.setattr(run.Model, "embedder", loaded)
-    monkeypatch.setattr("eval.harness.suite.OWN_DATA", (tmp_path / "none",))
+    loaded.__set_name__(Model, "embedder")
+    monkeypatch.setattr(Model, "embedder", loaded)
+    monkeypatch.setattr("eval.core.suite.OWN_DATA", (tmp_path / "none",))
     Counted.made = 0
     place = tmp_path / "data" / "own_retrieval"
     rows = [{"image": paint(place / f"{one}.png", one), "text": f"a {one} cat"} for one in COLOURS]
@@ -61,21 +61,31 @@ def test_every_suite_is_whole_and_its_settings_fit_its_task() -> None:
     assert len(names) > 25
     for name in names:
         suite = read_suite(name)
-        if suite.task in run.programs():
-            inspect.signature(run.programs()[suite.task]).bind("found", "model", "cache", **suite.settings)
-            continue
-        inspect.signature(run.tasks()[suite.task]).bind("found", "embedder", **suite.settings)
+        inspect.signature(registry.task(suite.task)).bind("context", **suite.settings)
         if suite.task == "questions":
             columns = {key: value for key, value in suite.settings.items() if key not in ("format", "scoring")}
             inspect.signature(READERS[suite.settings["format"]]).bind("found", **columns)
             assert suite.settings["scoring"] in SCORINGS
-    assert {path.stem for path in SUITES.glob("*.yaml") if "\ntask:" in path.read_text()} == set(names)
+    assert {path.stem for path in SUITES.glob("*.yaml")} == set(names)
+    assert {read_suite(name).task for name in names} == set(registry.TASKS), "every task is reachable"
+
+
+def test_every_stored_result_can_be_made_again_and_every_benchmark_is_there() -> None:
+    stored = {path.stem.partition(".")[0] for path in (ROOT / "eval" / "results").glob("*.json")}
+    assert stored - {"infonce_32k"} <= {*suite_names(), *registry.BENCHES}
+    for name in registry.BENCHES:
+        assert inspect.signature(registry.bench(name).measure)
 
 
 def test_a_result_says_everything_about_itself(folder: Path) -> None:
     assert measure(folder, "own_retrieval") == run.DONE
     result = written(folder)
-    assert not [name for name in results.ASKED_FOR if name not in result]
+    asked_for = (
+        "format", "suite", "task", "title", "protocol", "metrics", "source", "version", "licence", "split", "pool",
+        "rows", "candidates", "prompt", "frames", "seed", "ties", "command", "commit", "date", "hardware", "versions",
+        "model", "data", "key", "overlap", "skipped", "settings", "seconds",
+    )  # fmt: skip
+    assert not [name for name in asked_for if name not in result]
     assert result["metrics"]["image_to_text"]["r1"]["mean"] == 1.0
     assert {"low", "high", "items"} < result["metrics"]["image_to_text"]["r1"].keys()
     assert result["pool"] == [{"items": 3, "texts": 3}]
@@ -83,12 +93,35 @@ def test_a_result_says_everything_about_itself(folder: Path) -> None:
     assert len(result["commit"]) == 40
 
 
-def test_a_result_that_lacks_something_is_refused(folder: Path) -> None:
-    found = run.find(read_suite("own_retrieval"), [folder / "data"], alone=True)
-    with pytest.raises(ValueError, match="lacks metrics, pool"):
-        results.assemble(
-            {"rows": 1, "prompt": "", "frames": 1, "skipped": 0}, found, model="mini", device="cpu", key={}, overlap={}
-        )
+def test_a_result_that_lacks_something_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="'pool' and 'prompt'"):
+        Result(rows=1)  # type: ignore[call-arg]
+
+
+def test_a_setting_can_be_changed_and_belongs_to_the_key(folder: Path) -> None:
+    measure(folder, "own_retrieval")
+    first = written(folder)
+    assert measure(folder, "own_retrieval", "frames=1") == run.DONE
+    assert Counted.made == 2
+    assert written(folder)["settings"] == {"own": True, "frames": 1}
+    assert written(folder)["key"]["suite"] != first["key"]["suite"]
+    changed = run.with_settings(read_suite("selective"), {"streams.seconds": "60", "rates": "[1.0]"})
+    assert (changed.settings["streams"]["seconds"], changed.settings["rates"]) == (60, [1.0])
+    assert changed.settings["streams"]["seeds"] == [0, 1, 2]
+    assert read_suite("selective").settings["streams"]["seconds"] == 360
+
+
+def test_benchmarks_are_behind_the_same_door(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = ["--results", str(folder / "results")]
+    assert run.main(["bench.segmentation", "rows=64", "width=8", "repeats=1", *results]) == run.DONE
+    found = json.loads((folder / "results" / "segmentation.json").read_text())
+    assert (found["rows"], found["width"], len(found["commit"])) == (64, 8, 40)
+    assert found["ratio"] > 0
+    with pytest.raises(ConfigError, match="use one of infonce, kill"):
+        run._bench("segments", run.parser().parse_args(["bench.segments"]))
+    assert "bench.*" not in capsys.readouterr().err
+    assert run.main(["list"]) == run.DONE
+    assert "bench.*" in capsys.readouterr().out
 
 
 def test_what_still_holds_is_not_computed_again_and_what_changed_is(folder: Path) -> None:
@@ -138,15 +171,16 @@ def test_an_error_of_any_type_ends_one_suite_and_not_all(
     """Of the suites at hand the first in the alphabet is wrong, in a way that nobody has thought of."""
     write_json(folder / "data" / "coco_retrieval" / "captions_val2017.json", {})
     (folder / "data" / "coco_retrieval" / "val2017").mkdir()
-    plain = run.tasks()
+    plain = registry.task
 
-    def broken(found: Any, embedder: Any, **settings: Any) -> dict[str, Any]:
-        if found.suite.name == "coco_retrieval":
+    def broken(context: Any, **settings: Any) -> Result:
+        if context.found.suite.name == "coco_retrieval":
             raise ZeroDivisionError("nobody has thought of that")
-        return plain["retrieval"](found, embedder, **settings)
+        result: Result = plain("retrieval")(context, **settings)
+        return result
 
     broken.__module__ = "eval.tasks.retrieval"
-    monkeypatch.setattr(run, "tasks", lambda: plain | {"retrieval": broken})
+    monkeypatch.setattr(registry, "task", lambda name: broken if name == "retrieval" else plain(name))
     assert measure(folder, "all") == run.ERROR
     said = " ".join(capsys.readouterr().err.split())
     assert "ZeroDivisionError: nobody has thought of that" in said
@@ -169,7 +203,7 @@ def test_a_result_does_not_survive_a_change_of_the_code_that_measured_it(
 ) -> None:
     measure(folder, "own_retrieval")
     first = written(folder)
-    monkeypatch.setattr(results, "code_digest", lambda module, *, root: "changed")
+    monkeypatch.setattr("eval.core.cache.code_digest", lambda module: "changed")
     measure(folder, "own_retrieval")
     assert Counted.made == 2
     assert written(folder)["key"] == first["key"] | {"code": "changed"}
@@ -177,7 +211,7 @@ def test_a_result_does_not_survive_a_change_of_the_code_that_measured_it(
 
 def test_the_code_of_a_task_is_all_that_it_imports(tmp_path: Path) -> None:
     files = {path.relative_to(ROOT).as_posix() for path in code_of("eval.tasks.retrieval", root=ROOT)}
-    assert {"eval/tasks/retrieval.py", "eval/harness/seeing.py", "eval/mini/bootstrap.py", "vljepa/inference/clips.py",
+    assert {"eval/tasks/retrieval.py", "eval/core/embedding.py", "eval/core/statistics.py", "vljepa/inference/clips.py",
             "vljepa/metrics/retrieval.py", "vljepa/processing/image.py"} <= files  # fmt: skip
     assert "eval/tasks/questions.py" not in files
     assert not [name for name in files if name.startswith("vljepa/cli")]
@@ -198,7 +232,8 @@ def test_a_folder_of_adapters_has_a_key_that_follows_them_and_their_base(tmp_pat
     found = run.find(read_suite("own_retrieval"), [folder / "data"], alone=True)
 
     def key() -> str:
-        return results.key_of(found, str(tmp_path / "adapters"), code="eval.tasks.retrieval")["model"]
+        context = Context(found, Model(str(tmp_path / "adapters")))
+        return suite_key(context, code="eval.tasks.retrieval")["model"]
 
     first = key()
     assert first == key()
@@ -223,48 +258,37 @@ def test_a_suite_or_folder_that_is_not_there(folder: Path, capsys: pytest.Captur
 
 
 def test_results_of_other_models_have_files_of_their_own() -> None:
-    suite = read_suite("pope")
-    assert run.result_name(suite, "mini") == "pope.json"
-    assert run.result_name(suite, "runs/mine/best") == "pope.runs_mine_best.json"
+    assert result_name("pope", "mini") == "pope"
+    assert result_name("pope", "runs/mine/best") == "pope.runs_mine_best"
 
 
-def test_an_evaluation_with_its_own_format_is_run_and_kept(
+def test_a_result_with_sections_of_its_own_is_kept_and_its_tables_are_printed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from eval.mini.__main__ import parser
-
     seen: list[dict[str, Any]] = []
 
-    def evaluate(given: Any) -> dict[str, Any]:
-        seen.append(vars(given))
-        return {"task": "all of it"}
+    def words(context: Any, **settings: Any) -> Result:
+        seen.append(settings)
+        return Result(rows=1, pool=[{}], prompt="", more={"pictures": "all of them"})
 
-    monkeypatch.setattr("eval.mini.__main__.evaluate", evaluate)
-    monkeypatch.setattr(run, "own_reports", lambda: {"mini": lambda result: f"tables of {result['task']}"})
+    words.__module__ = "eval.tasks.words"
+    monkeypatch.setattr(registry, "task", lambda name: words)
+    monkeypatch.setattr("eval.tasks.words.tables", lambda result: f"tables of {result['pictures']}")
     write_json(folder / "data" / "mini" / "summary.json", {})
-    write_lines(folder / "data" / "coco_photos" / "photos.jsonl", [])
     for _ in range(2):
-        assert measure(folder, "mini_baselines") == run.DONE
-    [given] = seen
-    asked = vars(parser().parse_args(["--data", "d", "--models", "m", "--photos", "p"]))
-    assert given.keys() == asked.keys() - {"output"}
-    assert (given["data"], given["photos"]) == ([folder / "data" / "mini"], folder / "data" / "coco_photos")
-    result = json.loads((folder / "results" / "mini_baselines.json").read_text())
+        assert measure(folder, "captions") == run.DONE
+    assert seen == [{"recipe": "recipes/mini_decoder.yaml"}]
+    result = json.loads((folder / "results" / "captions.json").read_text())
     assert {"task", "key", "seconds"} < result.keys()
     assert result["overlap"]["looked_at"] is False
-    assert capsys.readouterr().out.count("tables of all of it") == 2
+    assert capsys.readouterr().out.count("tables of all of them") == 2
 
 
-def test_the_model_s_own_decoder_is_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[dict[str, Any]] = []
-    monkeypatch.setattr("eval.captions.measure.measure", lambda **given: seen.append(given) or {"task": "words"})
-    monkeypatch.setattr(run, "own_reports", lambda: {"captions": lambda result: ""})
-    write_json(folder / "data" / "mini" / "summary.json", {})
-    assert measure(folder, "captions") == run.DONE
-    [given] = seen
-    assert list(given["decoders"]) == ["scratch"]
-    assert Path(given["decoders"]["scratch"]).is_dir()
-    assert given["recipe"].is_file()
+def test_the_model_s_own_decoder_is_measured() -> None:
+    from eval.tasks.words import own_decoder
+
+    [(name, folder)] = own_decoder("mini").items()
+    assert (name, Path(folder).is_dir()) == ("scratch", True)
 
 
 @pytest.mark.assets

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from eval.mini import __main__ as command
-from eval.mini import rows
-from eval.mini.baselines import HeadConfig
-from eval.mini.data import captions_by_picture
-from eval.mini.frozen import Frozen
-from eval.mini.rows import TITLES
-from eval.mini.seed import Job, evaluate_seed
+from eval import run
+from eval.core.prepared import captions_by_picture
+from eval.studies.mini import rows, study
+from eval.studies.mini.baselines import HeadConfig
+from eval.studies.mini.features import Features
+from eval.studies.mini.rows import TITLES
+from eval.studies.mini.study import Job, measure_seed
 from tests.unit.eval.conftest import COLOURS, SHAPES
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import load_preset
+from vljepa.inference.embed import Embedder
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +52,14 @@ def job_of(prepared: Path, saved: Path, cache: Path, **changes: Any) -> Job:
         data=prepared / "data",
         model=str(saved),
         photos=prepared / "data/photos",
-        captions_tsv=prepared / "captions.tsv",
+        captions=prepared / "captions.tsv",
         cache=cache,
     )(**changes)
 
 
 @pytest.mark.usefixtures("quick")
 def test_every_row_and_section_is_measured(prepared: Path, saved: Path, tmp_path: Path) -> None:
-    result = evaluate_seed(job_of(prepared, saved, tmp_path), say=lambda text: None)
+    result = measure_seed(job_of(prepared, saved, tmp_path))
     photos, emoji = (result["retrieval"][name] for name in ("photos", "emoji"))
     assert set(photos["rows"]) == set(TITLES)
     assert set(emoji["rows"]) == {name for name in TITLES if not name.endswith("_views")}
@@ -81,42 +82,42 @@ def test_every_row_and_section_is_measured(prepared: Path, saved: Path, tmp_path
 
 @pytest.mark.usefixtures("quick")
 def test_a_finished_seed_is_not_computed_again(
-    prepared: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Path,
+    saved: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = ["--data", str(prepared / "data"), "--models", str(saved), "--photos", str(prepared / "data/photos")]
-    arguments += ["--captions-tsv", str(prepared / "captions.tsv"), "--cache", str(tmp_path / "cache")]
-    arguments += ["--split", "validation", "-o", str(tmp_path / "results/mini.json")]
-    assert command.main(arguments) == 0
-    first = json.loads((tmp_path / "results/mini.json").read_text(encoding="utf-8"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/mini").symlink_to(prepared / "data")
+    (tmp_path / "data/coco_photos").symlink_to(prepared / "data/photos")
+    (tmp_path / "data/coco_captions_val2017.tsv").symlink_to(prepared / "captions.tsv")
+    monkeypatch.setattr("eval.core.suite.OWN_DATA", ())
+    arguments = ["mini_baselines", f"models=[{saved}]", "--data", str(tmp_path / "data")]
+    arguments += ["--cache", str(tmp_path / "cache"), "--results", str(tmp_path / "results"), "--again"]
+    assert run.main([*arguments, "split=validation"]) == run.DONE
+    first = json.loads((tmp_path / "results/mini_baselines.json").read_text(encoding="utf-8"))
     assert first["split"] == "validation"
+    assert first["pooled"]["retrieval"]["emoji"]["model"]["image_to_text"]["r1"]["std"] == 0
 
     def refuse(*_arguments: Any, **_named: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("eval.mini.seed.evaluate_seed", refuse)
-    assert command.main(arguments) == 0
-    second = json.loads((tmp_path / "results/mini.json").read_text(encoding="utf-8"))
+    monkeypatch.setattr(study, "measure_seed", refuse)
+    assert run.main([*arguments, "split=validation"]) == run.DONE
+    second = json.loads((tmp_path / "results/mini_baselines.json").read_text(encoding="utf-8"))
     assert second["seeds"] == first["seeds"]
     with pytest.raises(AssertionError, match="computed again"):
-        command.main([*arguments, "--split", "test"])
-
-
-def test_wrong_folders_are_one_line_and_exit_code_two(
-    prepared: Path, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run(*data: Path) -> str:
-        arguments = ["--data", *map(str, data), "--models", *[str(saved)] * len(data), "--photos", str(tmp_path)]
-        assert command.main([*arguments, "--cache", str(tmp_path / "cache")]) == 2
-        return " ".join(capsys.readouterr().err.split())
-
-    assert "same split" in run(prepared / "data", prepared / "data")
-    assert "no summary.json" in run(tmp_path)
+        run.main([*arguments, "split=test"])
+    twice = f"folders=[{tmp_path / 'data/mini'}, {tmp_path / 'data/mini'}]"
+    assert run.main([*arguments, twice]) == run.ERROR
+    assert "one folder per model" in " ".join(capsys.readouterr().err.split())
 
 
 def test_ablations_change_the_prediction_in_their_own_way(prepared: Path, saved: Path, tmp_path: Path) -> None:
-    frozen = Frozen(VLJEPA.from_pretrained(saved), VLJEPAProcessor.from_pretrained(saved), cache=tmp_path)
+    frozen = Features(Embedder.from_pretrained(str(saved), device="cpu"), cache=tmp_path)
     pictures = sorted((prepared / "data/photos/images").glob("*.png"))[:6]
-    frozen.fill_pictures(dict.fromkeys(pictures, 1))
+    frozen.fill_images(dict.fromkeys(pictures, 1))
     full, residual, learned = rows.model_rows(frozen)[0], *rows.model_rows(frozen)[2:]
     assert [residual.name, learned.name] == ["model_no_residual", "model_no_learned"]
     embedded = [row.images(pictures) for row in (full, residual, learned)]
@@ -130,9 +131,9 @@ def test_ablations_change_the_prediction_in_their_own_way(prepared: Path, saved:
 def test_equal_pairs_are_computed_once_and_order_is_kept(
     prepared: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frozen = Frozen(VLJEPA.from_pretrained(saved), VLJEPAProcessor.from_pretrained(saved), cache=tmp_path)
+    frozen = Features(Embedder.from_pretrained(str(saved), device="cpu"), cache=tmp_path)
     pictures = sorted((prepared / "data/photos/images").glob("*.png"))[:3]
-    frozen.fill_pictures(dict.fromkeys(pictures, 1))
+    frozen.fill_images(dict.fromkeys(pictures, 1))
     pairs = [(path, query) for query in ("a longer question?", "", "short?") for path in pictures]
     one_by_one = np.concatenate([frozen.predictions([pair]) for pair in pairs])
     sizes: list[int] = []
@@ -158,5 +159,5 @@ def test_a_caption_that_equals_a_held_out_one_stays_out(prepared: Path, tmp_path
 
 
 def test_blank_picture_is_grey(saved: Path, tmp_path: Path) -> None:
-    frozen = Frozen(VLJEPA.from_pretrained(saved), VLJEPAProcessor.from_pretrained(saved), cache=tmp_path)
+    frozen = Features(Embedder.from_pretrained(str(saved), device="cpu"), cache=tmp_path)
     assert torch.isfinite(frozen.pooled([frozen.blank])).all()

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from eval.adaptation.measure import frozen
-from eval.harness.seeing import Eyes, readable
-from eval.tasks import animations, order
+from eval.core.embedding import EncodedFrames, EncodedImages, FileEmbedder, readable
+from eval.tasks import animations
 from eval.tasks.questions_files import Question
+from tests.unit.eval.seer import context_of
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.checkpoint.clips import with_clips
 from vljepa.cli.main import main
@@ -23,7 +23,7 @@ from vljepa.data.pictures import LivePictures
 from vljepa.data.records import Clip
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
-from vljepa.models.types import Latents
+from vljepa.models.types import Latents, Tokens
 from vljepa.processing.video import read_frames
 from vljepa.validation.encoder import Encoder
 
@@ -81,7 +81,7 @@ def test_one_clip_has_one_embedding_whoever_asks(
     monkeypatch.setattr(Embedder, "batches", batches)
     assert main(["classify", str(clip), "--labels", "a square,a circle", "--model", str(tmp_path / "model")]) == 0
     [[cli]] = told
-    [evaluation] = Eyes(embedder, frames=FRAMES).look([clip])
+    [evaluation] = FileEmbedder(embedder, frames=FRAMES).embed([clip])
     encoder = Encoder(embedder.model, embedder.processor, pictures=LivePictures(embedder.processor))
     [training] = encoder.predictions([(Clip(clip, start=0.0, end=None, frames=FRAMES), "")])
     assert cosines(np.stack([cli, evaluation, training]), api) == pytest.approx([1, 1, 1], abs=1e-5)
@@ -92,7 +92,7 @@ def test_one_clip_has_one_embedding_whoever_asks(
 
 
 def test_a_suite_s_number_of_frames_counts_and_not_the_model_s(embedder: Embedder, clip: Path) -> None:
-    [two] = Eyes(embedder, frames=2).look([clip])
+    [two] = FileEmbedder(embedder, frames=2).embed([clip])
     [wanted] = Embedder(embedder.model, embedder.processor, frames=2).images([clip])
     assert float(two @ wanted) == pytest.approx(1, abs=1e-5)
     assert float(two @ embedder.images([clip])[0]) < 0.999
@@ -106,7 +106,7 @@ def test_a_picture_has_one_embedding_too(embedder: Embedder, tmp_path: Path) -> 
     exif[0x0112] = 6  # a quarter turn
     picture.save(path, exif=exif)
     encoder = Encoder(embedder.model, embedder.processor, pictures=LivePictures(embedder.processor))
-    seen = [Eyes(embedder).look([path])[0], encoder.predictions([(path, "")])[0]]
+    seen = [FileEmbedder(embedder).embed([path])[0], encoder.predictions([(path, "")])[0]]
     assert cosines(np.stack(seen), embedder.images([path])[0]) == pytest.approx([1, 1], abs=1e-5)
 
 
@@ -114,10 +114,12 @@ def test_what_the_product_refuses_is_not_scored(clip: Path, tmp_path: Path) -> N
     model = toy(clips=False)
     pictures = Embedder(model, VLJEPAProcessor(model.config))
     with pytest.raises(ConfigError, match="frames = 4 is for a model of clips"):
-        Eyes(pictures, frames=4)
+        FileEmbedder(pictures, frames=4)
     with pytest.raises(ConfigError, match="2 pictures as one clip are for a model of clips"):
-        Eyes(pictures).look([(clip, clip)])
-    assert readable(Eyes(pictures).look([clip])).tolist() == [True]  # an animation is its first frame, as in classify
+        FileEmbedder(pictures).embed([(clip, clip)])
+    assert readable(FileEmbedder(pictures).embed([clip])).tolist() == [
+        True
+    ]  # an animation is its first frame, as in classify
 
 
 def test_questions_and_clips_of_several_lengths_keep_their_order(
@@ -126,7 +128,7 @@ def test_questions_and_clips_of_several_lengths_keep_their_order(
     still = tmp_path / "still.png"
     Image.new("RGB", (32, 32), "green").save(still)
     pairs = [(clip, "a?"), (still, "b?"), (clip, ""), (still, "a?"), ((still, still), "b?")] + [(still, "c?")] * 70
-    rows = Eyes(embedder).ask(pairs)
+    rows = FileEmbedder(embedder).ask(pairs)
     flat = [(one, query) for one, query in pairs if isinstance(one, Path)]
     alone = embedder.pairs([one for one, _ in flat], [query for _, query in flat])
     np.testing.assert_allclose(np.delete(rows, 4, axis=0), alone, atol=1e-5)
@@ -147,9 +149,11 @@ class Elsewhere:
         return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=self.device), None,
                             pixels.shape[1])  # fmt: skip
 
-    def predict(self, vision: Latents, query_ids: torch.Tensor, query_mask: torch.Tensor) -> torch.Tensor:
-        assert {vision.tokens_BND.device, vision.mask_BN.device, query_ids.device, query_mask.device} == {self.device}
-        return torch.ones(len(query_ids), self.width)
+    def predict(self, latents: Latents, query: Tokens) -> torch.Tensor:
+        assert {one.device for one in (latents.tokens_BND, latents.mask_BN, query.ids_BL, query.mask_BL)} == {
+            self.device
+        }
+        return torch.ones(len(query.ids_BL), self.width)
 
 
 @pytest.fixture
@@ -164,20 +168,43 @@ def elsewhere(embedder: Embedder) -> Any:
 def test_pixels_go_to_the_model_s_device(
     elsewhere: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(order, "clip_frames", lambda one: FRAMES)
     monkeypatch.setattr(animations, "clip_frames", lambda one: FRAMES)
-    clips = order.Clips(elsewhere, [clip], frames=FRAMES)
+    clips = EncodedFrames(elsewhere, [clip], frames=FRAMES)
     question = Question(clip, "which way?", ("left",), ("left", "right"))
     assert clips.ask([question], list(range(FRAMES))).shape == (1, elsewhere.model.width)
     rows = [(1, {"video": clip.name, "text": "a square"})]
-    found = SimpleNamespace(media=clip.parent, table=lambda role: rows, value=lambda row, key, *where: row[key])
-    assert animations.measure(found, elsewhere)["rows"] == 1  # type: ignore[arg-type]
-    assert readable(Eyes(elsewhere, frames=FRAMES).look([clip])).all()
+    found = SimpleNamespace(
+        file_name=lambda name: clip.parent / name, table=lambda role: rows, value=lambda row, key, *where: row[key]
+    )
+    assert animations.measure(context_of(found, elsewhere)).rows == 1
+    assert readable(FileEmbedder(elsewhere, frames=FRAMES).embed([clip])).all()
 
 
 def test_frozen_features_come_back_from_the_device(elsewhere: Any, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr("eval.adaptation.measure.masked_mean", lambda tokens, mask: seen.append(tokens.device) or
+    monkeypatch.setattr("eval.core.embedding.masked_mean", lambda tokens, mask: seen.append(tokens.device) or
                         torch.zeros(1, 3))  # fmt: skip
-    assert frozen(elsewhere, [{"image": clip.name}], clip.parent).shape == (1, 3)
+    elsewhere.read = lambda path: torch.zeros(1, 1, 3, 8, 8)
+    assert EncodedImages(elsewhere, [clip]).features([clip]).shape == (1, 3)
     assert seen == [torch.device("meta")]
+
+
+def test_what_is_encoded_once_is_asked_as_the_product_asks(
+    embedder: Embedder, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encode once, ask many: kept encodings of pictures, and of a clip's frames, give the product's own rows."""
+    still = tmp_path / "still.png"
+    Image.new("RGB", (32, 32), "green").save(still)
+    other = tmp_path / "other.png"
+    Image.new("RGB", (32, 32), "blue").save(other)
+    encoded, calls = [], embedder.model.encode_vision
+    monkeypatch.setattr(embedder.model, "encode_vision", lambda pixels: encoded.append(len(pixels)) or calls(pixels))
+    kept = EncodedImages(embedder, [still, other, still])
+    pairs = [(other, "a?"), (still, ""), (still, "b?"), (other, "")] * 20
+    rows = kept.ask(pairs)
+    assert encoded == [2]
+    alone = embedder.pairs([one for one, _ in pairs], [query for _, query in pairs])
+    np.testing.assert_allclose(rows, alone, atol=1e-5)
+    question = SimpleNamespace(image=clip, query="a?")
+    [in_order] = EncodedFrames(embedder, [clip], frames=FRAMES).ask([question], list(range(FRAMES)))
+    np.testing.assert_allclose(in_order, embedder.images([clip], query="a?")[0], atol=1e-5)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.selective import methods
-from eval.selective.frames import render, view
-from eval.selective.methods import Decodes, Watched
-from eval.selective.protocol import Scorer
-from eval.selective.streams import FPS, VIEWS, Frame, Stream, build_stream, successors, view_at
+from eval.tasks.made import methods, tables
+from eval.tasks.made.curves import summary
+from eval.tasks.made.frames import render, view
+from eval.tasks.made.methods import Decodes, Watched
+from eval.tasks.made.scoring import MAIN, Scorer
+from eval.tasks.made.streams import FPS, VIEWS, Frame, Stream, build_stream, successors, view_at
 from vljepa.inference.segmentation import ward_chain
 from vljepa.metrics.selective import Curve, cider_at, nearest, saving
 
@@ -173,8 +174,33 @@ class TestSaving:
         assert found["times_fewer"] == pytest.approx(5.0)
         assert found["low"] == pytest.approx(found["high"])
 
+    def test_uniform_saves_nothing_against_itself_however_flat_it_is(self) -> None:
+        """Its quality at 1 Hz is reached at 0.1 Hz already: then that is what others are compared with."""
+        rates = np.array([[0.1], [1.0]]).repeat(4, axis=1)
+        flat, quick = Curve(rates, np.full((2, 4), 0.5)), Curve(rates / 4, np.full((2, 4), 0.5))
+        assert saving(flat, uniform=flat)["times_fewer"] == 1
+        assert saving(quick, uniform=flat)["times_fewer"] == pytest.approx(4)
+
     def test_a_curve_that_never_gets_there_saves_nothing(self) -> None:
         rates = np.array([[0.1], [1.0]]).repeat(4, axis=1)
         poor, good = Curve(rates, np.full((2, 4), 0.1)), Curve(rates, np.full((2, 4), 0.5))
         assert saving(poor, uniform=good)["times_fewer"] == 0
-        assert saving(good, uniform=good)["times_fewer"] == pytest.approx(10)
+
+    def test_every_method_is_compared_with_uniform_of_its_own_readout_and_means_with_exact_beside(self) -> None:
+        rates = np.array([[0.1], [0.5], [1.0]]).repeat(4, axis=1)
+
+        def curve(*quality: float) -> dict[str, Curve]:
+            return {MAIN: Curve(rates, np.array(quality)[:, None].repeat(4, axis=1))}
+
+        curves = {"uniform, exact": curve(0.1, 0.3, 0.4), "uniform, mean": curve(0.2, 0.4, 0.6),
+                  "adaptive, exact": curve(0.3, 0.4, 0.5), "adaptive, mean": curve(0.4, 0.6, 0.7)}  # fmt: skip
+        found = summary(curves, [MAIN], seeds=2)
+        fewer = {name: one[MAIN]["times_fewer"] for name, one in found["savings"].items()}
+        assert fewer == pytest.approx(
+            {"uniform, exact": 1, "uniform, mean": 1, "adaptive, exact": 2, "adaptive, mean": 2}
+        )
+        mixed = {name: one[MAIN]["times_fewer"] for name, one in found["savings_mixed"].items()}
+        assert mixed == pytest.approx({"uniform, mean": 2, "adaptive, mean": 10})
+        head, *rows = tables._savings(found).split("\n")
+        assert head.index("like for like") < head.index("mixed")
+        assert rows[3] == "| adaptive, exact | 2.00 [2.00, 2.00] |  | 0.500 |"

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from eval import run
-from eval.harness.seeing import Eyes, readable
+from eval.core.embedding import FileEmbedder, readable
+from eval.core.provenance import CLIP_MODEL
 from eval.tasks.comparisons import UNTOUCHED, both_encoders, triplets
-from tests.unit.eval.seer import write_json
+from tests.unit.eval.seer import context_of, write_json
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
 
@@ -29,7 +30,7 @@ def test_questions_about_one_picture_are_answered_as_one_by_one(embedder: Embedd
     pairs = [(PICTURES / name, query) for name, query in (
         ("cat.jpg", "is it an animal?"), ("coffee.jpg", ""), ("cat.jpg", "which colour is it?"), ("cat.jpg", ""),
     )]  # fmt: skip
-    rows = Eyes(embedder).ask(pairs)
+    rows = FileEmbedder(embedder).ask(pairs)
     alone = np.concatenate([embedder.images([path], query=query) for path, query in pairs])
     assert np.abs(rows - alone).max() < 1e-5
     assert (rows[0] * rows[2]).sum() < 0.99  # the control: the question counts
@@ -37,8 +38,8 @@ def test_questions_about_one_picture_are_answered_as_one_by_one(embedder: Embedd
 
 def test_what_cannot_be_read_is_named_and_left_out(embedder: Embedder, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    eyes = Eyes(embedder)
-    rows = eyes.look([PICTURES / "cat.jpg", tmp_path / "broken.jpg", tmp_path / "gone.jpg"])
+    eyes = FileEmbedder(embedder)
+    rows = eyes.embed([PICTURES / "cat.jpg", tmp_path / "broken.jpg", tmp_path / "gone.jpg"])
     assert readable(rows).tolist() == [True, False, False]
     assert eyes.report()["count"] == 2
     assert set(eyes.unreadable) == {str(tmp_path / "broken.jpg"), str(tmp_path / "gone.jpg")}
@@ -47,12 +48,12 @@ def test_what_cannot_be_read_is_named_and_left_out(embedder: Embedder, tmp_path:
 def test_pictures_that_make_a_clip_and_a_video(embedder: Embedder) -> None:
     cat, coffee = PICTURES / "cat.jpg", PICTURES / "coffee.jpg"
     with pytest.raises(ConfigError, match="model of clips"):
-        Eyes(embedder).look([(cat, cat)])
-    video = Embedder.from_pretrained("mini-video")
-    rows = Eyes(video).look([(cat, cat), (cat, coffee)])
+        FileEmbedder(embedder).embed([(cat, cat)])
+    video = Embedder.from_pretrained(CLIP_MODEL)
+    rows = FileEmbedder(video).embed([(cat, cat), (cat, coffee)])
     assert (rows[0] * rows[1]).sum() < 0.98
     clip = PICTURES.parent / "clip.mp4"
-    [watched] = Eyes(video, frames=4).look([clip])
+    [watched] = FileEmbedder(video, frames=4).embed([clip])
     [wanted] = Embedder(video.model, video.processor, frames=4).images([clip])
     np.testing.assert_allclose(watched, wanted, atol=1e-5)
 
@@ -67,9 +68,9 @@ def test_sugarcrepe_pp_before_and_after(embedder: Embedder, tmp_path: Path) -> N
         write_json(tmp_path / f"{kind}.json", [{"id": 0, "filename": "1.jpg"} | EASY])
     write_json(tmp_path / "swap_obj.json", [{"id": n, "filename": "1.jpg"} | HARD for n in range(2)])
     found = run.find(run.read_suite("sugarcrepe_pp"), [tmp_path], alone=True)
-    result = triplets(found, embedder)
-    metrics = result["metrics"]
-    assert {text for one in result["examined"] for text in one.texts} == {*EASY.values(), *HARD.values()}
+    result = triplets(context_of(found, embedder))
+    metrics = result.metrics
+    assert {text for one in result.examined or () for text in one.texts} == {*EASY.values(), *HARD.values()}
     assert metrics["model"]["replace_obj"] == 1.0
     assert metrics["model"] == metrics[UNTOUCHED]  # mini leaves its Y-Encoder as it is
     assert metrics["model"]["macro"] == pytest.approx((4 + metrics["model"]["swap_obj"]) / 5)
@@ -80,7 +81,7 @@ def test_own_triplets(embedder: Embedder, tmp_path: Path) -> None:
     turned = EASY | {"caption2": EASY["negative_caption"], "negative_caption": EASY["caption2"]}
     write_json(tmp_path / "triplets.json", [EASY, EASY, turned, EASY])
     found = run.find(run.read_suite("own_triplets"), [tmp_path], alone=True)
-    assert triplets(found, embedder)["metrics"]["model"]["rows"]["mean"] == 0.75
+    assert triplets(context_of(found, embedder)).metrics["model"]["rows"]["mean"] == 0.75
 
 
 def test_a_trained_y_encoder_is_told_from_the_untouched_one(embedder: Embedder) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from eval import report, run
-from eval.harness.training import Training, training_of
+from eval import run
+from eval.core.contamination import Training, training_of
+from eval.core.render import section
+from eval.core.result import Model
 from tests.unit.eval.seer import Seer, write_lines
 from vljepa.data.records import Record
 
@@ -30,9 +32,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return Seer()
 
     loaded = cached_property(load)
-    loaded.__set_name__(run.Model, "embedder")
-    monkeypatch.setattr(run.Model, "embedder", loaded)
-    monkeypatch.setattr("eval.harness.suite.OWN_DATA", ())
+    loaded.__set_name__(Model, "embedder")
+    monkeypatch.setattr(Model, "embedder", loaded)
+    monkeypatch.setattr("eval.core.suite.OWN_DATA", ())
     monkeypatch.setattr(run, "loads", loads, raising=False)
     test, train = tmp_path / "data" / SUITE, tmp_path / "train"
     test.mkdir(parents=True)
@@ -67,10 +69,10 @@ def test_equal_pictures_near_ones_and_texts_are_counted(folder: Path) -> None:
     assert (train["pictures"], train["texts"], train["files"]) == (3, 3, ["PATH/TO/train.jsonl"])
     assert [one[1] for one in overlap["examples"]["near"]] == [f"{folder.name}/train/two.jpg"]
     assert str(folder) not in json.dumps(written(folder)["overlap"])
-    said = report.section(written(folder))
-    assert "of 3 test pictures 1 are equal to one of training and 1 more look like one" in said
+    said = section(written(folder))
+    assert "of 3 test images 1 are equal to one of training and 1 more are near duplicates (perceptual hash)" in said
     assert "of 3 test texts (with their questions) 1 are in both" in said
-    assert "with 3 pictures and 3 texts of PATH/TO/train.jsonl (named with --train). Nothing else is known." in said
+    assert "with 3 images and 3 texts of PATH/TO/train.jsonl (named with --train). Nothing else is known." in said
 
 
 def test_other_training_data_have_nothing_of_it(folder: Path) -> None:
@@ -93,7 +95,7 @@ def test_without_training_data_it_says_that_nobody_has_looked(folder: Path) -> N
         assert overlap["why"].startswith(why)
     assert measure(folder) == run.DONE
     assert not written(folder)["overlap"]["looked_at"]
-    assert "Overlap with training: not looked at (the training data of mini" in report.section(written(folder))
+    assert "Overlap with training: not looked at (the training data of mini" in section(written(folder))
 
 
 def test_a_result_is_compared_once_with_the_training_data_at_hand(folder: Path) -> None:
@@ -133,7 +135,7 @@ def test_training_data_of_our_models_are_those_of_their_recipes(folder: Path, be
     examined = [Record(None, ("in photos/captions", "in clips/captions", "of the test"))]
 
     mini = training_of("mini", given=[], folders=[folder / "data"]).overlap(examined, note="n")
-    video = training_of("mini-video", given=[], folders=[folder / "data"]).overlap(examined, note="n")
+    video = training_of("mini", given=[], folders=[folder / "data"]).overlap(examined, note="n")
 
     assert mini["train"]["files"] == ["emoji/captions.train.jsonl", "photos/captions.train.jsonl"]
     assert "text/captions.train.jsonl" in mini["train"]["lacking"]
@@ -145,7 +147,7 @@ def test_training_data_of_our_models_are_those_of_their_recipes(folder: Path, be
 
 
 def test_sources_of_every_stage_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eval.harness.training.ROOT", folder)
+    monkeypatch.setattr("eval.core.contamination.ROOT", folder)
     (folder / "recipes").mkdir()
     first, later = "{data: {train: [{path: first.jsonl}]}", "{data: {train: [{path: later.jsonl}]}}"
     (folder / "recipes" / "mini.yaml").write_text(f"{first}, stages: {{one: {{}}, two: {later}}}}}\n")

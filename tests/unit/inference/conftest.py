@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tests.unit.inference.speaking import NAMES
 from vljepa.configs import CalibrationConfig, PromptsConfig, SelectiveConfig
-from vljepa.models.types import Tokens
+from vljepa.models.types import Latents, Tokens
 from vljepa.processing.image import open_image, to_rgb
 
 WORDS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "a photo of red": (0.9, 0.1, 0)}
@@ -39,11 +39,12 @@ class ColourModel(nn.Module):
 
     def encode_vision(self, pixels):
         self.modes.append((self.training, torch.is_inference_mode_enabled(), len(pixels)))
-        return pixels.mean(dim=(1, 3, 4))
+        tokens = pixels.mean(dim=(1, 3, 4))[:, None]
+        return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
 
     def predict(self, latents, query):
         sign = torch.where(query.ids_BL == 2, -1.0, 1.0)
-        return F.normalize(sign * latents, dim=-1)
+        return F.normalize(sign * latents.tokens_BND[:, 0], dim=-1)
 
     def encode_text(self, text):
         table = torch.tensor([*WORDS.values()], dtype=torch.float32)

@@ -143,10 +143,15 @@ def test_one_source_that_fails_does_not_end_the_others(speaker):
 
 def blind_to_white(speaker):
     """The embedding of a white picture is not a number."""
-    predict = speaker["model"].predict
-    speaker["model"].predict = lambda vision, *query: predict(
-        vision.where(vision.min(-1, keepdim=True).values < 1, float("nan")), *query
-    )
+    encode = speaker["model"].encode_vision
+
+    def blind(pixels):
+        vision = encode(pixels)
+        white = vision.tokens_BND.min(-1, keepdim=True).values == 1
+        vision.tokens_BND = vision.tokens_BND.masked_fill(white, float("nan"))
+        return vision
+
+    speaker["model"].encode_vision = blind
 
 
 @pytest.mark.parametrize("wrong", ["time", "embedding"])

@@ -1,1 +1,0 @@
-"""Ablations: what one change of a recipe does to retrieval, questions and the spread of the embeddings."""

@@ -1,1 +1,0 @@
-"""How good the words are: captions of held-out pictures, and texts through the embedding and back."""

@@ -1,0 +1,1 @@
+"""What every evaluation stands on: suites, one way to embed, statistics, provenance, one result cache, one renderer."""

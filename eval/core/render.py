@@ -1,0 +1,244 @@
+"""The one renderer: a cell, a table, a result and a page, for Markdown, HTML and README.md.
+
+README's section of numbers is written from `eval/readme_numbers.md`: `{{FILE > key > key : FORM}}` is a value of
+eval/results/FILE.json, of a list by its place, and FILE@clips that of the model of clips, `{{clip model}}`; `{{row
+NAME}}` and `{{questions SOURCE}}` are two kinds of rows of mini.json.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from eval.core.provenance import CLIP_MODEL, ROOT, result_name
+
+FORMS = {
+    "percent": (100, ".1f"),
+    "points": (100, "+.1f"),
+    "number": (1, ".3f"),
+    "difference": (1, "+.3f"),
+    "fewer": (1, ".2f"),
+}
+"""Factor and format of a figure; any other form is a format of Python, for the figure as it is."""
+SHARES = re.compile(r"^(r1|r5|r10|top1|top5|accuracy|pair_accuracy|mean_per_class|text|image|group|rows)$")
+TEMPLATE, RESULTS = ROOT / "eval" / "readme_numbers.md", ROOT / "eval" / "results"
+START, END = "## Numbers\n", "## Train it\n"
+DIRECTIONS = ("image_to_text", "text_to_image")
+_PLACE = re.compile(r"\{\{(.+?)\}\}")
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>vljepa: evaluation</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}}
+table{{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}}td,th{{padding:.25rem .6rem;
+border-bottom:1px solid #ddd}}th{{text-align:left;border-bottom:2px solid #888}}img{{max-width:100%}}
+code{{background:#f3f3f3;padding:0 .2rem;overflow-wrap:anywhere}}summary{{font-size:1.3rem;cursor:pointer}}</style>
+{body}
+</html>
+"""
+
+
+def cell(figure: Any, form: str = "number") -> str:
+    """A figure: text as it is, a count, a number, or a mean with its interval or its standard deviation.
+
+    Args:
+        figure: A number, or `mean` with `low` and `high`, or with `std`; of a saving `times_fewer` is the mean.
+        form: A key of `FORMS`, `count` (of a list, its length), or a format of Python.
+    """
+    if figure is None or isinstance(figure, str):
+        return figure or ""
+    if form == "count" or (isinstance(figure, int) and form not in ("percent", "points")):
+        return f"{figure if isinstance(figure, int) else len(figure):,}"
+    factor, spec = FORMS.get(form, (1, form))
+    if not isinstance(figure, Mapping):
+        return format(factor * figure, spec)
+    mean = figure["times_fewer"] if "times_fewer" in figure else figure["mean"]
+    if form == "fewer" and mean == 0:
+        return "never reaches it"
+    text = format(factor * mean, spec)
+    if "low" in figure:
+        return f"{text} [{factor * figure['low']:{spec}}, {factor * figure['high']:{spec}}]"
+    return f"{text} ({factor * figure['std']:{spec}})" if figure.get("std", 0) > 0 else text
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]], form: str | Sequence[str] = "number") -> str:
+    """A Markdown table; the first column is text, the others are figures.
+
+    Args:
+        header: A title for each column.
+        rows: Figures as for `cell`.
+        form: Of all figures, or of each column but the first.
+    """
+    forms = ["", *([form] * len(header) if isinstance(form, str) else form)]
+    lines = ["| " + " | ".join(header) + " |", "|" + "|".join(["---"] + ["---:"] * (len(header) - 1)) + "|"]
+    lines += ["| " + " | ".join(cell(one, f) for one, f in zip(row, forms, strict=False)) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def bullets(notes: Mapping[str, str]) -> str:
+    """Named sentences as a list."""
+    return "\n".join(f"- {name}: {text}." for name, text in notes.items())
+
+
+def origin_line(result: Mapping[str, Any]) -> str:
+    """Command, commit, date and hardware."""
+    dirty = ", with uncommitted changes" if result.get("uncommitted_changes") else ""
+    split = f"{result['split']} set, " if "split" in result else ""
+    return (
+        f"`{result['command']}`: {split}commit {result['commit'][:12]}{dirty}, {result['date']}, {result['hardware']}."
+    )
+
+
+def section(result: Mapping[str, Any]) -> str:
+    """One result that is tables of figures, with what every number has to say about itself."""
+    pool = "; ".join(", ".join(f"{count:,} {what}" for what, count in one.items()) for one in result["pool"])
+    model, expected = result["model"], result["rows_expected"]
+    dirty = ", with uncommitted changes" if result["uncommitted_changes"] else ""
+    official = f", where the official files have {expected:,}" if expected not in (None, result["rows"]) else ""
+    return "\n".join(
+        [
+            f"## {result['title']}: {model['name']}\n",
+            f"`{result['command']}`\n",
+            f"{sentence(result['protocol'])} Pool: {pool}; {result['rows']:,} rows{official}. Unreadable and left out: "
+            f"{result['skipped']['count']}. Prompt: {result['prompt'] or 'none'}. Frames: {result['frames']}. "
+            f"{_candidates(result['candidates'])}\n",
+            figures(result),
+            f"\nData: {result['source']}, {result['version']}, {result['split']}; licence: {result['licence']}. "
+            f"{_overlap(result['overlap'])} Model {model['sha256']}, data {result['key']['data']}, "
+            f"seed {result['seed']}, commit {result['commit'][:12]}{dirty}, {result['date']}, {result['hardware']}, "
+            f"{result['seconds']:.0f} s.\n",
+        ]
+    )
+
+
+def figures(result: Mapping[str, Any]) -> str:
+    """A column per figure, a row per part; parts with other figures get a table of their own."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for part, named in result["metrics"].items():
+        groups.setdefault(tuple(named), []).append(part)
+    tables = []
+    for names, parts in groups.items():
+        rows: list[list[Any]] = [[words(part), *(result["metrics"][part][name] for name in names)] for part in parts]
+        for part in parts:
+            chance = result.get("chance", {}).get(part, {})
+            if chance.keys() & set(names):
+                rows.append([f"chance, {words(part)}", *(chance.get(name) for name in names)])
+        forms = [_form(result["task"], name) for name in names]
+        tables.append(table(["", *map(words, names)], rows, forms))
+    return "\n\n".join(tables)
+
+
+def _form(task: str, name: str) -> str:
+    if name.startswith("times fewer"):
+        return "fewer"
+    every = task in ("text triplets", "image-text pairs", "order")
+    return "percent" if SHARES.match(name) or (every and name != "questions") else "number"
+
+
+def words(name: str) -> str:
+    """A key as a title."""
+    return name.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return text[0].upper() + text[1:] + "."
+
+
+def _candidates(candidates: Any) -> str:
+    if candidates is None:
+        return "Candidates: the pool."
+    if isinstance(candidates, dict) and "own_list_per_row_of" in candidates:
+        return f"Candidates: each row's own, {', '.join(map(str, candidates['own_list_per_row_of']))} of them."
+    if isinstance(candidates, dict):
+        listed = candidates.get("list") or [*candidates["first"], "..."]
+        return f"Candidates ({candidates['count']:,}): {', '.join(listed)}."
+    return f"Candidates ({len(candidates):,}): {', '.join(candidates[:200])}."
+
+
+def _overlap(overlap: Mapping[str, Any]) -> str:
+    """What of the test is in the training data, of how many, in what."""
+    note = f" {sentence(overlap['note'])}"
+    if not overlap["looked_at"]:
+        return f"Overlap with training: not looked at ({overlap['why']}).{note}"
+    test, train = overlap["test"], overlap["train"]
+    counted = []
+    if test["pictures"]:
+        counted.append(f"of {test['pictures']:,} test images {overlap['exact']:,} are equal to one of training and "
+                       f"{overlap['near']:,} more are near duplicates (perceptual hash)")  # fmt: skip
+    if test["texts"]:
+        counted.append(f"of {test['texts']:,} test texts (with their questions) {overlap['text']:,} are in both")
+    lacking = f", without {', '.join(train['lacking'])}" if train["lacking"] else ""
+    unread = sum(overlap["unreadable"].values())
+    return (
+        f"Overlap with training: {'; '.join(counted)}. Compared with {train['pictures']:,} images and "
+        f"{train['texts']:,} texts of {', '.join(train['files'])} ({train['origin']}{lacking})"
+        + (f"; {unread:,} images could not be read" if unread else "")
+        + f".{note}"
+    )
+
+
+def page(text: str, drawn: Mapping[str, bytes], folded: Mapping[str, str]) -> str:
+    """One HTML page with every plot inside it.
+
+    Args:
+        text: Markdown of the body.
+        drawn: PNG files by the names that the text has.
+        folded: Markdown of sections that are opened by a click, by title.
+    """
+    from markdown_it import MarkdownIt
+
+    render = MarkdownIt("commonmark", {"html": False}).enable("table").render
+    body = render(text)
+    for title, inside in folded.items():
+        body += f"<details><summary>{title}</summary>{render(inside)}</details>\n"
+    for name, png in drawn.items():
+        body = body.replace(f'src="{name}"', f'src="data:image/png;base64,{base64.b64encode(png).decode()}"')
+    body = re.sub(r'<img src="(?!data:)[^>]*>', "", body)
+    return PAGE.format(body=re.sub(r'<a href="[^"]*\.md">(.*?)</a>', r"\1", body))
+
+
+def write_readme(path: Path, *, results: Path = RESULTS) -> None:
+    """Write README's section of numbers anew."""
+    text = path.read_text(encoding="utf-8")
+    before, after = text[: text.index(START)], text[text.index(END) :]
+    path.write_text(f"{before}{START}\n{numbers(results=results)}\n{after}", encoding="utf-8")
+
+
+def numbers(*, results: Path = RESULTS) -> str:
+    """The text of README's section of numbers."""
+    return _PLACE.sub(lambda found: _value(found[1], results), TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _value(place: str, results: Path) -> str:
+    kind, _, name = place.partition(" ")
+    if kind == "row":
+        rows = (_at(results, ["mini", "pooled", "retrieval", source, name]) for source in ("emoji", "photos"))
+        return " | ".join(
+            ", ".join(" / ".join(cell(row[direction][k], "percent") for k in ("r1", "r5")) for direction in DIRECTIONS)
+            for row in rows
+        )
+    if kind == "questions":
+        row = _at(results, ["mini", "pooled", "questions", name, "accuracy", "all"])
+        return f"{cell(row['model'], 'percent')} (question alone {100 * row['question_only']['mean']:.1f})"
+    if place == "clip model":
+        return CLIP_MODEL
+    path, _, form = place.rpartition(" : ")
+    return cell(_at(results, path.split(" > ")), form)
+
+
+def _at(results: Path, keys: Sequence[str]) -> Any:
+    suite, _, clips = keys[0].partition("@")
+    value: Any = _loaded(results / f"{result_name(suite, CLIP_MODEL if clips else 'mini')}.json")
+    for key in keys[1:]:
+        value = value[int(key)] if isinstance(value, list) else value[key]
+    return value
+
+
+@cache
+def _loaded(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,1 +1,0 @@
-"""Search in time: is the right moment of the right video found?"""

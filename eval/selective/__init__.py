@@ -1,1 +1,0 @@
-"""Selective decoding, measured: caption quality against decodes per second on streams of held-out pictures."""

@@ -1,0 +1,1 @@
+"""Studies: train models or baselines, then measure them with tasks."""

@@ -1,0 +1,306 @@
+"""Ablations: what one change of a recipe does to retrieval, questions and the spread of the embeddings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.core import provenance
+from eval.core.cache import kept, key_of
+from eval.core.charts import Bar, bars
+from eval.core.console import log
+from eval.core.embedding import EncodedImages
+from eval.core.prepared import Captioned, read_captions, read_questions
+from eval.core.render import DIRECTIONS, bullets, cell, table
+from eval.core.result import Context, Result
+from eval.core.statistics import over_seeds, paired_bootstrap
+from eval.tasks.pools import Pool, Row, emoji_pools, photo_pools
+from eval.tasks.pools import measure as measure_row
+from vljepa.configs import RunConfig, load_run_config
+from vljepa.data.records import Record
+from vljepa.errors import ConfigError
+from vljepa.inference.embed import Embedder
+from vljepa.metrics import effective_rank, matched_minus_shuffled, top_k_hits, uniformity
+from vljepa.training.trainer import Trainer
+from vljepa.validation.tasks import VqaTask
+
+COLUMNS = {"emoji": "emoji R@1", "photos": "photos R@1", "questions": "closed questions"}
+PANEL = {"rank": "rank", "target_rank": "rank of targets", "matched": "matched", "uniformity": "uniformity"}
+QUESTION_SOURCES = ("easy_vqa", "emoji", "photos")
+QUESTIONS = 700
+PROTOCOL = {
+    "emoji": "R@1 of drawings and their names within each style, mean of both directions and of the styles",
+    "photos": "R@1 of photos and their five captions each, mean of both directions",
+    "questions": f"share of closed questions whose right answer is strictly nearest; {QUESTIONS} evenly spaced ones "
+    "each about shapes, emoji and photos",
+    "ties": "count against the model",
+    "rank": "effective rank (RankMe) of the predictions of all these pictures, and of the embeddings of their texts; "
+    "1 is full collapse",
+    "matched": "mean cosine of predictions to their own text, minus to the others'; 0 says nothing of the picture",
+    "uniformity": "log of the mean Gaussian potential of the predictions; 0 is full collapse, -4 is even",
+}
+Rows = Mapping[str, Sequence[str]]
+Found = dict[str, Any]
+
+
+class TestSet:
+    """What every run is scored on; the X-Encoder, which all runs share, encodes its images once.
+
+    Args:
+        data: Prepared folder of recipes/mini/prepare.py.
+        split: `test` or `validation`.
+    """
+
+    def __init__(self, data: Path, split: str) -> None:
+        self.captioned = {name: read_captions(data, name, split) for name in ("emoji", "photos")}
+        records: list[Record] = []
+        for source in QUESTION_SOURCES:
+            rows = read_questions(data, source, split)
+            records += rows[:: max(1, len(rows) // QUESTIONS)][:QUESTIONS]
+        self.questions = VqaTask("questions", records)
+        self._encoded: dict[str, EncodedImages] = {}
+
+    def encoded(self, embedder: Embedder) -> EncodedImages:
+        """The images as this model's X-Encoder sees them."""
+        fingerprint = embedder.model.x_encoder_fingerprint()
+        if fingerprint not in self._encoded:
+            files = [item.path for several in self.captioned.values() for item in several]
+            files += [image for image, _ in self.questions.pairs() if isinstance(image, Path)]
+            self._encoded[fingerprint] = EncodedImages(embedder, files)
+        return self._encoded[fingerprint]
+
+
+def measure(
+    context: Context,
+    *,
+    recipe: str,
+    seeds: Sequence[int],
+    default: str,
+    rows: Rows,
+    only: Sequence[str] = (),
+    split: str = "test",
+) -> Result:
+    """Train every row with every seed, score each run once, and put the runs together.
+
+    Args:
+        context: The prepared folder; what is complete in the work folder is not run again.
+        recipe: The recipe that all rows change.
+        seeds: Of each row; equal seeds mean equal data order, so that rows are compared pair by pair.
+        default: Row that the others are compared with.
+        rows: Overrides of the recipe, by the row's name.
+        only: Do these rows alone, in a process of its own beside others: their figures are not compared.
+        split: `test`, or `validation` while choosing.
+    """
+    check(seeds, default, rows, only)
+    data, test = context.found.folder, TestSet(context.found.folder, split)
+    runs = []
+    for row in only or rows:
+        for seed in seeds:
+            folder = context.work / "ablations" / folder_name(row) / str(seed)
+            run = run_config(recipe, rows[row], seed, data=data, cache=context.cache / "ablations", output=folder)
+            model = str(Trainer(run, device="cpu").fit().model_folder)
+            key = key_of(__name__, model=provenance.model_of(model)["sha256"], data=provenance.data_of(data))
+            found = kept(folder / f"{split}.json", key, lambda model=model: score(model, test))  # type: ignore[misc]
+            about = {"row": row, "seed": seed, "changes": list(rows[row]), "model": key["model"]}
+            runs.append(about | {"steps": run.train.steps, "batch_size": run.train.batch_size} | found)
+            log(
+                f"{row}, seed {seed}: "
+                + ", ".join(f"{name} {cell(one, 'percent')}" for name, one in found["columns"].items())
+            )
+    figures: dict[str, Any] = {f"{run['row']}, seed {run['seed']}": run["columns"] for run in runs}
+    more = {} if only else {"rows": summarise(runs, default=default)}
+    return Result(
+        metrics=figures if only else {},
+        rows=len(test.questions.records),
+        pool=[{"pictures": sum(map(len, test.captioned.values())), "questions": len(test.questions.records)}],
+        prompt="the caption prompt, or the question",
+        more={
+            "data": provenance.data_of(data),
+            "packages": provenance.packages(),
+            "split": split,
+            "recipe": recipe,
+            "default": default,
+            "protocol": PROTOCOL,
+            "runs": [{name: value for name, value in run.items() if name not in ("hits", "key")} for run in runs],
+            **more,
+        },
+    )
+
+
+def check(seeds: Sequence[int], default: str, rows: Rows, only: Sequence[str] = ()) -> None:
+    """Refuse what cannot be compared.
+
+    Raises:
+        ConfigError: No such row, one seed, or two rows that would share a folder.
+    """
+    for row in (default, *only):
+        if row not in rows:
+            raise ConfigError(f"there is no row {row!r}.", fix=f"use some of {', '.join(rows)}.")
+    if len(seeds) < 2 and not only:
+        raise ConfigError(f"seeds = {list(seeds)!r} give no interval.", fix="name two at least.")
+    if len({folder_name(name) for name in rows}) < len(rows):
+        raise ConfigError(f"two of the rows {', '.join(rows)} have one name.", fix="names differ in letters or digits.")
+
+
+def run_config(recipe: str, changes: Sequence[str], seed: int, *, data: Path, cache: Path, output: Path) -> RunConfig:
+    """The recipe of one run."""
+    places = [f"data.root={data}", f"data.cache.folder={cache}", f"train.output={output}", f"train.seed={seed}"]
+    return load_run_config(recipe, [*changes, *places])
+
+
+def folder_name(row: str) -> str:
+    """Name of a row's folder.
+
+    Example:
+        >>> folder_name("Y-Encoder at 0.05")
+        'y_encoder_at_0_05'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", row.lower()).strip("_")
+
+
+def score(model: str, test: TestSet) -> Found:
+    """All numbers of a saved model.
+
+    Returns:
+        `columns` (shares, by `COLUMNS`), `hits` (column -> item -> share, whose mean over the items is the column's or
+        near it) and `panel`.
+    """
+    embedder = Embedder.from_pretrained(model, device="cpu")
+    encoded, task, captioned = test.encoded(embedder), test.questions, test.captioned
+    predicted = {
+        item.path: row
+        for several in captioned.values()
+        for item, row in zip(
+            several, encoded.ask([(item.path, "") for item in several], embedder=embedder), strict=True
+        )
+    }
+    columns, hits = {}, {}
+    for name, pools in (("emoji", emoji_pools(captioned["emoji"])), ("photos", photo_pools(captioned["photos"]))):
+        columns[name], hits[name] = _retrieval(embedder, predicted, pools)
+    scores_NC = task.scores(encoded.ask(task.pairs(), embedder=embedder), embedder.texts(task.texts()))
+    right_N = top_k_hits(scores_NC, task.labels_N)
+    columns["questions"] = float(right_N.mean())
+    hits["questions"] = {str(place): float(right) for place, right in enumerate(right_N)}
+    items = [item for several in captioned.values() for item in several]
+    return {"columns": columns, "hits": hits, "panel": _panel(embedder, predicted, items)}
+
+
+def _retrieval(
+    embedder: Embedder, predicted: Mapping[Path, np.ndarray], pools: Sequence[Pool]
+) -> tuple[float, dict[str, float]]:
+    """R@1, and its share by concept or photo; both are means of both directions."""
+    row = Row("model", lambda paths: np.stack([predicted[path] for path in paths]), embedder.texts)
+    metrics, hits = measure_row(row, pools)
+    both = [hits[f"{direction}/r1"] for direction in DIRECTIONS]
+    shares = {key: (both[0][key] + both[1][key]) / 2 for key in both[0] if key in both[1]}
+    return float(np.mean([metrics[direction]["r1"] for direction in DIRECTIONS])), shares
+
+
+def _panel(embedder: Embedder, predicted: Mapping[Path, np.ndarray], items: Sequence[Captioned]) -> dict[str, float]:
+    """Is the space used, and do predictions belong to their own texts?"""
+    predictions_ND = np.stack([predicted[item.path] for item in items])
+    targets_ND = embedder.texts([item.texts[0] for item in items])
+    return {
+        "rank": effective_rank(predictions_ND),
+        "target_rank": effective_rank(targets_ND),
+        "matched": matched_minus_shuffled(predictions_ND, targets_ND),
+        "uniformity": uniformity(predictions_ND),
+    }
+
+
+def summarise(runs: Sequence[Found], *, default: str) -> dict[str, Any]:
+    """Per row: mean and interval over seeds of every column and panel figure, and of the difference to the default.
+
+    A difference is taken seed by seed. It has two intervals: over training seeds (`seeds`), and over the items of the
+    test set (`items`), which all seeds share.
+    """
+    by_row: dict[str, dict[int, Found]] = {}
+    for one in runs:
+        by_row.setdefault(one["row"], {})[one["seed"]] = one
+    rows: dict[str, Any] = {}
+    for name, seeds in by_row.items():
+        own = list(seeds.values())
+        rows[name] = {
+            "changes": own[0]["changes"],
+            "columns": {column: over_seeds([one["columns"][column] for one in own]) for column in COLUMNS},
+            "panel": {figure: over_seeds([one["panel"][figure] for one in own]) for figure in own[0]["panel"]},
+        }
+        if name != default:
+            pairs = [(seeds[seed], by_row[default][seed]) for seed in seeds]
+            rows[name]["minus_default"] = {
+                column: {
+                    "seeds": over_seeds([one["columns"][column] - other["columns"][column] for one, other in pairs]),
+                    "items": paired_bootstrap(
+                        [_differences(one["hits"][column], other["hits"][column]) for one, other in pairs]
+                    ),
+                }
+                for column in COLUMNS
+            }
+    return rows
+
+
+def _differences(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
+    assert ours.keys() == theirs.keys(), "the runs were measured on other items"
+    return {key: value - theirs[key] for key, value in ours.items()}
+
+
+def is_clear(difference: Mapping[str, Mapping[str, float]]) -> bool:
+    """Whether both intervals of a difference leave out 0, on the same side."""
+    lows, highs = ([difference[of][end] for of in ("seeds", "items")] for end in ("low", "high"))
+    return min(lows) > 0 or max(highs) < 0
+
+
+def tables(result: dict[str, Any]) -> str:
+    """All tables, and what was measured, as Markdown."""
+    first, rows, default = result["runs"][0], result["rows"], result["default"]
+
+    def difference(one: Mapping[str, Any]) -> str:
+        text = f"{cell(one['seeds'], 'points')} {cell(one['items'], 'points').partition(' ')[2]}"
+        return f"**{text}**" if is_clear(one) else text
+
+    columns = [
+        [
+            name,
+            " ".join(f"`{change}`" for change in row["changes"]) or "none",
+            *(row["columns"][one] for one in COLUMNS),
+        ]
+        for name, row in rows.items()
+    ]
+    changes = [
+        [name, *(difference(row["minus_default"][one]) for one in COLUMNS)]
+        for name, row in rows.items()
+        if name != default
+    ]
+    panel = [[name, *(row["panel"][one]["mean"] for one in PANEL)] for name, row in rows.items()]
+    return "\n\n".join(
+        [
+            f"{len(result['runs']) // len(rows)} seeds of {first['steps']} steps of {first['batch_size']} samples; "
+            f"every row changes `{result['recipe']}` as its second column says. Percent, mean over seeds and its 95% "
+            "interval (Student's t).",
+            table(["row", "change", *COLUMNS.values()], columns, ["", *["percent"] * len(COLUMNS)]),
+            "Differences in points, seed by seed. First interval: over training seeds (t). Second: over the items of "
+            "the test set (bootstrap). Bold where both leave out 0; with this many cells, some will by chance.",
+            table([f"row, minus {default}", *COLUMNS.values()], changes),
+            "Collapse panel, mean over seeds.",
+            table(["row", *PANEL.values()], panel, ".2f"),
+            bullets(result["protocol"]),
+        ]
+    )
+
+
+def plots(result: dict[str, Any]) -> dict[str, bytes]:
+    """Difference of every row to the default, with its interval over seeds; the seeds as dots."""
+    panels = []
+    for column, title in COLUMNS.items():
+        shown = []
+        for name, row in result["rows"].items():
+            if name != result["default"]:
+                one = row["minus_default"][column]
+                colour, seeds = "tab:blue" if is_clear(one) else "tab:gray", one["seeds"]
+                shown.append(Bar(name, seeds["mean"], seeds["low"], seeds["high"], dots=seeds["values"], colour=colour))
+        panels.append(("", f"{title}, points to {result['default']}", shown))
+    return {"ablations.png": bars(panels, points=True)}

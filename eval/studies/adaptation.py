@@ -1,0 +1,290 @@
+"""Adaptation of mini to photos of 50 kinds of groceries, from 1, 3 or 12 of each, and what it forgets by that.
+
+Shapes: N images, K kinds, D width of the shared space, E of the frozen features.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.core import provenance
+from eval.core.console import log
+from eval.core.embedding import EncodedImages
+from eval.core.prepared import read_captions, read_questions
+from eval.core.render import bullets, cell, table
+from eval.core.result import Context, Result
+from eval.core.statistics import spread
+from vljepa.configs import RunConfig, load_run_config
+from vljepa.errors import ConfigError
+from vljepa.inference.embed import Embedder
+from vljepa.metrics import retrieval, top_k_hits
+from vljepa.training.trainer import Trainer
+
+Row = dict[str, str]
+RECIPE = Path("recipes/lora_retrieval.yaml")
+TRAINED = ("LoRA", "full predictor", "from scratch")
+UNTRAINED = ("zero-shot", "linear probe")
+ARMS = (*UNTRAINED, *TRAINED)
+LEARNED, KEPT = ("accuracy", "r1"), ("photos_r1", "emoji_r1", "questions")
+STYLE = "fluent"
+QUESTIONS = 100
+KINDS = ("easy_vqa", "emoji", "photos")
+PROTOCOL = {
+    "data": "50 kinds; training pictures drawn by seed, 3 pictures of each kind for validation, 5 for the test",
+    "accuracy": "the nearest of the 50 names; ties count against the model",
+    "R@1": "text to image: whether the picture nearest to a name shows it, among all test pictures",
+    "linear probe": "logistic regression on mean visual tokens and classifier outputs, C chosen on validation",
+    "LoRA": "recipes/lora_retrieval.yaml as it is, 150 steps, checkpoint chosen on validation",
+    "full predictor": "the same without adapters, learning rate 3e-4",
+    "forgetting": "mini's own test sets: image-to-text R@1 on 84 photos and 209 emoji, mean accuracy of about 100 "
+    "closed questions each about shapes, emoji and photos",
+    "from scratch": "the same from mini's parts with a random Predictor of that size and without a label prior",
+}
+OWN_TEST = """## How good is my own?
+
+A run ends with validation figures, and `best`, the residual's factor and the temperatures were chosen on these very
+data, so they flatter. For a figure to report, keep pictures apart that no run sees, in a file test.csv beside them with
+the columns that training takes, and measure it once, after all choices, from a clone of the repository:
+
+```bash not-run: needs your own pictures
+python eval/run.py own_retrieval --model runs/lora_retrieval/best --data FOLDER  # image,text
+python eval/run.py own_classes   --model runs/lora_retrieval/best --data FOLDER  # image,text: the text is the class
+python eval/run.py own_questions --model runs/lora_vqa/best --data FOLDER        # image,query,text,candidates
+```
+
+It prints the figures with 95% intervals and writes them to `eval/results/`. `--model mini` beside it says what was
+gained, and `--train captions.csv` counts pictures of the test that were trained on.
+
+## Groceries"""
+
+
+def measure(
+    context: Context, *, shots: Sequence[int], seeds: Sequence[int], arms: Sequence[str] = ARMS, keep: str | None = None
+) -> Result:
+    """Train every arm on the same few images, and read the test images once per arm.
+
+    Args:
+        context: `photos` and the prepared folder; what is complete in the work folder is not trained again.
+        shots: Training images of each kind.
+        seeds: Of the samples and the runs.
+        arms: Which of ARMS are measured.
+        keep: Earlier result whose rows of other arms are taken over, with where they come from.
+
+    Raises:
+        ConfigError: The model is another than mini, from which the recipe starts.
+    """
+    if context.model.name != "mini":
+        raise ConfigError(
+            f"the recipe of this suite starts from mini, not {context.model.name!r}.", fix="--model mini."
+        )
+    data, work = context.found.files["photos"].parent, context.work / "adaptation"
+    rows = read_photos(data)
+    pool, held, test = ([row for row in rows if row["split"] == split] for split in ("train", "validation", "test"))
+    found: dict[str, Any] = {"rows": []}
+    if keep is not None:
+        found = kept_arms(json.loads(Path(keep).read_text(encoding="utf-8")), without=arms)
+
+    def note(arm: str, few: int, seed: int, figures: dict[str, float]) -> None:
+        found["rows"].append({"arm": arm, "shots": few, "seed": seed, **figures})
+        log(f"{arm}, {few} of each, seed {seed}: accuracy {figures['accuracy']:.3f}, R@1 {figures['r1']:.3f}")
+
+    mini, memory = context.embedder, Memory(context.found.folder, context.embedder)
+    if "zero-shot" in arms:
+        note("zero-shot", 0, 0, score(mini, test, data) | memory.remembered(mini))
+    features: dict[str, np.ndarray] = {}
+    if "linear probe" in arms:
+        paths = [data / row["image"] for row in rows]
+        encoded = EncodedImages(mini, paths).features(paths)
+        features = {row["image"]: feature for row, feature in zip(rows, encoded, strict=True)}
+    for few in shots:
+        for seed in seeds:
+            train = sample(pool, few, seed)
+            if "linear probe" in arms:
+                note("linear probe", few, seed, probe(features, train, held, test))
+            for arm in (arm for arm in arms if arm in TRAINED):
+                name = f"{arm}_{few}_{seed}".replace(" ", "_")
+                recipe = arm_recipe(arm, train, held, data=data, work=work, name=name, seed=seed)
+                done = Embedder.from_pretrained(str(Trainer(recipe, device="cpu").fit().model_folder))
+                note(arm, few, seed, score(done, test, data) | memory.remembered(done))
+    return Result(
+        rows=len(found["rows"]),
+        pool=[{"test pictures": len(test)}],
+        prompt=mini.model.config.prompts.caption,
+        more={"packages": provenance.packages(), "protocol": PROTOCOL, "pool": len(test), **found},
+    )
+
+
+class Memory:
+    """Mini's own test sets, encoded by the X-Encoder once: it is frozen, and all arms share it.
+
+    Args:
+        data: Prepared folder of recipes/mini/prepare.py.
+        embedder: Any model with mini's X-Encoder.
+    """
+
+    def __init__(self, data: Path, embedder: Embedder) -> None:
+        self.captions = {
+            source: [one for one in read_captions(data, source, "test") if source != "emoji" or one.style == STYLE]
+            for source in ("photos", "emoji")
+        }
+        whole = {kind: read_questions(data, kind, "test") for kind in KINDS}
+        self.questions = {kind: rows[:: max(1, len(rows) // QUESTIONS)] for kind, rows in whole.items()}
+        images = [one.path for rows in self.captions.values() for one in rows]
+        images += [Path(str(one.image)) for rows in self.questions.values() for one in rows]
+        self._encoded = EncodedImages(embedder, images)
+
+    def remembered(self, embedder: Embedder) -> dict[str, float]:
+        """Image-to-text R@1 on the test photos and emoji, and accuracy on closed questions, all 0 to 1."""
+        return {
+            "photos_r1": self._retrieved(embedder, "photos"),
+            "emoji_r1": self._retrieved(embedder, "emoji"),
+            "questions": float(np.mean([self._answered(embedder, kind) for kind in KINDS])),
+        }
+
+    def _retrieved(self, embedder: Embedder, source: str) -> float:
+        items = self.captions[source]
+        places = {text: n for n, text in enumerate(dict.fromkeys(text for one in items for text in one.texts))}
+        positives = [[places[text] for text in one.texts] for one in items]
+        images_ND = self._encoded.ask([(one.path, "") for one in items], embedder=embedder)
+        return retrieval(images_ND, embedder.texts(list(places)), positives=positives)["r1"]
+
+    def _answered(self, embedder: Embedder, kind: str) -> float:
+        questions = self.questions[kind]
+        places = {text: n for n, text in enumerate(dict.fromkeys(text for one in questions for text in one.candidates))}
+        texts_MD = embedder.texts(list(places))
+        rows_ND = self._encoded.ask([(Path(str(one.image)), one.query) for one in questions], embedder=embedder)
+        hits = []
+        for question, row_D in zip(questions, rows_ND, strict=True):
+            scores = texts_MD[[places[text] for text in question.candidates]] @ row_D
+            right = question.candidates.index(question.texts[0])
+            hits.append(bool(scores[right] > np.delete(scores, right).max()))  # a tie is wrong
+        return float(np.mean(hits))
+
+
+def read_photos(data: Path) -> list[Row]:
+    """Rows of photos.jsonl, with the label as the text."""
+    rows = [json.loads(line) for line in (data / "photos.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [row | {"text": row["label"].lower()} for row in rows]
+
+
+def kept_arms(before: dict[str, Any], *, without: Sequence[str]) -> dict[str, Any]:
+    """Rows of an earlier result but for some arms, and where those that stay come from."""
+    rows = [row for row in before["rows"] if row["arm"] not in without]
+    origin = {key: before[key] for key in ("command", "commit", "uncommitted_changes", "date", "hardware", "versions")}
+    earlier = [one | {"arms": [arm for arm in one["arms"] if arm not in without]} for one in before.get("kept", [])]
+    known = [arm for one in earlier for arm in one["arms"]]
+    own = [arm for arm in ARMS if arm not in known and any(row["arm"] == arm for row in rows)]
+    return {"rows": rows, "kept": [one for one in (*earlier, {"arms": own, **origin}) if one["arms"]]}
+
+
+def sample(train: Sequence[Row], few: int, seed: int) -> list[Row]:
+    """`few` images of each kind."""
+    random = np.random.default_rng(seed)
+    kinds = sorted({row["text"] for row in train})
+    groups = {kind: [row for row in train if row["text"] == kind] for kind in kinds}
+    return [groups[kind][place] for kind in kinds for place in random.permutation(len(groups[kind]))[:few]]
+
+
+def arm_recipe(
+    arm: str, train: Sequence[Row], held: Sequence[Row], *, data: Path, work: Path, name: str, seed: int
+) -> RunConfig:
+    """The shipped recipe on a sample of the photos, changed as the arm says."""
+    folder, sources = work / "samples", []
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, rows in (("train", train), ("validation", held)):
+        path = folder / f"{name}.{split}.jsonl"
+        lines = [json.dumps({"image": row["image"], "text": row["text"]}) + "\n" for row in rows]
+        path.write_text("".join(lines), encoding="utf-8")
+        sources.append({"name": split, "path": str(path.resolve()), "root": str(data.resolve())})
+    overrides = [
+        f"data.train={json.dumps(sources[:1])}",
+        f"data.validation={json.dumps(sources[1:])}",
+        f"data.cache.folder={work / 'cache'}",
+        f"train.output={work / name}",
+        f"train.seed={seed}",
+        f"train.batch_size={min(100, len(train))}",
+    ]
+    run = load_run_config(RECIPE, overrides)
+    if arm == "LoRA":
+        return run
+    optim = run.optim.model_copy(update={"lr": 3e-4})
+    if arm == "full predictor":
+        return run.model_copy(update={"lora": None, "optim": optim})
+    config = Embedder.from_pretrained("mini").model.config.model_copy(deep=True)
+    config.predictor.part = config.predictor.part.model_copy(update={"source": "random", "sha256": None, "seed": seed})
+    config.residual = None
+    return run.model_copy(update={"start": None, "lora": None, "model": config, "optim": optim})
+
+
+def score(embedder: Embedder, test: Sequence[Row], data: Path) -> dict[str, float]:
+    """Accuracy among the names, and text-to-image R@1."""
+    kinds = sorted({row["text"] for row in test})
+    images_ND = embedder.images([data / row["image"] for row in test])
+    names_KD = embedder.texts(kinds)
+    labels_N = np.array([kinds.index(row["text"]) for row in test])
+    positives = [list(np.flatnonzero(labels_N == kind)) for kind in range(len(kinds))]
+    return {
+        "accuracy": float(top_k_hits(images_ND @ names_KD.T, labels_N).mean()),
+        "r1": retrieval(names_KD, images_ND, positives=positives)["r1"],
+    }
+
+
+def probe(
+    features: dict[str, np.ndarray], train: Sequence[Row], held: Sequence[Row], test: Sequence[Row]
+) -> dict[str, float]:
+    """A linear classifier on frozen features; its class scores stand in for names."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def arrays(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
+        return np.stack([features[row["image"]] for row in rows]), np.array([row["text"] for row in rows])
+
+    fitted = []
+    for strength in (1e-4, 1e-3, 1e-2, 1e-1, 1.0):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
+        model.fit(*arrays(train))
+        fitted.append((model.score(*arrays(held)), model))
+    best = max(fitted, key=lambda pair: pair[0])[1]
+    seen, wanted = arrays(test)
+    kinds = list(best.classes_)
+    scores_NK = best.decision_function(seen)
+    labels_N = np.array([kinds.index(text) for text in wanted])
+    nearest = [int(labels_N[scores_NK[:, kind].argmax()]) == kind for kind in range(len(kinds))]
+    return {"accuracy": float(top_k_hits(scores_NK, labels_N).mean()), "r1": float(np.mean(nearest))}
+
+
+def tables(result: dict[str, Any]) -> str:
+    """Accuracy / R@1 in percent by arm and number of images, mean (standard deviation) over seeds, as Markdown."""
+    shots = sorted({row["shots"] for row in result["rows"]} - {0})
+    seeds = len({row["seed"] for row in result["rows"]})
+
+    def figures(arm: str, few: int, keys: Sequence[str]) -> str:
+        rows = [row for row in result["rows"] if row["arm"] == arm and row["shots"] in (few, 0)]
+        return " / ".join(cell(spread([row[key] for row in rows]), "percent") for key in keys) if rows else ""
+
+    def by_arm(arms: Sequence[str], keys: Sequence[str]) -> str:
+        header = ["arm", *(f"{few} of each kind" for few in shots)]
+        return table(header, [[arm, *(figures(arm, few, keys) for few in shots)] for arm in arms])
+
+    taken = [
+        f"- Taken over from an earlier run: {', '.join(one['arms'])}, of commit {one['commit'][:12]}, {one['date']}, "
+        f"{one['hardware']}."
+        for one in result.get("kept", [])
+    ]
+    plural = "s" if seeds > 1 else ""
+    return "\n\n".join(
+        [
+            OWN_TEST,
+            f"{result['pool']} test pictures, {seeds} seed{plural}. Accuracy / text-to-image R@1, percent.",
+            by_arm(ARMS, LEARNED),
+            "What is left of mini's own abilities: R@1 of photos / R@1 of emoji / closed questions, percent.",
+            by_arm(("zero-shot", *TRAINED), KEPT),
+            "\n".join([bullets(result["protocol"]), *taken]),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""mini beside every baseline, each refitted on the same training data."""

@@ -1,0 +1,279 @@
+"""Every number about mini and its baselines by seed: retrieval both ways, 80 classes, questions, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.core import provenance
+from eval.core.cache import kept, key_of
+from eval.core.console import log
+from eval.core.prepared import (
+    CAPTION_SOURCES,
+    QUESTION_SOURCES,
+    Captioned,
+    captions_by_picture,
+    read_captions,
+    read_questions,
+)
+from eval.core.result import Context, Result
+from eval.core.statistics import RESAMPLES, paired_bootstrap, pooled
+from eval.studies.mini import questions
+from eval.studies.mini.features import Features
+from eval.studies.mini.rows import LINEAR_PHOTOS, MLP, MODEL, PHOTO_VIEWS, Baselines, Fit, model_rows
+from eval.tasks import coco_classes, pools
+from eval.tasks.pools import Hits, Pool, Row, emoji_pools, photo_pools
+from vljepa.data.records import Record
+from vljepa.errors import DataError
+from vljepa.inference.embed import Embedder
+from vljepa.metrics.classification import expected_calibration_error, softmax
+
+CLASS_ROWS = ("conse", "conse_ridge", MLP, LINEAR_PHOTOS, MODEL)
+RIVALS = {"emoji": MLP, "photos": LINEAR_PHOTOS}
+PROTOCOL = {
+    "emoji": pools.EMOJI_PROTOCOL,
+    "photos": pools.PHOTOS_PROTOCOL,
+    "classes": coco_classes.PROTOCOL,
+    "questions": questions.PROTOCOL,
+    "baselines": "fitted on the model's training pictures, on the mean of its visual tokens and its frozen Y-Encoder's "
+    "own embeddings; few settings, chosen on validation (chosen_on_validation in every row)",
+    "ties": "against the model, everywhere",
+    "bootstrap": f"{RESAMPLES} resamples of items (concepts, photos), percentiles, 95%; the model minus "
+    + ", ".join(f"{rival} on {name}" for name, rival in RIVALS.items()),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one seed is measured on.
+
+    Args:
+        seed: Number of the split, and seed of the baselines.
+        data: Prepared folder.
+        model: Saved model.
+        photos: Folder with `photos.jsonl`.
+        captions: `image_id<TAB>caption` lines for the ridge, where the folder has no captions by picture.
+        sources: Captioned training sources of the baselines; must be those of the model.
+        views: Stored views of each training picture that the baselines see.
+        split: `test`, or `validation` while developing.
+        cache: Feature cache; a training's own may be used.
+    """
+
+    seed: int
+    data: Path
+    model: str
+    photos: Path
+    captions: Path | None = None
+    sources: tuple[str, ...] = CAPTION_SOURCES
+    views: int = 1
+    split: str = "test"
+    cache: Path
+
+
+@dataclass
+class Inputs:
+    """What is read from the prepared folder."""
+
+    train: dict[str, list[Captioned]]
+    validation: dict[str, list[Pool]]
+    measured: dict[str, list[Pool]]
+    questions: dict[str, dict[str, list[Record]]]
+    classes: dict[str, list[coco_classes.Photo]]
+    groups: list[list[str]]
+
+
+def measure(
+    context: Context, *, models: Sequence[str] = (), folders: Sequence[str] = (), views: int = 1, split: str = "test"
+) -> Result:
+    """All seeds, pooled, with the paired differences to the strongest baselines.
+
+    Args:
+        context: The prepared folder and the photos; a seed whose data, model, settings and code are the same is not
+            computed again.
+        models: Saved models, one per seed; the measured one when empty.
+        folders: Prepared folders in the order of the models; the suite's when empty.
+        views: As for `Job`.
+        split: As for `Job`.
+
+    Raises:
+        DataError: Two folders have the same split.
+    """
+    names, data = list(models) or [context.model.name], [Path(one) for one in folders] or [context.found.folder]
+    splits = [provenance.data_of(one)["split"] for one in data]
+    if len(set(splits)) < len(splits) or len(names) != len(data):
+        raise DataError(
+            f"{len(names)} models for the splits {splits}.",
+            fix="prepare one folder per model with another --split-seed.",
+        )
+    photos, cache, seeds = context.found.files["photos"].parent, context.cache / "mini", []
+    tsv = photos.parent / "coco_captions_val2017.tsv"
+    for seed, (folder, name) in enumerate(zip(data, names, strict=True)):
+        job = Job(
+            seed=seed,
+            data=folder,
+            model=name,
+            photos=photos,
+            captions=tsv if tsv.is_file() else None,
+            views=views,
+            split=split,
+            cache=cache,
+        )
+        key = key_of(__name__, job=vars(job), model=provenance.model_of(name), data=provenance.data_of(folder))
+        path = cache / "results" / f"{provenance.text_digest(str(key))}.json"
+        seeds.append(kept(path, key, lambda job=job: measure_seed(job)))  # type: ignore[misc]
+    return Result(
+        rows=sum(one["rows"] for one in seeds[0]["questions"].values()),
+        pool=[{"seeds": len(seeds)}],
+        prompt=seeds[0]["model"]["prompt"],
+        more={"split": split, "packages": provenance.packages(), "protocol": PROTOCOL, **pool_seeds(seeds)},
+    )
+
+
+def pool_seeds(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and deviation of every figure, and the differences to the rivals with their intervals."""
+    trees = [
+        {
+            "retrieval": {
+                name: {row: one["metrics"] for row, one in seed["retrieval"][name]["rows"].items()} for name in RIVALS
+            },
+            "classes": {group: one["top1"] for group, one in seed["classes"]["groups"].items()},
+            "questions": {
+                source: {part: one[part] for part in ("accuracy", "controls")}
+                for source, one in seed["questions"].items()
+            },
+        }
+        for seed in seeds
+    ]
+    differences: dict[str, Any] = {}
+    for name, rival in RIVALS.items():
+        differences[name] = {"minus": rival}
+        for metric in seeds[0]["differences"][name]:
+            runs = [seed["differences"][name][metric] for seed in seeds]
+            differences[name][metric] = {
+                "pooled": paired_bootstrap(runs),
+                "seeds": [paired_bootstrap([run]) for run in runs],
+            }
+    shown = [{name: part for name, part in seed.items() if name not in ("differences", "key")} for seed in seeds]
+    return {"seeds": shown, "pooled": pooled(trees), "paired_bootstrap": differences}
+
+
+def measure_seed(job: Job) -> dict[str, Any]:
+    """Every number of one seed, with the paired differences per item that the pooled bootstrap needs."""
+    features = Features(Embedder.from_pretrained(job.model, device="cpu"), cache=job.cache)
+    inputs = read_inputs(job)
+    log(f"seed {job.seed}: encoding what the cache lacks")
+    _fill(features, inputs, job)
+    log("fitting the baselines")
+    fit = Fit(inputs.train, inputs.validation["emoji"], inputs.validation["photos"], inputs.groups, job.views)
+    rows = Baselines(features, fit, seed=job.seed).rows() + model_rows(features)
+    config = features.model.config
+    result: dict[str, Any] = {
+        "seed": job.seed,
+        "split": job.split,
+        "data": provenance.data_of(job.data),
+        "model": provenance.model_of(job.model) | {"prompt": features.caption_prompt},
+        "train": {source: len(items) for source, items in inputs.train.items()} | {"views": job.views},
+        "retrieval": {},
+        "differences": {},
+        "questions": {},
+    }
+    for name, measured in inputs.measured.items():
+        log(f"retrieval on {name}")
+        result["retrieval"][name], result["differences"][name] = _retrieval(name, measured, rows)
+    result["classes"] = coco_classes.evaluate_classes(
+        [row for row in rows if row.name in CLASS_ROWS],
+        inputs.classes,
+        templates={MODEL: config.prompts.classification},
+        temperature=config.calibration.temperature("classify", candidates=len(coco_classes.CLASSES)),
+    )
+    result["emoji_calibration"] = _emoji_calibration(features, inputs.measured["emoji"])
+    for source, splits in inputs.questions.items():
+        log(f"questions on {source}")
+        result["questions"][source] = questions.evaluate_questions(
+            features, train=splits["train"], validation=splits["validation"], rows=splits[job.split]
+        )
+    return result
+
+
+def read_inputs(job: Job) -> Inputs:
+    """Read everything that one seed needs; nothing is encoded."""
+    splits, names = ("train", "validation", job.split), dict.fromkeys((*job.sources, "emoji", "photos"))
+    captioned = {name: {split: read_captions(job.data, name, split) for split in splits} for name in names}
+
+    def of(split: str) -> dict[str, list[Pool]]:
+        return {"emoji": emoji_pools(captioned["emoji"][split]), "photos": photo_pools(captioned["photos"][split])}
+
+    asked = {name: {split: read_questions(job.data, name, split) for split in splits} for name in QUESTION_SOURCES}
+    photos = coco_classes.read_photos(job.photos)
+    ids = {item.source_id.removeprefix("coco:") for item in captioned["photos"][job.split]}
+    measured = [photo for photo in photos if photo.image_id in ids]
+    classes = {f"{len(measured)} {job.split} photos": measured}
+    if job.split == "test":
+        trained = {item.source_id.removeprefix("coco:") for item in captioned["photos"]["train"]}
+        val2017 = [photo for photo in photos if photo.split == "val2017"]
+        seen = sum(photo.image_id in trained for photo in val2017)
+        classes[f"{len(val2017)} val2017 photos ({seen} of them in training)"] = val2017
+    return Inputs(
+        train={source: captioned[source]["train"] for source in job.sources if captioned[source]["train"]},
+        validation=of("validation"),
+        measured=of(job.split),
+        questions={source: rows for source, rows in asked.items() if rows["train"] and rows[job.split]},
+        classes=classes,
+        groups=captions_by_picture(job.data, job.captions),
+    )
+
+
+def _fill(features: Features, inputs: Inputs, job: Job) -> None:
+    wanted: dict[Path, int] = {}
+
+    def want(paths: list[Path], count: int) -> None:
+        wanted.update({path: max(count, wanted.get(path, 0)) for path in paths})
+
+    for source, items in inputs.train.items():
+        want([item.path for item in items], max(job.views, PHOTO_VIEWS) if source == "photos" else job.views)
+    for stage in (inputs.validation, inputs.measured):
+        for name, several in stage.items():
+            for pool in several:
+                want(pool.paths, PHOTO_VIEWS if name == "photos" and stage is inputs.measured else 1)
+    for photos in inputs.classes.values():
+        want([photo.path for photo in photos], 1)
+    for splits in inputs.questions.values():
+        want([record.image for record in splits[job.split] if isinstance(record.image, Path)], 1)
+    features.fill_images(wanted)
+
+
+def _retrieval(name: str, measured: list[Pool], rows: list[Row]) -> tuple[dict[str, Any], Hits]:
+    found: dict[str, Any] = {"chance": {"metrics": pools.chance(measured)}}
+    hits: dict[str, Hits] = {}
+    for row in rows:
+        if name == "photos" or not row.name.endswith("_views"):
+            metrics, hits[row.name] = pools.measure(row, measured)
+            found[row.name] = {"metrics": metrics, "parameters": row.parameters, "chosen_on_validation": row.chosen}
+    sizes = [{"pictures": len(pool.paths), "texts": len(pool.texts)} for pool in measured]
+    return {"pools": sizes, "rows": found}, pools.differences(hits[MODEL], hits[RIVALS[name]])
+
+
+def _emoji_calibration(features: Features, measured: list[Pool]) -> dict[str, float]:
+    """Expected calibration error of `classify` with all captions of the style's pool as labels."""
+    config, width = features.model.config, max(len(pool.texts) for pool in measured)
+    temperature = config.calibration.temperature("classify", candidates=width)
+    probabilities, labels = [], []
+    for pool in measured:
+        predictions_ND = features.predictions([(path, features.caption_prompt) for path in pool.paths])
+        texts = [config.prompts.classification.replace("{}", text) for text in pool.texts]
+        scores_NC = np.full((len(pool.paths), width), -np.inf)
+        scores_NC[:, : len(texts)] = predictions_ND @ features.model_texts(texts).T
+        probabilities.append(softmax(scores_NC, temperature=temperature))
+        labels.append(np.array([texts[0] for texts in pool.texts_of_image]))
+    probabilities_NC, labels_N = np.concatenate(probabilities), np.concatenate(labels)
+    return {
+        "temperature": temperature,
+        "labels": width,
+        "ece": expected_calibration_error(probabilities_NC, labels_N),
+        "mean_confidence": float(probabilities_NC.max(axis=1).mean()),
+        "accuracy": float((probabilities_NC.argmax(axis=1) == labels_N).mean()),
+    }
