@@ -48,7 +48,7 @@ def filled(folder: Path, cache: Path) -> dict[str, Any]:
     model.encode_vision = lambda pixels: (encoded.append(len(pixels)), original(pixels))[1]  # type: ignore[method-assign]
     asked: list[int] = []
     original_text = model.text_features
-    model.text_features = lambda ids, mask: (asked.append(len(ids)), original_text(ids, mask))[1]  # type: ignore[method-assign]
+    model.text_features = lambda text: (asked.append(len(text.ids_BL)), original_text(text))[1]  # type: ignore[method-assign]
     config = CacheConfig(folder=str(cache))
     features = FeatureCache(config, fingerprint=model.x_encoder_fingerprint())
     wanted = dict.fromkeys(pictures(folder), 1)
