@@ -24,7 +24,7 @@ from eval.mini.bootstrap import Interval, interval
 from eval.mini.question_only import QuestionOnly
 from eval.tasks.questions import Said, answer
 from eval.tasks.questions_files import Question, closed
-from vljepa.configs import SourceConfig
+from vljepa.configs import ClipView, SourceConfig
 from vljepa.data.records import Record
 from vljepa.data.sources import load_source
 from vljepa.inference.embed import Embedder
@@ -211,7 +211,7 @@ def anticipation(found: Found, embedder: Embedder, *, frames: int) -> dict[str, 
 
 
 def _records(found: Found, role: str) -> list[Record]:
-    source = SourceConfig(name=role, path=str(found.files[role]), frames=1, task="vqa")
+    source = SourceConfig(name=role, path=str(found.files[role]), view=ClipView(frames=1), task="vqa")
     return load_source(source, root=found.folder)
 
 

@@ -45,11 +45,11 @@ from vljepa.configs.run import (
     OptimConfig,
     RunConfig,
     SourceConfig,
-    TextOnlyConfig,
     TrainConfig,
 )
 from vljepa.configs.selective import SelectiveConfig
 from vljepa.configs.stages import is_staged_recipe, load_stages
+from vljepa.configs.views import ClipView, PictureView, StillView, TextView, View
 
 __all__ = [
     "CALIBRATED_AT",
@@ -57,6 +57,7 @@ __all__ = [
     "AnswerPriorConfig",
     "CacheConfig",
     "CalibrationConfig",
+    "ClipView",
     "ClipsConfig",
     "ColumnsConfig",
     "DataConfig",
@@ -72,14 +73,17 @@ __all__ = [
     "ObjectiveConfig",
     "OptimConfig",
     "PartSpec",
+    "PictureView",
     "PredictorConfig",
     "PromptsConfig",
     "RunConfig",
     "SelectiveConfig",
     "SourceConfig",
-    "TextOnlyConfig",
+    "StillView",
+    "TextView",
     "TrainConfig",
     "VLJEPAConfig",
+    "View",
     "XEncoderConfig",
     "YDecoderConfig",
     "YEncoderConfig",

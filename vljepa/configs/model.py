@@ -77,7 +77,7 @@ class LabelPriorConfig(Strict):
         token: Put the prior into the Predictor's sequence as one more token.
         residual: Add the prior, times a learned state-dependent gate, to the prediction.
         hidden: Width of an MLP that refines the residual from label words to captions. It learns from rows of text
-            alone (`text_only` sources), never from pictures; None adds the prior as it is.
+            alone (sources whose `view` is text), never from pictures; None adds the prior as it is.
         dropout: Inside that MLP.
     """
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from vljepa.configs import SourceConfig
+from vljepa.configs import ClipView, SourceConfig
 from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import PictureReader
 from vljepa.data.records import Record, Visual
@@ -202,7 +202,7 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
         return quotas
 
     def _views(self, config: SourceConfig) -> int:
-        if config.videos and self.clip_views is not None:
+        if isinstance(config.view, ClipView) and self.clip_views is not None:
             return self.clip_views
         return config.views or self.views
 

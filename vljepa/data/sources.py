@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vljepa.configs import SourceConfig
+from vljepa.configs import ClipView, PictureView, SourceConfig, StillView, TextView
 from vljepa.data.cells import is_missing, text_in, texts_in
 from vljepa.data.formats import HUB, Fault, Found, Row, find_data, is_stream, is_there, rows_of
 from vljepa.data.formats.text_files import text_lines
@@ -21,6 +21,7 @@ from vljepa.errors import DataError, FileWarning
 from vljepa.processing.picture_sequence import frame_files
 from vljepa.processing.unicode_text import unicode_fault
 
+_CLIP_VIEW = "set `view: {name: clip, frames: 8}`"
 SPLIT = "split"
 """Column that says which split a row is of."""
 
@@ -92,7 +93,7 @@ def read_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool 
     """
     found = _find(source, root=Path(root), pictures=pictures)
     folder = _root(source, found.place, root=Path(root))
-    seen = pictures and source.text_only is None
+    seen = pictures and not isinstance(source.view, TextView)
     rows = SourceRows(found, [], {}, Counter(), Counter(), [])
     candidates = _candidates_of(source, root=Path(root))
     lacking: DataError | None = None
@@ -186,17 +187,17 @@ def _root(source: SourceConfig, file: Path | str, *, root: Path) -> Path:
 
 def _missing_column(source: SourceConfig, row: Row, where: str, *, pictures: bool) -> DataError | None:
     columns = source.columns
-    seen = columns.video if source.videos else columns.image
+    seen = columns.video if isinstance(source.view, ClipView) else columns.image
     needed = [seen, columns.text] if pictures else [columns.text]
     if source.task == "vqa" and source.candidates is None:
         needed.append(columns.candidates)
     for name in needed:
         if name not in row:
             present = ", ".join(str(key) for key in row)
-            videos = name == columns.image and columns.video in row and not source.still
+            videos = name == columns.image and columns.video in row and isinstance(source.view, PictureView)
             return DataError(
                 f"{where}: there is no column {name!r}; the columns are {present}.",
-                fix=f"{'set `frames`' if videos else 'map it in `columns`'} of the source {source.name!r}.",
+                fix=f"{_CLIP_VIEW if videos else 'map it in `columns`'} of the source {source.name!r}.",
             )
     return None
 
@@ -209,7 +210,7 @@ def _record(
     candidates = _texts(row, columns.candidates) or candidates
     if not texts:
         raise _UnusableError(f"the column {columns.text!r} is empty")
-    if source.text_only is not None and len(texts) < 2:
+    if isinstance(source.view, TextView) and len(texts) < 2:
         raise DataError(
             f"{where}: a row of text alone needs two texts, one to see and one to predict.",
             fix=f"give a list in {columns.text!r}.",
@@ -256,12 +257,11 @@ def _named_picture(source: SourceConfig, row: Row, *, root: Path, where: str) ->
 
 def _visual(source: SourceConfig, row: Row, *, root: Path, where: str) -> Visual:
     columns = source.columns
-    if not source.videos:
+    if not isinstance(source.view, ClipView):
         picture = row[columns.image]
         if not isinstance(picture, Stored):
             picture = path_under(root, _path(picture, columns.image), where=where)
-        return picture if source.frames is None else Still(picture, frames=source.frames)
-    assert source.frames is not None
+        return Still(picture, frames=source.frames) if isinstance(source.view, StillView) else picture
     path = path_under(root, _path(row[columns.video], columns.video), where=where)
     if path.is_dir():
         try:

@@ -96,7 +96,7 @@ class Trainer(Loop):
         keep_freed_memory()
         torch.manual_seed(run.train.seed)
         model = _first_model(run, self._given)
-        self.clips_alone = trains_clips_alone(model, [source.frames or 1 for source in run.data.train])
+        self.clips_alone = trains_clips_alone(model, [source.frames for source in run.data.train])
         if self.clips_alone and run.lora is None:
             freeze_pictures(model)
         elif run.lora is None and run.data.validation:

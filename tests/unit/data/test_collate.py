@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from vljepa import VLJEPAProcessor
-from vljepa.configs import SourceConfig, TextOnlyConfig, load_preset
+from vljepa.configs import SourceConfig, TextView, load_preset
 from vljepa.data.collate import Collator, Sample, StepBatches
 from vljepa.data.pictures import LivePictures, PictureBatch
 from vljepa.data.records import Record
@@ -199,7 +199,7 @@ def test_each_source_of_text_alone_has_its_own_guess(processor):
             return -super().__call__(seen, seeds=seeds)
 
     sources = [alone(3, source="s0"), alone(3, source="s1")]
-    configs = [{"text_only": TextOnlyConfig(like="x")}] * 2
+    configs = [{"view": TextView(like="x")}] * 2
     guesses = {"s0": FakeGuess(), "s1": Other()}
     (batch,) = step_batches(processor, sources, configs, batch_size=6, guesses=guesses)[0]
     assert (batch.tensors["prior_features"][:, 1] > 0).tolist() == [True] * 3 + [False] * 3

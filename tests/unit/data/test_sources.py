@@ -48,7 +48,7 @@ def test_image_folder_with_a_captions_file(tmp_path):
 
 
 def test_rows_of_text_alone(tmp_path):
-    settings = {"text_only": {"like": "photos"}}
+    settings = {"view": {"name": "text", "like": "photos"}}
     first, second = jsonl_source(
         tmp_path, [{"text": ["a cat", "a kitten"]}, {"text": ["a dog", "a puppy"]}], **settings
     )

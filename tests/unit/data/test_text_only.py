@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vljepa.configs import LabelPriorConfig, TextOnlyConfig
+from vljepa.configs import LabelPriorConfig, TextView
 from vljepa.data.text_only import PriorGuess
 from vljepa.models.label_prior import LabelPrior
 
@@ -28,7 +28,7 @@ REAL = torch.randn(50, WIDTH, generator=torch.Generator().manual_seed(2)) + 0.5
 def make_guess(*, top_k=CLASSES, real=REAL, sample=ALL, **settings):
     prior = LabelPrior(LabelPriorConfig(label_names=["x"] * CLASSES, top_k=top_k), num_classes=CLASSES, width=WIDTH)
     prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(0))
-    config = TextOnlyConfig(like="photos", **settings)
+    config = TextView(like="photos", **settings)
     return PriorGuess(config, texts=Features(), prior=prior, real_BE=real, sample=sample)
 
 
