@@ -32,7 +32,7 @@ class Sample:
 
     Args:
         record: The row.
-        target: The text to predict.
+        target: The text to predict; empty where the row has none, which not every method needs.
         view: View of the picture or clip.
         seen: For a row of text alone, the text that stands for the picture; else empty.
         seed: Of whatever else is random about this visit.
@@ -51,7 +51,7 @@ class Batch:
 
     Args:
         tensors: What `VLJEPA.forward` takes, beside `pair_ids` and `text_ids` [B] for `objectives.Positives`, and
-            `answer_ids` [B] where the objective asks for them.
+            `answer_ids` [B] where the objective asks for them; nothing about targets where a sample has none.
         size: Samples, B.
         skipped: Reason per picture that could not be read; its samples are left out.
     """
@@ -103,9 +103,10 @@ class Collator:
             if kept:
                 tensors |= self._queries([sample.record.query or self.caption_prompt for sample in kept])
         if kept:
-            tensors |= self._targets([sample.target for sample in kept])
             tensors["pair_ids"] = _identities([_pair(one.record) for one in kept])
-            tensors["text_ids"] = _identities([normalise_text(sample.target) for sample in kept])
+            if all(sample.target for sample in kept):
+                tensors |= self._targets([sample.target for sample in kept])
+                tensors["text_ids"] = _identities([normalise_text(sample.target) for sample in kept])
             tensors["gate_only"] = torch.tensor(gate_only)
             if self.answers is not None:
                 tensors["answer_ids"] = torch.tensor([self._answer(sample, self.answers) for sample in kept])
@@ -208,6 +209,8 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
 
     def _sample(self, draw: Draw) -> Sample:
         seed, record, config = self.sampler.seed, self.sources[draw.source][draw.row], self.configs[draw.source]
+        if not record.texts:
+            return Sample(record, "", view=choose(self._views(config), seed=seed, draw=draw, purpose="view"))
         text = choose(len(record.texts), seed=seed, draw=draw, purpose="text")
         if choose(2**32, seed=seed, draw=draw, purpose="first text") < config.first_text * 2**32:
             text = 0
