@@ -1,0 +1,1 @@
+"""The evaluations: tasks, studies and benchmarks, all behind `python eval/run.py`."""
