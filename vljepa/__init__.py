@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "VLJEPA": "vljepa.models.modeling",
+    "VLJEPA": "vljepa.checkpoint.vl_jepa",
     "VLJEPAConfig": "vljepa.configs",
     "VLJEPAProcessor": "vljepa.processing.processor",
     "Trainer": "vljepa.training.trainer",
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from vljepa.checkpoint.vl_jepa import VLJEPA
     from vljepa.configs import VLJEPAConfig
     from vljepa.errors import VLJEPAError
     from vljepa.inference.caption import caption
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from vljepa.inference.stream import stream
     from vljepa.inference.vqa import ask
     from vljepa.inference.watch import watch
-    from vljepa.models.modeling import VLJEPA
     from vljepa.processing.processor import VLJEPAProcessor
     from vljepa.training.trainer import Trainer
 

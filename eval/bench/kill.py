@@ -25,8 +25,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from vljepa.checkpoint.saving import read_model
 from vljepa.configs import RunConfig, load_preset, validate
-from vljepa.models.saving import read_model
 from vljepa.training.checkpoint import find_intact, load_state
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer

@@ -20,6 +20,7 @@ from typing import Any
 from eval.bench.memory import count_peak_from_here, peak_mb, resident_mb
 from eval.core import provenance
 from eval.core.console import log
+from vljepa.models.types import Batch
 
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "plain": {},
@@ -117,11 +118,11 @@ def measure_here(setting: str, batch: int, plan: Plan) -> dict[str, Any]:
         def _train_step(self, step: int, *arguments: Any) -> None:
             nonlocal held
             if step == 0:
-                for module in self.embedding.modules():  # the Y-Encoder's own, or losses would differ by its draws
+                for module in self.module.modules():  # the Y-Encoder's own, or losses would differ by its draws
                     if isinstance(module, torch.nn.Dropout):
                         module.p = 0.0
-                self.embedding.register_forward_pre_hook(lambda _, given: counted.append(_texts(given[0])))
-                trained = sum(one.numel() for one in self.embedding.parameters() if one.requires_grad)
+                self.module.register_forward_pre_hook(lambda _, given: counted.append(_texts(given[0])))
+                trained = sum(one.numel() for one in self.module.parameters() if one.requires_grad)
                 held = resident_mb() + 3 * 4 * trained / 2**20  # gradients and the two moments
                 count_peak_from_here()
             counted.clear()
@@ -154,9 +155,9 @@ def recipe(plan: Plan, folder: Path, *, batch: int, changes: dict[str, dict[str,
     from vljepa.configs import RunConfig, load_preset, validate
 
     model = load_preset("mini").model_dump(mode="json")
-    model["y_encoder"]["trainable"] = True
+    model["y_encoder"]["target"] = "trained"
     model["predictor"]["dropout"] = 0.0
-    model["predictor"]["label_prior"] |= {"dropout": 0.0, "hidden": None}
+    model["residual"] |= {"dropout": 0.0, "hidden": None}
     raw: dict[str, Any] = {
         "model": model,
         "data": {
@@ -182,9 +183,10 @@ def recipe(plan: Plan, folder: Path, *, batch: int, changes: dict[str, dict[str,
     return validate(RunConfig, raw, where="eval.bench.step")
 
 
-def _texts(batches: list[dict[str, Any]]) -> int:
+def _texts(batches: Sequence[Batch]) -> int:
     """Tokens of queries and targets, padding included."""
-    return sum(batch[name].numel() for batch in batches for name in ("query_ids", "target_ids") if name in batch)
+    texts = (one for batch in batches for one in (batch.query, batch.target) if one is not None)
+    return sum(one.ids_BL.numel() for one in texts)
 
 
 def _child(setting: str, batch: int, plan: Plan) -> dict[str, Any]:

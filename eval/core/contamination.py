@@ -15,13 +15,12 @@ import yaml
 
 from eval.core import suite
 from eval.core.console import log
-from eval.core.provenance import CLIP_MODEL, ROOT, digest_files, shortened, text_digest
+from eval.core.provenance import ROOT, digest_files, shortened, text_digest
 from vljepa.data.overlap import TrainingSet, read_records
 from vljepa.data.records import Record
 
 RECIPES = {
-    "mini": ("mini.yaml", "mini_decoder.yaml"),
-    CLIP_MODEL: ("mini.yaml", "mini_decoder.yaml", "mini_video.yaml"),
+    "mini": ("mini.yaml", "mini_clips.yaml", "mini_decoder.yaml"),
 }
 """What the models that we ship were trained by; all read one folder, which recipes/mini/prepare.py writes."""
 FOLDER = "mini"

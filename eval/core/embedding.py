@@ -7,7 +7,7 @@ Shapes: N (image, query) pairs, T frames of a clip, D width of the shared space,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -27,7 +27,7 @@ from vljepa.data.stored import Stored
 from vljepa.errors import ConfigError, ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.embed import Embedder
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.types import Latents
 
 NAMED = 20
 Rows: TypeAlias = NDArray[np.float32]
@@ -188,27 +188,22 @@ class EncodedFrames:
         return np.concatenate(rows)
 
 
-def joined(parts: Sequence[VisionTokens]) -> VisionTokens:
+def joined(parts: Sequence[Latents]) -> Latents:
     """Rows of equally long encodings below each other."""
     logits = [one.logits_BK for one in parts if one.logits_BK is not None]
-    return VisionTokens(
+    return Latents(
         torch.cat([one.tokens_BND for one in parts]),
         torch.cat([one.mask_BN for one in parts]),
-        torch.cat(logits) if logits else None,
-        parts[0].steps,
+        logits_BK=torch.cat(logits) if logits else None,
+        steps=parts[0].steps,
     )
 
 
-def as_clips(frames: VisionTokens, *, steps: int) -> VisionTokens:
+def as_clips(frames: Latents, *, steps: int) -> Latents:
     """Encoded images, `steps` after each other making one clip."""
     logits = None if frames.logits_BK is None else frames.logits_BK.unflatten(0, (-1, steps)).mean(1)
     tokens = frames.tokens_BND.unflatten(0, (-1, steps)).flatten(1, 2)
-    return VisionTokens(tokens, frames.mask_BN.unflatten(0, (-1, steps)).flatten(1, 2), logits, steps)
-
-
-def cached_vision(tensors: Mapping[str, Tensor]) -> VisionTokens:
-    """What a feature cache of training has stored of images."""
-    return VisionTokens(tensors["vision_tokens"], tensors["vision_mask"], tensors.get("vision_logits"))
+    return Latents(tokens, frames.mask_BN.unflatten(0, (-1, steps)).flatten(1, 2), logits_BK=logits, steps=steps)
 
 
 def max_pixels(embedder: Embedder) -> int:

@@ -26,7 +26,7 @@ from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import effective_rank, matched_minus_shuffled, top_k_hits, uniformity
 from vljepa.training.trainer import Trainer
-from vljepa.training.validation import VqaTask
+from vljepa.validation.tasks import VqaTask
 
 COLUMNS = {"emoji": "emoji R@1", "photos": "photos R@1", "questions": "closed questions"}
 PANEL = {"rank": "rank", "target_rank": "rank of targets", "matched": "matched", "uniformity": "uniformity"}

@@ -217,7 +217,7 @@ def arm_recipe(
         return run.model_copy(update={"lora": None, "optim": optim})
     config = Embedder.from_pretrained("mini").model.config.model_copy(deep=True)
     config.predictor.part = config.predictor.part.model_copy(update={"source": "random", "sha256": None, "seed": seed})
-    config.predictor.label_prior = None
+    config.residual = None
     return run.model_copy(update={"start": None, "lora": None, "model": config, "optim": optim})
 
 

@@ -114,7 +114,7 @@ def _figures(
 def _other_names(names: Sequence[str]) -> list[str]:
     """A name for each class of ImageNet that has none among `names`, and whose names are not taken."""
     from vljepa.configs import LabelPriorConfig
-    from vljepa.training.label_prior import label_names
+    from vljepa.methods.vision_language.label_prior import label_names
 
     known = set(names)
     found: dict[str, None] = {}

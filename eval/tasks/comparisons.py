@@ -79,9 +79,8 @@ def both_encoders(embedder: Embedder, texts: Sequence[str]) -> dict[str, Rows]:
     different = sorted(dict.fromkeys(texts), key=len)
     for start in track(range(0, len(different), 64), "reading", console=CONSOLE, transient=True):
         batch = different[start : start + 64]
-        targets = embedder.processor.targets(batch)
-        ids, mask = (targets[name].to(embedder.device) for name in ("target_ids", "target_mask"))
-        features |= dict(zip(batch, before.features(ids, mask), strict=True))
+        targets = embedder.processor.targets(batch).to(embedder.device)
+        features |= dict(zip(batch, before.features(targets.ids_BL, targets.mask_BL), strict=True))
     features_NE = torch.stack([features[text] for text in texts])
     if same:
         model_ND = embedder.model.project_text(features_NE).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Put a trained mini or mini-video into the package, in fp16: ``python recipes/mini/ship.py RUN/best``.
+"""Put a trained mini into the package, in fp16: ``python recipes/mini/ship.py RUN/best``.
 
 Exit code 2: there is no such model, or what was put there is larger than a wheel may hold.
 """
@@ -26,7 +26,6 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("model", type=Path, help="folder of the trained model, such as PATH/TO/RUN/best")
-    result.add_argument("--preset", choices=("mini", "mini-video"), default="mini", help="which of them it is")
     result.add_argument("--decoder", type=Path, help="folder of its Y-Decoder; without, the model's own if it has one")
     return result
 
@@ -40,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         model = VLJEPA.from_pretrained(str(given.model))
         if given.decoder is not None:
             model.load_decoder(given.decoder)
-        folder = SHIPPED / given.preset
+        folder = SHIPPED / "mini"
         model.save_pretrained(folder, dtype=torch.float16)
     except VLJEPAError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -18,16 +18,14 @@ from torch import Tensor
 
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import load_preset
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.types import Batch, Latents
 from vljepa.objectives import Positives, infonce
 
 
 def build(preset: str) -> tuple[VLJEPA, VLJEPAProcessor]:
     """A model at the start of its training: pretrained frozen encoders, a predictor to be trained."""
     config = load_preset(preset)
-    config.predictor.label_prior = (
-        None  # what a classifier knows; the recipe of mini uses it, the idea does not need it
-    )
+    config.residual = None  # what a classifier knows; the recipe of mini uses it, the idea does not need it
     model = VLJEPA.from_parts(config)
     return model, VLJEPAProcessor(model.config, tokenizers=model.tokenizers)
 
@@ -40,10 +38,10 @@ def read(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 @torch.no_grad()
-def encode(model: VLJEPA, processor: VLJEPAProcessor, images: list[Path]) -> VisionTokens:
+def encode(model: VLJEPA, processor: VLJEPAProcessor, images: list[Path]) -> Latents:
     """Visual tokens of all pictures: the X-Encoder is frozen, so once is enough."""
     pieces = [model.encode_vision(processor.images(images[at : at + 8])) for at in range(0, len(images), 8)]
-    return VisionTokens(torch.cat([one.tokens_BND for one in pieces]), torch.cat([one.mask_BN for one in pieces]))
+    return Latents(torch.cat([one.tokens_BND for one in pieces]), torch.cat([one.mask_BN for one in pieces]))
 
 
 def train(
@@ -54,7 +52,7 @@ def train(
     model, processor = build(preset)
     images, texts = read(folder)
     different = list(dict.fromkeys(images))
-    vision = encode(model, processor, different)
+    latents = encode(model, processor, different)
     picture_ids = torch.tensor([different.index(image) for image in images])
     text_ids = torch.tensor([texts.index(text) for text in texts])
     query = model.config.prompts.caption
@@ -70,9 +68,11 @@ def train(
     for step in range(steps):
         rows: Tensor = torch.randperm(len(images))[:batch_size]
         seen = picture_ids[rows]
-        batch = {"vision_tokens": vision.tokens_BND[seen], "vision_mask": vision.mask_BN[seen]}
-        batch |= processor.queries([query] * len(rows)) if query else {}
-        batch |= processor.targets([texts[int(row)] for row in rows])
+        batch = Batch(
+            latents=latents.choose(seen),
+            query=processor.queries([query] * len(rows)) if query else None,
+            target=processor.targets([texts[int(row)] for row in rows]),
+        )
         output = model(batch)  # S_hat_Y and S_Y
         loss = infonce(
             output.prediction_BD,

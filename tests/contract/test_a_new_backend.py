@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vljepa import VLJEPA, VLJEPAProcessor, classify
 from vljepa.backends import registry
 from vljepa.backends.bytes import ByteTokenizer
-from vljepa.backends.protocols import TextFacts
+from vljepa.backends.protocols import Seen, TextFacts
 from vljepa.configs import PartSpec, VLJEPAConfig, YEncoderConfig, load_preset
 from vljepa.configs.part import BACKENDS
 
@@ -23,14 +23,14 @@ PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "cat.jpg"
 class Patches(nn.Module):
     """Vision: squares of eight pixels."""
 
-    width, num_classes, joint_frames, tubelet = 12, 0, False, 1
+    width, pooled_width, num_classes, joint_frames, tubelet = 12, None, 0, False, 1
 
     def __init__(self) -> None:
         super().__init__()
         self.model = nn.Conv2d(3, self.width, 8, stride=8)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, None]:
-        return self.model(pixels).flatten(2).transpose(1, 2), None
+    def forward(self, pixels: Tensor) -> Seen:
+        return Seen(self.model(pixels).flatten(2).transpose(1, 2))
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         return height // 8, width // 8

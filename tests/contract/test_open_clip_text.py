@@ -47,6 +47,6 @@ def test_features_are_the_tower_s_own_whatever_max_tokens_says(name: str, max_to
 def test_a_trainable_tower_has_no_0_d_parameter(name: str) -> None:
     """FSDP refuses scalars; the two-tower model's temperature and bias are such."""
     assert any(parameter.ndim == 0 for parameter in build_open_clip(part(name)).parameters())
-    config = YEncoderConfig(part=part(name), pooling="pooler", trainable=True)
+    config = YEncoderConfig(part=part(name), pooling="pooler", target="trained")
     ours = YEncoder(config, embed_dim=8)
     assert [key for key, parameter in ours.named_parameters() if parameter.ndim == 0] == []

@@ -23,9 +23,10 @@ from transformers import (
 
 from tests.contract.text_classes import text_models
 from tests.contract.vision_classes import vision_models
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import VLJEPAConfig, load_preset, preset_names
 from vljepa.errors import PartError
-from vljepa.models.modeling import VLJEPA
+from vljepa.models.types import Batch, Tokens
 
 
 def _save(model: Any, folder: Path) -> str:
@@ -66,19 +67,13 @@ def small(name: str, folder: Path) -> VLJEPAConfig:
     return config
 
 
-def make_batch(frames: int) -> dict[str, torch.Tensor]:
+def make_batch(frames: int) -> Batch:
     draw = torch.Generator().manual_seed(0)
     ids = torch.randint(3, 60, (2, 3, 5), generator=draw)
     mask = torch.ones(3, 5, dtype=torch.bool)
     mask[1, 3:] = False
     pixels = torch.randn(3, frames, 3, 32, 32, generator=draw)
-    return {
-        "pixel_values": pixels,
-        "query_ids": ids[0],
-        "query_mask": mask,
-        "target_ids": ids[1],
-        "target_mask": mask,
-    }
+    return Batch(pixels_BTCHW=pixels, query=Tokens(ids[0], mask), target=Tokens(ids[1], mask))
 
 
 @pytest.mark.parametrize("name", ["base", "base-open"])
@@ -108,8 +103,8 @@ def test_base_is_the_paper_s_composition() -> None:
     assert str(config.x_encoder.part) == "transformers:facebook/vjepa2-vitl-fpc64-256"
     assert str(config.predictor.part) == "transformers:meta-llama/Llama-3.2-1B#8:16"
     assert str(config.y_encoder.part) == "transformers:google/embeddinggemma-300m"
-    assert (config.embed_dim, config.predictor.bidirectional, config.predictor.max_query_tokens) == (1536, True, 512)
-    assert (config.y_encoder.trainable, config.y_encoder.max_tokens) == (True, 512)
+    assert (config.embed_dim, config.predictor.attention, config.predictor.max_query_tokens) == (1536, "full", 512)
+    assert (config.y_encoder.target, config.y_encoder.max_tokens) == ("trained", 512)
 
 
 def test_a_gated_part_says_what_a_person_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,9 +66,9 @@ def test_a_predictor_s_layers_begin_as_the_class_s_own(name: str, tmp_path: Path
     with torch.no_grad():
         wanted = own(input_ids=ids, attention_mask=mask.long()).last_hidden_state[mask]
         embedded = model.embed(ids)
-        got = model.encode_embeddings(embedded, mask, bidirectional=name in BIDIRECTIONAL)[mask]
+        got = model.encode_embeddings(embedded, mask, attention="full" if name in BIDIRECTIONAL else "causal")[mask]
         model.first_position += 1
-        shifted = model.encode_embeddings(embedded, mask, bidirectional=name in BIDIRECTIONAL)[mask]
+        shifted = model.encode_embeddings(embedded, mask, attention="full" if name in BIDIRECTIONAL else "causal")[mask]
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
     if "rotary" not in " ".join(key for key, _ in own.named_modules()):  # rotary positions are relative
         assert (shifted - wanted).abs().max() > 1e-3, "the control"
@@ -120,8 +120,8 @@ def test_the_first_token_sees_the_last(name: str, padded: bool, attention: str, 
     last = mask.sum(1) - 1
     changed[torch.arange(2), last] += torch.randn(32)
     with torch.no_grad():
-        before = model.encode_embeddings(embedded, mask, bidirectional=True)[:, 0]
-        after = model.encode_embeddings(changed, mask, bidirectional=True)[:, 0]
+        before = model.encode_embeddings(embedded, mask, attention="full")[:, 0]
+        after = model.encode_embeddings(changed, mask, attention="full")[:, 0]
     assert ((before - after).abs().amax(1) > 1e-4).all()
 
 
@@ -137,8 +137,8 @@ def test_with_a_causal_mask_it_does_not(name: str, attention: str, tmp_path: Pat
     changed = embedded.clone()
     changed[torch.arange(2), mask.sum(1) - 1] += torch.randn(32)
     with torch.no_grad():
-        before = model.encode_embeddings(embedded, mask, bidirectional=False)[:, 0]
-        after = model.encode_embeddings(changed, mask, bidirectional=False)[:, 0]
+        before = model.encode_embeddings(embedded, mask, attention="causal")[:, 0]
+        after = model.encode_embeddings(changed, mask, attention="causal")[:, 0]
     assert torch.equal(before, after)
 
 
@@ -155,8 +155,8 @@ def test_padding_changes_nothing(name: str, where: str, tmp_path: Path) -> None:
     mask = torch.ones(2, 9, dtype=torch.bool)
     mask[:, at : at + 3] = False
     with torch.no_grad():
-        plain = model.encode_embeddings(embedded, torch.ones(2, 6, dtype=torch.bool), bidirectional=True)
-        got = model.encode_embeddings(padded, mask, bidirectional=True)
+        plain = model.encode_embeddings(embedded, torch.ones(2, 6, dtype=torch.bool), attention="full")
+        got = model.encode_embeddings(padded, mask, attention="full")
     kept = torch.cat([got[:, :at], got[:, at + 3 :]], dim=1)
     torch.testing.assert_close(kept, plain, rtol=0, atol=1e-5)
 
@@ -168,8 +168,8 @@ def test_word_order_counts(name: str, tmp_path: Path) -> None:
     ids = torch.tensor([[5, 6, 7, 8]])
     mask = torch.ones_like(ids, dtype=torch.bool)
     with torch.no_grad():
-        one = model.encode_embeddings(model.embed(ids), mask, bidirectional=True).mean(1)
-        other = model.encode_embeddings(model.embed(ids.flip(1)), mask, bidirectional=True).mean(1)
+        one = model.encode_embeddings(model.embed(ids), mask, attention="full").mean(1)
+        other = model.encode_embeddings(model.embed(ids.flip(1)), mask, attention="full").mean(1)
     assert (one - other).abs().max() > 1e-4
 
 
@@ -177,7 +177,7 @@ def test_a_sequence_longer_than_the_positions_is_refused(tmp_path: Path) -> None
     _, spec = saved("minilm", tmp_path)
     model = TransformersText(spec)
     with pytest.raises(PartError, match="64 positions, the sequence has 65"):
-        model.encode_embeddings(torch.zeros(1, 65, 32), torch.ones(1, 65, dtype=torch.bool), bidirectional=True)
+        model.encode_embeddings(torch.zeros(1, 65, 32), torch.ones(1, 65, dtype=torch.bool), attention="full")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +18,8 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from vljepa.models.sharded import whole
+from tests.launching import free_port
+from vljepa.models.layers.sharded import whole
 from vljepa.objectives import Positives, gather_with_gradient, grad_cache, infonce
 
 ROWS, WIDTH = 26, 6
@@ -142,12 +142,6 @@ def work(rank: int, world: int, port: int, folder: str) -> None:
     found["gather without gradient"] = flat(model)
     torch.save(found, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize("world", [2, 4])

@@ -54,7 +54,7 @@ from vljepa import VLJEPA, VLJEPAProcessor, caption
 model, processor = VLJEPA.from_pretrained(sys.argv[1]), VLJEPAProcessor.from_pretrained(sys.argv[1])
 [said] = caption(model, processor, sys.argv[2])
 texts = model.encode_text(*processor.targets(["a cat on a desk", "two dogs"]).values())
-queries = processor.queries(["what is it?"])["query_ids"].tolist()
+queries = processor.queries(["what is it?"]).ids_BL.tolist()
 print(json.dumps({"text": said.text, "queries": queries, "texts": texts.tolist()}))
 """
 
@@ -68,7 +68,7 @@ def test_a_whole_model_from_the_hub_has_its_words_tokenizers_and_everything_else
     got = answer(run(server, tmp_path, EMBED, "someone/whole", str(CAT)))
     [here] = caption(model, processor, CAT)
     assert got["text"] == here.text
-    assert got["queries"] == processor.queries(["what is it?"])["query_ids"].tolist()
+    assert got["queries"] == processor.queries(["what is it?"]).ids_BL.tolist()
     wanted = model.encode_text(*processor.targets(["a cat on a desk", "two dogs"]).values())
     assert torch.equal(torch.tensor(got["texts"]), wanted)
     assert set(server.asked) == {"someone/whole"}, "nothing else is needed"

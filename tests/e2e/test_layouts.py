@@ -18,11 +18,10 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from tests.conftest import shapes_run, write_rows
-from tests.e2e.test_distributed_gradients import free_port
-from tests.launching import launch_environment
+from tests.launching import free_port, launch_environment
+from vljepa.checkpoint.saving import read_model
 from vljepa.configs import RunConfig, load_preset
 from vljepa.errors import CheckpointError, ConfigError
-from vljepa.models.saving import read_model
 from vljepa.objectives import registry
 from vljepa.training.agreement import leaving_processes
 from vljepa.training.guards import NonFiniteError
@@ -92,7 +91,7 @@ def make(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
     write_rows(folder / "text.jsonl", [{"text": [f"a cat {number}", f"the cat {number}"]} for number in range(8)])
     model = load_preset("toy").model_dump(mode="json")
     model["predictor"]["dropout"] = 0.0
-    model["predictor"]["label_prior"] |= {"hidden": 16, "dropout": 0.0}
+    model["residual"] |= {"hidden": 16, "dropout": 0.0}
     captions = {"name": "captions", "path": "captions.jsonl"}
     sources = [
         captions | {"weight": 7, "views": 1},

@@ -13,11 +13,10 @@ import torch
 import yaml
 
 from tests.conftest import write_rows
-from tests.e2e.test_distributed_gradients import free_port
-from tests.launching import CONFIGS
+from tests.launching import CONFIGS, free_port
+from vljepa.checkpoint.saving import read_model
 from vljepa.configs import RunConfig, load_preset
 from vljepa.errors import ConfigError
-from vljepa.models.saving import read_model
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
 
@@ -42,7 +41,7 @@ def recipe(make_run: Callable[..., RunConfig], tmp_path: Path) -> Callable[..., 
     write_rows(tmp_path / "text.jsonl", [{"text": [f"a cat {number}", f"the cat {number}"]} for number in range(8)])
     model = load_preset("toy").model_dump(mode="json")
     model["predictor"]["dropout"] = 0.0
-    model["predictor"]["label_prior"] |= {"hidden": 16, "dropout": 0.0}
+    model["residual"] |= {"hidden": 16, "dropout": 0.0}
     sources = [
         {"name": "captions", "path": "captions.jsonl", "weight": 7, "views": 1},
         {"name": "questions", "path": "questions.jsonl", "weight": 5, "group": "questions"},

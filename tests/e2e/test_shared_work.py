@@ -15,12 +15,11 @@ from PIL import Image
 
 from tests.conftest import shapes_run
 from tests.decoders import TEXTS, decoder_config
-from tests.e2e.test_distributed_gradients import free_port
+from tests.launching import free_port
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import CacheConfig, DecoderRunConfig, RunConfig, load_preset, validate
-from vljepa.data import processes
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.errors import CheckpointError
-from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.training.agreement import leaving_processes
 from vljepa.training.decoder import DecoderTrainer
@@ -60,20 +59,9 @@ def filled(folder: Path, cache: Path) -> dict[str, Any]:
         "encoded": sum(encoded),
         "texts encoded": sum(asked),
         "skipped": [path.name for path in skipped],
-        "tokens": features.read([(path, 0) for path in pictures(folder)[:-1]]).tensors["vision_tokens"],
+        "tokens": features.read([(path, 0) for path in pictures(folder)[:-1]]).latents.tokens_BND,
         "texts": texts.read(WORDS),
     }
-
-
-def votes_of_unequal_shares(rank: int) -> int:
-    """How often this process votes while the other has 30 items of work and it has none itself."""
-    votes: list[bool] = []
-    original, round_before = processes.any_process, processes.ROUND
-    processes.any_process = lambda here: (votes.append(here), original(here))[1]
-    processes.ROUND = 0.0
-    assert list(processes.in_step(range(30 * rank))) == list(range(30 * rank))
-    processes.any_process, processes.ROUND = original, round_before
-    return len(votes)
 
 
 def decoder_recipe(folder: Path, output: str) -> DecoderRunConfig:
@@ -118,7 +106,6 @@ def work(rank: int, port: int, folder: Path, starts: list[RunConfig]) -> None:
         found: dict[str, Any] = {
             "together": filled(folder, folder / "one cache"),
             "apart": filled(folder, folder / f"cache {rank}"),
-            "votes": votes_of_unequal_shares(rank),
         }
         dist.destroy_process_group()
         found["batches"] = train_decoder(decoder_recipe(folder, "together"))
@@ -177,10 +164,6 @@ def test_without_a_common_disk_each_machine_fills_its_own(found: list[dict[str, 
         assert one["apart"]["encoded"] == PICTURES
         torch.testing.assert_close(one["apart"]["tokens"], alone["tokens"], rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(one["apart"]["texts"], alone["texts"])
-
-
-def test_who_is_done_waits_for_one_round_at_a_time(found: list[dict[str, Any]]) -> None:
-    assert [one["votes"] for one in found] == [31, 31]
 
 
 def test_a_decoder_of_two_processes_is_that_of_one(folder: Path, found: list[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.decoders import tiny_decoder
 from tests.videos import write_video
-from vljepa.models.decoder_saving import save_decoder
+from vljepa.checkpoint.decoder import save_decoder
 
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
 VLJEPA_COMMAND = [sys.executable, "-c", "import sys; from vljepa.cli.main import main; sys.exit(main())"]

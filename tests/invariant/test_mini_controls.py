@@ -25,8 +25,8 @@ from PIL import Image
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.metrics import effective_rank, matched_minus_shuffled, top_k_hits
 from vljepa.metrics.retrieval import retrieval
-from vljepa.models.modeling import Ablation
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.residuals import Ablation
+from vljepa.models.types import Latents
 
 pytestmark = pytest.mark.assets
 
@@ -49,34 +49,34 @@ class Mini:
     def __init__(self, model: VLJEPA, processor: VLJEPAProcessor) -> None:
         self.model, self.processor = model, processor
         self.questions, self.emoji = read("questions.jsonl"), read("emoji.jsonl")
-        self._seen: dict[Path | None, VisionTokens] = {}
+        self._seen: dict[Path | None, Latents] = {}
 
     @torch.inference_mode()
-    def encode(self, pictures: Sequence[Path | None]) -> VisionTokens:
+    def encode(self, pictures: Sequence[Path | None]) -> Latents:
         """Visual tokens of pictures, all of one batch; None is a grey one."""
         blank = Image.new("RGB", (64, 64), (127, 127, 127))
         return self.model.encode_vision(self.processor.images([path or blank for path in pictures]))
 
-    def tokens(self, pictures: Sequence[Path | None]) -> VisionTokens:
+    def tokens(self, pictures: Sequence[Path | None]) -> Latents:
         """The same from memory."""
         new = [path for path in dict.fromkeys(pictures) if path not in self._seen]
         for start in range(0, len(new), 8):
             seen = self.encode(new[start : start + 8])
             logits = [None] * len(seen.mask_BN) if seen.logits_BK is None else seen.logits_BK.split(1)
             parts = zip(seen.tokens_BND.split(1), seen.mask_BN.split(1), logits, strict=True)
-            self._seen.update(zip(new[start : start + 8], (VisionTokens(*part) for part in parts), strict=True))
+            self._seen.update(zip(new[start : start + 8], (Latents(*part) for part in parts), strict=True))
         return join([self._seen[path] for path in pictures])
 
     @torch.inference_mode()
-    def predict(self, vision: VisionTokens, queries: list[str], *, ablate: Ablation | None = None) -> Rows:
+    def predict(self, vision: Latents, queries: list[str], *, ablate: Ablation | None = None) -> Rows:
         tokens = self.processor.queries(queries)
-        rows: Rows = self.model.predict(vision, tokens["query_ids"], tokens["query_mask"], ablate=ablate).numpy()
+        rows: Rows = self.model.predict(vision, tokens, ablate=ablate).numpy()
         return rows
 
     @torch.inference_mode()
     def texts(self, texts: list[str]) -> Rows:
         tokens = self.processor.targets(texts)
-        rows: Rows = self.model.encode_text(tokens["target_ids"], tokens["target_mask"]).numpy()
+        rows: Rows = self.model.encode_text(tokens).numpy()
         return rows
 
     def accuracy(self, pictures: Sequence[Path | None], queries: list[str]) -> float:
@@ -104,9 +104,9 @@ class Mini:
         return self.predict(vision, [self.model.config.prompts.caption] * len(self.emoji), ablate=ablate)
 
 
-def join(parts: Sequence[VisionTokens]) -> VisionTokens:
+def join(parts: Sequence[Latents]) -> Latents:
     logits = [part.logits_BK for part in parts if part.logits_BK is not None]
-    return VisionTokens(
+    return Latents(
         torch.cat([part.tokens_BND for part in parts]),
         torch.cat([part.mask_BN for part in parts]),
         torch.cat(logits) if logits else None,
@@ -181,7 +181,7 @@ def test_emoji_of_unseen_concepts_are_found(mini: Mini, direction: str) -> None:
 
 def test_the_learned_part_is_alive(mini: Mini) -> None:
     """A residual that carried all the score would leave nothing when it is zeroed: chance is 1 of 60, five 1e-3."""
-    prior = mini.model.config.predictor.label_prior
+    prior = mini.model.config.residual
     if prior is None or not prior.residual:
         pytest.skip("this model has no residual")
     texts = mini.texts([row["text"] for row in mini.emoji])

@@ -104,7 +104,7 @@ def test_three_cuts_change_nothing(make, options):
 def groups(settings, tmp_path):
     """Sources of every kind, each in a group of its own, a refined label prior, and an average of the weights."""
     write_rows(tmp_path / "text.jsonl", [{"text": [f"cat {n}", f"the cat {n}", f"{n} cats"]} for n in range(9)])
-    settings["model"]["predictor"]["label_prior"] |= {"hidden": 16, "dropout": 0.3}
+    settings["model"]["residual"] |= {"hidden": 16, "dropout": 0.3}
     settings["train"] |= {"ema": 0.8}
     captions = {"path": "captions.jsonl"}
     text = {"path": str(tmp_path / "text.jsonl"), "text_only": {"like": "captions"}}

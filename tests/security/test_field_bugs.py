@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from tests.security.field_bugs import FieldBugs
 from tests.security.hostile_pictures import bmp_header
 from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.checkpoint.adaptation import adapt
 from vljepa.configs import AdaptersConfig, VLJEPAConfig, load_preset
 from vljepa.errors import ImageError
 from vljepa.inference.embed import Embedder
 from vljepa.inference.index import Index
-from vljepa.models.adapters import adapt
 from vljepa.processing.image import open_image
 
 CAP = 1_000_000
@@ -136,7 +136,7 @@ def a_long_text_loses_its_end(tmp_path, embedder):
     processor = VLJEPAProcessor(with_open_clip_text())
     for words in (1, 75, 76, 300):
         batch = processor.targets(["fish " * words, "a"])
-        kept = batch["target_ids"][0][batch["target_mask"][0]]
+        kept = batch.ids_BL[0][batch.mask_BL[0]]
         assert int(kept[-1]) == 49407, "the end token, which the tower reads"
         assert len(kept) == min(words + 2, 77)
 
@@ -177,8 +177,8 @@ def no_pad_token(tmp_path, embedder):
     raw["y_encoder"]["part"] = {"backend": "transformers", "source": "folder", "name": str(tmp_path)}
     processor = VLJEPAProcessor(VLJEPAConfig.model_validate(raw))
     batch = processor.targets(["a red fish", "fish"])
-    assert batch["target_mask"].sum(1).tolist() == [3, 1]
-    assert batch["target_ids"][1][batch["target_mask"][1]].tolist() == [4]
+    assert batch.mask_BL.sum(1).tolist() == [3, 1]
+    assert batch.ids_BL[1][batch.mask_BL[1]].tolist() == [4]
 
 
 @bug("huggingface_hub #2797", "huggingface_hub #3394")
@@ -215,9 +215,9 @@ def the_attention_of_open_clip_is_not_adaptable(tmp_path, embedder):
     config = with_open_clip_text()
     model, processor = VLJEPA(config), VLJEPAProcessor(config)
     batch = processor.targets(["a fish", "a dog"])
-    before = model.encode_text(batch["target_ids"], batch["target_mask"])
+    before = model.encode_text(batch)
     adapt(model, AdaptersConfig(parts=["y_encoder"]), base="x", seed=0)
-    after = model.encode_text(batch["target_ids"], batch["target_mask"])
+    after = model.encode_text(batch)
     assert torch.equal(after, before), "it says what it said"
     after[:, :3].sum().backward()
     adapted = {name: tensor for name, tensor in model.named_parameters() if "lora_B" in name}

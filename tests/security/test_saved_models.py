@@ -10,10 +10,10 @@ import torch
 from tests.decoders import tiny_decoder
 from tests.security.payloads import pickled, torched
 from vljepa import VLJEPA
+from vljepa.checkpoint.adaptation import adapt
+from vljepa.checkpoint.decoder import load_decoder, save_decoder
 from vljepa.configs import AdaptersConfig, load_preset
 from vljepa.errors import CheckpointError, VLJEPAError
-from vljepa.models.adapters import adapt
-from vljepa.models.decoder_saving import load_decoder, save_decoder
 from vljepa.processing.words import DecoderTokenizer
 from vljepa.training.checkpoint import find_intact, load_state, replace_folder, save_state
 from vljepa.training.same_run import check_same_run

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vljepa.backends.pixels import fitting
-from vljepa.backends.protocols import TextFacts, TextTower, Tokenizer, VisionTower
+from vljepa.backends.protocols import Seen, TextFacts, TextTower, Tokenizer, VisionTower
 from vljepa.backends.weights import load_exactly, safetensors_state
 from vljepa.configs import PartSpec, YEncoderConfig
 from vljepa.errors import ConfigError, PartError
@@ -56,20 +56,22 @@ class OpenClipVision(nn.Module):
         size = getattr(self.model, "image_size", (224, 224))
         height, width = size if isinstance(size, tuple) else (size, size)
         with torch.no_grad():
-            map_BDHW = self._map(torch.zeros(1, 3, height, width))
+            map_BDHW, pooled = self._run(torch.zeros(1, 3, height, width))
         self.width = int(map_BDHW.shape[1])
+        self.pooled_width: int | None = int(pooled.shape[1])
         self._stride = (height // map_BDHW.shape[2], width // map_BDHW.shape[3])
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, pixels: Tensor) -> Seen:
         """See `VisionTower`."""
-        return self._map(pixels).flatten(2).transpose(1, 2), None
+        map_BDHW, pooled = self._run(pixels)
+        return Seen(map_BDHW.flatten(2).transpose(1, 2), pooled=pooled)
 
-    def _map(self, pixels: Tensor) -> Tensor:
+    def _run(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Map of the last block, and the tower's own output."""
         out = self.model.forward_intermediates(
-            pixels, indices=1, normalize_intermediates=self._normed, intermediates_only=True, output_fmt="NCHW"
+            pixels, indices=1, normalize_intermediates=self._normed, output_fmt="NCHW"
         )
-        last: Tensor = out["image_intermediates"][-1]
-        return last
+        return out["image_intermediates"][-1], out["image_features"]
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """See `VisionTower`."""

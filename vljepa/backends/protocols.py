@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
 from vljepa.configs import DenseConfig, PartSpec, YEncoderConfig
+
+
+class Seen(NamedTuple):
+    """What a vision module makes of images, or of clips.
+
+    Attributes:
+        tokens: [B, N, D].
+        logits: Of its own classifier, [B, K]; None without one.
+        pooled: Of a dual encoder, its embedding in the space that it shares with texts, [B, S], not normalised.
+    """
+
+    tokens: Tensor
+    logits: Tensor | None = None
+    pooled: Tensor | None = None
 
 
 class VisionTower(Protocol):
@@ -17,6 +31,7 @@ class VisionTower(Protocol):
 
     Attributes:
         width: Size of a token.
+        pooled_width: Of a dual encoder, S, size of the space that it shares with texts; None otherwise.
         num_classes: Classes of its own classifier, 0 without one.
         joint_frames: True for video encoders that attend across frames.
         tubelet: Frames that become one step in time.
@@ -24,6 +39,7 @@ class VisionTower(Protocol):
     """
 
     width: int
+    pooled_width: int | None
     num_classes: int
     joint_frames: bool
     tubelet: int
@@ -33,8 +49,8 @@ class VisionTower(Protocol):
         """Tensors of `model` from the files of its library."""
         ...
 
-    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Tokens [B, N, D] and logits [B, K] or None, from [B, C, H, W] (or [B, T, C, H, W] with joint frames)."""
+    def __call__(self, pixels: Tensor) -> Seen:
+        """Tokens and what else it knows, from [B, C, H, W] (or [B, T, C, H, W] with joint frames)."""
         ...
 
     def grid(self, height: int, width: int) -> tuple[int, int]:

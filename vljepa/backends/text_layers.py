@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vljepa.backends.weights import load_exactly, transformers_state
-from vljepa.configs import PartSpec
+from vljepa.configs import Attention, PartSpec
 from vljepa.errors import PartError
 
 _LAYER_KEY = re.compile(r"(^|\.)(layers?|h|blocks)\.(\d+)\.")
@@ -71,29 +71,43 @@ class TransformersText(nn.Module):
         """Output of the class itself under its own attention pattern."""
         return self.model(input_ids=ids_BL, attention_mask=mask_BL.long(), **self._no_cache())
 
-    def encode_embeddings(self, embeddings_BLD: Tensor, mask_BL: Tensor, *, bidirectional: bool) -> Tensor:
+    def encode_embeddings(
+        self, embeddings_BLD: Tensor, mask_BL: Tensor, *, attention: Attention, blocks_L: Tensor | None = None
+    ) -> Tensor:
         """Run the layers on ready embeddings, [B, L, width].
 
-        With `bidirectional`, every valid token sees every valid token; without, itself and those before it. Either
-        holds whatever the class does by default: a 4-D mask passes through transformers' mask functions as it is, under
-        sdpa and eager alike. Positions count valid tokens only, so padding moves nothing; RoBERTa and its kind begin
-        after the row of their padding.
+        Under `full` attention every valid token sees every valid token; under `causal` itself and those before it;
+        under `block_causal` those of its own block and of the blocks before. Each holds whatever the class does by
+        default: a 4-D mask passes through transformers' mask functions as it is, under sdpa and eager alike. Positions
+        count valid tokens only, so padding moves nothing; RoBERTa and its kind begin after the row of their padding.
+
+        Args:
+            embeddings_BLD: The sequence.
+            mask_BL: True where a token is real.
+            attention: Which tokens see which.
+            blocks_L: Number of each token's block, for `block_causal`.
         """
-        if embeddings_BLD.shape[1] > self.max_positions:
+        length = embeddings_BLD.shape[1]
+        if length > self.max_positions:
             raise PartError(
-                f"{self.spec} has {self.max_positions} positions, the sequence has {embeddings_BLD.shape[1]} tokens.",
+                f"{self.spec} has {self.max_positions} positions, the sequence has {length} tokens.",
                 fix="set x_encoder.pool_grid, use fewer frames, or choose a part with more positions.",
             )
-        if self._counts_places:
-            order_BL = mask_BL.long().argsort(dim=1, descending=True, stable=True)
-            packed = embeddings_BLD.gather(1, order_BL.unsqueeze(-1).expand_as(embeddings_BLD))
-            hidden = self._run(packed, mask_BL.gather(1, order_BL), bidirectional=bidirectional)
-            return torch.zeros_like(hidden).scatter(1, order_BL.unsqueeze(-1).expand_as(hidden), hidden)
-        return self._run(embeddings_BLD, mask_BL, bidirectional=bidirectional)
+        if attention == "causal":
+            blocks_L = torch.arange(length, device=mask_BL.device)
+        blocks_BL = None if attention == "full" or blocks_L is None else blocks_L.expand(len(mask_BL), -1)
+        assert (blocks_BL is None) == (attention == "full"), attention
+        if not self._counts_places:
+            return self._run(embeddings_BLD, mask_BL, blocks_BL)
+        order_BL = mask_BL.long().argsort(dim=1, descending=True, stable=True)
+        packed = embeddings_BLD.gather(1, order_BL.unsqueeze(-1).expand_as(embeddings_BLD))
+        packed_blocks = None if blocks_BL is None else blocks_BL.gather(1, order_BL)
+        hidden = self._run(packed, mask_BL.gather(1, order_BL), packed_blocks)
+        return torch.zeros_like(hidden).scatter(1, order_BL.unsqueeze(-1).expand_as(hidden), hidden)
 
-    def _run(self, embeddings_BLD: Tensor, mask_BL: Tensor, *, bidirectional: bool) -> Tensor:
+    def _run(self, embeddings_BLD: Tensor, mask_BL: Tensor, blocks_BL: Tensor | None) -> Tensor:
         positions_BL = (mask_BL.long().cumsum(1) - 1).clamp(min=0) + self.first_position
-        mask = attention_mask(mask_BL, embeddings_BLD.dtype, causal=not bidirectional)
+        mask = attention_mask(mask_BL, embeddings_BLD.dtype, blocks_BL=blocks_BL)
         output = self.model(
             inputs_embeds=embeddings_BLD, attention_mask=mask, position_ids=positions_BL, **self._no_cache()
         )
@@ -116,15 +130,15 @@ class TransformersText(nn.Module):
         return {"use_cache": False} if hasattr(self.model.config, "use_cache") else {}
 
 
-def attention_mask(mask_BL: Tensor, dtype: torch.dtype, *, causal: bool) -> Tensor:
-    """Additive mask [B, 1, L, L]: 0 where the key is valid (and not later, if `causal`), else the lowest number."""
+def attention_mask(mask_BL: Tensor, dtype: torch.dtype, *, blocks_BL: Tensor | None) -> Tensor:
+    """Additive mask [B, 1, L, L]: 0 where the key is valid and of no later block, else the lowest number."""
     length, lowest = mask_BL.shape[1], torch.finfo(dtype).min
     additive = torch.zeros(mask_BL.shape, dtype=dtype, device=mask_BL.device)
     additive = additive.masked_fill(~mask_BL.bool(), lowest)[:, None, None, :].expand(-1, 1, length, -1)
-    if not causal:
+    if blocks_BL is None:
         return additive  # a view: all rows are one
-    later_LL = torch.ones(length, length, dtype=torch.bool, device=mask_BL.device).triu(diagonal=1)
-    return additive.masked_fill(later_LL, lowest)
+    later_BLL = blocks_BL[:, None, :] > blocks_BL[:, :, None]
+    return additive.masked_fill(later_BLL.unsqueeze(1), lowest)
 
 
 def embedding_names(model: nn.Module) -> set[str]:

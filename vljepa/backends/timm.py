@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vljepa.backends.pixels import fitting
-from vljepa.backends.protocols import TextFacts, TextTower, Tokenizer, VisionTower
+from vljepa.backends.protocols import Seen, TextFacts, TextTower, Tokenizer, VisionTower
 from vljepa.backends.weights import safetensors_state
 from vljepa.configs import PartSpec, YEncoderConfig
 from vljepa.errors import PartError
@@ -21,6 +21,7 @@ class TimmVision(nn.Module):
 
     joint_frames = False
     tubelet = 1
+    pooled_width: int | None = None
 
     def __init__(self, spec: PartSpec) -> None:
         super().__init__()
@@ -39,13 +40,13 @@ class TimmVision(nn.Module):
         self._channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"  # Swin and its kind
         self._reduction = int(self.model.feature_info[-1]["reduction"])
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, pixels: Tensor) -> Seen:
         """See `VisionTower`."""
         features = self.model.forward_features(pixels)
         logits = self.model.forward_head(features) if self.num_classes else None
         if features.ndim == 4:
             features = features.flatten(1, 2) if self._channels_last else features.flatten(2).transpose(1, 2)
-        return features, logits
+        return Seen(features, logits)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """See `VisionTower`."""

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vljepa.backends.pixels import fitting
+from vljepa.backends.protocols import Seen
 from vljepa.backends.text_layers import architecture
 from vljepa.backends.weights import transformers_state
 from vljepa.configs import PartSpec
@@ -26,6 +27,8 @@ _IMAGE_FILE, _VIDEO_FILE, _PROCESSOR_FILE = (
 
 class TransformersVision(nn.Module):
     """Vision models of `transformers`: V-JEPA 2, SigLIP 2, DINOv3, CLIP and their kind, with or without classifier."""
+
+    pooled_width: int | None = None
 
     def __init__(self, spec: PartSpec) -> None:
         super().__init__()
@@ -54,12 +57,12 @@ class TransformersVision(nn.Module):
         self.width = _width(spec, config)
         self._patch = _square_patch(config)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, pixels: Tensor) -> Seen:
         """See `VisionTower`."""
         arguments = {"pixel_values_videos" if self.joint_frames else "pixel_values": pixels}
         if self.num_classes == 0:
             extra = {"skip_predictor": True} if self.joint_frames else {}
-            return _as_tokens(self.model(**arguments, **extra).last_hidden_state), None
+            return Seen(_as_tokens(self.model(**arguments, **extra).last_hidden_state))
         caught: dict[str, Tensor] = {}
         hook = self.model.base_model.register_forward_hook(
             lambda _module, _inputs, output: caught.update(tokens=output.last_hidden_state)
@@ -68,7 +71,7 @@ class TransformersVision(nn.Module):
             logits = self.model(**arguments).logits
         finally:
             hook.remove()
-        return _as_tokens(caught["tokens"]), logits
+        return Seen(_as_tokens(caught["tokens"]), logits)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """See `VisionTower`."""

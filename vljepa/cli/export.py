@@ -23,8 +23,8 @@ def export(
 
     Example: vljepa export runs/lora_retrieval/best my_model --merge
     """
+    from vljepa.checkpoint.vl_jepa import VLJEPA
     from vljepa.export.merge import merge as merged
-    from vljepa.models.modeling import VLJEPA
 
     if output.is_file():
         raise ConfigError(f"{str(output)!r} is a file.", fix="name a new folder.")

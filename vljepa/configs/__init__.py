@@ -25,11 +25,11 @@ from vljepa.configs.loading import (
 from vljepa.configs.lora import AdaptersConfig, LoraConfig
 from vljepa.configs.model import (
     CALIBRATED_AT,
+    Attention,
     CalibrationConfig,
     ClipsConfig,
     DenseConfig,
     ImageConfig,
-    LabelPriorConfig,
     PredictorConfig,
     PromptsConfig,
     VLJEPAConfig,
@@ -37,7 +37,8 @@ from vljepa.configs.model import (
     YEncoderConfig,
 )
 from vljepa.configs.objective import ObjectiveConfig
-from vljepa.configs.part import PartSpec
+from vljepa.configs.part import PartSpec, Strict
+from vljepa.configs.residual import AlignedConfig, LabelPriorConfig, ResidualConfig
 from vljepa.configs.run import (
     CacheConfig,
     ColumnsConfig,
@@ -54,7 +55,9 @@ from vljepa.configs.stages import is_staged_recipe, load_stages
 __all__ = [
     "CALIBRATED_AT",
     "AdaptersConfig",
+    "AlignedConfig",
     "AnswerPriorConfig",
+    "Attention",
     "CacheConfig",
     "CalibrationConfig",
     "ClipsConfig",
@@ -74,9 +77,11 @@ __all__ = [
     "PartSpec",
     "PredictorConfig",
     "PromptsConfig",
+    "ResidualConfig",
     "RunConfig",
     "SelectiveConfig",
     "SourceConfig",
+    "Strict",
     "TextOnlyConfig",
     "TrainConfig",
     "VLJEPAConfig",

@@ -7,13 +7,14 @@ import reprlib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from vljepa.configs.decoder import DecoderRunConfig
 from vljepa.configs.model import VLJEPAConfig
+from vljepa.configs.part import Strict
 from vljepa.configs.run import RunConfig
 from vljepa.errors import ConfigError
 
@@ -235,22 +236,28 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def _nearest_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     """Suggest the sibling key that is closest to the unknown one."""
-    node: Any = model
+    nodes = [model]
     for part in loc[:-1]:
-        node = _field_model(node, part)
-        if node is None:
-            return "remove it."
-    known = list(node.model_fields)
+        nodes = nodes if isinstance(part, int) else _inside(nodes, part)
+    known = list(dict.fromkeys(name for node in nodes for name in node.model_fields))
+    if not known:
+        return "remove it."
     close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.0)
     return f"did you mean {close[0]!r}? Known here: {', '.join(known)}."
 
 
-def _field_model(node: Any, part: int | str) -> type[BaseModel] | None:
-    """Config class behind one step of an error's path; list indices stay where they are."""
-    if isinstance(part, int):
-        return node if isinstance(node, type) else None
-    field = node.model_fields.get(part)
-    if field is None:
-        return None
-    candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+def _inside(nodes: list[type[BaseModel]], part: str) -> list[type[BaseModel]]:
+    """Config classes behind one step of an error's path: a field, or the name of one member of a union."""
+    named = [node for node in nodes if "name" in node.model_fields and node.model_fields["name"].default == part]
+    if named:
+        return named
+    return [one for node in nodes if part in node.model_fields for one in _classes(node.model_fields[part].annotation)]
+
+
+def _classes(annotation: Any) -> list[type[BaseModel]]:
+    """Config classes in an annotation; what a recipe's `model` is, its method says."""
+    if annotation is Strict:
+        return [VLJEPAConfig]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [one for inner in get_args(annotation) for one in _classes(inner)]

@@ -42,5 +42,11 @@ class AdaptersConfig(LoraConfig):
 
     parts: list[AdaptedPart] = Field(["predictor"], min_length=1)
     full: list[str] = Field(
-        ["predictor.vision_norm", "predictor.vision_projection", "predictor.prior_projection", "predictor.head", "gate"]
+        [
+            "predictor.vision_norm",
+            "predictor.vision_projection",
+            "predictor.hint_projection",
+            "predictor.head",
+            "predictor.gate",
+        ]
     )

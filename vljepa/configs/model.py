@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vljepa.configs.answers import AnswerPriorConfig
 from vljepa.configs.part import PartSpec, Strict
+from vljepa.configs.residual import ResidualConfig
 
 
 class ImageConfig(Strict):
@@ -67,27 +68,8 @@ class XEncoderConfig(Strict):
     pool_grid: int | None = Field(None, ge=1)
 
 
-class LabelPriorConfig(Strict):
-    """What the X-Encoder's own classifier knows, brought into the text space (ConSE, arXiv 1312.5650).
-
-    Args:
-        label_names: Text per class of the classifier, in order, or the name of a built-in list.
-        temperature: Of the softmax over the classifier's logits.
-        top_k: Classes kept before renormalising.
-        token: Put the prior into the Predictor's sequence as one more token.
-        residual: Add the prior, times a learned state-dependent gate, to the prediction.
-        hidden: Width of an MLP that refines the residual from label words to captions. It learns from rows of text
-            alone (`text_only` sources), never from pictures; None adds the prior as it is.
-        dropout: Inside that MLP.
-    """
-
-    label_names: Literal["imagenet-1k"] | list[str] = "imagenet-1k"
-    temperature: float = Field(1.0, gt=0)
-    top_k: int = Field(10, ge=1)
-    token: bool = True
-    residual: bool = True
-    hidden: int | None = Field(None, ge=1)
-    dropout: float = Field(0.2, ge=0, lt=1)
+Attention = Literal["full", "causal", "block_causal"]
+"""Which tokens of a sequence see which: all, those before, or those of their own step in time and of steps before."""
 
 
 class ClipsConfig(Strict):
@@ -102,17 +84,17 @@ class ClipsConfig(Strict):
             `x_encoder.pool_grid`.
         grid: Side of the grid that the tokens of each step are averaged to before the Predictor, after the changes were
             taken, in clips alone; None keeps them. Needs `x_encoder.pool_grid`.
-        own: Predict clips by a Predictor and a gate of their own, which begin as copies of those of pictures where a
-            trained model is given them (`clips` beside `start`). Training on clips alone then trains nothing else: the
-            model says of pictures what it said before, to the last bit. Without, one Predictor is for both, and
-            pictures have to be trained along.
+        predictor: `own`: clips are predicted by a Predictor of their own, which begins as a copy of that of images
+            where a trained model is given one (`clips` beside `start`). Training on clips alone then trains nothing
+            else: the model answers about images what it answered before, to the last bit. `shared`: one Predictor is
+            for both, and images have to be trained along.
     """
 
     frames: int = Field(8, ge=2)
     max_frames: int = Field(16, ge=2)
     changes: int = Field(0, ge=0)
     grid: int | None = Field(None, ge=1)
-    own: bool = False
+    predictor: Literal["shared", "own"] = "shared"
 
 
 class PredictorConfig(Strict):
@@ -121,19 +103,20 @@ class PredictorConfig(Strict):
     Args:
         part: The text transformer whose layers it starts from; a `random` part has no words of its own: it reads bytes.
         init: `random` starts the part's layers anew, by `train.seed`, with its words and their embeddings.
-        bidirectional: Causal mask off, as in the paper.
+        attention: `full`, as in the paper; `causal`, as in the language model that the layers come from; or
+            `block_causal`, by steps in time.
+        output: `pooled`: one embedding, of the mean over the sequence; `tokens`: one of every context token.
         max_query_tokens: Longer queries are cut.
         dropout: On the Predictor's input tokens and inside its layers.
-        label_prior: None for encoders without a classifier.
         clips: Time, for a model that is to tell the order of frames; None leaves it to the backbone's own positions.
     """
 
     part: PartSpec
     init: Literal["pretrained", "random"] = "pretrained"
-    bidirectional: bool = True
+    attention: Attention = "full"
+    output: Literal["pooled", "tokens"] = "pooled"
     max_query_tokens: int = Field(512, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
-    label_prior: LabelPriorConfig | None = None
     clips: ClipsConfig | None = None
 
 
@@ -163,7 +146,7 @@ class YEncoderConfig(Strict):
         pooling: `mean` over valid tokens, `last` valid token, `cls` first token, or `pooler` for the encoder's own.
         dense: Layers of the part's own between its pooling and `head`.
         head: `linear` into the shared space, or `identity` when the encoder's width is the shared width.
-        trainable: Train the encoder itself (at `optim.y_encoder_lr_scale`); the head is always trained.
+        target: `frozen`, or `trained` along (at `optim.y_encoder_lr_scale`); the head is always trained.
         prefix: Text put before every target, for encoders that were trained with one.
         max_tokens: Longer targets are cut.
     """
@@ -172,7 +155,7 @@ class YEncoderConfig(Strict):
     pooling: Literal["mean", "last", "cls", "pooler"] | None = None
     dense: list[DenseConfig] | None = None
     head: Literal["linear", "identity"] = "linear"
-    trainable: bool = False
+    target: Literal["frozen", "trained"] = "frozen"
     prefix: str | None = None
     max_tokens: int | None = Field(None, ge=1)
 
@@ -208,7 +191,7 @@ class CalibrationConfig(Strict):
         ask: Temperature for `ask --choices` with 20 candidates.
         classify_exponent: For `classify`, the power of candidates / 20 that the temperature is multiplied by.
         ask_exponent: The same for `ask`.
-        residual: Factor on the gate of the label prior's residual.
+        residual: Factor on the gate of the residual.
         answers: Frequencies of the training answers, added to the cosines by `ask` where all choices are among them.
     """
 
@@ -234,6 +217,7 @@ class VLJEPAConfig(Strict):
         x_encoder: Vision encoder.
         predictor: Predictor.
         y_encoder: Text target encoder.
+        residual: What the encoders know already, added to the prediction; None for nothing.
         embed_dim: Width D of the shared space (the paper: 1,536).
         init_temperature: Start of the learned temperature of the contrastive loss; the paper does not state it.
         max_logit_scale: Upper bound of 1 / temperature.
@@ -244,11 +228,19 @@ class VLJEPAConfig(Strict):
     x_encoder: XEncoderConfig
     predictor: PredictorConfig
     y_encoder: YEncoderConfig
+    residual: ResidualConfig | None = None
     embed_dim: int = Field(1536, ge=1)
     init_temperature: float = Field(0.07, gt=0)
     max_logit_scale: float = Field(100.0, gt=0)
     prompts: PromptsConfig = PromptsConfig()
     calibration: CalibrationConfig = CalibrationConfig()
+
+    @field_validator("residual", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return None if value == "none" else {"name": value}
+        return value
 
     @model_validator(mode="after")
     def _grid_of_clips(self) -> VLJEPAConfig:

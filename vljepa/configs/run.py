@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from vljepa.configs.lora import AdaptersConfig
-from vljepa.configs.model import ClipsConfig, VLJEPAConfig
+from vljepa.configs.methods import MODEL_CONFIGS
+from vljepa.configs.model import ClipsConfig
 from vljepa.configs.objective import ObjectiveConfig
 from vljepa.configs.part import Strict
 
@@ -270,7 +271,8 @@ class RunConfig(Strict):
     In YAML, `model` may be a preset's name, or a mapping whose `preset` key names the preset that it changes.
 
     Args:
-        model: A model to be trained from its pretrained parts.
+        method: What is predicted from what.
+        model: A model to be trained from its pretrained parts; of `vl_jepa`, a `VLJEPAConfig`.
         start: Instead of `model`: a trained model to go on from, "mini", a folder, or a hub repository.
         clips: Give the Predictor of the model in `start` a sense of time, `predictor.clips`: it begins as if without.
         lora: Train adapters of the model in `start` instead of all of its own weights.
@@ -280,7 +282,8 @@ class RunConfig(Strict):
         train: The loop.
     """
 
-    model: VLJEPAConfig | None = None
+    method: str = "vl_jepa"
+    model: SerializeAsAny[Strict] | None = None
     start: str | None = None
     clips: ClipsConfig | None = None
     lora: AdaptersConfig | None = None
@@ -288,6 +291,12 @@ class RunConfig(Strict):
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _of_the_method(cls, value: Any, info: ValidationInfo) -> Any:
+        config = MODEL_CONFIGS.get(info.data.get("method", ""))
+        return config.model_validate(value) if config is not None and isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
     def _one_beginning(self) -> RunConfig:

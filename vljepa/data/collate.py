@@ -19,6 +19,7 @@ from vljepa.data.sampling import Draw, StepSampler, choose
 from vljepa.data.streaming import ShardStream
 from vljepa.data.text_only import PriorGuess
 from vljepa.errors import ConfigError
+from vljepa.models.types import Batch, Tokens
 from vljepa.objectives import NO_ANSWER
 from vljepa.processing.text import normalise_text
 
@@ -46,19 +47,21 @@ class Sample:
 
 
 @dataclass
-class Batch:
-    """One group's samples of one step.
+class Group:
+    """One group's samples of one step, each other's negatives.
 
     Args:
-        tensors: What `VLJEPA.forward` takes, beside `pair_ids` and `text_ids` [B] for `objectives.Positives`, and
-            `answer_ids` [B] where the objective asks for them.
-        size: Samples, B.
+        batch: What the model takes.
         skipped: Reason per picture that could not be read; its samples are left out.
     """
 
-    tensors: dict[str, Tensor]
-    size: int
+    batch: Batch
     skipped: dict[Visual, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Samples."""
+        return self.batch.size
 
 
 class Collator:
@@ -88,28 +91,25 @@ class Collator:
         self.answers = answers
         self.caption_prompt = processor.config.prompts.caption
 
-    def __call__(self, samples: Sequence[Sample], *, gate_only: bool = False) -> Batch:
-        """Batch of samples, all with pictures or all without; those whose picture cannot be read are left out.
+    def __call__(self, samples: Sequence[Sample], *, gate_only: bool = False) -> Group:
+        """Group of samples, all with pictures or all without; those whose picture cannot be read are left out.
 
         A record without a query gets the caption prompt of the model's config, so that training and use agree.
         """
-        kept, tensors, skipped = list(samples), {}, {}
         if samples[0].record.image is None:
-            tensors["prior_features"] = self._guess(samples)
-        else:
-            read = self.pictures.read([(_picture(sample), sample.view) for sample in samples])
-            kept, skipped = [samples[position] for position in read.kept], read.skipped
-            tensors |= read.tensors
-            if kept:
-                tensors |= self._queries([sample.record.query or self.caption_prompt for sample in kept])
-        if kept:
-            tensors |= self._targets([sample.target for sample in kept])
-            tensors["pair_ids"] = _identities([_pair(one.record) for one in kept])
-            tensors["text_ids"] = _identities([normalise_text(sample.target) for sample in kept])
-            tensors["gate_only"] = torch.tensor(gate_only)
-            if self.answers is not None:
-                tensors["answer_ids"] = torch.tensor([self._answer(sample, self.answers) for sample in kept])
-        return Batch(tensors, size=len(kept), skipped=skipped)
+            return Group(Batch(prior_BE=self._guess(samples), **self._targets(samples), gate_only=gate_only))
+        read = self.pictures.read([(_picture(sample), sample.view) for sample in samples])
+        kept = [samples[position] for position in read.kept]
+        if not kept:
+            return Group(Batch(), skipped=read.skipped)
+        batch = Batch(
+            pixels_BTCHW=read.pixels_BTCHW,
+            latents=read.latents,
+            query=self._queries([sample.record.query or self.caption_prompt for sample in kept]),
+            gate_only=gate_only,
+            **self._targets(kept),
+        )
+        return Group(batch, skipped=read.skipped)
 
     def _guess(self, samples: Sequence[Sample]) -> Tensor:
         pieces = []
@@ -121,14 +121,26 @@ class Collator:
     def _answer(self, sample: Sample, answers: Mapping[str, int]) -> int:
         return answers.get(normalise_text(sample.target), NO_ANSWER) if sample.record.query else NO_ANSWER
 
-    def _queries(self, queries: list[str]) -> dict[str, Tensor]:
-        return self.processor.queries(queries) if any(queries) else {}
+    def _queries(self, queries: list[str]) -> Tokens | None:
+        return self.processor.queries(queries) if any(queries) else None
 
-    def _targets(self, texts: list[str]) -> dict[str, Tensor]:
-        return self.processor.targets(texts) if self.texts is None else {"target_features": self.texts.read(texts)}
+    def _targets(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """Targets, and what tells which of them are right."""
+        texts = [sample.target for sample in samples]
+        targets: dict[str, Any] = {
+            "pair_ids_B": _identities([_pair(one.record) for one in samples]),
+            "text_ids_B": _identities([normalise_text(text) for text in texts]),
+        }
+        if self.texts is None:
+            targets["target"] = self.processor.targets(texts)
+        else:
+            targets["target_features_BE"] = self.texts.read(texts)
+        if self.answers is not None:
+            targets["answer_ids_B"] = torch.tensor([self._answer(sample, self.answers) for sample in samples])
+        return targets
 
 
-class StepBatches(torch.utils.data.Dataset[list[Batch]]):
+class StepBatches(torch.utils.data.Dataset[list[Group]]):
     """The batches of a run by step, one per group: `batches[step]` is a pure function of (seed, step).
 
     Args:
@@ -166,7 +178,7 @@ class StepBatches(torch.utils.data.Dataset[list[Batch]]):
                     fix="raise train.batch_size or the weights of its sources, or start fewer processes.",
                 )
 
-    def __getitem__(self, step: int) -> list[Batch]:
+    def __getitem__(self, step: int) -> list[Group]:
         groups: dict[str, list[Sample]] = {}
         gate_only: dict[str, bool] = {}
         for draw in self.sampler.batch(step):
@@ -235,8 +247,3 @@ def _identities(texts: list[str]) -> Tensor:
     """Integer per text, equal exactly for equal texts, the same in every process (64 bits of a hash)."""
     digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
     return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests])
-
-
-def to_device(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Copy of a batch's tensors on another device."""
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}

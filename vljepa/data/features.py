@@ -22,6 +22,7 @@ from torch import Tensor
 from vljepa.configs import CacheConfig, YEncoderConfig
 from vljepa.data.contents import content_of
 from vljepa.data.filling import Encoded, fill_together
+from vljepa.data.long_work import long_work
 from vljepa.data.pictures import PictureBatch, visual_frames
 from vljepa.data.processes import from_all_processes
 from vljepa.data.progress import track
@@ -30,9 +31,10 @@ from vljepa.data.skips import check_skipped
 from vljepa.data.store import Row, RowStore
 from vljepa.data.workers import ignore_signals
 from vljepa.errors import DataError, ImageError, VideoError
+from vljepa.models.jepa import JEPA
+from vljepa.models.types import Latents
 
 if TYPE_CHECKING:
-    from vljepa.models.modeling import VLJEPA
     from vljepa.processing.processor import VLJEPAProcessor
 
 FRAMES_PER_FORWARD = 32
@@ -86,7 +88,7 @@ class FeatureCache:
         self,
         views: Mapping[Visual, int],
         *,
-        model: VLJEPA,
+        model: JEPA,
         processor: VLJEPAProcessor,
         workers: int = 0,
         max_skipped: float = 0.01,
@@ -108,7 +110,8 @@ class FeatureCache:
         """
         self._joint = model.x_encoder.backend.joint_frames
         self._steps |= {frames: model.x_encoder.steps(frames) for frames in {frames_of(visual) for visual in views}}
-        jobs, skipped = self._jobs(views)
+        with long_work(f"looking through {len(views):,} pictures"):  # which reads all of them once
+            jobs, skipped = self._jobs(views)
 
         def on_skip(visual: Visual, reason: str) -> None:
             skipped[visual] = reason
@@ -166,12 +169,16 @@ class FeatureCache:
     def read(self, pictures: Sequence[tuple[Visual, int]]) -> PictureBatch:
         """Features of (picture, view) pairs, all of which `fill` has seen, in fp32; clips of equally many frames."""
         if not pictures:
-            return PictureBatch({}, kept=[], skipped={})
+            return PictureBatch(kept=[], skipped={})
         rows = [self._row(visual, view) for visual, view in pictures]
-        tensors = {name: _stack(rows, name) for name in rows[0]}
-        tensors["vision_mask"] = tensors["vision_mask"].bool()
-        tensors["vision_steps"] = torch.tensor(self._steps[frames_of(pictures[0][0])])
-        return PictureBatch(tensors, kept=list(range(len(rows))), skipped={})
+        latents = Latents(
+            _stack(rows, "vision_tokens"),
+            _stack(rows, "vision_mask").bool(),
+            logits_BK=_stack(rows, "vision_logits") if "vision_logits" in rows[0] else None,
+            pooled_BD=_stack(rows, "vision_pooled") if "vision_pooled" in rows[0] else None,
+            steps=self._steps[frames_of(pictures[0][0])],
+        )
+        return PictureBatch(kept=list(range(len(rows))), skipped={}, latents=latents)
 
     def logits(self, pictures: Sequence[Visual]) -> Tensor:
         """Classifier logits [B, K] of plain pictures alone: their tokens, a hundred times as much, are not read."""
@@ -215,7 +222,7 @@ class TextFeatures:
         digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
         self._store = RowStore(Path(folder) / "text", identity={"format": 1, "y_encoder": digest, "dtype": "float32"})
 
-    def fill(self, texts: Sequence[str], *, model: VLJEPA, processor: VLJEPAProcessor) -> None:
+    def fill(self, texts: Sequence[str], *, model: JEPA, processor: VLJEPAProcessor) -> None:
         """Encode the texts that are not there yet, on the device where the model is; all processes together."""
         fill_together(
             self._store,
@@ -232,14 +239,14 @@ class TextFeatures:
 
     @staticmethod
     @torch.no_grad()
-    def _encode(texts: Sequence[str], model: VLJEPA, processor: VLJEPAProcessor) -> Iterator[tuple[str, Row]]:
+    def _encode(texts: Sequence[str], model: JEPA, processor: VLJEPAProcessor) -> Iterator[tuple[str, Row]]:
         device = model.log_scale.device
         model.eval()
         starts = range(0, len(texts), TEXTS_PER_FORWARD)
         for start in track(starts, what="encoding batches of texts", total=len(starts)):
             chunk = texts[start : start + TEXTS_PER_FORWARD]
             tokens = processor.targets(chunk)
-            features_BE = model.text_features(tokens["target_ids"].to(device), tokens["target_mask"].to(device))
+            features_BE = model.text_features(tokens.to(device))
             for text, row_E in zip(chunk, features_BE.float().cpu().numpy(), strict=True):
                 yield text, {"features": row_E}
 
@@ -302,7 +309,7 @@ def _clips(
 
 
 @torch.no_grad()
-def _encode(clips: Iterator[tuple[str, Tensor]], model: VLJEPA, *, at_once: int) -> Iterator[tuple[str, Row]]:
+def _encode(clips: Iterator[tuple[str, Tensor]], model: JEPA, *, at_once: int) -> Iterator[tuple[str, Row]]:
     device = model.log_scale.device
     model.eval()
     while chunk := [clip for _, clip in zip(range(at_once), clips, strict=False)]:
@@ -312,8 +319,9 @@ def _encode(clips: Iterator[tuple[str, Tensor]], model: VLJEPA, *, at_once: int)
                 "vision_tokens": _half(vision.tokens_BND[index], key),
                 "vision_mask": vision.mask_BN[index].cpu().numpy().astype(np.uint8),
             }
-            if vision.logits_BK is not None:
-                row["vision_logits"] = _half(vision.logits_BK[index], key)
+            for name, values in (("vision_logits", vision.logits_BK), ("vision_pooled", vision.pooled_BD)):
+                if values is not None:
+                    row[name] = _half(values[index], key)
             yield key, row
 
 

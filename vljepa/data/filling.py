@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
-from vljepa.data.processes import any_process, in_step, process_count, process_number
+from vljepa.data.long_work import long_work
+from vljepa.data.processes import any_process, process_count, process_number
 from vljepa.data.store import Row, RowStore
 
 JobT = TypeVar("JobT")
@@ -26,7 +27,7 @@ def fill_together(
     rows_per_file: int = 2000,
     after_round: Callable[[], None] = lambda: None,
 ) -> None:
-    """Encode what a store lacks; all processes must call this together, and none waits long for another.
+    """Encode what a store lacks; all processes must call this together, each does its share and waits for the others.
 
     Shares go by the hash of the content, not by the place in a list: a store that others are filling already looks
     different to each process. Where the processes of a run have no disk in common, those of a machine share what is
@@ -40,12 +41,15 @@ def fill_together(
         encode: Rows of some jobs.
         rows_per_file: As for `RowStore.append`.
         after_round: Called when all processes are through their shares.
+
+    Raises:
+        DataError: The disk is full, or another process has failed or died; the rows that are there are kept.
     """
     for number, count in _shares():
-        mine = [job for job in jobs if is_missing(job) and _place(content(job), count) == number]
-        for _, alike in groupby(in_step(encode(mine)), key=lambda encoded: encoded[0]):
-            store.append(((key, row) for _, key, row in alike), rows_per_file=rows_per_file)
-        any_process(False)  # now the last file of each is written
+        with long_work(f"filling the cache {str(store.folder)!r}") as peers:
+            mine = [job for job in jobs if is_missing(job) and _place(content(job), count) == number]
+            for _, alike in groupby(peers.while_well(encode(mine)), key=lambda encoded: encoded[0]):
+                store.append(((key, row) for _, key, row in alike), rows_per_file=rows_per_file)
         store.refresh()
         after_round()
         if not any_process(any(map(is_missing, jobs))):

@@ -15,6 +15,7 @@ from torch import Tensor
 from vljepa.data.records import Clip, Still, Visual
 from vljepa.data.stored import Stored
 from vljepa.errors import ImageError, VideoError
+from vljepa.models.types import Latents
 from vljepa.processing.image import decode_image, open_image
 from vljepa.processing.video import read_clip
 
@@ -27,14 +28,16 @@ class PictureBatch:
     """What the model takes for some pictures.
 
     Args:
-        tensors: `pixel_values`, or `vision_tokens`, `vision_mask` and `vision_logits`; one row per kept picture.
         kept: Positions of the pictures that could be read.
         skipped: Reason per picture that could not.
+        pixels_BTCHW: Pixels, one row per kept picture; or
+        latents: what a frozen encoder has made of them.
     """
 
-    tensors: dict[str, Tensor]
     kept: list[int]
     skipped: dict[Visual, str]
+    pixels_BTCHW: Tensor | None = None
+    latents: Latents | None = None
 
 
 class PictureReader(Protocol):
@@ -75,7 +78,7 @@ class LivePictures:
                 kept.append(position)
             except (ImageError, VideoError) as error:
                 skipped[visual] = error.message
-        return PictureBatch({"pixel_values": torch.stack(pixels)} if pixels else {}, kept, skipped)
+        return PictureBatch(kept, skipped, pixels_BTCHW=torch.stack(pixels) if pixels else None)
 
     def _pixels(self, visual: Visual, view: int) -> Tensor:
         max_pixels = self.processor.config.x_encoder.image.max_pixels

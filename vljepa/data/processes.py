@@ -1,16 +1,12 @@
-"""The processes of a run: what they decide alike, and how they share work without one waiting long for another."""
+"""The processes of a run, and what they decide alike. Work of unequal length: `long_work.py`."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-
-ROUND = 20.0
-"""Seconds of shared work between two votes: far below any time limit of a process group."""
 
 ItemT = TypeVar("ItemT")
 
@@ -56,19 +52,3 @@ def from_all_processes(here: ItemT) -> list[ItemT]:
     found: list[Any] = [None] * process_count()
     dist.all_gather_object(found, here)
     return found
-
-
-def in_step(items: Iterable[ItemT]) -> Iterator[ItemT]:
-    """Go through this process's share of some work until all processes are through theirs, however long it takes.
-
-    A process group gives up after some minutes of waiting in one place, and shares may differ by more. Here all vote
-    every ROUND seconds whether somebody still works, so that none waits longer than for one round and one item.
-    """
-    since = time.monotonic()
-    for item in items:
-        yield item
-        if process_count() > 1 and time.monotonic() - since >= ROUND:
-            any_process(True)
-            since = time.monotonic()
-    while any_process(False):
-        pass

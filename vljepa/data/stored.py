@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from vljepa.data.hf_datasets import open_dataset
 from vljepa.errors import ImageError
 
 
@@ -51,7 +52,7 @@ class Cell:
     """A picture in a column of a Parquet file or of a data set.
 
     Args:
-        table: The Parquet file, or what `vljepa.data.formats.datasets.open_dataset` takes.
+        table: The Parquet file, or what `vljepa.data.hf_datasets.open_dataset` takes.
         column: Name of the column.
         row: Number of the row, from 0.
     """
@@ -105,8 +106,6 @@ class _ParquetColumn:
 class _DatasetColumn:
     def __init__(self, name: str, column: str) -> None:
         from datasets import Image
-
-        from vljepa.data.formats.datasets import open_dataset
 
         self._rows = open_dataset(name).select_columns([column]).cast_column(column, Image(decode=False))
         self._column = column

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vljepa.configs import TextOnlyConfig
 from vljepa.data.features import TextFeatures
-from vljepa.models.label_prior import LabelPrior
+from vljepa.models.residuals.label_prior import LabelPrior
 
 _TEXTS_PER_CHUNK = 4096
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import ConfigError
-from vljepa.models.modeling import VLJEPA
 
 
 def merge(model: VLJEPA) -> VLJEPA:

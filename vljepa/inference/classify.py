@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.inference.candidates import Prediction, as_list, check_candidates, choose
 from vljepa.inference.embed import Embedder, OnBroken, Progress
-from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 
 

@@ -85,4 +85,4 @@ class VisualReader:
         return (still_or_video(path) if self.frames is None else media_type(path)) in ("video", "animation")
 
 
-_FIX = "use --model mini-video, train with `clips`, or caption it over time with `vljepa stream`."
+_FIX = "use --model mini, train with `clips`, or caption it over time with `vljepa stream`."

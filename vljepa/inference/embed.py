@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import CheckpointError, ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.device import resolve_device
-from vljepa.models.modeling import VLJEPA, Ablation
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.residuals import Ablation
+from vljepa.models.types import Latents
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
 
@@ -184,7 +185,7 @@ class Embedder:
         return rows
 
     @torch.inference_mode()
-    def encode(self, pixels: Sequence[torch.Tensor]) -> VisionTokens:
+    def encode(self, pixels: Sequence[torch.Tensor]) -> Latents:
         """What the X-Encoder makes of pictures, or of clips of one length, for `ask`: encode once, ask many.
 
         Args:
@@ -193,28 +194,25 @@ class Embedder:
         return self.model.encode_vision(torch.cat(list(pixels)).to(self.device))
 
     @torch.inference_mode()
-    def ask(self, vision: VisionTokens, pairs: Sequence[tuple[int, str]], *, ablate: Ablation | None = None) -> Rows:
+    def ask(self, latents: Latents, pairs: Sequence[tuple[int, str]], *, ablate: Ablation | None = None) -> Rows:
         """Predicted embeddings of what was encoded, under a query each.
 
         Args:
-            vision: As of `encode`, on this model's device; of any model with the same X-Encoder.
-            pairs: Row of `vision` and a query each; an empty query means the model's caption prompt.
+            latents: As of `encode`, on this model's device; of any model with the same X-Encoder.
+            pairs: Row of `latents` and a query each; an empty query means the model's caption prompt.
             ablate: As for `VLJEPA.predict`.
 
         Returns:
             [N, D] float32 rows of unit length, in the order of `pairs`.
         """
         predict = self.model.predict if ablate is None else partial(self.model.predict, ablate=ablate)
-        count = len(vision.tokens_BND)
+        count = len(latents.tokens_BND)
         size, rows = max(_QUERY_BATCH, count), [self._no_rows()]
         for start in range(0, len(pairs), size):
             chosen, queries = zip(*pairs[start : start + size], strict=True)
-            tokens = self.processor.queries([query or self.model.config.prompts.caption for query in queries])
-            prediction = predict(
-                vision if list(chosen) == list(range(count)) else vision.choose(chosen),
-                tokens["query_ids"].to(self.device),
-                tokens["query_mask"].to(self.device),
-            )
+            query = self.processor.queries([one or self.model.config.prompts.caption for one in queries])
+            some = latents if list(chosen) == list(range(count)) else latents.choose(chosen)
+            prediction = predict(some, query.to(self.device))
             rows.append(prediction.float().cpu().numpy())
         return np.concatenate(rows)
 
@@ -243,9 +241,8 @@ class Embedder:
             check_text(text, what="the text")
         rows = [self._no_rows()]
         for start in range(0, len(texts), _TEXT_BATCH):
-            targets = self.processor.targets(list(texts[start : start + _TEXT_BATCH]))
             encoded = self.model.encode_text(
-                targets["target_ids"].to(self.device), targets["target_mask"].to(self.device)
+                self.processor.targets(list(texts[start : start + _TEXT_BATCH])).to(self.device)
             )
             rows.append(encoded.float().cpu().numpy())
         return np.concatenate(rows)

@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import ConfigError, DataError, TextSpaceError
 from vljepa.inference.embed import Embedder, Progress, Rows
 from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_index
@@ -20,7 +21,6 @@ from vljepa.inference.indexing import Draft, Skipped
 from vljepa.inference.known_files import IndexPart, KnownFiles
 from vljepa.inference.media import find_media
 from vljepa.inference.moments import moment_settings
-from vljepa.models.modeling import VLJEPA
 from vljepa.processing.given import is_picture
 from vljepa.processing.picture_sequence import is_moving
 from vljepa.processing.processor import Picture, VLJEPAProcessor

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import SelectiveConfig
 from vljepa.configs.loading import validate
 from vljepa.errors import VideoError
@@ -23,7 +24,6 @@ from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.frame_reader import Ended, FrameReaders, Read
 from vljepa.inference.frame_sources import GivenFrames
 from vljepa.inference.selective import SelectiveDecoder
-from vljepa.models.modeling import VLJEPA
 from vljepa.processing.file_errors import as_file_error
 from vljepa.processing.video import read_frames
 

@@ -10,6 +10,7 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import Any, Literal
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import LiveOptions
 from vljepa.errors import ConfigError
 from vljepa.inference.channel import Channel
@@ -19,7 +20,6 @@ from vljepa.inference.notices import Notify
 from vljepa.inference.selective import Segment
 from vljepa.inference.stream_stats import StreamStats
 from vljepa.inference.watch import prepare, settings
-from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 
 Method = Literal["online", "offline"]

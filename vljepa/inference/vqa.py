@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import ConfigError
 from vljepa.inference.candidates import Prediction, as_list, check_candidates, check_question, choose
 from vljepa.inference.embed import Embedder, OnBroken, Progress
-from vljepa.models.modeling import VLJEPA
 from vljepa.processing.answers import prior_scores
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 

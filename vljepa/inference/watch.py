@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import LiveOptions, SelectiveConfig
 from vljepa.configs.loading import validate
 from vljepa.errors import ConfigError, VideoError
@@ -19,7 +20,6 @@ from vljepa.inference.pace import Pace
 from vljepa.inference.selective import Segment, SelectiveDecoder
 from vljepa.inference.stream_stats import StreamStats
 from vljepa.inference.watcher import Watcher
-from vljepa.models.modeling import VLJEPA
 from vljepa.processing.grid import Grid
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text

@@ -145,8 +145,8 @@ class Watcher:
         if device.type == "cuda":
             torch.cuda.synchronize(device)  # or the next stage would be charged for this one
         encoded = time.monotonic()
-        query = {name: ids.expand(len(looks), -1).to(device) for name, ids in self._query.items()}
-        rows: Rows = model.predict(vision, query["query_ids"], query["query_mask"]).float().cpu().numpy()
+        query = self._query.choose([0] * len(looks)).to(device)
+        rows: Rows = model.predict(vision, query).float().cpu().numpy()
         predicted = time.monotonic()
         self._busy += predicted - taken
         for channel, _ in looks:

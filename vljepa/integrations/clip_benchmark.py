@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import Compose
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.inference.embed import Embedder
-from vljepa.models.modeling import VLJEPA
+from vljepa.models.types import Tokens
 from vljepa.processing.image import to_rgb
 from vljepa.processing.processor import VLJEPAProcessor
 
@@ -40,20 +41,21 @@ class ClipModel(nn.Module):
     def __init__(self, model: VLJEPA, processor: VLJEPAProcessor) -> None:
         super().__init__()
         self.model = model
-        for name, tensor in processor.queries([model.config.prompts.caption]).items():
-            self.register_buffer(name, tensor, persistent=False)
+        query = processor.queries([model.config.prompts.caption])
+        self.register_buffer("query_ids", query.ids_BL, persistent=False)
+        self.register_buffer("query_mask", query.mask_BL, persistent=False)
 
     def encode_image(self, pixels_BCHW: Tensor) -> Tensor:
         """Predicted embeddings: fp32 [B, D], unit norm."""
         with torch.autocast(pixels_BCHW.device.type, enabled=False):
             vision = self.model.encode_vision(pixels_BCHW.float()[:, None])
             ids_BL = self.query_ids.expand(len(pixels_BCHW), -1)
-            return self.model.predict(vision, ids_BL, self.query_mask.expand_as(ids_BL))
+            return self.model.predict(vision, Tokens(ids_BL, self.query_mask.expand_as(ids_BL)))
 
     def encode_text(self, tokens_B2L: Tensor) -> Tensor:
         """Embeddings of what the tokenizer gave, ids and mask: fp32 [B, D], unit norm."""
         with torch.autocast(tokens_B2L.device.type, enabled=False):
-            return self.model.encode_text(tokens_B2L[:, 0], tokens_B2L[:, 1].bool())
+            return self.model.encode_text(Tokens(tokens_B2L[:, 0], tokens_B2L[:, 1].bool()))
 
 
 def load_vljepa(
@@ -79,7 +81,7 @@ def load_vljepa(
 
     def tokenizer(texts: Sequence[str]) -> Tensor:
         targets = processor.targets(list(texts))
-        return torch.stack([targets["target_ids"], targets["target_mask"].long()], dim=1)
+        return torch.stack([targets.ids_BL, targets.mask_BL.long()], dim=1)
 
     transform = Compose([to_rgb, processor.transform])
     return ClipModel(embedder.model, processor).to(device), transform, tokenizer

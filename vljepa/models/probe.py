@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from vljepa.configs import PartSpec
 from vljepa.errors import PartError
-
-if TYPE_CHECKING:
-    from vljepa.models.modeling import VLJEPA
+from vljepa.models.jepa import JEPA
 
 _TOKENS = 4
 
 
 @torch.no_grad()
-def probe(model: VLJEPA) -> None:
+def probe(model: JEPA) -> None:
     """See an image twice, and run the Predictor's layers over a padded sequence.
 
     Raises:
@@ -38,12 +35,12 @@ def probe(model: VLJEPA) -> None:
             f"{part} sees another thing in the same image each time: it masks or drops patches at random.",
             fix="choose a vision model that does not.",
         )
-    layers = model.predictor.backbone
+    layers = next(iter(model.predictors().values())).backbone
     sequence = torch.zeros(1, _TOKENS, layers.width, device=pixels.device)
     mask = torch.tensor([[True] * (_TOKENS - 1) + [False]], device=pixels.device)
     _tried(
         config.predictor.part,
-        lambda: layers.encode_embeddings(sequence, mask, bidirectional=config.predictor.bidirectional),
+        lambda: layers.encode_embeddings(sequence, mask, attention="full"),
     )
     model.train(was_training)
 

@@ -12,8 +12,8 @@ from vljepa.backends import backend_of
 from vljepa.backends.weights import load_exactly
 from vljepa.configs import XEncoderConfig
 from vljepa.errors import PartError
-from vljepa.models.outputs import VisionTokens
-from vljepa.models.pooling import pool_grid
+from vljepa.models.layers.pooling import pool_grid
+from vljepa.models.types import Latents
 
 
 class XEncoder(nn.Module):
@@ -39,6 +39,12 @@ class XEncoder(nn.Module):
         return int(self.backend.width)
 
     @property
+    def pooled_width(self) -> int | None:
+        """Size of a dual encoder's own embedding of the whole image; None for an encoder that has none."""
+        width: int | None = self.backend.pooled_width
+        return width
+
+    @property
     def num_classes(self) -> int:
         """Classes of the encoder's own classifier, 0 without one."""
         return int(self.backend.num_classes)
@@ -53,14 +59,15 @@ class XEncoder(nn.Module):
         return super().train(False)
 
     @torch.no_grad()
-    def forward(self, pixels_BTCHW: Tensor) -> VisionTokens:
+    def forward(self, pixels_BTCHW: Tensor) -> Latents:
         """Encode clips (an image is T = 1); frames keep their order.
 
         Args:
             pixels_BTCHW: Normalised pixels.
 
         Returns:
-            Tokens [B, N, D] with N growing with T, a full mask, and the classifier's logits, averaged over frames.
+            Tokens [B, N, D] with N growing with T, a full mask, and the classifier's logits and the dual encoder's own
+            embedding, averaged over frames.
         """
         if pixels_BTCHW.ndim != 5:
             raise PartError(
@@ -70,17 +77,18 @@ class XEncoder(nn.Module):
         pixels_BTCHW = _fill_frames(pixels_BTCHW, self._filled(pixels_BTCHW.shape[1]))
         pixels_BTCHW = pixels_BTCHW.to(next(self.backend.parameters()).dtype)  # of a model that was made narrower
         batch, frames = pixels_BTCHW.shape[:2]
-        if self.backend.joint_frames:
-            tokens_BND, logits = self.backend(pixels_BTCHW)
-        else:
-            tokens_BND, logits = self.backend(pixels_BTCHW.flatten(0, 1))
+        joint = self.backend.joint_frames
+        seen = self.backend(pixels_BTCHW if joint else pixels_BTCHW.flatten(0, 1))
+        tokens_BND = seen.tokens
         if self.config.pool_grid is not None:
             tokens_BND = self._pool(tokens_BND, pixels_BTCHW)
         tokens_BND = tokens_BND.reshape(batch, -1, tokens_BND.shape[-1])
-        if logits is not None and not self.backend.joint_frames:
-            logits = logits.unflatten(0, (batch, frames)).mean(1)
+        logits, pooled = (
+            one if one is None or joint else one.unflatten(0, (batch, frames)).mean(1)
+            for one in (seen.logits, seen.pooled)
+        )
         mask_BN = torch.ones(tokens_BND.shape[:2], dtype=torch.bool, device=tokens_BND.device)
-        return VisionTokens(tokens_BND, mask_BN, logits, self.steps(frames))
+        return Latents(tokens_BND, mask_BN, logits_BK=logits, pooled_BD=pooled, steps=self.steps(frames))
 
     def load_pretrained(self, folder: Path) -> None:
         """Load the part's weights; every tensor of the encoder must be there."""

@@ -21,7 +21,7 @@ from vljepa.backends.text_layers import text_config, text_state
 from vljepa.backends.weights import load_exactly
 from vljepa.configs.decoder import YDecoderConfig
 from vljepa.errors import ConfigError
-from vljepa.models.adapters import add_lora, to_four_bits
+from vljepa.models.lora import add_lora, to_four_bits
 
 
 class YDecoder(nn.Module):

@@ -26,7 +26,7 @@ class YEncoder(nn.Module):
         self.config = config = resolve_text(config)
         backbone: Any = backend_of(config.part).text_tower(config)
         self.backbone = backbone
-        self.backbone.requires_grad_(config.trainable)
+        self.backbone.requires_grad_(self._trained)
         width = self.backbone.width
         if config.head == "identity" and width != embed_dim:
             raise ConfigError(
@@ -36,6 +36,10 @@ class YEncoder(nn.Module):
         self.head: nn.Module = nn.Linear(width, embed_dim) if config.head == "linear" else nn.Identity()
 
     @property
+    def _trained(self) -> bool:
+        return self.config.target == "trained"
+
+    @property
     def width(self) -> int:
         """E, size of a feature before the head."""
         return int(self.backbone.width)
@@ -43,12 +47,12 @@ class YEncoder(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """A frozen backbone stays in eval mode: no dropout on targets."""
         super().train(mode)
-        if not self.config.trainable:
+        if not self._trained:
             self.backbone.eval()
         return self
 
     def features(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """Pooled backbone output [B, E]: what a cache may keep while the backbone is frozen."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.trainable):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._trained):
             features: Tensor = self.backbone.features(ids_BL, mask_BL)
             return features

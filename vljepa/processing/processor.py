@@ -14,6 +14,7 @@ from vljepa.backends import backend_of, part_folder, resolve_preferences
 from vljepa.backends.protocols import Tokenizer
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
+from vljepa.models.types import Batch, Tokens
 from vljepa.parts.saved import decoder_folder, read_config, saved_folder, tokenizers_folder
 from vljepa.processing.given import Picture, as_rgb
 from vljepa.processing.image import ImageTransform
@@ -73,16 +74,13 @@ class VLJEPAProcessor:
         images: Sequence[Picture] | None = None,
         queries: Sequence[str] | None = None,
         targets: Sequence[str] | None = None,
-    ) -> dict[str, Tensor]:
-        """Batch of whatever is given: `pixel_values`, `query_ids` and `query_mask`, `target_ids` and `target_mask`."""
-        batch: dict[str, Tensor] = {}
-        if images is not None:
-            batch["pixel_values"] = self.images(images)
-        if queries is not None:
-            batch.update(self.queries(queries))
-        if targets is not None:
-            batch.update(self.targets(targets))
-        return batch
+    ) -> Batch:
+        """Batch of whatever is given, as the model takes it."""
+        return Batch(
+            pixels_BTCHW=None if images is None else self.images(images),
+            query=None if queries is None else self.queries(queries),
+            target=None if targets is None else self.targets(targets),
+        )
 
     def images(self, images: Sequence[Picture]) -> Tensor:
         """Pictures as clips of one frame, [B, 1, C, H, W]."""
@@ -101,19 +99,19 @@ class VLJEPAProcessor:
         views = [self.image_view(image, seed=seed, min_scale=min_scale, flip=flip) for image in images]
         return torch.cat(views)
 
-    def queries(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """Query ids and mask [B, Lq]; an empty query has no valid token at all."""
+    def queries(self, texts: Sequence[str]) -> Tokens:
+        """Ids and mask [B, Lq] of queries; an empty query has no valid token at all."""
         ids, mask = self._query_tokenizer(texts, max_tokens=self.config.predictor.max_query_tokens)
         empty_B = torch.tensor([not text for text in texts], dtype=torch.bool)
-        return {"query_ids": ids, "query_mask": mask & ~empty_B[:, None]}
+        return Tokens(ids, mask & ~empty_B[:, None])
 
-    def targets(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """Target ids and mask [B, Ly]."""
+    def targets(self, texts: Sequence[str]) -> Tokens:
+        """Ids and mask [B, Ly] of targets."""
         assert self.config.y_encoder.prefix is not None
         assert self.config.y_encoder.max_tokens is not None
         prefixed = [self.config.y_encoder.prefix + text for text in texts]
         ids, mask = self._target_tokenizer(prefixed, max_tokens=self.config.y_encoder.max_tokens)
-        return {"target_ids": ids, "target_mask": mask}
+        return Tokens(ids, mask)
 
     def decode(self, ids: Tensor) -> list[str]:
         """Texts of what `VLJEPA.generate` returned, [B, L].

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from vljepa.models.modeling import VLJEPA
+from collections.abc import Mapping
+from typing import Any
 
 
-def compile_layers(model: VLJEPA, *, backend: str = "inductor") -> None:
+def compile_layers(backbones: Mapping[str, Any], *, backend: str = "inductor") -> None:
     """Compile the transformers that are trained, in place, for any batch and length; names in checkpoints stay.
 
     The numbers are the same up to rounding. The first steps wait for the compiler, which has to be installed on a CPU.
 
     Args:
-        model: What is trained.
+        backbones: What is trained, by name.
         backend: Of torch.compile.
     """
-    for backbone in model.trained_backbones().values():
+    for backbone in backbones.values():
         backbone.model.compile(dynamic=True, backend=backend)

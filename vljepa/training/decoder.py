@@ -6,7 +6,6 @@ last bit.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,13 +14,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from vljepa.checkpoint.decoder import build_decoder, load_decoder, save_decoder
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import DecoderRunConfig
-from vljepa.data.collate import to_device
 from vljepa.data.processes import sum_over_processes
 from vljepa.errors import ConfigError
 from vljepa.models.cpu import keep_freed_memory
-from vljepa.models.decoder_saving import build_decoder, load_decoder, save_decoder
-from vljepa.models.modeling import VLJEPA
 from vljepa.models.y_decoder import YDecoder
 from vljepa.parts.saved import DECODER_FOLDER, VOCABULARY_FILE, decoder_folder, saved_folder
 from vljepa.processing.processor import VLJEPAProcessor
@@ -36,15 +34,15 @@ from vljepa.training.decoder_validation import (
     picture_metrics,
     round_trip,
 )
-from vljepa.training.guards import check_finite, check_master_weights
+from vljepa.training.guards import check_master_weights
 from vljepa.training.loop import Loop
-from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
+from vljepa.training.optim import build_optimizer
 from vljepa.training.precision import choose_precision
 from vljepa.training.sharding import refuse_layouts
 from vljepa.training.step import refuse_accumulation
 from vljepa.training.trackers import tracker_settings
 from vljepa.training.tracking import Monitor, RunLog
-from vljepa.training.validation import Metrics
+from vljepa.validation.tasks import Metrics
 
 
 class DecoderTrainer(Loop):
@@ -109,6 +107,7 @@ class DecoderTrainer(Loop):
         check_master_weights(decoder)
         self.decoder: YDecoder = decoder.to(self.accelerator.device)
         self.average = WeightAverage(self.decoder, decay=run.train.ema)
+        self.hooks = {"average": self.average}
         optimizer = build_optimizer(self.decoder, config=run.optim)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.decoder, optimizer)
 
@@ -150,7 +149,7 @@ class DecoderTrainer(Loop):
 
     def _train_step(self, step: int, batch: dict[str, Tensor], log: RunLog, monitor: Monitor) -> None:
         run = self.run
-        batch = to_device(batch, self.accelerator.device)
+        batch = {name: one.to(self.accelerator.device, non_blocking=True) for name, one in batch.items()}
         torch.manual_seed(run.train.seed * 1_000_003 + step)  # of dropout
         self.wrapped.train()
         loss = self.wrapped(batch["embeddings"], batch["ids"], batch["mask"])
@@ -159,27 +158,16 @@ class DecoderTrainer(Loop):
         summed, everywhere, rows = sum_over_processes([float(loss.detach()) * tokens, tokens, len(batch["ids"])])
         loss_value = summed / everywhere
         loss = loss * (tokens * self.accelerator.num_processes / everywhere)
-        check_finite(loss_value, what="loss", step=step)
-        self.spikes.see(loss_value, step=step)
-        self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.decoder.parameters(), run.optim.grad_clip or math.inf)
-        assert norm is not None
-        if self.accelerator.scaler is None:
-            check_finite(float(norm), what="gradient norm", step=step)
-        lr = learning_rate(step, config=run.optim, steps=self.steps)
-        set_learning_rate(self.optimizer, lr)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.average.update(self.decoder, step=step + 1)
+        lr, norm = self._update(loss_value, lambda: self.accelerator.backward(loss), self.decoder, step=step)
         monitor.count(step, int(rows))
         if (step + 1) % run.train.log_every == 0 or step + 1 == self.steps:
             rate = monitor.throughput()
-            log.write("train", step + 1, loss=loss_value, lr=lr, gradient_norm=float(norm), samples_per_second=rate)
+            log.write("train", step + 1, loss=loss_value, lr=lr, gradient_norm=norm, samples_per_second=rate)
             monitor.report(step, f"loss {loss_value:.3f}  {rate:.0f} texts/s")
 
     def _validate(self, step: int, log: RunLog, monitor: Monitor) -> None:
         """Measure held-out texts and validation pictures, and keep the weights as `best` if they are."""
-        with self.average.applied(self.decoder), self.accelerator.autocast():
+        with self.average.applied(), self.accelerator.autocast():
             self.decoder.eval()
             metrics = {"loss": held_out_loss(self.decoder, self.inputs)} if self.inputs.held_out else {}
             metrics |= picture_metrics(self.decoder, self.inputs, num_beams=1)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import DecoderDataConfig, DecoderRunConfig, DecoderSourceConfig
 from vljepa.data.decoder_rows import DecoderBatches, GuessRows, PictureRows, Rows, TextRows
 from vljepa.data.features import FeatureCache, TextFeatures
@@ -19,12 +20,13 @@ from vljepa.data.skips import check_skipped
 from vljepa.data.sources import load_source
 from vljepa.data.text_only import PriorGuess
 from vljepa.errors import ConfigError
-from vljepa.models.modeling import VLJEPA
+from vljepa.models.jepa import JEPA
+from vljepa.models.residuals import LabelPrior
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.text import normalise_text
 from vljepa.processing.words import DecoderTokenizer, train_vocabulary
-from vljepa.training.encoding import Encoder
 from vljepa.training.gap import Gap, measure_gap
+from vljepa.validation.encoder import Encoder
 
 Sources = list[list[Record]]
 
@@ -69,6 +71,10 @@ class DecoderInputs:
     gap: Gap | None
     dropped: dict[str, int]
     skipped: dict[Visual, str] = field(default_factory=dict)
+
+    def between_batches(self, call: Callable[[], None]) -> None:
+        """As of `vljepa.methods.Inputs`."""
+        self.encoder.pause = call
 
 
 def prepare_decoder(
@@ -259,13 +265,13 @@ def _guess(
     records: list[Record],
     pictures: Mapping[str, list[Visual]],
     *,
-    model: VLJEPA,
+    model: JEPA,
     reader: FeatureCache,
     texts: TextFeatures,
 ) -> Callable[[Sequence[str], Sequence[int]], Tensor]:
     """Predicted embeddings of texts that stand for pictures."""
-    config, prior = source.text_only, model.label_prior
-    if config is None or prior is None:
+    config, prior = source.text_only, model.residual
+    if config is None or not isinstance(prior, LabelPrior):
         raise ConfigError(
             f"the source {source.name!r} guesses what pictures would give, which needs `text_only` and a model with a "
             "label prior.",
@@ -279,7 +285,7 @@ def _guess(
         )
     logits_BK = reader.logits(images)
     sample = [text for record in records for text in record.texts]
-    guesses = PriorGuess(config, texts=texts, prior=prior, real_BE=prior(logits_BK), sample=sample)
+    guesses = PriorGuess(config, texts=texts, prior=prior, real_BE=prior.of_logits(logits_BK), sample=sample)
 
     @torch.no_grad()
     def guess(seen: Sequence[str], seeds: Sequence[int]) -> Tensor:

@@ -144,10 +144,9 @@ def _cosine(texts: Sequence[str], wanted_ND: Tensor, inputs: DecoderInputs) -> f
     model, processor = inputs.encoder.model, inputs.encoder.processor
     rows = []
     for start in range(0, len(texts), BATCH):
-        tokens = processor.targets([text or " " for text in texts[start : start + BATCH]])
-        device = model.log_scale.device
+        tokens = processor.targets([text or " " for text in texts[start : start + BATCH]]).to(model.log_scale.device)
         with torch.no_grad():
-            rows.append(model.encode_text(tokens["target_ids"].to(device), tokens["target_mask"].to(device)).cpu())
+            rows.append(model.encode_text(tokens).cpu())
     return float((torch.cat(rows) * wanted_ND).sum(-1).mean())
 
 

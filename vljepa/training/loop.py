@@ -7,32 +7,34 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.optimizer import AcceleratedOptimizer
+from torch import nn
 
 from vljepa.configs import DecoderRunConfig, RunConfig
 from vljepa.data.processes import any_process
 from vljepa.data.skips import name_skipped
 from vljepa.errors import CheckpointError, ConfigError, StoppedError
+from vljepa.methods import Hook, Inputs
 from vljepa.models.device import resolve_device
-from vljepa.models.sharded import whole_state
+from vljepa.models.layers.sharded import whole, whole_state
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.checkpoint import find_intact, load_state, replace_folder, save_state
 from vljepa.training.decoder_inputs import DecoderInputs
 from vljepa.training.epochs import with_steps
-from vljepa.training.guards import SpikeWatch
-from vljepa.training.inputs import Inputs
+from vljepa.training.guards import SpikeWatch, check_finite
+from vljepa.training.optim import learning_rate, set_learning_rate
 from vljepa.training.result import TrainResult
 from vljepa.training.same_run import check_same_run, check_same_start, write_config
 from vljepa.training.sharding import forget_last_run, load_optimizer_state
 from vljepa.training.stopping import StopRequest, StopSignals
 from vljepa.training.tracking import Monitor, RunLog, announce
-from vljepa.training.validation import Metrics
+from vljepa.validation.tasks import Metrics
 
 
 class Loop(ABC):
@@ -46,6 +48,8 @@ class Loop(ABC):
     accelerator: Accelerator
     optimizer: AcceleratedOptimizer
     average: WeightAverage
+    hooks: Mapping[str, Hook]
+    """By name, what happens beside the optimizer."""
     inputs: Inputs | DecoderInputs
     validates_first: bool
     """Whether the state before the first step is measured."""
@@ -105,7 +109,7 @@ class Loop(ABC):
                 return finished
             self._build(checkpoint)
             start = self._restore(checkpoint)
-        self.inputs.encoder.pause = self.stop.check
+        self.inputs.between_batches(self.stop.check)
         silent = not self.accelerator.is_main_process
         if not silent:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +203,10 @@ class Loop(ABC):
 
     def _save_last(self, step: int) -> None:
         scaler = self.accelerator.scaler
-        sharded = {"optimizer": self.optimizer.state_dict(), "average": self.average.tensors}
+        sharded = {
+            "optimizer": self.optimizer.state_dict(),
+            "hooks": {name: hook.state() for name, hook in self.hooks.items()},
+        }
         state = {
             "step": step,
             "validated": self._validated,
@@ -265,10 +272,43 @@ class Loop(ABC):
         self._best = state["best"]
         self._validated, self._processes = state["validated"], state["processes"]
         self._skipped_before = state["skipped"]
-        self.average.restore(state["average"])
+        for name, hook in self.hooks.items():
+            hook.restore(state["hooks"][name])
         self.spikes.restore(state["spikes"])
         self._restore_own(state)
         return int(state["step"])
+
+    def _update(
+        self, loss: float, backward: Callable[[], object], module: nn.Module, *, step: int
+    ) -> tuple[float, float]:
+        """One optimizer step; gives the learning rate and the norm of the gradient before clipping.
+
+        Args:
+            loss: Mean over all processes.
+            backward: Makes the gradients.
+            module: Whose gradients they are.
+            step: Number of the step.
+
+        Raises:
+            NonFiniteError: The loss or the gradient is not a number; the weights are those of the step before.
+            LossSpikeError: The loss has risen and stays high.
+        """
+        run = self.run
+        check_finite(loss, what="loss", step=step)
+        self.spikes.see(loss, step=step)
+        backward()
+        norm = self.accelerator.clip_grad_norm_(module.parameters(), run.optim.grad_clip or math.inf)
+        assert norm is not None
+        norm = whole(norm)
+        if self.accelerator.scaler is None:  # in fp16 an infinite norm is the loss scaler's business
+            check_finite(float(norm), what="gradient norm", step=step)
+        lr = learning_rate(step, config=run.optim, steps=self.steps)
+        set_learning_rate(self.optimizer, lr)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        for hook in self.hooks.values():
+            hook.after_step(step=step + 1)
+        return lr, float(norm)
 
     def _all_skipped(self) -> dict[str, str]:
         """Reason per unreadable picture, those before a stop included."""

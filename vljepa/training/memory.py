@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from vljepa.errors import ConfigError
-from vljepa.models.modeling import VLJEPA
 
 
-def checkpoint_layers(model: VLJEPA, *, enabled: bool) -> None:
+def checkpoint_layers(backbones: Mapping[str, Any], *, enabled: bool) -> None:
     """Let the layers of the Predictor, and of a trained Y-Encoder, keep their inputs alone until the backward.
 
     They draw the same dropout again, so that no number changes. The frozen X-Encoder keeps nothing anyhow.
 
     Args:
-        model: What is trained; it can be changed back.
+        backbones: What is trained, by name; they can be changed back.
         enabled: Whether they do.
 
     Raises:
         ConfigError: A part cannot.
     """
-    for slot, backbone in model.trained_backbones().items():
+    for slot, backbone in backbones.items():
         inner = backbone.model
         if hasattr(inner, "gradient_checkpointing_enable") and inner.supports_gradient_checkpointing:
             if enabled:

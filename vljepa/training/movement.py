@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
-from vljepa.models.sharded import whole
+from vljepa.methods.hooks import Hook
+from vljepa.models.layers.sharded import whole
 from vljepa.training.optim import group_of
+from vljepa.validation.tasks import Metrics
 
 SAMPLED = 4096
 """Elements remembered per tensor, evenly spaced: a copy of every weight would double the memory."""
 
 
-class Movement:
+class Movement(Hook):
     """Remembers some of every trained tensor and compares later.
 
     Args:
@@ -19,16 +23,25 @@ class Movement:
     """
 
     def __init__(self, model: nn.Module) -> None:
+        self.model = model
         self.start = _sample(model)
 
-    def fractions(self, model: nn.Module) -> dict[str, float]:
-        """Share of the remembered elements that have changed at all, per parameter group."""
+    def metrics(self) -> Metrics:
+        """`moved/GROUP`: share of the remembered elements that have changed at all, per parameter group."""
         moved: dict[str, list[int]] = {}
-        for name, values in _sample(model).items():
+        for name, values in _sample(self.model).items():
             counts = moved.setdefault(group_of(name), [0, 0])
             counts[0] += int((values != self.start[name]).sum())
             counts[1] += values.numel()
-        return {group: changed / total for group, (changed, total) in moved.items()}
+        return {f"moved/{group}": changed / total for group, (changed, total) in moved.items()}
+
+    def state(self) -> dict[str, Any]:
+        """See `Hook`."""
+        return dict(self.start)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Hook`."""
+        self.start = state
 
 
 def _sample(model: nn.Module) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from vljepa.configs import OptimConfig
 
 
 def group_of(name: str) -> str:
-    """Group of a parameter: the Y-Encoder's backbone apart from its head, else the top module.
+    """Group of a parameter: the Y-Encoder's head and a Predictor's gate by themselves, else the top module.
 
     Example:
         >>> group_of("y_encoder.backbone.layer.weight"), group_of("y_encoder.head.bias"), group_of("log_scale")
@@ -21,6 +21,8 @@ def group_of(name: str) -> str:
     """
     if name.startswith("y_encoder.head."):
         return "y_encoder_head"
+    if name.startswith("predictor.") and ".gate." in name:
+        return "gate"
     return "temperature" if name == "log_scale" else name.split(".")[0]
 
 
@@ -82,3 +84,14 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group its share of the learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
+
+
+def trainable_report(model: nn.Module) -> list[tuple[str, int, int, bool]]:
+    """Rows (module, tensors, parameters, trainable), so that nobody freezes a fresh projection unseen."""
+    rows: dict[tuple[str, bool], list[int]] = {}
+    for name, parameter in model.named_parameters():
+        if ".original_module." in name:  # peft keeps what a module was before it was trained whole
+            continue
+        group = ".".join(name.split(".")[:2]) if name.count(".") > 1 else name.split(".")[0]
+        rows.setdefault((group, parameter.requires_grad), []).append(parameter.numel())
+    return [(group, len(sizes), sum(sizes), trainable) for (group, trainable), sizes in rows.items()]

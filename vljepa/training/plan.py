@@ -9,17 +9,18 @@ from typing import Any
 import torch
 
 from vljepa.backends import part_config, resolve_preferences
+from vljepa.checkpoint.adaptation import adapt
+from vljepa.checkpoint.clips import freeze_images, trains_clips_alone
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import RunConfig, VLJEPAConfig
 from vljepa.data.formats import is_there
 from vljepa.data.shards import is_shards, shard_addresses
 from vljepa.data.sources import load_source
-from vljepa.errors import AssetError, PartError
-from vljepa.models.adapters import adapt
-from vljepa.models.clips import freeze_pictures, trains_clips_alone
-from vljepa.models.modeling import VLJEPA
+from vljepa.errors import AssetError, ConfigError, PartError
+from vljepa.methods.vision_language.inputs import check_run, step_sampler
+from vljepa.models.types import Tokens
 from vljepa.parts.saved import read_config, saved_folder
 from vljepa.training.epochs import steps_of
-from vljepa.training.inputs import check_run, step_sampler
 
 _TOKENS = 8
 
@@ -75,7 +76,9 @@ def plan_run(run: RunConfig) -> Plan:
         CheckpointError: The model in `start` is not there.
         PartError: The parts are there but do not fit together, such as too many frames for the Predictor's positions.
     """
-    wanted = run.model or read_config(saved_folder(str(run.start)))
+    wanted = run.model if run.model is not None else read_config(saved_folder(str(run.start)))
+    if not isinstance(wanted, VLJEPAConfig):
+        raise ConfigError(f"a run of the method {run.method!r} has no plan.", fix="leave --dry-run out.")
     if run.clips is not None:
         wanted = wanted.model_copy(update={"predictor": wanted.predictor.model_copy(update={"clips": run.clips})})
     check_run(run, wanted)
@@ -151,10 +154,12 @@ def _sizes(config: VLJEPAConfig, run: RunConfig) -> tuple[int, int]:
         assert config.x_encoder.image.size is not None
         pixels = torch.zeros(2, max(frames), 3, *config.x_encoder.image.size)
     vision = model.encode_vision(pixels)
-    assert model.predict(vision, ids, mask).shape == (2, config.embed_dim)
+    assert model.predict(vision, Tokens(ids, mask)).shape == (2, config.embed_dim)
     if run.lora is not None:
-        adapt(model, run.lora.model_copy(update={"four_bit": False}), base="", seed=0)  # packed ones are as many
+        steps = {model.x_encoder.steps(one) for one in frames}
+        lora = run.lora.model_copy(update={"four_bit": False})  # packed ones are as many
+        adapt(model, lora, base="", seed=0, steps=steps)
     elif trains_clips_alone(model, frames):
-        freeze_pictures(model)
+        freeze_images(model)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from vljepa.errors import CheckpointError
 from vljepa.training.checkpoint import write_whole
-from vljepa.training.validation import Metrics
+from vljepa.validation.tasks import Metrics
 
 RESULT_FILE = "result.json"
 

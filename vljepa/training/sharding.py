@@ -17,7 +17,7 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import nn
 
 from vljepa.errors import ConfigError
-from vljepa.models.sharded import shard_like
+from vljepa.models.layers.sharded import shard_like
 
 CONFIG = "use the config that `vljepa recipe cp accelerate/{} .` writes"
 """What is given to `accelerate launch --config_file`."""

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from vljepa.checkpoint.digests import model_digest
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import RunConfig
 from vljepa.errors import CheckpointError
-from vljepa.models.modeling import VLJEPA
-from vljepa.models.saving import model_digest
 from vljepa.training.result import TrainResult
 from vljepa.training.tracking import announce
 from vljepa.training.trainer import Trainer

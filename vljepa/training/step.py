@@ -1,7 +1,7 @@
-"""One training step's loss and gradients: groups of samples, each contrasted by itself, over all processes.
+"""One training step's loss and gradients: groups of samples, each with a loss of its own, over all processes.
 
-Every process embeds its share of each group; the embeddings are gathered, so that each computes the loss of the whole
-global batch, and gradients averaged over processes are those of one process with all of it.
+Every process embeds its share of each group. A contrastive loss gathers the embeddings, so that each process computes
+that of the whole global batch, and gradients averaged over processes are those of one process with all of it.
 """
 
 from __future__ import annotations
@@ -15,76 +15,13 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from vljepa.backends import backend_of
-from vljepa.backends.pooling import masked_mean
-from vljepa.configs import ObjectiveConfig, RunConfig, VLJEPAConfig
-from vljepa.data.collate import Batch, to_device
+from vljepa.configs import RunConfig
+from vljepa.data.collate import Group
 from vljepa.errors import ConfigError
-from vljepa.models.modeling import VLJEPA
-from vljepa.models.outputs import VISION
-from vljepa.objectives import OBJECTIVES, TERMS, Group, Positives, gather_with_gradient, grad_cache
-from vljepa.training.answers import AnswerBank
-from vljepa.training.pieces import Tensors, join, split
-
-_FIRST_BIAS = -10.0
-_ROWS = ("prediction", "target", "image", "answer_logits")
-_IDS = ("pair_ids", "text_ids", "answer_ids")
-
-
-class Embedding(nn.Module):
-    """The model with what an objective trains beside it: what Accelerate wraps.
-
-    Args:
-        model: The model.
-        config: The objective.
-        answers: Of the training questions, where the objective asks for them.
-    """
-
-    def __init__(self, model: VLJEPA, config: ObjectiveConfig, *, answers: AnswerBank | None = None) -> None:
-        super().__init__()
-        self.model = model
-        self.extra = nn.ParameterDict()
-        if config.name == "sigmoid":
-            self.extra["bias"] = nn.Parameter(torch.full((1,), _FIRST_BIAS))
-        self.answers = answers
-        self.keep_vision = config.grad_cache is not None
-        """Give the visual tokens too, where they come from pixels."""
-        self.alignment = nn.Linear(model.x_encoder.width, model.config.embed_dim) if config.alignment > 0 else None
-
-    @property
-    def _no_split_modules(self) -> list[str]:
-        """Accelerate's question which layers FSDP2 gathers one at a time: those that may be checkpointed."""
-        from transformers.modeling_layers import GradientCheckpointingLayer
-
-        return sorted({type(one).__name__ for one in self.modules() if isinstance(one, GradientCheckpointingLayer)})
-
-    def objective_parameters(self) -> dict[str, nn.Parameter]:
-        """What is trained and is not of the model, by name."""
-        return {name: value for name, value in self.named_parameters() if not name.startswith("model.")}
-
-    def forward(self, batches: Sequence[Tensors]) -> list[dict[str, Tensor]]:
-        """Rows [B, D] `prediction` and `target`, `scale` [1], and what the objective asks for, of each batch.
-
-        All groups go through in one call, so that DDP sees the whole step.
-        """
-        return [self._embed(batch) for batch in batches]
-
-    def _embed(self, batch: Tensors) -> dict[str, Tensor]:
-        output = self.model(batch)
-        rows = {"prediction": output.prediction_BD, "target": output.target_BD, "scale": output.logit_scale}
-        if self.keep_vision and "pixel_values" in batch and output.vision is not None:
-            rows |= output.vision.as_batch()
-        if "bias" in self.extra:
-            rows["bias"] = self.extra["bias"].clone()  # DDP does not find a parameter that is an output itself
-        if self.alignment is not None and output.vision is not None:
-            vision = output.vision
-            mean_BD = masked_mean(vision.tokens_BND.to(self.alignment.weight.dtype), vision.mask_BN)
-            rows["image"] = nn.functional.normalize(self.alignment(mean_BD).float(), dim=-1)
-        if self.answers is not None and output.vision is not None and not bool(batch["gate_only"]):
-            answers_AD = self.model.project_text(self.answers.features_AE)
-            cosine_BA = self.model.similarity(output.prediction_BD, answers_AD)
-            rows["answer_logits"] = output.logit_scale * cosine_BA + self.answers.log_share_A
-        return rows
+from vljepa.methods.protocol import Method, Rows, TrainingModule
+from vljepa.models.types import Batch
+from vljepa.objectives import grad_cache
+from vljepa.training.pieces import join, split
 
 
 class Step:
@@ -92,56 +29,62 @@ class Step:
 
     Args:
         run: The recipe.
-        wrapped: An `Embedding`, as Accelerate prepared it.
+        method: What it minimises.
+        module: Of the method; and
+        wrapped: as Accelerate prepared it.
         accelerator: Of the run.
-        texts: Those that may be cut to the longest of a piece, from `cut_texts`.
     """
 
-    def __init__(self, run: RunConfig, *, wrapped: nn.Module, accelerator: Accelerator, texts: Sequence[str]) -> None:
-        self.config = run.objective
-        self.seed = run.train.seed
+    def __init__(
+        self, run: RunConfig, *, method: Method, module: TrainingModule, wrapped: nn.Module, accelerator: Accelerator
+    ) -> None:
+        self.at_once = run.objective.grad_cache
         self.buckets = run.train.length_buckets
-        self.texts = texts if self.buckets > 1 else ()
+        self.method = method
+        self.module = module
         self.wrapped = wrapped
         self.accelerator = accelerator
 
-    def loss(self, batches: Sequence[Batch], *, step: int) -> Tensor:
+    def loss(self, groups: Sequence[Group], *, step: int) -> Tensor:
         """Loss of all groups, which count the same however many samples they have. With a graph, unless cached.
 
         Args:
-            batches: This process's share of each group, from `shared`.
+            groups: This process's share of each, from `shared`.
             step: Number of the step.
         """
-        device = self.accelerator.device
-        groups = [
-            [to_device(piece, device) for piece in split(batch.tensors, self._count(batch.size), texts=self.texts)]
-            for batch in batches
-        ]
-        if self.config.grad_cache is None:
-            outputs = iter(self._embed([piece for pieces in groups for piece in pieces]))
-            losses = [self._group(join([next(outputs) for _ in pieces]), pieces, step=step) for pieces in groups]
+        pieces = [self._pieces(group.batch) for group in groups]
+        if self.at_once is None:
+            outputs = iter(self._embed([one for group in pieces for one in group]))
+            losses = [self.method.loss(join([next(outputs) for _ in group]), group, step=step) for group in pieces]
         else:
             losses = [
-                self._cached(pieces, step=step, groups=len(groups), sync=number == len(groups))
-                for number, pieces in enumerate(groups, start=1)
+                self._cached(group, step=step, groups=len(pieces), sync=number == len(pieces))
+                for number, group in enumerate(pieces, start=1)
             ]
         return torch.stack(losses).mean()
 
     def backward(self, loss: Tensor) -> None:
         """Gradients of a loss; with GradCache they are there already."""
-        if self.config.grad_cache is None:
+        if self.at_once is None:
             self.accelerator.backward(loss)
 
-    def shared(self, batches: Sequence[Batch]) -> list[Batch]:
+    def shared(self, groups: Sequence[Group]) -> list[Group]:
         """Those groups of which every process has something to embed; unreadable pictures may leave it nothing."""
-        sizes = torch.tensor([batch.size for batch in batches], device=self.accelerator.device)
+        sizes = torch.tensor([group.size for group in groups], device=self.accelerator.device)
         if self.accelerator.num_processes > 1:
             dist.all_reduce(sizes, op=dist.ReduceOp.MIN)
-        return [batch for batch, size in zip(batches, sizes.tolist(), strict=True) if size > 0]
+        return [group for group, size in zip(groups, sizes.tolist(), strict=True) if size > 0]
 
-    def _embed(self, batches: Sequence[Tensors]) -> list[dict[str, Tensor]]:
+    def _pieces(self, batch: Batch) -> list[Batch]:
+        by_length = self.buckets > 1
+        lengths_B = self.method.lengths(batch) if by_length else None
+        pieces = split(batch, self._count(batch.size), lengths_B=lengths_B)
+        cut = by_length and len(pieces) > 1
+        return [(self.method.cut(one) if cut else one).to(self.accelerator.device) for one in pieces]
+
+    def _embed(self, batches: Sequence[Batch]) -> list[Rows]:
         with self.accelerator.autocast():  # FSDP2 knows nothing of it, DDP does it again
-            outputs: list[dict[str, Tensor]] = self.wrapped(batches)
+            outputs: list[Rows] = self.wrapped(batches)
         return outputs
 
     def _count(self, rows: int) -> int:
@@ -150,7 +93,7 @@ class Step:
         No more than the fewest rows of any process, so that none is empty: where unreadable pictures leave one process
         next to nothing, pieces of the others are larger than `grad_cache`.
         """
-        size = self.config.grad_cache
+        size = self.at_once
         wanted = max(self.buckets, 1 if size is None else -(-rows // size))
         if self.accelerator.num_processes == 1 or (size is None and self.buckets == 1):
             return min(wanted, rows)
@@ -159,13 +102,11 @@ class Step:
         most, fewest_rows = numbers.tolist()
         return min(-int(most), int(fewest_rows))
 
-    def _cached(self, pieces: list[dict[str, Tensor]], *, step: int, groups: int, sync: bool) -> Tensor:
-        def embed(number: int) -> dict[str, Tensor]:
-            """The frozen X-Encoder looks once: its tokens take the place of the pixels for the second pass."""
+    def _cached(self, pieces: list[Batch], *, step: int, groups: int, sync: bool) -> Tensor:
+        def embed(number: int) -> Rows:
+            """Frozen encoders look once: what they made of a piece takes its place for the second pass."""
             [outputs] = self._embed([pieces[number]])
-            seen = {name: outputs.pop(name) for name in VISION if name in outputs}
-            if seen:
-                pieces[number] = {name: one for name, one in pieces[number].items() if name != "pixel_values"} | seen
+            [pieces[number]] = self.module.replayed
             return outputs
 
         def no_sync() -> AbstractContextManager[object]:
@@ -175,42 +116,11 @@ class Step:
             loss = grad_cache(
                 embed,
                 chunks=len(pieces),
-                loss=lambda outputs: self._group(outputs, pieces, step=step) / groups,
+                loss=lambda outputs: self.method.loss(outputs, pieces, step=step) / groups,
                 backward=self.accelerator.backward,
                 no_sync=no_sync if sync else nullcontext,
             )
         return loss * groups
-
-    def _group(self, outputs: Tensors, pieces: Sequence[Tensors], *, step: int) -> Tensor:
-        """Loss of one group over all processes."""
-        config = self.config
-        rows = {name: gather_with_gradient(outputs[name]) for name in _ROWS if name in outputs}
-        if config.stop_gradient:
-            rows["target"] = rows["target"].detach()
-        ids = {
-            name: gather_with_gradient(torch.cat([piece[name] for piece in pieces]))
-            for name in _IDS
-            if name in pieces[0]
-        }
-        group = Group(
-            rows=rows | ids,
-            scale=outputs["scale"].mean(dim=0, keepdim=True),  # of as many pieces as there are
-            positives=Positives(ids["pair_ids"], ids["text_ids"]),
-            bias=outputs["bias"].mean(dim=0, keepdim=True) if "bias" in outputs else None,
-            tile=config.tile,
-            seed=self.seed * 1_000_003 + step,
-        )
-        loss = OBJECTIVES[config.name](group)
-        for name, (needed, term) in TERMS.items():
-            weight = getattr(config, name)
-            if weight > 0 and (needed is None or needed in rows):
-                loss = loss + weight * term(group)
-        return loss
-
-
-def cut_texts(config: VLJEPAConfig) -> tuple[str, ...]:
-    """Texts of a batch whose padding may be cut; some towers want all positions of their context."""
-    return ("query",) if backend_of(config.y_encoder.part).fixed_length else ("query", "target")
 
 
 def refuse_accumulation(*, reason: str, instead: str) -> None:

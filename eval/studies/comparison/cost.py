@@ -80,7 +80,7 @@ def _latency(
         texts_CD = torch.from_numpy(learner.embed_texts(classes))
 
         def embed_query() -> object:
-            return model.predictor.backbone.embed(shared.processor.queries([QUERY] * batch)["query_ids"])
+            return model.predictor.backbone.embed(shared.processor.queries([QUERY] * batch).ids_BL)
 
         rows = model.predict(vision)
         work |= {

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from eval.core.prepared import CAPTION_SOURCES, read_captions
 from eval.tasks.coco_classes import CLASSES, read_photos
-from vljepa.data.collate import Batch, Collator, Sample
+from vljepa.data.collate import Collator, Group, Sample
 from vljepa.metrics.captions import CiderD
 from vljepa.metrics.retrieval import TIE
+from vljepa.models.types import Batch, Tokens
 from vljepa.processing.text import normalise_text
 from vljepa.processing.words import DecoderTokenizer
 
@@ -77,8 +78,19 @@ def corpus(data: Path) -> list[str]:
     return [*CLASSES, *(text for rows in splits for row in rows for text in row.texts)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class WordBatch(Batch):
+    """A batch with the targets as the token VLM's ids besides.
+
+    Args:
+        words: The targets.
+    """
+
+    words: Tokens | None = None
+
+
 class WithWords:
-    """A collator whose batches also hold the targets as the token VLM's ids: `word_ids` and `word_mask` [B, L].
+    """A collator whose batches also hold the targets as the token VLM's ids.
 
     Args:
         collator: Makes the batches; all images are readable.
@@ -89,13 +101,12 @@ class WithWords:
     def __init__(self, collator: Collator, tokenizer: DecoderTokenizer, *, max_tokens: int) -> None:
         self.collator, self.tokenizer, self.max_tokens = collator, tokenizer, max_tokens
 
-    def __call__(self, samples: Sequence[Sample], *, gate_only: bool = False) -> Batch:
-        """Batch of samples."""
-        batch = self.collator(samples, gate_only=gate_only)
-        assert batch.size == len(samples), "an image was left out"
+    def __call__(self, samples: Sequence[Sample], *, gate_only: bool = False) -> Group:
+        """Group of samples."""
+        group = self.collator(samples, gate_only=gate_only)
+        assert group.size == len(samples), "an image was left out"
         ids, mask = self.tokenizer.encode([one.target for one in samples], max_tokens=self.max_tokens)
-        batch.tensors |= {"word_ids": ids, "word_mask": mask}
-        return batch
+        return Group(WordBatch(**vars(group.batch), words=Tokens(ids, mask)))
 
 
 def hits_in_truth(scores_NC: NDArray[np.float32], truth_NC: NDArray[np.bool_], *, k: int) -> NDArray[np.bool_]:

@@ -15,17 +15,19 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from eval.core.embedding import cached_vision
+from eval.studies.comparison.data import WordBatch
 from eval.studies.comparison.vlm import TokenVLM
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import RunConfig
-from vljepa.data.collate import Batch
+from vljepa.data.collate import Group
 from vljepa.data.pictures import PictureReader
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
+from vljepa.methods.vision_language.module import VisionLanguageModule
+from vljepa.methods.vl_jepa import VLJepaMethod
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.words import DecoderTokenizer
-from vljepa.training.step import Embedding, Step
+from vljepa.training.step import Step
 
 Scores = NDArray[np.float32]
 PIECES = 4
@@ -43,7 +45,7 @@ class Learner(Protocol):
         """What is trained."""
         ...
 
-    def loss(self, batches: Sequence[Batch], *, step: int) -> Tensor:
+    def loss(self, batches: Sequence[Group], *, step: int) -> Tensor:
         """Loss of one step's samples, with a graph."""
         ...
 
@@ -84,10 +86,13 @@ class EmbeddingLearner:
         self.processor, self.reader = processor, reader
         self.decoders: Mapping[str, tuple[YDecoder, DecoderTokenizer]] = {}
         """What reads its embeddings, by name; there is none while it learns."""
-        wrapped = accelerator.prepare(Embedding(model, run.objective))
-        self._step = Step(run, wrapped=wrapped, accelerator=accelerator, texts=())
+        method = VLJepaMethod(run)
+        method.model = model
+        module = VisionLanguageModule(model, run.objective)
+        wrapped = accelerator.prepare(module)
+        self._step = Step(run, method=method, module=module, wrapped=wrapped, accelerator=accelerator)
 
-    def loss(self, batches: Sequence[Batch], *, step: int) -> Tensor:
+    def loss(self, batches: Sequence[Group], *, step: int) -> Tensor:
         """See `Learner`."""
         return self._step.loss(batches, step=step)
 
@@ -97,7 +102,8 @@ class EmbeddingLearner:
         with self.accelerator.autocast():
             for start in range(0, len(pictures), BATCH):
                 part = pictures[start : start + BATCH]
-                vision = cached_vision(self.reader.read([(picture, 0) for picture in part]).tensors)
+                vision = self.reader.read([(picture, 0) for picture in part]).latents
+                assert vision is not None
                 rows.append(embedder.ask(vision, [(number, "") for number in range(len(part))]))
         return np.concatenate(rows)
 
@@ -138,18 +144,19 @@ class TokenLearner:
         self.marginal: Sequence[Path] = ()
         """Pictures over which a text's own likelihood is the mean, for the pointwise mutual information."""
 
-    def loss(self, batches: Sequence[Batch], *, step: int) -> Tensor:
+    def loss(self, batches: Sequence[Group], *, step: int) -> Tensor:
         """Mean over all target tokens of the step, as if in one batch."""
         del step
         losses, counts = [], []
         for batch in batches:
-            rows = batch.tensors
-            for part in rows["word_mask"].sum(1).argsort().chunk(PIECES):
-                mask = rows["word_mask"][part]
-                longest = int(mask.sum(1).max())
-                ids, mask = rows["word_ids"][part, :longest], mask[:, :longest]
-                losses.append(self._wrapped(rows["vision_tokens"][part], ids, mask))
-                counts.append(mask[:, 1:].sum())
+            rows = batch.batch
+            assert isinstance(rows, WordBatch)
+            assert rows.latents is not None
+            assert rows.words is not None
+            for part in rows.words.mask_BL.sum(1).argsort().chunk(PIECES):
+                words = rows.words.choose(part).cut()
+                losses.append(self._wrapped(rows.latents.tokens_BND[part], words.ids_BL, words.mask_BL))
+                counts.append(words.mask_BL[:, 1:].sum())
         shares = torch.stack(counts) / torch.stack(counts).sum()
         return (torch.stack(losses) * shares).sum()
 
@@ -178,7 +185,9 @@ class TokenLearner:
         return {"tokens": written}
 
     def _seen(self, pictures: Sequence[Path]) -> Tensor:
-        return self.reader.read([(picture, 0) for picture in pictures]).tensors["vision_tokens"]
+        seen = self.reader.read([(picture, 0) for picture in pictures]).latents
+        assert seen is not None
+        return seen.tokens_BND
 
 
 def pmi(sums_NC: Scores, marginal_MC: Scores) -> Scores:

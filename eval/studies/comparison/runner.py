@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from eval.core.console import log
 from eval.studies.comparison.learners import Learner, trained_parameters
 from vljepa.configs import OptimConfig, RunConfig
-from vljepa.data.collate import Batch, StepBatches
+from vljepa.data.collate import Group, StepBatches
 from vljepa.errors import CheckpointError
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.guards import check_finite
@@ -114,7 +114,7 @@ def train_run(
 
 
 def _step(
-    learner: Learner, batch: Sequence[Batch], optimizer: torch.optim.Optimizer, *, step: int, config: OptimConfig
+    learner: Learner, batch: Sequence[Group], optimizer: torch.optim.Optimizer, *, step: int, config: OptimConfig
 ) -> float:
     """One optimizer step; the loss before it."""
     learner.model.train()

@@ -21,8 +21,8 @@ from vljepa.configs import RunConfig, load_run_config
 from vljepa.configs.decoder import GenerationConfig
 from vljepa.data.collate import StepBatches
 from vljepa.data.features import FeatureCache
+from vljepa.methods.vision_language.inputs import prepare
 from vljepa.models.cpu import keep_freed_memory
-from vljepa.training.inputs import prepare
 from vljepa.training.precision import choose_precision
 
 ARMS = ("ours", "vlm")

@@ -22,10 +22,10 @@ from eval.studies.comparison.learners import EmbeddingLearner, Learner, TokenLea
 from eval.studies.comparison.points import OWN, PROTOCOL, READERS, SHIPPED, curves_of
 from eval.studies.comparison.runner import Plan, finished_curve, load_checkpoint, train_run
 from eval.studies.comparison.shared import ARMS, Setting, Shared
+from vljepa.checkpoint.decoder import load_decoder
 from vljepa.configs import load_decoder_run_config
 from vljepa.data.collate import StepBatches
 from vljepa.metrics.captions import CiderD, distinct_share, mean_length
-from vljepa.models.decoder_saving import load_decoder
 from vljepa.parts.saved import DECODER_FOLDER, saved_folder
 from vljepa.processing.text import normalise_text
 from vljepa.processing.words import DecoderTokenizer
@@ -198,13 +198,14 @@ def overfit(shared: Shared) -> dict[str, float]:
     shared.reader.fill(dict.fromkeys(paths, 1), model=shared.base, processor=shared.processor)
     learner = shared.learner("vlm", lr=PAIR_LR, seed=0)
     assert isinstance(learner, TokenLearner)
-    model, tokens_BND = learner.model, shared.reader.read([(path, 0) for path in paths]).tensors["vision_tokens"]
+    model, seen = learner.model, shared.reader.read([(path, 0) for path in paths]).latents
+    assert seen is not None
     ids, mask = learner.tokenizer.encode(texts, max_tokens=shared.setting.suite["max_new_tokens"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=PAIR_LR, fused=True)
     model.train()
     for _ in range(PAIR_STEPS):
         with shared.accelerator.autocast():
-            loss = model(tokens_BND, ids, mask)
+            loss = model(seen.tokens_BND, ids, mask)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

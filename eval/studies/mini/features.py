@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from eval.core.embedding import Rows, cached_vision
+from eval.core.embedding import Rows
 from vljepa.configs import CacheConfig
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.inference.embed import Embedder
-from vljepa.models.modeling import Ablation
+from vljepa.models.residuals import Ablation
 
 BATCH = 128
 
@@ -40,7 +40,7 @@ class Features:
 
     def __init__(self, embedder: Embedder, *, cache: Path) -> None:
         model = embedder.model
-        assert not model.config.y_encoder.trainable, "the baselines stand on the frozen Y-Encoder's own features"
+        assert model.config.y_encoder.target == "frozen", "the baselines stand on the frozen Y-Encoder's own features"
         self.embedder, self.model = embedder, model
         self.caption_prompt = model.config.prompts.caption
         self._images = FeatureCache(cache_config(cache), fingerprint=model.x_encoder_fingerprint())
@@ -69,8 +69,10 @@ class Features:
         new = [path for path in dict.fromkeys(paths) if (path, view) not in self._known]
         for start in range(0, len(new), BATCH):
             keys = [(path, view) for path in new[start : start + BATCH]]
-            read = self._images.read(keys).tensors
-            pooled_ND, logits_NK = read["vision_tokens"].mean(1), read["vision_logits"]
+            read = self._images.read(keys).latents
+            assert read is not None
+            assert read.logits_BK is not None
+            pooled_ND, logits_NK = read.tokens_BND.mean(1), read.logits_BK
             self._known.update(zip(keys, zip(pooled_ND, logits_NK, strict=True), strict=True))
         return [self._known[path, view] for path in paths]
 
@@ -102,7 +104,8 @@ class Features:
         done: dict[tuple[str, str], Rows] = {}
         for start in range(0, len(order), BATCH):
             batch = [pairs[position] for position in order[start : start + BATCH]]
-            vision = cached_vision(self._images.read([(path, view) for path, _ in batch]).tensors)
+            vision = self._images.read([(path, view) for path, _ in batch]).latents
+            assert vision is not None
             rows = self.embedder.ask(vision, [(n, query) for n, (_, query) in enumerate(batch)], ablate=ablate)
             done.update(zip((keys[position] for position in order[start : start + BATCH]), rows, strict=True))
         return np.stack([done[key] for key in keys])

@@ -14,7 +14,7 @@ from eval.studies.mini.features import Features
 from eval.tasks.question_only import Majority, QuestionOnly, swapped_pictures
 from vljepa.data.records import Record
 from vljepa.metrics.classification import expected_calibration_error, softmax, top_k_hits
-from vljepa.training.validation import VqaTask
+from vljepa.validation.tasks import VqaTask
 
 CONTROL_ROWS = 2000
 STRENGTHS = (1.0, 100.0)

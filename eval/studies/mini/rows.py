@@ -20,8 +20,8 @@ from eval.studies.mini.conse import CaptionPairs, Ridge, conse
 from eval.studies.mini.features import Features
 from eval.tasks.pools import Pool, Row, main_score, measure
 from vljepa.configs import LabelPriorConfig
-from vljepa.models.modeling import Ablation
-from vljepa.training.label_prior import label_names
+from vljepa.methods.vision_language.label_prior import label_names
+from vljepa.models.residuals import Ablation
 
 Images = Callable[[Sequence[Path]], Tensor]
 PHOTO_VIEWS = 8
@@ -77,7 +77,7 @@ class Baselines:
 
     def __init__(self, features: Features, fit: Fit, *, seed: int) -> None:
         self.features, self.fit, self.seed = features, fit, seed
-        prior = features.model.config.predictor.label_prior or LabelPriorConfig()
+        prior = features.model.config.residual or LabelPriorConfig()
         self.labels_KE = features.texts(label_names(prior))
         self.shown = SHOWN[0]
 
@@ -222,8 +222,8 @@ def model_rows(features: Features) -> list[Row]:
 
     views = average([images(view) for view in range(PHOTO_VIEWS)])
     variants = {MODEL: images(), MODEL + "_views": views}
-    prior = features.model.config.predictor.label_prior
-    if prior is not None and prior.residual:
+    prior = features.model.config.residual
+    if isinstance(prior, LabelPriorConfig) and prior.gated:
         variants |= {MODEL + "_no_residual": images(ablate="residual"), MODEL + "_no_learned": images(ablate="learned")}
     return [Row(name, variant, features.model_texts, size) for name, variant in variants.items()]
 

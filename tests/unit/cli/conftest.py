@@ -2,8 +2,8 @@ import pytest
 from PIL import Image
 
 from tests.decoders import tiny_decoder
+from vljepa.checkpoint.decoder import save_decoder
 from vljepa.cli.main import main
-from vljepa.models.decoder_saving import save_decoder
 
 
 @pytest.fixture(scope="session")

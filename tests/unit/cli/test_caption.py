@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from tests.decoders import TEXTS, decoder_config, tiny_decoder
+from vljepa.checkpoint.decoder import save_decoder
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.cli.main import main
-from vljepa.models.decoder_saving import save_decoder
-from vljepa.models.modeling import VLJEPA
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def test_a_config_refuses_a_wrong_type_later_too():
 
 
 def test_the_presets():
-    assert preset_names() == ["base", "base-open", "mini", "mini-video", "toy"]
+    assert preset_names() == ["base", "base-open", "mini", "toy"]
 
 
 @pytest.mark.parametrize("kind", ["train", "validation"])

@@ -41,17 +41,17 @@ def test_cached_clips_are_the_encoder_s_to_fp16(toy, numbers, cache_config, tmp_
     cache = open_cache(cache_config, model)
     assert cache.fill({clip: 3, tmp_path / "photo.png": 1}, model=model, processor=processor) == {}
     expected = model.encode_vision(processor.frames(clip_images(clip, view=0, max_pixels=CAP))[None])
-    found = cache.read([(clip, 0), (clip, 1), (clip, 2)]).tensors
-    torch.testing.assert_close(found["vision_tokens"][:1], expected.tokens_BND, rtol=1e-3, atol=1e-3)
-    assert not torch.equal(found["vision_tokens"][0], found["vision_tokens"][1])
-    assert not torch.equal(found["vision_tokens"][1], found["vision_tokens"][2])
-    photo = cache.read([(tmp_path / "photo.png", 0)]).tensors["vision_tokens"]
-    assert found["vision_tokens"].shape[1] == 4 * photo.shape[1]
-    assert int(found["vision_steps"]) == expected.steps == 4
-    assert int(cache.read([(tmp_path / "photo.png", 0)]).tensors["vision_steps"]) == 1
+    found = cache.read([(clip, 0), (clip, 1), (clip, 2)]).latents
+    torch.testing.assert_close(found.tokens_BND[:1], expected.tokens_BND, rtol=1e-3, atol=1e-3)
+    assert not torch.equal(found.tokens_BND[0], found.tokens_BND[1])
+    assert not torch.equal(found.tokens_BND[1], found.tokens_BND[2])
+    photo = cache.read([(tmp_path / "photo.png", 0)]).latents.tokens_BND
+    assert found.tokens_BND.shape[1] == 4 * photo.shape[1]
+    assert found.steps == expected.steps == 4
+    assert cache.read([(tmp_path / "photo.png", 0)]).latents.steps == 1
     again = open_cache(cache_config, model)
     assert again.fill({clip: 3}, model=model, processor=processor) == {}
-    assert torch.equal(again.read([(clip, 2)]).tensors["vision_tokens"][0], found["vision_tokens"][2])
+    assert torch.equal(again.read([(clip, 2)]).latents.tokens_BND[0], found.tokens_BND[2])
 
 
 def frames_of(clip):
@@ -72,9 +72,9 @@ def test_a_clip_runs_backwards_without_being_encoded_anew(toy, numbers, cache_co
     for visuals in ((turned,), (clip,)) if backwards_first else ((clip, turned), (turned,)):
         cache.fill(dict.fromkeys(visuals, 1), model=model, processor=processor)
     assert len(list((tmp_path / "cache" / "vision").glob("*.arrow"))) == 1
-    got = cache.read([(turned, 0)]).tensors["vision_tokens"]
+    got = cache.read([(turned, 0)]).latents.tokens_BND
     torch.testing.assert_close(got, expected.tokens_BND, rtol=1e-3, atol=1e-3)
-    assert not torch.allclose(got, cache.read([(clip, 0)]).tensors["vision_tokens"], atol=1e-2), "the control"
+    assert not torch.allclose(got, cache.read([(clip, 0)]).latents.tokens_BND, atol=1e-2), "the control"
     assert content_of(clip, {}) != content_of(turned, {}), "what an encoder that joins frames has to encode"
 
 
@@ -94,20 +94,20 @@ def test_a_still_clip_is_the_picture_seen_often_and_encoded_once(toy, cache_conf
     frames = visual_frames(still, max_pixels=CAP)
     assert len(frames) == 3
     expected = model.encode_vision(processor.frames(frames)[None])
-    live = LivePictures(processor).read([(still, 0)]).tensors["pixel_values"]
+    live = LivePictures(processor).read([(still, 0)]).pixels_BTCHW
     assert torch.equal(live, processor.frames(frames)[None])
     cache = open_cache(cache_config, model)
     cache.fill({still.picture: 2}, model=model, processor=processor)
     cache.fill({still: 2}, model=model, processor=processor)
     assert len(list((tmp_path / "cache" / "vision").glob("*.arrow"))) == 1
     assert cache.contents[still] == cache.contents[still.picture], "so that it is found in both training and validation"
-    got = cache.read([(still, 0), (still, 1)]).tensors
-    torch.testing.assert_close(got["vision_tokens"][:1], expected.tokens_BND, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(got["vision_logits"][:1], expected.logits_BK, rtol=1e-2, atol=1e-2)
-    assert torch.equal(got["vision_mask"][:1], expected.mask_BN)
-    assert int(got["vision_steps"]) == expected.steps == 3
-    assert not torch.equal(*got["vision_tokens"]), "views of stills are those of the picture"
-    assert int(cache.read([(still.picture, 0)]).tensors["vision_steps"]) == 1, "the control"
+    got = cache.read([(still, 0), (still, 1)]).latents
+    torch.testing.assert_close(got.tokens_BND[:1], expected.tokens_BND, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(got.logits_BK[:1], expected.logits_BK, rtol=1e-2, atol=1e-2)
+    assert torch.equal(got.mask_BN[:1], expected.mask_BN)
+    assert got.steps == expected.steps == 3
+    assert not torch.equal(*got.tokens_BND), "views of stills are those of the picture"
+    assert cache.read([(still.picture, 0)]).latents.steps == 1, "the control"
 
 
 def test_an_encoder_that_joins_frames_encodes_a_still_clip_as_one(cache_config, tmp_path, still):
@@ -115,15 +115,15 @@ def test_an_encoder_that_joins_frames_encodes_a_still_clip_as_one(cache_config, 
     part = PartSpec(backend="transformers", name="tiny", source="random", config=vision_models()["vjepa2"][1])
     config.x_encoder = XEncoderConfig(part=part, min_frames=2, image=config.x_encoder.image)
     config.x_encoder.image.size = (32, 32)
-    config.predictor.label_prior = None
+    config.residual = None
     model, still = VLJEPA(config), replace(still, frames=4)
     cache = open_cache(cache_config, model)
     cache.fill({still: 1}, model=model, processor=VLJEPAProcessor(config))
     frames = VLJEPAProcessor(config).frames(visual_frames(still, max_pixels=CAP))
     expected = model.encode_vision(frames[None])
-    got = cache.read([(still, 0)]).tensors
-    torch.testing.assert_close(got["vision_tokens"], expected.tokens_BND, rtol=1e-2, atol=1e-2)
-    assert int(got["vision_steps"]) == expected.steps == 2
+    got = cache.read([(still, 0)]).latents
+    torch.testing.assert_close(got.tokens_BND, expected.tokens_BND, rtol=1e-2, atol=1e-2)
+    assert got.steps == expected.steps == 2
     assert cache.contents[still] != content_of(still.picture, {})
 
 
@@ -133,7 +133,7 @@ def test_a_visit_to_a_live_still_clip_is_the_plain_picture(toy, still):
     sampler = StepSampler([2], weights=[1.0], names=["a"], batch_size=2, seed=0)
     collator = Collator(toy[1], pictures=LivePictures(toy[1]))
     live = StepBatches([[record] * 2], configs=[config], sampler=sampler, collator=collator, views=1, clip_views=2**31)
-    pixels = live[3][0].tensors["pixel_values"]
+    pixels = live[3][0].batch.pixels_BTCHW
     assert pixels.shape[:2] == (2, 3)
     assert torch.equal(pixels[0], pixels[1])
 

@@ -1,3 +1,4 @@
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from vljepa.data.collate import Collator, Sample, StepBatches
 from vljepa.data.pictures import LivePictures, PictureBatch
 from vljepa.data.records import Record
 from vljepa.data.sampling import StepSampler
+from vljepa.models.types import Latents
 
 
 class FakeFeatures:
@@ -17,12 +19,12 @@ class FakeFeatures:
 
     def read(self, pictures):
         numbers = torch.tensor([[float(path.stem), float(view)] for path, view in pictures]).reshape(-1, 2)
-        tensors = {
-            "vision_tokens": numbers[:, None, :].expand(-1, 3, -1).clone(),
-            "vision_mask": torch.ones(len(pictures), 3, dtype=torch.bool),
-            "vision_logits": torch.zeros(len(pictures), 12),
-        }
-        return PictureBatch(tensors if pictures else {}, kept=list(range(len(pictures))), skipped={})
+        latents = Latents(
+            numbers[:, None, :].expand(-1, 3, -1).clone(),
+            torch.ones(len(pictures), 3, dtype=torch.bool),
+            logits_BK=torch.zeros(len(pictures), 12),
+        )
+        return PictureBatch(kept=list(range(len(pictures))), skipped={}, latents=latents if pictures else None)
 
 
 class FakeGuess:
@@ -49,7 +51,7 @@ def sample(number, text, **settings):
 def test_equal_pairs_and_equal_texts_get_equal_ids(processor):
     collate = Collator(processor, pictures=FakeFeatures())
     batch = collate([sample(1, "A cat."), sample(1, "tabby"), sample(1, "yes", query="is it?"), sample(2, "a  cat")])
-    pairs, texts = batch.tensors["pair_ids"].tolist(), batch.tensors["text_ids"].tolist()
+    pairs, texts = batch.batch.pair_ids_B.tolist(), batch.batch.text_ids_B.tolist()
     assert (pairs[0] == pairs[1], pairs[0] == pairs[2], pairs[0] == pairs[3]) == (True, False, False)
     assert (texts[0] == texts[3], texts[0] == texts[1]) == (True, False)
     assert batch.size == 4
@@ -59,19 +61,19 @@ def test_a_bare_number_is_another_picture_in_another_source_and_other_ids_are_no
     collate = Collator(processor, pictures=FakeFeatures())
     named = [("1", "a"), ("1", "a"), ("1", "b"), ("coco:1", "a"), ("coco:1", "b")]
     batch = collate([sample(1, "x", source_id=one, source=source) for one, source in named])
-    pairs = batch.tensors["pair_ids"].tolist()
+    pairs = batch.batch.pair_ids_B.tolist()
     assert (pairs[0] == pairs[1], pairs[0] == pairs[2], pairs[3] == pairs[4]) == (True, False, True)
 
 
 def test_rows_without_a_query_get_the_caption_prompt(processor):
     plain = Collator(processor, pictures=FakeFeatures())
-    assert "query_ids" not in plain([sample(1, "x")]).tensors
-    mixed = plain([sample(1, "x"), sample(2, "y", query="what?")]).tensors
-    assert mixed["query_mask"].any(dim=1).tolist() == [False, True]
+    assert plain([sample(1, "x")]).batch.query is None
+    mixed = plain([sample(1, "x"), sample(2, "y", query="what?")]).batch
+    assert mixed.query.mask_BL.any(dim=1).tolist() == [False, True]
     config = load_preset("toy")
     config.prompts.caption = "describe"
-    prompted = Collator(VLJEPAProcessor(config), pictures=FakeFeatures())([sample(1, "x")]).tensors
-    assert torch.equal(prompted["query_ids"], processor.queries(["describe"])["query_ids"])
+    prompted = Collator(VLJEPAProcessor(config), pictures=FakeFeatures())([sample(1, "x")]).batch
+    assert torch.equal(prompted.query.ids_BL, processor.queries(["describe"]).ids_BL)
 
 
 def test_a_broken_picture_is_left_out_and_named(processor, tmp_path):
@@ -81,7 +83,7 @@ def test_a_broken_picture_is_left_out_and_named(processor, tmp_path):
     batch = Collator(processor, pictures=LivePictures(processor))(samples)
     assert batch.size == 1
     assert list(batch.skipped) == [tmp_path / "bad.png"]
-    assert {len(tensor) for name, tensor in batch.tensors.items() if name != "gate_only"} == {1}
+    assert {len(one) for one in tensors_of(batch.batch).values()} == {1}
     assert Collator(processor, pictures=LivePictures(processor))(samples[:1]).size == 0
 
 
@@ -111,18 +113,31 @@ def alone(count, *, source):
 
 def seen_pictures(batches, group, steps=12):
     """Rows (picture, view) of one group over some steps."""
-    return torch.cat([batches[step][group].tensors["vision_tokens"][:, 0] for step in range(steps)])
+    return torch.cat([batches[step][group].batch.latents.tokens_BND[:, 0] for step in range(steps)])
 
 
-def equal_tensors(ours, theirs):
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+def tensors_of(rows, prefix=""):
+    """All tensors of a batch by their place in it."""
+    found = {}
+    for field in fields(rows):
+        value = getattr(rows, field.name)
+        if isinstance(value, torch.Tensor):
+            found[prefix + field.name] = value
+        elif is_dataclass(value):
+            found |= tensors_of(value, f"{prefix}{field.name}.")
+    return found
+
+
+def equal_batches(ours, theirs):
+    one, other = tensors_of(ours.batch), tensors_of(theirs.batch)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_one_group_draws_all_texts_and_views(processor):
     batches = step_batches(processor, [captioned(6)], [{}], batch_size=6)
     assert [len(batches[step]) for step in range(3)] == [1, 1, 1]
     assert set(seen_pictures(batches, 0)[:, 1].tolist()) == {0.0, 1.0, 2.0}
-    texts = {number for step in range(12) for number in batches[step][0].tensors["text_ids"].tolist()}
+    texts = {number for step in range(12) for number in batches[step][0].batch.text_ids_B.tolist()}
     assert len(texts) == 12
 
 
@@ -133,11 +148,11 @@ def test_batches_with_groups_are_pure_in_seed_and_step(processor):
     here, there = (step_batches(processor, sources, configs, **settings) for _ in range(2))
     for step in (7, 0, 7):
         for ours, theirs in zip(here[step], there[step], strict=True):
-            assert equal_tensors(ours.tensors, theirs.tensors)
+            assert equal_batches(ours, theirs)
     other = step_batches(processor, sources, configs, seed=6, **settings)
     for ours, theirs in zip(here[7], other[7], strict=True):
-        assert not equal_tensors(ours.tensors, theirs.tensors), "another seed must be told apart"
-    assert not equal_tensors(here[7][2].tensors, here[8][2].tensors)
+        assert not equal_batches(ours, theirs), "another seed must be told apart"
+    assert not equal_batches(here[7][2], here[8][2])
 
 
 def test_sources_of_a_group_stay_together_and_apart_from_the_others(processor):
@@ -146,8 +161,8 @@ def test_sources_of_a_group_stay_together_and_apart_from_the_others(processor):
     batches = step_batches(processor, sources, configs, batch_size=6)
     x, y = batches[0]
     assert (x.size, y.size) == (4, 2)
-    assert not x.tensors["gate_only"]
-    assert y.tensors["gate_only"]
+    assert not x.batch.gate_only
+    assert y.batch.gate_only
     assert set(seen_pictures(batches, 0)[:, 0].tolist()) == {0, 1, 2, 3, 8, 9, 10, 11}
     assert set(seen_pictures(batches, 1)[:, 0].tolist()) == {4, 5, 6, 7}
 
@@ -166,8 +181,8 @@ def test_the_first_text_is_drawn_as_often_as_asked(processor, share, low, high):
     """The rest draws from both texts, so that 0.7 comes to 0.85."""
     rows = [record(number, "first", "second") for number in range(50)]
     batches = step_batches(processor, [rows], [{"first_text": share}], batch_size=50)
-    drawn = torch.cat([batches[step][0].tensors["text_ids"] for step in range(8)])
-    reference = Collator(processor, pictures=FakeFeatures())([sample(1, "first")]).tensors["text_ids"]
+    drawn = torch.cat([batches[step][0].batch.text_ids_B for step in range(8)])
+    reference = Collator(processor, pictures=FakeFeatures())([sample(1, "first")]).batch.text_ids_B
     assert low <= float((drawn == reference).float().mean()) <= high
 
 
@@ -178,18 +193,17 @@ def test_rows_of_text_alone_give_a_guess_from_another_text_than_the_target(proce
     noises = []
     for step in range(6):
         (batch,) = batches[step]
-        assert "vision_tokens" not in batch.tensors
-        assert "query_ids" not in batch.tensors
+        assert (batch.batch.latents, batch.batch.query) == (None, None)
         assert batch.size == 6
-        noises += batch.tensors["prior_features"][:, 1].tolist()
-        seen = [str(int(number)) for number in batch.tensors["prior_features"][:, 0]]
-        targets = batch.tensors["text_ids"].tolist()
+        noises += batch.batch.prior_BE[:, 1].tolist()
+        seen = [str(int(number)) for number in batch.batch.prior_BE[:, 0]]
+        targets = batch.batch.text_ids_B.tolist()
         rows = [row for row in alone(6, source="s0") for text in seen if text in row.texts]
         assert len(rows) == 6
         own = Collator(processor, pictures=FakeFeatures(), guesses={"s0": FakeGuess()})(
             [Sample(rows[0], target=text, seen=text) for text in seen]
         )
-        assert all(ours != theirs for ours, theirs in zip(own.tensors["text_ids"].tolist(), targets, strict=True))
+        assert all(ours != theirs for ours, theirs in zip(own.batch.text_ids_B.tolist(), targets, strict=True))
     assert len(set(noises)) == 36, "every visit has noise of its own"
 
 
@@ -202,7 +216,7 @@ def test_each_source_of_text_alone_has_its_own_guess(processor):
     configs = [{"text_only": TextOnlyConfig(like="x")}] * 2
     guesses = {"s0": FakeGuess(), "s1": Other()}
     (batch,) = step_batches(processor, sources, configs, batch_size=6, guesses=guesses)[0]
-    assert (batch.tensors["prior_features"][:, 1] > 0).tolist() == [True] * 3 + [False] * 3
+    assert (batch.batch.prior_BE[:, 1] > 0).tolist() == [True] * 3 + [False] * 3
 
 
 def test_the_order_names_what_a_resumed_run_must_have_equal(processor):

@@ -47,22 +47,22 @@ def test_cached_features_are_the_encoders_to_fp16(toy, pictures, cache_config):
     assert fill(cache, toy, dict.fromkeys(pictures, 2)) == {}
     with torch.no_grad():
         vision = model.encode_vision(processor.images(pictures))
-    found = cache.read([(path, 0) for path in pictures]).tensors
-    torch.testing.assert_close(found["vision_tokens"], vision.tokens_BND.half().float(), rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(found["vision_logits"], vision.logits_BK.half().float(), rtol=1e-3, atol=1e-3)
-    assert found["vision_mask"].dtype == torch.bool
-    assert found["vision_mask"].all()
+    found = cache.read([(path, 0) for path in pictures]).latents
+    torch.testing.assert_close(found.tokens_BND, vision.tokens_BND.half().float(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found.logits_BK, vision.logits_BK.half().float(), rtol=1e-3, atol=1e-3)
+    assert found.mask_BN.dtype == torch.bool
+    assert found.mask_BN.all()
 
 
 def test_augmented_views_differ_and_are_seeded(toy, pictures, cache_config, tmp_path):
     cache = open_cache(cache_config, toy[0])
     fill(cache, toy, {pictures[0]: 3})
-    views = [cache.read([(pictures[0], view)]).tensors["vision_tokens"] for view in range(3)]
+    views = [cache.read([(pictures[0], view)]).latents.tokens_BND for view in range(3)]
     assert not torch.equal(views[0], views[1])
     assert not torch.equal(views[1], views[2])
     other = open_cache(cache_config.model_copy(update={"folder": str(tmp_path / "other")}), toy[0])
     fill(other, toy, {pictures[1]: 1, pictures[0]: 3})
-    torch.testing.assert_close(other.read([(pictures[0], 2)]).tensors["vision_tokens"], views[2], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(other.read([(pictures[0], 2)]).latents.tokens_BND, views[2], rtol=1e-3, atol=1e-3)
 
 
 def test_only_what_is_missing_is_encoded(toy, pictures, cache_config, tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def test_only_what_is_missing_is_encoded(toy, pictures, cache_config, tmp_path, 
     fill(cache, toy, {copy: 1, pictures[0]: 1, pictures[1]: 1, pictures[4]: 1, pictures[2]: 2})
     # New are: the content of picture 4, once, though two files have it; and the second view of picture 2.
     assert sum(seen) == 2
-    same = cache.read([(copy, 0), (pictures[0], 0), (pictures[1], 0), (pictures[4], 0)]).tensors["vision_tokens"]
+    same = cache.read([(copy, 0), (pictures[0], 0), (pictures[1], 0), (pictures[4], 0)]).latents.tokens_BND
     assert torch.equal(same[0], same[1])
     assert torch.equal(same[2], same[3])
 
@@ -123,7 +123,7 @@ def test_loader_processes_change_nothing(toy, pictures, cache_config, tmp_path):
         config = cache_config.model_copy(update={"folder": str(tmp_path / f"cache{workers}")})
         cache = open_cache(config, toy[0])
         fill(cache, toy, dict.fromkeys(pictures, 2), workers=workers)
-        found.append(cache.read([(path, 1) for path in pictures]).tensors["vision_tokens"])
+        found.append(cache.read([(path, 1) for path in pictures]).latents.tokens_BND)
     assert torch.equal(*found)
 
 
@@ -134,7 +134,7 @@ def test_text_features_are_the_y_encoders(toy, tmp_path):
     again = TextFeatures(tmp_path, config=model.config.y_encoder)
     tokens = processor.targets(texts)
     with torch.no_grad():
-        expected = model.text_features(tokens["target_ids"], tokens["target_mask"])
+        expected = model.text_features(tokens)
     torch.testing.assert_close(again.read(texts), expected, rtol=1e-4, atol=1e-5)
     changed = model.config.y_encoder.model_copy(update={"prefix": "query: "})
     with pytest.raises(DataError, match="y_encoder = "):
@@ -144,7 +144,7 @@ def test_text_features_are_the_y_encoders(toy, tmp_path):
 def test_logits_are_read_without_the_tokens(toy, pictures, cache_config, monkeypatch):
     cache = open_cache(cache_config, toy[0])
     fill(cache, toy, dict.fromkeys(pictures, 1))
-    whole = cache.read([(path, 0) for path in pictures]).tensors["vision_logits"]
+    whole = cache.read([(path, 0) for path in pictures]).latents.logits_BK
     stacked = []
     original = module._stack
     monkeypatch.setattr(module, "_stack", lambda rows, name: (stacked.append(name), original(rows, name))[1])

@@ -12,7 +12,7 @@ from PIL import Image
 from vljepa.configs import SourceConfig
 from vljepa.data.contents import content_of
 from vljepa.data.formats import find_data
-from vljepa.data.formats.datasets import open_dataset
+from vljepa.data.hf_datasets import open_dataset
 from vljepa.data.pictures import open_picture
 from vljepa.data.sources import load_source
 from vljepa.errors import DataError, ImageError

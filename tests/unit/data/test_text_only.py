@@ -1,12 +1,14 @@
 """Guesses of the label prior from texts, on features that are set by hand."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from vljepa.configs import LabelPriorConfig, TextOnlyConfig
 from vljepa.data.text_only import PriorGuess
-from vljepa.models.label_prior import LabelPrior
+from vljepa.models.residuals.label_prior import LabelPrior
 
 WIDTH, CLASSES, TEXTS = 16, 9, 400
 
@@ -26,7 +28,8 @@ REAL = torch.randn(50, WIDTH, generator=torch.Generator().manual_seed(2)) + 0.5
 
 
 def make_guess(*, top_k=CLASSES, real=REAL, sample=ALL, **settings):
-    prior = LabelPrior(LabelPriorConfig(label_names=["x"] * CLASSES, top_k=top_k), num_classes=CLASSES, width=WIDTH)
+    encoders = {"x_encoder": SimpleNamespace(num_classes=CLASSES), "y_encoder": SimpleNamespace(width=WIDTH)}
+    prior = LabelPrior(LabelPriorConfig(label_names=["x"] * CLASSES, top_k=top_k), **encoders)
     prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(0))
     config = TextOnlyConfig(like="photos", **settings)
     return PriorGuess(config, texts=Features(), prior=prior, real_BE=real, sample=sample)

@@ -16,7 +16,7 @@ from vljepa.data.records import Clip, Record
 from vljepa.data.sampling import StepSampler
 from vljepa.data.sources import load_source
 from vljepa.errors import ConfigError, DataError, VideoError
-from vljepa.training.label_prior import fill_label_prior
+from vljepa.methods.vision_language.label_prior import fill_label_prior
 from vljepa.training.plan import plan_run
 from vljepa.training.stages import train_stages
 from vljepa.training.trainer import Trainer
@@ -136,10 +136,10 @@ def test_clips_are_read_live_and_broken_ones_left_out(toy, numbers, tmp_path):
     good, bad = (Clip(path, start=0.0, end=None, frames=4) for path in (numbers, tmp_path / "broken.mp4"))
     reader = LivePictures(toy[1])
     batch = reader.read([(bad, 0), (good, 0), (good, 9)])
-    assert batch.tensors["pixel_values"].shape[:2] == (2, 4)
+    assert batch.pixels_BTCHW.shape[:2] == (2, 4)
     assert batch.kept == [1, 2]
     assert list(batch.skipped) == [bad]
-    assert not torch.equal(*batch.tensors["pixel_values"])
+    assert not torch.equal(*batch.pixels_BTCHW)
     assert list(reader.unreadable([good, bad])) == [bad]
 
 
@@ -153,7 +153,7 @@ def test_each_visit_to_a_live_clip_sees_other_frames_and_is_a_pure_function(toy,
         return StepBatches([[record] * 2], configs=[config], sampler=sampler, collator=collator, views=1, **views)
 
     def pixels(live, step):
-        return live[step][0].tensors["pixel_values"]
+        return live[step][0].batch.pixels_BTCHW
 
     live = batches(clip_views=2**31)
     assert torch.equal(pixels(live, 3), pixels(batches(clip_views=2**31), 3))
@@ -214,7 +214,11 @@ def given_clips(films, tmp_path):
     fill_label_prior(pictures.eval(), VLJEPAProcessor(pictures.config))
     pictures.config.calibration.residual, pictures.config.calibration.classify = 3.0, 0.3
     pictures.save_pretrained(tmp_path / "pictures")
-    given = {"model": None, "start": str(tmp_path / "pictures"), "clips": {"frames": 3, "max_frames": 5, "own": True}}
+    given = {
+        "model": None,
+        "start": str(tmp_path / "pictures"),
+        "clips": {"frames": 3, "max_frames": 5, "predictor": "own"},
+    }
     return pictures, RunConfig.model_validate(films_run(films, tmp_path).model_dump() | given)
 
 
@@ -231,7 +235,11 @@ def test_on_clips_alone_nothing_else_is_trained(given_clips):
     pictures, run = given_clips
     first = trained(run, "first")
     before, after = dict(pictures.named_parameters()), dict(VLJEPA.from_pretrained(first).named_parameters())
-    copies = {name: after[f"clip_{name}"] for name in before if name.startswith(("predictor.", "gate."))}
+    copies = {
+        name: after[name.replace("predictor.", "predictor.clip.", 1)]
+        for name in before
+        if name.startswith("predictor.")
+    }
     moved = {name for name, one in copies.items() if not torch.equal(one, before[name])}
     assert moved == {name for name in copies if "word_embeddings" not in name}, "there are no queries"
     further = {"start": str(first), "clips": None}
@@ -240,7 +248,10 @@ def test_on_clips_alone_nothing_else_is_trained(given_clips):
         assert learned.config.calibration == pictures.config.calibration
         assert torch.equal(learned.predict(picture_of(learned)), pictures.predict(picture_of(pictures)))
         assert learned.text_space_hash() == pictures.text_space_hash()
-    assert plan_run(run).trained == sum(one.numel() for name, one in after.items() if name.startswith("clip_")) + 1
+    assert (
+        plan_run(run).trained
+        == sum(one.numel() for name, one in after.items() if name.startswith("predictor.clip.")) + 1
+    )
 
 
 def test_stages_on_clips_alone_leave_pictures_as_they_are(given_clips):

@@ -23,7 +23,7 @@ from vljepa.configs import CalibrationConfig, ClipsConfig, PromptsConfig, Select
 from vljepa.errors import ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.embed import Embedder
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.types import Latents, Tokens
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 WORDS = [*COLOURS, "yes", "no", *map(str, range(16)), "bright", "dark"]
@@ -42,10 +42,10 @@ class Processor:
     def frames(self, images: Sequence[Any]) -> torch.Tensor:
         return torch.stack([self._colour(image) for image in images])[:, :, None, None]
 
-    def queries(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+    def queries(self, texts: Sequence[str]) -> Tokens:
         self.known += [text for text in texts if text not in self.known]
         ids = torch.tensor([[self.known.index(text)] for text in texts])
-        return {"query_ids": ids, "query_mask": torch.ones_like(ids)}
+        return Tokens(ids, torch.ones_like(ids))
 
     def _colour(self, image: Any) -> torch.Tensor:
         if not isinstance(image, Image.Image):
@@ -72,13 +72,13 @@ class Model:
         )
         self.y_decoder = SimpleNamespace(config=SimpleNamespace(selective=SelectiveConfig(threshold=0.3)))
 
-    def encode_vision(self, pixels: torch.Tensor) -> VisionTokens:
+    def encode_vision(self, pixels: torch.Tensor) -> Latents:
         tokens = pixels.flatten(2)
-        return VisionTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
+        return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
 
-    def predict(self, vision: VisionTokens, query_ids: torch.Tensor, query_mask: torch.Tensor) -> torch.Tensor:
-        texts = [self.processor.known[int(number)] for number in query_ids[:, 0]]
-        rows = [self._one(tokens, text) for tokens, text in zip(vision.tokens_BND, texts, strict=True)]
+    def predict(self, latents: Latents, query: Tokens) -> torch.Tensor:
+        texts = [self.processor.known[int(number)] for number in query.ids_BL[:, 0]]
+        rows = [self._one(tokens, text) for tokens, text in zip(latents.tokens_BND, texts, strict=True)]
         return torch.from_numpy(np.stack(rows))
 
     def _one(self, tokens: torch.Tensor, query: str) -> np.ndarray:

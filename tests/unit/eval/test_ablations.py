@@ -31,7 +31,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "cosine": {"objective.name": "cosine"},
     "global alignment": {"objective.alignment": 1.0},
     "SIGReg without negatives": {"objective.name": "cosine", "objective.sigreg": 0.05},
-    "Y-Encoder at 0.05": {"model.y_encoder.trainable": True, "model.y_encoder.head": "linear"},
+    "Y-Encoder at 0.05": {"model.y_encoder.target": "trained", "model.y_encoder.head": "linear"},
     "causal": {"model.predictor.bidirectional": False},
     "random predictor": {"model.predictor.init": "random"},
 }
@@ -52,7 +52,7 @@ def test_every_row_changes_what_its_name_says_and_nothing_else(monkeypatch: pyte
 
     base = config("InfoNCE")
     assert (base.objective.name, base.optim.y_encoder_lr_scale) == ("infonce", 0.05)
-    assert (base.model.y_encoder.trainable, base.model.y_encoder.head) == (False, "identity")
+    assert (base.model.y_encoder.target, base.model.y_encoder.head) == ("frozen", "identity")
     assert {row: changed(base, config(row)) for row in settings["rows"]} == CHANGES
     assert changed(base, config("sigmoid", 2)) == CHANGES["sigmoid"] | {"train.seed": 2}
 
@@ -77,7 +77,7 @@ def small_suite(
 ) -> list[str]:
     """Arguments of a suite of two rows and two seeds of two steps on the toy model."""
     base = make_run(train={"steps": 2, "eval_every": 2}).model_dump(mode="json")
-    base["model"]["predictor"]["label_prior"] = None
+    base["model"]["residual"] = None
     base["data"]["validation"] = []
     for source in base["data"]["train"]:
         source["root"], source["path"] = base["data"]["root"], str(Path(base["data"]["root"]) / source["path"])
@@ -122,7 +122,7 @@ def test_what_is_done_is_not_done_again(
 
 def test_a_collapsed_model_scores_nothing_and_is_seen(prepared: Path, tmp_path: Path) -> None:
     config = load_preset("toy")
-    config.predictor.label_prior = None
+    config.residual = None
     model = VLJEPA.from_parts(config)
     test = AblationSet(prepared / "data", "test")
 

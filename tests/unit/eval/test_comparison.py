@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from eval.studies.comparison import study, tables
-from eval.studies.comparison.data import Pictures, constant_ranking, hits_in_truth
+from eval.studies.comparison.data import Pictures, WordBatch, constant_ranking, hits_in_truth
 from eval.studies.comparison.learners import TokenLearner, check_sizes, pmi, trained_parameters
 from eval.studies.comparison.points import METRICS, READERS, SCORINGS, curves_of
 from eval.studies.comparison.runner import Plan, load_checkpoint, train_run
@@ -28,8 +28,9 @@ from tests.decoders import TEXTS, write_language_model
 from vljepa.backends import part_config, part_folder
 from vljepa.configs import PartSpec, PredictorConfig, load_preset
 from vljepa.configs.decoder import GenerationConfig
-from vljepa.data.collate import _identities
+from vljepa.data.collate import Group, _identities
 from vljepa.errors import CheckpointError, ConfigError
+from vljepa.models.types import Latents, Tokens
 from vljepa.models.x_encoder import XEncoder
 from vljepa.processing.image import ImageTransform, open_image
 
@@ -119,7 +120,11 @@ class TestTokenVlm:
         learner = TokenLearner(vlm, tokenizer, reader=None, accelerator=Accelerator(cpu=True))  # type: ignore[arg-type]
         ids, mask = tokenizer.encode([*SAID, "red", "green square"], max_tokens=20)
         tokens_BND = torch.randn(len(ids), TOKENS, WIDTH)
-        batch = SimpleNamespace(tensors={"vision_tokens": tokens_BND, "word_ids": ids, "word_mask": mask})
+        batch = Group(
+            WordBatch(
+                latents=Latents(tokens_BND, torch.ones(tokens_BND.shape[:2], dtype=torch.bool)), words=Tokens(ids, mask)
+            )
+        )
         whole = float(vlm(tokens_BND, ids, mask).detach())
         assert float(learner.loss([batch], step=0).detach()) == pytest.approx(whole, abs=1e-5)  # type: ignore[list-item]
 
@@ -133,7 +138,8 @@ def shared(language_model: Path, shapes: Path, tmp_path_factory: pytest.TempPath
         "model": {
             "preset": "toy",
             "embed_dim": 4,
-            "predictor": {"part": f"transformers:{language_model}#1:2", "dropout": 0.1, "label_prior": None},
+            "predictor": {"part": f"transformers:{language_model}#1:2", "dropout": 0.1},
+            "residual": None,
             "y_encoder": {"head": "linear"},
         },
         "data": {"train": sources, "validation": sources, "cache": {"views": 2}},
@@ -170,14 +176,13 @@ class TestBothArms:
         assert isinstance(vlm, TokenLearner)
         for step in range(5):
             [mine], [other] = one[step], two[step]
-            both = mine.tensors.keys()
-            assert other.tensors.keys() - both == {"word_ids", "word_mask"}
-            assert all(torch.equal(mine.tensors[name], other.tensors[name]) for name in both)
-            said = vlm.tokenizer.decode(other.tensors["word_ids"][:, 1:])
-            assert torch.equal(_identities(said), mine.tensors["text_ids"])
+            assert torch.equal(mine.batch.latents.tokens_BND, other.batch.latents.tokens_BND)
+            assert torch.equal(mine.batch.pair_ids_B, other.batch.pair_ids_B)
+            said = vlm.tokenizer.decode(other.batch.words.ids_BL[:, 1:])
+            assert torch.equal(_identities(said), mine.batch.text_ids_B)
         assert one.order() == two.order()
         other_seed = shared.batches(ours, lr=1e-3, seed=2)
-        assert not torch.equal(other_seed[0][0].tensors["text_ids"], one[0][0].tensors["text_ids"])
+        assert not torch.equal(other_seed[0][0].batch.text_ids_B, one[0][0].batch.text_ids_B)
 
     def test_ours_trains_no_more_than_the_opponent_or_there_is_no_comparison(self, shared: Shared) -> None:
         sizes = [trained_parameters(shared.learner(arm, lr=1e-3, seed=0).model) for arm in ARMS]

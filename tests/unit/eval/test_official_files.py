@@ -140,7 +140,7 @@ class TestClasses:
         rows = [{"image": paint(tmp_path / f"{one}.png", one), "names": [f"{one} thing", one]} for one in COLOURS]
         write_lines(tmp_path / "photos.jsonl", rows)
         monkeypatch.setattr(
-            "vljepa.training.label_prior.label_names",
+            "vljepa.methods.vision_language.label_prior.label_names",
             lambda config: ["red thing, red", *(f"{number % 16} thing, {number}" for number in range(13))],
         )
         found = measure_suite("named_photos", tmp_path)

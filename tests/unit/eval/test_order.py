@@ -18,10 +18,10 @@ from eval.tasks.questions_files import Question
 from tests.conftest import write_rows
 from tests.unit.eval.seer import context_of
 from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.checkpoint.clips import with_clips
 from vljepa.configs import ClipsConfig, VLJEPAConfig, load_preset, validate
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
-from vljepa.models.clips import with_clips
 
 FRAMES = 4
 SIDES = {"left": (0, 1), "right": (1, 0)}

@@ -20,9 +20,9 @@ from eval.tasks.questions import SCORINGS
 from eval.tasks.questions_files import READERS
 from tests.unit.eval.seer import COLOURS, Seer, paint, write_json, write_lines
 from vljepa import VLJEPA
+from vljepa.checkpoint.adaptation import adapt
 from vljepa.configs import AdaptersConfig, load_preset
 from vljepa.errors import ConfigError
-from vljepa.models.adapters import adapt
 
 
 class Counted(Seer):

@@ -26,7 +26,7 @@ from vljepa.inference.embed import Embedder
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from vljepa.training.label_prior import fill_label_prior
+    from vljepa.methods.vision_language.label_prior import fill_label_prior
 
     model = VLJEPA.from_parts(load_preset("toy"))
     fill_label_prior(model, VLJEPAProcessor(model.config))

@@ -16,16 +16,16 @@ from eval.tasks import animations
 from eval.tasks.questions_files import Question
 from tests.unit.eval.seer import context_of
 from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.checkpoint.clips import with_clips
 from vljepa.cli.main import main
 from vljepa.configs import ClipsConfig, VLJEPAConfig, load_preset, validate
 from vljepa.data.pictures import LivePictures
 from vljepa.data.records import Clip
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
-from vljepa.models.clips import with_clips
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.types import Latents, Tokens
 from vljepa.processing.video import read_frames
-from vljepa.training.encoding import Encoder
+from vljepa.validation.encoder import Encoder
 
 FRAMES = 4
 
@@ -143,15 +143,17 @@ class Elsewhere:
     def __init__(self, embedder: Embedder) -> None:
         self.config, self.width = embedder.model.config, embedder.model.config.embed_dim
 
-    def encode_vision(self, pixels: torch.Tensor) -> VisionTokens:
+    def encode_vision(self, pixels: torch.Tensor) -> Latents:
         assert pixels.device == self.device
         tokens = torch.zeros(len(pixels), pixels.shape[1], 4, device=self.device)
-        return VisionTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=self.device), None,
+        return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=self.device), None,
                             pixels.shape[1])  # fmt: skip
 
-    def predict(self, vision: VisionTokens, query_ids: torch.Tensor, query_mask: torch.Tensor) -> torch.Tensor:
-        assert {vision.tokens_BND.device, vision.mask_BN.device, query_ids.device, query_mask.device} == {self.device}
-        return torch.ones(len(query_ids), self.width)
+    def predict(self, latents: Latents, query: Tokens) -> torch.Tensor:
+        assert {one.device for one in (latents.tokens_BND, latents.mask_BN, query.ids_BL, query.mask_BL)} == {
+            self.device
+        }
+        return torch.ones(len(query.ids_BL), self.width)
 
 
 @pytest.fixture

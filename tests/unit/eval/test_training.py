@@ -135,7 +135,7 @@ def test_training_data_of_our_models_are_those_of_their_recipes(folder: Path, be
     examined = [Record(None, ("in photos/captions", "in clips/captions", "of the test"))]
 
     mini = training_of("mini", given=[], folders=[folder / "data"]).overlap(examined, note="n")
-    video = training_of("mini-video", given=[], folders=[folder / "data"]).overlap(examined, note="n")
+    video = training_of("mini", given=[], folders=[folder / "data"]).overlap(examined, note="n")
 
     assert mini["train"]["files"] == ["emoji/captions.train.jsonl", "photos/captions.train.jsonl"]
     assert "text/captions.train.jsonl" in mini["train"]["lacking"]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tests.unit.inference.speaking import NAMES
 from vljepa.configs import CalibrationConfig, PromptsConfig, SelectiveConfig
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.types import Latents, Tokens
 from vljepa.processing.image import open_image, to_rgb
 
 WORDS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "a photo of red": (0.9, 0.1, 0)}
@@ -40,15 +40,15 @@ class ColourModel(nn.Module):
     def encode_vision(self, pixels):
         self.modes.append((self.training, torch.is_inference_mode_enabled(), len(pixels)))
         tokens = pixels.mean(dim=(1, 3, 4))[:, None]
-        return VisionTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
+        return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
 
-    def predict(self, vision, query_ids, query_mask):
-        sign = torch.where(query_ids == 2, -1.0, 1.0)
-        return F.normalize(sign * vision.tokens_BND[:, 0], dim=-1)
+    def predict(self, latents, query):
+        sign = torch.where(query.ids_BL == 2, -1.0, 1.0)
+        return F.normalize(sign * latents.tokens_BND[:, 0], dim=-1)
 
-    def encode_text(self, ids, mask):
+    def encode_text(self, text):
         table = torch.tensor([*WORDS.values()], dtype=torch.float32)
-        return F.normalize(table[ids[:, 0]], dim=-1)
+        return F.normalize(table[text.ids_BL[:, 0]], dim=-1)
 
     def text_space_hash(self):
         return self.space
@@ -67,11 +67,11 @@ class ColourProcessor:
 
     def queries(self, texts):
         ids = torch.tensor([[QUERIES.index(text)] for text in texts])
-        return {"query_ids": ids, "query_mask": torch.ones_like(ids)}
+        return Tokens(ids, torch.ones_like(ids))
 
     def targets(self, texts):
         ids = torch.tensor([[[*WORDS].index(text)] for text in texts])
-        return {"target_ids": ids, "target_mask": torch.ones_like(ids)}
+        return Tokens(ids, torch.ones_like(ids))
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from PIL import Image
 
 from tests.videos import number_of, plain, write_video
 from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.checkpoint.clips import with_clips
 from vljepa.configs import ClipsConfig, load_preset
 from vljepa.errors import ConfigError, ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.embed import Embedder
-from vljepa.models.clips import with_clips
 
 CLIPS = ClipsConfig(frames=4, max_frames=6)
 
@@ -75,7 +75,7 @@ def test_lengths_of_what_is_read(models, folder):
 def test_a_model_of_pictures_refuses_videos_and_takes_the_first_frame_of_an_animation(models, folder):
     read = VisualReader(VLJEPAProcessor(models[0].config), clips=None)
     assert read(folder / "moving.gif").shape[1] == 1
-    with pytest.raises(ImageError, match=r"is a video, and this model has learned from pictures.*mini-video"):
+    with pytest.raises(ImageError, match=r"is a video, and this model has learned from pictures.*model mini"):
         read(folder / "numbers.mp4")
     with pytest.raises(ImageError, match="no picture"):
         read(folder / "nowhere.mp4")

@@ -21,9 +21,9 @@ def seen(model):
     """How many texts were encoded in each call."""
     counts, encode = [], model.encode_text
 
-    def counting(ids, mask):
-        counts.append(len(ids))
-        return encode(ids, mask)
+    def counting(text):
+        counts.append(len(text.ids_BL))
+        return encode(text)
 
     model.encode_text = counting
     return counts

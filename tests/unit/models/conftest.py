@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from tests.contract.text_classes import text_models
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import VLJEPAConfig, load_preset
-from vljepa.models.modeling import VLJEPA
+from vljepa.models.types import Batch, Tokens
 
 
 def write_vision_part(folder: Path) -> Path:
@@ -41,7 +41,8 @@ def parts_config(tmp_path: Path) -> VLJEPAConfig:
     return VLJEPAConfig.model_validate(
         {
             "x_encoder": {"part": f"timm:{vision}", "image": {"size": [64, 64]}},
-            "predictor": {"part": f"transformers:{text}#1:3", "label_prior": {"label_names": ["l"] * 12, "top_k": 3}},
+            "predictor": {"part": f"transformers:{text}#1:3"},
+            "residual": {"name": "label_prior", "label_names": ["l"] * 12, "top_k": 3},
             "y_encoder": {"part": f"transformers:{text}"},
             "embed_dim": 24,
         }
@@ -53,26 +54,24 @@ def toy() -> VLJEPA:
     """The toy preset, seeded, its label prior filled."""
     torch.manual_seed(0)
     model = VLJEPA.from_parts(load_preset("toy"))
-    assert model.label_prior is not None
-    model.label_prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
+    assert model.residual is not None
+    model.residual.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
     return model.eval()
 
 
 @pytest.fixture
-def batch() -> Callable[..., dict[str, Any]]:
+def batch() -> Callable[..., Batch]:
     """Batch of random pictures with queries and targets."""
 
-    def make(size: int = 4, *, seed: int = 0, vocabulary: int = 60) -> dict[str, Any]:
+    def make(size: int = 4, *, seed: int = 0, vocabulary: int = 60) -> Batch:
         draw = torch.Generator().manual_seed(seed)
         ids = torch.randint(3, vocabulary, (2, size, 6), generator=draw)
         mask = torch.ones(size, 6, dtype=torch.bool)
         mask[1:, 4:] = False
-        return {
-            "pixel_values": torch.randn(size, 1, 3, 64, 64, generator=draw),
-            "query_ids": ids[0],
-            "query_mask": mask,
-            "target_ids": ids[1],
-            "target_mask": mask,
-        }
+        return Batch(
+            pixels_BTCHW=torch.randn(size, 1, 3, 64, 64, generator=draw),
+            query=Tokens(ids[0], mask),
+            target=Tokens(ids[1], mask),
+        )
 
     return make

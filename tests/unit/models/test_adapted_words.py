@@ -10,12 +10,12 @@ from PIL import Image
 from tests.decoders import tiny_decoder
 from tests.unit.models.test_adapters import adapted
 from vljepa import VLJEPA, Index, VLJEPAProcessor
+from vljepa.checkpoint.decoder import save_decoder
 from vljepa.cli.main import main
 from vljepa.configs import load_preset
 from vljepa.errors import CheckpointError, VLJEPAError
 from vljepa.inference.caption import caption
 from vljepa.inference.embed import Embedder
-from vljepa.models.decoder_saving import save_decoder
 
 MOVED = {"parts": ["y_encoder"], "full": []}
 

@@ -13,12 +13,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vljepa.checkpoint.adaptation import adapt
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import AdaptersConfig, RunConfig, VLJEPAConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.export.merge import merge
-from vljepa.models import saving
-from vljepa.models.adapters import adapt
-from vljepa.models.modeling import VLJEPA
+from vljepa.models.types import Batch, Tokens
+from vljepa.training.optim import trainable_report
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
 
@@ -30,15 +31,13 @@ def base(tmp_path: Path) -> Path:
     return folder
 
 
-def batch() -> dict[str, Tensor]:
+def batch() -> Batch:
     generator = torch.Generator().manual_seed(0)
-    return {
-        "pixel_values": torch.rand(3, 1, 3, 64, 64, generator=generator),
-        "query_ids": torch.randint(5, 50, (3, 4), generator=generator),
-        "query_mask": torch.ones(3, 4, dtype=torch.bool),
-        "target_ids": torch.randint(5, 50, (3, 5), generator=generator),
-        "target_mask": torch.ones(3, 5, dtype=torch.bool),
-    }
+    return Batch(
+        pixels_BTCHW=torch.rand(3, 1, 3, 64, 64, generator=generator),
+        query=Tokens(torch.randint(5, 50, (3, 4), generator=generator), torch.ones(3, 4, dtype=torch.bool)),
+        target=Tokens(torch.randint(5, 50, (3, 5), generator=generator), torch.ones(3, 5, dtype=torch.bool)),
+    )
 
 
 @torch.no_grad()
@@ -60,7 +59,7 @@ def adapted(base: Path, *, moved: bool = True, **settings: object) -> VLJEPA:
     return model
 
 
-BOTH = {"parts": ["predictor", "y_encoder"], "full": ["predictor.head", "gate", "y_encoder.head"]}
+BOTH = {"parts": ["predictor", "y_encoder"], "full": ["predictor.head", "predictor.gate", "y_encoder.head"]}
 
 
 def test_fresh_adapters_change_nothing_and_train_little(base: Path) -> None:
@@ -70,7 +69,7 @@ def test_fresh_adapters_change_nothing_and_train_little(base: Path) -> None:
     assert trained
     whole = tuple(f"{name}." for name in AdaptersConfig().full)
     assert all("lora_" in name or name.startswith(whole) for name in trained)
-    report = saving.trainable_report(model)
+    report = trainable_report(model)
     counts = {name: parameter.numel() for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert sum(size for _, _, size, state in report if state) == sum(counts.values())
     assert {state for group, *_, state in report if group == "predictor.head"} == {True}
@@ -123,8 +122,9 @@ def test_the_x_encoder_is_out_of_reach_of_what_is_trained_whole(base: Path, tmp_
 
 def test_a_name_that_would_reach_further_is_refused(base: Path) -> None:
     model = VLJEPA.from_pretrained(base)
-    model.predictor.backbone.other = torch.nn.ModuleDict({"gate": torch.nn.Linear(2, 2)})
-    with pytest.raises(ConfigError, match=r"names 'gate', and 'predictor\.backbone\.other\.gate' ends alike"):
+    inner = torch.nn.ModuleDict({"gate": torch.nn.Linear(2, 2)})
+    model.predictor.backbone.other = torch.nn.ModuleDict({"predictor": inner})
+    with pytest.raises(ConfigError, match=r"names 'predictor\.gate', and 'predictor\.backbone\..*gate' ends alike"):
         adapt(model, AdaptersConfig(), base=str(base), seed=0)
 
 

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from scipy.fft import dct
 
 from tests.contract.vision_classes import vision_models
+from vljepa.checkpoint.clips import with_clips
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import ClipsConfig, PartSpec, VLJEPAConfig, XEncoderConfig, load_preset, validate
 from vljepa.errors import ConfigError
-from vljepa.models.clips import CHANGE_WIDTH, ClipChanges, ClipPlaces, pool_steps, with_clips
-from vljepa.models.modeling import VLJEPA
-from vljepa.models.outputs import VisionTokens
+from vljepa.models.layers.time import CHANGE_WIDTH, ClipChanges, ClipPlaces, pool_steps
+from vljepa.models.types import Latents
 from vljepa.models.x_encoder import XEncoder
 
 STEPS = 4
 
 
-def clip_of(model: VLJEPA, *, steps: int = STEPS) -> VisionTokens:
+def clip_of(model: VLJEPA, *, steps: int = STEPS) -> Latents:
     pixels = torch.randn(2, steps, 3, 64, 64, generator=torch.Generator().manual_seed(5))
     return model.encode_vision(pixels)
 
 
-def shuffled(vision: VisionTokens, order: list[int]) -> VisionTokens:
+def shuffled(vision: Latents, order: list[int]) -> Latents:
     tokens = vision.tokens_BND.unflatten(1, (vision.steps, -1))[:, order].flatten(1, 2)
-    return VisionTokens(tokens, vision.mask_BN, vision.logits_BK, vision.steps)
+    return replace(vision, tokens_BND=tokens)
 
 
 def without_backbone_positions(model: VLJEPA) -> VLJEPA:

@@ -8,27 +8,27 @@ import pytest
 import torch
 
 from tests.unit.models.test_clips import clip_of
+from vljepa.checkpoint.adaptation import adapt
+from vljepa.checkpoint.clips import freeze_images, trains_clips_alone, with_clips
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import AdaptersConfig, ClipsConfig
-from vljepa.models.adapters import adapt
-from vljepa.models.clips import freeze_pictures, trains_clips_alone, with_clips
-from vljepa.models.modeling import VLJEPA
 from vljepa.training.compiling import compile_layers
 from vljepa.training.memory import checkpoint_layers
 
 
 def learn(model: VLJEPA) -> VLJEPA:
-    assert model.clip_predictor is not None
+    assert model.predictor.clip is not None
     with torch.no_grad():
-        model.clip_predictor.head.weight.mul_(-1)
-        if model.clip_gate is not None:
-            for parameter in model.clip_gate.parameters():
+        model.predictor.clip.head.weight.mul_(-1)
+        if model.predictor.clip.gate is not None:
+            for parameter in model.predictor.clip.gate.parameters():
                 parameter.add_(0.1)
     return model
 
 
 @pytest.fixture
 def own(toy: VLJEPA) -> VLJEPA:
-    return with_clips(toy, ClipsConfig(own=True))
+    return with_clips(toy, ClipsConfig(predictor="own"))
 
 
 def test_clips_are_learned_and_pictures_stay_as_they_are(toy: VLJEPA, own: VLJEPA) -> None:
@@ -47,9 +47,9 @@ def test_nothing_else_is_trained_and_all_is_saved(toy: VLJEPA, own: VLJEPA, tmp_
     assert not trains_clips_alone(own, [4, 1])
     assert not trains_clips_alone(toy, [4])
     assert trains_clips_alone(own, [4])
-    freeze_pictures(own)
-    trained = {name.split(".")[0] for name, parameter in own.named_parameters() if parameter.requires_grad}
-    assert trained == {"clip_predictor", "clip_gate", "log_scale"}
+    freeze_images(own)
+    trained = {".".join(name.split(".")[:2]) for name, parameter in own.named_parameters() if parameter.requires_grad}
+    assert trained == {"predictor.clip", "log_scale"}
     learn(own).save_pretrained(tmp_path)
     loaded = VLJEPA.from_pretrained(tmp_path)
     for steps in (1, 4):
@@ -58,13 +58,19 @@ def test_nothing_else_is_trained_and_all_is_saved(toy: VLJEPA, own: VLJEPA, tmp_
 
 
 def test_what_is_done_to_the_predictor_is_done_to_that_of_clips(own: VLJEPA) -> None:
-    assert own.clip_predictor is not None
-    checkpoint_layers(own, enabled=True)
-    assert any(getattr(one, "gradient_checkpointing", False) for one in own.clip_predictor.modules())
-    checkpoint_layers(own, enabled=False)
-    compile_layers(own, backend="aot_eager")
-    assert own.clip_predictor.backbone.model._compiled_call_impl is not None
+    assert own.predictor.clip is not None
+    checkpoint_layers(own.trained_backbones(), enabled=True)
+    assert any(getattr(one, "gradient_checkpointing", False) for one in own.predictor.clip.modules())
+    checkpoint_layers(own.trained_backbones(), enabled=False)
+    compile_layers(own.trained_backbones(), backend="aot_eager")
+    assert own.predictor.clip.backbone.model._compiled_call_impl is not None
     adapt(own, AdaptersConfig(rank=2), base="toy", seed=0)
-    trained = {name.split(".")[0] for name, parameter in own.named_parameters() if parameter.requires_grad}
-    assert trained == {"predictor", "gate", "clip_predictor", "clip_gate"}
-    assert any("lora_A" in name for name, _ in own.clip_predictor.named_parameters())
+    assert [any("lora_A" in name for name, _ in one.named_parameters()) for one in own.predictor.both()] == [True] * 2
+
+
+@pytest.mark.parametrize(("steps", "adapted"), [([1], [True, False]), ([4, 8], [False, True]), ([1, 4], [True, True])])
+def test_adapters_go_where_the_data_go(own: VLJEPA, steps: list[int], adapted: list[bool]) -> None:
+    adapt(own, AdaptersConfig(rank=2), base="toy", seed=0, steps=steps)
+    for one, expected in zip(own.predictor.both(), adapted, strict=True):
+        assert any("lora_A" in name for name, _ in one.named_parameters()) == expected
+        assert any(parameter.requires_grad for parameter in one.parameters()) == expected

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.decoders import SPACE, TEXTS, overfit, tiny_decoder, tokenizer_of, units, write_language_model
+from vljepa.checkpoint.decoder import build_decoder, load_decoder, save_decoder
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import YDecoderConfig
 from vljepa.errors import CheckpointError, ConfigError, PartError, TextSpaceError
-from vljepa.models.decoder_saving import build_decoder, load_decoder, save_decoder
-from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.words import DecoderTokenizer
 
@@ -21,7 +21,7 @@ LORA = {"rank": 2, "alpha": 4.0, "targets": ["q_proj", "v_proj"]}
 _LOAD_AND_SAY = """
 import sys, torch
 from pathlib import Path
-from vljepa.models.decoder_saving import load_decoder
+from vljepa.checkpoint.decoder import load_decoder
 decoder = load_decoder(Path(sys.argv[1]), text_space=sys.argv[2])
 rows = torch.load(sys.argv[3], weights_only=True)
 torch.save((decoder.state_dict(), decoder.generate(rows, num_beams=2)), sys.argv[4])

@@ -1,21 +1,27 @@
 """The label prior against arithmetic done by hand, and its refiner at the start."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from vljepa.configs import LabelPriorConfig
-from vljepa.models.label_prior import LabelPrior
+from vljepa.models.residuals.label_prior import LabelPrior
 
 LABELS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 2.0]])
 LOGITS = torch.tensor([[math.log(6), math.log(3), math.log(1)]])
 """Probabilities 0.6, 0.3 and 0.1."""
 
 
+def of_classes(count, **settings):
+    encoders = {"x_encoder": SimpleNamespace(num_classes=count), "y_encoder": SimpleNamespace(width=2)}
+    return LabelPrior(LabelPriorConfig(**settings), **encoders)
+
+
 def make_prior(**settings):
-    prior = LabelPrior(LabelPriorConfig(label_names=["a", "b", "c"], **settings), num_classes=3, width=2)
+    prior = of_classes(3, label_names=["a", "b", "c"], **settings)
     prior.label_features_KE.copy_(LABELS)
     return prior.eval()
 
@@ -33,23 +39,23 @@ def make_prior(**settings):
     ],
 )
 def test_it_is_the_convex_combination_of_the_probable_labels(settings, expected):
-    torch.testing.assert_close(make_prior(**settings)(LOGITS), torch.tensor([expected]))
+    torch.testing.assert_close(make_prior(**settings).of_logits(LOGITS), torch.tensor([expected]))
 
 
 def test_it_is_computed_in_fp32():
-    assert make_prior()(LOGITS.bfloat16()).dtype == torch.float32
+    assert make_prior().of_logits(LOGITS.bfloat16()).dtype == torch.float32
 
 
 def test_rows_do_not_see_each_other():
     prior = make_prior(top_k=2)
-    both = prior(torch.cat([LOGITS, LOGITS.flip(1)]))
-    assert torch.equal(both[0], prior(LOGITS)[0])
+    both = prior.of_logits(torch.cat([LOGITS, LOGITS.flip(1)]))
+    assert torch.equal(both[0], prior.of_logits(LOGITS)[0])
     torch.testing.assert_close(both[1], LABELS[2] * 2 / 3 + LABELS[1] / 3)
 
 
 def test_a_prior_of_zeros_is_not_filled():
     assert make_prior().is_filled
-    assert not LabelPrior(LabelPriorConfig(label_names=["a"]), num_classes=1, width=2).is_filled
+    assert not of_classes(1, label_names=["a"]).is_filled
 
 
 def test_the_refiner_starts_as_the_direction_of_its_input():
@@ -76,7 +82,7 @@ def test_dropout_is_inside_the_refiner_only():
     assert not torch.equal(prior.refine(features), prior.refine(features))
 
 
-@pytest.mark.parametrize("settings", [{"hidden": None}, {"hidden": 5, "residual": False}])
+@pytest.mark.parametrize("settings", [{"hidden": None}, {"hidden": 5, "gated": False}])
 def test_without_hidden_or_without_a_residual_there_is_no_refiner(settings):
     prior = make_prior(**settings)
     assert list(prior.parameters()) == []

@@ -8,9 +8,9 @@ import pytest
 import torch
 import transformers as tf
 
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import ImageConfig, PartSpec, VLJEPAConfig, load_preset
 from vljepa.errors import PartError
-from vljepa.models.modeling import VLJEPA
 
 _SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
@@ -21,7 +21,7 @@ def part(config: Any, **options: Any) -> PartSpec:
 
 def toy(**parts: PartSpec) -> VLJEPAConfig:
     config = load_preset("toy")
-    config.predictor.label_prior = None
+    config.residual = None
     config.x_encoder.image = ImageConfig(size=(32, 32))
     for name, one in parts.items():
         getattr(config, name).part = one

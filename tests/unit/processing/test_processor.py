@@ -43,17 +43,14 @@ def test_the_pixel_cap_of_the_config_holds(tmp_path: Path) -> None:
 
 
 def test_only_what_is_given_is_in_the_batch(processor: VLJEPAProcessor) -> None:
-    assert set(processor(queries=["what?"], targets=["a cat"])) == {
-        "query_ids",
-        "query_mask",
-        "target_ids",
-        "target_mask",
-    }
-    assert set(processor(images=[Image.new("RGB", (4, 4))])) == {"pixel_values"}
+    texts = processor(queries=["what?"], targets=["a cat"])
+    assert (texts.query is None, texts.target is None, texts.pixels_BTCHW is None) == (False, False, True)
+    image = processor(images=[Image.new("RGB", (4, 4))])
+    assert (image.query, image.target, image.pixels_BTCHW.shape) == (None, None, (1, 1, 3, 64, 64))
 
 
 def test_an_empty_query_has_no_valid_token(processor: VLJEPAProcessor) -> None:
-    mask = processor.queries(["what is it?", ""])["query_mask"]
+    mask = processor.queries(["what is it?", ""]).mask_BL
     assert mask[0].all()
     assert not mask[1].any()
 
@@ -62,8 +59,8 @@ def test_the_prefix_goes_before_targets_only() -> None:
     config = load_preset("toy")
     config.y_encoder.prefix = "text: "
     with_prefix, plain = VLJEPAProcessor(config), VLJEPAProcessor(load_preset("toy"))
-    assert torch.equal(with_prefix.targets(["cat"])["target_ids"], plain.targets(["text: cat"])["target_ids"])
-    assert torch.equal(with_prefix.queries(["cat"])["query_ids"], plain.queries(["cat"])["query_ids"])
+    assert torch.equal(with_prefix.targets(["cat"]).ids_BL, plain.targets(["text: cat"]).ids_BL)
+    assert torch.equal(with_prefix.queries(["cat"]).ids_BL, plain.queries(["cat"]).ids_BL)
 
 
 def test_long_texts_are_cut_to_the_limit() -> None:
@@ -71,8 +68,8 @@ def test_long_texts_are_cut_to_the_limit() -> None:
     config.y_encoder.max_tokens = 8
     config.predictor.max_query_tokens = 5
     cut = VLJEPAProcessor(config)
-    assert cut.targets(["x" * 50])["target_ids"].shape == (1, 8)
-    assert cut.queries(["x" * 50])["query_ids"].shape == (1, 5)
+    assert cut.targets(["x" * 50]).ids_BL.shape == (1, 8)
+    assert cut.queries(["x" * 50]).ids_BL.shape == (1, 5)
 
 
 @pytest.mark.parametrize(("field", "value"), [("backend", "open_clip"), ("source", "hub"), ("revision", "v2")])
@@ -136,5 +133,5 @@ def test_texts_that_do_not() -> None:
 @pytest.mark.assets
 def test_mini_s_ids_are_those_of_its_own_vocabulary_in_any_process() -> None:
     """Row 13: a salted hash as a tokenizer would change from process to process."""
-    ids = VLJEPAProcessor(load_preset("mini")).targets(["a red apple"])["target_ids"]
+    ids = VLJEPAProcessor(load_preset("mini")).targets(["a red apple"]).ids_BL
     assert ids.tolist() == [[101, 1037, 2417, 6207, 102]]

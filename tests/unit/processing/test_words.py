@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tests.decoders import TEXTS, decoder_config, tiny_decoder, tiny_vocabulary, write_language_model
+from vljepa.checkpoint.decoder import save_decoder
 from vljepa.configs import YDecoderConfig
 from vljepa.errors import CheckpointError, PartError
-from vljepa.models.decoder_saving import save_decoder
 from vljepa.processing.words import DecoderTokenizer, train_vocabulary, vocabulary_size
 
 

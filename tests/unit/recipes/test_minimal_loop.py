@@ -29,4 +29,4 @@ def test_what_the_command_saves_loads(shapes: Path, tmp_path: Path) -> None:
     command = [sys.executable, minimal_loop.__file__, str(captions(shapes)), "--preset", "toy", "--steps", "3"]
     done = subprocess.run([*command, "--output", str(tmp_path / "out")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert VLJEPA.from_pretrained(tmp_path / "out").config.predictor.label_prior is None
+    assert VLJEPA.from_pretrained(tmp_path / "out").config.residual is None

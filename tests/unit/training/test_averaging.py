@@ -29,7 +29,7 @@ def test_the_average_follows_the_weights_by_the_formula():
     expected = 1.0
     for step, (value, kept) in enumerate([(2.0, 0.1), (5.0, 2 / 11), (-3.0, 0.2), (4.0, 0.2)], start=1):
         fill(model, value)
-        average.update(model, step=step)
+        average.after_step(step=step)
         expected = kept * expected + (1 - kept) * value
         torch.testing.assert_close(average.tensors["trained"], torch.full((3,), expected))
 
@@ -38,7 +38,7 @@ def test_late_steps_keep_the_decay():
     model = Model(1.0)
     average = WeightAverage(model, decay=0.99)
     fill(model, 2.0)
-    average.update(model, step=10_000)
+    average.after_step(step=10_000)
     torch.testing.assert_close(average.tensors["trained"], torch.full((3,), 1.01))
 
 
@@ -63,10 +63,10 @@ def test_applied_gives_the_average_and_brings_the_weights_back_to_the_last_bit(f
     fill_with = torch.tensor([0.1, 1e30, -1 / 7])
     with torch.no_grad():
         model.trained.copy_(fill_with)
-    average.update(model, step=1)
+    average.after_step(step=1)
     before, kept, parameter = bits(model), average.tensors["trained"].clone(), model.trained
     try:
-        with average.applied(model):
+        with average.applied():
             assert torch.equal(model.trained, kept)
             assert not torch.equal(model.trained, before["trained"])
             assert model.frozen.tolist() == [7.0, 7.0]
@@ -84,9 +84,9 @@ def test_a_decay_of_zero_keeps_nothing_and_changes_nothing():
     model = Model(1.0)
     average = WeightAverage(model, decay=0)
     fill(model, 2.0)
-    average.update(model, step=1)
+    average.after_step(step=1)
     assert average.tensors == {}
-    with average.applied(model):
+    with average.applied():
         assert model.trained.tolist() == [2.0] * 3
     assert model.trained.tolist() == [2.0] * 3
 
@@ -95,11 +95,11 @@ def test_a_saved_average_is_taken_up_again():
     model = Model(1.0)
     first = WeightAverage(model, decay=0.9)
     fill(model, 3.0)
-    first.update(model, step=1)
+    first.after_step(step=1)
     second = WeightAverage(model, decay=0.9)
     second.restore(first.tensors)
     assert torch.equal(second.tensors["trained"], first.tensors["trained"])
-    second.update(model, step=2)
+    second.after_step(step=2)
     assert not torch.equal(second.tensors["trained"], first.tensors["trained"]), "a copy, no alias"
 
 
@@ -109,7 +109,7 @@ def test_a_resumed_run_may_start_or_stop_averaging():
     fill(model, 2.0)
     stopped = WeightAverage(model, decay=0)
     stopped.restore(saved)
-    with stopped.applied(model):
+    with stopped.applied():
         assert model.trained.tolist() == [2.0] * 3, "a stale average must not be validated"
     started = WeightAverage(model, decay=0.9)
     started.restore({})

@@ -17,7 +17,7 @@ from vljepa.training.trainer import Trainer
 
 def trained(make_run, name, **train):
     model = load_preset("toy").model_dump(mode="json")
-    model["y_encoder"]["trainable"] = True
+    model["y_encoder"]["target"] = "trained"
     settings = {"steps": 2, "precision": "fp32", **train}
     run = make_run(name, model=model, data={"validation": []}, train=settings)
     counters.clear()

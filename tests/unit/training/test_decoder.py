@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 
 from tests.conftest import write_rows
 from tests.decoders import TEXTS, decoder_config, write_language_model
+from vljepa.checkpoint.decoder import load_decoder
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import DecoderRunConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError, StoppedError
 from vljepa.inference.embed import Embedder
-from vljepa.models.decoder_saving import load_decoder
-from vljepa.models.modeling import VLJEPA
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.words import DecoderTokenizer
@@ -35,10 +35,10 @@ def model():
     """The toy model; its head takes the mean off, since a random tower embeds all texts nearly alike."""
     torch.manual_seed(0)
     toy = VLJEPA.from_parts(load_preset("toy")).eval()
-    toy.label_prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
+    toy.residual.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
     tokens = VLJEPAProcessor(toy.config).targets(list(TEXTS))
     with torch.no_grad():
-        features = toy.text_features(tokens["target_ids"], tokens["target_mask"])
+        features = toy.text_features(tokens)
         toy.y_encoder.head.bias.copy_(-toy.y_encoder.head.weight @ features.mean(0))
     return toy
 

@@ -6,10 +6,10 @@ import torch.nn.functional as F
 
 from tests.conftest import write_rows
 from tests.decoders import decoder_config, units
+from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import DecoderDataConfig, DecoderRunConfig, DecoderSourceConfig, load_preset, validate
 from vljepa.data.records import Record
 from vljepa.errors import ConfigError, DataError
-from vljepa.models.modeling import VLJEPA
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.training.decoder_inputs import exclude, hold_out, prepare_decoder, read_texts
 from vljepa.training.gap import measure_gap
@@ -113,7 +113,7 @@ def test_a_text_source_and_a_picture_source_of_one_file_hold_the_same_pictures_o
 def toy():
     torch.manual_seed(0)
     model = VLJEPA.from_parts(load_preset("toy")).eval()
-    model.label_prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
+    model.residual.label_features_KE.normal_(generator=torch.Generator().manual_seed(1))
     return model, VLJEPAProcessor(model.config)
 
 

@@ -9,7 +9,7 @@ import torch
 from tests.conftest import write_rows
 from vljepa.configs import TrainConfig
 from vljepa.errors import ConfigError
-from vljepa.training import trainer as module
+from vljepa.methods import vl_jepa as module
 from vljepa.training.checkpoint import load_state
 from vljepa.training.epochs import steps_of, with_steps
 from vljepa.training.plan import plan_run

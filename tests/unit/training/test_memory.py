@@ -22,7 +22,7 @@ def train(make_run: Callable[..., RunConfig]) -> Callable[..., dict[str, torch.T
     """Weights after some steps of toy with dropout, its Y-Encoder trained too."""
     model = load_preset("toy").model_dump(mode="json")
     model["predictor"]["dropout"] = 0.2
-    model["y_encoder"]["trainable"] = True
+    model["y_encoder"]["target"] = "trained"
 
     def train(name: str, *, grad_cache: int | None = None, **settings: Any) -> dict[str, torch.Tensor]:
         run = make_run(name, model=model, train={"steps": 4, "precision": "fp32", **settings})
@@ -52,10 +52,10 @@ def test_layers_are_computed_again_only_when_asked() -> None:
     mask = torch.ones(2, 3, dtype=torch.bool)
     counts = []
     for enabled in (False, True, False):
-        checkpoint_layers(model, enabled=enabled)
+        checkpoint_layers(model.trained_backbones(), enabled=enabled)
         calls.clear()
         tokens = torch.randn(2, 3, backbone.width, requires_grad=True)
-        backbone.encode_embeddings(tokens, mask, bidirectional=True).sum().backward()
+        backbone.encode_embeddings(tokens, mask, attention="full").sum().backward()
         counts.append(len(calls))
     assert counts == [1, 2, 1]
 
@@ -63,6 +63,6 @@ def test_layers_are_computed_again_only_when_asked() -> None:
 def test_a_part_that_cannot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = VLJEPA(load_preset("toy"))
     monkeypatch.setattr(type(model.predictor.backbone.model), "supports_gradient_checkpointing", False)
-    checkpoint_layers(model, enabled=False)
+    checkpoint_layers(model.trained_backbones(), enabled=False)
     with pytest.raises(ConfigError, match="no gradient checkpointing"):
-        checkpoint_layers(model, enabled=True)
+        checkpoint_layers(model.trained_backbones(), enabled=True)

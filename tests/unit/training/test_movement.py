@@ -8,12 +8,12 @@ from vljepa.training.movement import Movement
 def test_the_share_that_moved_per_group():
     model = VLJEPA(load_preset("toy"))
     movement = Movement(model)
-    assert set(movement.fractions(model).values()) == {0.0}
+    assert set(movement.metrics().values()) == {0.0}
     with torch.no_grad():
         model.log_scale += 0.1
         model.predictor.head.weight[: model.config.embed_dim // 2] += 1e-6
-    shares = movement.fractions(model)
-    assert shares["temperature"] == 1.0
-    assert 0 < shares["predictor"] < 0.1
-    assert shares["gate"] == 0.0
-    assert "x_encoder" not in shares
+    shares = movement.metrics()
+    assert shares["moved/temperature"] == 1.0
+    assert 0 < shares["moved/predictor"] < 0.1
+    assert shares["moved/y_encoder_head"] == 0.0
+    assert "moved/x_encoder" not in shares

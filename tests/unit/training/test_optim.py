@@ -12,7 +12,7 @@ from vljepa.training.optim import build_optimizer, learning_rate, parameter_grou
 @pytest.fixture(scope="module")
 def model():
     config = load_preset("toy")
-    config.y_encoder.trainable = True
+    config.y_encoder.target = "trained"
     return VLJEPA(config)
 
 

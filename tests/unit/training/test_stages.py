@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from vljepa import VLJEPA
+from vljepa.checkpoint.adaptation import adapt
 from vljepa.configs import AdaptersConfig, RunConfig
 from vljepa.errors import CheckpointError
-from vljepa.models.adapters import adapt
 from vljepa.training.plan import plan_run
 from vljepa.training.stages import train_stages
 from vljepa.training.trainer import Trainer

@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 from tests.conftest import shapes_run
 from vljepa.data.features import FeatureCache
 from vljepa.errors import StoppedError
+from vljepa.methods import vl_jepa
 from vljepa.stop_signals import STOP_SIGNALS
-from vljepa.training import trainer as module
 from vljepa.training.checkpoint import find_intact, load_state
-from vljepa.training.encoding import Encoder
 from vljepa.training.stopping import StopSignals
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
+from vljepa.validation.encoder import Encoder
 
 STEPS = {"steps": 6, "eval_every": 3, "ema": 0.5}
 
@@ -71,7 +71,7 @@ def whole(shapes, tmp_path_factory):
         (signal.SIGINT, Encoder, "predictions", 2, 3, 0),
         (signal.SIGINT, Trainer, "_save_last", 0, 4, 3),
         (signal.SIGTERM, Trainer, "_train_step", 5, 6, 3),
-        (signal.SIGTERM, module, "calibrate", 0, 6, 6),
+        (signal.SIGTERM, vl_jepa, "calibrate", 0, 6, 6),
         (signal.SIGTERM, FeatureCache, "fill", 0, None, None),
     ],
     ids=["step", "later", "first validation", "validation", "save", "last step", "end", "feature encoding"],

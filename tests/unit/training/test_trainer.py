@@ -14,6 +14,7 @@ from vljepa import VLJEPA
 from vljepa.configs import RunConfig, load_preset, validate
 from vljepa.errors import CheckpointError, ConfigError, DataError
 from vljepa.inference.embed import Embedder
+from vljepa.methods import vl_jepa
 from vljepa.metrics.classification import softmax
 from vljepa.objectives import registry
 from vljepa.training import trainer as module
@@ -58,20 +59,20 @@ def test_best_is_chosen_by_validation_and_loads_calibrated(learned):
     assert means[result.best_step] == max(means.values())
     model = VLJEPA.from_pretrained(result.model_folder)
     assert model.config.calibration.ask == result.metrics["calibration/ask/temperature"]
-    assert model.label_prior.is_filled
+    assert model.residual.is_filled
 
 
 def test_the_weights_of_the_best_validation_are_kept_although_the_loss_falls_further(make_run, monkeypatch):
     """PITFALLS 15: by its loss the last checkpoint would be chosen."""
     values, validated = iter([0.1, 0.9, 0.5, 0.3]), []
     monkeypatch.setattr(module, "main_metric", lambda *_arguments, **_settings: next(values))
-    original = module.evaluate_tasks
+    original = vl_jepa.evaluate_tasks
 
     def spy(tasks, *, encoder):
         validated.append(encoder.model.state_dict()["predictor.head.weight"].clone())
         return original(tasks, encoder=encoder)
 
-    monkeypatch.setattr(module, "evaluate_tasks", spy)
+    monkeypatch.setattr(vl_jepa, "evaluate_tasks", spy)
     run = make_run(train={"steps": 15, "batch_size": 24, "eval_every": 5})
     trainer = Trainer(run)
     assert trainer.fit().best_step == 5
@@ -129,7 +130,7 @@ def test_without_a_cache_the_x_encoder_runs_in_every_step(make_run, monkeypatch)
 
 def test_a_trained_y_encoder_is_not_cached_and_moves(make_run, tmp_path):
     model = load_preset("toy").model_dump(mode="json")
-    model["y_encoder"]["trainable"] = True
+    model["y_encoder"]["target"] = "trained"
     run = make_run(model=model, train={"steps": 4, "eval_every": 4})
     Trainer(run).fit()
     assert not (tmp_path / "cache" / "text").exists()
@@ -139,14 +140,14 @@ def test_a_trained_y_encoder_is_not_cached_and_moves(make_run, tmp_path):
 def toy(*, hidden=16, dropout=0.2, y_trainable=False, **prior):
     """The toy model with a refined label prior."""
     model = load_preset("toy").model_dump(mode="json")
-    model["y_encoder"]["trainable"] = y_trainable
-    model["predictor"]["label_prior"] |= {"hidden": hidden, "dropout": dropout, **prior}
+    model["y_encoder"]["target"] = "trained" if y_trainable else "frozen"
+    model["residual"] |= {"hidden": hidden, "dropout": dropout, **prior}
     return model
 
 
 def without_prior():
     model = load_preset("toy").model_dump(mode="json")
-    model["predictor"]["label_prior"] = None
+    model["residual"] = None
     return model
 
 
@@ -169,9 +170,9 @@ def test_all_kinds_of_sources_train_together(make_run, text):
     result = Trainer(run).fit()
     assert all(math.isfinite(line["loss"]) for line in lines(run, "train"))
     moved = lines(run, "validation")[-1]
-    for group in ("label_prior", "gate", "predictor", "temperature"):
+    for group in ("residual", "gate", "predictor", "temperature"):
         assert moved[f"moved/{group}"] > 0.9
-    assert VLJEPA.from_pretrained(result.model_folder).label_prior.refiner is not None
+    assert VLJEPA.from_pretrained(result.model_folder).residual.refiner is not None
 
 
 def test_the_loss_is_the_mean_of_the_groups_own_losses(make_run, text, monkeypatch):
@@ -205,7 +206,7 @@ def test_gate_only_pictures_move_the_gate_and_no_text(make_run, hidden):
     last = lines(run, "validation")[-1]
     moved = {name.removeprefix("moved/"): share for name, share in last.items() if name.startswith("moved/")}
     assert moved["gate"] > 0.9
-    assert moved["temperature"] == moved["y_encoder_head"] == moved.get("label_prior", 0.0) == 0.0
+    assert moved["temperature"] == moved["y_encoder_head"] == moved.get("residual", 0.0) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -217,10 +218,10 @@ def test_gate_only_pictures_move_the_gate_and_no_text(make_run, hidden):
         ({"text": {"group": "few"}}, "'text' is in group 'few' with sources of another kind"),
         ({"few": {"group": "all"}}, "'few' is in group 'all' with sources of another kind"),
         ({"text": {"gate_only": True}}, "'text' is text_only and gate_only"),
-        ({"data": {"cache": None}}, r"'text' needs model\.y_encoder\.trainable=false and data\.cache"),
-        ({"model": toy(y_trainable=True)}, r"'text' needs model\.y_encoder\.trainable=false and data\.cache"),
-        ({"model": without_prior()}, r"'few' needs model\.predictor\.label_prior with residual"),
-        ({"model": toy(residual=False)}, r"'few' needs model\.predictor\.label_prior with residual"),
+        ({"data": {"cache": None}}, r"'text' needs model\.y_encoder\.target=frozen and data\.cache"),
+        ({"model": toy(y_trainable=True)}, r"'text' needs model\.y_encoder\.target=frozen and data\.cache"),
+        ({"model": without_prior()}, r"'few' needs model\.residual=label_prior, gated"),
+        ({"model": toy(gated=False)}, r"'few' needs model\.residual=label_prior, gated"),
         ({"data": {"validation": [TEXT]}}, "validation source 'text' is text_only"),
         ({"data": {"validation": []}, "train": {"ema": 0.9}}, r"ema = 0\.9 .* there is no validation"),
     ],
@@ -253,17 +254,17 @@ def test_the_average_is_what_is_validated_and_kept_as_best(make_run, monkeypatch
     monkeypatch.setattr(module, "main_metric", lambda *_arguments, **_settings: float(next(values)))
     run = make_run(train={"steps": 6, "eval_every": 3, "ema": ema})
     trainer = Trainer(run)
-    validated, original = [], module.evaluate_tasks
+    validated, original = [], vl_jepa.evaluate_tasks
     head = "predictor.head.weight"
 
     def spy(tasks, *, encoder):
         validated.append(encoder.model.state_dict()[head].clone())
         return original(tasks, encoder=encoder)
 
-    monkeypatch.setattr(module, "evaluate_tasks", spy)
+    monkeypatch.setattr(vl_jepa, "evaluate_tasks", spy)
     assert trainer.fit().best_step == 6
     best, last = (load_file(trainer.folder / name / "model.safetensors")[head] for name in ("best", "last"))
-    average = torch.load(trainer.folder / "last" / "training.pt", weights_only=True)["average"]
+    average = torch.load(trainer.folder / "last" / "training.pt", weights_only=True)["hooks"]["average"]
     assert torch.equal(best, validated[-1])
     if ema:
         assert torch.equal(best, average[head])
@@ -278,7 +279,7 @@ def test_averaging_may_begin_or_end_with_a_resumed_run(make_run, before, after):
     Trainer(make_run(train={"steps": 3, "eval_every": 3, "ema": before})).fit()
     trainer = Trainer(make_run(train={"steps": 6, "eval_every": 3, "ema": after}))
     assert trainer.fit().steps == 6
-    average = torch.load(trainer.folder / "last" / "training.pt", weights_only=True)["average"]
+    average = torch.load(trainer.folder / "last" / "training.pt", weights_only=True)["hooks"]["average"]
     assert bool(average) == (after > 0)
 
 
@@ -446,24 +447,37 @@ def test_settings_that_cannot_work_are_refused_early(make_run):
 
 
 @pytest.mark.parametrize("grad_cache", [None, 5])
-def test_frozen_pictures_are_encoded_once_in_a_step(make_run, monkeypatch, grad_cache):
-    """GradCache embeds each piece twice; the X-Encoder has nothing to learn from the second time."""
+@pytest.mark.parametrize("y_trainable", [False, True])
+def test_frozen_encoders_run_once_in_a_step(make_run, monkeypatch, grad_cache, y_trainable):
+    """GradCache embeds each piece twice; a frozen encoder has nothing to learn from the second time."""
     run = make_run(
         str(grad_cache),
+        model=toy(y_trainable=y_trainable),
         data={"cache": None, "validation": []},
         train={"steps": 3},
         objective={"grad_cache": grad_cache},
     )
-    seen, original = [], VLJEPA.encode_vision
-    monkeypatch.setattr(
-        VLJEPA, "encode_vision", lambda self, pixels: (seen.append(len(pixels)), original(self, pixels))[1]
-    )
+    seen = {"encode_vision": 0, "text_features": 0}
+
+    def counted(name):
+        original = getattr(VLJEPA, name)
+
+        def call(self, rows, *others):
+            size = len(rows) if isinstance(rows, torch.Tensor) else len(rows.ids_BL)
+            seen[name] += size if self.training else 0  # names of labels are embedded before the first step
+            return original(self, rows, *others)
+
+        return call
+
+    for name in seen:
+        monkeypatch.setattr(VLJEPA, name, counted(name))
     Trainer(run).fit()
-    assert sum(seen) == 3 * 12
+    passes = 2 if y_trainable and grad_cache is not None else 1
+    assert seen == {"encode_vision": 3 * 12, "text_features": passes * 3 * 12}
 
 
-def test_cached_tokens_give_the_gradients_of_pixels(make_run):
-    """The second pass of GradCache reads the tokens of the first: the weights go where they go without pieces."""
+def test_kept_features_give_the_gradients_of_pixels_and_texts(make_run):
+    """The second pass of GradCache reads what the first one kept: the weights go where they go without pieces."""
 
     def losses(grad_cache):
         model = toy(dropout=0.0)

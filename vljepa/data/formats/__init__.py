@@ -12,7 +12,6 @@ from pathlib import Path
 
 from vljepa.data.formats.classes import CLASSES
 from vljepa.data.formats.datasets import DATASET, find_on_hub
-from vljepa.data.formats.datasets import HUB as HUB
 from vljepa.data.formats.delimited import CSV, TSV
 from vljepa.data.formats.flickr import FLICKR
 from vljepa.data.formats.folder_tables import CAPTIONS, SPLIT_FOLDERS, TABLE, captions_in
@@ -34,6 +33,7 @@ from vljepa.data.formats.tars import TARS
 from vljepa.data.formats.text_rows import TEXT_LINES
 from vljepa.data.formats.walking import HELD_OUT as HELD_OUT
 from vljepa.data.formats.walking import folders_in
+from vljepa.data.hf_datasets import HUB as HUB
 from vljepa.errors import DataError
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:|\|")

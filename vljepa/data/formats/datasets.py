@@ -1,17 +1,15 @@
-"""Data sets of Hugging Face, saved on disk by `save_to_disk` or by name. Code that comes with one is never run."""
+"""Data sets of Hugging Face, saved on disk by `save_to_disk` or by name."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from vljepa.data.formats.conversations import turns_of
 from vljepa.data.formats.registry import Format, Found, Numbered
+from vljepa.data.hf_datasets import HUB, open_dataset
 from vljepa.data.stored import Cell
-from vljepa.errors import DataError
 
-HUB = "hf:"
 _AT_ONCE = 1000
 
 
@@ -36,31 +34,6 @@ def find_on_hub(name: str, split: str | None) -> Found:
     if split is None or ":" in name.removeprefix(HUB):
         return Found("dataset", name, split=split)
     return Found("dataset", f"{name}:{split}", split=split, splits=(split,))
-
-
-@lru_cache(maxsize=8)
-def open_dataset(name: str) -> Any:
-    """The `datasets.Dataset` of a saved folder or of `hf:NAME:SPLIT`.
-
-    Raises:
-        DataError: It is not there, is damaged, or has splits of which none was named.
-    """
-    import datasets
-
-    fix = "give the folder that `save_to_disk` wrote, or hf:NAME:SPLIT."
-    try:
-        if name.startswith(HUB):
-            repository, _, split = name.removeprefix(HUB).partition(":")
-            found = datasets.load_dataset(repository, split=split or None)
-        else:
-            found = datasets.load_from_disk(name)
-    except Exception as error:  # pyarrow's, fsspec's, json's, the hub's: all mean that it is not usable
-        raise DataError(f"the data set {name!r} cannot be opened: {type(error).__name__}: {error}.", fix=fix) from error
-    if isinstance(found, datasets.DatasetDict | datasets.IterableDatasetDict):
-        splits = ", ".join(map(str, found))
-        named = f"{name}:SPLIT" if name.startswith(HUB) else f"{name}/SPLIT"
-        raise DataError(f"the data set {name!r} has the splits {splits}.", fix=f"name one: {named}.")
-    return found
 
 
 def dataset_rows(place: Found) -> Numbered:

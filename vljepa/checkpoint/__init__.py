@@ -1,0 +1,1 @@
+"""Models and their files: saved, loaded, adapted, and known by their digests."""

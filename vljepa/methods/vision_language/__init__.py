@@ -1,0 +1,1 @@
+"""What VL-JEPA needs beside its method: sources, the answers to its questions, names of classes."""

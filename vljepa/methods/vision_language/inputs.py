@@ -1,0 +1,358 @@
+"""From a recipe's data section to batches by step, validation tasks, and the caches behind both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vljepa.checkpoint.vl_jepa import VLJEPA
+from vljepa.configs import LabelPriorConfig, PromptsConfig, RunConfig, SourceConfig, VLJEPAConfig
+from vljepa.data.collate import Collator, StepBatches
+from vljepa.data.contents import known_by_content, repeated_contents
+from vljepa.data.features import FeatureCache, TextFeatures
+from vljepa.data.pictures import LivePictures, PictureReader
+from vljepa.data.records import Record, Visual
+from vljepa.data.sampling import StepSampler
+from vljepa.data.shards import is_shards
+from vljepa.data.skips import check_skipped
+from vljepa.data.sources import load_source
+from vljepa.data.streaming import ShardStream
+from vljepa.data.text_only import PriorGuess
+from vljepa.errors import ConfigError
+from vljepa.methods.protocol import Inputs
+from vljepa.methods.vision_language.answers import count_answers
+from vljepa.models.residuals import LabelPrior
+from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.validation.encoder import Encoder
+from vljepa.validation.tasks import RetrievalTask, Task, VqaTask
+
+Sources = list[list[Record]]
+TrainSources = list[list[Record] | ShardStream]
+_BATCHES_AHEAD = 2
+"""Steps that each loader process prepares in advance, torch's default."""
+_CLIP_SEEDS = 2**31
+"""Without a cache every visit to a clip reads other frames of it."""
+
+
+@dataclass(kw_only=True)
+class VisionLanguageInputs(Inputs):
+    """What a run reads.
+
+    Args:
+        tasks: Validation tasks.
+        encoder: Reads pictures and texts for them.
+        pictures: Number of training and validation pictures that were looked for, those of streams not counted.
+        overlap: Validation pictures that are also training pictures; those of streams are not known.
+        answers: Rows per answer of the training questions, those of streams not counted.
+        train: Training rows, those of streams left out.
+    """
+
+    batches: StepBatches
+    tasks: list[Task]
+    encoder: Encoder
+    pictures: int
+    overlap: int
+    answers: dict[str, int]
+    train: Sources
+
+    def tried(self, step: int) -> int:
+        """Pictures up to a step, it included: those that were looked for, and those that came in shards."""
+        quotas = ((stream, self.batches.quota_of(stream.source)) for stream in self.streams)
+        return self.pictures + sum(stream.rows((step + 1) * quota) for stream, quota in quotas)
+
+    def between_batches(self, call: Callable[[], None]) -> None:
+        """See `Inputs`."""
+        self.encoder.pause = call
+
+    def close(self) -> None:
+        """See `Inputs`: the last shards may go."""
+        for stream in self.streams:
+            stream.close()
+
+    @property
+    def streams(self) -> list[ShardStream]:
+        """Training sources that are read shard by shard."""
+        return [source for source in self.batches.sources if isinstance(source, ShardStream)]
+
+
+def prepare(
+    run: RunConfig, *, model: VLJEPA, processor: VLJEPAProcessor, shard: tuple[int, int] = (0, 1)
+) -> VisionLanguageInputs:
+    """Read all sources and fill the caches.
+
+    Args:
+        run: The recipe.
+        model: The model, whose frozen encoders fill the caches.
+        processor: Of the model.
+        shard: Number of this process and of all.
+
+    Raises:
+        DataError: A source is not usable, or too many pictures are unreadable.
+        ConfigError: A source gets no sample, or the recipe asks for what the model cannot do.
+    """
+    data = run.data
+    check_run(run, model.config)
+    sources = _open_training(run)
+    train = [[] if isinstance(source, ShardStream) else source for source in sources]
+    validation = [load_source(source, root=data.root, max_skipped=data.max_skipped) for source in data.validation]
+    views = data.cache.views if data.cache is not None else 1
+    wanted = dict.fromkeys(_images(validation), 1)
+    for config, records in zip(data.train, train, strict=True):
+        for path in _images([records]):
+            wanted[path] = max(wanted.get(path, 1), config.views or views)
+    reader, skipped = _reader(run, wanted, _images(validation), model=model, processor=processor)
+    repeated = repeated_contents(reader.contents) if isinstance(reader, FeatureCache) else {}
+    train, validation = _readable(train, skipped, repeated), _readable(validation, skipped, repeated)
+    tasks = _tasks(data.validation, validation, caption_prompt=model.config.prompts.caption)
+    texts: TextFeatures | None = None
+    if data.cache is not None and model.config.y_encoder.target == "frozen":
+        texts = TextFeatures(data.cache.folder, config=model.config.y_encoder)
+        texts.fill(_texts(train, tasks, model.config.prompts), model=model, processor=processor)
+    sources = [was if isinstance(was, ShardStream) else now for was, now in zip(sources, train, strict=True)]
+    sampler = step_sampler(run, [None if isinstance(source, ShardStream) else len(source) for source in sources])
+    guesses = _guesses(run, model, reader, texts, train)
+    answers = count_answers(train)
+    numbers = _answer_numbers(answers) if run.objective.answers > 0 else None
+    collator = Collator(processor, pictures=reader, texts=texts, guesses=guesses, answers=numbers)
+    return VisionLanguageInputs(
+        batches=StepBatches(
+            sources,
+            configs=data.train,
+            sampler=sampler,
+            collator=collator,
+            views=views,
+            clip_views=_CLIP_SEEDS if data.cache is None else None,
+            shard=shard,
+        ),
+        tasks=tasks,
+        encoder=Encoder(model, processor, pictures=reader, texts=texts),
+        pictures=len(wanted),
+        skipped=skipped,
+        workers=data.workers if data.cache is None else 0,
+        overlap=_overlap(train, validation, reader),
+        answers=answers,
+        train=train,
+    )
+
+
+def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
+    """Refuse a recipe whose sections do not go together; no file is read.
+
+    Args:
+        run: The recipe.
+        config: Of the model that it trains.
+
+    Raises:
+        ConfigError: Naming the source and what it lacks.
+    """
+    _check_routes(run, config)
+    _check_average(run)
+    if run.objective.answers > 0 and config.y_encoder.target == "trained":
+        raise ConfigError(
+            f"objective.answers = {run.objective.answers:g} embeds the answers once, and the Y-Encoder is trained.",
+            fix="set model.y_encoder.target=frozen (with adapters: lora.parts=[predictor]), or objective.answers=0.",
+        )
+
+
+def _answer_numbers(answers: Mapping[str, int]) -> dict[str, int]:
+    if len(answers) < 2:
+        raise ConfigError(
+            f"objective.answers is a softmax over the answers of the training questions, and there are {len(answers)}.",
+            fix="train on rows with a `query`, or set objective.answers=0.",
+        )
+    return {answer: number for number, answer in enumerate(answers)}
+
+
+def _open_training(run: RunConfig) -> TrainSources:
+    data = run.data
+    quotas = step_sampler(run, [None] * len(data.train)).quotas
+    # Processes are at most a step apart, and each may be preparing as many more as its loaders take in advance.
+    apart = 2 * (_BATCHES_AHEAD * data.workers + 2)
+    return [
+        ShardStream(
+            source,
+            number=number,
+            seed=run.train.seed,
+            folder=_shard_folder(run, number),
+            root=data.root,
+            reach=apart * quotas[number],
+            max_skipped=data.max_skipped,
+        )
+        if is_shards(source.path)
+        else load_source(source, root=data.root, max_skipped=data.max_skipped)
+        for number, source in enumerate(data.train)
+    ]
+
+
+def _shard_folder(run: RunConfig, number: int) -> Path:
+    """Of one source of one run: another that read the same address would delete what this one has in hand."""
+    output = Path(run.train.output).absolute()
+    digest = hashlib.blake2b(str(output).encode(), digest_size=4).hexdigest()
+    return Path(run.data.shards) / f"{output.name}-{digest}" / str(number)
+
+
+def step_sampler(run: RunConfig, sizes: Sequence[int | None]) -> StepSampler:
+    """The order of a run's samples.
+
+    Args:
+        run: The recipe.
+        sizes: Rows of its training sources; None for one that is read shard by shard.
+
+    Raises:
+        ConfigError: A source would get no sample.
+    """
+    return StepSampler(
+        sizes,
+        weights=[source.weight for source in run.data.train],
+        names=[source.name for source in run.data.train],
+        batch_size=run.train.batch_size,
+        seed=run.train.seed,
+    )
+
+
+def _reader(
+    run: RunConfig,
+    wanted: dict[Visual, int],
+    validation: Sequence[Visual],
+    *,
+    model: VLJEPA,
+    processor: VLJEPAProcessor,
+) -> tuple[PictureReader, dict[Visual, str]]:
+    """Where pictures come from, ready, and the reason for each that cannot be read; `wanted` are views by picture."""
+    data = run.data
+    if data.cache is None:
+        live = LivePictures(processor)
+        # Validation pictures are tried now, so that every validation measures the same ones.
+        skipped = live.unreadable(validation)
+        check_skipped(skipped, total=len(wanted), tolerated=data.max_skipped)
+        return live, skipped
+    cache = FeatureCache(data.cache, fingerprint=model.x_encoder_fingerprint())
+    skipped = cache.fill(wanted, model=model, processor=processor, workers=data.workers, max_skipped=data.max_skipped)
+    return cache, skipped
+
+
+def _texts(train: Sources, tasks: Sequence[Task], prompts: PromptsConfig) -> list[str]:
+    """What the frozen Y-Encoder is asked for."""
+    validated = [text for task in tasks for text in task.texts()]
+    needed = [text for source in train for record in source for text in record.texts] + validated
+    template = prompts.classification  # of calibration
+    return needed + [template.replace("{}", text) for text in validated if template != "{}"]
+
+
+def _images(sources: Sources) -> list[Visual]:
+    """Different pictures of some sources, in order."""
+    paths = (record.image for source in sources for record in source)
+    return list(dict.fromkeys(path for path in paths if path is not None))
+
+
+def _readable(sources: Sources, skipped: dict[Visual, str], repeated: dict[Visual, str]) -> Sources:
+    return [[known_by_content(one, repeated) for one in source if one.image not in skipped] for source in sources]
+
+
+def _tasks(configs: Sequence[SourceConfig], sources: Sources, *, caption_prompt: str) -> list[Task]:
+    tasks: list[Task] = []
+    for config, records in zip(configs, sources, strict=True):
+        if not records:
+            raise ConfigError(f"the source {config.name!r} has no readable rows.", fix="remove it.")
+        if config.task == "vqa":
+            tasks.append(VqaTask(config.name, records))
+        else:
+            tasks.append(RetrievalTask(config.name, records, caption_prompt=caption_prompt))
+    return tasks
+
+
+def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
+    """Validation pictures whose content (file, when there is no cache) or whose `source_id` is in the training data.
+
+    Bare numbers do not count as ids: every file may count its pictures from 0.
+    """
+    contents = reader.contents if isinstance(reader, FeatureCache) else {}
+    seen = {contents.get(path, path) for path in _images(train)}
+    ids = {record.source_id for source in train for record in source}
+    found = {
+        record.image
+        for source in validation
+        for record in source
+        if record.image is not None
+        and (contents.get(record.image, record.image) in seen or (record.source_id in ids and not record.numbered))
+    }
+    return len(found)
+
+
+def _check_routes(run: RunConfig, model: VLJEPAConfig) -> None:
+    """Refuse sources that ask for a label prior that is not there, or that cannot share a group."""
+    prior = model.residual
+    kinds: dict[str, tuple[bool, bool, int]] = {}
+    for source in run.data.validation:
+        if source.text_only is not None:
+            raise ConfigError(f"the validation source {source.name!r} is text_only.", fix="validate on pictures.")
+    for source in run.data.train:
+        kind = (source.text_only is not None, source.gate_only, source.frames or 1)
+        if kinds.setdefault(source.group, kind) != kind:
+            raise ConfigError(
+                f"the source {source.name!r} is in group {source.group!r} with sources of another kind.",
+                fix="give sources with text_only, gate_only or another number of `frames` a `group` of their own.",
+            )
+        if is_shards(source.path) and run.data.cache is not None:
+            raise ConfigError(
+                f"the source {source.name!r} is read shard by shard, and a cache keeps what comes again.",
+                fix="set data.cache=null, or download the shards and give their folder.",
+            )
+        if source.text_only is not None and source.frames is not None:
+            raise ConfigError(f"the source {source.name!r} is text_only and has `frames`.", fix="drop one.")
+        if all(kind[:2]):
+            raise ConfigError(
+                f"the source {source.name!r} is text_only and gate_only; the gate needs pictures.", fix="drop one."
+            )
+        if source.views is not None and source.views > 1 and run.data.cache is None:
+            raise ConfigError(
+                f"the source {source.name!r} wants {source.views} views, which only data.cache stores.",
+                fix="set data.cache, or remove `views`.",
+            )
+        if any(kind[:2]) and not (isinstance(prior, LabelPriorConfig) and prior.gated):
+            raise ConfigError(
+                f"the source {source.name!r} needs model.residual=label_prior, gated.",
+                fix="set it, or remove the source.",
+            )
+        if source.text_only is not None and (model.y_encoder.target == "trained" or run.data.cache is None):
+            raise ConfigError(
+                f"the text_only source {source.name!r} needs model.y_encoder.target=frozen and data.cache.",
+                fix="set them, or remove the source.",
+            )
+
+
+def _check_average(run: RunConfig) -> None:
+    if run.train.ema > 0 and not run.data.validation:
+        raise ConfigError(
+            f"train.ema = {run.train.ema} averages the weights that validation chooses, and there is no validation.",
+            fix="add a source to data.validation, or set train.ema=0.",
+        )
+
+
+def _guesses(
+    run: RunConfig, model: VLJEPA, reader: PictureReader, texts: TextFeatures | None, train: Sources
+) -> dict[str, PriorGuess]:
+    """What stands in for pictures, for each source that has none."""
+    guesses: dict[str, PriorGuess] = {}
+    by_name = {config.name: _images([records]) for config, records in zip(run.data.train, train, strict=True)}
+    for config, records in zip(run.data.train, train, strict=True):
+        if config.text_only is None:
+            continue
+        assert isinstance(reader, FeatureCache), "refused without data.cache"
+        images = by_name.get(config.text_only.like, [])
+        if not images:
+            raise ConfigError(
+                f"text_only.like = {config.text_only.like!r} of the source {config.name!r} names no pictures.",
+                fix=f"name a training source with pictures: {', '.join(name for name in by_name if by_name[name])}.",
+            )
+        assert isinstance(model.residual, LabelPrior)
+        assert texts is not None
+        logits_BK = reader.logits(images)
+        real_BE = model.residual.of_logits(logits_BK.to(model.log_scale.device))
+        sample = [text for record in records for text in record.texts]
+        guesses[config.name] = PriorGuess(
+            config.text_only, texts=texts, prior=model.residual, real_BE=real_BE, sample=sample
+        )
+    return guesses

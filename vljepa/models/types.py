@@ -1,0 +1,155 @@
+"""What goes through the models: typed, so that nothing hides in a dictionary.
+
+Shape legend: see `vljepa.models`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+
+class _Rows:
+    """Dataclasses of tensors that have one row per sample, and of plain values that hold for all of them."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Copy on another device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def choose(self, rows: Sequence[int] | Tensor) -> Self:
+        """Some rows, in this order; one may be there several times."""
+        places: dict[torch.device, Tensor] = {}
+
+        def pick(tensor: Tensor) -> Tensor:
+            if tensor.device not in places:
+                places[tensor.device] = torch.as_tensor(rows, device=tensor.device)
+            return tensor[places[tensor.device]]
+
+        return self._map(pick)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        rows: Any = self
+        changed: dict[str, Any] = {}
+        for field in fields(rows):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                changed[field.name] = change(value)
+            elif isinstance(value, _Rows):
+                changed[field.name] = value._map(change)
+        copy: Self = replace(rows, **changed)
+        return copy
+
+
+@dataclass(frozen=True)
+class Latents(_Rows):
+    """What an encoder makes of images, clips or texts.
+
+    Args:
+        tokens_BND: Latent tokens; of a clip, frames in order.
+        mask_BN: True where a token is real.
+        logits_BK: Output of the encoder's own classifier (mean over frames), where it has one.
+        pooled_BD: The encoder's own embedding of the whole, in the space that a dual encoder's towers share (mean over
+            frames), where it has one.
+        steps: Steps in time that every row's tokens are made of, each with equally many: frames, or tubelets of an
+            encoder that sees frames jointly; 1 is an image.
+    """
+
+    tokens_BND: Tensor
+    mask_BN: Tensor
+    logits_BK: Tensor | None = None
+    pooled_BD: Tensor | None = None
+    steps: int = 1
+
+
+@dataclass(frozen=True)
+class Tokens(_Rows):
+    """Tokenized texts.
+
+    Args:
+        ids_BL: Token ids.
+        mask_BL: True on real tokens.
+    """
+
+    ids_BL: Tensor
+    mask_BL: Tensor
+
+    def cut(self) -> Tokens:
+        """Without the positions that are padding in every row."""
+        longest = int(self.mask_BL.sum(1).max())
+        return Tokens(self.ids_BL[:, :longest], self.mask_BL[:, :longest])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(_Rows):
+    """Samples of one group of one step: contexts, conditions, targets, and what a loss knows them by.
+
+    Args:
+        pixels_BTCHW: Contexts as normalised pixels; or
+        latents: contexts as a frozen encoder has seen them; or
+        prior_BE: for samples of text alone, the feature that a label prior would have given for a picture.
+        query: Condition: a question.
+        actions_BTA: Condition: what is done at each step in time, A numbers.
+        asked_BN: Condition: which tokens of the context are hidden and to be predicted.
+        target: Target texts; or
+        target_features_BE: what a frozen target encoder has made of them, before its head.
+        pair_ids_B: Integer per sample, equal exactly for equal (source_id, query).
+        text_ids_B: Integer per sample, equal exactly for equal normalised targets.
+        answer_ids_B: Number of the right answer among the training answers.
+        gate_only: Whether these samples train the gate of the residual and nothing else.
+    """
+
+    pixels_BTCHW: Tensor | None = None
+    latents: Latents | None = None
+    prior_BE: Tensor | None = None
+    query: Tokens | None = None
+    actions_BTA: Tensor | None = None
+    asked_BN: Tensor | None = None
+    target: Tokens | None = None
+    target_features_BE: Tensor | None = None
+    pair_ids_B: Tensor | None = None
+    text_ids_B: Tensor | None = None
+    answer_ids_B: Tensor | None = None
+    gate_only: bool = False
+
+    def cut(self, *, target: bool) -> Batch:
+        """Without positions that are padding in every sample: of the query, and of the target if asked."""
+        return replace(
+            self,
+            query=None if self.query is None else self.query.cut(),
+            target=self.target.cut() if target and self.target is not None else self.target,
+        )
+
+    @property
+    def size(self) -> int:
+        """Samples, B."""
+        sizes: list[int] = []
+
+        def see(tensor: Tensor) -> Tensor:
+            sizes.append(len(tensor))
+            return tensor
+
+        self._map(see)
+        return sizes[0] if sizes else 0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """One training forward.
+
+    Args:
+        prediction_BD: Predicted embeddings, S_hat_Y: fp32, unit norm.
+        target_BD: Embeddings of the targets, S_Y: fp32, unit norm.
+        logit_scale: 1 / temperature, shape (1,), fp32.
+        latents: What the context encoder saw; None for samples of text alone.
+        target_features_BE: What a target encoder that is not trained has made of the targets, before its head.
+    """
+
+    prediction_BD: Tensor
+    target_BD: Tensor
+    logit_scale: Tensor
+    latents: Latents | None = None
+    target_features_BE: Tensor | None = None
