@@ -97,7 +97,7 @@ def train_run(
         began, began_processor = time.perf_counter(), time.process_time()
         torch.manual_seed(plan.seed * 1_000_003 + step)  # of dropout
         state["losses"].append(_step(learner, batch, optimizer, step=step, config=run.optim))
-        average.update(learner.model, step=step + 1)
+        average.after_step(step=step + 1)
         state["wall"].append(time.perf_counter() - began)
         state["processor"].append(time.process_time() - began_processor)
         if step + 1 in checkpoints:
