@@ -19,7 +19,6 @@ from rich.progress import Progress, TaskID
 from torch import Tensor
 
 from eval.core.console import CONSOLE
-from eval.core.provenance import CLIP_MODEL
 from vljepa.backends.pooling import masked_mean
 from vljepa.data.pictures import open_picture
 from vljepa.data.records import Clip
@@ -49,9 +48,7 @@ def clip_frames(embedder: Embedder) -> int:
     """
     clips = embedder.model.config.predictor.clips
     if clips is None or embedder.model.x_encoder.backend.joint_frames:
-        raise ConfigError(
-            "this suite needs a model of clips that encodes frame by frame.", fix=f"use --model {CLIP_MODEL}."
-        )
+        raise ConfigError("this suite needs a model of clips that encodes frame by frame.", fix="use --model mini.")
     return clips.frames
 
 

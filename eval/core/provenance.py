@@ -31,8 +31,6 @@ from vljepa.parts.saved import (
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("torch", "transformers", "timm", "scikit-learn", "numpy")
 CODE = ("eval", "recipes", "vljepa")
-CLIP_MODEL = "mini"
-"""The shipped model that answers clips: named here and nowhere else."""
 
 
 def origin(*, device: str = "cpu") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from eval.core.provenance import CLIP_MODEL, ROOT, result_name
+from eval.core.provenance import ROOT
 
 FORMS = {
     "percent": (100, ".1f"),
@@ -225,15 +225,12 @@ def _value(place: str, results: Path) -> str:
     if kind == "questions":
         row = _at(results, ["mini", "pooled", "questions", name, "accuracy", "all"])
         return f"{cell(row['model'], 'percent')} (question alone {100 * row['question_only']['mean']:.1f})"
-    if place == "clip model":
-        return CLIP_MODEL
     path, _, form = place.rpartition(" : ")
     return cell(_at(results, path.split(" > ")), form)
 
 
 def _at(results: Path, keys: Sequence[str]) -> Any:
-    suite, _, clips = keys[0].partition("@")
-    value: Any = _loaded(results / f"{result_name(suite, CLIP_MODEL if clips else 'mini')}.json")
+    value: Any = _loaded(results / f"{keys[0]}.json")
     for key in keys[1:]:
         value = value[int(key)] if isinstance(value, list) else value[key]
     return value

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from eval.core.embedding import EncodedFrames
-from eval.core.provenance import CLIP_MODEL
 from eval.tasks.order import hits, turned
 from eval.tasks.questions import answer
 from eval.tasks.questions_files import Question
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.assets
 
 SAMPLE = Path(__file__).parents[1] / "assets" / "mini_clips"
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
-MODEL = os.environ.get("VLJEPA_ORDER_MODEL", CLIP_MODEL)
+MODEL = os.environ.get("VLJEPA_ORDER_MODEL", "mini")
 FRAMES = 8
 
 

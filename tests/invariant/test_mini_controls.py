@@ -182,7 +182,7 @@ def test_emoji_of_unseen_concepts_are_found(mini: Mini, direction: str) -> None:
 def test_the_learned_part_is_alive(mini: Mini) -> None:
     """A residual that carried all the score would leave nothing when it is zeroed: chance is 1 of 60, five 1e-3."""
     prior = mini.model.config.residual
-    if prior is None or not prior.residual:
+    if prior is None or not prior.gated:
         pytest.skip("this model has no residual")
     texts = mini.texts([row["text"] for row in mini.emoji])
     alone = mini.describe("residual")

@@ -121,7 +121,7 @@ def groups(settings, tmp_path):
 
 
 def averages(run):
-    return torch.load(Path(run.train.output) / "last" / "training.pt", weights_only=True)["average"]
+    return torch.load(Path(run.train.output) / "last" / "training.pt", weights_only=True)["hooks"]["average"]
 
 
 def test_three_cuts_change_nothing_with_groups_and_an_average(make_run, groups):

@@ -32,7 +32,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "global alignment": {"objective.alignment": 1.0},
     "SIGReg without negatives": {"objective.name": "cosine", "objective.sigreg": 0.05},
     "Y-Encoder at 0.05": {"model.y_encoder.target": "trained", "model.y_encoder.head": "linear"},
-    "causal": {"model.predictor.bidirectional": False},
+    "causal": {"model.predictor.attention": "causal"},
     "random predictor": {"model.predictor.init": "random"},
 }
 

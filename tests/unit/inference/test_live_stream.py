@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -148,8 +149,7 @@ def blind_to_white(speaker):
     def blind(pixels):
         vision = encode(pixels)
         white = vision.tokens_BND.min(-1, keepdim=True).values == 1
-        vision.tokens_BND = vision.tokens_BND.masked_fill(white, float("nan"))
-        return vision
+        return replace(vision, tokens_BND=vision.tokens_BND.masked_fill(white, float("nan")))
 
     speaker["model"].encode_vision = blind
 
