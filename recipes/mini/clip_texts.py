@@ -2,224 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from recipes.mini.clip_render import Sprite
 from recipes.mini.clip_scenes import OPPOSITE, Scene
 from recipes.mini.photo_questions import NUMBERS
 from recipes.mini.records import Split, normalise
+from recipes.mini.word_lists import read_words
 
 Wordings = dict[str, dict[Split, tuple[str, ...]]]
 
 
-def _every(pattern: str, *words: Sequence[str]) -> tuple[str, ...]:
-    """A wording for every choice of words."""
-    return tuple(pattern.format(*some) for some in product(*words))
+def _wordings(listed: Mapping[str, Mapping[Split, Sequence[str | Mapping[str, Any]]]]) -> Wordings:
+    """Wordings by key and split, patterns written out with every choice of words."""
+    return {
+        key: {split: tuple(wording for one in some for wording in _every(one)) for split, some in splits.items()}
+        for key, splits in listed.items()
+    }
 
 
-THINGS, COMES = ("something", "a thing", "an object"), ("appear", "come", "show up", "turn up")
-QUESTIONS: Wordings = {
-    "direction": {
-        "train": (
-            *_every(
-                "which way {}?",
-                ("does it move", "is it moving", "does it go", "does the thing go", "is the thing moving"),
-            ),
-            *_every("in which direction {}?", ("does it go", "does it move", "is the thing going", "is it travelling")),
-            *_every(
-                "what direction {} in?", ("does the thing move", "does it move", "is it going", "is the object moving")
-            ),
-            *_every(
-                "where {}?", ("is it heading", "is it going", "does the moving thing go", "does the thing move to")
-            ),
-            *_every("what is the direction of {}?", ("its movement", "the motion", "the thing", "the moving object")),
-        ),
-        "validation": ("in what direction is it moving?", "where does it move to?"),
-        "test": ("which way is it going?", "what is the direction of the movement?"),
-    },
-    "change": {
-        "train": (
-            *_every("what happens to {}?", ("its size", "the size", "the size of the thing")),
-            *_every("how does {} change?", ("it", "its size", "the size", "the thing")),
-            *_every("does {} bigger or smaller?", ("it become", "the thing get", "it grow", "the object get")),
-            *_every("in what way does {} change?", ("it", "the size", "the thing")),
-        ),
-        "validation": ("what does its size do?",),
-        "test": ("in what way does its size change?", "does it get bigger or smaller?"),
-    },
-    "first side": {
-        "train": (
-            *_every("where does {} {} first?", THINGS, COMES),
-            *_every("on which side does {} {} first?", THINGS, COMES),
-            *_every("where does the first {}?", ("thing appear", "thing come", "object show up", "object appear")),
-            *_every("on which side {} the first {}?", ("is", "was"), ("thing", "object")),
-            *_every("which side {} first?", ("comes", "has a thing", "has an object", "is used")),
-            "at which side does it begin?",
-        ),
-        "validation": ("where is the first thing to be seen?",),
-        "test": ("which side has something first?", "where does the first thing show up?"),
-    },
-    "first kind": {
-        "train": (
-            *_every("{} kind of thing {} first?", ("what", "which"), ("comes", "appears", "shows up")),
-            *_every("{} sort of thing {} first?", ("what", "which"), ("comes", "appears", "was")),
-            *_every("{} of thing does it {} with?", ("what sort", "which kind"), ("begin", "start")),
-        ),
-        "validation": ("what kind of thing is seen first?",),
-        "test": ("which sort of thing shows up first?", "what kind of thing does it begin with?"),
-    },
-    "first name": {
-        "train": (
-            *_every("what {} first?", ("comes", "appears", "arrives", "was there", "is there")),
-            *_every("which {} {} first?", ("thing", "object"), ("comes", "appears", "shows up", "was there")),
-            *_every("{} does it {} with?", ("which thing", "which object"), ("begin", "start")),
-            "what is the first thing?",
-        ),
-        "validation": ("what is seen first?",),
-        "test": ("what shows up first?", "what does it begin with?"),
-    },
-    "vanished side": {
-        "train": (
-            *_every("where does {} {}?", ("something", "an object"), ("vanish", "disappear", "go away")),
-            *_every("on which side does {} {}?", ("a thing", "an object"), ("vanish", "disappear", "go away")),
-            *_every("which side {} empty?", ("becomes", "gets")),
-        ),
-        "validation": ("where is something lost?",),
-        "test": ("on which side does something vanish?", "where does a thing disappear?"),
-    },
-    "vanished name": {
-        "train": (
-            *_every(
-                "what {}?",
-                ("vanishes", "disappears", "goes away", "is gone", "is gone at the end", "is no longer there"),
-            ),
-            *_every("which {} {}?", ("thing", "object"), ("disappears", "goes away", "is gone", "is no longer there")),
-            "which object vanishes?",
-        ),
-        "validation": ("what gets lost?",),
-        "test": ("which thing vanishes?", "what is no longer there at the end?"),
-    },
-    "begins": {
-        "train": (
-            *_every("what does {} do first?", ("it", "the thing", "the object")),
-            *_every("what happens {}first?", ("", "to the thing ", "to the object ")),
-            *_every("which {} first?", ("happens", "does the thing do", "is done")),
-            *_every("what does {} begin by doing?", ("it", "the thing")),
-        ),
-        "validation": ("what is the first thing that it does?",),
-        "test": ("which does it do first?", "what happens to it first?"),
-    },
-    "at the start": {
-        "train": (
-            *_every("how many {} are there {}?", ("things", "objects"), ("at the start", "at first")),
-            *_every("how many objects {}?", ("are there in the beginning", "does it begin with")),
-        ),
-        "validation": ("how many things does it start with?",),
-        "test": ("how many things are there in the beginning?",),
-    },
-    "at the end": {
-        "train": (
-            *_every("how many {} are {}?", ("things", "objects"), ("there at the end", "left")),
-            *_every("how many objects {}?", ("are there finally", "are there at last")),
-        ),
-        "validation": ("how many things does it end with?",),
-        "test": ("how many things are there finally?",),
-    },
-    "what": {
-        "train": (
-            *_every("what is {}?", ("moving", "it that moves", "the thing that moves", "the moving object")),
-            *_every("which {}?", ("thing moves", "object moves", "thing is moving")),
-        ),
-        "validation": ("what moves here?",),
-        "test": ("what is the moving thing?",),
-    },
-    "kind": {
-        "train": (
-            *_every("{} of thing is moving?", ("what kind", "which kind", "what sort", "which sort")),
-            *_every("{} of {}?", ("what sort", "which kind"), ("thing moves", "object moves", "object is moving")),
-        ),
-        "validation": ("what kind of thing moves?",),
-        "test": ("which sort of thing moves?",),
-    },
-    "next": {
-        "train": (
-            *_every("what {} next?", ("comes", "happens", "will come", "will be seen", "is to come")),
-            *_every("what will {}?", ("happen then", "be there next", "it be like next")),
-        ),
-        "validation": ("what is next?",),
-        "test": ("what will happen next?",),
-    },
-    "now": {
-        "train": (
-            *_every("what is {} now?", ("to be seen", "it like", "here", "to see")),
-            *_every("where is {} now?", ("it", "the thing")),
-        ),
-        "validation": ("what can be seen now?",),
-        "test": ("what is there now?",),
-    },
-}
-"""By what is asked. The test's sentences are new, its words mostly are not: the Predictor learns words here alone."""
+def _every(wording: str | Mapping[str, Any]) -> list[str]:
+    if isinstance(wording, str):
+        return [wording]
+    return [wording["pattern"].format(*chosen) for chosen in product(*wording["words"])]
 
-CAPTIONS: Wordings = {
-    "move": {
-        "train": ("{a} moves {way}", "{a} goes {way}", "{a} is moving {way}", "{a} slides {way}"),
-        "validation": ("{a} travels {way}",),
-        "test": ("{a} wanders {way}",),
-    },
-    "size": {
-        "train": ("{a} {change}", "{a} {change} slowly", "watch how {a} {change}"),
-        "validation": ("{a} {change} more and more",),
-        "test": ("{a} {change} steadily",),
-    },
-    "turns": {
-        "train": (
-            "first {a} {here}, then {b} {there}",
-            "{a} {here}, and then {b} {there}",
-            "{a} appears {here}, later {b} {there}",
-        ),
-        "validation": ("{b} {there} follows {a} {here}",),
-        "test": ("{a} {here} is followed by {b} {there}",),
-    },
-    "swap": {
-        "train": (
-            "{a} {here} vanishes and {b} appears {there}",
-            "{a} disappears {here}, {b} comes {there}",
-            "{a} {here} goes away, and {b} arrives {there}",
-        ),
-        "validation": ("{a} {here} makes way for {b} {there}",),
-        "test": ("{a} {here} is gone, and {b} has come {there}",),
-    },
-    "events": {
-        "train": ("{a} {one}, then it {two}", "first {a} {one}, and then it {two}"),
-        "validation": ("{a} {one} before it {two}",),
-        "test": ("{a} {one}, after that it {two}",),
-    },
-    "several": {
-        "train": ("first {n} things, then {m}", "{n} things at first and {m} at the end"),
-        "validation": ("{n} things become {m}",),
-        "test": ("from {n} things to {m}",),
-    },
-    "place": {
-        "train": ("{a} {here}", "{a} is {here}", "{a} can be seen {here}"),
-        "validation": ("{a} stands {here}",),
-        "test": ("{a} shows {here}",),
-    },
-}
-"""By kind of scene; `place` is what comes next in a trip."""
 
-WAYS = {"left": "to the left", "right": "to the right", "up": "up", "down": "down"}
-AT = {
-    "left": "on the left",
-    "right": "on the right",
-    "top": "at the top",
-    "bottom": "at the bottom",
-    "middle": "in the middle",
-}
-CHANGES = {"grows": "it grows", "shrinks": "it shrinks"}
-BEGINNINGS = {"move": "it moves", "size": "it changes size"}
+_WORDS = read_words("clip_texts")
+QUESTIONS, CAPTIONS = _wordings(_WORDS["questions"]), _wordings(_WORDS["captions"])
+WAYS: dict[str, str] = _WORDS["ways"]
+AT: dict[str, str] = _WORDS["at"]
+CHANGES: dict[str, str] = _WORDS["changes"]
+BEGINNINGS: dict[str, str] = _WORDS["beginnings"]
 WHAT_CHOICES = 10
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
-COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "grey")
-# "black" and "white" in these names are printers' words for "filled" and "outlined".
-NOT_A_COLOUR = frozenset({"black nib", "white flower", "white exclamation mark", "white question mark", "white cane"})
+from recipes.mini.word_lists import read_words
+
+COLOURS: tuple[str, ...] = tuple(read_words("colours")["colours"])
+NOT_A_COLOUR = frozenset(read_words("colours")["not_a_colour"])
 MEASURED_SHARE = 0.7
 MIN_OPAQUE = 0.15
 

@@ -9,50 +9,13 @@ from __future__ import annotations
 import re
 
 from recipes.mini.records import ascii_text
+from recipes.mini.word_lists import read_words
 
-PERSON_WORDS = frozenset(
-    [
-        "man",
-        "woman",
-        "person",
-        "men",
-        "women",
-        "people",
-        "boy",
-        "girl",
-        "adult",
-        "man's",
-        "woman's",
-        "men's",
-        "women's",
-        "person's",
-    ]
-)
-# Names in which the gender is inside the word, or in which nothing would be left.
-SPECIAL = {
-    "man": "person",
-    "woman": "person",
-    "adult": "person",
-    "boy": "child",
-    "girl": "child",
-    "prince": "royal",
-    "princess": "royal",
-    "person with crown": "royal",
-    "merman": "merperson",
-    "mermaid": "merperson",
-    "santa claus": "claus",
-    "mrs. claus": "claus",
-    "mx claus": "claus",
-    "old man": "older",
-    "old woman": "older",
-    "older person": "older",
-    "woman and man holding hands": "holding hands",
-    "men's room": "toilet sign",
-    "women's room": "toilet sign",
-    "restroom": "toilet sign",
-}
-GROUPED = ("family", "kiss", "couple with heart")
-GENDERED = re.compile(r"\b(man|woman|men|women|boy|girl|prince|princess|merman|mermaid|mrs)\b", re.IGNORECASE)
+_WORDS = read_words("concepts")
+PERSON_WORDS = frozenset(_WORDS["person_words"])
+SPECIAL: dict[str, str] = _WORDS["special"]
+GROUPED = tuple(_WORDS["grouped"])
+GENDERED = re.compile(rf"\b({'|'.join(_WORDS['gendered'])})\b", re.IGNORECASE)
 
 
 def dropped(label: str) -> bool:

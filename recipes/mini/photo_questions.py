@@ -7,28 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from recipes.mini.photos import Photo
 from recipes.mini.records import Caption, Question, even_yes_no, question, stable_key
+from recipes.mini.word_lists import read_words
 
-NUMBERS = ("zero", "one", "two", "three", "four", "five")
-GROUPS: dict[str, tuple[str, ...]] = {
-    "animal": ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"),
-    "vehicle": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
-}
-PLURALS = {
-    "person": "people",
-    "mouse": "computer mice",
-    "sheep": "sheep",
-    "skis": "skis",
-    "scissors": "pairs of scissors",
-    "knife": "knives",
-    "bus": "buses",
-    "couch": "couches",
-    "bench": "benches",
-    "toothbrush": "toothbrushes",
-    "sandwich": "sandwiches",
-    "wine glass": "wine glasses",
-}
-MASS = {"skis": "a pair of skis", "scissors": "a pair of scissors", "broccoli": "broccoli", "mouse": "a computer mouse"}
-NOT_COUNTED = frozenset({"broccoli", "dining table", "skis"})
+_WORDS = read_words("photo_questions")
+NUMBERS: tuple[str, ...] = tuple(_WORDS["numbers"])
+GROUPS = {group: tuple(members) for group, members in _WORDS["groups"].items()}
+PLURALS: dict[str, str] = _WORDS["plurals"]
+MASS: dict[str, str] = _WORDS["mass"]
+NOT_COUNTED = frozenset(_WORDS["not_counted"])
 
 
 def plural(thing: str) -> str:

@@ -5,80 +5,14 @@ from __future__ import annotations
 import re
 
 from recipes.mini.records import ascii_text
+from recipes.mini.word_lists import any_of, read_words
 
-# Titles of whole collections; the file name then says more than the title.
-COLLECTION = re.compile(
-    r"collection|clipart|icons\b|theme|iconset|submission|sibmission|symbol_signs|road signs|\bmaps?\b|illustration|"
-    r"gradient|part of|hash\(|untitled|unnamed|image|drawing|advertising|^people$|^card$|^gramastar$|^r16",
-    re.IGNORECASE,
-)
-NOISE_WORDS = frozenset(
-    [
-        "clip",
-        "art",
-        "clipart",
-        "svg",
-        "png",
-        "icon",
-        "icons",
-        "bw",
-        "bwh",
-        "jpg",
-        "image",
-        "pattern",
-        "vector",
-        "copy",
-        "final",
-        "untitled",
-        "new",
-        "etiquette",
-        "plastik",
-        "ppl",
-        "hotel",
-        "ganson",
-        "openclipart",
-        "symbol",
-        "universal",
-        "contour",
-        "recznik",
-        "glace",
-        "collection",
-        "illustration",
-        "and",
-    ]
-)
-# Folders of flags, seamless patterns, playing cards, jigsaw pieces, widget themes: no nameable thing in the picture.
-SKIPPED_FOLDERS = (
-    "signs_and_symbols/flags",
-    "signs_and_symbols/led",
-    "signs_and_symbols/map_symbols",
-    "signs_and_symbols/probability",
-    "special/",
-    "shapes/stars",
-    "shapes/jigsaw",
-    "shapes/callouts",
-    "shapes/flowchart",
-    "recreation/games/cards",
-    "computer/buttons",
-    "computer/icons/flat-theme",
-    "computer/icons/lemon-theme",
-    "computer/icons/etiquette-theme",
-    "computer/icons/gold-theme",
-    "computer/icons/applications",
-    "unsorted/duplicates",
-    "people/stickmen",
-    "transportation/roadsigns",
-    "logos",
-)
-# Authors whose titles are in Italian, French, Spanish or Portuguese.
-FOREIGN_AUTHORS = re.compile(r"rollandin|guillou|s.rgio luiz|mois|clemente|lumaca|wolfram|starexte", re.IGNORECASE)
-# Descriptions that speak about the file, its maker or its use instead of what is to be seen.
-NOT_A_DESCRIPTION = re.compile(
-    r"@|https?:|www|hash\(|collection|enjoy|clip ?art|\b(i|my|me|you)\b|copyright|inkscape|sodipodi|vectori[sz]"
-    r"|openoffice|roadsigns|illustrator|nothing|created|converted|version|public domain|ideal for|\bluba\b"
-    r"|illustration|capabilities",
-    re.IGNORECASE,
-)
+_WORDS = read_words("titles")
+COLLECTION = any_of(_WORDS["collection"])
+NOISE_WORDS = frozenset(_WORDS["noise_words"])
+SKIPPED_FOLDERS = tuple(_WORDS["skipped_folders"])
+FOREIGN_AUTHORS = any_of(_WORDS["foreign_authors"])
+NOT_A_DESCRIPTION = any_of(_WORDS["not_a_description"])
 MIN_WORDS, MAX_WORDS = 1, 8
 
 

@@ -98,7 +98,7 @@ def make(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
         {"name": "questions", "path": "questions.jsonl", "weight": 5, "group": "questions"},
         captions | {"name": "few", "weight": 3, "group": "few", "gate_only": True},
         {"name": "text", "path": str(folder / "text.jsonl"), "weight": 5, "group": "text"}
-        | {"text_only": {"like": "captions"}},
+        | {"view": {"name": "text", "like": "captions"}},
     ]
 
     def make(name: str, *, objective: dict[str, Any] | None = None, **train: Any) -> RunConfig:

@@ -47,7 +47,7 @@ def recipe(make_run: Callable[..., RunConfig], tmp_path: Path) -> Callable[..., 
         {"name": "questions", "path": "questions.jsonl", "weight": 5, "group": "questions"},
         {"name": "few", "path": "captions.jsonl", "weight": 3, "group": "few", "gate_only": True},
         {"name": "text", "path": str(tmp_path / "text.jsonl"), "weight": 5, "group": "text"}
-        | {"text_only": {"like": "captions"}},
+        | {"view": {"name": "text", "like": "captions"}},
     ]
 
     def make(

@@ -48,7 +48,7 @@ def filled(folder: Path, cache: Path) -> dict[str, Any]:
     model.encode_vision = lambda pixels: (encoded.append(len(pixels)), original(pixels))[1]  # type: ignore[method-assign]
     asked: list[int] = []
     original_text = model.text_features
-    model.text_features = lambda ids, mask: (asked.append(len(ids)), original_text(ids, mask))[1]  # type: ignore[method-assign]
+    model.text_features = lambda text: (asked.append(len(text.ids_BL)), original_text(text))[1]  # type: ignore[method-assign]
     config = CacheConfig(folder=str(cache))
     features = FeatureCache(config, fingerprint=model.x_encoder_fingerprint())
     wanted = dict.fromkeys(pictures(folder), 1)
@@ -97,9 +97,9 @@ def refusal(run: RunConfig) -> str:
     return "trained"
 
 
-def work(rank: int, port: int, folder: Path, starts: list[RunConfig]) -> None:
+def work(rank: int, ports: tuple[int, int], folder: Path, starts: list[RunConfig]) -> None:
     torch.set_num_threads(1)
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports[0]), "WORLD_SIZE": "2"}
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
     with leaving_processes():
         dist.init_process_group("gloo")
@@ -108,6 +108,7 @@ def work(rank: int, port: int, folder: Path, starts: list[RunConfig]) -> None:
             "apart": filled(folder, folder / f"cache {rank}"),
         }
         dist.destroy_process_group()
+        os.environ["MASTER_PORT"] = str(ports[1])  # on the first one, addresses of the first group may still be found
         found["batches"] = train_decoder(decoder_recipe(folder, "together"))
         found["refusal"] = refusal(starts[rank])
         found["same"] = refusal(starts[2])
@@ -131,7 +132,7 @@ def folder(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for disk in ("first disk", "common disk"):
         Trainer(run(disk, 2), device="cpu").fit()
     starts = [run("first disk", 4), run("second disk", 4), run("common disk", 4)]
-    mp.spawn(work, args=(free_port(), folder, starts), nprocs=2)
+    mp.spawn(work, args=((free_port(), free_port()), folder, starts), nprocs=2)
     return folder
 
 

@@ -107,7 +107,7 @@ def groups(settings, tmp_path):
     settings["model"]["residual"] |= {"hidden": 16, "dropout": 0.3}
     settings["train"] |= {"ema": 0.8}
     captions = {"path": "captions.jsonl"}
-    text = {"path": str(tmp_path / "text.jsonl"), "text_only": {"like": "captions"}}
+    text = {"path": str(tmp_path / "text.jsonl"), "view": {"name": "text", "like": "captions"}}
     return settings | {
         "data": {
             "train": [

@@ -65,7 +65,7 @@ def listed(text: str | None, file: Path | None, *, option: str, verb: str) -> li
 
     Raises:
         ConfigError: Both or neither is given.
-        DataError: The file cannot be read, is not UTF-8, or names nothing.
+        DataError: The file cannot be read, is not UTF-8, names nothing, or one entry in two lines.
     """
     if text is None and file is None:
         raise ConfigError(f"missing option {option!r} or '{option}-file'.", fix=f"see `vljepa {verb} --help`.")
@@ -81,10 +81,18 @@ def listed(text: str | None, file: Path | None, *, option: str, verb: str) -> li
     except UnicodeDecodeError as error:
         place = f"byte {error.start + 1}"
         raise DataError(f"{str(file)!r} is not UTF-8 at {place}.", fix="save it as UTF-8 text.") from error
-    entries = [line.strip() for line in lines if line.strip()]
+    entries: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        first = entries.setdefault(line.strip(), number)
+        if line.strip() and first != number:
+            raise DataError(
+                f"{str(file)!r} has {line.strip()!r} in line {first} and again in line {number}.",
+                fix="name every candidate once.",
+            )
+    entries.pop("", None)
     if not entries:
         raise DataError(f"{str(file)!r} is empty.", fix="write one entry into each line.")
-    return entries
+    return list(entries)
 
 
 def as_json(predictions: Sequence[Prediction], *, name: str, top_k: int) -> list[dict[str, Any]]:

@@ -46,11 +46,11 @@ from vljepa.configs.run import (
     OptimConfig,
     RunConfig,
     SourceConfig,
-    TextOnlyConfig,
     TrainConfig,
 )
 from vljepa.configs.selective import SelectiveConfig
 from vljepa.configs.stages import is_staged_recipe, load_stages
+from vljepa.configs.views import ClipView, PictureView, StillView, TextView, View
 
 __all__ = [
     "CALIBRATED_AT",
@@ -60,6 +60,7 @@ __all__ = [
     "Attention",
     "CacheConfig",
     "CalibrationConfig",
+    "ClipView",
     "ClipsConfig",
     "ColumnsConfig",
     "DataConfig",
@@ -75,16 +76,19 @@ __all__ = [
     "ObjectiveConfig",
     "OptimConfig",
     "PartSpec",
+    "PictureView",
     "PredictorConfig",
     "PromptsConfig",
     "ResidualConfig",
     "RunConfig",
     "SelectiveConfig",
     "SourceConfig",
+    "StillView",
     "Strict",
-    "TextOnlyConfig",
+    "TextView",
     "TrainConfig",
     "VLJEPAConfig",
+    "View",
     "XEncoderConfig",
     "YDecoderConfig",
     "YEncoderConfig",

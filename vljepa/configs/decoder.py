@@ -60,7 +60,7 @@ class DecoderSourceConfig(SourceConfig):
 
     Args:
         see: What the decoder gets to see of a row. `text`: the embedding of the text itself, with noise. `guess`: what
-            the model would predict for a picture that another text of the row describes (needs `text_only`).
+            the model would predict for a picture that another text of the row describes (needs a `view` of text).
             `picture`: what the model predicts for the row's picture and query.
     """
 

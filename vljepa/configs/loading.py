@@ -158,11 +158,13 @@ def validate(model: type[ConfigT], raw: Any, *, where: str) -> ConfigT:
         errors = error.errors()
         # A misspelt key is also a missing one; the misspelling is what the person needs to hear.
         first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(_follow(model, first["loc"])[1])
         if first["type"] == "extra_forbidden":
             accumulates = "accumulat" in key and "objective" in model.model_fields
             fix = _INSTEAD_OF_ACCUMULATION if accumulates else _nearest_key(model, first["loc"])
             raise ConfigError(f"{where}: unknown key {key!r}.", fix=fix) from error
+        if first["type"] == "union_tag_not_found" and isinstance(first.get("input"), dict):
+            raise _nameless(model, first["loc"], given=first["input"], where=where) from error
         if first["type"] == "missing":
             raise ConfigError(f"{where}: the key {key!r} is missing.", fix=f"add {key!r}.") from error
         message = first["msg"].removeprefix("Value error, ")
@@ -236,22 +238,56 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def _nearest_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     """Suggest the sibling key that is closest to the unknown one."""
-    nodes = [model]
-    for part in loc[:-1]:
-        nodes = nodes if isinstance(part, int) else _inside(nodes, part)
-    known = list(dict.fromkeys(name for node in nodes for name in node.model_fields))
-    if not known:
+    node, _ = _follow(model, loc[:-1])
+    if node is None or isinstance(node, list):
         return "remove it."
+    known = list(node.model_fields)
     close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.0)
     return f"did you mean {close[0]!r}? Known here: {', '.join(known)}."
 
 
-def _inside(nodes: list[type[BaseModel]], part: str) -> list[type[BaseModel]]:
-    """Config classes behind one step of an error's path: a field, or the name of one member of a union."""
-    named = [node for node in nodes if "name" in node.model_fields and node.model_fields["name"].default == part]
-    if named:
-        return named
-    return [one for node in nodes if part in node.model_fields for one in _classes(node.model_fields[part].annotation)]
+def _nameless(model: type[BaseModel], loc: tuple[int | str, ...], *, given: dict[str, Any], where: str) -> ConfigError:
+    """Error of a section that should say by its `name` what it is: that is missing, or misspelt."""
+    classes, keys = _follow(model, loc)
+    known = list(dict.fromkeys(name for one in classes for name in one.model_fields))
+    unknown = difflib.get_close_matches("name", [str(key) for key in given if key not in known], n=1, cutoff=0.0)
+    wrong = ".".join([*keys, *unknown])
+    if not unknown:
+        return ConfigError(f"{where}: the key '{wrong}.name' is missing.", fix=f"add '{wrong}.name'.")
+    names = ", ".join(str(_name(one)) for one in classes)
+    return ConfigError(f"{where}: unknown key {wrong!r}.", fix=f"did you mean 'name'? It is one of {names}.")
+
+
+def _follow(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[Any, list[str]]:
+    """Config class that an error's path leads to, None for none, and the path as keys of the file.
+
+    Into a path that leads through a union by name pydantic puts that name.
+    """
+    node: Any = model
+    keys: list[str] = []
+    for part in loc:
+        if isinstance(node, list):
+            node = next((one for one in node if _name(one) == part), None)
+            continue
+        keys.append(str(part))
+        node = None if node is None else _field_model(node, part)
+    return node, keys
+
+
+def _name(model: type[BaseModel]) -> Any:
+    """Name by which a union tells a class from the others."""
+    return model.model_fields["name"].default if "name" in model.model_fields else None
+
+
+def _field_model(node: Any, part: int | str) -> Any:
+    """Config class behind one step of an error's path, or the classes of a union; list indices stay where they are."""
+    if isinstance(part, int):
+        return node if isinstance(node, type) else None
+    field = node.model_fields.get(part)
+    if field is None:
+        return None
+    classes = _classes(field.annotation)
+    return classes if len(classes) > 1 else next(iter(classes), None)
 
 
 def _classes(annotation: Any) -> list[type[BaseModel]]:

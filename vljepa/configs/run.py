@@ -12,6 +12,7 @@ from vljepa.configs.methods import MODEL_CONFIGS
 from vljepa.configs.model import ClipsConfig
 from vljepa.configs.objective import ObjectiveConfig
 from vljepa.configs.part import Strict
+from vljepa.configs.views import ClipView, PictureView, StillView, View
 
 
 class ColumnsConfig(Strict):
@@ -19,7 +20,7 @@ class ColumnsConfig(Strict):
 
     Args:
         image: Path of the picture, relative to the source's root.
-        video: Path of the video, in a source with `frames`.
+        video: Path of the video, in a source whose `view` is a clip.
         start: Optional start of the clip in seconds; that of the video when absent or empty.
         end: Optional end of the clip in seconds; that of the video when absent or empty.
         backwards: Optional; true runs the clip backwards, which a question about order has to tell apart.
@@ -40,23 +41,6 @@ class ColumnsConfig(Strict):
     source_id: str = "source_id"
     candidates: str = "candidates"
     type: str = "type"
-
-
-class TextOnlyConfig(Strict):
-    """How a source without pictures stands in for one with them: a text is turned into a guess of the label prior.
-
-    The guess is softmax(cosine(text, labels) / temperature), the largest kept as by the label prior, moved so that
-    its mean is that of real pictures, with Gaussian noise: a classifier is less sure than a text about itself.
-
-    Args:
-        like: Name of the training source whose pictures' priors give the mean.
-        temperature: Of the softmax over cosines.
-        noise: Standard deviation of the noise, in units of the guesses' own mean standard deviation.
-    """
-
-    like: str
-    temperature: float = Field(0.07, gt=0)
-    noise: float = Field(1.0, ge=0)
 
 
 class SourceConfig(Strict):
@@ -83,16 +67,12 @@ class SourceConfig(Strict):
         first_text: Share of visits that take a row's first text; the others draw from all its texts.
         gate_only: Train only the gate of the label prior's residual: for pictures so few that they would be learned
             by heart (needs a `label_prior` with `residual`).
-        frames: Rows have a video instead of a picture; this many frames are read of each clip, one of each equal part:
-            its middle, and where the clip is read or stored anew for training (views beyond the first) a drawn place.
-            Sources of one group need equally many, and pictures count as one.
-        still: Rows have a picture all the same, and it is shown as a clip of `frames` in which nothing moves: what
-            predicts clips keeps in mind what things are called.
+        view: What is seen of a row: `picture`; `{name: clip, frames: 8}` of a video; `{name: still, frames: 8}`, a
+            picture as a clip in which nothing moves; or `{name: text, like: SOURCE}`, where a text stands for it.
+            Sources of one group need views of equally many frames, and a picture counts as one.
         task: How validation measures it: retrieval both ways, or accuracy over `candidates`.
         candidates: Answers that all rows choose from, unless a row has its own: a list, or a file with one per line,
             relative to the data's `root`.
-        text_only: Rows have no picture and at least two texts: one stands for the picture, another is the target
-            (needs a `label_prior` with `residual`).
     """
 
     name: str
@@ -105,16 +85,14 @@ class SourceConfig(Strict):
     views: int | None = Field(None, ge=1)
     first_text: float = Field(0.0, ge=0, le=1)
     gate_only: bool = False
-    frames: int | None = Field(None, ge=1)
-    still: bool = False
+    view: View = PictureView()
     task: Literal["retrieval", "vqa"] = "retrieval"
     candidates: list[str] | str | None = None
-    text_only: TextOnlyConfig | None = None
 
     @property
-    def videos(self) -> bool:
-        """Whether its rows have videos; else pictures, also where these are shown as clips."""
-        return self.frames is not None and not self.still
+    def frames(self) -> int:
+        """Frames that are seen of a row; 1 of a picture, and of a text that stands for one."""
+        return self.view.frames if isinstance(self.view, ClipView | StillView) else 1
 
     @field_validator("candidates")
     @classmethod
@@ -122,12 +100,6 @@ class SourceConfig(Strict):
         if isinstance(candidates, list) and (len(set(candidates)) < len(candidates) or not all(candidates)):
             raise ValueError("candidates are empty or repeated; a tie would count as wrong: list each one once")
         return candidates
-
-    @model_validator(mode="after")
-    def _still_has_frames(self) -> SourceConfig:
-        if self.still and self.frames is None:
-            raise ValueError("still shows a picture as a clip: say of how many `frames`")
-        return self
 
 
 class CacheConfig(Strict):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from vljepa.configs import SourceConfig
+from vljepa.configs import ClipView, SourceConfig
 from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import PictureReader
 from vljepa.data.records import Record, Visual
@@ -33,7 +33,7 @@ class Sample:
 
     Args:
         record: The row.
-        target: The text to predict.
+        target: The text to predict; empty where the row has none, which not every method needs.
         view: View of the picture or clip.
         seen: For a row of text alone, the text that stands for the picture; else empty.
         seed: Of whatever else is random about this visit.
@@ -51,7 +51,7 @@ class Group:
     """One group's samples of one step, each other's negatives.
 
     Args:
-        batch: What the model takes.
+        batch: What the model takes; nothing about targets where a sample has none.
         skipped: Reason per picture that could not be read; its samples are left out.
     """
 
@@ -127,10 +127,10 @@ class Collator:
     def _targets(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Targets, and what tells which of them are right."""
         texts = [sample.target for sample in samples]
-        targets: dict[str, Any] = {
-            "pair_ids_B": _identities([_pair(one.record) for one in samples]),
-            "text_ids_B": _identities([normalise_text(text) for text in texts]),
-        }
+        targets: dict[str, Any] = {"pair_ids_B": _identities([_pair(one.record) for one in samples])}
+        if not all(texts):
+            return targets  # of a method without texts
+        targets["text_ids_B"] = _identities([normalise_text(text) for text in texts])
         if self.texts is None:
             targets["target"] = self.processor.targets(texts)
         else:
@@ -214,12 +214,14 @@ class StepBatches(torch.utils.data.Dataset[list[Group]]):
         return quotas
 
     def _views(self, config: SourceConfig) -> int:
-        if config.videos and self.clip_views is not None:
+        if isinstance(config.view, ClipView) and self.clip_views is not None:
             return self.clip_views
         return config.views or self.views
 
     def _sample(self, draw: Draw) -> Sample:
         seed, record, config = self.sampler.seed, self.sources[draw.source][draw.row], self.configs[draw.source]
+        if not record.texts:
+            return Sample(record, "", view=choose(self._views(config), seed=seed, draw=draw, purpose="view"))
         text = choose(len(record.texts), seed=seed, draw=draw, purpose="text")
         if choose(2**32, seed=seed, draw=draw, purpose="first text") < config.first_text * 2**32:
             text = 0

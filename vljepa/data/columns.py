@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vljepa.configs import ColumnsConfig, SourceConfig
+from vljepa.configs import ClipView, ColumnsConfig, PictureView, SourceConfig
 from vljepa.data.formats import HUB, Found, first_row
 from vljepa.data.formats.names import guess_columns
 from vljepa.data.shards import is_shards
@@ -65,7 +65,7 @@ def source_of(
         split=None if found.splits else found.split,
         root=None if root is None else str(root.resolve()),
         columns=ColumnsConfig.model_validate(mapped),
-        frames=frames if "video" in columns and "image" not in columns else None,
+        view=ClipView(frames=frames) if "video" in columns and "image" not in columns else PictureView(),
         task="vqa" if name == "held_out" and ("candidates" in columns or candidates) else "retrieval",
         candidates=candidates,
     )

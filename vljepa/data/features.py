@@ -185,10 +185,7 @@ class FeatureCache:
         return _stack([self._row(picture, 0) for picture in pictures], "vision_logits")
 
     def _encoded(self, visual: Visual) -> Visual:
-        """What is encoded and kept: of a clip backwards the clip itself, of one that stands still the picture.
-
-        Where frames are seen jointly, each is encoded as it is.
-        """
+        """What is kept: of a clip backwards the clip, of a still the picture; each as it is where frames are joint."""
         if self._joint:
             return visual
         if isinstance(visual, Still):

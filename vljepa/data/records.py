@@ -63,7 +63,8 @@ class Record:
 
     Args:
         image: The picture or the clip; files are absolute and known to lie under their root; None for rows of text.
-        texts: Right texts, at least one. Training draws one per visit; retrieval counts all, accuracy the first.
+        texts: Right texts, at least one where the method predicts text. Training draws one per visit; retrieval counts
+            all, accuracy the first.
         query: The question; empty for query-free rows.
         source_id: Identity of the picture: equal ids are the same picture, but see `numbered`.
         candidates: Answers to choose from, for validation by accuracy; empty when not given.

@@ -7,9 +7,9 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from vljepa.configs import SourceConfig
+from vljepa.configs import ClipView, PictureView, SourceConfig, StillView, TextView
 from vljepa.data.cells import is_missing, text_in, texts_in
 from vljepa.data.formats import HUB, Fault, Found, Row, find_data, is_stream, is_there, rows_of
 from vljepa.data.formats.text_files import text_lines
@@ -21,6 +21,9 @@ from vljepa.errors import DataError, FileWarning
 from vljepa.processing.picture_sequence import frame_files
 from vljepa.processing.unicode_text import unicode_fault
 
+Texts = Literal["required", "optional"]
+"""Whether every row has to have a target text: whether the method predicts one."""
+_CLIP_VIEW = "set `view: {name: clip, frames: 8}`"
 SPLIT = "split"
 """Column that says which split a row is of."""
 
@@ -56,7 +59,12 @@ class _UnusableError(Exception):
 
 
 def load_source(
-    source: SourceConfig, *, root: str | Path = ".", pictures: bool = True, max_skipped: float = 0.01
+    source: SourceConfig,
+    *,
+    root: str | Path = ".",
+    pictures: bool = True,
+    texts: Texts = "required",
+    max_skipped: float = 0.01,
 ) -> list[Record]:
     """Read all rows of a source; those without a usable text are left out, and a `FileWarning` names them.
 
@@ -67,6 +75,7 @@ def load_source(
         source: What to read.
         root: Folder that `source.path` and `source.root` are relative to.
         pictures: Whether rows must have a picture; without, only their texts and ids are read.
+        texts: Whether rows must have a text, which the method decides; `optional` also reads those without one.
         max_skipped: Share of rows without a usable text that is tolerated.
 
     Returns:
@@ -76,7 +85,7 @@ def load_source(
         DataError: The file or a column is missing, a row does not fit, too many have no usable text, or a picture's
             path leaves the root.
     """
-    rows = read_source(source, root=root, pictures=pictures)
+    rows = read_source(source, root=root, pictures=pictures, texts=texts)
     check_skipped(rows.skipped, total=rows.tried, tolerated=max_skipped, what=f"rows of {rows.found.place}")
     if rows.skipped:
         said = f"skipped {len(rows.skipped)} of {rows.tried} rows of {rows.found.place}: {name_skipped(rows.skipped)}"
@@ -84,7 +93,9 @@ def load_source(
     return rows.records
 
 
-def read_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool = True) -> SourceRows:
+def read_source(
+    source: SourceConfig, *, root: str | Path = ".", pictures: bool = True, texts: Texts = "required"
+) -> SourceRows:
     """As `load_source`, with all that is not usable told instead of refused.
 
     Raises:
@@ -92,7 +103,7 @@ def read_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool 
     """
     found = _find(source, root=Path(root), pictures=pictures)
     folder = _root(source, found.place, root=Path(root))
-    seen = pictures and source.text_only is None
+    seen = pictures and not isinstance(source.view, TextView)
     rows = SourceRows(found, [], {}, Counter(), Counter(), [])
     candidates = _candidates_of(source, root=Path(root))
     lacking: DataError | None = None
@@ -112,13 +123,14 @@ def read_source(source: SourceConfig, *, root: str | Path = ".", pictures: bool 
         if source.split is not None and not _is_of_split(source.split, row, found):
             rows.passed_over[f"rows of another split than {source.split!r}"] += 1
             continue
-        missing = _missing_column(source, row, where, pictures=seen)
+        missing = _missing_column(source, row, where, pictures=seen, texts=texts)
         if missing is not None:
             lacking = lacking or missing
             rows.skipped[name] = missing.message.partition(": ")[2].partition(";")[0]
             continue
         try:
-            rows.records.append(_record(source, row, candidates, root=folder, pictures=seen, where=where))
+            record = _record(source, row, candidates, root=folder, pictures=seen, texts=texts, where=where)
+            rows.records.append(record)
         except _UnusableError as error:
             rows.skipped[name] = str(error)
     if not rows.records:
@@ -184,45 +196,52 @@ def _root(source: SourceConfig, file: Path | str, *, root: Path) -> Path:
     return (file if file.is_dir() else file.parent).resolve()
 
 
-def _missing_column(source: SourceConfig, row: Row, where: str, *, pictures: bool) -> DataError | None:
+def _missing_column(source: SourceConfig, row: Row, where: str, *, pictures: bool, texts: Texts) -> DataError | None:
     columns = source.columns
-    seen = columns.video if source.videos else columns.image
-    needed = [seen, columns.text] if pictures else [columns.text]
+    seen = columns.video if isinstance(source.view, ClipView) else columns.image
+    needed = ([seen] if pictures else []) + ([columns.text] if texts == "required" else [])
     if source.task == "vqa" and source.candidates is None:
         needed.append(columns.candidates)
     for name in needed:
         if name not in row:
             present = ", ".join(str(key) for key in row)
-            videos = name == columns.image and columns.video in row and not source.still
+            videos = name == columns.image and columns.video in row and isinstance(source.view, PictureView)
             return DataError(
                 f"{where}: there is no column {name!r}; the columns are {present}.",
-                fix=f"{'set `frames`' if videos else 'map it in `columns`'} of the source {source.name!r}.",
+                fix=f"{_CLIP_VIEW if videos else 'map it in `columns`'} of the source {source.name!r}.",
             )
     return None
 
 
 def _record(
-    source: SourceConfig, row: Row, candidates: tuple[str, ...], *, root: Path, pictures: bool, where: str
+    source: SourceConfig,
+    row: Row,
+    candidates: tuple[str, ...],
+    *,
+    root: Path,
+    pictures: bool,
+    texts: Texts,
+    where: str,
 ) -> Record:
     columns = source.columns
-    texts = _texts(row, columns.text)
+    right = _texts(row, columns.text)
     candidates = _texts(row, columns.candidates) or candidates
-    if not texts:
+    if not right and texts == "required":
         raise _UnusableError(f"the column {columns.text!r} is empty")
-    if source.text_only is not None and len(texts) < 2:
+    if isinstance(source.view, TextView) and len(right) < 2:
         raise DataError(
             f"{where}: a row of text alone needs two texts, one to see and one to predict.",
             fix=f"give a list in {columns.text!r}.",
         )
     if source.task == "vqa":
-        _check_candidates(candidates, texts[0], where=where)
+        _check_candidates(candidates, right[0] if right else "", where=where)
     image = _visual(source, row, root=root, where=where) if pictures else None
     identity = row.get(columns.source_id)
     if is_missing(identity):
-        identity = image or _named_picture(source, row, root=root, where=where) or texts[0]
+        identity = image or _named_picture(source, row, root=root, where=where) or "".join(right[:1])
     return Record(
         image=image,
-        texts=texts,
+        texts=right,
         query=_text(row, columns.query),
         source_id=str(identity),
         candidates=candidates,
@@ -256,12 +275,11 @@ def _named_picture(source: SourceConfig, row: Row, *, root: Path, where: str) ->
 
 def _visual(source: SourceConfig, row: Row, *, root: Path, where: str) -> Visual:
     columns = source.columns
-    if not source.videos:
+    if not isinstance(source.view, ClipView):
         picture = row[columns.image]
         if not isinstance(picture, Stored):
             picture = path_under(root, _path(picture, columns.image), where=where)
-        return picture if source.frames is None else Still(picture, frames=source.frames)
-    assert source.frames is not None
+        return Still(picture, frames=source.frames) if isinstance(source.view, StillView) else picture
     path = path_under(root, _path(row[columns.video], columns.video), where=where)
     if path.is_dir():
         try:

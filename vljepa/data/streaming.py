@@ -20,7 +20,7 @@ from vljepa.configs import SourceConfig
 from vljepa.data.records import Record
 from vljepa.data.sampling import row_order
 from vljepa.data.shards import SHARD_FILES, fetch_shard, shard_addresses, shard_kind, shown
-from vljepa.data.sources import load_source
+from vljepa.data.sources import Texts, load_source
 from vljepa.data.whole_file import replace_file
 from vljepa.errors import DataError
 
@@ -41,6 +41,7 @@ class ShardStream:
             use it, but for those of the same source in other processes of the run.
         root: As for `load_source`.
         reach: Positions that may lie between what two processes read at a time: shards as near are kept.
+        texts: As for `load_source`.
         max_skipped: Share of a shard's rows without a usable text that is tolerated.
 
     Raises:
@@ -62,6 +63,7 @@ class ShardStream:
         folder: Path,
         root: str | Path,
         reach: int,
+        texts: Texts = "required",
         max_skipped: float = 0.01,
     ) -> None:
         self.source = source
@@ -71,6 +73,7 @@ class ShardStream:
         self._folder = folder
         self._root = root
         self._reach = reach
+        self._texts: Texts = texts
         self._max_skipped = max_skipped
         self._ends: list[int] = []  # position after each visit to a shard, as far as is known, over all epochs
         self._open: dict[str, list[Record]] = {}
@@ -140,7 +143,7 @@ class ShardStream:
             fetch_shard(address, file)
             try:
                 local = self.source.model_copy(update={"path": str(file.resolve())})
-                records = load_source(local, root=self._root, max_skipped=self._max_skipped)
+                records = load_source(local, root=self._root, texts=self._texts, max_skipped=self._max_skipped)
             except (DataError, OSError):
                 if file.is_file():
                     raise

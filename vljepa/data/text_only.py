@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vljepa.configs import TextOnlyConfig
+from vljepa.configs import TextView
 from vljepa.data.features import TextFeatures
 from vljepa.models.residuals.label_prior import LabelPrior
 
@@ -16,7 +16,7 @@ _TEXTS_PER_CHUNK = 4096
 
 
 class PriorGuess:
-    """Guesses the label prior's feature from a text, as `TextOnlyConfig` says.
+    """Guesses the label prior's feature from a text, as `TextView` says.
 
     Args:
         config: Temperature and noise.
@@ -27,7 +27,7 @@ class PriorGuess:
     """
 
     def __init__(
-        self, config: TextOnlyConfig, *, texts: TextFeatures, prior: LabelPrior, real_BE: Tensor, sample: Sequence[str]
+        self, config: TextView, *, texts: TextFeatures, prior: LabelPrior, real_BE: Tensor, sample: Sequence[str]
     ) -> None:
         self.config = config
         self.texts = texts

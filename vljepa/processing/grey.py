@@ -9,11 +9,27 @@ from numpy.typing import NDArray
 
 _LEAST_CONTRAST = 1 / 8
 """Share of the scale that the values have to span; below it they are stretched."""
+_NO_VALUE = 1e30
 _TAILS = (0.5, 99.5)
 """Percentiles between which the values lie: a dead pixel is no contrast."""
 
 
-def to_8_bits(values: NDArray[Any], *, bits: int | None = None) -> tuple[NDArray[np.uint8], str]:
+def has_value(values: NDArray[Any], *, nodata: float | None = None) -> NDArray[np.bool_]:
+    """Where there is a value: a finite number that is not what the file or its kind writes where nothing was measured.
+
+    Args:
+        values: Of any shape and number type.
+        nodata: What the file declares; without that, floats near the ends of their range, such as -3.4e38.
+    """
+    there: NDArray[np.bool_] = np.isfinite(values)
+    if values.dtype.kind == "f":
+        there &= np.abs(np.where(there, values, 0.0)) < _NO_VALUE
+    return there if nodata is None else there & (values != values.dtype.type(nodata))
+
+
+def to_8_bits(
+    values: NDArray[Any], *, bits: int | None = None, nodata: float | None = None
+) -> tuple[NDArray[np.uint8], str]:
     """Values of any number type as 0 to 255.
 
     The scale is the smallest that is plausible: the declared number of bits; where only a quarter of it or less is
@@ -22,14 +38,15 @@ def to_8_bits(values: NDArray[Any], *, bits: int | None = None) -> tuple[NDArray
     as are negative ones.
 
     Args:
-        values: Of any shape; at least one is a finite number.
+        values: Of any shape; there is at least one (`has_value`). Where there is none, it becomes black.
         bits: What the file declares.
+        nodata: As of `has_value`.
 
     Returns:
         The same shape, and what the user should know, as the end of a sentence; empty where all is as usual.
     """
-    finite = np.isfinite(values)
-    known = values[finite].astype(np.float64)
+    there = has_value(values, nodata=nodata)
+    known = values[there].astype(np.float64)
     lowest, highest = float(known.min()), float(known.max())
     if values.dtype.kind == "i" and bits is not None:
         bits = min(bits, 8 * values.dtype.itemsize - 1)  # one is the sign
@@ -44,7 +61,7 @@ def to_8_bits(values: NDArray[Any], *, bits: int | None = None) -> tuple[NDArray
     elif top is None or high - low < _LEAST_CONTRAST * top:
         said = f"has values from {low:g} to {high:g}, which were stretched to black and white"
         bottom, top = low, high if high > low else low + 1
-    scaled = (np.where(finite, values, bottom).astype(np.float64) - bottom) * (255.0 / (top - bottom))
+    scaled = (np.where(there, values, bottom).astype(np.float64) - bottom) * (255.0 / (top - bottom))
     return scaled.clip(0, 255).round().astype(np.uint8), said
 
 

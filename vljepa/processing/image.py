@@ -18,14 +18,14 @@ from vljepa.configs import ImageConfig
 from vljepa.errors import FileWarning, ImageError
 from vljepa.processing.file_errors import naming_file
 from vljepa.processing.file_types import HEAD_BYTES, is_camera_raw, type_of_bytes
-from vljepa.processing.grey import to_8_bits
+from vljepa.processing.grey import has_value, to_8_bits
 from vljepa.processing.libtiff import hush_libtiff
 from vljepa.processing.transparency import Ground, on_ground
 
 # Pillow's readers for photos (JPEG reads MPO too): EPS would start Ghostscript, rare ones fail in their own ways.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _WHITE_IS_ZERO = 0
-_BITS, _PHOTOMETRIC = 258, 262
+_BITS, _PHOTOMETRIC, _GDAL_NODATA = 258, 262, 42113
 """Tags of TIFF."""
 _DARK = 64
 """Of 255: a quarter or less of the scale is used, as in `grey.to_8_bits`."""
@@ -153,12 +153,13 @@ def to_rgb(image: Image.Image, *, ground: Ground | None = None, name: str = "the
 def _eight_bit_grey(image: Image.Image, tags: Any, name: str) -> Image.Image:
     """L, or LA where one value stands for transparency."""
     values_HW = np.asarray(image)
-    if not np.isfinite(values_HW).any():
-        raise ImageError(f"{name} has no number in it, only NaN or infinity.", fix="leave it out.")
+    nodata = _nodata(tags, values_HW)
+    if not has_value(values_HW, nodata=nodata).any():
+        raise ImageError(f"{name} has no number in it, only NaN, infinity or no data.", fix="leave it out.")
     bits = tags.get(_BITS, (None,))[0] if image.mode != "F" else None
     if bits is None and image.mode.startswith("I;16"):
         bits = 16
-    grey_HW, said = to_8_bits(values_HW, bits=bits)
+    grey_HW, said = to_8_bits(values_HW, bits=bits, nodata=nodata)
     if said:
         _warn(name, said)
     grey = Image.fromarray(255 - grey_HW if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey_HW)
@@ -166,6 +167,16 @@ def _eight_bit_grey(image: Image.Image, tags: Any, name: str) -> Image.Image:
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(values_HW == transparent, 0, 255).astype(np.uint8)))
     return grey
+
+
+def _nodata(tags: Any, values: Any) -> float | None:
+    """What a TIFF of GDAL declares to stand where nothing was measured, if it is one of its numbers."""
+    try:
+        declared = float(str(tags.get(_GDAL_NODATA, "")).strip("\0 "))
+    except ValueError:
+        return None
+    limits: Any = np.finfo(values.dtype) if values.dtype.kind == "f" else np.iinfo(values.dtype)
+    return declared if limits.min <= declared <= limits.max else None
 
 
 def _has_deep_colours(image: Image.Image) -> bool:

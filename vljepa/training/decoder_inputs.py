@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.configs import DecoderDataConfig, DecoderRunConfig, DecoderSourceConfig
+from vljepa.configs import DecoderDataConfig, DecoderRunConfig, DecoderSourceConfig, TextView
 from vljepa.data.decoder_rows import DecoderBatches, GuessRows, PictureRows, Rows, TextRows
 from vljepa.data.features import FeatureCache, TextFeatures
 from vljepa.data.processes import process_count, process_number
@@ -270,22 +270,22 @@ def _guess(
     texts: TextFeatures,
 ) -> Callable[[Sequence[str], Sequence[int]], Tensor]:
     """Predicted embeddings of texts that stand for pictures."""
-    config, prior = source.text_only, model.residual
-    if config is None or not isinstance(prior, LabelPrior):
+    view, prior = source.view, model.residual
+    if not isinstance(view, TextView) or not isinstance(prior, LabelPrior):
         raise ConfigError(
-            f"the source {source.name!r} guesses what pictures would give, which needs `text_only` and a model with a "
-            "label prior.",
-            fix="set see: text, or give `text_only: {like: NAME}`.",
+            f"the source {source.name!r} guesses what pictures would give, which needs a view of text and a model "
+            "with a label prior.",
+            fix="set see: text, or give `view: {name: text, like: NAME}`.",
         )
-    images = pictures.get(config.like, [])
+    images = pictures.get(view.like, [])
     if not images:
         raise ConfigError(
-            f"text_only.like = {config.like!r} of the source {source.name!r} names no training source with pictures.",
+            f"view.like = {view.like!r} of the source {source.name!r} names no training source with pictures.",
             fix="name one with see: picture.",
         )
     logits_BK = reader.logits(images)
     sample = [text for record in records for text in record.texts]
-    guesses = PriorGuess(config, texts=texts, prior=prior, real_BE=prior.of_logits(logits_BK), sample=sample)
+    guesses = PriorGuess(view, texts=texts, prior=prior, real_BE=prior.of_logits(logits_BK), sample=sample)
 
     @torch.no_grad()
     def guess(seen: Sequence[str], seeds: Sequence[int]) -> Tensor:

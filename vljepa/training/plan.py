@@ -83,7 +83,7 @@ def plan_run(run: RunConfig) -> Plan:
         wanted = wanted.model_copy(update={"predictor": wanted.predictor.model_copy(update={"clips": run.clips})})
     check_run(run, wanted)
     rows, missing = _rows(run)
-    frames = max(source.frames or 1 for source in run.data.train)
+    frames = max(source.frames for source in run.data.train)
     unknown = run.train.steps is None and run.train.epochs is not None and rows is None
     steps = None if unknown else steps_of(run.train, rows=rows or 0)
     try:
@@ -146,7 +146,7 @@ class _Outline(VLJEPA):
 @torch.no_grad()
 def _sizes(config: VLJEPAConfig, run: RunConfig) -> tuple[int, int]:
     """Trained and all parameters of a model whose Predictor takes two clips of the longest source with queries."""
-    frames = [source.frames or 1 for source in run.data.train]
+    frames = [source.frames for source in run.data.train]
     with torch.device("meta"):
         model = _Outline(config).eval()
         ids = torch.zeros(2, _TOKENS, dtype=torch.long)

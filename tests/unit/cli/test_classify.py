@@ -99,11 +99,12 @@ def test_unusable_files_of_labels(fails, toy, pictures):
     folder = pictures.parent
     (folder / "latin.txt").write_bytes(b"red\ncaf\xe9\n")
     (folder / "empty.txt").write_text("\n \n")
-    (folder / "twice.txt").write_text("red\nblue\nred\n")
+    (folder / "twice.txt").write_text("red\n\nblue\n\n red \n")
     assert "cannot read 'none.txt'" in fails(*words, "--labels-file", "none.txt")
     assert "'latin.txt' is not UTF-8 at byte 8" in fails(*words, "--labels-file", "latin.txt")
     assert "'empty.txt' is empty" in fails(*words, "--labels-file", "empty.txt")
-    assert "labels has 'red' twice" in fails(*words, "--labels-file", "twice.txt")
+    said = fails(*words, "--labels-file", "twice.txt")
+    assert "'twice.txt' has 'red' in line 1 and again in line 5" in said
     assert "there are --labels and --labels-file" in fails(*words, "--labels", "a,b", "--labels-file", "twice.txt")
 
 

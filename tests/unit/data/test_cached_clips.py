@@ -11,7 +11,15 @@ from tests.conftest import write_rows
 from tests.contract.vision_classes import vision_models
 from tests.videos import number_of, plain, write_video
 from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.configs import CacheConfig, PartSpec, SourceConfig, XEncoderConfig, load_preset, validate
+from vljepa.configs import (
+    CacheConfig,
+    ClipView,
+    PartSpec,
+    SourceConfig,
+    StillView,
+    XEncoderConfig,
+    load_preset,
+)
 from vljepa.data.collate import Collator, StepBatches
 from vljepa.data.contents import content_of
 from vljepa.data.features import FeatureCache
@@ -19,7 +27,7 @@ from vljepa.data.pictures import LivePictures, clip_images, visual_frames
 from vljepa.data.records import Clip, Record, Still
 from vljepa.data.sampling import StepSampler
 from vljepa.data.sources import load_source
-from vljepa.errors import ConfigError, DataError
+from vljepa.errors import DataError
 
 PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
 CAP = 1_000_000
@@ -63,7 +71,7 @@ def test_a_clip_runs_backwards_without_being_encoded_anew(toy, numbers, cache_co
     model, processor = toy
     row = {"video": str(numbers.name), "text": "x"}
     write_rows(numbers.parent / "rows.jsonl", [row, row | {"backwards": True}])
-    source = SourceConfig(name="s", path="rows.jsonl", frames=4)
+    source = SourceConfig(name="s", path="rows.jsonl", view=ClipView(frames=4))
     clip, turned = (record.image for record in load_source(source, root=numbers.parent))
     assert frames_of(turned) == frames_of(clip)[::-1]
     assert str(turned) == f"{clip} backwards"
@@ -82,7 +90,7 @@ def test_a_clip_runs_backwards_without_being_encoded_anew(toy, numbers, cache_co
 def still(tmp_path):
     """The example pictures as clips of three frames, as a source gives them."""
     write_rows(tmp_path / "rows.jsonl", [{"image": path.name, "text": "x"} for path in sorted(PICTURES.glob("*.jpg"))])
-    source = SourceConfig(name="s", path="rows.jsonl", root=str(PICTURES), frames=3, still=True)
+    source = SourceConfig(name="s", path="rows.jsonl", root=str(PICTURES), view=StillView(frames=3))
     stills = [record.image for record in load_source(source, root=tmp_path)]
     assert stills[0] == Still(sorted(PICTURES.glob("*.jpg"))[0], frames=3)
     assert str(stills[0]) == str(stills[0].picture), "the same picture by its source_id"
@@ -129,18 +137,13 @@ def test_an_encoder_that_joins_frames_encodes_a_still_clip_as_one(cache_config, 
 
 def test_a_visit_to_a_live_still_clip_is_the_plain_picture(toy, still):
     record = Record(still, texts=("x",), source_id="v", source="a")
-    config = SourceConfig(name="a", path="a", frames=3, still=True)
+    config = SourceConfig(name="a", path="a", view=StillView(frames=3))
     sampler = StepSampler([2], weights=[1.0], names=["a"], batch_size=2, seed=0)
     collator = Collator(toy[1], pictures=LivePictures(toy[1]))
     live = StepBatches([[record] * 2], configs=[config], sampler=sampler, collator=collator, views=1, clip_views=2**31)
     pixels = live[3][0].batch.pixels_BTCHW
     assert pixels.shape[:2] == (2, 3)
     assert torch.equal(pixels[0], pixels[1])
-
-
-def test_a_still_clip_has_frames():
-    with pytest.raises(ConfigError, match="say of how many `frames`"):
-        validate(SourceConfig, {"name": "a", "path": "a", "still": True}, where="test")
 
 
 def test_only_clips_that_are_not_there_are_encoded(toy, numbers, cache_config, tmp_path, monkeypatch):

@@ -140,7 +140,7 @@ def test_videos_are_seen_as_clips(tmp_path):
         draw_shape(frames / f"{number}.png", colour="red", shape="circle", shift=number)
     write_rows(tmp_path / "captions.jsonl", [{"video": "clip", "caption": "a red circle"}])
     report = checked(tmp_path)
-    assert (report.broken, report.source["frames"]) == ({}, 8)
+    assert (report.broken, report.source["view"]) == ({}, {"name": "clip", "frames": 8})
 
 
 @pytest.mark.parametrize(

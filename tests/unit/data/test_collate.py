@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from vljepa import VLJEPAProcessor
-from vljepa.configs import SourceConfig, TextOnlyConfig, load_preset
+from vljepa.configs import SourceConfig, TextView, load_preset
 from vljepa.data.collate import Collator, Sample, StepBatches
 from vljepa.data.pictures import LivePictures, PictureBatch
 from vljepa.data.records import Record
@@ -213,7 +213,7 @@ def test_each_source_of_text_alone_has_its_own_guess(processor):
             return -super().__call__(seen, seeds=seeds)
 
     sources = [alone(3, source="s0"), alone(3, source="s1")]
-    configs = [{"text_only": TextOnlyConfig(like="x")}] * 2
+    configs = [{"view": TextView(like="x")}] * 2
     guesses = {"s0": FakeGuess(), "s1": Other()}
     (batch,) = step_batches(processor, sources, configs, batch_size=6, guesses=guesses)[0]
     assert (batch.batch.prior_BE[:, 1] > 0).tolist() == [True] * 3 + [False] * 3
@@ -225,3 +225,27 @@ def test_the_order_names_what_a_resumed_run_must_have_equal(processor):
     for settings in ({"views": 2}, {"group": "g"}, {"first_text": 0.5}):
         assert step_batches(processor, [captioned(6)], [settings], batch_size=6).order() != usual
     assert step_batches(processor, [captioned(6)], [{}], batch_size=5).order() != usual
+
+
+def test_a_sample_without_a_text_has_nothing_about_targets(processor):
+    """Where the method predicts no text; every one has to have one, or none of the batch has."""
+    collate = Collator(processor, pictures=FakeFeatures())
+    batch = collate([Sample(record(1), ""), Sample(record(2), "")])
+    assert batch.size == 2
+    assert not {"target_ids", "target_mask", "target_features", "text_ids"} & batch.tensors.keys()
+    assert len(set(batch.tensors["pair_ids"].tolist())) == 2
+    with_text = collate([sample(1, "a cat"), sample(2, "a dog")]).tensors
+    assert {"target_ids", "target_mask", "text_ids"} <= with_text.keys()
+    assert torch.equal(batch.tensors["vision_tokens"], with_text["vision_tokens"])
+
+
+def test_rows_without_a_text_are_visited_in_all_their_views(processor):
+    batches = StepBatches(
+        [[record(number) for number in range(4)]],
+        configs=[SourceConfig(name="a", path="a")],
+        sampler=StepSampler([4], weights=[1.0], names=["a"], batch_size=4, seed=0),
+        collator=Collator(processor, pictures=FakeFeatures()),
+        views=3,
+    )
+    seen = [tuple(row[0].tolist()) for step in range(12) for row in batches[step][0].tensors["vision_tokens"]]
+    assert set(seen) == {(float(number), float(view)) for number in range(4) for view in range(3)}

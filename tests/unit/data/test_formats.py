@@ -1,17 +1,20 @@
 """Every kind of data gives the same samples, and pictures inside larger files are the same pictures."""
 
 import csv
+import importlib
 import io
 import json
 import os
+import pkgutil
 import tarfile
 
 import pytest
 from PIL import Image
 
 from vljepa.configs import SourceConfig
+from vljepa.data import formats
 from vljepa.data.contents import content_of
-from vljepa.data.formats import find_data
+from vljepa.data.formats import find_data, registry
 from vljepa.data.hf_datasets import open_dataset
 from vljepa.data.pictures import open_picture
 from vljepa.data.sources import load_source
@@ -333,3 +336,17 @@ def test_a_pipe_is_refused_and_a_file_with_a_colon_is_a_file(tmp_path):
         find_data(tmp_path / "rows.tar")
     (tmp_path / "at: home.csv").write_text("image,text\na.png,x\n")
     assert len(load_source(SourceConfig(name="s", path="at: home.csv"), root=tmp_path)) == 1
+
+
+def test_every_format_is_registered():
+    """Whatever a file of the package makes a `Format` of is asked and can be read: none is left out of the list."""
+    made = {}
+    for info in pkgutil.iter_modules(formats.__path__):
+        module = importlib.import_module(f"{formats.__name__}.{info.name}")
+        made |= {one.name: one for one in vars(module).values() if isinstance(one, registry.Format)}
+    assert made == registry.FORMATS
+
+
+def test_no_format_takes_an_empty_folder_for_its_own(tmp_path):
+    for one in registry.FORMATS.values():
+        assert one.recognise(tmp_path, None) is None, one.name

@@ -48,7 +48,7 @@ def test_image_folder_with_a_captions_file(tmp_path):
 
 
 def test_rows_of_text_alone(tmp_path):
-    settings = {"text_only": {"like": "photos"}}
+    settings = {"view": {"name": "text", "like": "photos"}}
     first, second = jsonl_source(
         tmp_path, [{"text": ["a cat", "a kitten"]}, {"text": ["a dog", "a puppy"]}], **settings
     )
@@ -165,3 +165,19 @@ def test_candidates_of_a_source_are_those_of_rows_without_their_own(tmp_path):
     for wrong in (["yes", "yes"], ["yes", ""]):
         with pytest.raises(ValidationError, match="empty or repeated"):
             SourceConfig(name="s", path="a", candidates=wrong)
+
+
+def test_texts_are_optional_where_the_method_predicts_none(tmp_path):
+    """A folder of clips or pictures for a method that predicts latents; what there is of texts is read all the same."""
+    rows = [{"image": "a.png"}, {"image": "b.png", "text": ""}, {"image": "c.png", "text": "a cat"}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    source = SourceConfig(name="s", path="rows.jsonl")
+    with pytest.raises(DataError, match="'text'"):
+        load_source(source, root=tmp_path)
+    records = load_source(source, root=tmp_path, texts="optional")
+    assert [(record.image.name, record.texts) for record in records] == [
+        ("a.png", ()),
+        ("b.png", ()),
+        ("c.png", ("a cat",)),
+    ]
+    assert len({record.source_id for record in records}) == 3

@@ -235,6 +235,19 @@ def test_numbered_files_are_parts_and_a_year_is_none(tmp_path, names, kind):
     assert read(tmp_path, columns=CAPTION)[0] == CARDS[: len(names)]
 
 
+def test_parquet_that_the_hub_has_made_is_found_one_level_up(tmp_path):
+    """`default/train/0000.parquet` of the branch refs/convert/parquet."""
+    folder = tmp_path / "downloaded" / "default"
+    for split, colour in (("train", "red"), ("test", "blue")):
+        (folder / split).mkdir(parents=True)
+        write_parquet(folder / split / "0000.parquet", {"image": [png(colour)], "caption": [f"a {colour} card"]})
+    for place in (folder, folder.parent):
+        found = find_data(place)
+        assert (found.split, set(found.splits), found.path.parent.name) == ("train", {"train", "test"}, "train")
+        assert read(place, columns=CAPTION)[0] == CARDS[:1]
+    assert find_data(folder.parent, split="test").path.parent.name == "test"
+
+
 def test_llava_conversations_are_a_row_per_turn(tmp_path):
     write_pngs(tmp_path)
     answer = {"role": "assistant", "content": [{"type": "text", "text": "Blue."}]}

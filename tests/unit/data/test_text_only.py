@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vljepa.configs import LabelPriorConfig, TextOnlyConfig
+from vljepa.configs import LabelPriorConfig, TextView
 from vljepa.data.text_only import PriorGuess
 from vljepa.models.residuals.label_prior import LabelPrior
 
@@ -31,7 +31,7 @@ def make_guess(*, top_k=CLASSES, real=REAL, sample=ALL, **settings):
     encoders = {"x_encoder": SimpleNamespace(num_classes=CLASSES), "y_encoder": SimpleNamespace(width=WIDTH)}
     prior = LabelPrior(LabelPriorConfig(label_names=["x"] * CLASSES, top_k=top_k), **encoders)
     prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(0))
-    config = TextOnlyConfig(like="photos", **settings)
+    config = TextView(like="photos", **settings)
     return PriorGuess(config, texts=Features(), prior=prior, real_BE=real, sample=sample)
 
 

@@ -9,7 +9,7 @@ from tests.conftest import shapes_run, write_rows
 from tests.invariant.test_resume import run_through
 from tests.videos import number_of, plain, write_video
 from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.configs import RunConfig, SourceConfig, load_preset, validate
+from vljepa.configs import ClipView, RunConfig, SourceConfig, load_preset, validate
 from vljepa.data.collate import Collator, StepBatches
 from vljepa.data.pictures import LivePictures, clip_images
 from vljepa.data.records import Clip, Record
@@ -45,7 +45,7 @@ def films(tmp_path_factory):
 
 def video_source(tmp_path, rows, **settings):
     write_rows(tmp_path / "rows.jsonl", rows)
-    settings = {"name": "s", "path": "rows.jsonl", "frames": 4} | settings
+    settings = {"name": "s", "path": "rows.jsonl", "view": {"name": "clip", "frames": 4}} | settings
     return load_source(SourceConfig(**settings), root=tmp_path)
 
 
@@ -65,7 +65,9 @@ def test_rows_of_clips(tmp_path):
 def test_csv_with_mapped_columns(tmp_path):
     (tmp_path / "rows.csv").write_text("file,from,to,text\na.mp4,,,a cat\na.mp4,2,4.5,a dog\n")
     columns = {"video": "file", "start": "from", "end": "to"}
-    whole, part = load_source(SourceConfig(name="s", path="rows.csv", frames=2, columns=columns), root=tmp_path)
+    whole, part = load_source(
+        SourceConfig(name="s", path="rows.csv", view=ClipView(frames=2), columns=columns), root=tmp_path
+    )
     assert (whole.image.start, whole.image.end) == (0.0, None)
     assert (part.image.start, part.image.end) == (2.0, 4.5)
 
@@ -74,7 +76,7 @@ def test_csv_with_mapped_columns(tmp_path):
     ("row", "settings", "message"),
     [
         ({"image": "a.png"}, {}, r"no column 'video'.*map it in `columns`"),
-        ({"video": "a.mp4"}, {"frames": None}, r"no column 'image'.*set `frames`"),
+        ({"video": "a.mp4"}, {"view": "picture"}, r"no column 'image'.*set `view: \{name: clip, frames: 8\}`"),
         ({"video": "../a.mp4"}, {}, "leads outside"),
         ({"video": "/etc/a.mp4"}, {}, "absolute path"),
         ({"video": ""}, {}, "not a path"),
@@ -147,7 +149,7 @@ def test_each_visit_to_a_live_clip_sees_other_frames_and_is_a_pure_function(toy,
     record = Record(Clip(numbers, start=0.0, end=None, frames=4), texts=("x",), source_id="v", source="a")
     sampler = StepSampler([2], weights=[1.0], names=["a"], batch_size=2, seed=0)
     collator = Collator(toy[1], pictures=LivePictures(toy[1]))
-    config = SourceConfig(name="a", path="a", frames=4)
+    config = SourceConfig(name="a", path="a", view=ClipView(frames=4))
 
     def batches(**views):
         return StepBatches([[record] * 2], configs=[config], sampler=sampler, collator=collator, views=1, **views)
@@ -164,7 +166,7 @@ def test_each_visit_to_a_live_clip_sees_other_frames_and_is_a_pure_function(toy,
 
 
 def films_run(films, folder, output="run", *, cached=True, **sections):
-    source = {"name": "films", "path": "films.jsonl", "frames": 3}
+    source = {"name": "films", "path": "films.jsonl", "view": {"name": "clip", "frames": 3}}
     cache = {"folder": str(folder / "cache"), "views": 2} if cached else None
     data = {"root": str(films), "train": [source], "validation": [source], "cache": cache, "max_skipped": 0.1}
     data |= sections.pop("data", {})
@@ -263,7 +265,7 @@ def test_stages_on_clips_alone_leave_pictures_as_they_are(given_clips):
 
 def test_pictures_among_the_data_train_the_whole_model(given_clips):
     pictures, run = given_clips
-    still = run.data.train[0].model_copy(update={"name": "still", "frames": 1, "group": "still"})
+    still = run.data.train[0].model_copy(update={"name": "still", "view": ClipView(frames=1), "group": "still"})
     mixed = run.model_copy(update={"data": run.data.model_copy(update={"train": [*run.data.train, still]})})
     assert plan_run(mixed).trained > plan_run(run).trained
     learned = VLJEPA.from_pretrained(trained(mixed, "mixed"))
@@ -291,8 +293,8 @@ def test_too_many_broken_videos_stop_the_run(films, tmp_path):
 
 def test_pictures_and_videos_train_together_in_groups_of_their_own(films, shapes, tmp_path):
     photos = {"name": "photos", "path": str(shapes / "captions.jsonl"), "root": str(shapes)}
-    clips = {"name": "films", "path": "films.jsonl", "frames": 3}
-    still = {"name": "still", "path": "films.jsonl", "frames": 1}
+    clips = {"name": "films", "path": "films.jsonl", "view": {"name": "clip", "frames": 3}}
+    still = {"name": "still", "path": "films.jsonl", "view": {"name": "clip", "frames": 1}}
     train = [photos, clips | {"group": "films"}, still]
     run = films_run(films, tmp_path, data={"train": train, "validation": [photos, clips]}, train={"batch_size": 9})
     metrics = Trainer(run).fit().metrics
@@ -300,9 +302,3 @@ def test_pictures_and_videos_train_together_in_groups_of_their_own(films, shapes
     together = films_run(films, tmp_path, "together", data={"train": [photos, clips]})
     with pytest.raises(ConfigError, match=r"'films' is in group 'all' with sources of another kind.*`frames`"):
         Trainer(together).fit()
-
-
-def test_rows_of_text_alone_have_no_frames(films, tmp_path):
-    bad = {"name": "text", "path": "films.jsonl", "frames": 3, "text_only": {"like": "films"}}
-    with pytest.raises(ConfigError, match=r"text_only and has `frames`"):
-        Trainer(films_run(films, tmp_path, data={"train": [bad]})).fit()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from vljepa.errors import FileWarning, ImageError
 from vljepa.processing.image import open_image, to_rgb
@@ -309,3 +309,28 @@ def test_colours_of_12_bits_in_16_are_as_bright_as_their_grey(tmp_path: Path, co
     (tmp_path / "full.png").write_bytes(deep_png(np.maximum(full, ramp), colour=2) if colour == 2 else b"")
     if colour == 2:
         assert opened(tmp_path / "full.png").mean() == pytest.approx(127.5, abs=9)
+
+
+@pytest.mark.parametrize(("nodata", "declared"), [(-9999.0, True), (-3.4028234663852886e38, True), (-3.4e38, False)])
+def test_where_nothing_was_measured_does_not_set_the_scale(tmp_path: Path, nodata: float, declared: bool) -> None:
+    """Heights of 0 to 1 beside a hole: with the hole as a number all else would be one white."""
+    values = np.array([[0.0, 0.5, 1.0, nodata]], dtype=np.float32)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    if declared:
+        tags[42113] = f"{nodata!r}\0"
+    Image.fromarray(values).save(tmp_path / "heights.tif", tiffinfo=tags)
+    assert opened(tmp_path / "heights.tif")[0, :, 0].tolist() == pytest.approx([0, 128, 255, 0], abs=1)
+    holes = Image.fromarray(np.full((2, 2), nodata, dtype=np.float32))
+    holes.save(tmp_path / "holes.tif", tiffinfo=tags)
+    with pytest.raises(ImageError, match="has no number in it, only NaN, infinity or no data"):
+        opened(tmp_path / "holes.tif")
+
+
+def test_no_data_of_whole_numbers(tmp_path: Path) -> None:
+    """A number that the file cannot hold declares nothing."""
+    for declared, hole in (("65535", 0), ("-9999", 255)):
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[42113] = declared
+        values = np.array([[0, 2048, 4095, 65535]], dtype=np.uint16)
+        Image.fromarray(values).save(tmp_path / f"{hole}.tif", tiffinfo=tags)
+        assert opened(tmp_path / f"{hole}.tif")[0, 3, 0] == hole

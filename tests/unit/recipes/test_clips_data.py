@@ -30,7 +30,7 @@ from recipes.mini.clip_scenes import (
     scene,
 )
 from recipes.mini.records import SPLITS, Split, check_questions
-from vljepa.configs import SourceConfig
+from vljepa.configs import ClipView, SourceConfig
 from vljepa.data.sources import load_source
 
 KINDS = cast("tuple[Kind, ...]", get_args(Kind))
@@ -207,7 +207,7 @@ def test_rendered_rows_are_read_as_clips_and_say_that_they_are_synthetic(
     file = tmp_path / "one" / "rows.jsonl"
     for name, frames in (("questions", 8), ("next", 4)):
         file.write_text("".join(json.dumps(row) + "\n" for row in rows[name]), encoding="utf-8")
-        records = load_source(SourceConfig(name=name, path=str(file), frames=frames, task="vqa"))
+        records = load_source(SourceConfig(name=name, path=str(file), view=ClipView(frames=frames), task="vqa"))
         assert len(records) == len(rows[name])
 
 

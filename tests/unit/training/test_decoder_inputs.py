@@ -138,7 +138,7 @@ def test_no_batch_ever_writes_a_test_caption(toy, folder):
 
 
 def test_a_guess_never_shows_the_text_that_is_to_be_written(toy, folder, shapes, monkeypatch):
-    guess = source("captions", "guess", name="guesses", text_only={"like": "pictures"})
+    guess = source("captions", "guess", name="guesses", view={"name": "text", "like": "pictures"})
     pictures = source("pictures", "picture", path=str(shapes / "captions.jsonl"), views=1)
     inputs = prepared(toy, data(folder, train=[source("captions"), guess, pictures]))
     guesses = inputs.batches.sources[1]
@@ -153,7 +153,7 @@ def test_a_guess_never_shows_the_text_that_is_to_be_written(toy, folder, shapes,
 
 
 def test_guesses_are_embeddings_and_pure(toy, folder, shapes):
-    guess = source("captions", "guess", name="guesses", text_only={"like": "pictures"})
+    guess = source("captions", "guess", name="guesses", view={"name": "text", "like": "pictures"})
     pictures = source("pictures", "picture", path=str(shapes / "captions.jsonl"), views=1)
     config = data(folder, train=[source("captions"), guess, pictures])
     first, second = (prepared(toy, config).batches[3] for _ in range(2))
@@ -165,9 +165,9 @@ def test_guesses_are_embeddings_and_pure(toy, folder, shapes):
     ("changes", "kind", "message"),
     [
         ({"noise": "gap"}, ConfigError, "measured on validation pictures"),
-        ({"train": [source("captions", "guess")]}, ConfigError, "needs `text_only`"),
+        ({"train": [source("captions", "guess")]}, ConfigError, "needs a view of text"),
         (
-            {"train": [source("captions", "guess", text_only={"like": "absent"})]},
+            {"train": [source("captions", "guess", view={"name": "text", "like": "absent"})]},
             ConfigError,
             "names no training source with pictures",
         ),

@@ -154,7 +154,7 @@ def without_prior():
 CAPTIONS = {"name": "captions", "path": "captions.jsonl"}
 QUESTIONS = {"name": "questions", "path": "questions.jsonl", "task": "vqa", "group": "questions"}
 GATE = {"name": "few", "path": "captions.jsonl", "group": "few", "gate_only": True}
-TEXT = {"name": "text", "path": "text.jsonl", "group": "text", "text_only": {"like": "captions"}}
+TEXT = {"name": "text", "path": "text.jsonl", "group": "text", "view": {"name": "text", "like": "captions"}}
 
 
 @pytest.fixture
@@ -212,17 +212,20 @@ def test_gate_only_pictures_move_the_gate_and_no_text(make_run, hidden):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"text": {"text_only": {"like": "absent"}}}, r"like = 'absent'.*'text' names no pictures.*captions"),
-        ({"text": {"text_only": {"like": "text"}}}, r"like = 'text' of the source 'text' names no pictures"),
+        (
+            {"text": {"view": {"name": "text", "like": "absent"}}},
+            r"like = 'absent'.*'text' names no pictures.*captions",
+        ),
+        ({"text": {"view": {"name": "text", "like": "text"}}}, r"like = 'text' of the source 'text' names no pictures"),
         ({"text": {"group": "all"}}, "'text' is in group 'all' with sources of another kind"),
         ({"text": {"group": "few"}}, "'text' is in group 'few' with sources of another kind"),
         ({"few": {"group": "all"}}, "'few' is in group 'all' with sources of another kind"),
-        ({"text": {"gate_only": True}}, "'text' is text_only and gate_only"),
+        ({"text": {"gate_only": True}}, "view of the source 'text' is text, and gate_only"),
         ({"data": {"cache": None}}, r"'text' needs model\.y_encoder\.target=frozen and data\.cache"),
         ({"model": toy(y_trainable=True)}, r"'text' needs model\.y_encoder\.target=frozen and data\.cache"),
         ({"model": without_prior()}, r"'few' needs model\.residual=label_prior, gated"),
         ({"model": toy(gated=False)}, r"'few' needs model\.residual=label_prior, gated"),
-        ({"data": {"validation": [TEXT]}}, "validation source 'text' is text_only"),
+        ({"data": {"validation": [TEXT]}}, "view of the validation source 'text' is text"),
         ({"data": {"validation": []}, "train": {"ema": 0.9}}, r"ema = 0\.9 .* there is no validation"),
     ],
 )

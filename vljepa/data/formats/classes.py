@@ -10,7 +10,7 @@ from vljepa.data.formats.walking import (
     SPLITS,
     folders_in,
     has_pictures,
-    is_picture,
+    is_picture_name,
     left_behind,
     names_in,
     pictures_below,
@@ -63,7 +63,9 @@ def class_rows(found: Found) -> Numbered:
 def _refuse_texts_elsewhere(place: Path, classes: list[Path]) -> None:
     """Texts that are called like the pictures, but lie beside the pictures' folder, would be passed over."""
     named = [name for name in names_in(place) if name.lower().endswith(".txt")]
-    stems = {os.path.splitext(name)[0] for folder in classes if named for name in names_in(folder) if is_picture(name)}
+    stems = {
+        os.path.splitext(name)[0] for folder in classes if named for name in names_in(folder) if is_picture_name(name)
+    }
     texts = [name for name in named if os.path.splitext(name)[0] in stems]
     if texts:
         raise DataError(
@@ -80,7 +82,7 @@ def _passed_over(place: Path, classes: list[Path]) -> list[str]:
     deep = sum(1 for folder in folders_in(place) for one in folders_in(folder) for _ in pictures_below(one))
     if deep:
         passed.append(f"{deep} pictures in folders of classes' folders")
-    others = sum(not is_picture(name) for folder in classes for name in names_in(folder))
+    others = sum(not is_picture_name(name) for folder in classes for name in names_in(folder))
     if others:
         passed.append(f"{others} files in the classes' folders that are no pictures")
     return passed

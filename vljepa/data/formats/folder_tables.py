@@ -16,6 +16,8 @@ CAPTION_FILES = ("captions.csv", "captions.jsonl")
 DATA_FILES = (".csv", ".jsonl", ".tsv", ".parquet", ".json", ".ndjson")
 _STEMS = ("captions", "metadata")
 """Of files that are taken whatever lies beside them; `metadata` is that of Hugging Face's imagefolder."""
+_DEFAULT = "default"
+"""What the hub calls the only configuration of a data set."""
 _CAPTIONS = (*DATA_FILES, ".txt")
 
 
@@ -61,14 +63,17 @@ def recognises_table(place: Path, split: str | None) -> Found | None:
 
 
 def recognises_splits(place: Path, split: str | None) -> Found | None:
-    """A folder whose folders are splits, `train` and others, or hold a captions file each."""
+    """A folder whose folders are splits, `train` and others, or hold a captions file each.
+
+    Where the hub has made Parquet of a data set they lie one level down: `default/train/0000.parquet`.
+    """
     if not place.is_dir():
         return None
     folders = folders_in(place)
     parts = [folder for folder in folders if folder.name.lower() in SPLITS or captions_in(folder)]
     sound = [folder for folder in parts if _is_data(folder)]
     if not sound:
-        return None
+        return recognises_splits(place / _DEFAULT, split)
     names = tuple(folder.name for folder in sound)
     chosen = choose_split(names, split, where=place)
     found = recognise(place / chosen)

@@ -23,11 +23,11 @@ class Layout:
     """A layout of JSON files.
 
     Args:
-        recognises: Whether a content is of this layout.
+        recognise: Whether a content is of this layout.
         rows: Rows and faults of a content; gets the file, for what lies beside it, and the wanted split.
     """
 
-    recognises: Callable[[Any], bool]
+    recognise: Callable[[Any], bool]
     rows: Callable[[Any, Found], Iterator[Item]]
 
 
@@ -60,7 +60,7 @@ def json_rows(found: Found) -> Numbered:
         DataError: Of no known layout, or a part of it is missing.
     """
     content = load_json(found.path)
-    layout = next((one for one in LAYOUTS if one.recognises(content)), None)
+    layout = next((one for one in LAYOUTS if one.recognise(content)), None)
     if layout is None:
         raise DataError(
             f"{str(found.place)!r} is neither COCO captions, Karpathy's splits, VQA questions nor a list of objects.",

@@ -70,14 +70,14 @@ class Format:
 
     Args:
         name: What `Found.kind` says.
-        recognises: From a file or folder, and the split that is wanted, what there is; None for what is not of this
+        recognise: From a file or folder, and the split that is wanted, what there is; None for what is not of this
             format. Looks at names and first bytes, and reads no picture.
-        read: Rows of what was recognised, with their numbers from 1.
+        rows: Rows of what was recognised, with their numbers from 1.
     """
 
     name: str
-    recognises: Callable[[Path, str | None], Found | None]
-    read: Callable[[Found], Numbered]
+    recognise: Callable[[Path, str | None], Found | None]
+    rows: Callable[[Found], Numbered]
 
 
 FORMATS: dict[str, Format] = {}
@@ -95,7 +95,7 @@ def recognise(place: Path, split: str | None = None) -> Found | None:
     Raises:
         DataError: A format recognises it, and cannot read it like this.
     """
-    return next((found for one in FORMATS.values() if (found := one.recognises(place, split)) is not None), None)
+    return next((found for one in FORMATS.values() if (found := one.recognise(place, split)) is not None), None)
 
 
 def rows_of(found: Found) -> Numbered:
@@ -104,7 +104,7 @@ def rows_of(found: Found) -> Numbered:
     Raises:
         DataError: It cannot be read, or is not what it looks like.
     """
-    return FORMATS[found.kind].read(found)
+    return FORMATS[found.kind].rows(found)
 
 
 def sound_rows(found: Found) -> Iterator[tuple[int, Row]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vljepa.data.formats.registry import Fault, Format, Found, Numbered
-from vljepa.data.formats.walking import folders_in, is_picture, left_behind, names_in, pictures_below
+from vljepa.data.formats.walking import folders_in, is_picture_name, left_behind, names_in, pictures_below
 from vljepa.errors import DataError
 
 _ENDINGS = (".txt", ".caption")
@@ -21,7 +21,7 @@ def recognises(place: Path, split: str | None) -> Found | None:
     taken, lonely = 0, 0
     for folder in _folders_below(place):
         names = set(names_in(folder))
-        stems = {os.path.splitext(name)[0] for name in names if is_picture(name)}
+        stems = {os.path.splitext(name)[0] for name in names if is_picture_name(name)}
         texts = [name for name in names if name.endswith(_ENDINGS)]
         here = sum(os.path.splitext(name)[0] in stems for name in texts)
         taken, lonely = taken + here, lonely + len(texts) - here

@@ -36,20 +36,20 @@ def folders_in(folder: Path) -> list[Path]:
     return [path for path in paths if not (path.is_symlink() and here.is_relative_to(path.resolve()))]
 
 
-def is_picture(name: str) -> bool:
+def is_picture_name(name: str) -> bool:
     """Whether a file is a picture by its name."""
     return os.path.splitext(name)[1].lower() in PICTURES
 
 
 def pictures_in(folder: Path) -> Iterator[Path]:
     """Pictures right in a folder, by name."""
-    return (folder / name for name in names_in(folder) if is_picture(name))
+    return (folder / name for name in names_in(folder) if is_picture_name(name))
 
 
 def has_pictures(folder: Path) -> bool:
     """Whether there are pictures right in a folder."""
     with os.scandir(folder) as entries:
-        return any(is_picture(one.name) and not is_left_behind(one.name) and one.is_file() for one in entries)
+        return any(is_picture_name(one.name) and not is_left_behind(one.name) and one.is_file() for one in entries)
 
 
 def pictures_below(folder: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.configs import LabelPriorConfig, PromptsConfig, RunConfig, SourceConfig, VLJEPAConfig
+from vljepa.configs import LabelPriorConfig, PromptsConfig, RunConfig, SourceConfig, TextView, VLJEPAConfig
 from vljepa.data.collate import Collator, StepBatches
 from vljepa.data.contents import known_by_content, repeated_contents
 from vljepa.data.features import FeatureCache, TextFeatures
@@ -286,25 +286,25 @@ def _check_routes(run: RunConfig, model: VLJEPAConfig) -> None:
     prior = model.residual
     kinds: dict[str, tuple[bool, bool, int]] = {}
     for source in run.data.validation:
-        if source.text_only is not None:
-            raise ConfigError(f"the validation source {source.name!r} is text_only.", fix="validate on pictures.")
+        if isinstance(source.view, TextView):
+            raise ConfigError(
+                f"the view of the validation source {source.name!r} is text.", fix="validate on pictures."
+            )
     for source in run.data.train:
-        kind = (source.text_only is not None, source.gate_only, source.frames or 1)
+        kind = (isinstance(source.view, TextView), source.gate_only, source.frames)
         if kinds.setdefault(source.group, kind) != kind:
             raise ConfigError(
                 f"the source {source.name!r} is in group {source.group!r} with sources of another kind.",
-                fix="give sources with text_only, gate_only or another number of `frames` a `group` of their own.",
+                fix="give sources with gate_only, or a view of text or of other `frames`, a `group` of their own.",
             )
         if is_shards(source.path) and run.data.cache is not None:
             raise ConfigError(
                 f"the source {source.name!r} is read shard by shard, and a cache keeps what comes again.",
                 fix="set data.cache=null, or download the shards and give their folder.",
             )
-        if source.text_only is not None and source.frames is not None:
-            raise ConfigError(f"the source {source.name!r} is text_only and has `frames`.", fix="drop one.")
         if all(kind[:2]):
             raise ConfigError(
-                f"the source {source.name!r} is text_only and gate_only; the gate needs pictures.", fix="drop one."
+                f"the view of the source {source.name!r} is text, and gate_only needs pictures.", fix="drop one."
             )
         if source.views is not None and source.views > 1 and run.data.cache is None:
             raise ConfigError(
@@ -316,9 +316,9 @@ def _check_routes(run: RunConfig, model: VLJEPAConfig) -> None:
                 f"the source {source.name!r} needs model.residual=label_prior, gated.",
                 fix="set it, or remove the source.",
             )
-        if source.text_only is not None and (model.y_encoder.target == "trained" or run.data.cache is None):
+        if kind[0] and (model.y_encoder.target == "trained" or run.data.cache is None):
             raise ConfigError(
-                f"the text_only source {source.name!r} needs model.y_encoder.target=frozen and data.cache.",
+                f"the view of text of {source.name!r} needs model.y_encoder.target=frozen and data.cache.",
                 fix="set them, or remove the source.",
             )
 
@@ -338,13 +338,13 @@ def _guesses(
     guesses: dict[str, PriorGuess] = {}
     by_name = {config.name: _images([records]) for config, records in zip(run.data.train, train, strict=True)}
     for config, records in zip(run.data.train, train, strict=True):
-        if config.text_only is None:
+        if not isinstance(config.view, TextView):
             continue
         assert isinstance(reader, FeatureCache), "refused without data.cache"
-        images = by_name.get(config.text_only.like, [])
+        images = by_name.get(config.view.like, [])
         if not images:
             raise ConfigError(
-                f"text_only.like = {config.text_only.like!r} of the source {config.name!r} names no pictures.",
+                f"view.like = {config.view.like!r} of the source {config.name!r} names no pictures.",
                 fix=f"name a training source with pictures: {', '.join(name for name in by_name if by_name[name])}.",
             )
         assert isinstance(model.residual, LabelPrior)
@@ -353,6 +353,6 @@ def _guesses(
         real_BE = model.residual.of_logits(logits_BK.to(model.log_scale.device))
         sample = [text for record in records for text in record.texts]
         guesses[config.name] = PriorGuess(
-            config.text_only, texts=texts, prior=model.residual, real_BE=real_BE, sample=sample
+            config.view, texts=texts, prior=model.residual, real_BE=real_BE, sample=sample
         )
     return guesses
