@@ -232,11 +232,11 @@ def test_a_sample_without_a_text_has_nothing_about_targets(processor):
     collate = Collator(processor, pictures=FakeFeatures())
     batch = collate([Sample(record(1), ""), Sample(record(2), "")])
     assert batch.size == 2
-    assert not {"target_ids", "target_mask", "target_features", "text_ids"} & batch.tensors.keys()
-    assert len(set(batch.tensors["pair_ids"].tolist())) == 2
-    with_text = collate([sample(1, "a cat"), sample(2, "a dog")]).tensors
-    assert {"target_ids", "target_mask", "text_ids"} <= with_text.keys()
-    assert torch.equal(batch.tensors["vision_tokens"], with_text["vision_tokens"])
+    assert not {"target.ids_BL", "target_features_BE", "text_ids_B"} & tensors_of(batch.batch).keys()
+    assert len(set(batch.batch.pair_ids_B.tolist())) == 2
+    with_text = collate([sample(1, "a cat"), sample(2, "a dog")]).batch
+    assert {"target.ids_BL", "target.mask_BL", "text_ids_B"} <= tensors_of(with_text).keys()
+    assert torch.equal(batch.batch.latents.tokens_BND, with_text.latents.tokens_BND)
 
 
 def test_rows_without_a_text_are_visited_in_all_their_views(processor):
@@ -247,5 +247,5 @@ def test_rows_without_a_text_are_visited_in_all_their_views(processor):
         collator=Collator(processor, pictures=FakeFeatures()),
         views=3,
     )
-    seen = [tuple(row[0].tolist()) for step in range(12) for row in batches[step][0].tensors["vision_tokens"]]
+    seen = [tuple(row[0].tolist()) for step in range(12) for row in batches[step][0].batch.latents.tokens_BND]
     assert set(seen) == {(float(number), float(view)) for number in range(4) for view in range(3)}
