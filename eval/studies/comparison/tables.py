@@ -128,7 +128,7 @@ def _training(result: Found) -> list[str]:
     edge = trained.get("at_edge", list(NAMES))
     notes = [f"At the upper edge of the grid: {', '.join(NAMES[arm] for arm in edge) or 'none'}."]
     if later:
-        notes = [f"Rows marked 'later': {later['note']}."]
+        notes = [f"Rows marked 'later': {later['note']}.", *_pmi(later.get("pmi"))]
     captions = "; ".join(
         f"{run['lr']:g}: {run[f'emoji/cider/{TOKENS}']:.3f} and {run[f'photos/cider/{TOKENS}']:.3f}"
         for run, _ in runs
@@ -143,6 +143,20 @@ def _training(result: Found) -> list[str]:
         *notes,
         f"The VLM's CIDEr-D on validation, emoji and photos: {captions}.",
     ]
+
+
+def _pmi(found: Found | None) -> list[str]:
+    """What the token VLM's own scores and PMI give on the same validation pictures."""
+    if found is None:
+        return []
+    mean = found["validation"]
+    rows = [
+        [f"{source}, {name}", *(mean[f"{source}/{before}{metric}"] for before in SCORINGS["vlm"])]
+        for source in ("emoji", "photos")
+        for metric, name in TITLES.items()
+    ]
+    head = f"The VLM on validation after {found['step']} steps at {found['lr']:g}, seed {found['seed']}, percent:"
+    return [head, table(["", "mean log-likelihood", "PMI"], rows, "percent")]
 
 
 def _cost(result: Found) -> list[str]:
