@@ -21,8 +21,8 @@ from eval.core.render import cell, sentence, table
 from eval.core.result import Context, Result
 from eval.core.statistics import paired_bootstrap
 from vljepa.configs import load_decoder_run_config
-from vljepa.data.features import TextFeatures
 from vljepa.data.records import Record
+from vljepa.data.text_features import TextFeatures
 from vljepa.errors import CheckpointError, DataError
 from vljepa.inference.bank import Bank
 from vljepa.inference.embed import Embedder, Rows

@@ -18,7 +18,8 @@ from tests.decoders import TEXTS, decoder_config
 from tests.launching import free_port
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import CacheConfig, DecoderRunConfig, RunConfig, load_preset, validate
-from vljepa.data.features import FeatureCache, TextFeatures
+from vljepa.data.features import FeatureCache
+from vljepa.data.text_features import TextFeatures
 from vljepa.errors import CheckpointError
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.training.agreement import leaving_processes

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from vljepa.configs import ClipView, SourceConfig
-from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import PictureReader
 from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import Draw, StepSampler, choose
 from vljepa.data.streaming import ShardStream
+from vljepa.data.text_features import TextFeatures
 from vljepa.data.text_only import PriorGuess
 from vljepa.errors import ConfigError
 from vljepa.models.types import Batch, Tokens

@@ -1,4 +1,4 @@
-"""What the frozen encoders say about pictures and texts, computed once and kept on disk.
+"""What the frozen X-Encoder makes of images and clips, computed once and kept on disk.
 
 Pictures are known by the hash of their content: a file that is renamed or shared between sources costs nothing, one
 that is changed is encoded anew; clips, by that of the video, their times and their number of frames. View 0 is the
@@ -8,7 +8,6 @@ plain picture; view v > 0 is augmented, and of a clip has other frames, with a s
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vljepa.configs import CacheConfig, YEncoderConfig
+from vljepa.configs import CacheConfig
 from vljepa.data.contents import content_of
 from vljepa.data.filling import Encoded, fill_together
 from vljepa.data.long_work import long_work
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from vljepa.processing.processor import VLJEPAProcessor
 
 FRAMES_PER_FORWARD = 32
-TEXTS_PER_FORWARD = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,52 +198,6 @@ class FeatureCache:
         if isinstance(visual, Still):
             return row | {name: np.concatenate([row[name]] * steps) for name in names}
         return row | {name: _turned(row[name], steps=steps) for name in names}
-
-
-class TextFeatures:
-    """Pooled features of a frozen Y-Encoder, before its head, as fp32 rows under the text itself.
-
-    Args:
-        folder: The cache's folder.
-        config: The Y-Encoder.
-
-    Raises:
-        DataError: The folder was made with another Y-Encoder.
-    """
-
-    def __init__(self, folder: str | Path, *, config: YEncoderConfig) -> None:
-        used = ("part", "pooling", "dense", "prefix", "max_tokens")
-        spec = {name: one for name, one in config.stated().items() if name in used}
-        digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
-        self._store = RowStore(Path(folder) / "text", identity={"format": 1, "y_encoder": digest, "dtype": "float32"})
-
-    def fill(self, texts: Sequence[str], *, model: JEPA, processor: VLJEPAProcessor) -> None:
-        """Encode the texts that are not there yet, on the device where the model is; all processes together."""
-        fill_together(
-            self._store,
-            sorted(set(texts), key=lambda text: (len(text), text)),
-            content=lambda text: text,
-            is_missing=lambda text: text not in self._store,
-            encode=lambda some: ((0, text, row) for text, row in self._encode(some, model, processor)),
-            rows_per_file=20_000,
-        )
-
-    def read(self, texts: Sequence[str]) -> Tensor:
-        """Features [B, E] of texts that `fill` has seen."""
-        return torch.from_numpy(np.stack([self._store.row(text)["features"] for text in texts]))
-
-    @staticmethod
-    @torch.no_grad()
-    def _encode(texts: Sequence[str], model: JEPA, processor: VLJEPAProcessor) -> Iterator[tuple[str, Row]]:
-        device = model.log_scale.device
-        model.eval()
-        starts = range(0, len(texts), TEXTS_PER_FORWARD)
-        for start in track(starts, what="encoding batches of texts", total=len(starts)):
-            chunk = texts[start : start + TEXTS_PER_FORWARD]
-            tokens = processor.targets(chunk)
-            features_BE = model.text_features(tokens.to(device))
-            for text, row_E in zip(chunk, features_BE.float().cpu().numpy(), strict=True):
-                yield text, {"features": row_E}
 
 
 class _Decoder(torch.utils.data.Dataset[tuple[str, list[tuple[int, Tensor]], str]]):

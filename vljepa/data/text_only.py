@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vljepa.configs import TextView
-from vljepa.data.features import TextFeatures
+from vljepa.data.text_features import TextFeatures
 from vljepa.models.residuals.label_prior import LabelPrior
 
 _TEXTS_PER_CHUNK = 4096

@@ -12,12 +12,13 @@ from torch import Tensor
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import DecoderDataConfig, DecoderRunConfig, DecoderSourceConfig, TextView
 from vljepa.data.decoder_rows import DecoderBatches, GuessRows, PictureRows, Rows, TextRows
-from vljepa.data.features import FeatureCache, TextFeatures
+from vljepa.data.features import FeatureCache
 from vljepa.data.processes import process_count, process_number
 from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import StepSampler
 from vljepa.data.skips import check_skipped
 from vljepa.data.sources import load_source
+from vljepa.data.text_features import TextFeatures
 from vljepa.data.text_only import PriorGuess
 from vljepa.errors import ConfigError
 from vljepa.models.jepa import JEPA

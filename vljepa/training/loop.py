@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.optimizer import AcceleratedOptimizer
-from torch import nn
+from accelerate import PartialState
 
 from vljepa.configs import DecoderRunConfig, RunConfig
 from vljepa.data.processes import any_process
 from vljepa.data.skips import name_skipped
 from vljepa.errors import CheckpointError, ConfigError, StoppedError
-from vljepa.methods import Hook, Inputs
+from vljepa.methods import Inputs
 from vljepa.models.device import resolve_device
-from vljepa.models.layers.sharded import whole, whole_state
+from vljepa.models.layers.sharded import whole_state
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.checkpoint import find_intact, load_state, replace_folder, save_state
 from vljepa.training.decoder_inputs import DecoderInputs
 from vljepa.training.epochs import with_steps
-from vljepa.training.guards import SpikeWatch, check_finite
-from vljepa.training.optim import learning_rate, set_learning_rate
+from vljepa.training.guards import SpikeWatch
+from vljepa.training.optimizer_step import OptimizerStep
 from vljepa.training.result import TrainResult
 from vljepa.training.same_run import check_same_run, check_same_start, write_config
 from vljepa.training.sharding import forget_last_run, load_optimizer_state
@@ -37,7 +35,7 @@ from vljepa.training.tracking import Monitor, RunLog, announce
 from vljepa.validation.tasks import Metrics
 
 
-class Loop(ABC):
+class Loop(OptimizerStep, ABC):
     """One run into one folder.
 
     Args:
@@ -45,11 +43,7 @@ class Loop(ABC):
         device: As for `resolve_device`.
     """
 
-    accelerator: Accelerator
-    optimizer: AcceleratedOptimizer
     average: WeightAverage
-    hooks: Mapping[str, Hook]
-    """By name, what happens beside the optimizer."""
     inputs: Inputs | DecoderInputs
     validates_first: bool
     """Whether the state before the first step is measured."""
@@ -64,12 +58,6 @@ class Loop(ABC):
         self._validated: int | None = None
         self._skipped_before: dict[str, str] = {}
         self._processes: int | None = None
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        assert self.run.train.steps is not None, "resolved by `with_steps`"
-        return self.run.train.steps
 
     def fit(self) -> TrainResult:
         """Train to the last step, from the newest checkpoint if there is one.
@@ -278,38 +266,6 @@ class Loop(ABC):
         self._restore_own(state)
         return int(state["step"])
 
-    def _update(
-        self, loss: float, backward: Callable[[], object], module: nn.Module, *, step: int
-    ) -> tuple[float, float]:
-        """One optimizer step; gives the learning rate and the norm of the gradient before clipping.
-
-        Args:
-            loss: Mean over all processes.
-            backward: Makes the gradients.
-            module: Whose gradients they are.
-            step: Number of the step.
-
-        Raises:
-            NonFiniteError: The loss or the gradient is not a number; the weights are those of the step before.
-            LossSpikeError: The loss has risen and stays high.
-        """
-        run = self.run
-        check_finite(loss, what="loss", step=step)
-        self.spikes.see(loss, step=step)
-        backward()
-        norm = self.accelerator.clip_grad_norm_(module.parameters(), run.optim.grad_clip or math.inf)
-        assert norm is not None
-        norm = whole(norm)
-        if self.accelerator.scaler is None:  # in fp16 an infinite norm is the loss scaler's business
-            check_finite(float(norm), what="gradient norm", step=step)
-        lr = learning_rate(step, config=run.optim, steps=self.steps)
-        set_learning_rate(self.optimizer, lr)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        for hook in self.hooks.values():
-            hook.after_step(step=step + 1)
-        return lr, float(norm)
-
     def _all_skipped(self) -> dict[str, str]:
         """Reason per unreadable picture, those before a stop included."""
         return self._skipped_before | {str(path): reason for path, reason in self.inputs.skipped.items()}
@@ -373,5 +329,5 @@ class Loop(ABC):
         """What else a checkpoint has to have."""
         return {}
 
-    def _restore_own(self, state: dict[str, Any]) -> None:  # noqa: B027, a decoder has nothing of its own
+    def _restore_own(self, state: dict[str, Any]) -> None:
         """Bring `_own_state` back."""

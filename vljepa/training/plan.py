@@ -17,7 +17,8 @@ from vljepa.data.formats import is_there
 from vljepa.data.shards import is_shards, shard_addresses
 from vljepa.data.sources import load_source
 from vljepa.errors import AssetError, ConfigError, PartError
-from vljepa.methods.vision_language.inputs import check_run, step_sampler
+from vljepa.methods.vision_language.checks import check_run
+from vljepa.methods.vision_language.inputs import step_sampler
 from vljepa.models.types import Tokens
 from vljepa.parts.saved import read_config, saved_folder
 from vljepa.training.epochs import steps_of

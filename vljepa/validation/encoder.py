@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vljepa.data.features import TextFeatures
 from vljepa.data.pictures import PictureReader
 from vljepa.data.progress import track
 from vljepa.data.records import Visual, frames_of
+from vljepa.data.text_features import TextFeatures
 from vljepa.models.jepa import JEPA
 from vljepa.models.types import Batch
 from vljepa.processing.processor import VLJEPAProcessor

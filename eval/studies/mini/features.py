@@ -14,7 +14,8 @@ from torch import Tensor
 
 from eval.core.embedding import Rows
 from vljepa.configs import CacheConfig
-from vljepa.data.features import FeatureCache, TextFeatures
+from vljepa.data.features import FeatureCache
+from vljepa.data.text_features import TextFeatures
 from vljepa.inference.embed import Embedder
 from vljepa.models.residuals import Ablation
 

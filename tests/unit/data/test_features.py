@@ -6,7 +6,8 @@ from PIL import Image
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import CacheConfig, load_preset
 from vljepa.data import features as module
-from vljepa.data.features import FeatureCache, TextFeatures
+from vljepa.data.features import FeatureCache
+from vljepa.data.text_features import TextFeatures
 from vljepa.errors import DataError
 
 

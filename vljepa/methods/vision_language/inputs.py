@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.configs import LabelPriorConfig, PromptsConfig, RunConfig, SourceConfig, TextView, VLJEPAConfig
+from vljepa.configs import PromptsConfig, RunConfig, SourceConfig, TextView
 from vljepa.data.collate import Collator, StepBatches
 from vljepa.data.contents import known_by_content, repeated_contents
-from vljepa.data.features import FeatureCache, TextFeatures
+from vljepa.data.features import FeatureCache
 from vljepa.data.pictures import LivePictures, PictureReader
 from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import StepSampler
@@ -19,10 +19,12 @@ from vljepa.data.shards import is_shards
 from vljepa.data.skips import check_skipped
 from vljepa.data.sources import load_source
 from vljepa.data.streaming import ShardStream
+from vljepa.data.text_features import TextFeatures
 from vljepa.data.text_only import PriorGuess
 from vljepa.errors import ConfigError
 from vljepa.methods.protocol import Inputs
 from vljepa.methods.vision_language.answers import count_answers
+from vljepa.methods.vision_language.checks import check_run
 from vljepa.models.residuals import LabelPrior
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.validation.encoder import Encoder
@@ -135,25 +137,6 @@ def prepare(
         answers=answers,
         train=train,
     )
-
-
-def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
-    """Refuse a recipe whose sections do not go together; no file is read.
-
-    Args:
-        run: The recipe.
-        config: Of the model that it trains.
-
-    Raises:
-        ConfigError: Naming the source and what it lacks.
-    """
-    _check_routes(run, config)
-    _check_average(run)
-    if run.objective.answers > 0 and config.y_encoder.target == "trained":
-        raise ConfigError(
-            f"objective.answers = {run.objective.answers:g} embeds the answers once, and the Y-Encoder is trained.",
-            fix="set model.y_encoder.target=frozen (with adapters: lora.parts=[predictor]), or objective.answers=0.",
-        )
 
 
 def _answer_numbers(answers: Mapping[str, int]) -> dict[str, int]:
@@ -279,56 +262,6 @@ def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
         and (contents.get(record.image, record.image) in seen or (record.source_id in ids and not record.numbered))
     }
     return len(found)
-
-
-def _check_routes(run: RunConfig, model: VLJEPAConfig) -> None:
-    """Refuse sources that ask for a label prior that is not there, or that cannot share a group."""
-    prior = model.residual
-    kinds: dict[str, tuple[bool, bool, int]] = {}
-    for source in run.data.validation:
-        if isinstance(source.view, TextView):
-            raise ConfigError(
-                f"the view of the validation source {source.name!r} is text.", fix="validate on pictures."
-            )
-    for source in run.data.train:
-        kind = (isinstance(source.view, TextView), source.gate_only, source.frames)
-        if kinds.setdefault(source.group, kind) != kind:
-            raise ConfigError(
-                f"the source {source.name!r} is in group {source.group!r} with sources of another kind.",
-                fix="give sources with gate_only, or a view of text or of other `frames`, a `group` of their own.",
-            )
-        if is_shards(source.path) and run.data.cache is not None:
-            raise ConfigError(
-                f"the source {source.name!r} is read shard by shard, and a cache keeps what comes again.",
-                fix="set data.cache=null, or download the shards and give their folder.",
-            )
-        if all(kind[:2]):
-            raise ConfigError(
-                f"the view of the source {source.name!r} is text, and gate_only needs pictures.", fix="drop one."
-            )
-        if source.views is not None and source.views > 1 and run.data.cache is None:
-            raise ConfigError(
-                f"the source {source.name!r} wants {source.views} views, which only data.cache stores.",
-                fix="set data.cache, or remove `views`.",
-            )
-        if any(kind[:2]) and not (isinstance(prior, LabelPriorConfig) and prior.gated):
-            raise ConfigError(
-                f"the source {source.name!r} needs model.residual=label_prior, gated.",
-                fix="set it, or remove the source.",
-            )
-        if kind[0] and (model.y_encoder.target == "trained" or run.data.cache is None):
-            raise ConfigError(
-                f"the view of text of {source.name!r} needs model.y_encoder.target=frozen and data.cache.",
-                fix="set them, or remove the source.",
-            )
-
-
-def _check_average(run: RunConfig) -> None:
-    if run.train.ema > 0 and not run.data.validation:
-        raise ConfigError(
-            f"train.ema = {run.train.ema} averages the weights that validation chooses, and there is no validation.",
-            fix="add a source to data.validation, or set train.ema=0.",
-        )
 
 
 def _guesses(
