@@ -48,7 +48,7 @@ class TransformersVision(nn.Module):
         if "pixel_values" not in type(self.model).main_input_name:
             raise PartError(f"{spec} is no vision model.", fix="use a vision model as the X-Encoder.")
         if self.joint_frames and hasattr(self.model, "predictor"):
-            # V-JEPA 2's own predictor guesses masked patches: half the compute, and nothing that is wanted here.
+            # V-JEPA 2's own predictor estimates masked patches: half the compute, and nothing that is wanted here.
             self.model.predictor = None
         pooler = getattr(self.model, "pooler", None)
         if not head and pooler is not None and any(True for _ in pooler.parameters()):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vljepa.cli.captioning import caption_all, print_said, print_said_json
 from vljepa.cli.choosing import as_json, choose_over, listed, print_predictions
 from vljepa.cli.options import (
     ChoicesFileOption,
@@ -18,7 +19,6 @@ from vljepa.cli.options import (
     NumBeamsOption,
 )
 from vljepa.cli.output import print_heading, print_json
-from vljepa.cli.saying import print_said, print_said_json, say_over
 from vljepa.errors import ConfigError
 
 
@@ -110,7 +110,7 @@ def _answer(image: str, question: str, *, json: bool, **asked: Any) -> None:
     from vljepa.inference.candidates import check_question
 
     check_question(question)
-    found, skipped = say_over([image], query=question, **asked)
+    found, skipped = caption_all([image], query=question, **asked)
     if json:
         print_said_json(found, skipped, name="answer", question=question)
     else:

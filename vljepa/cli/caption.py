@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from vljepa.cli.captioning import caption_all, print_said, print_said_json
 from vljepa.cli.options import DecoderOption, DeviceOption, FramesOption, JsonOption, ModelOption, NumBeamsOption
-from vljepa.cli.saying import print_said, print_said_json, say_over
 
 
 def caption(
@@ -26,7 +26,7 @@ def caption(
 
     Example: vljepa caption photo.jpg holidays/ --json
     """
-    found, skipped = say_over(
+    found, skipped = caption_all(
         pictures, query=query, model=model, decoder=decoder, device=device, frames=frames, num_beams=num_beams
     )
     if json:

@@ -55,7 +55,7 @@ class TextView(_View):
     Args:
         like: Name of the training source whose pictures' priors give the mean.
         temperature: Of the softmax over cosines.
-        noise: Standard deviation of the noise, in units of the guesses' own mean standard deviation.
+        noise: Standard deviation of the noise, in units of the estimates' own mean standard deviation.
     """
 
     name: Literal["text"] = "text"

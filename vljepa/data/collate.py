@@ -17,7 +17,7 @@ from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import Draw, StepSampler, choose
 from vljepa.data.streaming import ShardStream
 from vljepa.data.text_features import TextFeatures
-from vljepa.data.text_only import PriorGuess
+from vljepa.data.text_only import PriorEstimate
 from vljepa.errors import ConfigError
 from vljepa.models.types import Batch, Tokens
 from vljepa.objectives import NO_ANSWER
@@ -71,7 +71,7 @@ class Collator:
         processor: Tokenizes queries and targets.
         pictures: Where pictures or their features come from.
         texts: Features of the targets, when the Y-Encoder is frozen; None tokenizes them.
-        guesses: By source, what stands in for the pictures of rows of text alone.
+        estimates: By source, what stands in for the pictures of rows of text alone.
         answers: Numbers of the training answers, in normal form, for an objective that asks for them.
     """
 
@@ -81,13 +81,13 @@ class Collator:
         *,
         pictures: PictureReader,
         texts: TextFeatures | None = None,
-        guesses: Mapping[str, PriorGuess] | None = None,
+        estimates: Mapping[str, PriorEstimate] | None = None,
         answers: Mapping[str, int] | None = None,
     ) -> None:
         self.processor = processor
         self.pictures = pictures
         self.texts = texts
-        self.guesses = guesses or {}
+        self.estimates = estimates or {}
         self.answers = answers
         self.caption_prompt = processor.config.prompts.caption
 
@@ -115,7 +115,7 @@ class Collator:
         pieces = []
         for source, run in groupby(samples, key=lambda sample: sample.record.source):
             rows = list(run)
-            pieces.append(self.guesses[source]([row.seen for row in rows], seeds=[row.seed for row in rows]))
+            pieces.append(self.estimates[source]([row.seen for row in rows], seeds=[row.seed for row in rows]))
         return torch.cat(pieces)
 
     def _answer(self, sample: Sample, answers: Mapping[str, int]) -> int:

@@ -15,7 +15,7 @@ from vljepa.models.residuals.label_prior import LabelPrior
 _TEXTS_PER_CHUNK = 4096
 
 
-class PriorGuess:
+class PriorEstimate:
     """Guesses the label prior's feature from a text, as `TextView` says.
 
     Args:
@@ -23,7 +23,7 @@ class PriorGuess:
         texts: Y-Encoder features of the texts.
         prior: The model's label prior, filled.
         real_BE: Label prior's features of real pictures, [B, E], for the mean.
-        sample: Texts of the source, for mean and standard deviation of the guesses.
+        sample: Texts of the source, for mean and standard deviation of the estimates.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One source on its way from embeddings to segments: its segmenter, its notes, its clock on the wall.
+"""One source on its times from embeddings to segments: its segmenter, its notes, its clock on the wall.
 
 Shapes: D width of the shared space.
 """
@@ -25,7 +25,7 @@ from vljepa.processing.live import Gap
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class FrameTimes:
     """When a frame passed, by `time.monotonic`, and on the wall's clock.
 
     Args:
@@ -86,32 +86,32 @@ class Channel:
         # A score is that of the boundary before a row some rows ago.
         self._scored: deque[float] = deque(maxlen=change_of(segmenter.config).delay + 1)
         # A segment ends before one of the newest rows: the two windows of a score, and as many that it is held.
-        self._ways: deque[Way] = deque(maxlen=2 * segmenter.config.window + 2)
+        self._times: deque[FrameTimes] = deque(maxlen=2 * segmenter.config.window + 2)
         self._began: datetime | None = None  # of the open segment
         self._away = False
 
-    def saw(self, way: Way, picture: bytes | None) -> None:
+    def saw(self, times: FrameTimes, picture: bytes | None) -> None:
         """Note a frame."""
         stats = self.stats
-        stats.saw(way.time, lasts=1 / self.segmenter.config.fps)
+        stats.saw(times.time, lasts=1 / self.segmenter.config.fps)
         stats.live = self.source.live
         if stats.live:
-            stats.began = way.clock if stats.began is None else stats.began
-            stats.lagged(self.source.lag + way.predicted - way.arrived)
+            stats.began = times.clock if stats.began is None else stats.began
+            stats.lagged(self.source.lag + times.predicted - times.arrived)
         if picture is not None:
-            self._thumbnails.add(way.time, picture)
+            self._thumbnails.add(times.time, picture)
 
-    def push(self, row_D: NDArray[np.float32], way: Way) -> Iterator[Segment]:
+    def push(self, row_D: NDArray[np.float32], times: FrameTimes) -> Iterator[Segment]:
         """Take the next row; the segment that it ends, if it does."""
         pushed = time.monotonic()
-        closed = self.segmenter.push(row_D, way.time)
+        closed = self.segmenter.push(row_D, times.time)
         said = time.monotonic()
-        self._ways.append(way)
-        self._began = way.clock if self._began is None else self._began
-        self._scored.append(way.time)
+        self._times.append(times)
+        self._began = times.clock if self._began is None else self._began
+        self._scored.append(times.time)
         self.stats.signal.add(self._scored[0], self.segmenter.score)
         for segment in closed:
-            following = next(known for known in self._ways if known.time >= segment.end)
+            following = next(known for known in self._times if known.time >= segment.end)
             if self.source.live:
                 self.stats.latency.add(
                     Delay(
@@ -160,16 +160,16 @@ class Channel:
         self._tell(Notice(self.name, "rate", self.stats.end, _now(), f"looking at {fps:g} frames per second: {why}"))
 
     def kept(self, segments: Sequence[Segment]) -> Iterator[Segment]:
-        """Note segments that were found in another way than by `push`."""
+        """Note segments that were found in another times than by `push`."""
         yield from map(self._noted, segments)
 
     def _close(self, segments: Sequence[Segment]) -> Iterator[Segment]:
         for segment in segments:
-            newest = self._ways[-1]
+            newest = self._times[-1]
             yield self._noted(segment, ended=newest.clock + timedelta(seconds=segment.end - newest.time))
             self._thumbnails.forget(before=segment.end)
         self._began = None
-        self._ways.clear()
+        self._times.clear()
         self._scored.clear()
 
     def _noted(self, segment: Segment, *, ended: datetime | None = None) -> Segment:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from vljepa.errors import DataError
-from vljepa.inference.channel import Channel, Way
+from vljepa.inference.channel import Channel, FrameTimes
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.frame_reader import Ended, FrameReaders, Read
 from vljepa.inference.frame_sources import FrameSource
@@ -103,7 +103,7 @@ class Watcher:
         for segment in channel.end(failure):
             yield channel, segment
 
-    def _looks(self) -> Generator[tuple[Channel, tuple[Rows, Way] | Gap | Ended], None, None]:
+    def _looks(self) -> Generator[tuple[Channel, tuple[Rows, FrameTimes] | Gap | Ended], None, None]:
         """What the sources give, with each frame's embedding [D]."""
         for channel in self._channels:
             channel.stats.start()
@@ -136,7 +136,7 @@ class Watcher:
         return _Look(self._embedder.processor.images([frame.image]), picture)
 
     @torch.inference_mode()
-    def _predict(self, looks: Sequence[tuple[Channel, Read[_Look]]]) -> list[tuple[Rows, Way]]:
+    def _predict(self, looks: Sequence[tuple[Channel, Read[_Look]]]) -> list[tuple[Rows, FrameTimes]]:
         if not looks:
             return []
         device, model = self._embedder.device, self._embedder.model
@@ -153,7 +153,7 @@ class Watcher:
             channel.stats.worked("encode", (encoded - taken) / len(looks))
             channel.stats.worked("predict", (predicted - encoded) / len(looks))
         return [
-            (row, Way(look.time, look.clock, look.arrived, taken, encoded, predicted))
+            (row, FrameTimes(look.time, look.clock, look.arrived, taken, encoded, predicted))
             for row, (_, look) in zip(rows, looks, strict=True)
         ]
 
@@ -169,7 +169,7 @@ class Watcher:
                 channel.paced(full=full)
 
 
-def _found(channel: Channel, event: tuple[Rows, Way] | Gap | Ended) -> Iterator[Segment]:
+def _found(channel: Channel, event: tuple[Rows, FrameTimes] | Gap | Ended) -> Iterator[Segment]:
     """Segments that an event ends; rows that make no sense end their source, and no other one."""
     try:
         if isinstance(event, Gap):

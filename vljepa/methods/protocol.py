@@ -22,7 +22,7 @@ from vljepa.models.types import Batch
 from vljepa.validation.tasks import Metrics
 
 WEIGHTS_FILE = "model.safetensors"
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 Rows = dict[str, Tensor]
 
 
@@ -159,9 +159,9 @@ class Method(ABC):
         """What the log has of a step beside its loss."""
         return {}
 
-    def introduce(self, say: Say, *, step: int) -> dict[str, Any]:
+    def introduce(self, report: Report, *, step: int) -> dict[str, Any]:
         """Tell what is read; gives what the log's `start` line has of it."""
-        del say, step
+        del report, step
         return {}
 
     def notes(self, metrics: Metrics) -> list[str]:

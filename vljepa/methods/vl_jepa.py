@@ -23,7 +23,7 @@ from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import AdaptersConfig, RunConfig, VLJEPAConfig
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.methods.hooks import Hook
-from vljepa.methods.protocol import Method, Say
+from vljepa.methods.protocol import Method, Report
 from vljepa.methods.vision_language.answers import AnswerBank
 from vljepa.methods.vision_language.identity import identity_of
 from vljepa.methods.vision_language.inputs import VisionLanguageInputs, prepare
@@ -146,14 +146,14 @@ class VLJepaMethod(Method):
         """The temperature."""
         return {"temperature": 1 / float(whole(self.model.scale().detach()))}
 
-    def introduce(self, say: Say, *, step: int) -> dict[str, Any]:
+    def introduce(self, report: Report, *, step: int) -> dict[str, Any]:
         """Streams and overlap; gives the log what it has of the data."""
         inputs = self.inputs
         for stream in inputs.streams:
             shard = stream.where(step * inputs.batches.quota_of(stream.source))
-            say(f"source {stream.source.name!r}: from {shard}; after a stop, from the shard then in hand")
+            report(f"source {stream.source.name!r}: from {shard}; after a stop, from the shard then in hand")
         if inputs.overlap:
-            say(f"WARNING: {inputs.overlap} validation pictures are also training pictures")
+            report(f"WARNING: {inputs.overlap} validation pictures are also training pictures")
         return {"overlap": inputs.overlap, "pictures": inputs.pictures}
 
     def notes(self, metrics: Metrics) -> list[str]:

@@ -24,7 +24,7 @@ def top_k_hits(scores_NC: FloatArray, labels_N: NDArray[np.int64], *, k: int = 1
     Args:
         scores_NC: Scores, larger is better; -inf where a row has no candidate.
         labels_N: Index of the right candidate of each row.
-        k: How many guesses are allowed.
+        k: How many estimates are allowed.
 
     Returns:
         Boolean per row; its mean is the accuracy.

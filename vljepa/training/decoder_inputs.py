@@ -19,7 +19,7 @@ from vljepa.data.sampling import StepSampler
 from vljepa.data.skips import check_skipped
 from vljepa.data.sources import load_source
 from vljepa.data.text_features import TextFeatures
-from vljepa.data.text_only import PriorGuess
+from vljepa.data.text_only import PriorEstimate
 from vljepa.errors import ConfigError
 from vljepa.models.jepa import JEPA
 from vljepa.models.residuals import LabelPrior
@@ -274,7 +274,7 @@ def _guess(
     view, prior = source.view, model.residual
     if not isinstance(view, TextView) or not isinstance(prior, LabelPrior):
         raise ConfigError(
-            f"the source {source.name!r} guesses what pictures would give, which needs a view of text and a model "
+            f"the source {source.name!r} estimates what pictures would give, which needs a view of text and a model "
             "with a label prior.",
             fix="set see: text, or give `view: {name: text, like: NAME}`.",
         )
@@ -286,10 +286,10 @@ def _guess(
         )
     logits_BK = reader.logits(images)
     sample = [text for record in records for text in record.texts]
-    guesses = PriorGuess(view, texts=texts, prior=prior, real_BE=prior.of_logits(logits_BK), sample=sample)
+    estimates = PriorEstimate(view, texts=texts, prior=prior, real_BE=prior.of_logits(logits_BK), sample=sample)
 
     @torch.no_grad()
     def guess(seen: Sequence[str], seeds: Sequence[int]) -> Tensor:
-        return model.predict_from_prior(guesses(seen, seeds=seeds)).float().cpu()
+        return model.predict_from_prior(estimates(seen, seeds=seeds)).float().cpu()
 
     return guess

@@ -87,7 +87,7 @@ def test_a_broken_picture_is_left_out_and_named(processor, tmp_path):
     assert Collator(processor, pictures=LivePictures(processor))(samples[:1]).size == 0
 
 
-def step_batches(processor, sources, configs, *, batch_size, views=3, seed=5, guesses=None):
+def step_batches(processor, sources, configs, *, batch_size, views=3, seed=5, estimates=None):
     """Batches over `sources`; each config is what differs from the defaults."""
     configs = [SourceConfig(name=f"s{number}", path="-", **settings) for number, settings in enumerate(configs)]
     sampler = StepSampler(
@@ -97,7 +97,7 @@ def step_batches(processor, sources, configs, *, batch_size, views=3, seed=5, gu
         batch_size=batch_size,
         seed=seed,
     )
-    collator = Collator(processor, pictures=FakeFeatures(), guesses=guesses)
+    collator = Collator(processor, pictures=FakeFeatures(), estimates=estimates)
     return StepBatches(sources, configs=configs, sampler=sampler, collator=collator, views=views)
 
 
@@ -144,7 +144,7 @@ def test_one_group_draws_all_texts_and_views(processor):
 def test_batches_with_groups_are_pure_in_seed_and_step(processor):
     sources = [captioned(6), captioned(5, first=6), alone(5, source="s2")]
     configs = [{"group": "a"}, {"group": "b", "gate_only": True}, {"group": "c"}]
-    settings = {"batch_size": 9, "guesses": {"s2": FakeGuess()}}
+    settings = {"batch_size": 9, "estimates": {"s2": FakeGuess()}}
     here, there = (step_batches(processor, sources, configs, **settings) for _ in range(2))
     for step in (7, 0, 7):
         for ours, theirs in zip(here[step], there[step], strict=True):
@@ -188,7 +188,7 @@ def test_the_first_text_is_drawn_as_often_as_asked(processor, share, low, high):
 
 def test_rows_of_text_alone_give_a_guess_from_another_text_than_the_target(processor):
     batches = step_batches(
-        processor, [alone(6, source="s0")], [{"first_text": 0.5}], batch_size=6, guesses={"s0": FakeGuess()}
+        processor, [alone(6, source="s0")], [{"first_text": 0.5}], batch_size=6, estimates={"s0": FakeGuess()}
     )
     noises = []
     for step in range(6):
@@ -200,7 +200,7 @@ def test_rows_of_text_alone_give_a_guess_from_another_text_than_the_target(proce
         targets = batch.batch.text_ids_B.tolist()
         rows = [row for row in alone(6, source="s0") for text in seen if text in row.texts]
         assert len(rows) == 6
-        own = Collator(processor, pictures=FakeFeatures(), guesses={"s0": FakeGuess()})(
+        own = Collator(processor, pictures=FakeFeatures(), estimates={"s0": FakeGuess()})(
             [Sample(rows[0], target=text, seen=text) for text in seen]
         )
         assert all(ours != theirs for ours, theirs in zip(own.batch.text_ids_B.tolist(), targets, strict=True))
@@ -214,8 +214,8 @@ def test_each_source_of_text_alone_has_its_own_guess(processor):
 
     sources = [alone(3, source="s0"), alone(3, source="s1")]
     configs = [{"view": TextView(like="x")}] * 2
-    guesses = {"s0": FakeGuess(), "s1": Other()}
-    (batch,) = step_batches(processor, sources, configs, batch_size=6, guesses=guesses)[0]
+    estimates = {"s0": FakeGuess(), "s1": Other()}
+    (batch,) = step_batches(processor, sources, configs, batch_size=6, estimates=estimates)[0]
     assert (batch.batch.prior_BE[:, 1] > 0).tolist() == [True] * 3 + [False] * 3
 
 

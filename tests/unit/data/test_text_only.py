@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from vljepa.configs import LabelPriorConfig, TextView
-from vljepa.data.text_only import PriorGuess
+from vljepa.data.text_only import PriorEstimate
 from vljepa.models.residuals.label_prior import LabelPrior
 
 WIDTH, CLASSES, TEXTS = 16, 9, 400
@@ -32,7 +32,7 @@ def make_guess(*, top_k=CLASSES, real=REAL, sample=ALL, **settings):
     prior = LabelPrior(LabelPriorConfig(label_names=["x"] * CLASSES, top_k=top_k), **encoders)
     prior.label_features_KE.normal_(generator=torch.Generator().manual_seed(0))
     config = TextView(like="photos", **settings)
-    return PriorGuess(config, texts=Features(), prior=prior, real_BE=real, sample=sample)
+    return PriorEstimate(config, texts=Features(), prior=prior, real_BE=real, sample=sample)
 
 
 def test_a_guess_is_pure_in_the_seed_of_its_row():
@@ -86,7 +86,7 @@ def test_labels_are_weighted_by_their_softmax_over_those_kept(top_k):
 
 
 def test_the_temperature_decides_how_sure_a_guess_is():
-    """Sharper guesses lie further from each other."""
+    """Sharper estimates lie further from each other."""
     assert make_guess(temperature=0.02).spread > 1.5 * make_guess(temperature=1.0).spread
 
 

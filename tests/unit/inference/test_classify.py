@@ -65,24 +65,24 @@ def test_a_confidence_of_just_the_minimum_is_said(model, processor):
 def test_pictures_are_named_as_they_were_given(model, processor, pictures):
     files = [str(pictures / "red.png"), pictures / "green.jpg", RED]
 
-    guesses = classify(model, processor, files, labels=["red", "green"])
+    estimates = classify(model, processor, files, labels=["red", "green"])
 
-    assert [guess.image for guess in guesses] == [str(files[0]), str(files[1]), "<image>"]
-    assert [guess.label for guess in guesses] == ["red", "green", "red"]
+    assert [guess.image for guess in estimates] == [str(files[0]), str(files[1]), "<image>"]
+    assert [guess.label for guess in estimates] == ["red", "green", "red"]
 
 
 def test_broken_pictures(model, processor, pictures):
     with pytest.raises(ImageError):
         classify(model, processor, pictures / "broken.png", labels=["red", "green"])
     broken = []
-    guesses = classify(
+    estimates = classify(
         model,
         processor,
         [pictures / "broken.png", pictures / "red.png"],
         labels=["red", "green"],
         on_broken=lambda picture, error: broken.append(picture),
     )
-    assert [guess.label for guess in guesses] == ["red"]
+    assert [guess.label for guess in estimates] == ["red"]
     assert broken == [pictures / "broken.png"]
 
 

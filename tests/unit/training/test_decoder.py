@@ -84,12 +84,12 @@ def lines(run, *kinds):
 
 @pytest.fixture(scope="module")
 def learned(model, shapes, tmp_path_factory):
-    """One run that is long enough to learn, with texts, guesses and pictures."""
+    """One run that is long enough to learn, with texts, estimates and pictures."""
     captions = str(shapes / "captions.jsonl")
     folder = tmp_path_factory.mktemp("learned")
     train = [
         {"name": "texts", "path": "texts.txt", "weight": 2},
-        {"name": "guesses", "path": captions, "see": "guess", "view": {"name": "text", "like": "pictures"}},
+        {"name": "estimates", "path": captions, "see": "guess", "view": {"name": "text", "like": "pictures"}},
         {"name": "pictures", "path": captions, "see": "picture", "views": 2},
     ]
     validation = [{"name": "captions", "path": captions}]

@@ -53,13 +53,13 @@ def test_nothing_excluded_drops_nothing():
 
 def test_a_held_out_picture_s_texts_stay_together_and_are_gone_from_all_sources():
     rows = [record(str(number), f"text {number}", f"also {number}") for number in range(40)]
-    guesses = [record(str(number), f"third {number}", f"fourth {number}") for number in range(40)]
-    train, held = hold_out([rows, guesses], [source("a"), source("b", "picture")], share=0.1)
+    estimates = [record(str(number), f"third {number}", f"fourth {number}") for number in range(40)]
+    train, held = hold_out([rows, estimates], [source("a"), source("b", "picture")], share=0.1)
     ids = {row.source_id for row in held}
     assert len(held) == 4
     assert all(len(row.texts) == 2 for row in held)
     assert all({row.source_id for row in part} == {str(number) for number in range(40)} - ids for part in train)
-    assert hold_out([rows, guesses], [source("a"), source("b", "picture")], share=0.1)[1] == held
+    assert hold_out([rows, estimates], [source("a"), source("b", "picture")], share=0.1)[1] == held
     assert not texts_of([held]) & texts_of(train)
 
 
@@ -138,12 +138,12 @@ def test_no_batch_ever_writes_a_test_caption(toy, folder):
 
 
 def test_a_guess_never_shows_the_text_that_is_to_be_written(toy, folder, shapes, monkeypatch):
-    guess = source("captions", "guess", name="guesses", view={"name": "text", "like": "pictures"})
+    guess = source("captions", "guess", name="estimates", view={"name": "text", "like": "pictures"})
     pictures = source("pictures", "picture", path=str(shapes / "captions.jsonl"), views=1)
     inputs = prepared(toy, data(folder, train=[source("captions"), guess, pictures]))
-    guesses = inputs.batches.sources[1]
+    estimates = inputs.batches.sources[1]
     shown = []
-    monkeypatch.setattr(guesses, "guess", lambda seen, seeds: shown.append(list(seen)) or torch.zeros(len(seen), 24))
+    monkeypatch.setattr(estimates, "guess", lambda seen, seeds: shown.append(list(seen)) or torch.zeros(len(seen), 24))
     for step in range(10):
         batch = inputs.tokenizer.decode(inputs.batches[step]["ids"])
         start = inputs.batches.sampler.quotas[0]
@@ -153,7 +153,7 @@ def test_a_guess_never_shows_the_text_that_is_to_be_written(toy, folder, shapes,
 
 
 def test_guesses_are_embeddings_and_pure(toy, folder, shapes):
-    guess = source("captions", "guess", name="guesses", view={"name": "text", "like": "pictures"})
+    guess = source("captions", "guess", name="estimates", view={"name": "text", "like": "pictures"})
     pictures = source("pictures", "picture", path=str(shapes / "captions.jsonl"), views=1)
     config = data(folder, train=[source("captions"), guess, pictures])
     first, second = (prepared(toy, config).batches[3] for _ in range(2))

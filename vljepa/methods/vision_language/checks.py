@@ -17,7 +17,7 @@ def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
     Raises:
         ConfigError: Naming the source and what it lacks.
     """
-    _check_routes(run, config)
+    _check_sources(run, config)
     _check_average(run)
     if run.objective.answers > 0 and config.y_encoder.target == "trained":
         raise ConfigError(
@@ -26,7 +26,7 @@ def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
         )
 
 
-def _check_routes(run: RunConfig, model: VLJEPAConfig) -> None:
+def _check_sources(run: RunConfig, model: VLJEPAConfig) -> None:
     """Refuse sources that ask for a label prior that is not there, or that cannot share a group."""
     prior = model.residual
     kinds: dict[str, tuple[bool, bool, int]] = {}

@@ -20,7 +20,7 @@ from vljepa.data.skips import check_skipped
 from vljepa.data.sources import load_source
 from vljepa.data.streaming import ShardStream
 from vljepa.data.text_features import TextFeatures
-from vljepa.data.text_only import PriorGuess
+from vljepa.data.text_only import PriorEstimate
 from vljepa.errors import ConfigError
 from vljepa.methods.protocol import Inputs
 from vljepa.methods.vision_language.answers import count_answers
@@ -114,10 +114,10 @@ def prepare(
         texts.fill(_texts(train, tasks, model.config.prompts), model=model, processor=processor)
     sources = [was if isinstance(was, ShardStream) else now for was, now in zip(sources, train, strict=True)]
     sampler = step_sampler(run, [None if isinstance(source, ShardStream) else len(source) for source in sources])
-    guesses = _guesses(run, model, reader, texts, train)
+    estimates = _estimates(run, model, reader, texts, train)
     answers = count_answers(train)
     numbers = _answer_numbers(answers) if run.objective.answers > 0 else None
-    collator = Collator(processor, pictures=reader, texts=texts, guesses=guesses, answers=numbers)
+    collator = Collator(processor, pictures=reader, texts=texts, estimates=estimates, answers=numbers)
     return VisionLanguageInputs(
         batches=StepBatches(
             sources,
@@ -264,11 +264,11 @@ def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
     return len(found)
 
 
-def _guesses(
+def _estimates(
     run: RunConfig, model: VLJEPA, reader: PictureReader, texts: TextFeatures | None, train: Sources
-) -> dict[str, PriorGuess]:
+) -> dict[str, PriorEstimate]:
     """What stands in for pictures, for each source that has none."""
-    guesses: dict[str, PriorGuess] = {}
+    estimates: dict[str, PriorEstimate] = {}
     by_name = {config.name: _images([records]) for config, records in zip(run.data.train, train, strict=True)}
     for config, records in zip(run.data.train, train, strict=True):
         if not isinstance(config.view, TextView):
@@ -285,7 +285,7 @@ def _guesses(
         logits_BK = reader.logits(images)
         real_BE = model.residual.of_logits(logits_BK.to(model.log_scale.device))
         sample = [text for record in records for text in record.texts]
-        guesses[config.name] = PriorGuess(
+        estimates[config.name] = PriorEstimate(
             config.view, texts=texts, prior=model.residual, real_BE=real_BE, sample=sample
         )
-    return guesses
+    return estimates

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Skipped = list[tuple[str, str]]
 
 
-def say_over(
+def caption_all(
     words: Sequence[str],
     *,
     query: str,
