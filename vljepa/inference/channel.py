@@ -1,4 +1,4 @@
-"""One source on its times from embeddings to segments: its segmenter, its notes, its clock on the wall.
+"""One source between embeddings and segments: its segmenter, its notices, its wall-clock.
 
 Shapes: D width of the shared space.
 """
@@ -160,7 +160,7 @@ class Channel:
         self._tell(Notice(self.name, "rate", self.stats.end, _now(), f"looking at {fps:g} frames per second: {why}"))
 
     def kept(self, segments: Sequence[Segment]) -> Iterator[Segment]:
-        """Note segments that were found in another times than by `push`."""
+        """Note segments that were found otherwise than by `push`."""
         yield from map(self._noted, segments)
 
     def _close(self, segments: Sequence[Segment]) -> Iterator[Segment]:
