@@ -23,7 +23,7 @@ from eval.core.statistics import Interval, interval
 from eval.tasks.question_only import QuestionOnly
 from eval.tasks.questions import Chosen, answer
 from eval.tasks.questions_files import Question, closed
-from vljepa.configs import SourceConfig
+from vljepa.configs import ClipView, SourceConfig
 from vljepa.data.records import Record
 from vljepa.data.sources import load_source
 
@@ -74,7 +74,9 @@ def measure(context: Context, *, shuffles: int, seed: int) -> Result:
                 values[OPPOSED] = hits(turned(questions), chosen)
         log(f"{name}: {values[name].mean():.3f} of all questions")
     # Names of the test are in no training answer, and a thousand classes of others would take minutes to fit.
-    source = SourceConfig(name="train", path=str(found.files["train"]), frames=1, task="vqa")
+    source = SourceConfig(
+        name="train", path=str(found.files["train"]), task="vqa", view=ClipView(name="clip", frames=1)
+    )
     fitted = [record for record in load_source(source, root=found.folder) if record.type not in NAMES]
     alone = QuestionOnly(fitted, embed=embedder.texts)
     values["question alone"] = np.array([alone.hit(_record(one)) for one in questions])
