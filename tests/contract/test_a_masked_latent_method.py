@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vljepa.configs import PredictorConfig, RunConfig, Strict, load_preset
 from vljepa.data.collate import Group
+from vljepa.errors import DataError
 from vljepa.methods import FollowStudent, Hook, Inputs, Method, register
 from vljepa.methods.protocol import Rows, TrainingModule
 from vljepa.models.predictor import Predictor
@@ -185,3 +186,18 @@ def test_hidden_tokens_leave_no_trace(tmp_path: Path) -> None:
 
     assert torch.equal(state(tokens, asked), state(changed, asked))
     assert not torch.equal(state(tokens, ~asked), state(changed, ~asked))
+
+
+def test_epochs_of_a_method_without_texts_count_rows_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "".join(f'{{"image": "{number}.png"}}\n' for number in range(24))
+    (tmp_path / "rows.jsonl").write_text(rows, encoding="utf-8")
+    run = recipe(tmp_path / "run")
+    data = run.data.model_copy(update={"root": str(tmp_path)})
+    data.train[0].path = "rows.jsonl"
+    run = run.model_copy(update={"data": data, "train": run.train.model_copy(update={"steps": None, "epochs": 2.0})})
+    with pytest.raises(DataError, match="'text'"):
+        Trainer(run, device="cpu").fit()
+    monkeypatch.setattr(MaskedLatents, "texts", "optional")
+    assert Trainer(run, device="cpu").fit().steps == 2 * 24 / 8

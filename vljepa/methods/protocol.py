@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vljepa.configs import RunConfig
 from vljepa.data.collate import Group
 from vljepa.data.records import Visual
+from vljepa.data.sources import Texts
 from vljepa.errors import CheckpointError
 from vljepa.methods.hooks import Hook
 from vljepa.models.layers.sharded import load_tensors, whole_state
@@ -109,6 +110,8 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
+    texts: ClassVar[Texts] = "required"
+    """Whether every row of the data has to have a target text."""
 
     def __init__(self, run: RunConfig, *, given: nn.Module | None = None) -> None:
         self.run = run

@@ -1,4 +1,4 @@
-"""Context encoder, predictor, target encoder in one shared space: the diagram of docs/design.md, in code.
+"""Context encoder, predictor, target encoder in one shared space: what VL-JEPA is, in code.
 
     pixels ─> X-Encoder ─latents─┐
                                  ├─> Predictor ─> predicted embedding ─> candidates, an objective, the Y-Decoder

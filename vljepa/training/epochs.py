@@ -6,7 +6,7 @@ import math
 
 from vljepa.configs import DecoderRunConfig, RunConfig, TrainConfig
 from vljepa.data.shards import is_shards
-from vljepa.data.sources import load_source
+from vljepa.data.sources import Texts, load_source
 from vljepa.errors import ConfigError
 
 STEPS = 1000
@@ -15,8 +15,12 @@ STEPS = 1000
 Run = RunConfig | DecoderRunConfig
 
 
-def with_steps(run: Run) -> Run:
+def with_steps(run: Run, *, texts: Texts = "required") -> Run:
     """The recipe with its number of steps; the rows of its sources are read and counted where it gives epochs.
+
+    Args:
+        run: The recipe.
+        texts: Whether rows without a target text count.
 
     Raises:
         ConfigError: Epochs of a source that is read shard by shard.
@@ -26,7 +30,7 @@ def with_steps(run: Run) -> Run:
         return run
     rows = 0
     if run.train.epochs is not None:
-        rows = sum(_count(run, number) for number in range(len(run.data.train)))
+        rows = sum(_count(run, number, texts) for number in range(len(run.data.train)))
     train = run.train.model_copy(update={"steps": steps_of(run.train, rows=rows)})
     return run.model_copy(update={"train": train})
 
@@ -45,7 +49,7 @@ def steps_of(train: TrainConfig, *, rows: int) -> int:
     return STEPS if train.epochs is None else math.ceil(train.epochs * rows / train.batch_size)
 
 
-def _count(run: Run, number: int) -> int:
+def _count(run: Run, number: int, texts: Texts) -> int:
     source = run.data.train[number]
     if is_shards(source.path):
         raise ConfigError(
@@ -53,4 +57,4 @@ def _count(run: Run, number: int) -> int:
             "read shard by shard.",
             fix="set train.steps.",
         )
-    return len(load_source(source, root=run.data.root, max_skipped=run.data.max_skipped))
+    return len(load_source(source, root=run.data.root, texts=texts, max_skipped=run.data.max_skipped))

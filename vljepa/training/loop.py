@@ -17,6 +17,7 @@ from accelerate import PartialState
 from vljepa.configs import DecoderRunConfig, RunConfig
 from vljepa.data.processes import any_process
 from vljepa.data.skips import name_skipped
+from vljepa.data.sources import Texts
 from vljepa.errors import CheckpointError, ConfigError, StoppedError
 from vljepa.methods import Inputs
 from vljepa.models.device import resolve_device
@@ -44,6 +45,8 @@ class Loop(OptimizerStep, ABC):
     """
 
     average: WeightAverage
+    texts: Texts = "required"
+    """Whether rows without a target text count."""
     inputs: Inputs | DecoderInputs
     validates_first: bool
     """Whether the state before the first step is measured."""
@@ -85,7 +88,7 @@ class Loop(OptimizerStep, ABC):
     def _fit(self) -> TrainResult:
         self._check()
         with self.stop.at_once():
-            self.run = with_steps(self.run)
+            self.run = with_steps(self.run, texts=self.texts)
             checkpoint = self._find_checkpoint()
             finished = None if checkpoint is None else self._finished()
             if checkpoint is not None:

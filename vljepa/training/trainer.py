@@ -60,6 +60,7 @@ class Trainer(Loop):
     def __init__(self, run: RunConfig, *, model: Any = None, device: str | None = None) -> None:
         super().__init__(run if model is None else run.model_copy(update={"model": model.config}), device=device)
         self.method = method_of(run.method)(self.run, given=model)
+        self.texts = self.method.texts
 
     def _check(self) -> None:
         self.method.check()
