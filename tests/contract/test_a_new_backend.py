@@ -52,6 +52,9 @@ class Letters(nn.Module):
 class Mine:
     config_file, files, tokenizer_files, fixed_length = "mine.json", (), (), False
 
+    def contrast(self, part: PartSpec, folder: Path | None) -> None:
+        return None
+
     def repository(self, name: str) -> str:
         return name
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from vljepa.backends.pixels import fitting
-from vljepa.backends.protocols import Seen, TextFacts, TextTower, Tokenizer, VisionTower
-from vljepa.backends.weights import load_exactly, safetensors_state
+from vljepa.backends.protocols import Contrast, Seen, TextFacts, TextTower, Tokenizer, VisionTower
+from vljepa.backends.weights import load_exactly, read_contrast, safetensors_state
 from vljepa.configs import PartSpec, YEncoderConfig
 from vljepa.errors import ConfigError, PartError
 from vljepa.parts.folders import read_object
@@ -189,6 +189,11 @@ class OpenClipBackend:
     def vision_tower(self, part: PartSpec) -> VisionTower:
         """See `Backend`."""
         return OpenClipVision(part)
+
+    def contrast(self, part: PartSpec, folder: Path | None) -> Contrast | None:
+        """From the weights."""
+        del part
+        return None if folder is None else read_contrast(folder, prefer="open_clip_")
 
     def text(self, part: PartSpec, folder: Path | None) -> TextFacts:
         """Its own pooling, and the context length of its config."""

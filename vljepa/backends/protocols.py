@@ -100,6 +100,19 @@ class TextFacts:
     dense: tuple[DenseConfig, ...] = ()
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """How a dual encoder makes logits of cosines: scale * cosine + bias.
+
+    Args:
+        scale: 1 / temperature.
+        bias: Of encoders that were trained with a sigmoid loss; else 0.
+    """
+
+    scale: float
+    bias: float = 0.0
+
+
 class Backend(Protocol):
     """One library of models."""
 
@@ -157,6 +170,10 @@ class Backend(Protocol):
         Raises:
             PartError: It is none.
         """
+        ...
+
+    def contrast(self, part: PartSpec, folder: Path | None) -> Contrast | None:
+        """Scale and bias of a dual encoder, whose towers embed images (`Seen.pooled`) and texts in one space; else None."""
         ...
 
     def text_tower(self, config: YEncoderConfig) -> TextTower:

@@ -111,6 +111,10 @@ class TimmBackend:
         """See `Backend`."""
         return TimmVision(part)
 
+    def contrast(self, part: PartSpec, folder: Path | None) -> None:
+        """None is a dual encoder."""
+        del part, folder
+
     def text(self, part: PartSpec, folder: Path | None) -> TextFacts:
         """None is a text encoder."""
         del folder

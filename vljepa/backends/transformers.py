@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from vljepa.backends.bytes import ByteTokenizer
+from vljepa.backends.dual_encoders import DualText, DualVision, is_dual, reads_padding
 from vljepa.backends.pooling import pool_text
-from vljepa.backends.protocols import TextFacts, TextTower, Tokenizer, VisionTower
+from vljepa.backends.protocols import Contrast, TextFacts, TextTower, Tokenizer, VisionTower
 from vljepa.backends.sentence_transformers import LENGTH_FILE, dense_state, lowers_texts, read_sentence_model
 from vljepa.backends.text_layers import (
     UNBOUNDED,
@@ -24,13 +25,11 @@ from vljepa.backends.text_layers import (
     usable_positions,
 )
 from vljepa.backends.transformers_vision import TransformersVision, image_fields, tubelet, vision_config
-from vljepa.backends.weights import load_exactly, transformers_state
+from vljepa.backends.weights import load_exactly, read_contrast
 from vljepa.configs import DenseConfig, PartSpec, YEncoderConfig
 from vljepa.errors import ConfigError, PartError
 from vljepa.parts.folders import read_object
 
-_READ_PADDING = ("siglip", "siglip2")
-"""Dual encoders that were trained without an attention mask and read their last position, whatever it holds."""
 _ACTIVATIONS = {"identity": nn.Identity, "tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
 
 
@@ -75,36 +74,6 @@ class SentenceText(TransformersText):
         super().load_pretrained(folder)
         if self.dense_config:
             load_exactly(self.dense, dense_state(self.spec, folder), part=str(self.spec), folder=folder)
-
-
-class DualText(nn.Module):
-    """Text tower of a dual encoder (CLIP, SigLIP and their kind): features in the space it shares with pictures."""
-
-    def __init__(self, spec: PartSpec) -> None:
-        super().__init__()
-        assert spec.config is not None
-        self.spec = spec
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(spec.seed)
-            self.model = text_model(spec, architecture(spec, spec.config))
-        # The vision tower is another part's business, and 0-d parameters are refused by FSDP.
-        for name in ("vision_model", "visual_projection", "logit_scale", "logit_bias"):
-            if hasattr(self.model, name):
-                setattr(self.model, name, None)
-        text, projection = self.model.config.text_config, getattr(self.model, "text_projection", None)
-        self.width = int(projection.out_features if projection is not None else _projected(text))
-
-    def features(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
-        """See `TextTower`."""
-        mask = None if self.model.config.model_type in _READ_PADDING else mask_BL.long()
-        output = self.model.get_text_features(input_ids=ids_BL, attention_mask=mask)
-        features: Tensor = output if isinstance(output, Tensor) else output.pooler_output
-        return features
-
-    def load_pretrained(self, folder: Path) -> None:
-        """See `TextTower`."""
-        state = transformers_state(type(self.model), folder, self.model.config)
-        load_exactly(self.model, state, part=str(self.spec), folder=folder)
 
 
 class TransformersTokenizer:
@@ -196,11 +165,15 @@ class TransformersBackend:
 
     def vision_tower(self, part: PartSpec) -> VisionTower:
         """See `Backend`."""
-        return TransformersVision(part)
+        return DualVision(part) if is_dual(part) else TransformersVision(part)
+
+    def contrast(self, part: PartSpec, folder: Path | None) -> Contrast | None:
+        """From the weights of a dual encoder."""
+        return read_contrast(folder) if folder is not None and is_dual(part) else None
 
     def text(self, part: PartSpec, folder: Path | None) -> TextFacts:
         """From sentence-transformers' files where there are some, else the class's own habit."""
-        if _is_dual(part):
+        if is_dual(part):
             return TextFacts(pooling="pooler", max_tokens=min(_dual_positions(part), _stated_length(folder)))
         positions = _positions(part)
         length = min(positions, _stated_length(folder))
@@ -216,7 +189,7 @@ class TransformersBackend:
 
     def text_tower(self, config: YEncoderConfig) -> TextTower:
         """See `Backend`."""
-        if not _is_dual(config.part):
+        if not is_dual(config.part):
             return SentenceText(config)
         if config.pooling != "pooler":
             raise ConfigError(
@@ -231,12 +204,12 @@ class TransformersBackend:
             return ByteTokenizer()
         if part.config is None:
             part = part.model_copy(update={"config": read_object(part, folder / self.config_file)})
-        positions = _dual_positions(part) if _is_dual(part) else _positions(part)
+        positions = _dual_positions(part) if is_dual(part) else _positions(part)
         try:
             return TransformersTokenizer(
                 folder,
                 positions=positions,
-                reads_padding=(part.config or {}).get("model_type") in _READ_PADDING,
+                reads_padding=reads_padding(part),
                 lower=lowers_texts(part, folder),
             )
         except (OSError, ValueError, KeyError) as error:
@@ -244,21 +217,6 @@ class TransformersBackend:
                 f"{folder} has no tokenizer for {part}: {str(error).splitlines()[0]}",
                 fix="put the tokenizer's files (tokenizer.json, tokenizer_config.json) there.",
             ) from error
-
-
-def _is_dual(part: PartSpec) -> bool:
-    """Whether the part is a dual encoder: one config over a text and a vision tower, projected into one space."""
-    raw = part.config or {}
-    return "text_config" in raw and "vision_config" in raw and hasattr(_auto_class(part), "get_text_features")
-
-
-def _auto_class(part: PartSpec) -> Any:
-    from transformers import MODEL_MAPPING
-
-    try:
-        return MODEL_MAPPING[type(architecture(part, part.config or {}))]
-    except KeyError:
-        return None
 
 
 def _is_causal(part: PartSpec) -> bool:
@@ -289,7 +247,3 @@ def _stated_length(folder: Path | None) -> int:
         return int(min(json.loads(file.read_text(encoding="utf-8")).get("model_max_length") or UNBOUNDED, UNBOUNDED))
     except (ValueError, AttributeError, TypeError):
         return UNBOUNDED
-
-
-def _projected(text: Any) -> int:
-    return int(getattr(text, "projection_size", None) or text.hidden_size)

@@ -54,15 +54,15 @@ class TransformersVision(nn.Module):
         if not head and pooler is not None and any(True for _ in pooler.parameters()):
             self.model.pooler = None  # tokens are wanted, and many checkpoints have no weights for it
         self.num_classes = int(config.num_labels) if head else 0
-        self.width = _width(spec, config)
-        self._patch = _square_patch(config)
+        self.width = token_width(spec, config)
+        self._patch = square_patch(config)
 
     def forward(self, pixels: Tensor) -> Seen:
         """See `VisionTower`."""
         arguments = {"pixel_values_videos" if self.joint_frames else "pixel_values": pixels}
         if self.num_classes == 0:
             extra = {"skip_predictor": True} if self.joint_frames else {}
-            return Seen(_as_tokens(self.model(**arguments, **extra).last_hidden_state))
+            return Seen(as_tokens(self.model(**arguments, **extra).last_hidden_state))
         caught: dict[str, Tensor] = {}
         hook = self.model.base_model.register_forward_hook(
             lambda _module, _inputs, output: caught.update(tokens=output.last_hidden_state)
@@ -71,7 +71,7 @@ class TransformersVision(nn.Module):
             logits = self.model(**arguments).logits
         finally:
             hook.remove()
-        return Seen(_as_tokens(caught["tokens"]), logits)
+        return Seen(as_tokens(caught["tokens"]), logits)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """See `VisionTower`."""
@@ -190,12 +190,17 @@ def _unknown(part: PartSpec, what: str) -> PartError:
     )
 
 
-def _as_tokens(features: Tensor) -> Tensor:
+def as_tokens(features: Tensor) -> Tensor:
     """Tokens [B, N, D]; a feature map [B, D, H, W] becomes tokens row by row."""
     return features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
 
 
-def _width(spec: PartSpec, config: Any) -> int:
+def token_width(spec: PartSpec, config: Any) -> int:
+    """Size of a token, as the config states it.
+
+    Raises:
+        PartError: It does not.
+    """
     width = getattr(config, "hidden_size", None) or (getattr(config, "hidden_sizes", None) or [None])[-1]
     if width is None:
         raise PartError(
@@ -205,6 +210,7 @@ def _width(spec: PartSpec, config: Any) -> int:
     return int(width)
 
 
-def _square_patch(config: Any) -> int:
+def square_patch(config: Any) -> int:
+    """Pixels of a patch's side; 32, the reduction of most convolutional models, where the config states none."""
     patch = getattr(config, "patch_size", 32)
     return int(patch[0] if isinstance(patch, list | tuple) else patch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vljepa.backends.protocols import Contrast
 from vljepa.errors import PartError
 
 _POOLER = re.compile(r"(^|\.)pooler\.")
@@ -57,6 +59,20 @@ def safetensors_state(folder: Path, *, prefix: str = "", prefer: str = "") -> di
     for file in files:
         state.update(load_file(file))
     return {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+
+
+def read_contrast(folder: Path, *, prefer: str = "") -> Contrast | None:
+    """Scale and bias of a dual encoder from its *.safetensors; None where there is no scale.
+
+    Args:
+        folder: The files.
+        prefer: As for `safetensors_state`.
+    """
+    state = {name.rpartition(".")[2]: one for name, one in safetensors_state(folder, prefer=prefer).items()}
+    if "logit_scale" not in state:
+        return None
+    bias = state.get("logit_bias")
+    return Contrast(scale=math.exp(float(state["logit_scale"])), bias=0.0 if bias is None else float(bias))
 
 
 def load_exactly(module: nn.Module, state: dict[str, Tensor], *, part: str, folder: Path) -> None:
