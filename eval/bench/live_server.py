@@ -1,6 +1,6 @@
 """A local live server: ``python eval/bench/live_server.py --port 8000``, then watch http://127.0.0.1:8000/ts or /mjpeg.
 
-Its picture changes every few seconds by the clock on the wall, for every viewer alike and whenever it was started: what
+Its picture changes every few seconds by the wall-clock, for every viewer alike and whenever it was started: what
 was to be seen at a moment is known afterwards. It prints its port and serves until it is killed.
 """
 

@@ -1,4 +1,4 @@
-"""Closed questions: the nearest candidate answers; scored as the data set's own script does.
+"""Closed questions: the nearest candidate answers; scored as the dataset's own script does.
 
 Shapes: N questions, D width of the shared space, C candidates.
 """

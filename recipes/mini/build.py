@@ -1,4 +1,4 @@
-"""Builds the whole data set: fetch, split, write pictures, captions and questions, check the overlap, sum up."""
+"""Builds the whole dataset: fetch, split, write pictures, captions and questions, check the overlap, sum up."""
 
 from __future__ import annotations
 

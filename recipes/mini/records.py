@@ -1,4 +1,4 @@
-"""Rows of the prepared data set, and how they are written: one JSON object a line, whole files only."""
+"""Rows of the prepared dataset, and how they are written: one JSON object a line, whole files only."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ LICENSES = {
 
 
 def attribution(photo_rows: Sequence[str]) -> str:
-    """Return the attribution page: data sets, then every photo that is trained on."""
+    """Return the attribution page: datasets, then every photo that is trained on."""
     lines = ["# Attribution of the training data", "", "| data | what | licence |", "|---|---|---|"]
     lines += [f"| {name} | {what} | {license_} |" for name, (what, license_) in LICENSES.items()]
     lines += ["", "## Photos", "", "| COCO image id | licence | Flickr | COCO |", "|---|---|---|---|", *photo_rows, ""]

@@ -45,7 +45,7 @@ def check(
     """Say what data is, show three samples, open its pictures, and print the command that trains on it.
 
     Reads CSV, TSV, JSONL, Parquet and parts of these, JSON of COCO, Karpathy, VQA and LLaVA, token files of Flickr,
-    folders of classes, with a .txt beside each picture, or with such a file, WebDataset tars and data sets of Hugging
+    folders of classes, with a .txt beside each picture, or with such a file, WebDataset tars and datasets of Hugging
     Face. Of shards behind an address it fetches the first and looks at that. The exit code is 1 if some picture or text
     cannot be used, or a picture is in the validation data too.
 

@@ -85,7 +85,7 @@ def stream(
 ) -> int:
     """Watch videos and say what is there whenever the meaning changes.
 
-    A live source that is lost is tried again, and its captions carry the time on the wall's clock. Exit code 2: a
+    A live source that is lost is tried again, and its captions carry wall-clock times. Exit code 2: a
     source cannot be read or was given up; what it said is kept. Ctrl-C, SIGTERM and SIGUSR1 end it cleanly: the
     caption at hand is finished, every file is complete; exit code 130, 143 or 138.
 

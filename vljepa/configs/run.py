@@ -51,13 +51,13 @@ class SourceConfig(Strict):
         path: CSV, TSV, JSONL or Parquet file with one row per sample; JSON of COCO captions, Karpathy's splits, VQA
             questions or LLaVA conversations; Flickr's token file; a folder with a `captions` or `metadata` file or with
             one other such file, with numbered parts of one, with pictures and a .txt beside each, with a folder of
-            pictures per class, with tars (WebDataset), or of a saved data set; a tar; a pattern of parts, such as
+            pictures per class, with tars (WebDataset), or of a saved dataset; a tar; a pattern of parts, such as
             `data/train-*.parquet`; or `hf:NAME:SPLIT`, which is downloaded whole. In
             `data.train` also the address of shards that are too many to keep, `https://host/train-{000..123}.tar`
             (or `.parquet`): they are fetched one after the other, and a run that goes on fetches the shard in hand
             again. What can be read only once, such as `pipe:`, is refused. `vljepa data check` says what it makes
             of one.
-        split: Which split to read, where there are several: of parts, of folders, of Karpathy's JSON, of a data set, or
+        split: Which split to read, where there are several: of parts, of folders, of Karpathy's JSON, of a dataset, or
             by a column `split`. By default that for training, and all rows of a table with such a column.
         root: Folder that picture paths are relative to and may not leave; the file's own folder when absent.
         columns: Column mapping.

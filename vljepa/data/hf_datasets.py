@@ -1,4 +1,4 @@
-"""Opens data sets of Hugging Face, for their rows (`formats/datasets.py`) and for their pictures (`stored.py`)."""
+"""Opens datasets of Hugging Face, for their rows (`formats/datasets.py`) and for their pictures (`stored.py`)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def open_dataset(name: str) -> Any:
         else:
             found = datasets.load_from_disk(name)
     except Exception as error:  # pyarrow's, fsspec's, json's, the hub's: all mean that it is not usable
-        raise DataError(f"the data set {name!r} cannot be opened: {type(error).__name__}: {error}.", fix=fix) from error
+        raise DataError(f"the dataset {name!r} cannot be opened: {type(error).__name__}: {error}.", fix=fix) from error
     if isinstance(found, datasets.DatasetDict | datasets.IterableDatasetDict):
         splits = ", ".join(map(str, found))
         named = f"{name}:SPLIT" if name.startswith(HUB) else f"{name}/SPLIT"
-        raise DataError(f"the data set {name!r} has the splits {splits}.", fix=f"name one: {named}.")
+        raise DataError(f"the dataset {name!r} has the splits {splits}.", fix=f"name one: {named}.")
     return found

@@ -1,4 +1,4 @@
-"""What of a test set is in the training data too: pictures by bytes and by looks, identities, and texts.
+"""Train-test contamination: images by bytes and as near duplicates (perceptual hash), identities, and texts.
 
 Found are copies that were saved again, scaled, squashed or re-encoded. Not found are copies that were cropped, mirrored
 or turned, other photos of the same thing, and texts in other words.

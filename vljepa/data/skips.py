@@ -13,7 +13,7 @@ NAMED = 5
 def check_skipped(
     skipped: Mapping[Visual, str] | Mapping[str, str], *, total: int, tolerated: float, what: str = "pictures"
 ) -> None:
-    """Stop when more than tolerated could not be used; one is in any data set, however small.
+    """Stop when more than tolerated could not be used; one is in any dataset, however small.
 
     Args:
         skipped: Reason per picture or row.

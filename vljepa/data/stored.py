@@ -1,4 +1,4 @@
-"""Pictures that lie inside a larger file: a tar, a Parquet file, a data set of Hugging Face."""
+"""Pictures that lie inside a larger file: a tar, a Parquet file, a dataset of Hugging Face."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TarMember:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A picture in a column of a Parquet file or of a data set.
+    """A picture in a column of a Parquet file or of a dataset.
 
     Args:
         table: The Parquet file, or what `vljepa.data.hf_datasets.open_dataset` takes.

@@ -26,11 +26,11 @@ from vljepa.processing.live import Gap
 
 @dataclass(frozen=True, slots=True)
 class FrameTimes:
-    """When a frame passed, by `time.monotonic`, and on the wall's clock.
+    """When a frame passed, by `time.monotonic`, and in wall-clock time.
 
     Args:
         time: Seconds of the stream.
-        clock: When it arrived, on the wall.
+        clock: When it arrived, wall-clock.
         arrived: When it arrived.
         taken: When the model took it.
         encoded: When its batch was through the X-Encoder.

@@ -34,7 +34,7 @@ class Read(Generic[Item]):
         time: Of the frame, in seconds of its stream.
         item: What `prepare` made of it.
         arrived: When it was there, by `time.monotonic`.
-        clock: When it was there, on the wall.
+        clock: When it was there, wall-clock.
     """
 
     time: float

@@ -29,7 +29,7 @@ class FrameSource(Protocol):
     """Frames of one source, read once.
 
     Attributes:
-        live: Whether frames are of now, so that the clock on the wall says something about them.
+        live: Whether frames are of now, so that the wall-clock says something about them.
         drops: Whether frames may be dropped when the model is too slow.
         lag: Seconds by which reading has fallen behind the source, where that can be known; otherwise 0.
     """

@@ -20,7 +20,7 @@ class Notice:
             there again. `rate`: more or fewer frames per second are looked at. `gone`: nothing more comes from it,
             because of an error.
         time: Seconds of its stream; for `back`, of the first frame.
-        clock: Now, on the wall.
+        clock: Now, wall-clock.
         message: One line for people; addresses without passwords.
         since: For `back`: seconds of the stream of the last frame before.
     """

@@ -38,8 +38,8 @@ class Segment:
         confidence: Length of the mean of its unit embeddings: 1 where all are alike, less where they differ.
         embedding: What is decoded, [D], unit norm.
         text: The words, or None without a decoder.
-        began: Of a live stream: `start` on the wall's clock, with its time zone.
-        ended: Of a live stream: `end` on the wall's clock.
+        began: Of a live stream: `start` in wall-clock time, with its time zone.
+        ended: Of a live stream: `end` in wall-clock time.
     """
 
     start: float

@@ -52,7 +52,7 @@ def stream(
     A live source is followed through its losses: the open segment is closed and said at once, the source is tried
     again after growing waits, and what comes then is a new segment. Frames that the model is too slow for are dropped,
     oldest first, and counted; when that goes on, fewer frames per second are looked at until there is time again.
-    Segments carry the time on the wall's clock. Times of the stream are those of the frames' arrival, in seconds since
+    Segments carry wall-clock times. Times of the stream are those of the frames' arrival, in seconds since
     the first one, and go on through a loss; those of standard input in a format with times, and of a recording at an
     address, are the data's own. `watch` follows several sources at once.
 

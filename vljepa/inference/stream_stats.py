@@ -118,7 +118,7 @@ class StreamStats:
         wall: Seconds from the first frame asked for to the last segment yielded, pauses of the caller included.
         pictures: One JPEG, or None, per segment so far, or per newest segment.
         live: The source is of now; what follows is about such sources.
-        began: When the first frame was there, on the wall's clock.
+        began: When the first frame was there, in wall-clock time.
         dropped: Frames that should have been looked at, but the model was too slow.
         gaps: Times that the source was away: (start, end) in seconds of the stream, the newest thousand.
         gap_count: How many there were.

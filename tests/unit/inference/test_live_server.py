@@ -18,7 +18,7 @@ PATIENT = LiveOptions(timeout=20.0, first_wait=0.05, longest_wait=0.1, retries=5
 
 
 def shown_in_the_middle(server, segment):
-    """What the server showed in the middle of a segment, by the clock on the wall."""
+    """What the server showed in the middle of a segment, by the wall-clock."""
     return NAMES[server.scene((segment.began.timestamp() + segment.ended.timestamp()) / 2)]
 
 

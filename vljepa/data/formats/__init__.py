@@ -47,8 +47,8 @@ def find_data(path: str | Path, *, split: str | None = None) -> Found:
 
     Args:
         path: A file; a folder with a captions file or one other data file, of tars, of numbered parts of a table, of
-            pictures with their texts beside them or in a folder per class, of splits, or of a saved data set; or
-            `hf:NAME:SPLIT` for a data set of the hub.
+            pictures with their texts beside them or in a folder per class, of splits, or of a saved dataset; or
+            `hf:NAME:SPLIT` for a dataset of the hub.
         split: Which split, where there are several; by default that for training.
 
     Raises:
@@ -106,5 +106,5 @@ def _unknown_folder(path: Path) -> DataError:
     elif any(path.glob("*.zip")):
         fix = "unpack the zip in it; what it holds is not looked at."
     return DataError(
-        f"the folder {str(path)!r} holds no captions file, tars, data set, or pictures in a folder per class.", fix=fix
+        f"the folder {str(path)!r} holds no captions file, tars, dataset, or pictures in a folder per class.", fix=fix
     )

@@ -25,19 +25,19 @@ def recognises(place: Path, split: str | None) -> Found | None:
 
 
 def is_hub(path: str) -> bool:
-    """Whether a path names a data set of the hub."""
+    """Whether a path names a dataset of the hub."""
     return path.startswith(HUB)
 
 
 def find_on_hub(name: str, split: str | None) -> Found:
-    """The data set `hf:NAME:SPLIT`, or `hf:NAME` with a split of its own."""
+    """The dataset `hf:NAME:SPLIT`, or `hf:NAME` with a split of its own."""
     if split is None or ":" in name.removeprefix(HUB):
         return Found("dataset", name, split=split)
     return Found("dataset", f"{name}:{split}", split=split, splits=(split,))
 
 
 def dataset_rows(place: Found) -> Numbered:
-    """Rows of a data set, with their numbers from 1: class labels by their names, pictures as `Cell`s.
+    """Rows of a dataset, with their numbers from 1: class labels by their names, pictures as `Cell`s.
 
     Raises:
         DataError: As `open_dataset`.

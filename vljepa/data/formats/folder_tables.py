@@ -17,7 +17,7 @@ DATA_FILES = (".csv", ".jsonl", ".tsv", ".parquet", ".json", ".ndjson")
 _STEMS = ("captions", "metadata")
 """Of files that are taken whatever lies beside them; `metadata` is that of Hugging Face's imagefolder."""
 _DEFAULT = "default"
-"""What the hub calls the only configuration of a data set."""
+"""What the hub calls the only configuration of a dataset."""
 _CAPTIONS = (*DATA_FILES, ".txt")
 
 
@@ -65,7 +65,7 @@ def recognises_table(place: Path, split: str | None) -> Found | None:
 def recognises_splits(place: Path, split: str | None) -> Found | None:
     """A folder whose folders are splits, `train` and others, or hold a captions file each.
 
-    Where the hub has made Parquet of a data set they lie one level down: `default/train/0000.parquet`.
+    Where the hub has made Parquet of a dataset they lie one level down: `default/train/0000.parquet`.
     """
     if not place.is_dir():
         return None
