@@ -173,7 +173,7 @@ class Backend(Protocol):
         ...
 
     def contrast(self, part: PartSpec, folder: Path | None) -> Contrast | None:
-        """Scale and bias of a dual encoder, whose towers embed images (`Seen.pooled`) and texts in one space; else None."""
+        """Scale and bias of a dual encoder, whose towers embed images and texts in one space; None of others."""
         ...
 
     def text_tower(self, config: YEncoderConfig) -> TextTower:
