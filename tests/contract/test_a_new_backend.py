@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vljepa import VLJEPA, VLJEPAProcessor, classify
 from vljepa.backends import registry
 from vljepa.backends.bytes import ByteTokenizer
 from vljepa.backends.protocols import Seen, TextFacts
+from vljepa.backends.weights import load_exactly, safetensors_state
 from vljepa.configs import PartSpec, VLJEPAConfig, YEncoderConfig, load_preset
 from vljepa.configs.part import BACKENDS
 
@@ -35,6 +37,9 @@ class Patches(nn.Module):
     def grid(self, height: int, width: int) -> tuple[int, int]:
         return height // 8, width // 8
 
+    def read(self, folder: Path) -> dict[str, Tensor]:
+        return safetensors_state(folder)
+
 
 class Letters(nn.Module):
     """Text: the mean of its bytes."""
@@ -47,6 +52,9 @@ class Letters(nn.Module):
 
     def features(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         return (self.model(ids_BL) * mask_BL.unsqueeze(-1)).sum(1) / mask_BL.sum(1, keepdim=True)
+
+    def load_pretrained(self, folder: Path) -> None:
+        load_exactly(self.model, safetensors_state(folder), part="mine", folder=folder)
 
 
 class Mine:
@@ -107,3 +115,21 @@ def test_it_is_resolved_trained_saved_and_used(config: VLJEPAConfig, tmp_path: P
 def test_a_library_that_is_not_registered_is_refused_with_those_that_are() -> None:
     with pytest.raises(ValueError, match=r"'mine' is no library of models; choose among transformers, open_clip, timm"):
         PartSpec.model_validate("mine:x")
+
+
+def test_its_weights_come_from_a_folder(config: VLJEPAConfig, tmp_path: Path) -> None:
+    made = VLJEPA.from_parts(config)
+    for slot, module in (("vision", made.x_encoder.backend.model), ("text", made.y_encoder.backbone.model)):
+        (tmp_path / slot).mkdir()
+        (tmp_path / slot / "mine.json").write_text("{}")
+        save_file(module.state_dict(), tmp_path / slot / "model.safetensors")
+    raw = config.model_dump(mode="json")
+    raw["x_encoder"]["part"], raw["y_encoder"]["part"] = f"mine:{tmp_path / 'vision'}", f"mine:{tmp_path / 'text'}"
+    torch.manual_seed(7)
+    loaded = VLJEPA.from_parts(VLJEPAConfig.model_validate(raw))
+    assert torch.equal(loaded.x_encoder.backend.model.weight, made.x_encoder.backend.model.weight)
+    assert torch.equal(loaded.y_encoder.backbone.model.weight, made.y_encoder.backbone.model.weight)
+
+
+def test_every_library_that_a_name_may_have_is_registered() -> None:
+    assert list(registry._BACKENDS) == BACKENDS

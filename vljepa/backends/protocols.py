@@ -35,7 +35,6 @@ class VisionTower(Protocol):
         num_classes: Classes of its own classifier, 0 without one.
         joint_frames: True for video encoders that attend across frames.
         tubelet: Frames that become one step in time.
-        model: The library's own module.
     """
 
     width: int
@@ -43,7 +42,11 @@ class VisionTower(Protocol):
     num_classes: int
     joint_frames: bool
     tubelet: int
-    model: nn.Module
+
+    @property
+    def model(self) -> nn.Module:
+        """The library's own module."""
+        ...
 
     def read(self, folder: Path) -> dict[str, Tensor]:
         """Tensors of `model` from the files of its library."""
@@ -165,7 +168,7 @@ class Backend(Protocol):
         ...
 
     def vision_tower(self, part: PartSpec) -> VisionTower:
-        """The part as a vision encoder, with fresh weights.
+        """The part as a vision encoder, with fresh weights by torch's generator, which is seeded with `part.seed`.
 
         Raises:
             PartError: It is none.
@@ -177,7 +180,7 @@ class Backend(Protocol):
         ...
 
     def text_tower(self, config: YEncoderConfig) -> TextTower:
-        """The part as a text encoder, with fresh weights.
+        """The part as a text encoder, with fresh weights by torch's generator, which is seeded with the part's `seed`.
 
         Raises:
             PartError: It is none.

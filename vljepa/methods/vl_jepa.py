@@ -31,7 +31,7 @@ from vljepa.methods.vision_language.label_prior import fill_label_prior
 from vljepa.methods.vision_language.module import VisionLanguageModule
 from vljepa.models.layers.sharded import whole
 from vljepa.models.types import Batch
-from vljepa.objectives import OBJECTIVES, TERMS, Group, Positives, gather_with_gradient
+from vljepa.objectives import OBJECTIVES, TERMS, Gathered, Positives, gather_with_gradient
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.validation.blind import blind_metrics, blind_warnings
 from vljepa.validation.calibration import calibrate
@@ -107,7 +107,7 @@ class VLJepaMethod(Method):
             ids = [value for one in batches if (value := getattr(one, f"{name}_B")) is not None]
             if ids:
                 gathered[name] = gather_with_gradient(torch.cat(ids))
-        group = Group(
+        group = Gathered(
             rows=gathered,
             scale=rows["scale"].mean(dim=0, keepdim=True),  # of as many batches as there are
             positives=Positives(gathered["pair_ids"], gathered["text_ids"]),

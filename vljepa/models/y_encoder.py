@@ -24,7 +24,9 @@ class YEncoder(nn.Module):
     def __init__(self, config: YEncoderConfig, *, embed_dim: int) -> None:
         super().__init__()
         self.config = config = resolve_text(config)
-        backbone: Any = backend_of(config.part).text_tower(config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.part.seed)
+            backbone: Any = backend_of(config.part).text_tower(config)
         self.backbone = backbone
         self.backbone.requires_grad_(self._trained)
         width = self.backbone.width

@@ -5,7 +5,7 @@ from vljepa.objectives.cached import grad_cache
 from vljepa.objectives.gather import gather_with_gradient
 from vljepa.objectives.infonce import infonce
 from vljepa.objectives.positives import Positives
-from vljepa.objectives.registry import OBJECTIVES, TERMS, Group
+from vljepa.objectives.registry import OBJECTIVES, TERMS, Gathered
 from vljepa.objectives.regression import cosine_loss, l1_loss, l2_loss
 from vljepa.objectives.regularizers import sigreg
 from vljepa.objectives.sigmoid import sigmoid_loss
@@ -14,7 +14,7 @@ __all__ = [
     "NO_ANSWER",
     "OBJECTIVES",
     "TERMS",
-    "Group",
+    "Gathered",
     "Positives",
     "answer_softmax",
     "cosine_loss",

@@ -16,7 +16,7 @@ from vljepa.objectives.sigmoid import sigmoid_loss
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class Gathered:
     """The samples of one group in all processes: all that a loss may ask for.
 
     Args:
@@ -42,28 +42,28 @@ class Group:
         return self.rows["prediction"], self.rows["target"]
 
 
-Loss = Callable[[Group], Tensor]
+Loss = Callable[[Gathered], Tensor]
 
 
-def _infonce(group: Group) -> Tensor:
+def _infonce(group: Gathered) -> Tensor:
     return infonce(*group.pair, logit_scale=group.scale, positives=group.positives, tile=group.tile)
 
 
-def _sigmoid(group: Group) -> Tensor:
+def _sigmoid(group: Gathered) -> Tensor:
     assert group.bias is not None
     return sigmoid_loss(*group.pair, logit_scale=group.scale, logit_bias=group.bias, positives=group.positives)
 
 
-def _alignment(group: Group) -> Tensor:
+def _alignment(group: Gathered) -> Tensor:
     image_BD, target_BD = group.rows["image"], group.rows["target"]
     return infonce(image_BD, target_BD, logit_scale=group.scale, positives=group.positives, tile=group.tile)
 
 
-def _answers(group: Group) -> Tensor:
+def _answers(group: Gathered) -> Tensor:
     return answer_softmax(group.rows["answer_logits"], group.rows["answer_ids"])
 
 
-def _sigreg(group: Group) -> Tensor:
+def _sigreg(group: Gathered) -> Tensor:
     prediction_BD, target_BD = group.pair
     return (sigreg(prediction_BD, seed=group.seed) + sigreg(target_BD, seed=group.seed)) / 2
 

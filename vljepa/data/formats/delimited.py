@@ -51,6 +51,7 @@ def delimited_rows(found: Found) -> Numbered:
 
 
 CSV = Format("csv", recognises, delimited_rows)
+# Recognised by CSV; only what it is called differs.
 TSV = Format("tsv", lambda place, split: None, delimited_rows)
 
 

@@ -1,6 +1,6 @@
 """What a format is, and the list of those that are known: each says by itself whether it recognises a place.
 
-A new format is one file with a `Format`, and one line in `vljepa/data/formats/__init__.py`.
+A new format is one file with a `Format`, and one line in `vljepa/data/formats/__init__.py`: CONTRIBUTING.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Format:
         name: What `Found.kind` says.
         recognise: From a file or folder, and the split that is wanted, what there is; None for what is not of this
             format. Looks at names and first bytes, and reads no picture.
-        rows: Rows of what was recognised, with their numbers from 1.
+        rows: Rows of what was recognised, with the numbers of their lines, or of rows where there are no lines, from 1.
     """
 
     name: str
@@ -85,7 +85,7 @@ FORMATS: dict[str, Format] = {}
 
 
 def register(*formats: Format) -> None:
-    """Add formats, after those that are there."""
+    """Add formats, after those that are there: the first that recognises a place wins."""
     FORMATS.update({one.name: one for one in formats})
 
 
