@@ -8,6 +8,7 @@ import torch
 
 from vljepa.backends import part_folder
 from vljepa.backends.files import copy_tokenizer, resolve_part
+from vljepa.checkpoint.tensors import fill, read_tensors, write_tensors
 from vljepa.configs.decoder import YDecoderConfig
 from vljepa.errors import CheckpointError, TextSpaceError
 from vljepa.models.y_decoder import YDecoder
@@ -42,20 +43,10 @@ def save_decoder(decoder: YDecoder, folder: Path, *, dtype: torch.dtype | None =
         dtype: Narrow floating tensors for shipping; they load as fp32 again.
         full: Every tensor, and the part's tokenizer; the folder then needs no other files to load.
     """
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     left_out = decoder.tied_keys() | (set() if full else decoder.frozen_keys())
-    tensors = {
-        key: (tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor)
-        .detach()
-        .cpu()
-        .contiguous()
-        .clone()
-        for key, tensor in decoder.state_dict().items()
-        if key not in left_out
-    }
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    kept = {key: tensor for key, tensor in decoder.state_dict().items() if key not in left_out}
+    write_tensors(kept, folder / WEIGHTS_FILE, dtype=dtype)
     (folder / CONFIG_FILE).write_text(decoder.config.model_dump_json(indent=2), encoding="utf-8")
     if decoder.vocabulary is not None:
         (folder / VOCABULARY_FILE).write_bytes(decoder.vocabulary)
@@ -75,9 +66,6 @@ def load_decoder(folder: Path, *, text_space: str) -> YDecoder:
         TextSpaceError: It was trained in another text space.
         CheckpointError: The folder holds no decoder, or not a whole one.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     config = read_decoder_config(folder)
     if config.text_space != text_space:
         raise TextSpaceError(
@@ -86,12 +74,7 @@ def load_decoder(folder: Path, *, text_space: str) -> YDecoder:
         )
     vocabulary = folder / VOCABULARY_FILE
     decoder = YDecoder(config, vocabulary=vocabulary.read_bytes() if vocabulary.is_file() else None)
-    try:
-        tensors = load_file(folder / WEIGHTS_FILE)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{str(folder / WEIGHTS_FILE)!r} is not readable: {error}.", fix="copy or save the decoder again."
-        ) from error
+    tensors = read_tensors(folder / WEIGHTS_FILE, fix="copy or save the decoder again.")
     own, frozen = set(decoder.state_dict()) - decoder.tied_keys(), decoder.frozen_keys()
     whole = frozen <= tensors.keys() | decoder.tied_keys()
     wrong = sorted((own if whole else own - frozen) ^ set(tensors))
@@ -106,11 +89,5 @@ def load_decoder(folder: Path, *, text_space: str) -> YDecoder:
         part = part_folder(config.part)
         verify_part(config.part, part)
         decoder.load_pretrained(part)
-    try:
-        decoder.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"the tensors in {str(folder)!r} have other shapes than the config says: {error}.",
-            fix="use the config.json that was saved with them.",
-        ) from error
+    fill(decoder, tensors, what=f"the tensors in {str(folder)!r}")
     return decoder.requires_grad_(False).eval()

@@ -14,6 +14,7 @@ from vljepa.checkpoint.base import PretrainedJEPA
 from vljepa.checkpoint.decoder import save_decoder
 from vljepa.checkpoint.digests import text_space_digest
 from vljepa.checkpoint.frozen import own_tensors, parts_of, referenced_keys
+from vljepa.checkpoint.tensors import fill, read_tensors, write_tensors
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
 from vljepa.models.jepa import JEPA
@@ -95,8 +96,6 @@ def save_model(
     state_dict: dict[str, Tensor] | None = None,
 ) -> None:
     """Write config.json and model.safetensors; `dtype` narrows floating tensors for shipping."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     if model.adapters is not None:
         if full or dtype is not None:
@@ -106,9 +105,7 @@ def save_model(
         model.adapters.save(folder)
         return
     state = saved_state(model, full=full) if state_dict is None else state_dict
-    tensors = {key: _narrow(tensor, dtype).detach().cpu().contiguous().clone() for key, tensor in state.items()}
-    # One entry, since safetensors writes several in any order: equal weights are to be equal files.
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    write_tensors(state, folder / WEIGHTS_FILE, dtype=dtype)
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
     # Another model's words and tokenizers are none of this one's.
     decoder_tokenizer = None if model.y_decoder is None else model.y_decoder.tokenizer
@@ -139,16 +136,8 @@ def model_card(config: VLJEPAConfig) -> str:
 
 def read_model(name: str | Path, *, revision: str | None = None) -> tuple[VLJEPAConfig, dict[str, Tensor]]:
     """Config and tensors of a saved model: a shipped preset, a folder, or a hub repository."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = saved_folder(name, revision=revision)
-    try:
-        tensors = load_file(folder / WEIGHTS_FILE)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{str(folder / WEIGHTS_FILE)!r} is not readable: {error}.", fix="copy or save the model again."
-        ) from error
+    tensors = read_tensors(folder / WEIGHTS_FILE, fix="copy or save the model again.")
     return read_config(folder), tensors
 
 
@@ -177,14 +166,4 @@ def restore(model: JEPA, tensors: dict[str, Tensor]) -> None:
             f"the save has {len(unknown)} tensors that the model has not, first {unknown[0]!r}.",
             fix="use the config.json that was saved with it.",
         )
-    try:
-        model.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"the saved tensors have other shapes than the config says: {error}.",
-            fix="use the config.json that was saved with them.",
-        ) from error
-
-
-def _narrow(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+    fill(model, tensors, what="the saved tensors")

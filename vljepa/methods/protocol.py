@@ -12,17 +12,17 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from vljepa.checkpoint.tensors import read_tensors, write_tensors
 from vljepa.configs import RunConfig
 from vljepa.data.collate import Group
 from vljepa.data.records import Visual
 from vljepa.data.sources import Texts
-from vljepa.errors import CheckpointError
 from vljepa.methods.hooks import Hook
 from vljepa.models.layers.sharded import load_tensors, whole_state
 from vljepa.models.types import Batch
+from vljepa.parts.saved import WEIGHTS_FILE
 from vljepa.validation.tasks import Metrics
 
-WEIGHTS_FILE = "model.safetensors"
 Report = Callable[[str], None]
 Rows = dict[str, Tensor]
 
@@ -78,7 +78,7 @@ class TrainingModule(nn.Module):
         self.model = model
         self._rows = rows
         self.replayed: list[Batch] = []
-        """The batches of the last call, as they may be given again: with what frozen encoders have made of them."""
+        """The batches of the last call with what frozen encoders have made of them; empty where nothing was kept."""
 
     @property
     def _no_split_modules(self) -> list[str]:
@@ -94,9 +94,7 @@ class TrainingModule(nn.Module):
     def forward(self, batches: Sequence[Batch]) -> list[Rows]:
         """Rows of each batch. All groups go through in one call, so that DDP sees the whole step."""
         self.replayed = []
-        outputs = [self._rows(batch) for batch in batches]
-        self.replayed = self.replayed or list(batches)
-        return outputs
+        return [self._rows(batch) for batch in batches]
 
 
 class Method(ABC):
@@ -195,25 +193,14 @@ class Method(ABC):
 
     def load(self, model: Any, folder: Path) -> None:
         """Fill the model from a folder that `gather` wrote."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            load_tensors(model, load_file(folder / WEIGHTS_FILE))
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(
-                f"{str(folder / WEIGHTS_FILE)!r} is not readable: {error}.", fix="start anew with another train.output."
-            ) from error
+        load_tensors(model, read_tensors(folder / WEIGHTS_FILE, fix="start anew with another train.output."))
 
     def gather(self, model: Any, *, keep: bool) -> Callable[[Path], object]:
         """What writes the model; all processes call this, the one that keeps the tensors calls what it gives."""
         state = whole_state(model.state_dict(), keep=keep)
 
         def write(folder: Path) -> None:
-            from safetensors.torch import save_file
-
             folder.mkdir(parents=True, exist_ok=True)
-            tensors = {name: one.detach().cpu().contiguous().clone() for name, one in state.items()}
-            save_file(tensors, folder / WEIGHTS_FILE)
+            write_tensors(state, folder / WEIGHTS_FILE)
 
         return write
