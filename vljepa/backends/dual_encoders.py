@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from vljepa.backends.protocols import Seen
@@ -35,9 +34,7 @@ class DualText(nn.Module):
     def __init__(self, spec: PartSpec) -> None:
         super().__init__()
         self.spec = spec
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(spec.seed)
-            self.model = _whole(spec)
+        self.model = _whole(spec)
         _drop(self.model, "vision_model", "visual_projection")
         text, projection = self.model.config.text_config, getattr(self.model, "text_projection", None)
         self.width = int(projection.out_features if projection is not None else _projected(text))

@@ -87,9 +87,7 @@ class OpenClipText(nn.Module):
 
     def __init__(self, spec: PartSpec) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(spec.seed)
-            self.model = build_open_clip(spec)
+        self.model = build_open_clip(spec)
         # The vision tower is another part's business; CLIP keeps its text tower spread over the top module.
         self.model.visual = None
         if hasattr(self.model, "text_decoder"):  # CoCa's captioner

@@ -46,7 +46,8 @@ def adapt(
         model.config.y_encoder.target = "trained"  # its features may not be cached, and get gradients
     if config.four_bit:
         to_four_bits(model, _layers(model, config, steps))
-    full = [name for name in _by_predictor(model, config.full, steps) if _has(model, name)]
+    places = [place for name in config.full for place in model.places_of(name, steps)]
+    full = [name for name in places if _has(model, name)]
     with torch.random.fork_rng(devices=[]), _hidden(model, parts=config.parts, full=full):
         torch.manual_seed(seed)
         wrapped = peft.get_peft_model(
@@ -123,7 +124,7 @@ def _check_saved(folder: Path) -> None:
 
 def _layers(model: PretrainedJEPA, config: AdaptersConfig, steps: Collection[int] | None) -> list[str]:
     """Full names of the linear layers to adapt."""
-    prefixes = tuple(f"{part}.backbone." for part in _by_predictor(model, config.parts, steps))
+    prefixes = tuple(f"{place}.backbone." for part in config.parts for place in model.places_of(part, steps))
     linear = [
         name
         for name, module in model.named_modules()
@@ -163,16 +164,6 @@ def _hidden(model: PretrainedJEPA, *, parts: Sequence[str], full: Sequence[str])
     finally:
         for name, module in away.items():
             setattr(model, name, module.requires_grad_(False))
-
-
-def _by_predictor(model: PretrainedJEPA, names: Sequence[str], steps: Collection[int] | None) -> list[str]:
-    """Names of modules; what is named inside `predictor` is meant in each that is asked for these steps."""
-    known = model.predictors(steps)
-    return [
-        f"{place}{name.removeprefix('predictor')}" if name.split(".")[0] == "predictor" else name
-        for name in names
-        for place in (known if name.split(".")[0] == "predictor" else [name])
-    ]
 
 
 def _has(model: nn.Module, name: str) -> bool:

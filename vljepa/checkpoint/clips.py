@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from torch import Tensor
-
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import ClipsConfig, VLJEPAConfig
 from vljepa.errors import ConfigError
 from vljepa.models.by_steps import BySteps
-
-_PREDICTOR = "predictor."
 
 
 def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
@@ -30,10 +26,7 @@ def with_clips(model: VLJEPA, clips: ClipsConfig) -> VLJEPA:
     raw["predictor"]["clips"] = clips.model_dump()
     longer = VLJEPA(VLJEPAConfig.model_validate(raw))
     longer.y_decoder, longer.tokenizers = model.y_decoder, model.tokenizers
-    known: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict().items():
-        for place in longer.predictors() if name.startswith(_PREDICTOR) else [None]:
-            known[name if place is None else f"{place}.{name.removeprefix(_PREDICTOR)}"] = tensor
+    known = {place: tensor for name, tensor in model.state_dict().items() for place in longer.places_of(name)}
     missing, unexpected = longer.load_state_dict(known, strict=False)
     assert all(".clip_" in name for name in missing), missing
     assert not unexpected, unexpected

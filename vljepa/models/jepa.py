@@ -85,6 +85,11 @@ class JEPA(nn.Module):
         asked = list(both.values()) if steps is None else [self.predictor.of(one) for one in steps]
         return {name: one for name, one in both.items() if any(one is other for other in asked)}
 
+    def places_of(self, name: str, steps: Collection[int] | None = None) -> list[str]:
+        """Names in the model of what is called `predictor...`: one in each Predictor, as of `predictors`."""
+        first, dot, rest = name.partition(".")
+        return [f"{place}{dot}{rest}" for place in self.predictors(steps)] if first == "predictor" else [name]
+
     def trained_backbones(self) -> dict[str, Any]:
         """The transformers that a training trains, by the name of their part."""
         backbones: dict[str, Any] = {name: one.backbone for name, one in self.predictors().items()}

@@ -5,7 +5,7 @@ Shape legend: see `vljepa.models`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -30,6 +30,14 @@ class _Rows:
             return tensor[places[tensor.device]]
 
         return self._map(pick)
+
+    def _tensors(self) -> Iterator[Tensor]:
+        rows: Any = self
+        for value in (getattr(self, field.name) for field in fields(rows)):
+            if isinstance(value, Tensor):
+                yield value
+            elif isinstance(value, _Rows):
+                yield from value._tensors()
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         rows: Any = self
@@ -126,14 +134,8 @@ class Batch(_Rows):
     @property
     def size(self) -> int:
         """Samples, B."""
-        sizes: list[int] = []
-
-        def see(tensor: Tensor) -> Tensor:
-            sizes.append(len(tensor))
-            return tensor
-
-        self._map(see)
-        return sizes[0] if sizes else 0
+        first = next(self._tensors(), None)
+        return 0 if first is None else len(first)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ class Step:
         def embed(number: int) -> Rows:
             """Frozen encoders look once: what they made of a piece takes its place for the second pass."""
             [outputs] = self._embed([pieces[number]])
-            [pieces[number]] = self.module.replayed
+            if self.module.replayed:
+                [pieces[number]] = self.module.replayed
             return outputs
 
         def no_sync() -> AbstractContextManager[object]:

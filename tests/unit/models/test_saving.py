@@ -22,9 +22,11 @@ Batch = Callable[..., dict[str, Any]]
 _LOAD_AND_PREDICT = """
 import sys, torch
 from vljepa import VLJEPA
+from vljepa.models.types import Batch, Tokens
 model = VLJEPA.from_pretrained(sys.argv[1])
 with torch.no_grad():
-    out = model(torch.load(sys.argv[2], weights_only=False))
+    pixels, query, target = torch.load(sys.argv[2], weights_only=True)
+    out = model(Batch(pixels_BTCHW=pixels, query=Tokens(*query), target=Tokens(*target)))
 torch.save((out.prediction_BD, out.target_BD), sys.argv[3])
 """
 
@@ -49,7 +51,9 @@ def test_a_new_process_gives_equal_outputs_to_the_last_bit(
     """Row 30."""
     model = trained(parts_config)
     model.save_pretrained(tmp_path / "saved", full=full)
-    torch.save(batch(), tmp_path / "batch.pt")
+    given = batch()
+    texts = [(one.ids_BL, one.mask_BL) for one in (given.query, given.target)]
+    torch.save((given.pixels_BTCHW, *texts), tmp_path / "batch.pt")
     arguments = [str(tmp_path / name) for name in ("saved", "batch.pt", "out.pt")]
     subprocess.run([sys.executable, "-c", _LOAD_AND_PREDICT, *arguments], check=True)
     prediction, target = torch.load(tmp_path / "out.pt", weights_only=True)

@@ -40,7 +40,8 @@ class VisionLanguageModule(TrainingModule):
 
     def _embed(self, batch: Batch) -> Rows:
         output = self.model(batch)
-        self.replayed.append(_as_seen(batch, output) if self.keeps_frozen and output.latents is not None else batch)
+        if self.keeps_frozen:
+            self.replayed.append(batch if output.latents is None else _as_seen(batch, output))
         rows = {"prediction": output.prediction_BD, "target": output.target_BD, "scale": output.logit_scale}
         if "bias" in self.extra:
             rows["bias"] = self.extra["bias"].clone()  # DDP does not find a parameter that is an output itself
