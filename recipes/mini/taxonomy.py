@@ -1,6 +1,6 @@
 """Write the names of ImageNet's classes and their hypernyms: ``python recipes/mini/taxonomy.py``.
 
-The file is ``vljepa/processing/imagenet_1k.tsv``, from WordNet 3.0 (Debian's ``wordnet-base``), in timm's order of classes.
+The file is ``vljepa/processing/imagenet_1k.tsv``, from WordNet 3.0 (Debian's ``wordnet-base``), in timm's order.
 """
 
 from __future__ import annotations

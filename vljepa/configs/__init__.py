@@ -39,6 +39,7 @@ from vljepa.configs.model import (
     YEncoderConfig,
 )
 from vljepa.configs.objective import ObjectiveConfig
+from vljepa.configs.open_set import OpenSetConfig
 from vljepa.configs.part import PartSpec, Strict
 from vljepa.configs.residual import AlignedConfig, LabelPriorConfig, ResidualConfig
 from vljepa.configs.run import (
@@ -78,6 +79,7 @@ __all__ = [
     "LiveOptions",
     "LoraConfig",
     "ObjectiveConfig",
+    "OpenSetConfig",
     "OptimConfig",
     "PartSpec",
     "PictureView",
