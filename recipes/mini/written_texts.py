@@ -92,6 +92,8 @@ def written_texts(
         for name, lines in zip(names, writer.lines(prompts, each=TRIES), strict=True):
             texts = [ascii_text(f"{with_article(name)}{line}").rstrip(" .") for line in lines if line.strip()]
             kept = passing(list(dict.fromkeys(texts)), name, embed=embed)[:CAPTIONS]
+            if len(kept) == 1:  # one to see and one to say
+                kept.append(with_article(name))
             if kept:
                 rows.append(NamedTexts(text=kept, label=name, source_id=f"written:{name}"))
         progress(len(names))

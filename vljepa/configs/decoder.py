@@ -60,6 +60,7 @@ class ChoiceConfig(Strict):
         named: Weight of the probability, by the encoder, of what it names.
         wrong: Weight against nouns that the encoder finds improbable.
         confidence: Logistic regression: intercept, and weights of the four in that order.
+        answer: The same for answers: intercept, and weights of cosine and log-probability.
         fallback: Below this confidence the caption is the narrowest thing that is sure.
         sure: Probability from which on a thing is sure.
     """
@@ -70,6 +71,7 @@ class ChoiceConfig(Strict):
     named: float = 0.0
     wrong: float = 0.0
     confidence: list[float] = Field([0.0, 0.0, 0.0, 0.0, 0.0], min_length=5, max_length=5)
+    answer: list[float] = Field([0.0, 0.0, 0.0], min_length=3, max_length=3)
     fallback: float = Field(0.0, ge=0, le=1)
     sure: float = Field(0.9, ge=0, le=1)
 

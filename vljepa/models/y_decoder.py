@@ -144,6 +144,10 @@ class YDecoder(nn.Module):
         prefix_BPE: Tensor = self.prefix(scaled_BD).unflatten(1, (self.config.prefix_tokens, -1))
         return prefix_BPE
 
+    def moved(self, embeddings_BD: Tensor) -> Tensor:
+        """Predicted embeddings moved by the mean gap to those of captions."""
+        return F.normalize(embeddings_BD + self.shift_D, dim=-1)
+
     def set_names(self, pieces: Sequence[Sequence[int]], rows_KD: Tensor) -> None:
         """Fill in the names that entities are numbers of.
 
@@ -213,9 +217,24 @@ class YDecoder(nn.Module):
 
     @torch.inference_mode()
     def log_likelihood(
-        self, embeddings_BD: Tensor, ids_BL: Tensor, mask_BL: Tensor, entities: Entities | None = None
+        self,
+        embeddings_BD: Tensor,
+        ids_BL: Tensor,
+        mask_BL: Tensor,
+        entities: Entities | None = None,
+        *,
+        shift: bool = False,
     ) -> Tensor:
-        """Mean log-probability of the tokens of each text, the end mark included: fp32 [B]; arguments as `forward`."""
+        """Mean log-probability of the tokens of each text, the end mark included: fp32 [B].
+
+        Args:
+            embeddings_BD: As of `forward`, as are the texts and the entities.
+            ids_BL: Texts.
+            mask_BL: True on real tokens.
+            entities: Names.
+            shift: As of `generate`.
+        """
+        embeddings_BD = self.moved(embeddings_BD) if shift else embeddings_BD
         logits, ids, wanted = self._logits(embeddings_BD, ids_BL, mask_BL, entities)
         of_tokens = logits.float().log_softmax(-1).gather(2, ids.unsqueeze(-1)).squeeze(-1) * wanted
         return of_tokens.sum(1) / wanted.sum(1)
@@ -233,6 +252,7 @@ class YDecoder(nn.Module):
         max_new_tokens: int | None = None,
         seed: int = 0,
         shift: bool = True,
+        candidates: int = 1,
     ) -> Tensor:
         """Texts for embeddings, batched, with a key-value cache.
 
@@ -247,9 +267,11 @@ class YDecoder(nn.Module):
             seed: Of the draw: equal seeds give equal texts.
             shift: Move the embeddings by the mean gap between predicted captions and real ones. Right for predictions
                 without a query; not for embeddings of texts, nor for answers.
+            candidates: Texts per embedding: the best beams, at most all, or so many draws; greedy knows one.
 
         Returns:
-            Ids [B, L], right-padded; a text that ended holds the end mark.
+            Ids [B x candidates, L], those of an embedding together, the best first; right-padded; a text that ended
+            holds the end mark.
 
         Raises:
             ConfigError: An option is outside of its range.
@@ -265,8 +287,9 @@ class YDecoder(nn.Module):
         )
         if len(embeddings_BD) == 0:
             return torch.zeros(0, 0, dtype=torch.long, device=embeddings_BD.device)
-        if shift:
-            embeddings_BD = F.normalize(embeddings_BD + self.shift_D, dim=-1)
+        if not options["do_sample"]:
+            candidates = min(candidates, options["num_beams"])
+        embeddings_BD = self.moved(embeddings_BD) if shift else embeddings_BD
         begin_B1 = torch.full((len(embeddings_BD), 1), self.begin, device=embeddings_BD.device)
         words = self._embed(begin_B1)
         context, told = self._context(embeddings_BD, entities)
@@ -282,6 +305,7 @@ class YDecoder(nn.Module):
                 attention_mask=seen.long(),
                 eos_token_id=self.end,
                 pad_token_id=self.end,
+                num_return_sequences=candidates,
                 **options,
             )
         return ids
