@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 
 from recipes.mini.records import stable_key
 from recipes.mini.word_lists import read_words
-from vljepa.processing.nouns import article_of, with_article
+from vljepa.processing.nouns import article_of, plural_of, with_article
 from vljepa.processing.taxonomy import Taxonomy
 
 ROWS_PER_CLASS = 8
@@ -161,22 +161,3 @@ def agreeing(before: str, name: str) -> str:
         return before
     right = article_of(name)
     return f"{head} {right.capitalize() if article[0].isupper() else right}".strip()
-
-
-def plural_of(name: str) -> str:
-    """Plural of a name."""
-    first, _, last = name.rpartition(" ")
-    low = last.lower()
-    if low in _WORDS["irregular_plurals"]:
-        changed = _WORDS["irregular_plurals"][low]
-    elif low.endswith("s") and not low.endswith("ss"):
-        changed = last
-    elif low.endswith(("ss", "x", "ch", "sh", "z")):
-        changed = f"{last}es"
-    elif low.endswith("y") and low[-2:-1] not in "aeiou":
-        changed = f"{last[:-1]}ies"
-    elif low.endswith("man"):
-        changed = f"{last[:-3]}men"
-    else:
-        changed = f"{last}s"
-    return f"{first} {changed}".strip()

@@ -179,7 +179,7 @@ class DecoderBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         embeddings: list[Tensor] = []
-        entities: list[Entities] = []
+        named: list[Entities] = []
         texts: list[str] = []
         number, count = self.shard
         drawn = self.sampler.batch(step)
@@ -190,14 +190,17 @@ class DecoderBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
             told = rows.entities(visits)
             if told is not None:
                 kept_B1 = torch.tensor([[visit.pick(100, "untold") >= UNTOLD] for visit in visits])
-                entities.append(replace(told, strengths_BN=told.strengths_BN * kept_B1))
+                named.append(replace(told, strengths_BN=told.strengths_BN * kept_B1))
             texts += [rows.texts[visit.row][visit.text] for visit in visits]
-        ids, mask = self.tokenizer.encode(texts, max_tokens=self.max_tokens)
-        batch = {"embeddings": torch.cat(embeddings), "ids": ids, "mask": mask}
-        if entities:
-            batch["numbers"] = torch.cat([one.numbers_BN for one in entities])
-            batch["strengths"] = torch.cat([one.strengths_BN for one in entities])
-        return batch
+        if not named:
+            ids, mask = self.tokenizer.encode(texts, max_tokens=self.max_tokens)
+            return {"embeddings": torch.cat(embeddings), "ids": ids, "mask": mask}
+        entities = Entities(
+            torch.cat([one.numbers_BN for one in named]), torch.cat([one.strengths_BN for one in named])
+        )
+        ids, mask = self.tokenizer.encode(texts, max_tokens=self.max_tokens, entities=entities)
+        told = {"numbers": entities.numbers_BN, "strengths": entities.strengths_BN}
+        return {"embeddings": torch.cat(embeddings), "ids": ids, "mask": mask, **told}
 
     def order(self) -> dict[str, object]:
         """What the rows of a step depend on, as plain data: a resumed run must have it equal."""

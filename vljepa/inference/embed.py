@@ -309,8 +309,7 @@ class Embedder:
             ConfigError: An option is outside of its range.
         """
         self.require_words()
-        assert self.processor.words is not None
-        return Writer(self.model, self.processor.words, embed=self.texts).write(rows, classes, **options)
+        return Writer(self.model, self.processor, embed=self.texts).write(rows, classes, **options)
 
     def require_words(self) -> None:
         """Check that there is a Y-Decoder, before hours of embedding and not after.

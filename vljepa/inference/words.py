@@ -23,8 +23,8 @@ from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import ChoiceConfig
 from vljepa.models.types import Entities
 from vljepa.processing.nouns import classes_in, with_article
+from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.taxonomy import Taxonomy
-from vljepa.processing.words import DecoderTokenizer
 
 Rows = NDArray[np.float32]
 
@@ -112,15 +112,18 @@ class Writer:
 
     Args:
         model: With a Y-Decoder.
-        words: The decoder's tokenizer.
+        processor: Of the model, with the decoder's tokenizer.
         embed: Embeddings [N, D] of texts, unit norm.
     """
 
-    def __init__(self, model: VLJEPA, words: DecoderTokenizer, *, embed: Callable[[Sequence[str]], Rows]) -> None:
+    def __init__(self, model: VLJEPA, processor: VLJEPAProcessor, *, embed: Callable[[Sequence[str]], Rows]) -> None:
         assert model.y_decoder is not None
+        assert processor.words is not None
+        self.model = model
         self.decoder = model.y_decoder
-        self.words = words
+        self.words = processor.words
         self.embed = embed
+        self._device = next(model.parameters()).device
         config = self.decoder.config
         self.choice = config.choice
         self.taxonomy = None if config.entities is None else Taxonomy.of(config.entities.names)
@@ -179,8 +182,8 @@ class Writer:
         embeddings = self._tensor(rows_ND)
         found: list[list[str]] = [[] for _ in rows_ND]
         for told in [entities] if entities is None else [entities, None]:
-            ids = self.decoder.generate(embeddings, entities=told, candidates=self.choice.candidates, **options)
-            texts = self.words.decode(ids)
+            ids = self.model.generate(embeddings, entities=told, candidates=self.choice.candidates, **options)
+            texts = self.words.decode(ids, told)
             each = len(texts) // len(rows_ND)
             for place, several in enumerate(found):
                 several += texts[place * each : (place + 1) * each]
@@ -199,8 +202,9 @@ class Writer:
         flat = [text for several in texts for text in several]
         owners = [place for place, several in enumerate(texts) for _ in several]
         cosines = (self.embed([text or " " for text in flat]) * rows_ND[owners]).sum(1)
-        ids, mask = self.words.encode(flat, max_tokens=self.decoder.config.generation.max_new_tokens)
         told = None if entities is None else entities.choose(owners)
+        limit = self.decoder.config.generation.max_new_tokens
+        ids, mask = self.words.encode(flat, max_tokens=limit, entities=told)
         likelihoods = self.decoder.log_likelihood(
             self._tensor(rows_ND[owners]), ids.to(self._device), mask.to(self._device), told, shift=shift
         )
@@ -212,10 +216,6 @@ class Writer:
             flawed = not text or stutters(text) or not self.words.knows(text)
             found[owner].append(Evidence(float(cosine), likelihood, named, wrong, flawed))
         return found
-
-    @property
-    def _device(self) -> torch.device:
-        return self.decoder.prefix.weight.device
 
     def _tensor(self, rows: Rows) -> Tensor:
         return torch.from_numpy(rows).to(self._device)

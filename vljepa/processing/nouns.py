@@ -11,6 +11,9 @@ _LONGEST = 4
 _WORD = re.compile(r"[A-Za-z'-]+")
 _VOWELS = ("a", "e", "i", "o", "u")
 _SOUNDS_LIKE_AN = ("hour", "honest", "heir")
+_IRREGULAR = {"sheep": "sheep", "fish": "fish", "bison": "bison", "mouse": "mice", "goose": "geese", "ox": "oxen",
+              "knife": "knives", "loaf": "loaves", "leaf": "leaves", "shelf": "shelves", "wolf": "wolves",
+              "calf": "calves", "scarf": "scarves"}  # fmt: skip
 _SOUNDS_LIKE_A = ("uni", "use", "eu", "one", "uke", "ute")
 
 
@@ -51,3 +54,27 @@ def with_article(name: str) -> str:
         ('an airedale', 'a unicycle', 'an hourglass')
     """
     return f"{article_of(name)} {name}"
+
+
+def plural_of(name: str) -> str:
+    """Plural of a name.
+
+    Example:
+        >>> [plural_of(name) for name in ("husky", "fox", "snow leopard", "sheep", "fireman")]
+        ['huskies', 'foxes', 'snow leopards', 'sheep', 'firemen']
+    """
+    first, _, last = name.rpartition(" ")
+    low = last.lower()
+    if low in _IRREGULAR:
+        changed = _IRREGULAR[low]
+    elif low.endswith("s") and not low.endswith("ss"):
+        changed = last
+    elif low.endswith(("ss", "x", "ch", "sh", "z")):
+        changed = f"{last}es"
+    elif low.endswith("y") and low[-2:-1] not in "aeiou":
+        changed = f"{last[:-1]}ies"
+    elif low.endswith("man"):
+        changed = f"{last[:-3]}men"
+    else:
+        changed = f"{last}s"
+    return f"{first} {changed}".strip()

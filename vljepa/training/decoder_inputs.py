@@ -127,8 +127,9 @@ def prepare_decoder(
         [(task.predictions_ND, task.texts) for task in tasks], embed=lambda some: torch.from_numpy(encoder.texts(some))
     )
     seen = [text for source in train for record in source for text in record.texts]
+    slots = 0 if run.decoder.entities is None else run.decoder.entities.count
     if run.decoder.part.source == "random" and vocabulary is None:
-        vocabulary = train_vocabulary(list(dict.fromkeys([*seen, *names])), size=run.vocabulary)
+        vocabulary = train_vocabulary(list(dict.fromkeys([*seen, *names])), size=run.vocabulary, slots=slots)
     pictures = {
         source.name: list(dict.fromkeys(record.image for record in records if record.image is not None))
         for source, records in zip(data.train, train, strict=True)

@@ -128,7 +128,7 @@ def write(
         device, places = decoder.prefix.weight.device, range(start, min(start + BATCH, len(embeddings_ND)))
         told = None if entities is None else entities.choose(places).to(device)
         ids = decoder.generate(embeddings_ND[places].to(device), entities=told, num_beams=num_beams, shift=shift)
-        texts += inputs.tokenizer.decode(ids)
+        texts += inputs.tokenizer.decode(ids, told)
         ended += inputs.tokenizer.ended(ids)
     return texts, ended
 

@@ -18,8 +18,7 @@ from vljepa.validation.encoder import Encoder
 
 def names_of(config: EntityConfig) -> list[str]:
     """The name of every class."""
-    taxonomy = Taxonomy.of(config.names)
-    return [taxonomy.names_of(number)[0] for number in range(len(taxonomy))]
+    return list(Taxonomy.of(config.names).names())
 
 
 class Naming:
