@@ -129,8 +129,8 @@ class DecoderTokenizer:
         return [[self.names[number] for number, is_told in zip(*row, strict=True) if is_told] for row in pairs]
 
     def knows(self, text: str) -> bool:
-        """Whether every word of a text is in the lexicon; pieces can make words that are none."""
-        return not self._lexicon or all(word in self._lexicon for word in words_of(text))
+        """Whether every word of a text is in the lexicon, and no slot is left; pieces can make words that are none."""
+        return "<" not in text and (not self._lexicon or all(word in self._lexicon for word in words_of(text)))
 
     def ended(self, ids_BL: Tensor) -> list[bool]:
         """Whether each generated text has ended, and not just been cut at the limit."""
