@@ -114,7 +114,7 @@ def check(segments: list[Segment], times: np.ndarray) -> None:
     for one in segments:
         assert one.start <= one.time < one.end
         assert ((times >= one.start) & (times < one.end)).any()
-        assert 0 <= one.confidence <= 1
+        assert 0 <= one.coherence <= 1
         assert np.isclose(np.linalg.norm(one.embedding), 1, atol=1e-5)
 
 

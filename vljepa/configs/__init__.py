@@ -6,9 +6,11 @@
 
 from vljepa.configs.answers import AnswerPriorConfig
 from vljepa.configs.decoder import (
+    ChoiceConfig,
     DecoderDataConfig,
     DecoderRunConfig,
     DecoderSourceConfig,
+    EntityConfig,
     GenerationConfig,
     YDecoderConfig,
 )
@@ -61,6 +63,7 @@ __all__ = [
     "Attention",
     "CacheConfig",
     "CalibrationConfig",
+    "ChoiceConfig",
     "ClipView",
     "ClipsConfig",
     "ColumnsConfig",
@@ -69,6 +72,7 @@ __all__ = [
     "DecoderRunConfig",
     "DecoderSourceConfig",
     "DenseConfig",
+    "EntityConfig",
     "GenerationConfig",
     "ImageConfig",
     "LabelPriorConfig",

@@ -78,6 +78,16 @@ def _few(texts: Sequence[str], most: int = 8) -> str:
     return f"[{', '.join(map(repr, texts[:most]))}{', ...' if len(texts) > most else ''}]"
 
 
+def check_probability(value: float, *, what: str) -> None:
+    """Refuse what is no probability.
+
+    Raises:
+        ConfigError: It is not between 0 and 1.
+    """
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{what} of {value} is not a probability.", fix="give a number from 0 to 1.")
+
+
 def choose(
     embedder: Embedder,
     images: Sequence[Picture],
@@ -95,10 +105,7 @@ def choose(
     `probabilities` gives those [N, M] of the M candidates for a batch; with `none`, what they lack to 1 is the
     probability of none of them.
     """
-    if not 0 <= min_confidence <= 1:
-        raise ConfigError(
-            f"a minimum confidence of {min_confidence} is not a probability.", fix="give a number from 0 to 1."
-        )
+    check_probability(min_confidence, what="a minimum confidence")
     for batch in embedder.embedded(images, query=query, progress=progress, on_broken=on_broken):
         for image, one in zip(batch.images, probabilities(batch), strict=True):
             order = np.argsort(-one, kind="stable")

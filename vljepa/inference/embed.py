@@ -20,6 +20,7 @@ from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import CheckpointError, ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
+from vljepa.inference.words import Words, Writer
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.device import resolve_device
 from vljepa.models.residuals import Ablation
@@ -293,12 +294,22 @@ class Embedder:
             CheckpointError: The model has no Y-Decoder.
             ConfigError: An option is outside of its range.
         """
+        return [one.text for one in self.write(rows, **options)]
+
+    def write(self, rows: Rows, classes: Rows | None = None, **options: Any) -> list[Words]:
+        """The same with the confidence of each.
+
+        Args:
+            rows: Predicted embeddings [N, D].
+            classes: What the X-Encoder's own classifier says of the same images, [N, K].
+            options: As for `YDecoder.generate`.
+
+        Raises:
+            CheckpointError: The model has no Y-Decoder.
+            ConfigError: An option is outside of its range.
+        """
         self.require_words()
-        texts: list[str] = []
-        for start in range(0, len(rows), _TEXT_BATCH):
-            embeddings = torch.from_numpy(rows[start : start + _TEXT_BATCH]).to(self.device)
-            texts += self.processor.decode(self.model.generate(embeddings, **options))
-        return texts
+        return Writer(self.model, self.processor, embed=self.texts).write(rows, classes, **options)
 
     def require_words(self) -> None:
         """Check that there is a Y-Decoder, before hours of embedding and not after.

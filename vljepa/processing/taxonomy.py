@@ -76,6 +76,10 @@ class Taxonomy:
     def __len__(self) -> int:
         return len(self._names)
 
+    def names(self) -> tuple[str, ...]:
+        """The most common name of every class."""
+        return tuple(names[0] for names in self._names)
+
     def names_of(self, number: int) -> tuple[str, ...]:
         """Synonyms of a class, the most common first."""
         return self._names[number]

@@ -188,7 +188,7 @@ def test_a_hostile_caption_cannot_steer_the_terminal(capsys, tmp_path):
     from vljepa.cli.stream_files import StreamFiles
 
     with StreamFiles({}) as files:
-        files.add(Segment(start=0, end=1, time=0.5, confidence=1.0, embedding=None, text="\x1b[2J\nred"))
+        files.add(Segment(start=0, end=1, time=0.5, coherence=1.0, embedding=None, text="\x1b[2J\nred"))
 
     assert capsys.readouterr().out == "[00:00.0 - 00:01.0] \\x1b[2J\\nred\n"
 

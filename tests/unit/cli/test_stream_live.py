@@ -120,7 +120,7 @@ def test_what_happened_before_the_first_caption_comes_first(tmp_path, capsys):
     with StreamFiles({"jsonl": str(path)}) as files:
         for kind in ("retry", "back"):
             files.tell(Notice("door", kind, 0.0, now, "..."))
-        files.add(Segment(start=0, end=1, time=0.5, confidence=1.0, embedding=None, text="red"))
+        files.add(Segment(start=0, end=1, time=0.5, coherence=1.0, embedding=None, text="red"))
         files.tell(Notice("door", "lost", 1.0, now, "..."))
         files.sum_up({"door": stats})
 
@@ -134,7 +134,7 @@ def test_lines_of_a_live_source_come_after_those_of_the_run_before(tmp_path, liv
     path = tmp_path / "said.jsonl"
     path.write_text('{"event": "end"}\n{"torn')
     with StreamFiles({"jsonl": str(path)}, live=live) as files:
-        files.add(Segment(start=0, end=1, time=0.5, confidence=1.0, embedding=None, text="red"))
+        files.add(Segment(start=0, end=1, time=0.5, coherence=1.0, embedding=None, text="red"))
 
     *before, last = path.read_text().splitlines()
     assert before == (['{"event": "end"}', '{"torn'] if live else [])

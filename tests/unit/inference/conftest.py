@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tests.unit.inference.speaking import NAMES
-from vljepa.configs import CalibrationConfig, PromptsConfig, SelectiveConfig
+from vljepa.configs import CalibrationConfig, ChoiceConfig, PromptsConfig, SelectiveConfig
 from vljepa.models.types import Latents, Tokens
 from vljepa.processing.image import open_image, to_rgb
 
@@ -119,10 +119,18 @@ def pictures(tmp_path):
 @pytest.fixture
 def speaker(model, processor):
     """The colour model with a decoder that says the strongest colour."""
-    model.y_decoder = SimpleNamespace(config=SimpleNamespace(selective=SELECTIVE))
+    config = SimpleNamespace(
+        selective=SELECTIVE, entities=None, choice=ChoiceConfig(), generation=SimpleNamespace(max_new_tokens=2)
+    )
+    model.y_decoder = SimpleNamespace(
+        config=config, log_likelihood=lambda rows, ids, mask, entities, shift: torch.zeros(len(ids))
+    )
     model.generate = lambda embeddings, **options: embeddings.argmax(-1)[:, None]
     model.config.prompts = SimpleNamespace(caption="")
-    processor.words = object()
-    processor.decode = lambda ids: [NAMES[one] for one in ids[:, 0].tolist()]
+    processor.words = SimpleNamespace(
+        decode=lambda ids: [NAMES[one] for one in ids[:, 0].tolist()],
+        encode=lambda texts, max_tokens: (torch.zeros(len(texts), 2), torch.ones(len(texts), 2)),
+        knows=lambda text: True,
+    )
     processor.config = SimpleNamespace(x_encoder=SimpleNamespace(image=SimpleNamespace(max_pixels=1_000_000)))
     return {"model": model, "processor": processor}

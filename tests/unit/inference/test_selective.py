@@ -12,6 +12,7 @@ import pytest
 from vljepa.configs import SelectiveConfig
 from vljepa.errors import ConfigError, DataError
 from vljepa.inference.selective import Segment, SelectiveDecoder
+from vljepa.inference.words import Words
 
 METHODS = ("two_window", "running_ward", "local_variance")
 FPS = 4
@@ -42,7 +43,7 @@ def check_cover(segments: list[Segment], rows: np.ndarray) -> None:
         assert one.start < one.end
         assert one.time == (one.start + one.end) / 2
         assert np.linalg.norm(one.embedding) == pytest.approx(1, abs=1e-5)
-        assert 0 <= one.confidence <= 1
+        assert 0 <= one.coherence <= 1
 
 
 def wandering(count: int, *, seed: int = 0) -> np.ndarray:
@@ -153,8 +154,9 @@ class TestWords:
     """What is decoded, and when."""
 
     @staticmethod
-    def name(rows: np.ndarray) -> list[str]:
-        return [str(int(row.argmax())) for row in rows]
+    def name(rows: np.ndarray, classes: np.ndarray | None) -> list[Words]:
+        assert classes is None
+        return [Words(str(int(row.argmax())), 0.5) for row in rows]
 
     def test_a_segment_is_told_within_the_delay_of_its_end(self) -> None:
         rows, config = shots(4), SelectiveConfig(fps=FPS)
@@ -163,6 +165,17 @@ class TestWords:
         assert [one.text for _, one in told] == ["0", "1", "2"]
         assert all(0 <= now - one.end <= config.max_delay for now, one in told)
         assert [one.text for one in decoder.close()] == ["3"]
+
+    def test_online_segments_carry_the_mean_of_what_the_classifier_says(self) -> None:
+        rows, classes = shots(2), np.repeat(np.float32([[0.2, 0.8], [0.9, 0.1]]), 16, axis=0)
+        classes[0] = [1.0, 0.0]
+        decoder = SelectiveDecoder(config=SelectiveConfig(fps=FPS))
+        found = [
+            one for place, row in enumerate(rows) for one in decoder.push(row, place / FPS, classes_K=classes[place])
+        ]
+        for segment in [*found, *decoder.close()]:
+            inside = slice(round(segment.start * FPS), round(segment.end * FPS))
+            assert segment.classes == pytest.approx(classes[inside].mean(0), abs=1e-6)
 
     def test_a_boundary_waits_for_the_budget_and_then_merges(self) -> None:
         """Shots of 4 s, a decode every 5: the boundary at 8 s comes while the budget is empty, and is taken later."""
@@ -202,11 +215,11 @@ class TestWords:
         segments += decoder.close()
         assert [one.embedding.tolist() for one in segments] == [one.embedding.tolist() for one in watch(rows)]
 
-    def test_confidence_is_the_mean_cosine_to_the_mean(self) -> None:
+    def test_coherence_is_the_mean_cosine_to_the_mean(self) -> None:
         rows = shots(1, noise=0.3)
         [only] = watch(rows, threshold=1e6)
-        assert only.confidence == pytest.approx(float((rows @ only.embedding).mean()), abs=1e-6)
-        assert watch(shots(1, noise=0.01), threshold=1e6)[0].confidence > only.confidence
+        assert only.coherence == pytest.approx(float((rows @ only.embedding).mean()), abs=1e-6)
+        assert watch(shots(1, noise=0.01), threshold=1e6)[0].coherence > only.coherence
 
 
 class TestOffline:
@@ -230,13 +243,20 @@ class TestOffline:
     def test_each_segment_is_decoded_once_and_in_one_batch(self) -> None:
         asked: list[int] = []
 
-        def decode(rows: np.ndarray) -> list[str]:
+        def decode(rows: np.ndarray, classes: np.ndarray | None) -> list[Words]:
             asked.append(len(rows))
-            return [str(int(row.argmax())) for row in rows]
+            assert classes is not None
+            return [
+                Words(f"{int(row.argmax())} {int(one.argmax())}", float(one.max()))
+                for row, one in zip(rows, classes, strict=True)
+            ]
 
         rows = shots(5)
-        segments = SelectiveDecoder(decode, config=SelectiveConfig(fps=FPS)).offline(rows, np.arange(80) / FPS, count=5)
-        assert [one.text for one in segments] == ["0", "1", "2", "3", "4"]
+        classes = np.repeat(np.eye(5, dtype=np.float32)[::-1], 16, axis=0)
+        decoder = SelectiveDecoder(decode, config=SelectiveConfig(fps=FPS))
+        segments = decoder.offline(rows, np.arange(80) / FPS, count=5, classes_TK=classes)
+        assert [one.text for one in segments] == ["0 4", "1 3", "2 2", "3 1", "4 0"]
+        assert [one.confidence for one in segments] == [1.0] * 5
         assert asked == [5]
 
     def test_nothing_to_see_is_nothing_to_say(self) -> None:
@@ -248,7 +268,7 @@ class TestOffline:
         rows = np.array([[1, 0], [-1, 0]], dtype=np.float32)
         [only] = SelectiveDecoder(config=SelectiveConfig()).offline(rows, [0, 1], count=1)
         assert np.linalg.norm(only.embedding) == 1
-        assert only.confidence == 0
+        assert only.coherence == 0
 
 
 class TestRefusals:
@@ -347,7 +367,7 @@ class TestInterrupt:
         assert self.push(decoder, other, begin=100.0) == []
         [last] = decoder.close()
         assert last.start == 100.0
-        assert last.confidence > 0.9
+        assert last.coherence > 0.9
 
     def test_twice_is_once_and_nothing_is_nothing(self, method: str) -> None:
         decoder = self.decoder(method)

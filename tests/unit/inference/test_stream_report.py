@@ -17,7 +17,7 @@ from vljepa.inference.stream_stats import StreamStats, thumbnail
 def segment(start, end, text="a cat"):
     middle = (start + end) / 2
     embedding = np.ones(1, dtype=np.float32)
-    return Segment(start=start, end=end, time=middle, confidence=0.5, embedding=embedding, text=text)
+    return Segment(start=start, end=end, time=middle, coherence=0.5, embedding=embedding, text=text)
 
 
 def a_stream(count=12, *, text="a cat", seconds=8.0):

@@ -20,10 +20,12 @@ from vljepa.inference.subtitles import (
 )
 
 
-def segment(text="a cat", *, start=0.0, end=1.5, confidence=0.75):
+def segment(text="a cat", *, start=0.0, end=1.5, coherence=0.75, confidence=0.5):
     embedding = np.ones(1, dtype=np.float32)
     middle = (start + end) / 2
-    return Segment(start=start, end=end, time=middle, confidence=confidence, embedding=embedding, text=text)
+    return Segment(
+        start=start, end=end, time=middle, coherence=coherence, embedding=embedding, text=text, confidence=confidence
+    )
 
 
 def test_srt():
@@ -38,7 +40,7 @@ def test_vtt():
 
 
 def test_json_lines():
-    line = json_line(segment('a "cat"\n\u2028on <b>', start=1.23456, end=2.0, confidence=0.123456))
+    line = json_line(segment('a "cat"\n\u2028on <b>', start=1.23456, end=2.0, coherence=0.123456, confidence=0.654321))
 
     assert line.count("\n") == 1
     assert line.isascii()
@@ -46,7 +48,8 @@ def test_json_lines():
         "start": 1.235,
         "end": 2.0,
         "time": 1.617,
-        "confidence": 0.1235,
+        "coherence": 0.1235,
+        "confidence": 0.6543,
         "text": 'a "cat"\n\u2028on <b>',
     }
 

@@ -1,0 +1,184 @@
+"""Do captions name what is there? Images of one thing each, with its names and wider names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.core.charts import Line, lines
+from eval.core.render import table
+from eval.core.result import Context, Result
+from eval.core.statistics import interval
+from vljepa.data.records import Record
+from vljepa.inference.embed import Embedder
+from vljepa.inference.naming import Naming
+from vljepa.inference.words import stutters
+from vljepa.processing.evidence import taxonomy_of
+from vljepa.processing.nouns import with_article
+from vljepa.processing.taxonomy import Taxonomy
+from vljepa.processing.text import normalise_text
+
+PRECISION = 0.9
+GROUPS = ("fish", "reptile", "insect", "primate", "bird", "dog", "cat", "food", "vehicle", "garment", "musical instrument",
+          "furniture", "building", "container", "device")  # fmt: skip
+
+
+def measure(context: Context) -> Result:
+    """Shares of captions with a name, with a name or a wider one, and with a wrong name of the encoder's classes.
+
+    Beside the captions: the name that `classify` chooses and the encoder's own classifier, as captions; and captions of
+    another image's embedding and classes, of the embedding alone, and of no embedding.
+    """
+    found, embedder = context.found, context.embedder
+    embedder.require_words()
+    samples = list(found.rows("rows"))
+    paths = [row.file("image") for row in samples]
+    names = [[str(name) for name in row["names"]] for row in samples]
+    wider = [[str(name) for name in row["wider"]] for row in samples]
+    batches = list(embedder.embedded(paths))
+    rows_ND = np.concatenate([batch.rows for batch in batches])
+    known = [batch.classes for batch in batches if batch.classes is not None]
+    classes_NK = np.concatenate(known) if known else None
+    written = embedder.write(rows_ND, classes_NK)
+    captions = {"model": [words.text for words in written]} | _others(embedder, rows_ND, classes_NK)
+    taxonomy = taxonomy_of(embedder.model.config.residual) or Taxonomy.of("imagenet-1k")
+    marks = {name: _marks(texts, names, wider, taxonomy) for name, texts in captions.items()}
+    confidence = np.array([words.confidence for words in written])
+    items = [str(number) for number in range(len(samples))]
+    return Result(
+        metrics={
+            name: {key: interval(values, items) for key, values in several.items()} | _flaws(captions[name], embedder)
+            for name, several in marks.items()
+        },
+        rows=len(samples),
+        pool=[{"images": len(samples)}],
+        examined=[Record(path, tuple(one)) for path, one in zip(paths, names, strict=True)],
+        more={
+            "coverage": coverage(confidence, marks["model"]["lenient"]),
+            "deciles": _deciles(confidence, marks["model"]),
+            "groups": _groups(names, marks["model"], taxonomy),
+        },
+    )
+
+
+def _others(
+    embedder: Embedder, rows_ND: NDArray[np.float32], classes_NK: NDArray[np.float32] | None
+) -> dict[str, list[str]]:
+    """Ceilings and controls."""
+    swapped = None if classes_NK is None else np.roll(classes_NK, 1, axis=0)
+    found = {
+        "swapped": [one.text for one in embedder.write(np.roll(rows_ND, 1, axis=0), swapped)],
+        "no entities": [one.text for one in embedder.write(rows_ND)],
+        "zeroed": [one.text for one in embedder.write(np.zeros_like(rows_ND))],
+    }
+    taxonomy = taxonomy_of(embedder.model.config.residual)
+    if taxonomy is None or classes_NK is None:
+        return found
+    labels = [taxonomy.names_of(number)[0] for number in range(len(taxonomy))]
+    chosen = Naming(embedder, labels).probabilities(rows_ND, classes_NK).argmax(1)
+    found["classify"] = [with_article(labels[one]) for one in chosen]
+    found["classifier"] = [with_article(labels[one]) for one in classes_NK.argmax(1)]
+    return found
+
+
+def _marks(
+    texts: Sequence[str], names: Sequence[Sequence[str]], wider: Sequence[Sequence[str]], taxonomy: Taxonomy
+) -> dict[str, NDArray[np.float64]]:
+    every = {normalise_text(name) for number in range(len(taxonomy)) for name in taxonomy.names_of(number)}
+    strict, lenient, wrong = [], [], []
+    for text, own, above in zip(texts, names, wider, strict=True):
+        right = {normalise_text(one) for one in (*own, *above)}
+        strict.append(any(holds(text, name) for name in own))
+        lenient.append(strict[-1] or any(holds(text, name) for name in above))
+        # A word inside a right name, such as `cat` in `Persian cat`, is not wrong.
+        rest = normalise_text(text)
+        for name in sorted(right, key=len, reverse=True):
+            rest = rest.replace(name, "")
+        wrong.append(any(holds(rest, name) for name in every - right))
+    return {
+        name: np.array(values, dtype=float)
+        for name, values in (("strict", strict), ("lenient", lenient), ("wrong", wrong))
+    }
+
+
+def holds(text: str, name: str) -> bool:
+    """Whether a name stands in a text, as whole words, in the singular or with an `s`."""
+    padded, phrase = f" {normalise_text(text)} ", normalise_text(name)
+    return any(f" {phrase}{ending} " in padded for ending in ("", "s", "es"))
+
+
+def _flaws(texts: Sequence[str], embedder: Embedder) -> dict[str, float]:
+    words = embedder.processor.words
+    assert words is not None
+    return {
+        "stutters": float(np.mean([stutters(text) for text in texts])),
+        "unknown words": float(np.mean([not words.knows(text) for text in texts])),
+        "distinct": len(set(texts)) / len(texts),
+    }
+
+
+def coverage(confidence_N: NDArray[np.float64], right_N: NDArray[np.float64]) -> dict[str, Any]:
+    """Precision at every coverage, the surest first, and the largest coverage at which it is `PRECISION`."""
+    order = np.argsort(-confidence_N, kind="stable")
+    precision = np.cumsum(right_N[order]) / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero(precision >= PRECISION)
+    kept = 0 if len(enough) == 0 else int(enough[-1]) + 1
+    step = max(1, len(order) // 50)
+    return {
+        "at_precision": PRECISION,
+        "coverage": kept / len(order),
+        "least_confidence": float(confidence_N[order[kept - 1]]) if kept else None,
+        "curve": [[(place + 1) / len(order), float(precision[place])] for place in range(step - 1, len(order), step)],
+    }
+
+
+def _deciles(confidence_N: NDArray[np.float64], marks: dict[str, NDArray[np.float64]]) -> list[dict[str, float]]:
+    parts = np.array_split(np.argsort(confidence_N, kind="stable"), 10)
+    return [
+        {"confidence": float(confidence_N[part].mean()), **{name: float(one[part].mean()) for name, one in marks.items()}}
+        for part in parts
+    ]
+
+
+def _groups(
+    names: Sequence[Sequence[str]], marks: dict[str, NDArray[np.float64]], taxonomy: Taxonomy
+) -> dict[str, dict[str, float]]:
+    own = [set(taxonomy.classes_of(several[0])) for several in names]
+    found = {}
+    for group in GROUPS:
+        inside = set(taxonomy.classes_of(group))
+        members = [place for place, classes in enumerate(own) if classes and classes <= inside]
+        if members:
+            found[group] = {"images": len(members), **{name: float(one[members].mean()) for name, one in marks.items()}}
+    return found
+
+
+def tables(result: dict[str, Any]) -> str:
+    """All tables of a result, as Markdown."""
+    keys = ("strict", "lenient", "wrong", "stutters", "unknown words", "distinct")
+    rows = [
+        [name, *(one[key]["mean"] if isinstance(one[key], dict) else one[key] for key in keys)]
+        for name, one in result["metrics"].items()
+    ]
+    groups = [[name, *(one[key] for key in ("images", *keys[:3]))] for name, one in result["groups"].items()]
+    deciles = [[number, *one.values()] for number, one in enumerate(result["deciles"], start=1)]
+    return "\n\n".join(
+        [
+            "## Captions",
+            table(["captions", *keys], rows),
+            "## Groups of kinds",
+            table(["group", "images", *keys[:3]], groups),
+            "## By confidence, tenths of the images",
+            table(["tenth", "confidence", *keys[:3]], deciles),
+        ]
+    )
+
+
+def plots(result: dict[str, Any]) -> dict[str, bytes]:
+    """Coverage against precision."""
+    curve = result["coverage"]["curve"]
+    line = Line("captions", [one[0] for one in curve], [one[1] for one in curve])
+    return {"naming.png": lines([[("", "precision, a name or a wider one", [line])]], x="coverage", log="")}

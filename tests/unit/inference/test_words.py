@@ -1,0 +1,156 @@
+"""Choosing among candidates, and how sure the choice is."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from vljepa.configs import ChoiceConfig
+from vljepa.inference.words import Evidence, Writer, naming, stutters, sure_of
+from vljepa.models.types import Entities
+from vljepa.processing.taxonomy import Taxonomy
+
+TAXONOMY = Taxonomy.of("imagenet-1k")
+BEAGLE, LAPTOP = TAXONOMY.classes_of("beagle")[0], TAXONOMY.classes_of("laptop")[0]
+
+
+def probabilities(**shares):
+    found = np.zeros(1000, dtype=np.float32)
+    for name, share in shares.items():
+        found[TAXONOMY.classes_of(name.replace("_", " "))[0]] = share
+    return found
+
+
+def evidence(**changes):
+    return Evidence(**{"agreement": 0.5, "likelihood": -1.0, "named": 0.0, "wrong": 0.0, "flawed": False, **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "does"),
+    [
+        ("a dog dog", True),
+        ("a man in a man in a hat", True),
+        ("a dog on the dog bed", False),
+        ("in a hat in a car", True),
+    ],
+)
+def test_stutters(text, does):
+    assert stutters(text) is does
+
+
+def test_what_a_text_names_is_weighed_by_the_encoder():
+    classes = probabilities(beagle=0.7, husky=0.2)
+    assert naming("a beagle on a laptop", TAXONOMY, classes) == pytest.approx((0.7, 1.0))
+    assert naming("a dog", TAXONOMY, classes) == pytest.approx((0.9, 0.0))  # too wide to be wrong
+    assert naming("a happy day", TAXONOMY, classes) == (0.0, 0.0)
+
+
+def test_the_surest_of_the_narrow_is_the_fallback():
+    classes = probabilities(beagle=0.5, husky=0.45, laptop=0.05)
+    text, share = sure_of(classes, TAXONOMY, least=0.9)
+    assert (text, share) == ("a dog", pytest.approx(0.95))
+    assert sure_of(probabilities(beagle=0.95), TAXONOMY, least=0.9)[0] == "a beagle"
+    assert sure_of(probabilities(beagle=0.3, laptop=0.3), TAXONOMY, least=0.9) is None
+
+
+def test_weights_decide_and_a_flaw_outweighs_them_all():
+    config = ChoiceConfig(agreement=1.0, likelihood=0.1, named=0.5, wrong=0.2)
+    assert evidence(named=0.9).score(config) > evidence().score(config) > evidence(wrong=1.0).score(config)
+    assert evidence(flawed=True, agreement=1.0, named=1.0).score(config) < evidence(agreement=-1.0).score(config)
+
+
+def test_confidence_is_a_logistic_regression():
+    config = ChoiceConfig(confidence=[0.0, 2.0, 0.0, 3.0, -1.0], answer=[1.0, 0.0, 1.0])
+    assert evidence(named=0.0, agreement=0.0).confidence(config, answer=False) == 0.5
+    assert evidence(named=1.0).confidence(config, answer=False) == pytest.approx(1 / (1 + np.exp(-4.0)))
+    assert evidence(named=1.0).confidence(config, answer=True) == 0.5
+
+
+class Decoder:
+    """Says a text by the strongest entity, and another without."""
+
+    def __init__(self, **choice):
+        entities = SimpleNamespace(names="imagenet-1k", count=2)
+        self.config = SimpleNamespace(
+            entities=entities, choice=ChoiceConfig(**choice), generation=SimpleNamespace(max_new_tokens=8)
+        )
+        self.likelihood = {}
+
+    def generate(self, embeddings, *, entities, candidates, **options):
+        self.told = entities
+        return ["a day out"] * len(embeddings) if entities is None else self.names(entities)
+
+    def names(self, entities):
+        return [f"a {TAXONOMY.names_of(number)[0]}" for number in entities.numbers_BN[:, 0].tolist()]
+
+    def log_likelihood(self, rows, texts, mask, entities, shift):
+        return torch.tensor([self.likelihood.get(text, -1.0) for text in texts])
+
+
+class Words:
+    def decode(self, ids, entities):
+        return list(ids)
+
+    def encode(self, texts, *, max_tokens, entities):
+        return Texts(texts), torch.ones(len(texts), 2)
+
+    def knows(self, text):
+        return "fewodudod" not in text
+
+
+class Texts(list):
+    def to(self, device):
+        return self
+
+
+def writer(**choice):
+    decoder = Decoder(**choice)
+    model = SimpleNamespace(
+        y_decoder=decoder,
+        generate=decoder.generate,
+        x_encoder=SimpleNamespace(num_classes=1000),
+        parameters=lambda: iter([torch.zeros(1)]),
+    )
+    return Writer(model, SimpleNamespace(words=Words()), embed=lambda texts: np.ones((len(texts), 3), np.float32))
+
+
+ROWS = np.ones((1, 3), dtype=np.float32) / 3
+
+
+def test_a_name_that_the_encoder_is_sure_of_beats_the_plain_caption():
+    classes = probabilities(beagle=0.9)[None]
+    assert writer(named=1.0).write(ROWS, classes)[0].text == "a beagle"
+    assert writer(named=-1.0).write(ROWS, classes)[0].text == "a day out"
+
+
+def test_without_the_classifier_nothing_is_told():
+    one = writer(named=1.0)
+    assert one.write(ROWS)[0].text == "a day out"
+    assert one.decoder.told is None
+
+
+def test_below_the_fallback_the_caption_is_what_is_sure():
+    classes = probabilities(beagle=0.5, husky=0.45)[None]
+    sure = {"named": 1.0, "sure": 0.9, "confidence": [-5.0, 0.0, 0.0, 0.0, 0.0]}
+    [words] = writer(**sure, fallback=0.2).write(ROWS, classes)
+    assert (words.text, words.confidence) == ("a dog", pytest.approx(0.95))
+    [words] = writer(**sure, fallback=0.0).write(ROWS, classes)
+    assert words.text == "a beagle"
+    assert words.confidence < 0.01
+
+
+def test_an_answer_is_the_decoder_s_first_without_a_flaw(monkeypatch):
+    one = writer(named=-1.0)
+    classes = probabilities(beagle=0.9)[None]
+    assert one.write(ROWS, classes, shift=False)[0].text == "a beagle"
+    monkeypatch.setattr(Decoder, "names", lambda self, entities: ["a fewodudod"])
+    assert one.write(ROWS, classes, shift=False)[0].text == "a day out"
+    assert one.write(ROWS, classes)[0].text == "a day out"
+
+
+def test_entities_are_the_most_probable_classes():
+    told = writer().entities(ROWS, probabilities(beagle=0.6, laptop=0.3)[None])
+    assert isinstance(told, Entities)
+    assert told.numbers_BN.tolist() == [[BEAGLE, LAPTOP]]
+    assert told.strengths_BN[0].tolist() == pytest.approx([0.6, 0.3])
