@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from vljepa.inference.candidates import Prediction
     from vljepa.processing.processor import Picture
 
+NONE = "none of these"
+"""In a table, what is chosen where no candidate is."""
+
 
 def choose_over(
     words: Sequence[str],
@@ -96,7 +99,10 @@ def listed(text: str | None, file: Path | None, *, option: str, verb: str) -> li
 
 
 def as_json(predictions: Sequence[Prediction], *, name: str, top_k: int) -> list[dict[str, Any]]:
-    """Predictions as JSON values; `name` is the key of the chosen candidate, null where the model abstains."""
+    """Predictions as JSON values; `name` is the key of the chosen candidate, null where the model abstains.
+
+    The probability of none of the candidates is there where it was asked.
+    """
     return [
         {
             "image": prediction.image,
@@ -104,6 +110,7 @@ def as_json(predictions: Sequence[Prediction], *, name: str, top_k: int) -> list
             "confidence": prediction.confidence,
             "probabilities": dict(list(prediction.probabilities.items())[:top_k]),
         }
+        | ({} if prediction.none is None else {"none": prediction.none})
         for prediction in predictions
     ]
 
@@ -113,7 +120,12 @@ def print_predictions(predictions: Sequence[Prediction], *, name: str, top_k: in
     rows = []
     for prediction in predictions:
         best, *others = list(prediction.probabilities.items())[:top_k]
-        said = prediction.label if prediction.label is not None else f"abstains (at best: {best[0]})"
+        said, confidence = prediction.label, prediction.confidence
+        if said is None and prediction.none is not None and prediction.none > 0.5:
+            said, confidence, others = NONE, prediction.none, [best, *others]
+        elif prediction.none is not None:
+            others = [*others, (NONE, prediction.none)]
         runners_up = ", ".join(f"{text} {share:.1%}" for text, share in others)
-        rows.append([prediction.image, said, runners_up, f"{prediction.confidence:.1%}"])
+        said = f"abstains (at best: {best[0]})" if said is None else said
+        rows.append([prediction.image, said, runners_up, f"{confidence:.1%}"])
     print_table(columns=["picture", name, "then", "confidence"], rows=rows)

@@ -25,6 +25,12 @@ def classify(
     ],
     labels: Annotated[str | None, typer.Option("--labels", help="Names to choose from, separated by commas.")] = None,
     labels_file: LabelsFileOption = None,
+    none: Annotated[
+        bool,
+        typer.Option(
+            "--none", help="It may be none of the labels: say how likely that is, and none where it is the likelier."
+        ),
+    ] = False,
     min_confidence: MinConfidenceOption = 0.0,
     top_k: TopKOption = 5,
     model: ModelOption = "mini",
@@ -34,7 +40,10 @@ def classify(
 ) -> None:
     """Say which of the labels each picture shows, with calibrated probabilities.
 
-    Example: vljepa classify photo.jpg --labels cat,dog,horse
+    One label is always the likeliest, also of a picture that shows something else: --none says so, and
+    --min-confidence abstains where no label is likely enough.
+
+    Example: vljepa classify photo.jpg --labels cat,dog,horse --none
     """
     from vljepa.inference.classify import classify as run
 
@@ -46,6 +55,7 @@ def classify(
         frames=frames,
         call=run,
         labels=names,
+        none=none,
         min_confidence=min_confidence,
     )
     if json:

@@ -16,7 +16,7 @@ from typing import Literal
 _IRREGULAR = {"people": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse",
               "geese": "goose", "oxen": "ox", "teeth": "tooth", "feet": "foot"}  # fmt: skip
 _ARTICLES = ("a", "an", "the")
-_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+_WORD = re.compile(r"[^\W\d_]+(?:['-]+[^\W\d_]+)*")
 _LONGEST = 4
 """Words of a name that is looked for in a text."""
 _BEFORE = re.compile(r"^(?:(?:an?|the) )?(?:(?:photo|picture|image)s? of )?(?:(?:an?|the) )?(?=.)")
@@ -114,7 +114,7 @@ class Taxonomy:
             phrases = (" ".join(words[place : place + size]) for size in sizes)
             name = next((phrase for phrase in phrases if self.classes_of(phrase)), None)
             if name is not None:
-                yield name
+                yield name.removesuffix("'s")
             place += 1 if name is None else name.count(" ") + 1
 
 

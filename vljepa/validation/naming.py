@@ -25,6 +25,8 @@ from vljepa.validation.tasks import Metrics, RetrievalTask
 
 LEAST = 40
 """Pictures with names; of fewer nothing is fitted."""
+MOST = 1000
+"""Pictures of a source that are taken, evenly spaced."""
 MOST_WORDS = 3
 """Of a text that is a name; longer ones are captions."""
 SIZES = (2, 5, 20, 100)
@@ -63,14 +65,15 @@ def named_pictures(task: RetrievalTask) -> Named | None:
         right.append({name for name, count in counts.items() if 2 * count >= len(texts)})
         seen.append(set(counts))
     pictures = [number for number, names in enumerate(right) if names]
+    pictures = pictures[:: -(-len(pictures) // MOST)] if pictures else []
     names = sorted({name for number in pictures for name in right[number]})
     if len(pictures) < LEAST or len(names) < 2:
         return None
-    classes = [set(table.classes_of(name)) for name in names]
-    related_MM = np.array([[bool(one & other) for other in classes] for one in classes])
+    has_MK = (class_shares(table, names) > 0).astype(np.float32)
+    related_MM = has_MK @ has_MK.T
     right_NM = np.array([[name in right[number] for name in names] for number in pictures])
     seen_NM = np.array([[name in seen[number] for name in names] for number in pictures])
-    return Named(names, pictures, right_NM, ~(seen_NM | (right_NM @ related_MM)))
+    return Named(names, pictures, right_NM, ~(seen_NM | (right_NM @ related_MM > 0)))
 
 
 def names_asked(task: RetrievalTask) -> list[str]:

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 import torch
@@ -42,9 +43,50 @@ def test_it_abstains_and_says_so(run, toy, pictures):
     assert json.loads(run(*words, "--json")[1])["predictions"][0]["label"] is None
 
 
+@pytest.fixture
+def doubtful(toy, tmp_path):
+    """The toy model, calibrated so that none of the labels is right with nine in ten."""
+    from vljepa import VLJEPA
+    from vljepa.configs import OpenSetConfig
+
+    model = VLJEPA.from_pretrained(toy)
+    model.config.calibration.open_set = OpenSetConfig(bias=-math.log(9), cosine=0.0)
+    model.save_pretrained(tmp_path / "doubtful")
+    return str(tmp_path / "doubtful")
+
+
+def test_none_of_the_labels(run, doubtful, pictures):
+    words = ["classify", "pictures/red.png", "--labels", "cat,dog", "--model", doubtful]
+    [asked] = json.loads(run(*words, "--none", "--json")[1])["predictions"]
+    assert asked["label"] is None
+    assert asked["none"] == pytest.approx(0.9)
+    assert sum(asked["probabilities"].values()) == pytest.approx(0.1)
+    out = run(*words, "--none")[1]
+    assert "none of these" in out
+    assert "90.0%" in out
+    assert "abstains" not in out
+    [plain] = json.loads(run(*words, "--json")[1])["predictions"]
+    assert plain["label"] in ("cat", "dog")
+    assert "none" not in plain
+
+
+def test_none_that_is_not_the_likelier_is_listed_last(run, toy, tmp_path, pictures):
+    from vljepa import VLJEPA
+    from vljepa.configs import OpenSetConfig
+
+    model = VLJEPA.from_pretrained(toy)
+    model.config.calibration.open_set = OpenSetConfig(bias=math.log(4), cosine=0.0)
+    model.save_pretrained(tmp_path / "sure")
+    words = ["classify", "pictures/red.png", "--labels", "cat,dog", "--model", tmp_path / "sure", "--none"]
+    out = run(*words)[1]
+    assert "none of these 20.0%" in out
+    assert "abstains" in run(*words, "--min-confidence", "0.9")[1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--labels", "cat,dog", "--none"], "not calibrated for none"),
         (["--labels", ""], "labels has an empty entry"),
         (["--labels", "cat"], "labels has 1 candidate"),
         (["--labels", "cat,dog", "--device", "gpu"], "no device 'gpu'"),

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from vljepa.metrics import (
+    auroc,
     expected_calibration_error,
     fit_temperature,
     fit_temperature_by_count,
@@ -82,3 +83,12 @@ def test_a_certainty_of_one_is_in_the_last_bin_with_the_others() -> None:
     """Wrong at 1.0 and right at 0.95: together half are right, where 97.5% were sure."""
     probabilities = np.array([[1.0, 0.0], [0.05, 0.95]])
     assert expected_calibration_error(probabilities, np.array([1, 1])) == pytest.approx(0.475)
+
+
+def test_the_area_under_the_roc_curve_is_how_often_a_positive_is_above_a_negative():
+    random = np.random.default_rng(0)
+    scores, positive = random.integers(0, 9, 200) / 9, random.random(200) < 0.3
+    pairs = scores[positive][:, None] - scores[~positive]
+    assert auroc(scores, positive) == pytest.approx(float((pairs > 0).mean() + (pairs == 0).mean() / 2))
+    assert auroc(positive.astype(float), positive) == 1.0
+    assert auroc(np.zeros(4), np.array([True, False, True, False])) == 0.5

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 
 from vljepa.configs import LabelPriorConfig
 from vljepa.models.residuals.label_prior import LabelPrior
+from vljepa.models.residuals.protocol import Residual
+from vljepa.models.types import Latents
 
 LABELS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 2.0]])
 LOGITS = torch.tensor([[math.log(6), math.log(3), math.log(1)]])
@@ -88,3 +90,18 @@ def test_without_hidden_or_without_a_residual_there_is_no_refiner(settings):
     assert list(prior.parameters()) == []
     features = torch.randn(4, 2)
     assert prior.refine(features) is features
+
+
+def test_it_gives_the_classifier_s_own_probabilities_and_names():
+    """All of them, at temperature 1: `top_k` and `temperature` are those of the prior."""
+    prior = make_prior(top_k=1, temperature=3.0)
+    latents = Latents(torch.zeros(1, 1, 2), torch.ones(1, 1, dtype=torch.bool), logits_BK=LOGITS.half())
+    torch.testing.assert_close(prior.class_probabilities(latents), torch.tensor([[0.6, 0.3, 0.1]]), atol=1e-3, rtol=0)
+    assert torch.equal(prior.class_features(), LABELS)
+
+
+def test_other_residuals_have_no_classifier():
+    latents = Latents(torch.zeros(1, 1, 2), torch.ones(1, 1, dtype=torch.bool), logits_BK=LOGITS)
+    residual = Residual()
+    assert residual.class_probabilities(latents) is None
+    assert residual.class_features() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from timm.data import ImageNetInfo
 
 from vljepa.configs import LabelPriorConfig
 from vljepa.methods.vision_language.label_prior import label_names
@@ -16,8 +17,11 @@ def named(name: str) -> list[str]:
 
 
 def test_the_classes_are_those_of_the_classifier() -> None:
-    """In its order: an off-by-one would name every picture wrongly."""
-    assert [", ".join(TAXONOMY.names_of(number)) for number in range(len(TAXONOMY))] == label_names(LabelPriorConfig())
+    """In its order, as timm has them: an off-by-one would name every picture wrongly."""
+    info = ImageNetInfo("imagenet-1k")
+    theirs = [info.index_to_description(index) for index in range(info.num_classes())]
+    assert len(TAXONOMY) == len(theirs)
+    assert label_names(LabelPriorConfig()) == theirs
 
 
 @pytest.mark.parametrize(
@@ -62,3 +66,17 @@ def test_a_list_of_ones_own_has_synonyms_and_no_hypernyms() -> None:
 def test_a_name_of_a_class_and_of_a_hypernym_has_the_classes_of_both() -> None:
     toy = Concept(("toy",), (0,))
     assert Taxonomy([("doll",), ("toy", "toy dog")], [(toy,), ()]).classes_of("toy") == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Two dogs with a hot dog on the street.", ["dogs", "hot dog"]),
+        ("A man riding a T-shirt-clad HORSE", ["horse"]),
+        ("a golden retriever's ball by a jack-o'-lantern", ["golden retriever", "ball", "jack-o'-lantern"]),
+        ("zebra crossing, zebra", ["zebra", "zebra"]),
+        ("", []),
+    ],
+)
+def test_names_in_a_caption(text: str, names: list[str]) -> None:
+    assert list(TAXONOMY.names_in(text)) == names

@@ -49,7 +49,7 @@ class Crowd:
 
     def __init__(self, count):
         random = np.random.default_rng(0)
-        config = SimpleNamespace(prompts=SimpleNamespace(classification="{}"))
+        config = SimpleNamespace(prompts=SimpleNamespace(classification="{}"), residual=None)
         self.model = SimpleNamespace(config=config, eval=lambda: None)
         kinds = random.standard_normal((count // 10, 32)).repeat(10, axis=0)
         self.vectors = unit(kinds + 0.6 * random.standard_normal(kinds.shape))
@@ -60,6 +60,12 @@ class Crowd:
 
     def texts(self, texts):
         return self.vectors[[int(text) for text in texts]]
+
+    def class_rows(self):
+        return None
+
+    def class_probabilities(self, pairs):
+        return None
 
 
 def unit(rows):

@@ -38,6 +38,12 @@ class FakeEncoder:
     def texts(self, texts):
         return np.stack([self.vectors[text] for text in texts])
 
+    def class_rows(self):
+        return None
+
+    def class_probabilities(self, pairs):
+        return None
+
 
 def caption(name, *texts, source_id=None):
     return Record(image=Path(name), texts=texts, query="ignored", source_id=source_id or name)

@@ -9,16 +9,15 @@ from vljepa.configs import LabelPriorConfig
 from vljepa.errors import ConfigError
 from vljepa.models.residuals import LabelPrior
 from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.processing.taxonomy import Taxonomy
 
 
 def label_names(config: LabelPriorConfig) -> list[str]:
-    """Text per class; `imagenet-1k` is timm's list of all synonyms of each class, in the classifier's order."""
+    """Text per class: all of its synonyms, in the classifier's order."""
     if config.label_names != "imagenet-1k":
         return config.label_names
-    from timm.data import ImageNetInfo
-
-    info = ImageNetInfo("imagenet-1k")
-    return [info.index_to_description(index) for index in range(info.num_classes())]
+    taxonomy = Taxonomy.of(config.label_names)
+    return [", ".join(taxonomy.names_of(number)) for number in range(len(taxonomy))]
 
 
 @torch.no_grad()
