@@ -1,5 +1,6 @@
 """The one renderer: a cell, a table, a result and a page, for Markdown, HTML and README.md.
 
+A page about a task's own tables is a template of Jinja, `eval/pages/TASK.md`, with the keys of the result as names.
 README's section of numbers is written from `eval/readme_numbers.md`: `{{FILE > key > key : FORM}}` is a value of
 eval/results/FILE.json, of a list by its place, and FILE@clips that of the model of clips, `{{clip model}}`; `{{row
 NAME}}` and `{{questions SOURCE}}` are two kinds of rows of mini.json.
@@ -12,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ FORMS = {
 }
 """Factor and format of a figure; any other form is a format of Python, for the figure as it is."""
 SHARES = re.compile(r"^(r1|r5|r10|top1|top5|accuracy|pair_accuracy|mean_per_class|text|image|group|rows)$")
-TEMPLATE, RESULTS = ROOT / "eval" / "readme_numbers.md", ROOT / "eval" / "results"
+TEMPLATE, RESULTS, PAGES = (ROOT / "eval" / name for name in ("readme_numbers.md", "results", "pages"))
 START, END = "## Numbers\n", "## Train it\n"
 DIRECTIONS = ("image_to_text", "text_to_image")
 _PLACE = re.compile(r"\{\{(.+?)\}\}")
@@ -65,18 +67,49 @@ def cell(figure: Any, form: str = "number") -> str:
     return f"{text} ({factor * figure['std']:{spec}})" if figure.get("std", 0) > 0 else text
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]], form: str | Sequence[str] = "number") -> str:
+def table(titles: Sequence[str], rows: Iterable[Sequence[Any]], form: str | Sequence[str] = "number") -> str:
     """A Markdown table; the first column is text, the others are figures.
 
     Args:
-        header: A title for each column.
+        titles: One for each column.
         rows: Figures as for `cell`.
         form: Of all figures, or of each column but the first.
     """
-    forms = ["", *([form] * len(header) if isinstance(form, str) else form)]
-    lines = ["| " + " | ".join(header) + " |", "|" + "|".join(["---"] + ["---:"] * (len(header) - 1)) + "|"]
-    lines += ["| " + " | ".join(cell(one, f) for one, f in zip(row, forms, strict=False)) + " |" for row in rows]
-    return "\n".join(lines)
+    forms = [form] * len(titles) if isinstance(form, str) else form
+    return "\n".join([header(*titles), *(f"| {cells(row, ['', *forms])} |" for row in rows)])
+
+
+def filled(name: str, result: Mapping[str, Any], **more: Any) -> str:
+    """A page of `eval/pages` about a result.
+
+    Args:
+        name: Of the page.
+        result: Its keys are names in the page.
+        more: Further names, such as what a task derives from its result.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    pages = Environment(
+        loader=FileSystemLoader(PAGES),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        autoescape=False,
+    )
+    pages.filters |= {"cell": cell, "sentence": sentence, "words": words, "bullets": bullets}
+    pages.globals |= {"header": header, "table": table, "cells": cells}
+    return pages.get_template(f"{name}.md").render(result | more, result=result).strip()
+
+
+def header(*titles: str) -> str:
+    """The first two lines of a Markdown table; its first column is text, the others are figures."""
+    return "| " + " | ".join(titles) + " |\n|" + "|".join(["---"] + ["---:"] * (len(titles) - 1)) + "|"
+
+
+def cells(figures: Iterable[Any], form: str | Sequence[str] = "number") -> str:
+    """Figures as for `cell`, side by side; of one form, or of one each."""
+    forms = repeat(form) if isinstance(form, str) else form
+    return " | ".join(cell(one, each) for one, each in zip(figures, forms, strict=False))
 
 
 def bullets(notes: Mapping[str, str]) -> str:

@@ -15,7 +15,7 @@ from eval.core.charts import Bar, bars
 from eval.core.console import log
 from eval.core.embedding import EncodedImages
 from eval.core.prepared import Captioned, read_captions, read_questions
-from eval.core.render import DIRECTIONS, bullets, cell, table
+from eval.core.render import DIRECTIONS, cell
 from eval.core.result import Context, Result
 from eval.core.statistics import over_seeds, paired_bootstrap
 from eval.tasks.pools import Pool, Row, emoji_pools, photo_pools
@@ -254,42 +254,10 @@ def is_clear(difference: Mapping[str, Mapping[str, float]]) -> bool:
     return min(lows) > 0 or max(highs) < 0
 
 
-def tables(result: dict[str, Any]) -> str:
-    """All tables, and what was measured, as Markdown."""
-    first, rows, default = result["runs"][0], result["rows"], result["default"]
-
-    def difference(one: Mapping[str, Any]) -> str:
-        text = f"{cell(one['seeds'], 'points')} {cell(one['items'], 'points').partition(' ')[2]}"
-        return f"**{text}**" if is_clear(one) else text
-
-    columns = [
-        [
-            name,
-            " ".join(f"`{change}`" for change in row["changes"]) or "none",
-            *(row["columns"][one] for one in COLUMNS),
-        ]
-        for name, row in rows.items()
-    ]
-    changes = [
-        [name, *(difference(row["minus_default"][one]) for one in COLUMNS)]
-        for name, row in rows.items()
-        if name != default
-    ]
-    panel = [[name, *(row["panel"][one]["mean"] for one in PANEL)] for name, row in rows.items()]
-    return "\n\n".join(
-        [
-            f"{len(result['runs']) // len(rows)} seeds of {first['steps']} steps of {first['batch_size']} samples; "
-            f"every row changes `{result['recipe']}` as its second column says. Percent, mean over seeds and its 95% "
-            "interval (Student's t).",
-            table(["row", "change", *COLUMNS.values()], columns, ["", *["percent"] * len(COLUMNS)]),
-            "Differences in points, seed by seed. First interval: over training seeds (t). Second: over the items of "
-            "the test set (bootstrap). Bold where both leave out 0; with this many cells, some will by chance.",
-            table([f"row, minus {default}", *COLUMNS.values()], changes),
-            "Collapse panel, mean over seeds.",
-            table(["row", *PANEL.values()], panel, ".2f"),
-            bullets(result["protocol"]),
-        ]
-    )
+def derived(result: dict[str, Any]) -> dict[str, Any]:
+    """How the page tells which differences to print in bold."""
+    del result
+    return {"is_clear": is_clear}
 
 
 def plots(result: dict[str, Any]) -> dict[str, bytes]:

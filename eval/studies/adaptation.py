@@ -16,7 +16,7 @@ from eval.core import provenance
 from eval.core.console import log
 from eval.core.embedding import EncodedImages
 from eval.core.prepared import read_captions, read_questions
-from eval.core.render import bullets, cell, table
+from eval.core.render import cell
 from eval.core.result import Context, Result
 from eval.core.statistics import spread
 from vljepa.configs import RunConfig, load_run_config
@@ -45,22 +45,6 @@ PROTOCOL = {
     "closed questions each about shapes, emoji and photos",
     "from scratch": "the same from mini's parts with a random Predictor of that size and without a label prior",
 }
-OWN_TEST = """## How good is my own?
-
-A run ends with validation figures, and `best`, the residual's factor and the temperatures were chosen on these very
-data, so they flatter. For a figure to report, keep pictures apart that no run sees, in a file test.csv beside them with
-the columns that training takes, and measure it once, after all choices, from a clone of the repository:
-
-```bash not-run: needs your own pictures
-python eval/run.py own_retrieval --model runs/lora_retrieval/best --data FOLDER  # image,text
-python eval/run.py own_classes   --model runs/lora_retrieval/best --data FOLDER  # image,text: the text is the class
-python eval/run.py own_questions --model runs/lora_vqa/best --data FOLDER        # image,query,text,candidates
-```
-
-It prints the figures with 95% intervals and writes them to `eval/results/`. `--model mini` beside it says what was
-gained, and `--train captions.csv` counts pictures of the test that were trained on.
-
-## Groceries"""
 
 
 def measure(
@@ -259,32 +243,18 @@ def probe(
     return {"accuracy": float(top_k_hits(scores_NK, labels_N).mean()), "r1": float(np.mean(nearest))}
 
 
-def tables(result: dict[str, Any]) -> str:
-    """Accuracy / R@1 in percent by arm and number of images, mean (standard deviation) over seeds, as Markdown."""
+def derived(result: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of images and of seeds, arms, and an arm's figures as mean (standard deviation) over seeds."""
     shots = sorted({row["shots"] for row in result["rows"]} - {0})
-    seeds = len({row["seed"] for row in result["rows"]})
 
     def figures(arm: str, few: int, keys: Sequence[str]) -> str:
         rows = [row for row in result["rows"] if row["arm"] == arm and row["shots"] in (few, 0)]
         return " / ".join(cell(spread([row[key] for row in rows]), "percent") for key in keys) if rows else ""
 
-    def by_arm(arms: Sequence[str], keys: Sequence[str]) -> str:
-        header = ["arm", *(f"{few} of each kind" for few in shots)]
-        return table(header, [[arm, *(figures(arm, few, keys) for few in shots)] for arm in arms])
-
-    taken = [
-        f"- Taken over from an earlier run: {', '.join(one['arms'])}, of commit {one['commit'][:12]}, {one['date']}, "
-        f"{one['hardware']}."
-        for one in result.get("kept", [])
-    ]
-    plural = "s" if seeds > 1 else ""
-    return "\n\n".join(
-        [
-            OWN_TEST,
-            f"{result['pool']} test pictures, {seeds} seed{plural}. Accuracy / text-to-image R@1, percent.",
-            by_arm(ARMS, LEARNED),
-            "What is left of mini's own abilities: R@1 of photos / R@1 of emoji / closed questions, percent.",
-            by_arm(("zero-shot", *TRAINED), KEPT),
-            "\n".join([bullets(result["protocol"]), *taken]),
-        ]
-    )
+    return {
+        "shots": {f"{few} of each kind": few for few in shots},
+        "seeds": len({row["seed"] for row in result["rows"]}),
+        "arms": ARMS,
+        "remembering": ("zero-shot", *TRAINED),
+        "figures": figures,
+    }

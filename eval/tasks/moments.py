@@ -16,7 +16,6 @@ import numpy as np
 
 from eval.core import provenance
 from eval.core.prepared import Captioned, read_captions
-from eval.core.render import bullets, table
 from eval.core.result import Context, Result
 from eval.core.statistics import Interval, interval
 from eval.tasks.made.frames import encode_frames
@@ -278,31 +277,3 @@ def difference(one: Scores, other: Scores) -> dict[str, dict[str, Interval]]:
         }
         for overlap in OVERLAPS
     }
-
-
-def tables(result: dict[str, Any]) -> str:
-    """By arm and by threshold, as Markdown."""
-    settings = result["settings"]
-    heads = [f"R@{k} at IoU {overlap}" for overlap in OVERLAPS for k in DEPTHS]
-
-    def row(name: str, found: dict[str, Any]) -> list[Any]:
-        return [name, found.get("pool"), *(found[f"iou {one}"][f"r{k}"] for one in OVERLAPS for k in DEPTHS)]
-
-    forms = ["count", *["percent"] * len(heads)]
-    arms = [row(name, arm) for name, arm in result["arms"].items()]
-    arms += [row("moments minus uniform", result["moments minus uniform"]), row("chance", result["chance"])]
-    return "\n\n".join(
-        [
-            bullets(result["protocol"]),
-            f"{result['photos']} photos, {result['indexes']} indexes of {settings['videos']} videos of "
-            f"{settings['seconds']} s with {result['shots']} shots in all, {result['queries']} queries, seeds "
-            f"{settings['seeds']}. Percent [95%]:",
-            table(["arm", "moments", *heads], arms, forms),
-            f"By the Ward distance between moments (`--threshold`; the model's own is {result['threshold']:g}):",
-            table(
-                ["threshold", "moments", *heads],
-                [row(threshold, one) for threshold, one in result["by_threshold"].items()],
-                forms,
-            ),
-        ]
-    )

@@ -17,7 +17,7 @@ import numpy as np
 
 from eval.core.console import log
 from eval.core.embedding import EncodedFrames, clip_frames, visual
-from eval.core.render import bullets, cell, table
+from eval.core.render import cell
 from eval.core.result import Context, Result
 from eval.core.statistics import Interval, interval
 from eval.tasks.question_only import QuestionOnly
@@ -173,56 +173,9 @@ def _record(question: Question) -> Record:
     )
 
 
-COLUMNS = ("in order", "shuffled", "one frame", "reversed", OPPOSED, "question alone")
-ARMS = {
-    "model": "the model, asked what comes next",
-    "copy": "the model, asked what is there now (copy the present)",
-    "present": "the true caption of the present",
-    "last frame": "the model, what comes next, last frame alone",
-}
-NOTES = {
-    "*shuffled*": "every clip in 5 random orders",
-    "*one frame*": "each of its frames alone, in the place of all",
-    "chance": "of two answers 50; of four directions 25, and 50 for who sees the frames as a set, which tells the "
-    "axis. Clips are as likely as themselves run backwards, where the answer is the opposite one, so no set of frames "
-    "tells more",
-    "*reversed, opposite answer*": "the share of the clips run backwards where the answer is the opposite one",
-    "*question alone*": "logistic regression on the question, fitted on the training questions",
-}
-
-
-def tables(result: dict[str, Any]) -> str:
-    """Accuracy in order and under each control, by group and type of question, and anticipation, as Markdown."""
-    metrics, ahead, pool = result["metrics"], result["anticipation"], result["pool"][0]
-    rows = []
-    for part, row in metrics.items():
-        name = part.partition(": ")[2] or f"**{part}**"
-        rows.append([f"{name} ({row['questions']})", *(row.get(column) for column in COLUMNS)])
-    counts = ahead["model"]
-    return "\n\n".join(
-        [
-            f"{pool['clips']} rendered test clips, {pool['questions']} questions, {result['frames']} frames of each.",
-            "**All of it is synthetic**: drawings that move over photos, with questions and answers from templates "
-            "(`recipes/mini/clips.py`). Sprites (by concept), backgrounds and wordings of the test are in no training "
-            "clip. Accuracy in percent, [95%] by bootstrap over clips; ties count against the model.",
-            table(["questions", *COLUMNS], rows, "percent"),
-            bullets(NOTES),
-            f"**Weak: {weak(metrics)}.**",
-            "## What comes next",
-            "The first half of a clip in which a sprite goes on, or stays, and five captions: the sprite on the left, "
-            "on the right, at the top, at the bottom, in the middle.",
-            table(
-                ["", "all", "where it moves on"],
-                [[ARMS[arm], row["all"], row["moving"]] for arm, row in ahead.items()],
-                "percent",
-            ),
-            f"{counts['all']['items']} clips, in {counts['moving']['items']} of which it moves on.",
-        ]
-    )
-
-
-def weak(metrics: dict[str, Any]) -> str:
+def derived(result: dict[str, Any]) -> dict[str, Any]:
     """The groups about time in which the model, in order, is not clearly better than with the frames shuffled."""
+    metrics = result["metrics"]
     groups = [
         f"{group} ({cell(metrics[group]['in order'], 'percent')} in order, "
         f"{cell(metrics[group]['shuffled']['mean'], 'percent')} shuffled)"
@@ -230,4 +183,4 @@ def weak(metrics: dict[str, Any]) -> str:
         if group in metrics and group not in TIMELESS
         and metrics[group]["in order"]["low"] <= metrics[group]["shuffled"]["high"]
     ]  # fmt: skip
-    return ", ".join(groups) or "none"
+    return {"weak": ", ".join(groups) or "none"}

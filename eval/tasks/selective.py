@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from eval.core import provenance
+from eval.core.charts import Line, lines
 from eval.core.console import log
 from eval.core.prepared import Captioned, read_captions
 from eval.core.result import Context, Result
@@ -31,6 +32,18 @@ from vljepa.metrics.selective import REFERENCE_RATE, cider_at
 
 STYLE = "fluent"
 ADAPTIVE = "adaptive, mean"
+SHOWN = {
+    "uniform, exact": ("0.4", "-"),
+    "uniform, mean": ("0.4", "--"),
+    "adaptive, exact": ("tab:blue", "-"),
+    "adaptive, mean": ("tab:blue", "--"),
+    "online two_window, mean": ("tab:orange", "-"),
+    "online running_ward, mean": ("tab:red", "-"),
+    "online local_variance, mean": ("tab:purple", "-"),
+    "pixel difference, exact": ("tab:brown", ":"),
+    "random times": ("0.7", ":"),
+    "oracle, mean": ("tab:green", "-."),
+}
 PROTOCOL = {
     "streams": "shots of held-out pictures, durations log-normal with mean 4 s and sigma 0.8, 4 frames per second, the "
     "camera moves in and back in steps of half a second, half of the transitions are cross-fades of 1 s to one of 3 "
@@ -242,3 +255,16 @@ def _curves(setting: Plan, streams: StreamSet) -> dict[str, Any]:
         **summary(curves, list(PROTOCOLS), seeds=seeds),
         "only_cross_fades": {"streams": len(streams.faded), **summary(faded, [MAIN], seeds=seeds)},
     }
+
+
+def plots(result: dict[str, Any]) -> dict[str, bytes]:
+    """One panel per source."""
+    panels = []
+    for name, source in result["sources"].items():
+        shown = []
+        for method, (colour, style) in SHOWN.items():
+            rates, cider, error = ([one[key] for one in source["curves"][method][MAIN]] for key in
+                                   ("rate", "cider", "seed_std"))  # fmt: skip
+            shown.append(Line(method, rates, cider, error=error, colour=colour, style=style))
+        panels.append((f"streams of held-out {name}", "CIDEr-D", shown))
+    return {"selective.png": lines([panels], x="decodes per second")}

@@ -17,7 +17,6 @@ from eval.core import provenance
 from eval.core.console import log
 from eval.core.prepared import read_captions, read_questions
 from eval.core.provenance import ROOT
-from eval.core.render import cell, sentence, table
 from eval.core.result import Context, Result
 from eval.core.statistics import paired_bootstrap
 from vljepa.configs import load_decoder_run_config
@@ -254,32 +253,3 @@ def _latency(own: Embedder, rows: Rows) -> dict[str, float]:
             times.append(1000 * (time.perf_counter() - start))
         medians[kind] = float(np.median(times[3:]))
     return medians
-
-
-def tables(result: dict[str, Any]) -> str:
-    """All tables of a result, as Markdown."""
-    protocol, parts = result["protocol"], []
-    for source, found in result["pictures"].items():
-        rows = [
-            [name, row["cider"], cell(row.get("minus_consensus"), "difference"), *(row[key] for key in
-             ("bleu4", "rouge_l", "distinct")), cell(row["length"], ".1f")]
-            for name, row in found["rows"].items()
-        ]  # fmt: skip
-        header = ["readout", "CIDEr-D", "minus consensus [95%]", "BLEU-4", "ROUGE-L", "distinct", "tokens"]
-        parts += [f"## {source}: {found['pool']} pictures", sentence(protocol[source]), table(header, rows)]
-    keys = ("texts", "cosine", "cosine_swapped", "cosine_zeroed", "bleu4", "exact_match")
-    header = ["decoder", "texts", "cosine", "swapped", "zeroed", "BLEU-4", "exact"]
-    trips = [[name, *(row[key] for key in keys)] for name, row in result["round_trip"].items()]
-    parts += ["## Round trip", sentence(protocol["round trip"]), table(header, trips)]
-    answers = [
-        [f"{name}, {source}, {kind}", *(row[key] for key in ("questions", "words", "choices"))]
-        for name, sources in result["answers"].items()
-        for source, kinds in sources.items()
-        for kind, row in kinds.items()
-    ]
-    header = ["decoder, source, type", "questions", "words", "choices"]
-    parts += ["## Open answers", sentence(protocol["answers"]), table(header, answers)]
-    late = [[name, row["chosen"], row["greedy"]] for name, row in result["latency_ms"].items()]
-    header = ["decoder", "chosen beams, ms", "greedy, ms"]
-    parts += ["## Latency", sentence(protocol["latency"]), table(header, late, ".0f")]
-    return "\n\n".join(parts)

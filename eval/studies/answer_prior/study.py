@@ -18,7 +18,6 @@ from torch import Tensor
 from eval.core import provenance
 from eval.core.console import log
 from eval.core.embedding import EncodedImages, FileEmbedder
-from eval.core.render import bullets, table
 from eval.core.result import Context, Result
 from eval.core.statistics import interval
 from eval.studies.answer_prior.build import SPLITS, fold_of, write_data
@@ -265,24 +264,3 @@ def _source(data: Path, name: str, split: str, *, photos: Path) -> dict[str, Any
 
 def _means(hits: dict[str, Hits]) -> dict[str, float]:
     return {arm: float(values.mean()) for arm, values in hits.items()}
-
-
-def tables(result: dict[str, Any]) -> str:
-    """Accuracy by arm with its interval, by question type, and the differences that were asked for, as Markdown."""
-    seeds = len(result["seeds"])
-    parts = [f"{seeds} seed{'s' if seeds > 1 else ''}. Accuracy in percent."]
-    for name, found in result["sets"].items():
-        sizes, kinds, tested = found["sizes"], list(found["by_type"]), found.get("tested", {})
-        over = ""
-        if tested and tested["questions"] > sizes["test"]:
-            over = f"; over all folds {tested['questions']:,} questions about {tested['photos']} photos"
-        arms = [[arm, one, *(found["by_type"][kind][arm] for kind in kinds)] for arm, one in found["accuracy"].items()]
-        parts += [
-            f"## {name}",
-            f"{sizes['train']:,} training, {sizes['validation']:,} validation and {sizes['test']:,} test questions "
-            f"about {sizes['train photos']}, {sizes['validation photos']} and {sizes['test photos']} photos; "
-            f"{sizes['answers']} answers{over}.",
-            table(["arm", "all", *kinds], arms, "percent"),
-            table(["difference", "points"], list(found["differences"].items()), "points"),
-        ]
-    return "\n\n".join([*parts, bullets(result["protocol"])])

@@ -22,6 +22,7 @@ from eval.studies.comparison.learners import EmbeddingLearner, Learner, TokenLea
 from eval.studies.comparison.points import OWN, PROTOCOL, READERS, SHIPPED, curves_of
 from eval.studies.comparison.runner import Plan, finished_curve, load_checkpoint, train_run
 from eval.studies.comparison.shared import ARMS, Setting, Shared
+from eval.studies.comparison.tables import plots as plots
 from vljepa.checkpoint.decoder import load_decoder
 from vljepa.configs import load_decoder_run_config
 from vljepa.data.collate import StepBatches

@@ -11,6 +11,7 @@ import numpy as np
 
 from eval.core import provenance
 from eval.core.cache import kept, key_of
+from eval.core.charts import Bar, bars
 from eval.core.console import log
 from eval.core.prepared import (
     CAPTION_SOURCES,
@@ -24,7 +25,7 @@ from eval.core.result import Context, Result
 from eval.core.statistics import RESAMPLES, paired_bootstrap, pooled
 from eval.studies.mini import questions
 from eval.studies.mini.features import Features
-from eval.studies.mini.rows import LINEAR_PHOTOS, MLP, MODEL, PHOTO_VIEWS, Baselines, Fit, model_rows
+from eval.studies.mini.rows import LINEAR_PHOTOS, MLP, MODEL, PHOTO_VIEWS, TITLES, Baselines, Fit, model_rows
 from eval.tasks import coco_classes, pools
 from eval.tasks.pools import Hits, Pool, Row, emoji_pools, photo_pools
 from vljepa.data.records import Record
@@ -277,3 +278,25 @@ def _emoji_calibration(features: Features, measured: list[Pool]) -> dict[str, fl
         "mean_confidence": float(probabilities_NC.max(axis=1).mean()),
         "accuracy": float((probabilities_NC.argmax(axis=1) == labels_N).mean()),
     }
+
+
+def derived(result: dict[str, Any]) -> dict[str, Any]:
+    """Titles of the rows."""
+    del result
+    return {"titles": TITLES}
+
+
+def plots(result: dict[str, Any]) -> dict[str, bytes]:
+    """R@1 of every row and both ways: the mean as a bar, every seed as a dot."""
+    panels = []
+    for name in ("emoji", "photos"):
+        shown = []
+        for row, directions in result["pooled"]["retrieval"][name].items():
+            for direction, colour in (("image_to_text", "tab:blue"), ("text_to_image", "tab:orange")):
+                one = directions[direction]["r1"]
+                label = f"{TITLES.get(row, row).replace('*', '')}, {direction.replace('_', ' ')}"
+                shown.append(Bar(label, one["mean"], dots=one["values"], colour=colour))
+        panels.append(
+            (f"{name}, {result['split']} set, {len(result['seeds'])} seed(s)", "R@1, percent (dots: seeds)", shown)
+        )
+    return {"mini_retrieval.png": bars(panels)}
