@@ -32,17 +32,6 @@ COLUMNS = {"emoji": "emoji R@1", "photos": "photos R@1", "questions": "closed qu
 PANEL = {"rank": "rank", "target_rank": "rank of targets", "matched": "matched", "uniformity": "uniformity"}
 QUESTION_SOURCES = ("easy_vqa", "emoji", "photos")
 QUESTIONS = 700
-PROTOCOL = {
-    "emoji": "R@1 of drawings and their names within each style, mean of both directions and of the styles",
-    "photos": "R@1 of photos and their five captions each, mean of both directions",
-    "questions": f"share of closed questions whose right answer is strictly nearest; {QUESTIONS} evenly spaced ones "
-    "each about shapes, emoji and photos",
-    "ties": "count against the model",
-    "rank": "effective rank (RankMe) of the predictions of all these pictures, and of the embeddings of their texts; "
-    "1 is full collapse",
-    "matched": "mean cosine of predictions to their own text, minus to the others'; 0 says nothing of the picture",
-    "uniformity": "log of the mean Gaussian potential of the predictions; 0 is full collapse, -4 is even",
-}
 Rows = Mapping[str, Sequence[str]]
 Found = dict[str, Any]
 
@@ -119,12 +108,9 @@ def measure(
         pool=[{"pictures": sum(map(len, test.captioned.values())), "questions": len(test.questions.records)}],
         prompt="the caption prompt, or the question",
         more={
-            "data": provenance.data_of(data),
-            "packages": provenance.packages(),
             "split": split,
             "recipe": recipe,
             "default": default,
-            "protocol": PROTOCOL,
             "runs": [{name: value for name, value in run.items() if name not in ("hits", "key")} for run in runs],
             **more,
         },

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from eval.core import provenance
 from eval.core.console import log
 from eval.core.embedding import EncodedImages
 from eval.core.prepared import read_captions, read_questions
@@ -34,17 +33,6 @@ LEARNED, KEPT = ("accuracy", "r1"), ("photos_r1", "emoji_r1", "questions")
 STYLE = "fluent"
 QUESTIONS = 100
 KINDS = ("easy_vqa", "emoji", "photos")
-PROTOCOL = {
-    "data": "50 kinds; training pictures drawn by seed, 3 pictures of each kind for validation, 5 for the test",
-    "accuracy": "the nearest of the 50 names; ties count against the model",
-    "R@1": "text to image: whether the picture nearest to a name shows it, among all test pictures",
-    "linear probe": "logistic regression on mean visual tokens and classifier outputs, C chosen on validation",
-    "LoRA": "recipes/lora_retrieval.yaml as it is, 150 steps, checkpoint chosen on validation",
-    "full predictor": "the same without adapters, learning rate 3e-4",
-    "forgetting": "mini's own test sets: image-to-text R@1 on 84 photos and 209 emoji, mean accuracy of about 100 "
-    "closed questions each about shapes, emoji and photos",
-    "from scratch": "the same from mini's parts with a random Predictor of that size and without a label prior",
-}
 
 
 def measure(
@@ -99,7 +87,7 @@ def measure(
         rows=len(found["rows"]),
         pool=[{"test pictures": len(test)}],
         prompt=mini.model.config.prompts.caption,
-        more={"packages": provenance.packages(), "protocol": PROTOCOL, "pool": len(test), **found},
+        more={"pool": len(test), **found},
     )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +22,10 @@ _NAMES = (
     "potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,"
     "refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush"
 )
-CLASSES: tuple[str, ...] = tuple(name for name in _NAMES.split(","))
-PROTOCOL = "Top-1 of the 80 COCO class names, right when it is among the photo's annotated objects; ties are wrong."
+CLASSES: tuple[str, ...] = tuple(_NAMES.split(","))
 
 
-@dataclass(frozen=True)
-class Photo:
+class Photo(NamedTuple):
     """A photo and the classes in it."""
 
     path: Path
@@ -74,7 +71,7 @@ def evaluate_classes(
         templates: Template of a class name by row; `{}` without one.
         temperature: Of the model's `classify`.
     """
-    result: dict[str, Any] = {"classes": list(CLASSES), "protocol": PROTOCOL, "groups": {}}
+    result: dict[str, Any] = {"classes": list(CLASSES), "groups": {}}
     for name, photos in groups.items():
         truth_NC = truth(photos)
         table: dict[str, Any] = {"photos": len(photos), "top1": {"chance": float(truth_NC.mean())}}

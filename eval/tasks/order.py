@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def measure(context: Context, *, shuffles: int, seed: int) -> Result:
     found, embedder = context.found, context.embedder
     frames = clip_frames(embedder)
     questions = closed(found, image="video", question="query", answers="text")
-    clips = EncodedFrames(embedder, sorted({one.image for one in questions}), frames=frames)
+    clips = EncodedFrames(embedder, files_of(questions), frames=frames)
     random = np.random.default_rng(seed)
     controls: dict[str, list[Any]] = {"in order": [list(range(frames))], "reversed": [list(range(frames))[::-1]]}
     controls["shuffled"] = [[random.permutation(frames).tolist() for _ in clips.places] for _ in range(shuffles)]
@@ -79,7 +80,8 @@ def measure(context: Context, *, shuffles: int, seed: int) -> Result:
     )
     fitted = [record for record in load_source(source, root=found.folder) if record.type not in NAMES]
     alone = QuestionOnly(fitted, embed=embedder.texts)
-    values["question alone"] = np.array([alone.hit(_record(one)) for one in questions])
+    asked = [Record(one.image, one.answers, query=one.query, candidates=one.candidates) for one in questions]
+    values["question alone"] = np.array([alone.hit(one) for one in asked])
     return Result(
         metrics=by_group(questions, values),
         rows=len(questions),
@@ -87,9 +89,14 @@ def measure(context: Context, *, shuffles: int, seed: int) -> Result:
         prompt="the question, as it is",
         frames=frames,
         seed=seed,
-        examined=[Record(visual(one.image, frames=frames), one.answers, query=one.query) for one in questions],
+        examined=[replace(one, image=visual(Path(str(one.image)), frames=frames)) for one in asked],
         more={"anticipation": anticipation(context, frames=frames // 2)},
     )
+
+
+def files_of(questions: Answers) -> list[Path]:
+    """The clips."""
+    return sorted({one.image for one in questions if isinstance(one.image, Path)})
 
 
 def hits(questions: Answers, chosen: Chosen) -> np.ndarray:
@@ -99,7 +106,7 @@ def hits(questions: Answers, chosen: Chosen) -> np.ndarray:
 
 def turned(questions: Answers) -> list[Question]:
     """The same questions with the answers of the clips run backwards; those about no order keep theirs."""
-    return [replace(one, answers=(_opposite(one),)) for one in questions]
+    return [one._replace(answers=(_opposite(one),)) for one in questions]
 
 
 def _opposite(question: Question) -> str:
@@ -139,38 +146,25 @@ def anticipation(context: Context, *, frames: int) -> dict[str, Any]:
     moves on is then always wrong, what stays always right.
     """
     found, embedder = context.found, context.embedder
-    rows = [row for _, row in found.table("next")]
-    asked = closed(replace(found, files=found.files | {"rows": found.files["next"]}), image="video", question="query",
-                   answers="text")  # fmt: skip
-    end = float(rows[0]["end"])
-    clips = EncodedFrames(embedder, sorted({one.image for one in asked}), frames=frames, end=end)
+    asked = closed(found, image="video", question="query", answers="text", role="next")
+    end = float(next(found.rows("next"))["end"])
+    clips = EncodedFrames(embedder, files_of(asked), frames=frames, end=end)
     now = {one.image: one for one in asked if one.type == "now"}
     later = [one for one in asked if one.type == "next"]
     current = [now[one.image] for one in later]
     present = [one.answers[0] for one in current]
-    order, last = list(range(frames)), [frames - 1] * frames
+    order, last = range(frames), [frames - 1] * frames
+    asks = {"model": (later, order), "copy": (current, order), "last frame": (later, last)}
     chosen: dict[str, Any] = {
-        "model": answer(later, clips.ask(later, order), embedder)[0],
-        "copy": answer(current, clips.ask(current, order), embedder)[0],
-        "present": present,
-        "last frame": answer(later, clips.ask(later, last), embedder)[0],
+        name: answer(one, clips.ask(one, shown), embedder)[0] for name, (one, shown) in asks.items()
     }
+    chosen |= {"present": present}
     moving = np.array([one.answers[0] != text for one, text in zip(later, present, strict=True)])
     where = {"all": list(range(len(later))), "moving": np.flatnonzero(moving).tolist()}
     return {
         name: {part: _mean(later, hits(later, texts), places) for part, places in where.items()}
         for name, texts in chosen.items()
     }
-
-
-def _record(question: Question) -> Record:
-    return Record(
-        question.image,
-        texts=question.answers[:1],
-        query=question.query,
-        candidates=question.candidates,
-        type=question.type,
-    )
 
 
 def derived(result: dict[str, Any]) -> dict[str, Any]:

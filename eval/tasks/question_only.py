@@ -72,7 +72,8 @@ class QuestionOnly:
         """Score some queries in one go."""
         new = [query for query in dict.fromkeys(queries) if query not in self._known]
         if new:
-            probabilities = np.ones((len(new), 1)) if self.model is None else self._predict(new)
+            one = self.model  # of a single answer there is none
+            probabilities = np.ones((len(new), 1)) if one is None else one.predict_proba(self._features(new))
             self._known.update(zip(new, probabilities, strict=True))
 
     def hit(self, record: Record) -> float:
@@ -85,11 +86,6 @@ class QuestionOnly:
 
     def _features(self, queries: Sequence[str]) -> NDArray[np.float64]:
         return np.concatenate([self.words.transform(queries).toarray(), self.embed(queries)], axis=1)
-
-    def _predict(self, queries: Sequence[str]) -> NDArray[np.float64]:
-        assert self.model is not None
-        probabilities: NDArray[np.float64] = self.model.predict_proba(self._features(queries))
-        return probabilities
 
 
 def expected_hit(scores: Sequence[float], record: Record) -> float:

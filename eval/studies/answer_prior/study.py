@@ -36,23 +36,7 @@ RECIPE = Path("recipes/lora_vqa.yaml")
 BEFORE = ("objective.answers=0", "train.steps=200", "train.eval_every=50", "train.patience=null")
 """The recipe before there was a softmax over answers."""
 SETS = ("objects", "captions")
-FOLDS = (
-    "{} of a cross-validation by picture over all photos that mini has not been trained on; sizes are means over them"
-)
 COMPARED = (("recipe", "question only"), ("recipe", "image and question"), ("recipe", "contrast alone"))
-PROTOCOL = {
-    "data": "by picture; mini has been trained on none of the test and validation photos, and on two thirds of the "
-    "training ones",
-    "candidates": "all training answers of the set, for every row; held-out rows with another answer are left out",
-    "contrast alone": "recipes/lora_vqa.yaml as it was: InfoNCE, 200 steps of 100 rows, no prior",
-    "contrast with prior": "the same models, with weight * log(share of the answer) added, the weight by validation",
-    "softmax": "the recipe as it is, InfoNCE and a softmax over all training answers, its prior switched off",
-    "recipe": "the recipe as it is, prior included: what `vljepa ask` answers",
-    "swapped": "the recipe's models, each question about another picture of its type",
-    "question only": "logistic regression on the question's words and its Y-Encoder embedding, C by validation",
-    "image and question": "the same with mean visual token and classifier outputs of the frozen X-Encoder beside them",
-    "intervals": "95%, paired, mean over seeds, pictures resampled with all their questions",
-}
 
 
 def measure(
@@ -101,8 +85,6 @@ def measure(
         pool=[one["tested"] for one in found.values()],
         prompt="the question, as it is",
         more={
-            "packages": provenance.packages(),
-            "protocol": PROTOCOL | ({} if folds == 1 else {"folds": FOLDS.format(folds)}),
             "seeds": list(seeds),
             "sets": found,
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eval.core.statistics import paired_bootstrap
-from eval.studies.comparison.shared import ARMS, MARGINAL
+from eval.studies.comparison.shared import ARMS
 
 OWN, SHIPPED, TOKENS = "own decoder", "shipped decoder", "tokens"
 READERS = {"ours": (OWN, SHIPPED), "vlm": (TOKENS,)}
@@ -14,23 +14,6 @@ PMI = "pmi"
 SCORINGS = {"ours": ("",), "vlm": ("", f"{PMI}/")}
 RANKED = ("top1", "top5")
 """Metrics of the photos that the constant ranking has, too."""
-PROTOCOL = {
-    "emoji": "one picture per concept, style as in the suite; classes and texts are the names of all test concepts",
-    "photos": "classes are the 80 COCO names, right when among the annotated objects; texts are the first captions",
-    "scores": "ours: cosine of prediction and text; token VLM: mean log-likelihood per token of the text as the whole "
-    "caption, the end mark included; the same candidates; ties count against the learner",
-    "PMI": "the token VLM's log-likelihood of the text given the picture minus the text's own, the log of its mean "
-    f"likelihood over {MARGINAL} validation pictures: what the picture adds; R@1 to the picture is the same by either",
-    "to_text, to_image": "R@1 in both directions",
-    "captions": "greedy; CIDEr-D against the picture's captions (emoji: its name), weights from this test set",
-    "weights": "moving average of each checkpoint; the learning rate is constant after the warm-up, so that every "
-    "checkpoint is what a run of that length would give",
-    "interval": "95%, 10000 resamples of pictures, the seeds' values of a picture drawn together; the seeds' own means "
-    "stand beside it",
-    "constant": "one caption for all pictures: the most frequent of the training captions, that of the source, and the "
-    "training caption that is best for all validation pictures at once; one ranking for all photos: the classes by "
-    "their frequency in the training photos, with which both arms are compared picture by picture",
-}
 Measured = dict[str, dict[int, list[dict[str, Any]]]]
 
 

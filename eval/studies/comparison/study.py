@@ -19,7 +19,7 @@ from eval.core.result import Context, Result
 from eval.studies.comparison.cost import costs
 from eval.studies.comparison.data import Pictures, constant_captions, constant_ranking, hits_in_truth
 from eval.studies.comparison.learners import EmbeddingLearner, Learner, TokenLearner
-from eval.studies.comparison.points import OWN, PROTOCOL, READERS, SHIPPED, curves_of
+from eval.studies.comparison.points import OWN, READERS, SHIPPED, curves_of
 from eval.studies.comparison.runner import Plan, finished_curve, load_checkpoint, train_run
 from eval.studies.comparison.shared import ARMS, Setting, Shared
 from eval.studies.comparison.tables import plots as plots
@@ -247,10 +247,7 @@ def read_test(shared: Shared, trained: dict[str, Any]) -> Result:
         pool=[{name: len(one.paths) for name, one in pictures.items()}],
         prompt=shared.base.config.prompts.caption,
         more={
-            "data": provenance.data_of(setting.data),
-            "packages": provenance.packages(),
             "recipe": setting.recipe(lr=1.0, seed=0).model_dump(mode="json"),
-            "protocol": PROTOCOL,
             "pool": {name: {"pictures": len(one.paths), "classes": len(one.classes)} for name, one in pictures.items()},
             "training": trained,
             "sanity": {name: value for name, value in sanity.items() if name != "key"},

@@ -20,13 +20,6 @@ CONTROL_ROWS = 2000
 STRENGTHS = (1.0, 100.0)
 Table = dict[str, dict[str, float]]
 
-PROTOCOL = (
-    "The nearest of the row's own candidates in the text space; the right one must be strictly nearest. Majority: of "
-    "the question type, on train. Question only: logistic regression on the query's words and Y-Encoder embedding, "
-    "per source, on train. Controls on at most 2,000 evenly spaced rows per source, with the accuracy on the same "
-    "rows beside them: blank = grey picture, swapped = another picture of the same type, no query = caption prompt."
-)
-
 
 def evaluate_questions(
     features: Features, *, train: Sequence[Record], validation: Sequence[Record], rows: Sequence[Record]

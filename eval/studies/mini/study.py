@@ -22,7 +22,7 @@ from eval.core.prepared import (
     read_questions,
 )
 from eval.core.result import Context, Result
-from eval.core.statistics import RESAMPLES, paired_bootstrap, pooled
+from eval.core.statistics import paired_bootstrap, pooled
 from eval.studies.mini import questions
 from eval.studies.mini.features import Features
 from eval.studies.mini.rows import LINEAR_PHOTOS, MLP, MODEL, PHOTO_VIEWS, TITLES, Baselines, Fit, model_rows
@@ -35,17 +35,6 @@ from vljepa.metrics.classification import expected_calibration_error, softmax
 
 CLASS_ROWS = ("conse", "conse_ridge", MLP, LINEAR_PHOTOS, MODEL)
 RIVALS = {"emoji": MLP, "photos": LINEAR_PHOTOS}
-PROTOCOL = {
-    "emoji": pools.EMOJI_PROTOCOL,
-    "photos": pools.PHOTOS_PROTOCOL,
-    "classes": coco_classes.PROTOCOL,
-    "questions": questions.PROTOCOL,
-    "baselines": "fitted on the model's training pictures, on the mean of its visual tokens and its frozen Y-Encoder's "
-    "own embeddings; few settings, chosen on validation (chosen_on_validation in every row)",
-    "ties": "against the model, everywhere",
-    "bootstrap": f"{RESAMPLES} resamples of items (concepts, photos), percentiles, 95%; the model minus "
-    + ", ".join(f"{rival} on {name}" for name, rival in RIVALS.items()),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +119,7 @@ def measure(
         rows=sum(one["rows"] for one in seeds[0]["questions"].values()),
         pool=[{"seeds": len(seeds)}],
         prompt=seeds[0]["model"]["prompt"],
-        more={"split": split, "packages": provenance.packages(), "protocol": PROTOCOL, **pool_seeds(seeds)},
+        more={"split": split, **pool_seeds(seeds)},
     )
 
 

@@ -12,7 +12,7 @@ This is not film: nothing in a shot moves but the camera, and a picture may come
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,6 @@ VIEWS = 8
 FRAMES_PER_VIEW = 2
 FADE = (0.2, 0.4, 0.6, 0.8)
 SUCCESSORS = 3
-Placement = Literal["middle", "random"]
 MEAN_SECONDS, SIGMA = 4.0, 0.8
 SHORTEST_FRAMES = 2
 
@@ -51,8 +50,8 @@ class Stream:
     pictures: tuple[int, ...]
     shares: tuple[float, ...]
 
-    def annotations(self, placed: Placement = "middle") -> list[tuple[float, int]]:
-        """Time of each shot's annotation in seconds, and its picture."""
+    def annotations(self, placed: str = "middle") -> list[tuple[float, int]]:
+        """Time of each shot's annotation in seconds, in its `middle` or at `random`, and its picture."""
         ends = [*self.starts[1:], len(self.frames)]
         shares = self.shares if placed == "random" else [0.5] * len(ends)
         spans = zip(self.starts, ends, shares, strict=True)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from eval import registry
 from eval.studies.adaptation import kept_arms as keep
-from eval.studies.adaptation import probe, sample, tables
+from eval.studies.adaptation import probe, sample
 from vljepa.metrics import top_k_hits
 
 ORIGIN = {
@@ -46,11 +47,12 @@ def test_other_arms_are_taken_over_with_their_commit() -> None:
 
 def test_the_report_gives_mean_and_deviation_and_says_what_was_taken_over() -> None:
     whole = result()
-    text = tables({**whole, "commit": "fedcba9876543210", **keep(whole, without=["LoRA"])} | {"rows": whole["rows"]})
+    after = {**whole, "commit": "fedcba9876543210", **keep(whole, without=["LoRA"])}
+    text = registry.tables("adaptation", after | {"rows": whole["rows"]})
     assert "| LoRA | 55.0 (7.1) / 50.0 |" in text
     assert "| zero-shot | 10.0 / 50.0 |" in text
     assert "taken over from an earlier run: zero-shot, linear probe, of commit 0123456789ab" in text.lower()
-    assert "earlier run" not in tables(whole)
+    assert "earlier run" not in registry.tables("adaptation", whole)
 
 
 def test_the_sample_is_of_each_kind_and_the_probe_tells_what_can_be_told() -> None:
