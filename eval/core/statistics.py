@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
+
+from vljepa.metrics import expected_calibration_error, softmax
 
 RESAMPLES = 10_000
 FEWER, MANY = 2_000, 5_000
@@ -133,3 +136,19 @@ def pooled(trees: Sequence[Any]) -> Any:
 def _ratio(sums_RK: np.ndarray) -> np.ndarray:
     shares: np.ndarray = sums_RK[:, 0] / sums_RK[:, 1]
     return shares
+
+
+def calibrated(scores_NC: NDArray[np.float32], labels_N: NDArray[Any], *, temperature: Any) -> dict[str, float]:
+    """How sure the softmax of scores is of its best candidate, and its expected calibration error.
+
+    Args:
+        scores_NC: -inf where there is no candidate.
+        labels_N: The right one of each row.
+        temperature: Of all rows, or one each.
+    """
+    probabilities_NC = softmax(scores_NC, temperature=temperature)
+    return {
+        "temperature": float(np.mean(temperature)),
+        "ece": expected_calibration_error(probabilities_NC, labels_N),
+        "mean_confidence": float(probabilities_NC.max(axis=1).mean()),
+    }

@@ -14,7 +14,7 @@ import numpy as np
 
 from eval.core.console import log
 from eval.core.embedding import EncodedImages
-from eval.core.prepared import read_captions, read_questions
+from eval.core.prepared import Captioned, read_captions, read_questions
 from eval.core.render import cell
 from eval.core.result import Context, Result
 from eval.core.statistics import spread
@@ -23,13 +23,13 @@ from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import retrieval, top_k_hits
 from vljepa.training.trainer import Trainer
+from vljepa.validation.tasks import VqaTask
 
 Row = dict[str, str]
 RECIPE = Path("recipes/lora_retrieval.yaml")
 TRAINED = ("LoRA", "full predictor", "from scratch")
 UNTRAINED = ("zero-shot", "linear probe")
 ARMS = (*UNTRAINED, *TRAINED)
-LEARNED, KEPT = ("accuracy", "r1"), ("photos_r1", "emoji_r1", "questions")
 STYLE = "fluent"
 QUESTIONS = 100
 KINDS = ("easy_vqa", "emoji", "photos")
@@ -86,7 +86,6 @@ def measure(
     return Result(
         rows=len(found["rows"]),
         pool=[{"test pictures": len(test)}],
-        prompt=mini.model.config.prompts.caption,
         more={"pool": len(test), **found},
     )
 
@@ -105,37 +104,26 @@ class Memory:
             for source in ("photos", "emoji")
         }
         whole = {kind: read_questions(data, kind, "test") for kind in KINDS}
-        self.questions = {kind: rows[:: max(1, len(rows) // QUESTIONS)] for kind, rows in whole.items()}
+        self.questions = [VqaTask(kind, rows[:: max(1, len(rows) // QUESTIONS)]) for kind, rows in whole.items()]
         images = [one.path for rows in self.captions.values() for one in rows]
-        images += [Path(str(one.image)) for rows in self.questions.values() for one in rows]
+        images += [image for task in self.questions for image, _ in task.pairs() if isinstance(image, Path)]
         self._encoded = EncodedImages(embedder, images)
 
     def remembered(self, embedder: Embedder) -> dict[str, float]:
         """Image-to-text R@1 on the test photos and emoji, and accuracy on closed questions, all 0 to 1."""
-        return {
-            "photos_r1": self._retrieved(embedder, "photos"),
-            "emoji_r1": self._retrieved(embedder, "emoji"),
-            "questions": float(np.mean([self._answered(embedder, kind) for kind in KINDS])),
-        }
 
-    def _retrieved(self, embedder: Embedder, source: str) -> float:
-        items = self.captions[source]
-        places = {text: n for n, text in enumerate(dict.fromkeys(text for one in items for text in one.texts))}
-        positives = [[places[text] for text in one.texts] for one in items]
-        images_ND = self._encoded.ask([(one.path, "") for one in items], embedder=embedder)
-        return retrieval(images_ND, embedder.texts(list(places)), positives=positives)["r1"]
+        def answered(task: VqaTask) -> float:
+            rows_ND, texts_MD = self._encoded.ask(task.pairs(), embedder=embedder), embedder.texts(task.texts())
+            return float(top_k_hits(task.scores(rows_ND, texts_MD), task.labels_N).mean())
 
-    def _answered(self, embedder: Embedder, kind: str) -> float:
-        questions = self.questions[kind]
-        places = {text: n for n, text in enumerate(dict.fromkeys(text for one in questions for text in one.candidates))}
-        texts_MD = embedder.texts(list(places))
-        rows_ND = self._encoded.ask([(Path(str(one.image)), one.query) for one in questions], embedder=embedder)
-        hits = []
-        for question, row_D in zip(questions, rows_ND, strict=True):
-            scores = texts_MD[[places[text] for text in question.candidates]] @ row_D
-            right = question.candidates.index(question.texts[0])
-            hits.append(bool(scores[right] > np.delete(scores, right).max()))  # a tie is wrong
-        return float(np.mean(hits))
+        def retrieved(items: Sequence[Captioned]) -> float:
+            places = {text: n for n, text in enumerate(dict.fromkeys(text for one in items for text in one.texts))}
+            positives = [[places[text] for text in one.texts] for one in items]
+            images_ND = self._encoded.ask([(one.path, "") for one in items], embedder=embedder)
+            return retrieval(images_ND, embedder.texts(list(places)), positives=positives)["r1"]
+
+        shares = {f"{source}_r1": retrieved(items) for source, items in self.captions.items()}
+        return {**shares, "questions": float(np.mean([answered(task) for task in self.questions]))}
 
 
 def read_photos(data: Path) -> list[Row]:
@@ -199,7 +187,7 @@ def score(embedder: Embedder, test: Sequence[Row], data: Path) -> dict[str, floa
     images_ND = embedder.images([data / row["image"] for row in test])
     names_KD = embedder.texts(kinds)
     labels_N = np.array([kinds.index(row["text"]) for row in test])
-    positives = [list(np.flatnonzero(labels_N == kind)) for kind in range(len(kinds))]
+    positives = [np.flatnonzero(labels_N == kind).tolist() for kind in range(len(kinds))]
     return {
         "accuracy": float(top_k_hits(images_ND @ names_KD.T, labels_N).mean()),
         "r1": retrieval(names_KD, images_ND, positives=positives)["r1"],
@@ -217,12 +205,11 @@ def probe(
     def arrays(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
         return np.stack([features[row["image"]] for row in rows]), np.array([row["text"] for row in rows])
 
-    fitted = []
-    for strength in (1e-4, 1e-3, 1e-2, 1e-1, 1.0):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
-        model.fit(*arrays(train))
-        fitted.append((model.score(*arrays(held)), model))
-    best = max(fitted, key=lambda pair: pair[0])[1]
+    fitted = [
+        make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300)).fit(*arrays(train))
+        for strength in (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    ]
+    best = max(fitted, key=lambda model: float(model.score(*arrays(held))))
     seen, wanted = arrays(test)
     kinds = list(best.classes_)
     scores_NK = best.decision_function(seen)

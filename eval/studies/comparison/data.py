@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.core.prepared import CAPTION_SOURCES, read_captions
-from eval.tasks.coco_classes import CLASSES, read_photos
+from eval.tasks.coco_classes import CLASSES, hits_in_truth, read_photos
 from vljepa.data.collate import Collator, Group, Sample
 from vljepa.metrics.captions import CiderD
-from vljepa.metrics.retrieval import TIE
 from vljepa.models.types import Batch, Tokens
 from vljepa.processing.text import normalise_text
 from vljepa.processing.words import DecoderTokenizer
@@ -107,14 +106,6 @@ class WithWords:
         assert group.size == len(samples), "an image was left out"
         ids, mask = self.tokenizer.encode([one.target for one in samples], max_tokens=self.max_tokens)
         return Group(WordBatch(**vars(group.batch), words=Tokens(ids, mask)))
-
-
-def hits_in_truth(scores_NC: NDArray[np.float32], truth_NC: NDArray[np.bool_], *, k: int) -> NDArray[np.bool_]:
-    """Whether a right candidate is among the best k; a wrong one that scores as high stands before it."""
-    right_N = np.where(truth_NC, scores_NC, -np.inf).max(axis=1)
-    ahead_NC = ~(scores_NC < (right_N - TIE)[:, None]) & ~truth_NC
-    hits: NDArray[np.bool_] = ahead_NC.sum(axis=1) < k
-    return hits
 
 
 def constant_captions(

@@ -17,12 +17,13 @@ from eval.core.console import log
 from eval.core.prepared import read_captions
 from eval.core.result import Context, Result
 from eval.studies.comparison.cost import costs
-from eval.studies.comparison.data import Pictures, constant_captions, constant_ranking, hits_in_truth
+from eval.studies.comparison.data import Pictures, constant_captions, constant_ranking
 from eval.studies.comparison.learners import EmbeddingLearner, Learner, TokenLearner
 from eval.studies.comparison.points import OWN, READERS, SHIPPED, curves_of
 from eval.studies.comparison.runner import Plan, finished_curve, load_checkpoint, train_run
 from eval.studies.comparison.shared import ARMS, Setting, Shared
 from eval.studies.comparison.tables import plots as plots
+from eval.tasks.coco_classes import hits_in_truth
 from vljepa.checkpoint.decoder import load_decoder
 from vljepa.configs import load_decoder_run_config
 from vljepa.data.collate import StepBatches

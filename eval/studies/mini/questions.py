@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.core.embedding import Rows
+from eval.core.statistics import calibrated
 from eval.studies.mini.features import Features
 from eval.tasks.question_only import Majority, QuestionOnly, swapped_pictures
 from vljepa.data.records import Record
-from vljepa.metrics.classification import expected_calibration_error, softmax, top_k_hits
+from vljepa.metrics.classification import top_k_hits
 from vljepa.validation.tasks import VqaTask
 
 CONTROL_ROWS = 2000
@@ -27,7 +28,7 @@ def evaluate_questions(
     """All numbers of one source.
 
     Returns:
-        `accuracy` and `controls` (tables: type or `all` -> name -> share), `calibration` and the candidate lists.
+        `accuracy` and `controls` (tables: type or `all` -> name -> share), and `calibration`.
     """
     task = VqaTask(rows[0].source, rows)
     texts_MD = features.model_texts(task.texts())
@@ -42,18 +43,12 @@ def evaluate_questions(
     }
     calibration = features.model.config.calibration
     temperatures_N = [calibration.temperature("ask", candidates=len(record.candidates)) for record in rows]
-    probabilities_NC = softmax(scores_NC, temperature=np.array(temperatures_N))
     return {
         "rows": len(rows),
         "pictures": len({record.source_id for record in rows}),
         "accuracy": _table(columns, rows),
         "controls": _controls(features, task, texts_MD, columns),
-        "calibration": {
-            "temperature": float(np.mean(temperatures_N)),
-            "ece": expected_calibration_error(probabilities_NC, task.labels_N),
-            "mean_confidence": float(probabilities_NC.max(axis=1).mean()),
-        },
-        "candidates": _candidate_lists(rows),
+        "calibration": calibrated(scores_NC, task.labels_N, temperature=np.array(temperatures_N)),
     }
 
 
@@ -99,13 +94,3 @@ def _table(columns: dict[str, NDArray[Any]], records: Sequence[Record]) -> Table
         table[name] = {column: float(np.mean(values[chosen])) for column, values in columns.items()}
         table[name]["rows"] = int(chosen.sum())
     return table
-
-
-def _candidate_lists(rows: Sequence[Record]) -> dict[str, Any]:
-    """The list of every type whose rows all share one; else only how many there are."""
-    lists: dict[str, Any] = {}
-    for kind in sorted({record.type for record in rows}):
-        different = {record.candidates for record in rows if record.type == kind}
-        sizes = sorted({len(candidates) for candidates in different})
-        lists[kind] = list(next(iter(different))) if len(different) == 1 else {"own_list_per_row_of": sizes}
-    return lists

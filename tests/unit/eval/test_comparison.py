@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 
 from eval import registry
 from eval.studies.comparison import study
-from eval.studies.comparison.data import Pictures, WordBatch, constant_ranking, hits_in_truth
+from eval.studies.comparison.data import Pictures, WordBatch, constant_ranking
 from eval.studies.comparison.learners import TokenLearner, check_sizes, pmi, trained_parameters
 from eval.studies.comparison.points import METRICS, READERS, SCORINGS, curves_of
 from eval.studies.comparison.runner import Plan, load_checkpoint, train_run
 from eval.studies.comparison.shared import ARMS, Setting, Shared
 from eval.studies.comparison.vlm import CutVocabulary, TokenVLM, build_vlm, pack
-from eval.tasks.coco_classes import CLASSES
+from eval.tasks.coco_classes import CLASSES, hits_in_truth
 from tests.conftest import write_rows
 from tests.decoders import TEXTS, write_language_model
 from vljepa.backends import part_config, part_folder
