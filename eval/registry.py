@@ -72,8 +72,8 @@ def bench(name: str) -> ModuleType:
 
 def tables(task: str, result: dict[str, Any]) -> str | None:
     """What the page of a task says of its result, as Markdown; None where it has no page."""
-    name = task.replace(" ", "_")
-    return filled(name, result, **_about(task, result, "derived")) if (PAGES / f"{name}.md").is_file() else None
+    name = f"{task.replace(' ', '_')}.md"
+    return filled(name, result, **_about(task, result, "derived")) if (PAGES / name).is_file() else None
 
 
 def document(name: str, load: Callable[[str], dict[str, Any] | None]) -> tuple[str, dict[str, bytes]]:

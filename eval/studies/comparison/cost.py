@@ -72,33 +72,23 @@ def _latency(
     photos = shared.pictures("validation")["photos"]
     paths, classes = photos.paths[:batch], photos.classes
     pixels = shared.processor.images(paths)
-    base, autocast = shared.base, shared.accelerator.autocast
+    base, autocast, asked = shared.base, shared.accelerator.autocast, [QUERY] * batch
     vision = base.encode_vision(pixels)
     work: dict[str, Callable[[], object]] = {"encode": lambda: base.encode_vision(pixels)}
     if isinstance(learner, EmbeddingLearner):
         model, (words, _) = learner.model, decoder
-        texts_CD = torch.from_numpy(learner.embed_texts(classes))
-
-        def embed_query() -> object:
-            return model.predictor.backbone.embed(shared.processor.queries([QUERY] * batch).ids_BL)
-
-        rows = model.predict(vision)
+        texts_CD, rows = torch.from_numpy(learner.embed_texts(classes)), model.predict(vision)
+        backbone: Any = model.predictor.backbone
         work |= {
-            "query": embed_query,
+            "query": lambda: backbone.embed(shared.processor.queries(asked).ids_BL),
             "predict": lambda: model.predict(vision),
             "decode": lambda: words.generate(rows),
             "classify": lambda: model.predict(vision) @ texts_CD.T,
         }
     else:
         assert isinstance(learner, TokenLearner)
-        vlm = learner.model
-        ids, mask = learner.tokenizer.encode(classes, max_tokens=32)
-        candidates = [row[: int(seen.sum())].tolist() for row, seen in zip(ids, mask, strict=True)]
+        vlm, tokenizer, candidates = learner.model, learner.tokenizer, learner.rows(classes)
         first = torch.full((batch, 1), vlm.begin)
-
-        def embed_question() -> object:
-            asked, _ = learner.tokenizer.encode([QUERY] * batch, max_tokens=32)
-            return vlm.lm.get_input_embeddings()(asked)
 
         def prefill() -> object:
             words = vlm.lm.get_input_embeddings()(first)
@@ -106,7 +96,7 @@ def _latency(
             return vlm.lm(inputs_embeds=sequence, use_cache=True, logits_to_keep=1)
 
         work |= {
-            "query": embed_question,
+            "query": lambda: vlm.lm.get_input_embeddings()(tokenizer.encode(asked, max_tokens=32)[0]),
             "predict": prefill,
             "whole": lambda: vlm.generate(vision.tokens_BND, shift=False),
             "classify": lambda: vlm.log_likelihoods(vision.tokens_BND, candidates),

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.prepared import CAPTION_SOURCES, read_captions
+from eval.core.prepared import CAPTION_SOURCES, Captioned, read_captions
 from eval.tasks.coco_classes import CLASSES, hits_in_truth, read_photos
 from vljepa.data.collate import Collator, Group, Sample
 from vljepa.metrics.captions import CiderD
@@ -25,8 +25,7 @@ from vljepa.processing.words import DecoderTokenizer
 SPLITS = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
-class Pictures:
+class Pictures(NamedTuple):
     """Held-out images of one source.
 
     Args:
@@ -54,21 +53,16 @@ def read_pictures(data: Path, photos: Path, *, split: str, style: str) -> dict[s
         style: Of the emoji.
     """
     emoji = [one for one in read_captions(data, "emoji", split) if one.style == style]
-    names = [one.texts[0] for one in emoji]
     objects = {f"coco:{one.image_id}": one.objects for one in read_photos(photos)}
     shown = [one for one in read_captions(data, "photos", split) if one.source_id in objects]
+    names, same = [one.texts[0] for one in emoji], np.eye(len(emoji), dtype=bool)
     truth = np.array([[name in objects[one.source_id] for name in CLASSES] for one in shown])
-    same = np.eye(len(names), dtype=bool)
-    return {
-        "emoji": Pictures([one.path for one in emoji], [one.texts for one in emoji], names, same, names),
-        "photos": Pictures(
-            [one.path for one in shown],
-            [one.texts for one in shown],
-            list(CLASSES),
-            truth,
-            [one.texts[0] for one in shown],
-        ),
-    }
+
+    def pictures(rows: list[Captioned], classes: list[str], truth_NC: NDArray[np.bool_]) -> Pictures:
+        paths, texts = [one.path for one in rows], [one.texts for one in rows]
+        return Pictures(paths, texts, classes, truth_NC, [several[0] for several in texts])
+
+    return {"emoji": pictures(emoji, names, same), "photos": pictures(shown, list(CLASSES), truth)}
 
 
 def corpus(data: Path) -> list[str]:

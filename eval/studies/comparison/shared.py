@@ -54,19 +54,15 @@ class Setting:
 
     def recipe(self, *, lr: float, seed: int) -> RunConfig:
         """The shared recipe of one run."""
-        return load_run_config(
-            ROOT / self.suite["recipe"],
-            [
-                f"data.root={self.data}",
-                f"data.cache.folder={self.work / 'cache'}",
-                f"optim.lr={lr}",
-                f"train.seed={seed}",
-            ],
-        )
+        places = [f"data.root={self.data}", f"data.cache.folder={self.work / 'cache'}"]
+        return load_run_config(ROOT / self.suite["recipe"], [*places, f"optim.lr={lr}", f"train.seed={seed}"])
 
     def digest(self) -> str:
         """Hash of what decides a run's numbers beside arm, rate and seed; not where files are, nor how long it is."""
-        places = {"data": {"root": True, "cache": {"folder"}}, "train": {"steps", "eval_every", "output"}}
+        places: dict[str, Any] = {
+            "data": {"root": True, "cache": {"folder"}},
+            "train": {"steps", "eval_every", "output"},
+        }
         recipe = self.recipe(lr=1.0, seed=0).model_dump(mode="json", exclude_defaults=True, exclude=places)
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -103,9 +99,8 @@ class Shared:
 
     def pictures(self, split: str) -> dict[str, Pictures]:
         """Held-out pictures, encoded."""
-        found = read_pictures(
-            self.setting.data, self.setting.photos, split=split, style=self.setting.suite["emoji_style"]
-        )
+        setting = self.setting
+        found = read_pictures(setting.data, setting.photos, split=split, style=setting.suite["emoji_style"])
         paths = [path for source in found.values() for path in source.paths]
         skipped = self.reader.fill(dict.fromkeys(paths, 1), model=self.base, processor=self.processor)
         assert not skipped, skipped
@@ -115,10 +110,11 @@ class Shared:
         """A learner at the start of its training: the seed decides what is not pretrained."""
         torch.manual_seed(seed)
         if arm == "vlm":
+            pixels = torch.zeros(1, 1, 3, *self.base.config.x_encoder.image.size)
             vlm, tokenizer = build_vlm(
                 self.base.config.predictor,
                 vision_width=self.base.x_encoder.width,
-                visual_tokens=self._visual_tokens(),
+                visual_tokens=self.base.encode_vision(pixels).tokens_BND.shape[1],
                 texts=self.texts,
                 generation=GenerationConfig(max_new_tokens=self.setting.suite["max_new_tokens"]),
             )
@@ -140,7 +136,3 @@ class Shared:
             longest = self.setting.suite["max_new_tokens"]
             batches.collator = WithWords(batches.collator, learner.tokenizer, max_tokens=longest)  # type: ignore[assignment]
         return batches
-
-    def _visual_tokens(self) -> int:
-        pixels = torch.zeros(1, 1, 3, *self.base.config.x_encoder.image.size)
-        return self.base.encode_vision(pixels).tokens_BND.shape[1]
