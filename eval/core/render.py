@@ -83,7 +83,7 @@ def filled(name: str, result: Mapping[str, Any], **more: Any) -> str:
     pages = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     pages.filters |= {one.__name__: one for one in (cell, sentence, words, bullets, figures)}
     pages.globals |= {one.__name__: one for one in (header, table, cells)}
-    return pages.get_template(name).render(result | more, result=result).strip()
+    return pages.get_template(name).render(dict(result) | more, result=result).strip()
 
 
 def header(*titles: str) -> str:

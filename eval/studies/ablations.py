@@ -85,7 +85,7 @@ def measure(
     """
     check(seeds, default, rows, only)
     data = context.found.folder
-    test, runs = TestSet(data, split), []
+    test, runs = TestSet(data, split), list[Found]()
     for row in only or rows:
         for seed in seeds:
             folder = context.work / "ablations" / folder_name(row) / str(seed)
@@ -107,8 +107,8 @@ def measure(
             "recipe": recipe,
             "default": default,
             "runs": [{name: value for name, value in run.items() if name not in ("hits", "key")} for run in runs],
-            **({} if only else {"rows": summarise(runs, default=default)}),
-        },
+        }
+        | ({} if only else {"rows": summarise(runs, default=default)}),
     )
 
 

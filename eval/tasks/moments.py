@@ -80,7 +80,7 @@ def measure(
 ) -> Result:
     """R@k of the moments, of windows of equal length and of the true shots, and by threshold."""
     embedder = Embedder.from_pretrained(context.model.name, device="cpu")
-    streams = {"videos": videos, "seconds": seconds, "seeds": seeds, "cache": context.cache / "moments"}
+    streams: dict[str, Any] = {"videos": videos, "seconds": seconds, "seeds": seeds, "cache": context.cache / "moments"}
     indexes = build_indexes(context.found.folder, split, embedder, **streams)
     config = moment_settings(embedder.model)
     made = cut_all(indexes, ours, config)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa.data.records import Record
+from vljepa.data.records import Record, Visual
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -95,13 +94,13 @@ def expected_hit(scores: Sequence[float], record: Record) -> float:
     return 1 / len(tied) if record.texts[0] in tied else 0.0
 
 
-def swapped_pictures(records: Sequence[Record], *, seed: int = 0) -> list[Path]:
+def swapped_pictures(records: Sequence[Record], *, seed: int = 0) -> list[Visual]:
     """For every row, the picture of another row of its type that shows another picture (its own if there is none)."""
     random = np.random.default_rng(seed)
     by_type: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_type[record.type].append(record)
-    result: list[Path] = []
+    result: list[Visual] = []
     for record in records:
         group = by_type[record.type]
         start = int(random.integers(len(group)))

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from eval.core.embedding import FileEmbedder, Rows, readable
 from eval.core.provenance import text_digest
 from eval.core.result import Context, Result
-from eval.core.statistics import by_item, interval, resample
+from eval.core.statistics import by_item, calibrated, interval, resample
 from eval.tasks.questions_files import READERS, Question
 from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
-from vljepa.metrics import count_of, exact_match, expected_calibration_error, pope, softmax, vqa_v2_score, yes_or_no
+from vljepa.metrics import count_of, exact_match, pope, vqa_v2_score, yes_or_no
 from vljepa.metrics.retrieval import TIE
 from vljepa.processing.answers import prior_scores
 
@@ -95,11 +95,11 @@ def answer(questions: Sequence[Question], rows_ND: Rows, embedder: Embedder) -> 
 def _calibration(questions: Sequence[Question], scores_NC: Rows, embedder: Embedder) -> float | None:
     labels = [next((c for c, text in enumerate(one.candidates) if exact_match(text, one.answers)), -1)
               for one in questions]  # fmt: skip
-    known = np.flatnonzero(np.array(labels) >= 0)
+    known = [place for place, label in enumerate(labels) if label >= 0]
     calibration = embedder.model.config.calibration
     temperatures_N = [calibration.temperature("ask", candidates=len(questions[n].candidates)) for n in known]
-    probabilities_NC = softmax(scores_NC[known], temperature=np.array(temperatures_N))
-    return expected_calibration_error(probabilities_NC, np.array(labels)[known]) if len(known) else None
+    labels_N = np.array(labels)[known]
+    return calibrated(scores_NC[known], labels_N, temperature=np.array(temperatures_N))["ece"] if known else None
 
 
 def printed(questions: Sequence[Question]) -> dict[str, Any]:

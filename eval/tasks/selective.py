@@ -104,7 +104,8 @@ class Plan:
             decode=lambda rows: embedder.words(rows, num_beams=self.beams),
             kept=cache / f"texts-{self.digest()}.jsonl",
         )
-        return StreamSet(pictures, frames, *(list(map(frames.watched, several)) for several in (plain, faded)), scorer)
+        watched, fading = (list(map(frames.watched, several)) for several in (plain, faded))
+        return StreamSet(pictures, frames, watched, fading, scorer)
 
     def digest(self) -> str:
         """Hash of all that decides what the curves' decoder writes."""

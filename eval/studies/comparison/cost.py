@@ -29,9 +29,8 @@ def costs(shared: Shared, decoder: tuple[YDecoder, DecoderTokenizer]) -> dict[st
         decoder: What reads our arm's embeddings.
     """
     found: dict[str, Any] = {"decoder_parameters": sum(one.numel() for one in decoder[0].parameters())}
-    size = shared.base.config.x_encoder.image.size
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        shared.base.encode_vision(torch.zeros(1, 1, 3, *size))
+        shared.base.encode_vision(shared.blank())
     found["x_encoder_gflop"] = counter.get_total_flops() / 1e9
     for arm in ARMS:
         learner = shared.learner(arm, lr=1e-4, seed=0)

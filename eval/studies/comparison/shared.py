@@ -17,7 +17,7 @@ from eval.studies.comparison.data import Pictures, WithWords, corpus, read_pictu
 from eval.studies.comparison.learners import EmbeddingLearner, Learner, TokenLearner, check_sizes, trained_parameters
 from eval.studies.comparison.vlm import build_vlm
 from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.configs import RunConfig, load_run_config
+from vljepa.configs import RunConfig, VLJEPAConfig, load_run_config
 from vljepa.configs.decoder import GenerationConfig
 from vljepa.data.collate import StepBatches
 from vljepa.data.features import FeatureCache
@@ -80,7 +80,7 @@ class Shared:
         run = setting.recipe(lr=1.0, seed=0)
         precision = choose_precision(run.train.precision, device=torch.device("cpu"))
         self.accelerator = Accelerator(mixed_precision=precision, cpu=True)
-        assert run.model is not None
+        assert isinstance(run.model, VLJEPAConfig)
         self.base = VLJEPA.from_parts(run.model).eval()
         self.processor = VLJEPAProcessor(self.base.config, tokenizers=self.base.tokenizers)
         assert run.data.cache is not None
@@ -106,15 +106,20 @@ class Shared:
         assert not skipped, skipped
         return found
 
+    def blank(self) -> torch.Tensor:
+        """Pixels of one image."""
+        size = self.base.config.x_encoder.image.size
+        assert size is not None, "the backend has been asked"
+        return torch.zeros(1, 1, 3, *size)
+
     def learner(self, arm: str, *, lr: float, seed: int) -> Learner:
         """A learner at the start of its training: the seed decides what is not pretrained."""
         torch.manual_seed(seed)
         if arm == "vlm":
-            pixels = torch.zeros(1, 1, 3, *self.base.config.x_encoder.image.size)
             vlm, tokenizer = build_vlm(
                 self.base.config.predictor,
                 vision_width=self.base.x_encoder.width,
-                visual_tokens=self.base.encode_vision(pixels).tokens_BND.shape[1],
+                visual_tokens=self.base.encode_vision(self.blank()).tokens_BND.shape[1],
                 texts=self.texts,
                 generation=GenerationConfig(max_new_tokens=self.setting.suite["max_new_tokens"]),
             )

@@ -149,7 +149,7 @@ def train_head(
                 group["lr"] = config.lr * warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
             head.train()
             optimizer.zero_grad()
-            _loss(head, sources, config.batch_size, random).backward()  # type: ignore[no-untyped-call]
+            _loss(head, sources, config.batch_size, random).backward()
             optimizer.step()
             if score is not None and ((step + 1) % config.eval_every == 0 or step + 1 == steps):
                 reached = score(head.eval())

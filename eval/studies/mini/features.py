@@ -15,6 +15,7 @@ from torch import Tensor
 from eval.core.embedding import Rows
 from vljepa.configs import CacheConfig
 from vljepa.data.features import FeatureCache
+from vljepa.data.records import Visual
 from vljepa.data.text_features import TextFeatures
 from vljepa.inference.embed import Embedder
 from vljepa.models.residuals import Ablation
@@ -53,7 +54,7 @@ class Features:
             Image.new("RGB", (64, 64), (127, 127, 127)).save(self.blank)
         self.fill_images({self.blank: 1})
 
-    def fill_images(self, views: Mapping[Path, int]) -> None:
+    def fill_images(self, views: Mapping[Visual, int]) -> None:
         """Encode the images that the cache lacks; an unreadable one is an error here."""
         self._images.fill(views, model=self.model, processor=self.embedder.processor, max_skipped=0.0)
 
@@ -91,7 +92,9 @@ class Features:
         self._texts.fill(texts, model=self.model, processor=self.embedder.processor)
         return self._texts.read(texts)
 
-    def predictions(self, pairs: Sequence[tuple[Path, str]], *, ablate: Ablation | None = None, view: int = 0) -> Rows:
+    def predictions(
+        self, pairs: Sequence[tuple[Visual, str]], *, ablate: Ablation | None = None, view: int = 0
+    ) -> Rows:
         """The model's predictions [N, D] for (image, query) pairs; equal pairs are computed once."""
         if not pairs:
             return self.embedder.texts([])

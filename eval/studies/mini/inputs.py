@@ -17,7 +17,7 @@ from eval.core.prepared import (
 )
 from eval.tasks import coco_classes
 from eval.tasks.pools import Pool, source_pools
-from vljepa.data.records import Record
+from vljepa.data.records import Record, Visual
 
 PHOTO_VIEWS = 8
 
@@ -59,9 +59,9 @@ class Inputs(NamedTuple):
     classes: dict[str, list[coco_classes.Photo]]
     groups: list[list[str]]
 
-    def views(self, job: Job) -> dict[Path, int]:
+    def views(self, job: Job) -> dict[Visual, int]:
         """How many views of each picture are wanted."""
-        wanted: dict[Path, int] = {}
+        wanted: dict[Visual, int] = {}
         for path, count in self._wanted(job):
             wanted[path] = max(count, wanted.get(path, 0))
         return wanted

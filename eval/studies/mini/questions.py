@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from eval.core.embedding import Rows
 from eval.core.statistics import calibrated
 from eval.studies.mini.features import Features
 from eval.tasks.question_only import Majority, QuestionOnly, swapped_pictures
-from vljepa.data.records import Record
+from vljepa.data.records import Record, Visual
 from vljepa.metrics.classification import top_k_hits
 from vljepa.validation.tasks import VqaTask
 
@@ -72,11 +71,11 @@ def _controls(features: Features, task: VqaTask, texts_MD: Rows, columns: dict[s
     place = {text: row for row, text in enumerate(task.texts())}
     sample_texts_MD = texts_MD[[place[text] for text in sample.texts()]]
 
-    def hits(pairs: list[tuple[Path, str]]) -> NDArray[np.bool_]:
+    def hits(pairs: Sequence[tuple[Visual, str]]) -> NDArray[np.bool_]:
         return top_k_hits(sample.scores(features.predictions(pairs), sample_texts_MD), sample.labels_N)
 
     pairs = sample.pairs()
-    changed = {
+    changed: dict[str, list[tuple[Visual, str]]] = {
         "blank": [(features.blank, query) for _, query in pairs],
         "swapped": list(zip(swapped_pictures(sample.records), [query for _, query in pairs], strict=True)),
         "no_query": [(path, features.caption_prompt) for path, _ in pairs],

@@ -63,7 +63,7 @@ def successors(pictures: int, *, seed: int) -> np.ndarray:
     """Pictures that each picture may fade into, [pictures, SUCCESSORS]; never itself."""
     random = np.random.default_rng([seed, 1])
     steps = np.stack([random.permutation(np.arange(1, pictures))[:SUCCESSORS] for _ in range(pictures)])
-    return (np.arange(pictures)[:, None] + steps) % pictures
+    return np.asarray((np.arange(pictures)[:, None] + steps) % pictures)
 
 
 def build_stream(*, pictures: int, seconds: int, seed: int, number: int, fades: float = 0.5) -> Stream:

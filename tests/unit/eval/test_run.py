@@ -94,8 +94,8 @@ def test_a_result_says_everything_about_itself(folder: Path) -> None:
 
 
 def test_a_result_that_lacks_something_cannot_be_made() -> None:
-    with pytest.raises(TypeError, match="'pool' and 'prompt'"):
-        Result(rows=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'rows' and 'pool'"):
+        Result()  # type: ignore[call-arg]
 
 
 def test_a_setting_can_be_changed_and_belongs_to_the_key(folder: Path) -> None:
