@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vljepa.configs import YDecoderConfig
+from vljepa.models.types import Entities
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.words import DecoderTokenizer, train_vocabulary, vocabulary_size
 
@@ -72,14 +73,21 @@ def units(count: int, *, width: int = 24, seed: int = 0) -> Tensor:
     return torch.nn.functional.normalize(torch.randn(count, width, generator=draw), dim=-1)
 
 
-def overfit(decoder: YDecoder, embeddings_BD: Tensor, texts: Sequence[str], *, steps: int = 150) -> YDecoder:
+def overfit(
+    decoder: YDecoder,
+    embeddings_BD: Tensor,
+    texts: Sequence[str],
+    *,
+    steps: int = 150,
+    entities: Entities | None = None,
+) -> YDecoder:
     """Train until the texts can be told from their embeddings."""
     ids, mask = tokenizer_of(decoder).encode(texts, max_tokens=decoder.config.generation.max_new_tokens)
     decoder.unfreeze().train()
     optimizer = torch.optim.AdamW([one for one in decoder.parameters() if one.requires_grad], lr=1e-2)
     for _ in range(steps):
         optimizer.zero_grad()
-        decoder(embeddings_BD, ids, mask).backward()
+        decoder(embeddings_BD, ids, mask, entities).backward()
         optimizer.step()
     return decoder.requires_grad_(False).eval()
 

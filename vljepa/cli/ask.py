@@ -33,7 +33,7 @@ def ask(
     choices_file: ChoicesFileOption = None,
     min_confidence: Annotated[
         float | None,
-        typer.Option("--min-confidence", min=0.0, max=1.0, help="With choices: abstain below this probability."),
+        typer.Option("--min-confidence", min=0.0, max=1.0, help="Abstain below this probability."),
     ] = None,
     top_k: Annotated[
         int | None,
@@ -60,12 +60,12 @@ def ask(
     free = choices is None and choices_file is None
     _check_options(
         free=free,
-        with_choices={"--min-confidence": min_confidence, "--top-k": top_k, "--answer-prior": answer_prior},
+        with_choices={"--top-k": top_k, "--answer-prior": answer_prior},
         in_words={"--num-beams": num_beams, "--decoder": decoder},
     )
     if free:
         asked = {"model": model, "decoder": decoder, "frames": frames, "device": device, "num_beams": num_beams}
-        _answer(image, question, json=json, **asked)
+        _answer(image, question, json=json, min_confidence=min_confidence or 0.0, **asked)
         return
     from vljepa.inference.vqa import ask as run
 
@@ -97,7 +97,7 @@ def _check_options(*, free: bool, with_choices: Mapping[str, object], in_words: 
         return
     if free:
         raise ConfigError(
-            f"{given[0]} is for choices: words of the model's own have no probability.",
+            f"{given[0]} is for choices: words of the model's own are not chosen from a list.",
             fix=f"add --choices, or leave {given[0]} out.",
         )
     raise ConfigError(

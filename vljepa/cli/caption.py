@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from vljepa.cli.captioning import caption_all, print_said, print_said_json
-from vljepa.cli.options import DecoderOption, DeviceOption, FramesOption, JsonOption, ModelOption, NumBeamsOption
+from vljepa.cli.options import (
+    DecoderOption,
+    DeviceOption,
+    FramesOption,
+    JsonOption,
+    MinConfidenceOption,
+    ModelOption,
+    NumBeamsOption,
+)
 
 
 def caption(
@@ -15,6 +23,7 @@ def caption(
         list[str], typer.Argument(metavar="PATH...", help="Pictures, videos, folders, or quoted globs.")
     ],
     query: Annotated[str, typer.Option("--query", help="Ask this instead of describing.")] = "",
+    min_confidence: MinConfidenceOption = 0.0,
     num_beams: NumBeamsOption = None,
     model: ModelOption = "mini",
     decoder: DecoderOption = None,
@@ -27,7 +36,14 @@ def caption(
     Example: vljepa caption photo.jpg holidays/ --json
     """
     found, skipped = caption_all(
-        pictures, query=query, model=model, decoder=decoder, device=device, frames=frames, num_beams=num_beams
+        pictures,
+        query=query,
+        min_confidence=min_confidence,
+        model=model,
+        decoder=decoder,
+        device=device,
+        frames=frames,
+        num_beams=num_beams,
     )
     if json:
         print_said_json(found, skipped, name="caption", query=query)

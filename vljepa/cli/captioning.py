@@ -23,6 +23,7 @@ def caption_all(
     decoder: str | None,
     device: str | None,
     frames: int | None,
+    min_confidence: float = 0.0,
     **options: Any,
 ) -> tuple[list[Caption], Skipped]:
     """Load the model, describe all pictures, and return captions and the skipped pictures with reasons.
@@ -44,6 +45,7 @@ def caption_all(
                 embedder,
                 files,
                 query=query,
+                min_confidence=min_confidence,
                 progress=advance,
                 on_broken=lambda picture, error: broken.append((picture, error)),
                 **options,
@@ -59,12 +61,14 @@ def caption_all(
 
 def print_said(found: Sequence[Caption], *, name: str) -> None:
     """Captions as a table; `name` is what its words are called."""
-    rows = [[one.image, one.text, f"{one.agreement:.2f}"] for one in found]
-    print_table(columns=["picture", name, "agreement"], rows=rows)
+    rows = [[one.image, one.text or "-", f"{one.confidence:.0%}"] for one in found]
+    print_table(columns=["picture", name, "confidence"], rows=rows)
 
 
 def print_said_json(found: Sequence[Caption], skipped: Skipped, *, name: str, **about: str) -> None:
     """Captions as one JSON document that begins with what it is about."""
-    said = [{"image": one.image, name: one.text, "agreement": one.agreement} for one in found]
+    said = [
+        {"image": one.image, name: one.text, "confidence": one.confidence, "agreement": one.agreement} for one in found
+    ]
     unread = [{"path": path, "reason": why} for path, why in skipped]
     print_json({**about, f"{name}s": said, "skipped": unread})

@@ -6,9 +6,11 @@
 
 from vljepa.configs.answers import AnswerPriorConfig
 from vljepa.configs.decoder import (
+    ChoiceConfig,
     DecoderDataConfig,
     DecoderRunConfig,
     DecoderSourceConfig,
+    EntityConfig,
     GenerationConfig,
     YDecoderConfig,
 )
@@ -37,6 +39,7 @@ from vljepa.configs.model import (
     YEncoderConfig,
 )
 from vljepa.configs.objective import ObjectiveConfig
+from vljepa.configs.open_set import OpenSetConfig
 from vljepa.configs.part import PartSpec, Strict
 from vljepa.configs.residual import AlignedConfig, LabelPriorConfig, ResidualConfig
 from vljepa.configs.run import (
@@ -60,6 +63,7 @@ __all__ = [
     "Attention",
     "CacheConfig",
     "CalibrationConfig",
+    "ChoiceConfig",
     "ClipView",
     "ClipsConfig",
     "ColumnsConfig",
@@ -68,12 +72,14 @@ __all__ = [
     "DecoderRunConfig",
     "DecoderSourceConfig",
     "DenseConfig",
+    "EntityConfig",
     "GenerationConfig",
     "ImageConfig",
     "LabelPriorConfig",
     "LiveOptions",
     "LoraConfig",
     "ObjectiveConfig",
+    "OpenSetConfig",
     "OptimConfig",
     "PartSpec",
     "PictureView",

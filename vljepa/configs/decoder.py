@@ -28,6 +28,54 @@ class GenerationConfig(Strict):
     max_new_tokens: int = Field(32, ge=2)
 
 
+class EntityConfig(Strict):
+    """Names of what the encoder sees, which the Y-Decoder reads beside the embedding.
+
+    Args:
+        names: The classes of the X-Encoder's classifier, `imagenet-1k` or a text each; of a model without a classifier,
+            the vocabulary of which the nearest to the prediction are taken.
+        temperature: Of the softmax over the cosines, where names are found by nearness.
+        count: Names per embedding, the most probable.
+        max_pieces: Longer names are cut to so many tokens.
+    """
+
+    names: Literal["imagenet-1k"] | list[str] = "imagenet-1k"
+    temperature: float = Field(0.05, gt=0)
+    count: int = Field(3, ge=1)
+    max_pieces: int = Field(5, ge=1)
+
+    @property
+    def size(self) -> int:
+        """Number of names."""
+        return 1000 if self.names == "imagenet-1k" else len(self.names)
+
+
+class ChoiceConfig(Strict):
+    """How one of several candidates is chosen, and how sure it is; the numbers come from validation.
+
+    Args:
+        candidates: Texts that are written with entities, and as many without.
+        agreement: Weight of the cosine of the candidate's embedding and the predicted one.
+        likelihood: Weight of the mean log-probability of its tokens.
+        named: Weight of the probability, by the encoder, of what it names.
+        wrong: Weight against nouns that the encoder finds improbable.
+        confidence: Logistic regression: intercept, and weights of the four in that order.
+        answer: The same for answers: intercept, and weights of cosine and log-probability.
+        fallback: Below this confidence the caption is the narrowest thing that is sure.
+        sure: Probability from which on a thing is sure.
+    """
+
+    candidates: int = Field(1, ge=1)
+    agreement: float = 1.0
+    likelihood: float = 0.0
+    named: float = 0.0
+    wrong: float = 0.0
+    confidence: list[float] = Field([0.0, 0.0, 0.0, 0.0, 0.0], min_length=5, max_length=5)
+    answer: list[float] = Field([0.0, 0.0, 0.0], min_length=3, max_length=3)
+    fallback: float = Field(0.0, ge=0, le=1)
+    sure: float = Field(0.9, ge=0, le=1)
+
+
 class YDecoderConfig(Strict):
     """A Y-Decoder: a small causal language model behind a few tokens that are made of the embedding.
 
@@ -35,23 +83,27 @@ class YDecoderConfig(Strict):
         part: The language model; `random` is one from scratch, with a sentencepiece vocabulary of its own.
         embed_dim: Width D of the embeddings that it reads.
         prefix_tokens: Tokens that the embedding becomes.
+        entities: Names that it reads beside the embedding; None for none.
         dropout: In a model from scratch.
         lora: Adapters of a pretrained model, without which only the prefix is trained; or of a decoder from scratch
             that a run starts from, without which all of it is.
         lowercase: Train on and write the normal form of texts: lower case, no closing punctuation.
         text_space: Hash of the text space that it was trained in; any other is refused.
         generation: Defaults of `generate`.
+        choice: Among candidates.
         selective: Defaults of selective decoding.
     """
 
     part: PartSpec
     embed_dim: int = Field(ge=1)
     prefix_tokens: int = Field(4, ge=1)
+    entities: EntityConfig | None = None
     dropout: float = Field(0.1, ge=0, lt=1)
     lora: LoraConfig | None = None
     lowercase: bool = True
     text_space: str = ""
     generation: GenerationConfig = GenerationConfig()
+    choice: ChoiceConfig = ChoiceConfig()
     selective: SelectiveConfig = SelectiveConfig()
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from vljepa.configs.answers import AnswerPriorConfig
+from vljepa.configs.open_set import OpenSetConfig
 from vljepa.configs.part import PartSpec, Strict
 from vljepa.configs.residual import ResidualConfig
 
@@ -192,6 +193,8 @@ class CalibrationConfig(Strict):
         classify_exponent: For `classify`, the power of candidates / 20 that the temperature is multiplied by.
         ask_exponent: The same for `ask`.
         residual: Factor on the gate of the residual.
+        evidence: For `classify`, how far the X-Encoder's own classifier is trusted where candidates name its classes.
+        open_set: For `classify`, whether any of the candidates is right; None where that was not fitted.
         answers: Frequencies of the training answers, added to the cosines by `ask` where all choices are among them.
     """
 
@@ -200,6 +203,8 @@ class CalibrationConfig(Strict):
     classify_exponent: float = 0.0
     ask_exponent: float = 0.0
     residual: float = Field(1.0, gt=0)
+    evidence: float = Field(0.0, ge=0, lt=1)
+    open_set: OpenSetConfig | None = None
     answers: AnswerPriorConfig | None = None
 
     def temperature(self, kind: Literal["classify", "ask"], *, candidates: int) -> float:

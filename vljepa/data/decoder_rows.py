@@ -7,7 +7,7 @@ Every encoder is frozen, so all embeddings are computed once; a batch draws from
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple, Protocol
 
@@ -17,7 +17,19 @@ from torch import Tensor
 
 from vljepa.data.sampling import Draw, StepSampler, choose
 from vljepa.errors import ConfigError
+from vljepa.models.types import Entities
 from vljepa.processing.words import DecoderTokenizer
+
+UNTOLD = 12
+"""Per cent of the visits that are told no entities, so that a text can be read from its embedding alone."""
+
+
+class Name(Protocol):
+    """Draws the entities of texts, a pure function of text and seed."""
+
+    def __call__(self, texts: Sequence[str], *, seeds: Sequence[int]) -> Entities:
+        """Entities [B, N]."""
+        ...
 
 
 class Visit(NamedTuple):
@@ -39,6 +51,10 @@ class Rows(Protocol):
         """Embeddings [B, D] from which the visits' texts are to be read."""
         ...
 
+    def entities(self, visits: Sequence[Visit]) -> Entities | None:
+        """Names that are told beside them; None where none are."""
+        ...
+
 
 @dataclass
 class TextRows:
@@ -48,17 +64,23 @@ class TextRows:
         texts: Right texts of each row.
         embed: Embeddings [N, D] of texts.
         noise: Each visit draws its standard deviation per dimension between 0 and this.
+        name: Draws the entities of texts; None for a decoder that reads none.
     """
 
     texts: Sequence[tuple[str, ...]]
     embed: Callable[[Sequence[str]], Tensor]
     noise: float
+    name: Name | None = None
 
     def embeddings(self, visits: Sequence[Visit]) -> Tensor:
         """See `Rows`."""
         exact_BD = self.embed([self.texts[visit.row][visit.text] for visit in visits])
         noise_BD = torch.stack([self._noise(visit, exact_BD.shape[1]) for visit in visits])
         return F.normalize(exact_BD + noise_BD, dim=-1)
+
+    def entities(self, visits: Sequence[Visit]) -> Entities | None:
+        """See `Rows`."""
+        return _named(self.name, [self.texts[visit.row][visit.text] for visit in visits], visits)
 
     def _noise(self, visit: Visit, width: int) -> Tensor:
         level = self.noise * visit.pick(2**32, "level") / 2**32
@@ -70,20 +92,26 @@ class GuessRows:
     """What the model would predict for a picture that another text of the row describes.
 
     Args:
-        texts: Right texts of each row, at least two.
+        texts: Right texts of each row; one that stands alone describes its own picture.
         guess: Predicted embeddings [N, D] from texts that stand for pictures, and the seeds of their noise.
+        name: As of `TextRows`.
     """
 
     texts: Sequence[tuple[str, ...]]
     guess: Callable[[Sequence[str], Sequence[int]], Tensor]
+    name: Name | None = None
 
     def embeddings(self, visits: Sequence[Visit]) -> Tensor:
         """See `Rows`."""
         return self.guess([self._seen(visit) for visit in visits], [visit.pick(2**62, "noise") for visit in visits])
 
+    def entities(self, visits: Sequence[Visit]) -> Entities | None:
+        """See `Rows`."""
+        return _named(self.name, [self._seen(visit) for visit in visits], visits)
+
     def _seen(self, visit: Visit) -> str:
         texts = self.texts[visit.row]
-        others = texts[: visit.text] + texts[visit.text + 1 :]
+        others = texts[: visit.text] + texts[visit.text + 1 :] or texts
         return others[visit.pick(len(others), "seen")]
 
 
@@ -94,19 +122,29 @@ class PictureRows:
     Args:
         texts: Right texts of each row.
         predictions: Per row, its stored views' predicted embeddings [V, D].
+        named: Entities of every row's picture; None for none.
     """
 
     texts: Sequence[tuple[str, ...]]
     predictions: Sequence[Tensor]
+    named: Entities | None = None
 
     def embeddings(self, visits: Sequence[Visit]) -> Tensor:
         """See `Rows`."""
         views = [self.predictions[visit.row] for visit in visits]
         return torch.stack([some[visit.pick(len(some), "view")] for some, visit in zip(views, visits, strict=True)])
 
+    def entities(self, visits: Sequence[Visit]) -> Entities | None:
+        """See `Rows`."""
+        return None if self.named is None else self.named.choose([visit.row for visit in visits])
+
+
+def _named(name: Name | None, seen: Sequence[str], visits: Sequence[Visit]) -> Entities | None:
+    return None if name is None else name(seen, seeds=[visit.pick(2**62, "entities") for visit in visits])
+
 
 class DecoderBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
-    """Batches by step: `embeddings` [B, D], `ids` and `mask` [B, L].
+    """Batches by step: `embeddings` [B, D], `ids` and `mask` [B, L]; `numbers` and `strengths` [B, N] of entities.
 
     Args:
         sources: The sources.
@@ -141,6 +179,7 @@ class DecoderBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         embeddings: list[Tensor] = []
+        entities: list[Entities] = []
         texts: list[str] = []
         number, count = self.shard
         drawn = self.sampler.batch(step)
@@ -148,9 +187,17 @@ class DecoderBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
         for source, draws in groupby(share, key=lambda draw: draw.source):
             rows, visits = self.sources[source], [self._visit(draw) for draw in draws]
             embeddings.append(rows.embeddings(visits))
+            told = rows.entities(visits)
+            if told is not None:
+                kept_B1 = torch.tensor([[visit.pick(100, "untold") >= UNTOLD] for visit in visits])
+                entities.append(replace(told, strengths_BN=told.strengths_BN * kept_B1))
             texts += [rows.texts[visit.row][visit.text] for visit in visits]
         ids, mask = self.tokenizer.encode(texts, max_tokens=self.max_tokens)
-        return {"embeddings": torch.cat(embeddings), "ids": ids, "mask": mask}
+        batch = {"embeddings": torch.cat(embeddings), "ids": ids, "mask": mask}
+        if entities:
+            batch["numbers"] = torch.cat([one.numbers_BN for one in entities])
+            batch["strengths"] = torch.cat([one.strengths_BN for one in entities])
+        return batch
 
     def order(self) -> dict[str, object]:
         """What the rows of a step depend on, as plain data: a resumed run must have it equal."""

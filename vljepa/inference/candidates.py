@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vljepa.errors import ConfigError
-from vljepa.inference.embed import Embedder, OnBroken, Progress, Rows
-from vljepa.metrics.classification import softmax
+from vljepa.inference.embed import Embedded, Embedder, OnBroken, Progress
 from vljepa.processing.given import describe, is_picture
 from vljepa.processing.processor import Picture
 from vljepa.processing.unicode_text import check_text
@@ -23,15 +23,18 @@ class Prediction:
 
     Args:
         image: The picture as it was given, as text.
-        label: The likeliest candidate, or None when its probability is below the asked minimum.
+        label: The likeliest candidate; None when its probability is below the asked minimum, or when none of them is
+            more likely than one of them.
         confidence: Probability of the likeliest candidate, said or not.
-        probabilities: Calibrated probability of every candidate, likeliest first; they sum to 1.
+        probabilities: Calibrated probability of every candidate, likeliest first; with `none` they sum to 1.
+        none: Probability of none of the candidates, where that was asked; else None.
     """
 
     image: str
     label: str | None
     confidence: float
     probabilities: dict[str, float]
+    none: float | None = None
 
 
 def check_candidates(texts: object, *, what: str) -> list[str]:
@@ -75,38 +78,47 @@ def _few(texts: Sequence[str], most: int = 8) -> str:
     return f"[{', '.join(map(repr, texts[:most]))}{', ...' if len(texts) > most else ''}]"
 
 
+def check_probability(value: float, *, what: str) -> None:
+    """Refuse what is no probability.
+
+    Raises:
+        ConfigError: It is not between 0 and 1.
+    """
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{what} of {value} is not a probability.", fix="give a number from 0 to 1.")
+
+
 def choose(
     embedder: Embedder,
     images: Sequence[Picture],
     *,
     candidates: Sequence[str],
-    rows: Rows,
+    probabilities: Callable[[Embedded], NDArray[np.float64]],
     query: str,
-    temperature: float,
     min_confidence: float,
+    none: bool = False,
     progress: Progress | None,
     on_broken: OnBroken | None,
-    offsets: Rows | None = None,
 ) -> Iterator[Prediction]:
     """One prediction per readable picture, in order.
 
-    `rows` are the [M, D] embeddings of the M candidates; `offsets` [M] are added to their cosines.
+    `probabilities` gives those [N, M] of the M candidates for a batch; with `none`, what they lack to 1 is the
+    probability of none of them.
     """
-    if not 0 <= min_confidence <= 1:
-        raise ConfigError(
-            f"a minimum confidence of {min_confidence} is not a probability.", fix="give a number from 0 to 1."
-        )
-    for kept, predicted in embedder.batches(images, query=query, progress=progress, on_broken=on_broken):
-        scores = predicted @ rows.T if offsets is None else predicted @ rows.T + offsets
-        for image, probabilities in zip(kept, softmax(scores, temperature=temperature), strict=True):
-            order = np.argsort(-probabilities, kind="stable")
-            ranked = {candidates[i]: float(probabilities[i]) for i in order}
+    check_probability(min_confidence, what="a minimum confidence")
+    for batch in embedder.embedded(images, query=query, progress=progress, on_broken=on_broken):
+        for image, one in zip(batch.images, probabilities(batch), strict=True):
+            order = np.argsort(-one, kind="stable")
+            ranked = {candidates[i]: float(one[i]) for i in order}
             best, confidence = next(iter(ranked.items()))
+            nothing = max(0.0, 1.0 - float(one.sum())) if none else None
+            said = confidence >= min_confidence and (nothing is None or nothing <= 0.5)
             yield Prediction(
                 image=describe(image),
-                label=best if confidence >= min_confidence else None,
+                label=best if said else None,
                 confidence=confidence,
                 probabilities=ranked,
+                none=nothing,
             )
 
 

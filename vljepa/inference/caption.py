@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.inference.candidates import as_list
+from vljepa.inference.candidates import as_list, check_probability
 from vljepa.inference.embed import Embedder, OnBroken, Progress
 from vljepa.processing.given import describe
 from vljepa.processing.processor import Picture, VLJEPAProcessor
@@ -23,14 +23,15 @@ class Caption:
 
     Args:
         image: The file.
-        text: The words.
-        agreement: Cosine of the embedding of these words and the predicted embedding: how much of what the model
-            meant the words say.
+        text: The words; None below the asked minimum confidence.
+        confidence: Calibrated probability that they name what is there, or something wider.
+        agreement: Cosine of the embedding of the words, said or not, and the predicted embedding.
         embedding: The predicted embedding [D], unit norm.
     """
 
     image: str
-    text: str
+    text: str | None
+    confidence: float
     agreement: float
     embedding: NDArray[np.float32]
 
@@ -41,6 +42,7 @@ def caption(
     images: Picture | Sequence[Picture],
     *,
     query: str = "",
+    min_confidence: float = 0.0,
     frames: int | None = None,
     progress: Progress | None = None,
     on_broken: OnBroken | None = None,
@@ -54,6 +56,7 @@ def caption(
         images: One picture or many: files, PIL images, arrays, tensors or bytes (see `Picture`); videos too, for a
             model that has learned from clips.
         query: A question; empty means the model's caption prompt.
+        min_confidence: Below this confidence the text is None: the model abstains.
         frames: Frames of each video; None for as many as the model was trained with.
         progress: Called with the number of pictures done since the last call.
         on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
@@ -77,6 +80,7 @@ def caption(
             Embedder(model, processor, frames=frames),
             as_list(images),
             query=query,
+            min_confidence=min_confidence,
             progress=progress,
             on_broken=on_broken,
             **options,
@@ -89,6 +93,7 @@ def captions(
     images: Sequence[Picture],
     *,
     query: str = "",
+    min_confidence: float = 0.0,
     progress: Progress | None = None,
     on_broken: OnBroken | None = None,
     **options: Any,
@@ -96,8 +101,15 @@ def captions(
     """The same, picture by picture, in batches of bounded memory."""
     embedder.require_words()
     check_text(query, what="the query")
-    for batch, rows in embedder.batches(images, query=query, progress=progress, on_broken=on_broken):
-        texts = embedder.words(rows, shift=not query, **options)
-        agreements = (embedder.texts([text or " " for text in texts]) * rows).sum(1)
-        for image, text, agreement, row in zip(batch, texts, agreements, rows, strict=True):
-            yield Caption(image=describe(image), text=text, agreement=float(agreement), embedding=row)
+    check_probability(min_confidence, what="a minimum confidence")
+    for batch in embedder.embedded(images, query=query, progress=progress, on_broken=on_broken):
+        written = embedder.write(batch.rows, batch.classes, shift=not query, **options)
+        agreements = (embedder.texts([one.text or " " for one in written]) * batch.rows).sum(1)
+        for image, words, agreement, row in zip(batch.images, written, agreements, batch.rows, strict=True):
+            yield Caption(
+                image=describe(image),
+                text=words.text if words.confidence >= min_confidence else None,
+                confidence=words.confidence,
+                agreement=float(agreement),
+                embedding=row,
+            )

@@ -101,10 +101,12 @@ class Channel:
         if picture is not None:
             self._thumbnails.add(times.time, picture)
 
-    def push(self, row_D: NDArray[np.float32], times: FrameTimes) -> Iterator[Segment]:
+    def push(
+        self, row_D: NDArray[np.float32], times: FrameTimes, classes_K: NDArray[np.float32] | None
+    ) -> Iterator[Segment]:
         """Take the next row; the segment that it ends, if it does."""
         pushed = time.monotonic()
-        closed = self.segmenter.push(row_D, times.time)
+        closed = self.segmenter.push(row_D, times.time, classes_K=classes_K)
         said = time.monotonic()
         self._times.append(times)
         self._began = times.clock if self._began is None else self._began

@@ -1,4 +1,7 @@
-"""Open-vocabulary classification: the label whose text is nearest to the predicted embedding."""
+"""Open-vocabulary classification: the label whose text is nearest to the predicted embedding.
+
+Where a label names a class of the X-Encoder's own classifier, what that says counts too (`vljepa.inference.naming`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Sequence
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.inference.candidates import Prediction, as_list, check_candidates, choose
 from vljepa.inference.embed import Embedder, OnBroken, Progress
+from vljepa.inference.naming import Naming
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 
 
@@ -16,6 +20,7 @@ def classify(
     images: Picture | Sequence[Picture],
     *,
     labels: Sequence[str],
+    none: bool = False,
     min_confidence: float = 0.0,
     frames: int | None = None,
     progress: Progress | None = None,
@@ -29,6 +34,8 @@ def classify(
         images: One picture or many: files, PIL images, arrays, tensors or bytes (see `Picture`); videos too, for a
             model that has learned from clips.
         labels: At least two names; the model's own template turns each into a text.
+        none: Whether it may be none of the labels: the prediction says how likely that is, and its label is None where
+            it is more likely than one of them.
         min_confidence: Below this probability the label is None: the model abstains.
         frames: Frames of each video; None for as many as the model was trained with.
         progress: Called with the number of pictures done since the last call.
@@ -38,7 +45,7 @@ def classify(
         One prediction per readable picture, in order.
 
     Raises:
-        ConfigError: `labels` or `min_confidence` is not usable.
+        ConfigError: `labels` or `min_confidence` is not usable, or the model was not calibrated for `none`.
         ImageError: A picture cannot be read and there is no `on_broken`.
 
     Example:
@@ -50,15 +57,15 @@ def classify(
     """
     names = check_candidates(labels, what="labels")
     embedder = Embedder(model, processor, frames=frames)
-    template = model.config.prompts.classification
+    naming = Naming(embedder, names, none=none)
     return list(
         choose(
             embedder,
             as_list(images),
             candidates=names,
-            rows=embedder.kept_texts([template.replace("{}", name) for name in names]),
+            probabilities=lambda batch: naming.probabilities(batch.rows, batch.classes),
             query="",
-            temperature=model.config.calibration.temperature("classify", candidates=len(names)),
+            none=none,
             min_confidence=min_confidence,
             progress=progress,
             on_broken=on_broken,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -19,6 +20,7 @@ from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import CheckpointError, ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
+from vljepa.inference.words import Words, Writer
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.device import resolve_device
 from vljepa.models.residuals import Ablation
@@ -35,6 +37,21 @@ _GPU_BATCH = 64
 _TEXT_BATCH = 64
 _QUERY_BATCH = 64
 _READERS = min(8, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """A batch of pictures, embedded.
+
+    Args:
+        images: Those that could be read, b of them.
+        rows: Predicted embeddings [b, D], float32, of unit length.
+        classes: What the X-Encoder's own classifier says, [b, K] probabilities; None without one.
+    """
+
+    images: list[Picture]
+    rows: Rows
+    classes: Rows | None
 
 
 class Embedder:
@@ -107,24 +124,26 @@ class Embedder:
         rows = [rows for _, rows in self.batches(images, query=query, progress=progress)]
         return np.concatenate(rows) if rows else self._no_rows()
 
-    def batches(
+    def batches(self, images: Sequence[Picture], **options: Any) -> Iterator[tuple[list[Picture], Rows]]:
+        """The pictures and rows of `embedded`, with its options."""
+        for batch in self.embedded(images, **options):
+            yield batch.images, batch.rows
+
+    def embedded(
         self,
         images: Sequence[Picture],
         *,
         query: str = "",
         progress: Progress | None = None,
         on_broken: OnBroken | None = None,
-    ) -> Iterator[tuple[list[Picture], Rows]]:
-        """The same in batches of bounded memory; the next batch is read while the model works on this one.
+    ) -> Iterator[Embedded]:
+        """Pictures in batches of bounded memory; the next batch is read while the model works on this one.
 
         Args:
             images: Files, PIL images, arrays and so on; see `Picture`.
             query: The question; empty means the model's caption prompt.
             progress: Called with the number of pictures done since the last call, broken ones included.
             on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
-
-        Yields:
-            The pictures of the batch that could be read, and their [b, D] float32 rows of unit length.
 
         Raises:
             ImageError: A picture cannot be read and there is no `on_broken`.
@@ -138,7 +157,8 @@ class Embedder:
                 jobs, waiting = waiting, self._submit(pool, chunks[number]) if number < len(chunks) else []
                 kept, pixels = _collect(chunk, jobs, on_broken)
                 if kept:
-                    yield kept, self._predict(pixels, [query] * len(kept))
+                    rows, classes = self._answered(pixels, [(place, query) for place in range(len(kept))])
+                    yield Embedded(images=kept, rows=rows, classes=classes)
                 if progress is not None:
                     progress(len(chunk))
 
@@ -172,17 +192,33 @@ class Embedder:
         Returns:
             [N, D] float32 rows of unit length, in the order of `pairs`.
         """
+        return self._answered(pixels, pairs)[0]
+
+    def _answered(self, pixels: Sequence[torch.Tensor], pairs: Sequence[tuple[int, str]]) -> tuple[Rows, Rows | None]:
+        """Rows of `asked`, and the class probabilities [len(pixels), K] of a model with a classifier."""
         rows: Rows = np.empty((len(pairs), self.model.config.embed_dim), dtype=np.float32)
+        classes: list[tuple[list[int], Rows]] = []
         lengths = np.array([one.shape[1] for one in pixels])
         for length in np.unique(lengths):  # pictures and clips each go by themselves
             alike = np.flatnonzero(lengths == length).tolist()
             within = {number: place for place, number in enumerate(alike)}
             wanted = [place for place, (number, _) in enumerate(pairs) if number in within]
-            rows[wanted] = self.ask(
-                self.encode([pixels[number] for number in alike]),
-                [(within[pairs[place][0]], pairs[place][1]) for place in wanted],
-            )
-        return rows
+            latents = self.encode([pixels[number] for number in alike])
+            rows[wanted] = self.ask(latents, [(within[pairs[place][0]], pairs[place][1]) for place in wanted])
+            known = self.class_probabilities(latents)
+            if known is not None:
+                classes.append((alike, known))
+        if not classes:
+            return rows, None
+        places = np.argsort(np.concatenate([alike for alike, _ in classes]))
+        return rows, np.concatenate([known for _, known in classes])[places]
+
+    @torch.inference_mode()
+    def class_probabilities(self, latents: Latents) -> Rows | None:
+        """What the X-Encoder's own classifier says of what was encoded, [N, K]; None without one."""
+        residual = self.model.residual
+        known = None if residual is None else residual.class_probabilities(latents)
+        return None if known is None else known.float().cpu().numpy()
 
     @torch.inference_mode()
     def encode(self, pixels: Sequence[torch.Tensor]) -> Latents:
@@ -258,12 +294,23 @@ class Embedder:
             CheckpointError: The model has no Y-Decoder.
             ConfigError: An option is outside of its range.
         """
+        return [one.text for one in self.write(rows, **options)]
+
+    def write(self, rows: Rows, classes: Rows | None = None, **options: Any) -> list[Words]:
+        """The same with the confidence of each.
+
+        Args:
+            rows: Predicted embeddings [N, D].
+            classes: What the X-Encoder's own classifier says of the same images, [N, K].
+            options: As for `YDecoder.generate`.
+
+        Raises:
+            CheckpointError: The model has no Y-Decoder.
+            ConfigError: An option is outside of its range.
+        """
         self.require_words()
-        texts: list[str] = []
-        for start in range(0, len(rows), _TEXT_BATCH):
-            embeddings = torch.from_numpy(rows[start : start + _TEXT_BATCH]).to(self.device)
-            texts += self.processor.decode(self.model.generate(embeddings, **options))
-        return texts
+        assert self.processor.words is not None
+        return Writer(self.model, self.processor.words, embed=self.texts).write(rows, classes, **options)
 
     def require_words(self) -> None:
         """Check that there is a Y-Decoder, before hours of embedding and not after.

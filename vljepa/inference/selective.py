@@ -20,9 +20,10 @@ from vljepa.configs import SelectiveConfig
 from vljepa.errors import ConfigError, DataError
 from vljepa.inference.online import PeakPicker, RateBudget, RateControl, change_of
 from vljepa.inference.segmentation import Dendrogram, ward_chain
+from vljepa.inference.words import Words
 
 Rows = NDArray[np.float32]
-Decode = Callable[[Rows], list[str]]
+Decode = Callable[[Rows, Rows | None], list[Words]]
 
 _KEPT = 16
 
@@ -35,9 +36,11 @@ class Segment:
         start: Seconds, inclusive.
         end: Seconds, exclusive: the start of the next segment.
         time: Midpoint, where it is decoded.
-        confidence: Length of the mean of its unit embeddings: 1 where all are alike, less where they differ.
+        coherence: Length of the mean of its unit embeddings: 1 where all are alike, less where they differ.
         embedding: What is decoded, [D], unit norm.
+        classes: Mean of what the X-Encoder's own classifier says of its frames, [K]; None without one.
         text: The words, or None without a decoder.
+        confidence: Of the words, calibrated; None without a decoder.
         began: Of a live stream: `start` in wall-clock time, with its time zone.
         ended: Of a live stream: `end` in wall-clock time.
     """
@@ -45,9 +48,11 @@ class Segment:
     start: float
     end: float
     time: float
-    confidence: float
+    coherence: float
     embedding: Rows
+    classes: Rows | None = None
     text: str | None = None
+    confidence: float | None = None
     began: datetime | None = None
     ended: datetime | None = None
 
@@ -58,7 +63,8 @@ class SelectiveDecoder:
     Use either `offline` on a whole stream, or `push` for each row and `close` at the end.
 
     Args:
-        decode: From embeddings [N, D] to N texts; None leaves the texts out.
+        decode: From embeddings [N, D], and class probabilities [N, K] where there are some, to N texts; None leaves the
+            texts out.
         config: Method, thresholds and readout.
         rate: Online: about this many decodes per second on average; the threshold starts at the config's and follows.
         max_rate: Online: at most this many decodes per second on average. A boundary that comes while the budget is
@@ -102,7 +108,7 @@ class SelectiveDecoder:
         self._budget = RateBudget(max_rate) if max_rate is not None else None
         self._waiting = False
         # Rows that a boundary may still fall before; older ones belong to the open segment for good.
-        self._recent: deque[tuple[Rows, float]] = deque()
+        self._recent: deque[tuple[Rows, float, Rows | None]] = deque()
         self._open: _Open | None = None
         self._last = (-np.inf, 0.0)  # time of the newest row, and its distance to the one before
         self._fresh = True  # no row yet, or none since the stream was away
@@ -113,6 +119,7 @@ class SelectiveDecoder:
         rows_TD: Rows,
         times_T: Sequence[float] | NDArray[np.floating],
         *,
+        classes_TK: Rows | None = None,
         count: int | None = None,
         threshold: float | None = None,
         rate: float | None = None,
@@ -123,6 +130,7 @@ class SelectiveDecoder:
         Args:
             rows_TD: Embeddings, unit norm.
             times_T: Their times in seconds, ascending.
+            classes_TK: What the X-Encoder's own classifier says of the same frames.
             count: Number of segments.
             threshold: Ward distance above which neighbouring segments stay apart.
             rate: Segments per second on average. Of the three at most one; without, `config.offline_threshold`.
@@ -152,17 +160,24 @@ class SelectiveDecoder:
         starts = [*tree.boundaries(count).tolist(), len(times)]
         borders = [*times, end]
         segments = [
-            _segment(rows_TD[first:last], times[first:last], end=float(borders[last]), readout=self.config.readout)
+            _segment(
+                rows_TD[first:last],
+                times[first:last],
+                end=float(borders[last]),
+                readout=self.config.readout,
+                classes=None if classes_TK is None else classes_TK[first:last].mean(0),
+            )
             for first, last in pairwise(starts)
         ]
         return self._with_words(segments)
 
-    def push(self, row_D: Rows, time: float) -> list[Segment]:
+    def push(self, row_D: Rows, time: float, *, classes_K: Rows | None = None) -> list[Segment]:
         """Take the next row of a live stream; the segment that it closes, if it does.
 
         Args:
             row_D: Embedding, unit norm.
             time: Seconds; later than the row before.
+            classes_K: What the X-Encoder's own classifier says of the same frame.
 
         Raises:
             DataError: The row is not finite or of another shape than the first, the time is not later, or the stream
@@ -181,7 +196,7 @@ class SelectiveDecoder:
         self._last = (time, 1 / self.config.fps if self._fresh else time - self._last[0])
         self._fresh = False
         row_D = np.array(row_D, dtype=np.float32)
-        self._recent.append((row_D, time))
+        self._recent.append((row_D, time, classes_K))
         self.score = self._change.push(row_D)
         peak = self._picker.push(self.score)
         if peak is not None:
@@ -244,20 +259,22 @@ class SelectiveDecoder:
         assert self._open is not None
         segment = self._open.segment(end=self._recent[0][1], readout=self.config.readout)
         self._open = None
-        self._change.restart([row for row, _ in self._recent])
+        self._change.restart([row for row, _, _ in self._recent])
         return [segment]
 
     def _commit(self) -> None:
-        row, time = self._recent.popleft()
+        row, time, classes = self._recent.popleft()
         if self._open is None:
             self._open = _Open(time)
-        self._open.add(row, time)
+        self._open.add(row, time, classes)
 
     def _with_words(self, segments: list[Segment]) -> list[Segment]:
         if self.decode is not None and segments:
-            texts = self.decode(np.stack([segment.embedding for segment in segments]))
-            for segment, text in zip(segments, texts, strict=True):
-                segment.text = text
+            classes = [segment.classes for segment in segments if segment.classes is not None]
+            known = np.stack(classes) if len(classes) == len(segments) else None
+            texts = self.decode(np.stack([segment.embedding for segment in segments]), known)
+            for segment, words in zip(segments, texts, strict=True):
+                segment.text, segment.confidence = words.text, words.confidence
         return segments
 
 
@@ -268,10 +285,13 @@ class _Open:
         self.start = start
         self.count = 0
         self._sum: NDArray[np.float64] | None = None
+        self._classes: NDArray[np.float64] | None = None
         self._kept: list[tuple[float, Rows]] = []
         self._stride = 1
 
-    def add(self, row: Rows, time: float) -> None:
+    def add(self, row: Rows, time: float, classes: Rows | None) -> None:
+        if classes is not None:
+            self._classes = classes.astype(np.float64) if self._classes is None else self._classes + classes
         self._sum = row.astype(np.float64) if self._sum is None else self._sum + row
         if self.count % self._stride == 0:
             self._kept.append((time, row))
@@ -285,16 +305,20 @@ class _Open:
         middle = (self.start + end) / 2
         mean = self._sum / self.count
         exact = min(self._kept, key=lambda one: abs(one[0] - middle))[1]
-        return _made(start=self.start, end=end, mean=mean, exact=exact, readout=readout)
+        classes = None if self._classes is None else (self._classes / self.count).astype(np.float32)
+        return _made(start=self.start, end=end, mean=mean, exact=exact, readout=readout, classes=classes)
 
 
-def _segment(rows: Rows, times: NDArray[np.float64], *, end: float, readout: str) -> Segment:
+def _segment(rows: Rows, times: NDArray[np.float64], *, end: float, readout: str, classes: Rows | None) -> Segment:
     start = float(times[0])
     exact = rows[int(np.abs(times - (start + end) / 2).argmin())]
-    return _made(start=start, end=end, mean=rows.mean(0, dtype=np.float64), exact=exact, readout=readout)
+    mean = rows.mean(0, dtype=np.float64)
+    return _made(start=start, end=end, mean=mean, exact=exact, readout=readout, classes=classes)
 
 
-def _made(*, start: float, end: float, mean: NDArray[np.float64], exact: Rows, readout: str) -> Segment:
+def _made(
+    *, start: float, end: float, mean: NDArray[np.float64], exact: Rows, readout: str, classes: Rows | None
+) -> Segment:
     length = float(np.linalg.norm(mean))
     # Opposite rows can cancel out; then no mean is there to be read.
     read = mean / length if readout == "mean" and length > 1e-6 else exact
@@ -302,6 +326,7 @@ def _made(*, start: float, end: float, mean: NDArray[np.float64], exact: Rows, r
         start=start,
         end=end,
         time=(start + end) / 2,
-        confidence=min(1.0, length),
+        coherence=min(1.0, length),
         embedding=np.asarray(read, dtype=np.float32),
+        classes=classes,
     )

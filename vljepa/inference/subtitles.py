@@ -47,7 +47,7 @@ def caption_line(segment: Segment, *, source: str | None) -> str:
 
 
 def json_line(segment: Segment, *, source: str | None = None) -> str:
-    """One line of JSON: `start`, `end` and `time` in seconds, `confidence`, `text` as it was decoded.
+    """One line of JSON: `start`, `end` and `time` in seconds, `coherence`, `text` as it was decoded, its `confidence`.
 
     Of a live stream also `began` and `ended`, the wall's clock in ISO 8601 and UTC; with the source's name, `source`.
     """
@@ -55,8 +55,9 @@ def json_line(segment: Segment, *, source: str | None = None) -> str:
         "start": round(segment.start, 3),
         "end": round(segment.end, 3),
         "time": round(segment.time, 3),
-        "confidence": round(segment.confidence, 4),
+        "coherence": round(segment.coherence, 4),
         "text": segment.text,
+        "confidence": None if segment.confidence is None else round(segment.confidence, 4),
     }
     if segment.began is not None and segment.ended is not None:
         record |= {"began": _iso(segment.began), "ended": _iso(segment.ended)}

@@ -11,6 +11,7 @@ from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import ConfigError
 from vljepa.inference.candidates import Prediction, as_list, check_candidates, check_question, choose
 from vljepa.inference.embed import Embedder, OnBroken, Progress
+from vljepa.metrics.classification import softmax
 from vljepa.processing.answers import prior_scores
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 
@@ -66,15 +67,16 @@ def ask(
             fix="train it with a validation source of questions (task: vqa), or leave answer_prior out.",
         )
     embedder = Embedder(model, processor, frames=frames)
+    rows_MD = embedder.kept_texts(answers)
+    offsets_M = prior_scores(calibration.answers, answers, wanted=answer_prior)
+    temperature = calibration.temperature("ask", candidates=len(answers))
     return list(
         choose(
             embedder,
             as_list(images),
             candidates=answers,
-            rows=embedder.kept_texts(answers),
+            probabilities=lambda batch: softmax(batch.rows @ rows_MD.T + offsets_M, temperature=temperature),
             query=question,
-            offsets=prior_scores(calibration.answers, answers, wanted=answer_prior),
-            temperature=calibration.temperature("ask", candidates=len(answers)),
             min_confidence=min_confidence,
             progress=progress,
             on_broken=on_broken,

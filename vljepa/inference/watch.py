@@ -20,6 +20,7 @@ from vljepa.inference.pace import Pace
 from vljepa.inference.selective import Segment, SelectiveDecoder
 from vljepa.inference.stream_stats import StreamStats
 from vljepa.inference.watcher import Watcher
+from vljepa.inference.words import Words
 from vljepa.processing.grid import Grid
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
@@ -168,9 +169,9 @@ class _Say:
         self._stats = stats
         self._options = {**options, "shift": shift}
 
-    def __call__(self, rows: Rows) -> list[str]:
+    def __call__(self, rows: Rows, classes: Rows | None) -> list[Words]:
         with self._stats.timed("decode"):
-            return self._embedder.words(rows, **self._options)
+            return self._embedder.write(rows, classes, **self._options)
 
 
 def settings(

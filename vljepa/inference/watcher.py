@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ from vljepa.inference.selective import Segment
 from vljepa.inference.stream_stats import thumbnail
 from vljepa.processing.live import Gap
 from vljepa.processing.video import Frame
+
+_Seen: TypeAlias = tuple[Rows, FrameTimes, Rows | None]
+"""A frame's embedding [D], when it passed, and what the X-Encoder's own classifier says of it, [K]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Watcher:
     def offline(self, *, rate: float | None, count: int | None) -> Generator[tuple[Channel, Segment], None, None]:
         """Segments of the only source, from a look at all of it."""
         [channel] = self._channels
-        rows, times, failure = [], [], None
+        rows, times, classes, failure = [], [], [], None
         with closing(self._looks()) as looks:
             for _, event in looks:
                 if isinstance(event, Ended):
@@ -92,19 +96,21 @@ class Watcher:
                 elif not isinstance(event, Gap):
                     rows.append(event[0])
                     times.append(event[1].time)
+                    classes += [] if event[2] is None else [event[2]]
         if rows:
             rows_TD, times_T = np.stack(rows), np.array(times)
             tree = ward_chain(rows_TD)
             for moment, height in _heights(tree, times_T):
                 channel.stats.signal.add(moment, height)
-            found = channel.segmenter.offline(rows_TD, times_T, rate=rate, count=count, tree=tree)
+            known = np.stack(classes) if classes else None
+            found = channel.segmenter.offline(rows_TD, times_T, classes_TK=known, rate=rate, count=count, tree=tree)
             for segment in channel.kept(found):
                 yield channel, segment
         for segment in channel.end(failure):
             yield channel, segment
 
-    def _looks(self) -> Generator[tuple[Channel, tuple[Rows, FrameTimes] | Gap | Ended], None, None]:
-        """What the sources give, with each frame's embedding [D]."""
+    def _looks(self) -> Generator[tuple[Channel, _Seen | Gap | Ended], None, None]:
+        """What the sources give, with each frame's embedding [D] and class probabilities [K]."""
         for channel in self._channels:
             channel.stats.start()
             channel.stats.live = channel.source.live
@@ -123,11 +129,11 @@ class Watcher:
                     channel.stats.seconds["read"] = readers.seconds[number]
                     channel.stats.dropped = readers.dropped[number]
                     if isinstance(thing, Read):
-                        row, way = next(rows)
+                        row, way, classes = next(rows)
                         if channel.over:
                             continue  # since an earlier frame of this batch
                         channel.saw(way, thing.item.picture)
-                        yield channel, (row, way)
+                        yield channel, (row, way, classes)
                     else:
                         yield channel, thing
 
@@ -136,7 +142,7 @@ class Watcher:
         return _Look(self._embedder.processor.images([frame.image]), picture)
 
     @torch.inference_mode()
-    def _predict(self, looks: Sequence[tuple[Channel, Read[_Look]]]) -> list[tuple[Rows, FrameTimes]]:
+    def _predict(self, looks: Sequence[tuple[Channel, Read[_Look]]]) -> list[_Seen]:
         if not looks:
             return []
         device, model = self._embedder.device, self._embedder.model
@@ -147,14 +153,15 @@ class Watcher:
         encoded = time.monotonic()
         query = self._query.choose([0] * len(looks)).to(device)
         rows: Rows = model.predict(vision, query).float().cpu().numpy()
+        known = self._embedder.class_probabilities(vision)
         predicted = time.monotonic()
         self._busy += predicted - taken
         for channel, _ in looks:
             channel.stats.worked("encode", (encoded - taken) / len(looks))
             channel.stats.worked("predict", (predicted - encoded) / len(looks))
         return [
-            (row, FrameTimes(look.time, look.clock, look.arrived, taken, encoded, predicted))
-            for row, (_, look) in zip(rows, looks, strict=True)
+            (row, FrameTimes(look.time, look.clock, look.arrived, taken, encoded, predicted), classes)
+            for row, classes, (_, look) in zip(rows, [None] * len(rows) if known is None else known, looks, strict=True)
         ]
 
     def _keep_pace(self, full: float) -> None:
@@ -169,7 +176,7 @@ class Watcher:
                 channel.paced(full=full)
 
 
-def _found(channel: Channel, event: tuple[Rows, FrameTimes] | Gap | Ended) -> Iterator[Segment]:
+def _found(channel: Channel, event: _Seen | Gap | Ended) -> Iterator[Segment]:
     """Segments that an event ends; rows that make no sense end their source, and no other one."""
     try:
         if isinstance(event, Gap):

@@ -2,6 +2,7 @@
 
 from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length, rouge_l, tokenize
 from vljepa.metrics.classification import (
+    auroc,
     count_candidates,
     expected_calibration_error,
     fit_temperature,
@@ -31,6 +32,7 @@ from vljepa.metrics.vqa import (
 __all__ = [
     "CiderD",
     "Curve",
+    "auroc",
     "bleu4",
     "by_category",
     "cider_at",

@@ -80,6 +80,18 @@ def softmax(scores_NC: FloatArray, *, temperature: float | NDArray[np.float64]) 
     return probabilities
 
 
+def auroc(scores_N: FloatArray, positive_N: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve: how often a positive scores above a negative, a tie counting half; 0.5 is chance.
+
+    Example:
+        >>> auroc(np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, False, True, True]))
+        0.875
+    """
+    negatives, positives = np.sort(scores_N[~positive_N]), scores_N[positive_N]
+    below = np.searchsorted(negatives, positives, side="left") + np.searchsorted(negatives, positives, side="right")
+    return float(below.mean() / 2 / len(negatives))
+
+
 def expected_calibration_error(probabilities_NC: FloatArray, labels_N: NDArray[np.int64], *, bins: int = 15) -> float:
     """Mean gap between confidence and accuracy over equal-width bins of confidence (arXiv 1706.04599, eq. 3).
 

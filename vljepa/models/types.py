@@ -91,6 +91,30 @@ class Tokens(_Rows):
         return Tokens(self.ids_BL[:, :longest], self.mask_BL[:, :longest])
 
 
+@dataclass(frozen=True)
+class Entities(_Rows):
+    """The most probable of a list of names, for the Y-Decoder.
+
+    Args:
+        numbers_BN: Places in the list.
+        strengths_BN: Their probabilities; what has 0 is not told.
+    """
+
+    numbers_BN: Tensor
+    strengths_BN: Tensor
+
+    @classmethod
+    def of_logits(cls, logits_BK: Tensor, *, count: int) -> Self:
+        """The most probable of K names."""
+        return cls.of_probabilities(logits_BK.float().softmax(-1), count=count)
+
+    @classmethod
+    def of_probabilities(cls, probabilities_BK: Tensor, *, count: int) -> Self:
+        """The same, from probabilities."""
+        strengths, numbers = probabilities_BK.topk(min(count, probabilities_BK.shape[1]), dim=-1)
+        return cls(numbers, strengths)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch(_Rows):
     """Samples of one group of one step: contexts, conditions, targets, and what a loss knows them by.

@@ -3,13 +3,18 @@
 The paper does not describe its decoder. Ours is a prefix in front of a causal language model: a linear map turns the
 embedding into a few tokens, and the text follows them. It is trained on text alone (`training/decoder.py`).
 
-Shapes: B rows, D width of the shared space, P prefix tokens, L text tokens, E width of the language model.
+A decoder with entities also reads names of what the encoder sees, each behind a token with its probability, so that it
+can name what no training text of its own has shown together with such an embedding. Source of the idea: ViECap (Fei et
+al., Transferable Decoding with Visual Entities, arXiv 2307.16525).
+
+Shapes: B rows, D width of the shared space, P prefix tokens, N entities, M tokens of a name, L text tokens, E width of
+the language model, K names.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,10 +27,15 @@ from vljepa.backends.weights import load_exactly
 from vljepa.configs.decoder import YDecoderConfig
 from vljepa.errors import ConfigError
 from vljepa.models.lora import add_lora, to_four_bits
+from vljepa.models.types import Entities
+
+_UNTOLD = -1
+"""Fills up names with fewer tokens than others."""
+_LEAST_STRENGTH = 1e-4
 
 
 class YDecoder(nn.Module):
-    """A causal language model conditioned on one embedding.
+    """A causal language model conditioned on one embedding, and on names of what the encoder sees.
 
     Args:
         config: What it is made of; the part's architecture `config` must be filled in.
@@ -33,11 +43,15 @@ class YDecoder(nn.Module):
     """
 
     shift_D: Tensor
+    names_KM: Tensor
+    names_KD: Tensor
 
     def __init__(self, config: YDecoderConfig, *, vocabulary: bytes | None = None) -> None:
         super().__init__()
         self.config = config
         self.vocabulary = vocabulary
+        self.lexicon: tuple[str, ...] = ()
+        """Words of the texts that it was trained on; it is saved with the weights. Empty where any word is one."""
         self.tokenizer: Path | None = None
         """Folder of the part's tokenizer, where the decoder was saved whole."""
         self.lm = _causal_lm(config)
@@ -46,6 +60,14 @@ class YDecoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout if config.part.source == "random" else 0.0)
         # What predictions lack on average; fitted on validation pictures after training.
         self.register_buffer("shift_D", torch.zeros(config.embed_dim))
+        self.strength: nn.Linear | None = None
+        if config.entities is not None:
+            count, pieces = config.entities.size, config.entities.max_pieces
+            self.register_buffer("names_KM", torch.full((count, pieces), _UNTOLD))
+            self.register_buffer("names_KD", torch.zeros(count, config.embed_dim))
+            self.strength = nn.Linear(2, width)
+            nn.init.normal_(self.strength.weight, std=float(self.lm.config.initializer_range))
+            nn.init.zeros_(self.strength.bias)
         # Word embeddings start this small; a unit embedding has entries of about D ** -0.5.
         nn.init.normal_(self.prefix.weight, std=float(self.lm.config.initializer_range))
         nn.init.zeros_(self.prefix.bias)
@@ -76,7 +98,8 @@ class YDecoder(nn.Module):
     def take(self, other: YDecoder) -> None:
         """Take all weights of a decoder of the same architecture that has no adapters; those of this one stay."""
         self._fill(other.lm.state_dict())
-        self.prefix.load_state_dict(other.prefix.state_dict())
+        rest = {name: tensor for name, tensor in other.state_dict().items() if not name.startswith("lm.")}
+        self.load_state_dict(rest | {"shift_D": self.shift_D}, strict=False)
 
     @torch.no_grad()
     def _fill(self, tensors: Mapping[str, Tensor]) -> None:
@@ -101,7 +124,7 @@ class YDecoder(nn.Module):
         """Let gradients into what is trained: the prefix and the adapters, or everything of a model from scratch."""
         whole = self.config.part.source == "random" and self.config.lora is None
         for name, parameter in self.named_parameters():
-            parameter.requires_grad_(whole or name.startswith("prefix.") or "lora_" in name)
+            parameter.requires_grad_(whole or name.startswith(("prefix.", "strength.")) or "lora_" in name)
         return self
 
     def frozen_keys(self) -> set[str]:
@@ -121,7 +144,65 @@ class YDecoder(nn.Module):
         prefix_BPE: Tensor = self.prefix(scaled_BD).unflatten(1, (self.config.prefix_tokens, -1))
         return prefix_BPE
 
-    def forward(self, embeddings_BD: Tensor, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+    def moved(self, embeddings_BD: Tensor) -> Tensor:
+        """Predicted embeddings moved by the mean gap to those of captions."""
+        return F.normalize(embeddings_BD + self.shift_D, dim=-1)
+
+    def set_names(self, pieces: Sequence[Sequence[int]], rows_KD: Tensor) -> None:
+        """Fill in the names that entities are numbers of.
+
+        Args:
+            pieces: Token ids of every name.
+            rows_KD: Embeddings of the names, unit norm.
+        """
+        assert len(pieces) == len(self.names_KM) == len(rows_KD)
+        for row_M, ids in zip(self.names_KM, pieces, strict=True):
+            kept = list(ids)[: len(row_M)]
+            row_M[: len(kept)] = torch.tensor(kept)
+        self.names_KD.copy_(rows_KD)
+
+    def nearest(self, embeddings_BD: Tensor) -> Entities | None:
+        """Entities by nearness: names whose embeddings are close; None for a decoder that reads no entities."""
+        config = self.config.entities
+        if config is None:
+            return None
+        cosine_BK = embeddings_BD.float() @ self.names_KD.float().T
+        return Entities.of_logits(cosine_BK / config.temperature, count=config.count)
+
+    def _context(self, embeddings_BD: Tensor, entities: Entities | None) -> tuple[Tensor, Tensor]:
+        """What stands before a text, [B, P + N (1 + M), E], and where it is real."""
+        prefix_BPE = self.condition(embeddings_BD)
+        mask_BP = prefix_BPE.new_ones(prefix_BPE.shape[:2], dtype=torch.bool)
+        if entities is None or self.strength is None:
+            return prefix_BPE, mask_BP
+        strengths_BN1 = entities.strengths_BN.to(prefix_BPE.dtype).unsqueeze(-1)
+        ids_BNM = self.names_KM[entities.numbers_BN]
+        marks_BNE = self.strength(torch.cat([strengths_BN1, strengths_BN1.clamp(min=_LEAST_STRENGTH).log()], dim=-1))
+        names_BNME = self._embed(ids_BNM.clamp(min=0)).to(prefix_BPE.dtype)
+        told_BNSE = torch.cat([marks_BNE.unsqueeze(2), names_BNME], dim=2)
+        mask_BNS = torch.cat([torch.ones_like(ids_BNM[..., :1], dtype=torch.bool), ids_BNM != _UNTOLD], dim=2)
+        mask_BNS = mask_BNS & (strengths_BN1 > 0)
+        return torch.cat([prefix_BPE, told_BNSE.flatten(1, 2)], dim=1), torch.cat([mask_BP, mask_BNS.flatten(1)], dim=1)
+
+    def _logits(
+        self, embeddings_BD: Tensor, ids_BL: Tensor, mask_BL: Tensor, entities: Entities | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits [B, L - 1, V] of the tokens after the first, those tokens, and where they are real."""
+        context, told = self._context(embeddings_BD, entities)
+        words_BLE = self._embed(ids_BL[:, :-1])
+        sequence = torch.cat([context.to(words_BLE.dtype), words_BLE], dim=1)
+        seen = torch.cat([told, mask_BL[:, :-1].bool()], dim=1)
+        logits = self.lm(
+            inputs_embeds=self.dropout(sequence),
+            attention_mask=seen.long(),
+            position_ids=_positions(seen),
+            use_cache=False,
+        ).logits[:, told.shape[1] :]
+        return logits, ids_BL[:, 1:], mask_BL[:, 1:].bool()
+
+    def forward(
+        self, embeddings_BD: Tensor, ids_BL: Tensor, mask_BL: Tensor, entities: Entities | None = None
+    ) -> Tensor:
         """Negative log-likelihood per token, the end mark included: a scalar, mean over all tokens.
 
         Args:
@@ -129,21 +210,41 @@ class YDecoder(nn.Module):
             ids_BL: Texts from begin to end mark, right-padded.
             mask_BL: True on real tokens. What is padding is known by place, not by id: some vocabularies pad with
                 the end mark, and a model that never learns to end runs on to the limit.
+            entities: Names of what the encoder sees; None tells none.
         """
-        words_BLE = self._embed(ids_BL[:, :-1])
-        sequence = torch.cat([self.condition(embeddings_BD).to(words_BLE.dtype), words_BLE], dim=1)
-        seen = torch.cat([mask_BL.new_ones(len(mask_BL), self.config.prefix_tokens), mask_BL[:, :-1]], dim=1)
-        logits = self.lm(inputs_embeds=self.dropout(sequence), attention_mask=seen.long(), use_cache=False).logits[
-            :, self.config.prefix_tokens :
-        ]
-        wanted = mask_BL[:, 1:].bool()
-        return F.cross_entropy(logits[wanted].float(), ids_BL[:, 1:][wanted])
+        logits, ids, wanted = self._logits(embeddings_BD, ids_BL, mask_BL, entities)
+        return F.cross_entropy(logits[wanted].float(), ids[wanted])
+
+    @torch.inference_mode()
+    def log_likelihood(
+        self,
+        embeddings_BD: Tensor,
+        ids_BL: Tensor,
+        mask_BL: Tensor,
+        entities: Entities | None = None,
+        *,
+        shift: bool = False,
+    ) -> Tensor:
+        """Mean log-probability of the tokens of each text, the end mark included: fp32 [B].
+
+        Args:
+            embeddings_BD: As of `forward`, as are the texts and the entities.
+            ids_BL: Texts.
+            mask_BL: True on real tokens.
+            entities: Names.
+            shift: As of `generate`.
+        """
+        embeddings_BD = self.moved(embeddings_BD) if shift else embeddings_BD
+        logits, ids, wanted = self._logits(embeddings_BD, ids_BL, mask_BL, entities)
+        of_tokens = logits.float().log_softmax(-1).gather(2, ids.unsqueeze(-1)).squeeze(-1) * wanted
+        return of_tokens.sum(1) / wanted.sum(1)
 
     @torch.inference_mode()
     def generate(
         self,
         embeddings_BD: Tensor,
         *,
+        entities: Entities | None = None,
         num_beams: int | None = None,
         top_p: float | None = None,
         temperature: float = 1.0,
@@ -151,11 +252,13 @@ class YDecoder(nn.Module):
         max_new_tokens: int | None = None,
         seed: int = 0,
         shift: bool = True,
+        candidates: int = 1,
     ) -> Tensor:
         """Texts for embeddings, batched, with a key-value cache.
 
         Args:
             embeddings_BD: [B, D], unit norm.
+            entities: Names of what the encoder sees; None tells none.
             num_beams: Beams; 1 is greedy. None takes the config's number, as for all that follow.
             top_p: Draw from the smallest set of tokens with this probability, instead of taking the likeliest.
             temperature: Of the draw.
@@ -164,9 +267,11 @@ class YDecoder(nn.Module):
             seed: Of the draw: equal seeds give equal texts.
             shift: Move the embeddings by the mean gap between predicted captions and real ones. Right for predictions
                 without a query; not for embeddings of texts, nor for answers.
+            candidates: Texts per embedding: the best beams, at most all, or so many draws; greedy knows one.
 
         Returns:
-            Ids [B, L], right-padded; a text that ended holds the end mark.
+            Ids [B x candidates, L], those of an embedding together, the best first; right-padded; a text that ended
+            holds the end mark.
 
         Raises:
             ConfigError: An option is outside of its range.
@@ -182,11 +287,14 @@ class YDecoder(nn.Module):
         )
         if len(embeddings_BD) == 0:
             return torch.zeros(0, 0, dtype=torch.long, device=embeddings_BD.device)
-        if shift:
-            embeddings_BD = F.normalize(embeddings_BD + self.shift_D, dim=-1)
+        if not options["do_sample"]:
+            candidates = min(candidates, options["num_beams"])
+        embeddings_BD = self.moved(embeddings_BD) if shift else embeddings_BD
         begin_B1 = torch.full((len(embeddings_BD), 1), self.begin, device=embeddings_BD.device)
         words = self._embed(begin_B1)
-        sequence = torch.cat([self.condition(embeddings_BD).to(words.dtype), words], dim=1)
+        context, told = self._context(embeddings_BD, entities)
+        sequence = torch.cat([context.to(words.dtype), words], dim=1)
+        seen = torch.cat([told, torch.ones_like(begin_B1, dtype=torch.bool)], dim=1)
         devices = [embeddings_BD.device] if embeddings_BD.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
             torch.manual_seed(seed)
@@ -194,9 +302,10 @@ class YDecoder(nn.Module):
             warnings.filterwarnings("ignore", message="Passing `repetition_penalty` with `inputs_embeds`")
             ids: Tensor = self.lm.generate(
                 inputs_embeds=sequence,
-                attention_mask=torch.ones(sequence.shape[:2], dtype=torch.long, device=sequence.device),
+                attention_mask=seen.long(),
                 eos_token_id=self.end,
                 pad_token_id=self.end,
+                num_return_sequences=candidates,
                 **options,
             )
         return ids
@@ -204,6 +313,11 @@ class YDecoder(nn.Module):
     def _embed(self, ids_BL: Tensor) -> Tensor:
         embedded: Tensor = self.lm.get_input_embeddings()(ids_BL)
         return embedded
+
+
+def _positions(seen_BS: Tensor) -> Tensor:
+    """Position of every token among the real ones, as `generate` counts them."""
+    return (seen_BS.long().cumsum(-1) - 1).clamp(min=0)
 
 
 def _causal_lm(config: YDecoderConfig) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from vljepa.parts.hub import snapshot
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+LEXICON_FILE = "lexicon.txt"
 VOCABULARY_FILE = "tokenizer.model"
 ADAPTER_FILE = "adapter_config.json"
 """Of a folder of adapters in peft's own format."""
@@ -31,7 +33,7 @@ _FILES = (
     ADAPTER_FILE,
     BASE_FILE,
     ADAPTER_WEIGHTS_FILE,
-    *(f"{DECODER_FOLDER}/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE)),
+    *(f"{DECODER_FOLDER}/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, LEXICON_FILE)),
     *(
         f"{folder}/*{ending}"
         for folder in (TOKENIZERS_FOLDER, f"{DECODER_FOLDER}/{TOKENIZER_FOLDER}")
@@ -149,3 +151,13 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{str(path)!r} is not readable: {error}.", fix="save it again.") from error
+
+
+def write_lexicon(words: Sequence[str], file: Path) -> None:
+    """Write words, one per line."""
+    file.write_text("\n".join(words) + "\n", encoding="utf-8")
+
+
+def read_lexicon(file: Path) -> tuple[str, ...]:
+    """Words of a file, one per line; none where there is no file."""
+    return tuple(file.read_text(encoding="utf-8").split("\n")[:-1]) if file.is_file() else ()

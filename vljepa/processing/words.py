@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,9 +14,10 @@ from torch import Tensor
 from vljepa.backends import part_folder
 from vljepa.configs import YDecoderConfig
 from vljepa.errors import CheckpointError
-from vljepa.parts.saved import TOKENIZER_FOLDER, VOCABULARY_FILE, read_decoder_config
+from vljepa.parts.saved import LEXICON_FILE, TOKENIZER_FOLDER, VOCABULARY_FILE, read_decoder_config, read_lexicon
 from vljepa.processing.text import normalise_text
 
+_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 PAD, BEGIN, END, UNKNOWN = 0, 1, 2, 3
 """Ids of a vocabulary from `train_vocabulary`."""
 
@@ -40,11 +43,13 @@ class DecoderTokenizer:
     Args:
         vocabulary: Sentencepiece model of a decoder from scratch, or the tokenizer of a pretrained one.
         lowercase: Bring texts into the normal form of `normalise_text` first.
+        lexicon: Words of the texts that the decoder was trained on; without, any word is one.
     """
 
-    def __init__(self, vocabulary: Vocabulary, *, lowercase: bool) -> None:
+    def __init__(self, vocabulary: Vocabulary, *, lowercase: bool, lexicon: Sequence[str] = ()) -> None:
         self.vocabulary = vocabulary
         self.lowercase = lowercase
+        self._lexicon = frozenset(lexicon)
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> DecoderTokenizer:
@@ -57,18 +62,19 @@ class DecoderTokenizer:
         file = Path(folder) / VOCABULARY_FILE
         if config.part.source == "random" and not file.is_file():
             raise CheckpointError(f"{str(folder)!r} lacks {VOCABULARY_FILE}.", fix="copy or save the decoder again.")
+        lexicon = read_lexicon(Path(folder) / LEXICON_FILE)
         if config.part.source == "random":
-            return cls.of(config, vocabulary=file.read_bytes())
+            return cls.of(config, vocabulary=file.read_bytes(), lexicon=lexicon)
         own = Path(folder) / TOKENIZER_FOLDER
         pieces = _PretrainedPieces(own if own.is_dir() else part_folder(config.part))
-        return cls(pieces, lowercase=config.lowercase)
+        return cls(pieces, lowercase=config.lowercase, lexicon=lexicon)
 
     @classmethod
-    def of(cls, config: YDecoderConfig, *, vocabulary: bytes | None) -> DecoderTokenizer:
+    def of(cls, config: YDecoderConfig, *, vocabulary: bytes | None, lexicon: Sequence[str] = ()) -> DecoderTokenizer:
         """Tokenizer of a config; a decoder from scratch needs its serialised vocabulary."""
         if vocabulary is not None:
-            return cls(_SentencePieces(vocabulary), lowercase=config.lowercase)
-        return cls(_PretrainedPieces(part_folder(config.part)), lowercase=config.lowercase)
+            return cls(_SentencePieces(vocabulary), lowercase=config.lowercase, lexicon=lexicon)
+        return cls(_PretrainedPieces(part_folder(config.part)), lowercase=config.lowercase, lexicon=lexicon)
 
     def encode(self, texts: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor]:
         """Ids and mask [B, L] from begin to end mark, right-padded; longer texts are cut and still end."""
@@ -79,6 +85,10 @@ class DecoderTokenizer:
         lengths_B = torch.tensor([len(row) for row in rows])
         return ids_BL, torch.arange(length) < lengths_B[:, None]
 
+    def name(self, text: str) -> list[int]:
+        """Ids of a name, without begin and end mark."""
+        return self.vocabulary.pieces(self._normal(text))
+
     def decode(self, ids_BL: Tensor) -> list[str]:
         """Texts of generated ids, up to the end mark."""
         texts = []
@@ -87,12 +97,29 @@ class DecoderTokenizer:
             texts.append(self.vocabulary.text(kept).strip())
         return texts
 
+    def knows(self, text: str) -> bool:
+        """Whether every word of a text is in the lexicon; pieces can make words that are none."""
+        return not self._lexicon or all(word in self._lexicon for word in words_of(text))
+
     def ended(self, ids_BL: Tensor) -> list[bool]:
         """Whether each generated text has ended, and not just been cut at the limit."""
         return [self.vocabulary.end in row for row in ids_BL.tolist()]
 
     def _normal(self, text: str) -> str:
         return normalise_text(text) if self.lowercase else text.strip()
+
+
+def words_of(text: str) -> list[str]:
+    """Words of a text's normal form, without punctuation."""
+    return _WORD.findall(normalise_text(text))
+
+
+def train_lexicon(texts: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Words that stand in several texts, which slips of the pen do not, and those of the names; sorted."""
+    counts = Counter(word for text in texts for word in set(words_of(text)))
+    return tuple(
+        sorted({word for word, count in counts.items() if count > 1} | {w for n in names for w in words_of(n)})
+    )
 
 
 def train_vocabulary(texts: Sequence[str], *, size: int) -> bytes:

@@ -20,6 +20,7 @@ from vljepa.configs import DecoderRunConfig
 from vljepa.data.processes import sum_over_processes
 from vljepa.errors import ConfigError
 from vljepa.models.cpu import keep_freed_memory
+from vljepa.models.types import Entities
 from vljepa.models.y_decoder import YDecoder
 from vljepa.parts.saved import DECODER_FOLDER, VOCABULARY_FILE, decoder_folder, saved_folder
 from vljepa.processing.processor import VLJEPAProcessor
@@ -124,7 +125,12 @@ class DecoderTrainer(Loop):
             architecture = {**(config.part.config or {}), "vocab_size": vocabulary_size(vocabulary)}
             part = config.part.model_copy(update={"config": architecture, "seed": self.run.train.seed})
             config = config.model_copy(update={"part": part})
-        return build_decoder(config, vocabulary=vocabulary)
+        decoder = build_decoder(config, vocabulary=vocabulary)
+        naming = self.inputs.naming
+        if naming is not None:
+            decoder.lexicon = self.inputs.lexicon
+            decoder.set_names([self.inputs.tokenizer.name(one) for one in naming.names], naming.names_KD)
+        return decoder
 
     def _go_on(self, start: Path, fresh: YDecoder) -> YDecoder:
         """The decoder of another run, with adapters if the recipe has some; how it chooses words is found out anew."""
@@ -152,7 +158,8 @@ class DecoderTrainer(Loop):
         batch = {name: one.to(self.accelerator.device, non_blocking=True) for name, one in batch.items()}
         torch.manual_seed(run.train.seed * 1_000_003 + step)  # of dropout
         self.wrapped.train()
-        loss = self.wrapped(batch["embeddings"], batch["ids"], batch["mask"])
+        entities = Entities(batch["numbers"], batch["strengths"]) if "numbers" in batch else None
+        loss = self.wrapped(batch["embeddings"], batch["ids"], batch["mask"], entities)
         # The mean over the tokens of all processes: gradients are averaged, and shares differ in their tokens.
         tokens = int(batch["mask"][:, 1:].sum())
         summed, everywhere, rows = sum_over_processes([float(loss.detach()) * tokens, tokens, len(batch["ids"])])

@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.configs import DecoderDataConfig, DecoderRunConfig, DecoderSourceConfig, TextView
+from vljepa.configs import (
+    DecoderDataConfig,
+    DecoderRunConfig,
+    DecoderSourceConfig,
+    TextView,
+)
 from vljepa.data.decoder_rows import DecoderBatches, GuessRows, PictureRows, Rows, TextRows
 from vljepa.data.features import FeatureCache
 from vljepa.data.processes import process_count, process_number
@@ -23,9 +28,11 @@ from vljepa.data.text_only import PriorEstimate
 from vljepa.errors import ConfigError
 from vljepa.models.jepa import JEPA
 from vljepa.models.residuals import LabelPrior
+from vljepa.models.types import Entities
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.text import normalise_text
-from vljepa.processing.words import DecoderTokenizer, train_vocabulary
+from vljepa.processing.words import DecoderTokenizer, train_lexicon, train_vocabulary
+from vljepa.training.entities import Naming, names_of
 from vljepa.training.gap import Gap, measure_gap
 from vljepa.validation.encoder import Encoder
 
@@ -40,11 +47,13 @@ class PictureTask:
         name: Of the source.
         predictions_ND: What the model predicts for them.
         texts: Right texts of each.
+        entities: Names of what the encoder sees in them, for a decoder that reads them.
     """
 
     name: str
     predictions_ND: Tensor
     texts: list[tuple[str, ...]]
+    entities: Entities | None = None
 
 
 @dataclass
@@ -58,6 +67,8 @@ class DecoderInputs:
         encoder: Embeds texts.
         tokenizer: Of the decoder.
         vocabulary: Serialised vocabulary of a decoder from scratch.
+        lexicon: Words of the training texts, of a decoder that reads entities.
+        naming: Of a decoder that reads entities.
         gap: How predictions of the validation pictures lie to their texts; None without such pictures.
         dropped: Training rows that `data.exclude` took out, by source.
         skipped: Reason per unreadable picture.
@@ -69,6 +80,8 @@ class DecoderInputs:
     encoder: Encoder
     tokenizer: DecoderTokenizer
     vocabulary: bytes | None
+    lexicon: tuple[str, ...]
+    naming: Naming | None
     gap: Gap | None
     dropped: dict[str, int]
     skipped: dict[Visual, str] = field(default_factory=dict)
@@ -102,15 +115,20 @@ def prepare_decoder(
 
     texts = TextFeatures(data.cache.folder, config=model.config.y_encoder)
     needed = [text for source in train + validation for record in source for text in record.texts]
-    texts.fill([*needed, *held_texts], model=model, processor=processor)
+    names = [] if run.decoder.entities is None else names_of(run.decoder.entities)
+    texts.fill([*needed, *held_texts, *names], model=model, processor=processor)
     encoder = Encoder(model, processor, pictures=reader, texts=texts)
-    tasks = [_task(source.name, records, encoder) for source, records in zip(data.validation, validation, strict=True)]
+    naming = None if run.decoder.entities is None else Naming(run.decoder.entities, encoder=encoder, reader=reader)
+    tasks = [
+        _task(source.name, records, encoder, naming)
+        for source, records in zip(data.validation, validation, strict=True)
+    ]
     gap = measure_gap(
         [(task.predictions_ND, task.texts) for task in tasks], embed=lambda some: torch.from_numpy(encoder.texts(some))
     )
+    seen = [text for source in train for record in source for text in record.texts]
     if run.decoder.part.source == "random" and vocabulary is None:
-        seen = [text for source in train for record in source for text in record.texts]
-        vocabulary = train_vocabulary(list(dict.fromkeys(seen)), size=run.vocabulary)
+        vocabulary = train_vocabulary(list(dict.fromkeys([*seen, *names])), size=run.vocabulary)
     pictures = {
         source.name: list(dict.fromkeys(record.image for record in records if record.image is not None))
         for source, records in zip(data.train, train, strict=True)
@@ -118,7 +136,17 @@ def prepare_decoder(
     tokenizer = DecoderTokenizer.of(run.decoder, vocabulary=vocabulary)
     batches = DecoderBatches(
         [
-            _rows(source, records, run=run, pictures=pictures, encoder=encoder, reader=reader, texts=texts, gap=gap)
+            _rows(
+                source,
+                records,
+                run=run,
+                pictures=pictures,
+                encoder=encoder,
+                reader=reader,
+                texts=texts,
+                gap=gap,
+                naming=naming,
+            )
             for source, records in zip(data.train, train, strict=True)
         ],
         sampler=StepSampler(
@@ -132,7 +160,10 @@ def prepare_decoder(
         max_tokens=run.decoder.generation.max_new_tokens,
         shard=(process_number(), process_count()),
     )
-    return DecoderInputs(batches, held_texts, tasks, encoder, tokenizer, vocabulary, gap, dropped, skipped)
+    lexicon = () if naming is None else train_lexicon(list(dict.fromkeys(seen)), naming.names)
+    return DecoderInputs(
+        batches, held_texts, tasks, encoder, tokenizer, vocabulary, lexicon, naming, gap, dropped, skipped
+    )
 
 
 def read_texts(data: DecoderDataConfig) -> tuple[Sources, list[str], dict[str, int]]:
@@ -219,10 +250,13 @@ def _pictures(
     return reader, skipped
 
 
-def _task(name: str, records: list[Record], encoder: Encoder) -> PictureTask:
+def _task(name: str, records: list[Record], encoder: Encoder, naming: Naming | None) -> PictureTask:
     prompt = encoder.model.config.prompts.caption
     pairs = [(record.image, record.query or prompt) for record in records if record.image is not None]
-    return PictureTask(name, torch.from_numpy(encoder.predictions(pairs)), [record.texts for record in records])
+    texts = [record.texts for record in records]
+    predictions_ND = torch.from_numpy(encoder.predictions(pairs))
+    entities = None if naming is None else naming.pictures([image for image, _ in pairs], predictions_ND)
+    return PictureTask(name, predictions_ND, texts, entities)
 
 
 def _rows(
@@ -235,13 +269,19 @@ def _rows(
     reader: FeatureCache,
     texts: TextFeatures,
     gap: Gap | None,
+    naming: Naming | None,
 ) -> Rows:
     everything = [record.texts for record in records]
+    name = None if naming is None else naming.estimate
     if source.see == "picture":
         views = source.views or run.data.cache.views
-        return PictureRows(everything, _views(records, views, encoder, name=source.name))
+        images = [record.image for record in records if record.image is not None]
+        predictions = _views(records, views, encoder, name=source.name)
+        named = None if naming is None else naming.pictures(images, torch.stack([one[0] for one in predictions]))
+        return PictureRows(everything, predictions, named)
     if source.see == "guess":
-        return GuessRows(everything, _guess(source, records, pictures, model=encoder.model, reader=reader, texts=texts))
+        guess = _guess(source, records, pictures, model=encoder.model, reader=reader, texts=texts)
+        return GuessRows(everything, guess, name)
     noise = run.data.noise
     if noise == "gap":
         if gap is None:
@@ -250,7 +290,7 @@ def _rows(
                 fix="add a source to data.validation, or set data.noise to a number such as 0.05.",
             )
         noise = gap.noise
-    return TextRows(everything, lambda some: torch.from_numpy(encoder.texts(some)), noise)
+    return TextRows(everything, lambda some: torch.from_numpy(encoder.texts(some)), noise, name)
 
 
 def _views(records: list[Record], views: int, encoder: Encoder, *, name: str) -> list[Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from vljepa.configs import DecoderRunConfig
 from vljepa.errors import ConfigError
 from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length
+from vljepa.models.types import Entities
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.text import normalise_text
 from vljepa.training.decoder_inputs import DecoderInputs, PictureTask
@@ -55,7 +56,7 @@ def picture_metrics(decoder: YDecoder, inputs: DecoderInputs, *, num_beams: int 
     """CIDEr-D, distinct share, length in tokens and share that ended of the captions of each task's pictures."""
     metrics: dict[str, float] = {}
     for task in inputs.tasks:
-        texts, ended = write(decoder, inputs, task.predictions_ND, num_beams=num_beams)
+        texts, ended = write(decoder, inputs, task.predictions_ND, entities=task.entities, num_beams=num_beams)
         metrics |= _caption_metrics(task, texts)
         metrics[f"{task.name}/ended"] = sum(ended) / len(ended)
     return metrics
@@ -115,6 +116,7 @@ def write(
     inputs: DecoderInputs,
     embeddings_ND: Tensor,
     *,
+    entities: Entities | None = None,
     num_beams: int | None = None,
     shift: bool = True,
 ) -> tuple[list[str], list[bool]]:
@@ -123,8 +125,9 @@ def write(
     ended: list[bool] = []
     for start in range(0, len(embeddings_ND), BATCH):
         inputs.encoder.pause()
-        chunk = embeddings_ND[start : start + BATCH].to(decoder.prefix.weight.device)
-        ids = decoder.generate(chunk, num_beams=num_beams, shift=shift)
+        device, places = decoder.prefix.weight.device, range(start, min(start + BATCH, len(embeddings_ND)))
+        told = None if entities is None else entities.choose(places).to(device)
+        ids = decoder.generate(embeddings_ND[places].to(device), entities=told, num_beams=num_beams, shift=shift)
         texts += inputs.tokenizer.decode(ids)
         ended += inputs.tokenizer.ended(ids)
     return texts, ended

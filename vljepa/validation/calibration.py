@@ -19,6 +19,7 @@ from vljepa.metrics.classification import (
 )
 from vljepa.processing.answers import are_known, log_shares
 from vljepa.validation.encoder import Encoder
+from vljepa.validation.naming import NamedScores, fit_evidence, fit_open_set, named_pictures
 from vljepa.validation.tasks import Metrics, RetrievalTask, Task, VqaTask
 
 SIZES = (2, 5, 20, 100, 500)
@@ -40,6 +41,9 @@ def calibrate(
 ) -> tuple[CalibrationConfig, Metrics]:
     """Fit the softmax temperatures of `ask` on question sources, with the answer prior, and those of `classify`.
 
+    `classify` also gets the weight of its classifier's evidence and what tells none of the labels from one of them,
+    where a source has enough pictures with names.
+
     They are fitted over several numbers of candidates: one that fits 20 is far from right for 1,000. The sources of a
     kind are pooled. A kind without a source keeps its current temperature.
 
@@ -58,6 +62,7 @@ def calibrate(
     template = encoder.model.config.prompts.classification  # `classify` puts its labels into it
     questions: list[tuple[VqaTask, Scored]] = []
     pictures: list[Scored] = []
+    naming: list[NamedScores] = []
     for task in tasks:
         predictions_ND = encoder.predictions(task.pairs())
         if isinstance(task, VqaTask):
@@ -65,6 +70,9 @@ def calibrate(
         elif isinstance(task, RetrievalTask) and len(task.texts()) > 1:
             texts_MD = encoder.texts([template.replace("{}", text) for text in task.texts()])
             pictures += _against_others(task, predictions_ND, texts_MD)
+            named = named_pictures(task)
+            if named is not None:
+                naming.append(NamedScores(task, named, encoder=encoder, predictions_ND=predictions_ND))
     changes: dict[str, Any] = {}
     metrics: Metrics = {}
     asked = [scored for _, scored in questions]
@@ -88,6 +96,10 @@ def calibrate(
             )
             changes |= {kind: temperature, f"{kind}_exponent": exponent}
             metrics |= _errors(kind, parts, before=current, after=current.model_copy(update=changes))
+    if naming:
+        changes["evidence"], found = fit_evidence(naming, current.model_copy(update=changes))
+        changes["open_set"], areas = fit_open_set(naming, evidence=changes["evidence"])
+        metrics |= found | areas
     return current.model_copy(update=changes), metrics
 
 

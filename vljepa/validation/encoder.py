@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -54,7 +54,28 @@ class Encoder:
 
         Long work is given the name `progress` and shows a bar.
         """
-        rows: list[NDArray[np.float32]] = []
+        rows = [
+            self.model.predict(self.model.latents_of(batch), batch.query).float().cpu().numpy()
+            for batch in self._batches(pairs, view=view, progress=progress)
+        ]
+        return np.concatenate(rows)
+
+    @torch.no_grad()
+    def class_probabilities(self, pairs: Sequence[tuple[Visual, str]]) -> NDArray[np.float32] | None:
+        """What the X-Encoder's own classifier says of the pictures, [N, K]; None without one."""
+        residual = self.model.residual
+        if residual is None or residual.class_features() is None:
+            return None
+        found = [residual.class_probabilities(self.model.latents_of(batch)) for batch in self._batches(pairs)]
+        return np.concatenate([one.cpu().numpy() for one in found if one is not None])
+
+    @torch.no_grad()
+    def class_rows(self) -> NDArray[np.float32] | None:
+        """Embeddings [K, D] of the names of its classes; None without one."""
+        features_KE = None if self.model.residual is None else self.model.residual.class_features()
+        return None if features_KE is None else self.model.project_text(features_KE).float().cpu().numpy()
+
+    def _batches(self, pairs: Sequence[tuple[Visual, str]], *, view: int = 0, progress: str = "") -> Iterator[Batch]:
         size = max(1, BATCH // max((frames_of(visual) for visual, _ in pairs), default=1))
         starts: Iterable[int] = range(0, len(pairs), size)
         if progress:
@@ -65,14 +86,11 @@ class Encoder:
             read = self.pictures.read([(path, view) for path, _ in chunk])
             assert not read.skipped, read.skipped
             queries = [query for _, query in chunk]
-            batch = Batch(
+            yield Batch(
                 pixels_BTCHW=read.pixels_BTCHW,
                 latents=read.latents,
                 query=self.processor.queries(queries) if any(queries) else None,
             ).to(self.model.log_scale.device)
-            predicted_BD = self.model.predict(self.model.latents_of(batch), batch.query)
-            rows.append(predicted_BD.float().cpu().numpy())
-        return np.concatenate(rows)
 
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -26,9 +26,10 @@ class ColourModel(nn.Module):
         self.weight = nn.Parameter(torch.ones(1))
         self.space = "colours"
         self.identity = "colour model"
-        self.y_decoder = None
+        self.y_decoder = self.residual = None
         self.config = SimpleNamespace(
             embed_dim=3,
+            residual=None,
             prompts=PromptsConfig(),
             calibration=CalibrationConfig(classify=0.1, ask=0.5),
             x_encoder=SimpleNamespace(part="eye"),

@@ -28,6 +28,7 @@ from vljepa.methods.vision_language.checks import check_run
 from vljepa.models.residuals import LabelPrior
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.validation.encoder import Encoder
+from vljepa.validation.naming import names_asked
 from vljepa.validation.tasks import RetrievalTask, Task, VqaTask
 
 Sources = list[list[Record]]
@@ -221,7 +222,8 @@ def _texts(train: Sources, tasks: Sequence[Task], prompts: PromptsConfig) -> lis
     validated = [text for task in tasks for text in task.texts()]
     needed = [text for source in train for record in source for text in record.texts] + validated
     template = prompts.classification  # of calibration
-    return needed + [template.replace("{}", text) for text in validated if template != "{}"]
+    named = [name for task in tasks if isinstance(task, RetrievalTask) for name in names_asked(task)]
+    return needed + [template.replace("{}", text) for text in named + (validated if template != "{}" else [])]
 
 
 def _images(sources: Sources) -> list[Visual]:

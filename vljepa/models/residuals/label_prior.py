@@ -66,6 +66,15 @@ class LabelPrior(Residual):
         assert latents.logits_BK is not None, "a label prior needs the X-Encoder's logits"
         return self.of_logits(latents.logits_BK)
 
+    def class_probabilities(self, latents: Latents) -> Tensor:
+        """See `Residual`."""
+        assert latents.logits_BK is not None, "a label prior needs the X-Encoder's logits"
+        return latents.logits_BK.float().softmax(-1)
+
+    def class_features(self) -> Tensor:
+        """See `Residual`."""
+        return self.label_features_KE
+
     def add(
         self,
         learned_BD: Tensor,

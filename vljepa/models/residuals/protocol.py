@@ -26,6 +26,15 @@ class Residual(nn.Module):
         """What the encoder knows of each sample, [B, E]; also the Predictor's hint."""
         raise NotImplementedError
 
+    def class_probabilities(self, latents: Latents) -> Tensor | None:
+        """What the encoder's own classifier says of each sample, fp32 [B, K]; None without a classifier."""
+        del latents
+        return None
+
+    def class_features(self) -> Tensor | None:
+        """The target encoder's features of the classes' names, [K, E], before its head; None without a classifier."""
+        return None
+
     def new_gate(self, *, state_width: int, vision_width: int) -> nn.Module | None:
         """Module that says how much is added, [B, 1] by a Predictor's state and latents; None adds nothing."""
         raise NotImplementedError

@@ -1,0 +1,84 @@
+"""Names that a Y-Decoder reads beside the embedding."""
+
+import pytest
+import torch
+
+from tests.decoders import overfit, tiny_decoder, tokenizer_of, units
+from vljepa.models.types import Entities
+
+NAMES = ("red", "blue circle", "a big green square")
+TEXTS = ("red circle", "blue bar", "big black circle", "green square")
+
+
+def entity_decoder():
+    decoder = tiny_decoder(entities={"names": list(NAMES), "count": 2, "max_pieces": 3})
+    tokenizer = tokenizer_of(decoder)
+    decoder.set_names([tokenizer.name(name) for name in NAMES], units(3))
+    return decoder.eval()
+
+
+def told(*rows, strengths=(0.6, 0.3)):
+    return Entities(torch.tensor(rows), torch.tensor([strengths] * len(rows)))
+
+
+@torch.no_grad()
+def test_a_text_costs_the_same_alone_and_beside_longer_names():
+    decoder = entity_decoder()
+    ids, mask = tokenizer_of(decoder).encode(TEXTS, max_tokens=16)
+    entities = told([0, 1], [2, 0], [1, 2], [0, 2])
+    together = decoder.log_likelihood(units(4), ids, mask, entities)
+    for row in range(4):
+        alone = decoder.log_likelihood(units(4)[[row]], ids[[row]], mask[[row]], entities.choose([row]))
+        assert alone[0] == pytest.approx(float(together[row]), abs=1e-5)
+    tokens = mask[:, 1:].sum(1)
+    assert decoder(units(4), ids, mask, entities) == pytest.approx(
+        -float((together * tokens).sum() / tokens.sum()), abs=1e-5
+    )
+
+
+@torch.no_grad()
+def test_generation_reads_names_as_the_loss_does():
+    """Greedy words are the likeliest by the loss, token by token; with other names they are not."""
+    decoder = entity_decoder()
+    entities = told([0, 1], [2, 0])
+    ids = decoder.generate(units(2), entities=entities, num_beams=1, max_new_tokens=6)
+    begun = torch.cat([torch.full((2, 1), decoder.begin), ids], dim=1)
+    mask = torch.ones_like(begun, dtype=torch.bool)
+    logits, wanted, _ = decoder._logits(units(2), begun, mask, entities)
+    ended = (ids == decoder.end).cumsum(1) > 1
+    assert torch.equal(logits.argmax(-1)[~ended], wanted[~ended])
+    others, _, _ = decoder._logits(units(2), begun, mask, told([1, 2], [0, 2]))
+    assert (others - logits).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_what_has_no_strength_is_not_told():
+    decoder = entity_decoder()
+    ids, mask = tokenizer_of(decoder).encode(TEXTS, max_tokens=16)
+    untold = told([0, 1], [2, 0], [1, 2], [0, 2], strengths=(0.0, 0.0))
+    none = decoder.log_likelihood(units(4), ids, mask)
+    assert torch.allclose(decoder.log_likelihood(units(4), ids, mask, untold), none, atol=1e-5)
+    full = decoder.log_likelihood(units(4), ids, mask, told([0, 1], [2, 0], [1, 2], [0, 2]))
+    assert (full - none).abs().min() > 1e-4
+
+
+def test_the_nearest_names_are_told_to_a_model_without_a_classifier():
+    decoder = entity_decoder()
+    found = decoder.nearest(units(3))
+    assert found.numbers_BN[:, 0].tolist() == [0, 1, 2]
+    assert (found.strengths_BN[:, 0] > found.strengths_BN[:, 1]).all()
+    assert tiny_decoder().nearest(units(3)) is None
+
+
+def test_a_decoder_learns_to_say_a_name_that_it_is_told():
+    """The same embedding, another name: another text."""
+    decoder = entity_decoder()
+    same = units(1).expand(3, -1)
+    overfit(decoder, same, NAMES, entities=told([0, 1], [1, 2], [2, 0]))
+    said = tokenizer_of(decoder).decode(decoder.generate(same, entities=told([0, 1], [1, 2], [2, 0])))
+    assert said == list(NAMES)
+    assert tokenizer_of(decoder).decode(decoder.generate(same, entities=told([2, 0], [0, 1], [1, 2]))) == [
+        NAMES[2],
+        NAMES[0],
+        NAMES[1],
+    ]

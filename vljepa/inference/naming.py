@@ -1,0 +1,75 @@
+"""How likely each label is for a picture: by its text, and by the encoder's own classifier where it names a class.
+
+Shapes: N pictures, M labels, D width of the shared space, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa.errors import ConfigError
+from vljepa.inference.embed import Embedder, Rows
+from vljepa.metrics.classification import softmax
+from vljepa.processing.evidence import class_shares, right_among, taxonomy_of, with_evidence
+
+
+class Naming:
+    """Calibrated probabilities of labels.
+
+    Args:
+        embedder: The model.
+        labels: Names; the model's own template turns each into a text.
+        none: Whether it may be none of them: the probabilities of a picture then sum to less than 1.
+        rows: Embeddings [M, D] of the labels, such as means over templates; None embeds them in the model's own.
+
+    Raises:
+        ConfigError: `none` is asked of a model for which that was not fitted.
+    """
+
+    def __init__(
+        self, embedder: Embedder, labels: Sequence[str], *, none: bool = False, rows: Rows | None = None
+    ) -> None:
+        config = embedder.model.config
+        if none and config.calibration.open_set is None:
+            raise ConfigError(
+                "none = True, and this model was not calibrated for none of the labels.",
+                fix="train it with a validation source of names, or leave none out and give min_confidence.",
+            )
+        template = config.prompts.classification
+        if rows is None:
+            rows = embedder.kept_texts([template.replace("{}", label) for label in labels])
+        self.rows_MD = rows
+        self.temperature = config.calibration.temperature("classify", candidates=len(labels))
+        self.open_set = config.calibration.open_set if none else None
+        self.evidence = config.calibration.evidence
+        taxonomy = taxonomy_of(config.residual)
+        self.shares_MK = None if taxonomy is None else class_shares(taxonomy, labels)
+        self.reference_KD = _class_rows(embedder) if none else None
+        if self.reference_KD is not None and self.shares_MK is not None:
+            self.reference_KD = self.reference_KD[~self.shares_MK.any(axis=0)]
+
+    def probabilities(self, rows_ND: Rows, classes_NK: Rows | None) -> NDArray[np.float64]:
+        """Of each label for each picture, [N, M]; 1 minus their sum is that of none of them.
+
+        Args:
+            rows_ND: Predicted embeddings.
+            classes_NK: What the X-Encoder's own classifier says; None without one.
+        """
+        cosine_NM = rows_ND @ self.rows_MD.T
+        probabilities_NM = softmax(cosine_NM, temperature=self.temperature)
+        if self.open_set is not None:
+            reference_NK = None if self.reference_KD is None else rows_ND @ self.reference_KD.T
+            probabilities_NM *= right_among(self.open_set, cosine_NM, reference_NK)[:, None]
+        if classes_NK is None or self.shares_MK is None or self.evidence == 0:
+            return probabilities_NM
+        return with_evidence(probabilities_NM, classes_NK @ self.shares_MK.T, weight=self.evidence)
+
+
+def _class_rows(embedder: Embedder) -> Rows | None:
+    """Embeddings [K, D] of the names of the classes; None without a classifier."""
+    model = embedder.model
+    features = None if model.residual is None else model.residual.class_features()
+    return None if features is None else model.project_text(features).detach().float().cpu().numpy()

@@ -1,0 +1,221 @@
+"""Words for predicted embeddings: candidates from the Y-Decoder, the best of them, and how sure that one is.
+
+A candidate is better the nearer its embedding is to the predicted one, the likelier the decoder finds it, and the more
+of what it names the encoder names too. What stutters or holds a word that no training text has is not taken. Below a
+confidence the caption falls back to the narrowest thing that the encoder is sure of.
+
+Shapes: N embeddings of width D, K classes of the X-Encoder's classifier, C candidates each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vljepa.checkpoint.vl_jepa import VLJEPA
+from vljepa.configs import ChoiceConfig
+from vljepa.models.types import Entities
+from vljepa.processing.nouns import classes_in, with_article
+from vljepa.processing.taxonomy import Taxonomy
+from vljepa.processing.words import DecoderTokenizer
+
+Rows = NDArray[np.float32]
+
+BATCH = 32
+NARROW = 20
+"""A noun with at most so many classes says something that can be wrong."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said for an embedding.
+
+    Args:
+        text: The caption.
+        confidence: Calibrated probability that the caption names what is there, or something wider.
+    """
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for a candidate.
+
+    Args:
+        agreement: Cosine of its embedding and the predicted one.
+        likelihood: Mean log-probability of its tokens.
+        named: Highest probability, by the encoder, of what one of its nouns means; 0 without such a noun.
+        wrong: 1 less the lowest probability of one of its narrow nouns; 0 without such a noun.
+        flawed: Whether it stutters or holds a word that no training text has.
+    """
+
+    agreement: float
+    likelihood: float
+    named: float
+    wrong: float
+    flawed: bool
+
+    def score(self, config: ChoiceConfig) -> float:
+        """The higher, the better."""
+        return (
+            config.agreement * self.agreement
+            + config.likelihood * self.likelihood
+            + config.named * self.named
+            - config.wrong * self.wrong
+            - (100.0 if self.flawed else 0.0)
+        )
+
+    def confidence(self, config: ChoiceConfig, *, answer: bool) -> float:
+        """Logistic regression on the evidence; of an answer on the first two alone."""
+        weights, values = config.confidence, [1.0, self.agreement, self.likelihood, self.named, self.wrong]
+        if answer:
+            weights, values = config.answer, values[:3]
+        return float(1 / (1 + np.exp(-np.dot(weights, values))))
+
+
+def stutters(text: str) -> bool:
+    """Whether two words follow each other twice, or one follows itself."""
+    words = text.lower().split()
+    pairs = list(pairwise(words))
+    return len(set(pairs)) < len(pairs) or any(one == two for one, two in pairs)
+
+
+def naming(text: str, taxonomy: Taxonomy, classes_K: Rows) -> tuple[float, float]:
+    """`named` and `wrong` of a text, by the probabilities of the classes."""
+    masses = [(len(classes), float(classes_K[list(classes)].sum())) for classes in classes_in(text, taxonomy)]
+    narrow = [mass for count, mass in masses if count <= NARROW]
+    return max((mass for _, mass in masses), default=0.0), 1 - min(narrow, default=1.0)
+
+
+def sure_of(classes_K: Rows, taxonomy: Taxonomy, *, least: float) -> tuple[str, float] | None:
+    """The narrowest class or hypernym that has at least a probability, behind its article, and that probability."""
+    best = int(classes_K.argmax())
+    above = sorted(taxonomy.hypernyms_of(best), key=lambda one: len(one.classes))
+    for names, classes in [(taxonomy.names_of(best), (best,)), *((one.names, one.classes) for one in above)]:
+        probability = float(classes_K[list(classes)].sum())
+        if probability >= least:
+            return with_article(names[0]), min(1.0, probability)
+    return None
+
+
+class Writer:
+    """Writes captions with a model's Y-Decoder.
+
+    Args:
+        model: With a Y-Decoder.
+        words: The decoder's tokenizer.
+        embed: Embeddings [N, D] of texts, unit norm.
+    """
+
+    def __init__(self, model: VLJEPA, words: DecoderTokenizer, *, embed: Callable[[Sequence[str]], Rows]) -> None:
+        assert model.y_decoder is not None
+        self.decoder = model.y_decoder
+        self.words = words
+        self.embed = embed
+        config = self.decoder.config
+        self.choice = config.choice
+        self.taxonomy = None if config.entities is None else Taxonomy.of(config.entities.names)
+        self.classifies = self.taxonomy is not None and model.x_encoder.num_classes == len(self.taxonomy)
+
+    def write(
+        self, rows_ND: Rows, classes_NK: Rows | None = None, *, shift: bool = True, **options: Any
+    ) -> list[Words]:
+        """The best candidate for every embedding; of an answer the decoder's own first choice, if it has no flaw.
+
+        Args:
+            rows_ND: Predicted embeddings.
+            classes_NK: What the X-Encoder's own classifier says, where the embeddings come from images.
+            shift: As for `YDecoder.generate`: False for answers.
+            options: As for `YDecoder.generate`.
+        """
+        found: list[Words] = []
+        for start in range(0, len(rows_ND), BATCH):
+            rows, classes = rows_ND[start : start + BATCH], None
+            if classes_NK is not None and self.taxonomy is not None:
+                classes = classes_NK[start : start + BATCH]
+            entities = self.entities(rows, classes)
+            texts = self.candidates(rows, entities, shift=shift, **options)
+            evidence = self.evidence(texts, rows, classes, entities, shift=shift)
+            for place, (several, speaks) in enumerate(zip(texts, evidence, strict=True)):
+                if shift:
+                    found.append(self._caption(several, speaks, None if classes is None else classes[place]))
+                else:
+                    found.append(self._answer(several, speaks))
+        return found
+
+    def _answer(self, texts: Sequence[str], evidence: Sequence[Evidence]) -> Words:
+        first = next((place for place, one in enumerate(evidence) if not one.flawed), 0)
+        return Words(texts[first], evidence[first].confidence(self.choice, answer=True))
+
+    def _caption(self, texts: Sequence[str], evidence: Sequence[Evidence], classes_K: Rows | None) -> Words:
+        best = max(range(len(texts)), key=lambda place: evidence[place].score(self.choice))
+        confidence = evidence[best].confidence(self.choice, answer=False)
+        if confidence < self.choice.fallback and classes_K is not None and self.taxonomy is not None:
+            sure = sure_of(classes_K, self.taxonomy, least=self.choice.sure)
+            if sure is not None:
+                return Words(*sure)
+        return Words(texts[best], confidence)
+
+    def entities(self, rows_ND: Rows, classes_NK: Rows | None) -> Entities | None:
+        """What the decoder is told beside the embeddings: by the classifier; without one, by nearness."""
+        config = self.decoder.config.entities
+        if config is None:
+            return None
+        if classes_NK is not None:
+            return Entities.of_probabilities(self._tensor(classes_NK), count=config.count)
+        return None if self.classifies else self.decoder.nearest(self._tensor(rows_ND))
+
+    def candidates(self, rows_ND: Rows, entities: Entities | None, **options: Any) -> list[list[str]]:
+        """Texts for every embedding, the decoder's own first choice first; with entities, and as many without."""
+        embeddings = self._tensor(rows_ND)
+        found: list[list[str]] = [[] for _ in rows_ND]
+        for told in [entities] if entities is None else [entities, None]:
+            ids = self.decoder.generate(embeddings, entities=told, candidates=self.choice.candidates, **options)
+            texts = self.words.decode(ids)
+            each = len(texts) // len(rows_ND)
+            for place, several in enumerate(found):
+                several += texts[place * each : (place + 1) * each]
+        return [list(dict.fromkeys(several)) for several in found]
+
+    def evidence(
+        self,
+        texts: Sequence[Sequence[str]],
+        rows_ND: Rows,
+        classes_NK: Rows | None,
+        entities: Entities | None,
+        *,
+        shift: bool = True,
+    ) -> list[list[Evidence]]:
+        """What speaks for each candidate of each embedding."""
+        flat = [text for several in texts for text in several]
+        owners = [place for place, several in enumerate(texts) for _ in several]
+        cosines = (self.embed([text or " " for text in flat]) * rows_ND[owners]).sum(1)
+        ids, mask = self.words.encode(flat, max_tokens=self.decoder.config.generation.max_new_tokens)
+        told = None if entities is None else entities.choose(owners)
+        likelihoods = self.decoder.log_likelihood(
+            self._tensor(rows_ND[owners]), ids.to(self._device), mask.to(self._device), told, shift=shift
+        )
+        found: list[list[Evidence]] = [[] for _ in texts]
+        for text, owner, cosine, likelihood in zip(flat, owners, cosines, likelihoods.tolist(), strict=True):
+            named, wrong = 0.0, 0.0
+            if self.taxonomy is not None and classes_NK is not None:
+                named, wrong = naming(text, self.taxonomy, classes_NK[owner])
+            flawed = not text or stutters(text) or not self.words.knows(text)
+            found[owner].append(Evidence(float(cosine), likelihood, named, wrong, flawed))
+        return found
+
+    @property
+    def _device(self) -> torch.device:
+        return self.decoder.prefix.weight.device
+
+    def _tensor(self, rows: Rows) -> Tensor:
+        return torch.from_numpy(rows).to(self._device)

@@ -1,0 +1,52 @@
+"""The entities of what a decoder is trained on: of texts by drawing them, of images by what the encoder says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vljepa.configs import EntityConfig
+from vljepa.data.entities import EntityEstimate
+from vljepa.data.features import FeatureCache
+from vljepa.data.records import Visual
+from vljepa.models.types import Entities
+from vljepa.processing.taxonomy import Taxonomy
+from vljepa.validation.encoder import Encoder
+
+
+def names_of(config: EntityConfig) -> list[str]:
+    """The name of every class."""
+    taxonomy = Taxonomy.of(config.names)
+    return [taxonomy.names_of(number)[0] for number in range(len(taxonomy))]
+
+
+class Naming:
+    """Entities of what a decoder reads.
+
+    Args:
+        config: How many, of which names.
+        encoder: Embeds the names.
+        reader: Gives the logits of images.
+    """
+
+    def __init__(self, config: EntityConfig, *, encoder: Encoder, reader: FeatureCache) -> None:
+        self.config = config
+        self.names = names_of(config)
+        self.names_KD = torch.from_numpy(encoder.texts(self.names))
+        self.estimate = EntityEstimate(
+            Taxonomy.of(config.names),
+            names_KD=self.names_KD,
+            embed=lambda some: torch.from_numpy(encoder.texts(some)),
+            count=config.count,
+        )
+        self._reader = reader
+        self._classifier = encoder.model.x_encoder.num_classes == len(self.names)
+
+    def pictures(self, images: Sequence[Visual], predictions_ND: Tensor) -> Entities:
+        """Entities of images: by the X-Encoder's classifier, or by what is near to their predictions."""
+        if self._classifier:
+            return Entities.of_logits(self._reader.logits(list(images)), count=self.config.count)
+        cosine_NK = predictions_ND @ self.names_KD.T
+        return Entities.of_logits(cosine_NK / self.config.temperature, count=self.config.count)

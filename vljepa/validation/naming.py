@@ -1,0 +1,229 @@
+"""What `classify` knows of names beyond their cosines, fitted on validation data: classifier evidence, none of them.
+
+Captions are no names, but hold some: the names of a picture are its texts of few words, and the names of things that at
+least half of its texts have.
+
+Shapes: N pictures, M names, K classes, R draws of candidates.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vljepa.configs import CalibrationConfig, OpenSetConfig
+from vljepa.metrics.classification import auroc, softmax
+from vljepa.processing.evidence import class_shares, open_set_features, taxonomy_of, with_evidence
+from vljepa.processing.taxonomy import Taxonomy
+from vljepa.validation.encoder import Encoder
+from vljepa.validation.tasks import Metrics, RetrievalTask
+
+LEAST = 40
+"""Pictures with names; of fewer nothing is fitted."""
+MOST_WORDS = 3
+"""Of a text that is a name; longer ones are captions."""
+SIZES = (2, 5, 20, 100)
+"""Candidates among which the right name is, or is not."""
+WEIGHTS = tuple(round(0.05 * step, 2) for step in range(20))
+"""Of the evidence, that are tried."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Named:
+    """Pictures of a source and the names of what they show.
+
+    Args:
+        names: All of them, M.
+        pictures: Numbers of the N pictures that have names, in the task.
+        right_NM: Which are right.
+        wrong_NM: Which are wrong: in none of a picture's texts, and neither wider nor narrower than a right one.
+    """
+
+    names: list[str]
+    pictures: list[int]
+    right_NM: NDArray[np.bool_]
+    wrong_NM: NDArray[np.bool_]
+
+
+def named_pictures(task: RetrievalTask) -> Named | None:
+    """Names of a source's pictures; None where too few pictures have any."""
+    table = Taxonomy.of("imagenet-1k")
+    within = [([text] if len(text.split()) <= MOST_WORDS else []) + list(table.names_in(text)) for text in task.texts()]
+    right: list[set[str]] = []
+    seen: list[set[str]] = []
+    for texts in task.texts_of_item:
+        counts = Counter(name for text in texts for name in set(within[text]))
+        right.append({name for name, count in counts.items() if 2 * count >= len(texts)})
+        seen.append(set(counts))
+    pictures = [number for number, names in enumerate(right) if names]
+    names = sorted({name for number in pictures for name in right[number]})
+    if len(pictures) < LEAST or len(names) < 2:
+        return None
+    classes = [set(table.classes_of(name)) for name in names]
+    related_MM = np.array([[bool(one & other) for other in classes] for one in classes])
+    right_NM = np.array([[name in right[number] for name in names] for number in pictures])
+    seen_NM = np.array([[name in seen[number] for name in names] for number in pictures])
+    return Named(names, pictures, right_NM, ~(seen_NM | (right_NM @ related_MM)))
+
+
+def names_asked(task: RetrievalTask) -> list[str]:
+    """Every name that the fit will ask the Y-Encoder for."""
+    named = named_pictures(task)
+    return [] if named is None else named.names
+
+
+class NamedScores:
+    """A source's pictures against all of its names.
+
+    Args:
+        task: The source.
+        named: Its names.
+        encoder: Embeds them.
+        predictions_ND: Of all pictures of the task.
+    """
+
+    def __init__(
+        self, task: RetrievalTask, named: Named, *, encoder: Encoder, predictions_ND: NDArray[np.float32]
+    ) -> None:
+        template = encoder.model.config.prompts.classification
+        pairs, rows_ND, class_rows_KD = task.pairs(), predictions_ND[named.pictures], encoder.class_rows()
+        self.source, self.named = task.name, named
+        self.taxonomy = taxonomy_of(encoder.model.config.residual)
+        self.named_MK = None if self.taxonomy is None else class_shares(self.taxonomy, named.names) > 0
+        self.cosine_NM = rows_ND @ encoder.texts([template.replace("{}", name) for name in named.names]).T
+        self.classes_NK = encoder.class_probabilities([pairs[number] for number in named.pictures])
+        self.reference_NK = None if class_rows_KD is None else rows_ND @ class_rows_KD.T
+
+    def likelihood(self, calibration: CalibrationConfig, *, weight: float) -> tuple[float, float]:
+        """Mean log-likelihood of the right names among all, and the share of pictures whose likeliest is right."""
+        names, right_NM = self.named.names, self.named.right_NM
+        temperature = calibration.temperature("classify", candidates=len(names))
+        probabilities_NM = softmax(self.cosine_NM, temperature=temperature)
+        if self.classes_NK is not None:
+            assert self.taxonomy is not None, "class probabilities without names of classes"
+            class_NM = self.classes_NK @ class_shares(self.taxonomy, names).T
+            probabilities_NM = with_evidence(probabilities_NM, class_NM, weight=weight)
+        right_N = np.where(right_NM, probabilities_NM, 0)
+        wrong_N = np.where(right_NM, 0, probabilities_NM).max(axis=1)
+        likelihood_N = np.log(np.maximum(right_N.sum(axis=1), 1e-12))
+        return float(likelihood_N.mean()), float((right_N.max(axis=1) > wrong_N).mean())
+
+    def draw(self, size: int) -> Draw:
+        """So many candidates for each picture, with a right name and without, drawn with a fixed seed."""
+        random = np.random.default_rng(size)
+        rows = []
+        for picture, (right_M, wrong_M) in enumerate(zip(self.named.right_NM, self.named.wrong_NM, strict=True)):
+            wrong = random.permutation(np.flatnonzero(wrong_M))[:size]
+            if len(wrong) == size:
+                right = random.choice(np.flatnonzero(right_M))
+                rows.append((*self._among(picture, wrong), False))
+                rows.append((*self._among(picture, np.append(wrong[1:], right)), True))
+        features, given, among = zip(*rows, strict=True) if rows else ((), (), ())
+        return Draw(np.array(features).reshape(-1, 4), np.array(given, dtype=float), np.array(among, dtype=bool))
+
+    def _among(self, picture: int, candidates: NDArray[np.intp]) -> tuple[Array, float]:
+        """Open-set features [4], and what the classifier gives to all candidates together."""
+        cosine_1M = self.cosine_NM[[picture]][:, candidates]
+        if self.classes_NK is None or self.reference_NK is None or self.named_MK is None:
+            return open_set_features(cosine_1M, None)[0], 0.0
+        named_K = self.named_MK[candidates].any(axis=0)
+        features_14 = open_set_features(cosine_1M, self.reference_NK[[picture]][:, ~named_K])
+        return features_14[0], float(self.classes_NK[picture, named_K].sum())
+
+
+def fit_evidence(sources: Sequence[NamedScores], calibration: CalibrationConfig) -> tuple[float, Metrics]:
+    """The weight of the classifier's evidence under which the right names are likeliest, each source counting alike.
+
+    Returns:
+        The weight, and each source's accuracy among its names without evidence and with it.
+    """
+    found = {weight: [one.likelihood(calibration, weight=weight) for one in sources] for weight in WEIGHTS}
+    # Rounded: where no candidate has a class, all weights are alike, and the first of equals is 0.
+    best = max(WEIGHTS, key=lambda weight: round(float(np.mean([likelihood for likelihood, _ in found[weight]])), 5))
+    metrics: Metrics = {"calibration/evidence": best}
+    for number, one in enumerate(sources):
+        metrics[f"{one.source}/names/accuracy"] = found[0.0][number][1]
+        metrics[f"{one.source}/names/accuracy_with_evidence"] = found[best][number][1]
+    return best, metrics
+
+
+def fit_open_set(sources: Sequence[NamedScores], *, evidence: float) -> tuple[OpenSetConfig, Metrics]:
+    """Logistic regression on whether one of the candidates is right, each source counting alike.
+
+    Args:
+        sources: At least one.
+        evidence: Weight of what the classifier gives to the candidates, which is not fitted here.
+
+    Returns:
+        The factors, and for each source and number of candidates the area under the ROC curve, on the data of the fit.
+    """
+    draws = {one.source: {size: one.draw(size) for size in SIZES} for one in sources}
+    pooled = [Draw.joined(list(sizes.values())) for sizes in draws.values()]
+    every = Draw.joined(pooled)
+    weights_R = np.concatenate([np.full(len(one.among), 1 / len(one.among)) for one in pooled])
+    factors = _logistic(every, evidence=evidence, weights_R=weights_R / weights_R.sum())
+    bias, cosine, reference, candidates = factors.tolist()
+    config = OpenSetConfig(bias=bias, cosine=cosine, reference=reference, candidates=candidates)
+    metrics: Metrics = {
+        f"calibration/open_set/{source}/{size}_candidates/auroc": auroc(one.probabilities(factors, evidence), one.among)
+        for source, sizes in draws.items()
+        for size, one in sizes.items()
+        if len(one.among)
+    }
+    return config, metrics
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Pictures with candidates.
+
+    Args:
+        features_RF: As of `open_set_features`.
+        given_R: What the classifier gives to the candidates together.
+        among: Whether a right name is among them, [R].
+    """
+
+    features_RF: Array
+    given_R: Array
+    among: NDArray[np.bool_]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Draw]) -> Draw:
+        """All of some."""
+        return cls(
+            np.concatenate([one.features_RF for one in parts]),
+            np.concatenate([one.given_R for one in parts]),
+            np.concatenate([one.among for one in parts]),
+        )
+
+    def probabilities(self, factors_F: Array, evidence: float) -> Array:
+        """That one of the candidates is right."""
+        by_cosine_R = 1 / (1 + np.exp(-(self.features_RF @ factors_F)))
+        found: Array = 1 - (1 - evidence * self.given_R) * (1 - by_cosine_R)
+        return found
+
+
+def _logistic(draw: Draw, *, evidence: float, weights_R: Array) -> Array:
+    """Factors of the highest likelihood; the features are few, so there is nothing to regularise."""
+    features_RF, weights, among = (torch.from_numpy(one) for one in (draw.features_RF, weights_R, draw.among))
+    spare_R = torch.from_numpy(1 - evidence * draw.given_R)
+    factors = torch.zeros(features_RF.shape[1], dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS([factors], max_iter=500, tolerance_change=1e-12, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        solver.zero_grad()
+        none_R = (spare_R * torch.sigmoid(-(features_RF @ factors))).clamp(1e-12, 1 - 1e-12)
+        surprise = -(weights * torch.where(among, torch.log1p(-none_R), none_R.log())).sum()
+        surprise.backward()  # type: ignore[no-untyped-call]
+        return surprise
+
+    with torch.enable_grad():
+        solver.step(loss)  # type: ignore[no-untyped-call]
+    return factors.detach().numpy()
