@@ -30,13 +30,7 @@ def peak_mb() -> float:
 
 
 def apart(work: Callable[..., Any], *arguments: Any, preload: Sequence[str] = ()) -> Any:
-    """What a function gives in a process of its own, whose peak of memory is its own.
-
-    Args:
-        work: The function.
-        arguments: Of it.
-        preload: Modules that the server which it is forked from has imported; without any it is a fork of this process.
-    """
+    """What a function gives in a process of its own: a fork of this one, or of a server with `preload` imported."""
     context = get_context("forkserver" if preload else "fork")
     if preload:
         context.set_forkserver_preload(list(preload))
@@ -45,12 +39,7 @@ def apart(work: Callable[..., Any], *arguments: Any, preload: Sequence[str] = ()
 
 
 def course(samples: Sequence[tuple[float, float]], *, warm: float) -> dict[str, float]:
-    """How a number went after the warm-up.
-
-    Args:
-        samples: Hours and the number.
-        warm: Share of the time that is warm-up.
-    """
+    """How a number went after the warm-up, a share of the time; samples are hours and the number."""
     after = [(moment, value) for moment, value in samples if moment > warm * samples[-1][0]]
     hours, values = (np.array(column) for column in zip(*after, strict=True))
     return {

@@ -84,15 +84,7 @@ def scenes(*, seconds: float, seed: int) -> list[float]:
 
 
 class Soak:
-    """One run, and what it noted.
-
-    Args:
-        photos: What the camera sees.
-        durations: Seconds of each scene.
-        max_rate: Decodes per second.
-        fps: Of the camera.
-        seed: Of the camera's way.
-    """
+    """One run of a camera over photos, a scene for each duration, and what it noted."""
 
     def __init__(
         self, photos: Sequence[Image.Image], durations: Sequence[float], *, max_rate: float, fps: int, seed: int

@@ -95,12 +95,7 @@ class MortalServer(ServerProcess):
 
 
 class LiveSoak:
-    """One run, and what it noted.
-
-    Args:
-        address: Of the server.
-        scene: Seconds of each of its pictures, by the wall clock.
-    """
+    """One run on the server's address, whose pictures last `scene` seconds by the wall clock, and what it noted."""
 
     def __init__(self, address: str, *, scene: float) -> None:
         self._address, self._scene = address, scene

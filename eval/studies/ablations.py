@@ -36,12 +36,7 @@ Found = dict[str, Any]
 
 
 class TestSet:
-    """What every run is scored on; the X-Encoder, which all runs share, encodes its images once.
-
-    Args:
-        data: Prepared folder of recipes/mini/prepare.py.
-        split: `test` or `validation`.
-    """
+    """What every run is scored on; the X-Encoder, which all runs share, encodes its images once."""
 
     def __init__(self, data: Path, split: str) -> None:
         self.captioned = {name: read_captions(data, name, split) for name in ("emoji", "photos")}

@@ -91,12 +91,7 @@ def measure(
 
 
 class Memory:
-    """Mini's own test sets, encoded by the X-Encoder once: it is frozen, and all arms share it.
-
-    Args:
-        data: Prepared folder of recipes/mini/prepare.py.
-        embedder: Any model with mini's X-Encoder.
-    """
+    """Mini's own test sets, encoded by the X-Encoder once: it is frozen, and all arms share it."""
 
     def __init__(self, data: Path, embedder: Embedder) -> None:
         self.captions = {

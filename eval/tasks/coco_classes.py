@@ -63,14 +63,7 @@ def hits_in_truth(scores_NC: NDArray[np.float32], truth_NC: NDArray[np.bool_], *
 def evaluate_classes(
     rows: Sequence[Row], groups: dict[str, list[Photo]], *, templates: dict[str, str], temperature: float
 ) -> dict[str, Any]:
-    """Top-1 in ground truth of every row on every group of photos, and the calibration of the model's confidences.
-
-    Args:
-        rows: Ways to embed.
-        groups: Photos by name of the group.
-        templates: Template of a class name by row; `{}` without one.
-        temperature: Of the model's `classify`.
-    """
+    """Top-1 in ground truth of every row on every group of photos, and the calibration of the model's confidences."""
     groups_found: dict[str, Any] = {}
     for name, photos in groups.items():
         truth_NC = truth(photos)

@@ -40,14 +40,7 @@ class Indexes(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """How an arm did, over the queries of all indexes.
-
-    Args:
-        ranks: By overlap, of the first right moment for each query; inf where there is none, [Q].
-        chance: By overlap and depth, the share of queries that a random order would answer.
-        about: Photo of each query.
-        pool: Moments in all indexes.
-    """
+    """How an arm did: by overlap, rank of the first right moment [Q], inf without one, and by depth, chance."""
 
     ranks: dict[float, np.ndarray]
     chance: dict[float, dict[int, float]]

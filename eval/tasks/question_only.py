@@ -15,11 +15,7 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 class Majority:
-    """The most frequent training answer of the row's question type, among the row's candidates.
-
-    Args:
-        train: Training questions of the source.
-    """
+    """The most frequent training answer of the row's question type, among the row's candidates."""
 
     def __init__(self, train: Sequence[Record]) -> None:
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)

@@ -115,14 +115,7 @@ def baselines(rows: dict[str, list[Record]], mini: Embedder) -> dict[str, Hits]:
 
 
 class _Features:
-    """Rows of numbers for a linear classifier, standardised over the training rows, with a column of ones.
-
-    Args:
-        train: Training questions.
-        mini: Its frozen encoders are used.
-        look: Whether the picture's features are among them.
-        images: The pictures of all questions.
-    """
+    """Rows of numbers for a linear classifier, standardised over the training rows, with a column of ones."""
 
     def __init__(self, train: Sequence[Record], mini: Embedder, *, look: bool, images: Sequence[Any] = ()) -> None:
         self.mini = mini

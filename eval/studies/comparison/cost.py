@@ -22,12 +22,7 @@ FLOP_STEPS = 4
 
 
 def costs(shared: Shared, decoder: tuple[YDecoder, DecoderTokenizer]) -> dict[str, Any]:
-    """Per arm: trained parameters, operations per training sample, latencies; and the encoder's operations.
-
-    Args:
-        shared: Makes the learners.
-        decoder: What reads our arm's embeddings.
-    """
+    """Per arm: trained parameters, operations per training sample, and latencies; and the encoder's operations."""
     found: dict[str, Any] = {"decoder_parameters": sum(one.numel() for one in decoder[0].parameters())}
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         shared.base.encode_vision(shared.blank())
@@ -63,9 +58,8 @@ def _latency(
 ) -> dict[str, float]:
     """Median processor milliseconds of a batch, one thread, by what is done.
 
-    `query` tokenises and embeds a question; `encode` is the X-Encoder; `predict` is our Predictor, or the token VLM's
-    pass over the visual tokens; `decode` is everything after it; `classify` is choosing among the photo classes from
-    visual tokens, the texts' embeddings at hand.
+    `query` embeds a question; `predict` is our Predictor, or the token VLM's pass over the visual tokens; `decode` is
+    all after it; `classify` chooses among the photo classes from visual tokens, the texts' embeddings at hand.
     """
     learner.model.eval()
     photos = shared.pictures("validation")["photos"]

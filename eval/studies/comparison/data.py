@@ -26,15 +26,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class Pictures(NamedTuple):
-    """Held-out images of one source.
-
-    Args:
-        paths: The images.
-        references: Right captions of each.
-        classes: Candidates of the classification.
-        truth_NC: Which of them are right.
-        texts: One caption of each image, the pool of the retrieval; the classes where those are the captions.
-    """
+    """Held-out images of one source: their captions, classes and which are right [N, C], and a text of each."""
 
     paths: list[Path]
     references: list[tuple[str, ...]]
@@ -44,14 +36,7 @@ class Pictures(NamedTuple):
 
 
 def read_pictures(data: Path, photos: Path, *, split: str, style: str) -> dict[str, Pictures]:
-    """Emoji of one style with the names of their split as classes, and photos with the 80 COCO classes.
-
-    Args:
-        data: Prepared folder.
-        photos: Folder with photos.jsonl, for the annotated objects.
-        split: Of both.
-        style: Of the emoji.
-    """
+    """Emoji of one style with the names of their split as classes, and photos with the 80 COCO classes."""
     emoji = [one for one in read_captions(data, "emoji", split) if one.style == style]
     objects = {f"coco:{one.image_id}": one.objects for one in read_photos(photos)}
     shown = [one for one in read_captions(data, "photos", split) if one.source_id in objects]
@@ -73,23 +58,13 @@ def corpus(data: Path) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class WordBatch(Batch):
-    """A batch with the targets as the token VLM's ids besides.
-
-    Args:
-        words: The targets.
-    """
+    """A batch with the targets as the token VLM's ids besides."""
 
     words: Tokens | None = None
 
 
 class WithWords:
-    """A collator whose batches also hold the targets as the token VLM's ids.
-
-    Args:
-        collator: Makes the batches; all images are readable.
-        tokenizer: Of the token VLM.
-        max_tokens: Longer targets are cut.
-    """
+    """A collator whose batches also hold the targets as the token VLM's ids; longer ones are cut."""
 
     def __init__(self, collator: Collator, tokenizer: DecoderTokenizer, *, max_tokens: int) -> None:
         self.collator, self.tokenizer, self.max_tokens = collator, tokenizer, max_tokens
@@ -105,13 +80,7 @@ class WithWords:
 def constant_captions(
     data: Path, test: dict[str, Pictures], validation: dict[str, Pictures]
 ) -> dict[str, dict[str, Any]]:
-    """By source, CIDEr-D of one training caption for all images: the most frequent ones, and the best on validation.
-
-    Args:
-        data: Prepared folder.
-        test: What is scored.
-        validation: What chooses the best caption.
-    """
+    """By source, CIDEr-D of one training caption for all images: the most frequent ones, and the best on validation."""
     trained = {source: [one.texts for one in read_captions(data, source, "train")] for source in CAPTION_SOURCES}
     everything = [normalise_text(text) for rows in trained.values() for texts in rows for text in texts]
     found: dict[str, dict[str, Any]] = {}
@@ -128,13 +97,7 @@ def constant_captions(
 
 
 def constant_ranking(data: Path, photos: Path, test: Pictures) -> dict[str, list[float]]:
-    """Top-1 and top-5 hits per photo of the classes in the order of their frequency in the training photos.
-
-    Args:
-        data: Prepared folder.
-        photos: Folder with photos.jsonl.
-        test: Photos, with the COCO classes.
-    """
+    """Top-1 and top-5 hits per test photo of the classes in the order of their frequency in the training photos."""
     trained = {one.source_id for one in read_captions(data, "photos", "train")}
     seen = Counter(
         name for one in read_photos(photos) if f"coco:{one.image_id}" in trained for name in sorted(one.objects)

@@ -36,12 +36,7 @@ BATCH, LONGEST = 64, 64
 
 
 class Learner(ABC):
-    """What is compared.
-
-    Args:
-        reader: Feature cache.
-        accelerator: Of the process.
-    """
+    """What is compared; its pictures come from a feature cache."""
 
     model: nn.Module
 
@@ -71,13 +66,7 @@ class Learner(ABC):
 
 
 class EmbeddingLearner(Learner):
-    """Ours: the Predictor on the slice, trained with the package's own step.
-
-    Args:
-        model: At the start of its training.
-        processor: Of the model.
-        run: The recipe.
-    """
+    """Ours: the Predictor on the slice, trained with the package's own step."""
 
     model: VLJEPA
 
@@ -132,12 +121,7 @@ class EmbeddingLearner(Learner):
 
 
 class TokenLearner(Learner):
-    """The opponent: a token VLM from the same slice, all of it trained with next-token loss.
-
-    Args:
-        model: At the start of its training.
-        tokenizer: Of the model.
-    """
+    """The opponent: a token VLM from the same slice, all of it trained with next-token loss."""
 
     model: TokenVLM
 

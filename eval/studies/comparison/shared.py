@@ -32,14 +32,7 @@ MARGINAL = 64
 
 @dataclass(frozen=True)
 class Setting:
-    """What is compared.
-
-    Args:
-        suite: The suite's settings.
-        data: Prepared folder of `recipes/mini/prepare.py`.
-        photos: Folder with photos.jsonl.
-        work: Folder for caches and runs.
-    """
+    """What is compared: the suite's settings, the prepared folder, that of photos.jsonl, and one for the runs."""
 
     suite: dict[str, Any]
     data: Path
@@ -68,11 +61,7 @@ class Setting:
 
 
 class Shared:
-    """Shared parts of all runs of a process.
-
-    Args:
-        setting: What is compared.
-    """
+    """Shared parts of all runs of a process."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting

@@ -27,15 +27,7 @@ TOP_K, PSEUDO_TOP_K = 10, 50
 
 @dataclass(frozen=True)
 class TrainSet:
-    """One source of pairs: pooled features of every view; its texts' unit-norm embeddings, picture by picture.
-
-    Args:
-        features_NVD: Pooled features of every view.
-        targets_ME: Embeddings of all texts.
-        counts_N: Texts of every picture.
-        text_ids_M: Equal exactly for equal texts.
-        weight: Share of each batch.
-    """
+    """One source of pairs: features of every view, texts' unit-norm embeddings by picture, and equal texts' ids."""
 
     features_NVD: Tensor
     targets_ME: Tensor
@@ -122,15 +114,10 @@ class Head(nn.Module):
 def train_head(
     sources: Sequence[TrainSet], *, config: HeadConfig, score: Callable[[Head], float] | None = None
 ) -> tuple[Head, float]:
-    """Train with the symmetric multi-positive InfoNCE of the model.
-
-    Args:
-        sources: What to train on, mixed by weight.
-        config: How.
-        score: Validation score, larger is better; None keeps the last state.
+    """Train with the symmetric multi-positive InfoNCE of the model, on the sources mixed by weight.
 
     Returns:
-        The head in its best validated state, in eval mode, and its score.
+        The head in its best validated state by `score`, or the last without one, in eval mode, and its score.
     """
     random, steps = torch.Generator().manual_seed(config.seed), config.steps
     with torch.random.fork_rng(devices=[]):

@@ -33,12 +33,7 @@ def cache_config(folder: Path) -> CacheConfig:
 
 
 class Features:
-    """A model with the stored features of its frozen encoders.
-
-    Args:
-        embedder: A finished model whose Y-Encoder backbone is frozen.
-        cache: Folder of the feature cache.
-    """
+    """A finished model, whose Y-Encoder backbone is frozen, with the stored features of its encoders."""
 
     def __init__(self, embedder: Embedder, *, cache: Path) -> None:
         model = embedder.model

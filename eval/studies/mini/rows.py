@@ -50,13 +50,7 @@ TITLES = {
 
 
 class Baselines:
-    """The baselines of one seed, fitted when asked for.
-
-    Args:
-        features: Of the frozen encoders.
-        inputs: Training and validation data.
-        job: Its views, and its seed of initialisation and order.
-    """
+    """The baselines of one seed, fitted when asked for."""
 
     def __init__(self, features: Features, inputs: Inputs, job: Job) -> None:
         self.features, self.inputs, self.job = features, inputs, job

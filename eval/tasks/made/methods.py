@@ -28,13 +28,7 @@ class Decodes(NamedTuple):
 
 @dataclass(frozen=True)
 class Watched:
-    """A stream as the methods see it.
-
-    Args:
-        stream: Its frames and shots, at which of the methods only the oracle looks; or the annotations of a video.
-        rows: Embedding of each frame, [T, D].
-        grey: Grey levels of each frame, [T, height, width].
-    """
+    """A stream, or a video's annotations, as the methods see it: rows [T, D] and grey levels [T, h, w] of frames."""
 
     stream: Stream | Sequence[tuple[float, int]]
     rows: np.ndarray

@@ -36,13 +36,9 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream.
+    """Frames at `FPS`, where each shot starts, its picture, and where in it, 0 to 1, a random annotation is.
 
-    Args:
-        frames: Its frames at `FPS`.
-        starts: Frame number at which each shot starts; a cross-fade belongs half to either shot.
-        pictures: Picture of each shot.
-        shares: Where in each shot a randomly placed annotation is, 0 at its start and 1 at its end.
+    A cross-fade belongs half to either shot.
     """
 
     frames: tuple[Frame, ...]
@@ -67,15 +63,7 @@ def successors(pictures: int, *, seed: int) -> np.ndarray:
 
 
 def build_stream(*, pictures: int, seconds: int, seed: int, number: int, fades: float = 0.5) -> Stream:
-    """Stream number `number` of a seed.
-
-    Args:
-        pictures: How many pictures there are.
-        seconds: Length.
-        seed: Of the durations, the order and the kinds of transition.
-        number: Of the stream; each has its own random numbers.
-        fades: Share of the transitions that are cross-fades.
-    """
+    """Stream number `number` of a seed, each with its own random numbers; `fades` is the share of cross-fades."""
     random = np.random.default_rng([seed, 2, number])
     following = successors(pictures, seed=0)  # one set of cross-fades for all seeds: each is encoded once
     frames: list[Frame] = []
