@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypedDict
 
 import numpy as np
@@ -41,24 +42,31 @@ def paired_bootstrap(
     Returns:
         The mean over all (run, item) values, its interval, and the number of different items.
     """
-    keys = sorted({key for run in differences for key in run})
-    assert keys, "nothing to resample"
-    sums_N = np.array([sum(run[key] for run in differences if key in run) for key in keys], dtype=np.float64)
-    counts_N = np.array([sum(key in run for run in differences) for key in keys], dtype=np.float64)
-    low, high = resample(np.stack([sums_N, counts_N], axis=1), _ratio, resamples=resamples, seed=seed, level=level)
-    return Interval(mean=float(sums_N.sum() / counts_N.sum()), low=low, high=high, items=len(keys))
+    pairs = sorted(((key, value) for run in differences for key, value in run.items()), key=itemgetter(0))
+    assert pairs, "nothing to resample"
+    items, values = zip(*pairs, strict=True)
+    return interval(values, items, resamples=resamples, seed=seed, level=level)
 
 
-def interval(values: Sequence[float] | np.ndarray, items: Sequence[str], *, seed: int = 0) -> Interval:
+def interval(
+    values: Sequence[float] | np.ndarray,
+    items: Sequence[str],
+    *,
+    resamples: int | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
     """Mean of values with its interval, resampling what they are about.
 
     Args:
         values: A hit or a score each.
         items: What each is about, such as its image: values of one item are drawn together.
-        seed: Of the draws.
+        resamples: As for `resample`.
+        seed: Likewise.
+        level: Likewise.
     """
     columns_NK = by_item(np.asarray(values, dtype=np.float64)[:, None], items)
-    low, high = resample(columns_NK, _ratio, seed=seed)
+    low, high = resample(columns_NK, _ratio, resamples=resamples, seed=seed, level=level)
     return Interval(mean=float(np.mean(values)), low=low, high=high, items=len(columns_NK))
 
 

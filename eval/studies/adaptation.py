@@ -28,66 +28,50 @@ from vljepa.validation.tasks import VqaTask
 Row = dict[str, str]
 RECIPE = Path("recipes/lora_retrieval.yaml")
 TRAINED = ("LoRA", "full predictor", "from scratch")
-UNTRAINED = ("zero-shot", "linear probe")
-ARMS = (*UNTRAINED, *TRAINED)
+ARMS = ("zero-shot", "linear probe", *TRAINED)
 STYLE = "fluent"
 QUESTIONS = 100
 KINDS = ("easy_vqa", "emoji", "photos")
 
 
-def measure(
-    context: Context, *, shots: Sequence[int], seeds: Sequence[int], arms: Sequence[str] = ARMS, keep: str | None = None
-) -> Result:
+def measure(context: Context, *, shots: Sequence[int], seeds: Sequence[int]) -> Result:
     """Train every arm on the same few images, and read the test images once per arm.
 
     Args:
         context: `photos` and the prepared folder; what is complete in the work folder is not trained again.
         shots: Training images of each kind.
         seeds: Of the samples and the runs.
-        arms: Which of ARMS are measured.
-        keep: Earlier result whose rows of other arms are taken over, with where they come from.
 
     Raises:
         ConfigError: The model is another than mini, from which the recipe starts.
     """
-    if context.model.name != "mini":
-        raise ConfigError(
-            f"the recipe of this suite starts from mini, not {context.model.name!r}.", fix="--model mini."
-        )
+    name = context.model.name
+    if name != "mini":
+        raise ConfigError(f"the recipe of this suite starts from mini, not {name!r}.", fix="--model mini.")
     data, work = context.found.files["photos"].parent, context.work / "adaptation"
-    rows = read_photos(data)
-    pool, held, test = ([row for row in rows if row["split"] == split] for split in ("train", "validation", "test"))
-    found: dict[str, Any] = {"rows": []}
-    if keep is not None:
-        found = kept_arms(json.loads(Path(keep).read_text(encoding="utf-8")), without=arms)
+    photos = read_photos(data)
+    pool, held, test = ([row for row in photos if row["split"] == split] for split in ("train", "validation", "test"))
+    rows: list[dict[str, Any]] = []
 
     def note(arm: str, few: int, seed: int, figures: dict[str, float]) -> None:
-        found["rows"].append({"arm": arm, "shots": few, "seed": seed, **figures})
+        rows.append({"arm": arm, "shots": few, "seed": seed, **figures})
         log(f"{arm}, {few} of each, seed {seed}: accuracy {figures['accuracy']:.3f}, R@1 {figures['r1']:.3f}")
 
     mini, memory = context.embedder, Memory(context.found.folder, context.embedder)
-    if "zero-shot" in arms:
-        note("zero-shot", 0, 0, score(mini, test, data) | memory.remembered(mini))
-    features: dict[str, np.ndarray] = {}
-    if "linear probe" in arms:
-        paths = [data / row["image"] for row in rows]
-        encoded = EncodedImages(mini, paths).features(paths)
-        features = {row["image"]: feature for row, feature in zip(rows, encoded, strict=True)}
+    note("zero-shot", 0, 0, score(mini, test, data) | memory.remembered(mini))
+    paths = [data / row["image"] for row in photos]
+    encoded = EncodedImages(mini, paths).features(paths)
+    features = {row["image"]: feature for row, feature in zip(photos, encoded, strict=True)}
     for few in shots:
         for seed in seeds:
             train = sample(pool, few, seed)
-            if "linear probe" in arms:
-                note("linear probe", few, seed, probe(features, train, held, test))
-            for arm in (arm for arm in arms if arm in TRAINED):
-                name = f"{arm}_{few}_{seed}".replace(" ", "_")
-                recipe = arm_recipe(arm, train, held, data=data, work=work, name=name, seed=seed)
+            note("linear probe", few, seed, probe(features, train, held, test))
+            for arm in TRAINED:
+                run = f"{arm}_{few}_{seed}".replace(" ", "_")
+                recipe = arm_recipe(arm, train, held, data=data, work=work, name=run, seed=seed)
                 done = Embedder.from_pretrained(str(Trainer(recipe, device="cpu").fit().model_folder))
                 note(arm, few, seed, score(done, test, data) | memory.remembered(done))
-    return Result(
-        rows=len(found["rows"]),
-        pool=[{"test pictures": len(test)}],
-        more={"pool": len(test), **found},
-    )
+    return Result(rows=len(rows), pool=[{"test pictures": len(test)}], more={"pool": len(test), "rows": rows})
 
 
 class Memory:
@@ -125,16 +109,6 @@ def read_photos(data: Path) -> list[Row]:
     """Rows of photos.jsonl, with the label as the text."""
     rows = [json.loads(line) for line in (data / "photos.jsonl").read_text(encoding="utf-8").splitlines()]
     return [row | {"text": row["label"].lower()} for row in rows]
-
-
-def kept_arms(before: dict[str, Any], *, without: Sequence[str]) -> dict[str, Any]:
-    """Rows of an earlier result but for some arms, and where those that stay come from."""
-    rows = [row for row in before["rows"] if row["arm"] not in without]
-    origin = {key: before[key] for key in ("command", "commit", "uncommitted_changes", "date", "hardware", "versions")}
-    earlier = [one | {"arms": [arm for arm in one["arms"] if arm not in without]} for one in before.get("kept", [])]
-    known = [arm for one in earlier for arm in one["arms"]]
-    own = [arm for arm in ARMS if arm not in known and any(row["arm"] == arm for row in rows)]
-    return {"rows": rows, "kept": [one for one in (*earlier, {"arms": own, **origin}) if one["arms"]]}
 
 
 def sample(train: Sequence[Row], few: int, seed: int) -> list[Row]:
