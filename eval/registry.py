@@ -24,6 +24,7 @@ TASKS = {
     "annotated videos": "eval.tasks.annotated_videos:measure",
     "order": "eval.tasks.order:measure",
     "animations": "eval.tasks.animations:measure",
+    "naming": "eval.tasks.naming:measure",
     "words": "eval.tasks.words:measure",
     "selective": "eval.tasks.selective:measure",
     "selective choice": "eval.tasks.selective:choose",
@@ -42,6 +43,7 @@ its module may have `derived(result)`, further names for that page, and `plots(r
 DOCUMENTS = {
     "order": ("Order in time: clips of unseen sprites", "order", ["mini_order"]),
     "captions": ("Words: all numbers", "words", ["captions"]),
+    "naming": ("Do captions name what is there?", "naming", ["naming"]),
     "selective": ("Selective decoding: all numbers", "selective", ["selective"]),
     "moments": ("Search in time: all numbers", "moments", ["moments"]),
     "mini": ("mini: all numbers", "mini", ["mini"]),

@@ -76,7 +76,11 @@ class FileEmbedder:
         return self.ask([(one, "") for one in files])
 
     def ask(self, pairs: Sequence[tuple[Any, str]]) -> Rows:
-        """Predicted embeddings under a query each; an empty one is the model's caption prompt.
+        """Predicted embeddings under a query each; an empty one is the model's caption prompt."""
+        return self.answered(pairs)[0]
+
+    def answered(self, pairs: Sequence[tuple[Any, str]]) -> tuple[Rows, Rows | None]:
+        """The same, and what the X-Encoder's own classifier says of each pair's file, [N, K], where it has one.
 
         Every file is read and encoded once, however many questions there are about it.
         """
@@ -84,6 +88,7 @@ class FileEmbedder:
         for place, (one, _) in enumerate(pairs):
             places.setdefault(one, []).append(place)
         rows_ND = np.full((len(pairs), self.embedder.model.config.embed_dim), np.nan, dtype=np.float32)
+        classes_NK: Rows | None = None
         with Progress(console=CONSOLE, transient=True) as bar, ThreadPoolExecutor(4) as pool:
             task = bar.add_task("embedding", total=len(places))
             for files in chunks(list(places), self.embedder.batch_size):
@@ -91,11 +96,16 @@ class FileEmbedder:
                         if pixels is not None]  # fmt: skip
                 asked = [(number, place) for number, (file, _) in enumerate(read) for place in places[file]]
                 if read:
-                    rows_ND[[place for _, place in asked]] = self.embedder.asked(
+                    where = [place for _, place in asked]
+                    rows_ND[where], known = self.embedder.answered(
                         [pixels for _, pixels in read], [(number, pairs[place][1]) for number, place in asked]
                     )
+                    if known is not None:
+                        if classes_NK is None:
+                            classes_NK = np.zeros((len(pairs), known.shape[1]), dtype=np.float32)
+                        classes_NK[where] = known[[number for number, _ in asked]]
                 bar.advance(TaskID(task), len(files))
-        return rows_ND
+        return rows_ND, classes_NK
 
     def report(self) -> dict[str, object]:
         """How many files could not be read, and the first of them."""

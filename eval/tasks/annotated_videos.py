@@ -22,9 +22,10 @@ from eval.tasks.made.scoring import MAIN, Scorer
 from eval.tasks.made.streams import FPS
 from vljepa.data.records import Clip, Record
 from vljepa.errors import DataError, VideoError
-from vljepa.inference.embed import Embedder
+from vljepa.inference.embed import Embedded, Embedder
 from vljepa.metrics import cider_at, saving
 from vljepa.metrics.selective import REFERENCE_RATE
+from vljepa.processing.processor import Picture
 from vljepa.processing.video import read_frames
 
 GREY = (32, 32)
@@ -42,7 +43,7 @@ def measure(context: Context, *, rates: Sequence[float], name: str = "{}") -> Re
     found, embedder = context.found, context.embedder
     embedder.require_words()
     texts, videos = read_annotations(found, name=name)
-    scorer = Scorer(texts, decode=embedder.words)
+    scorer = Scorer(texts, decode=embedder.write)
     unreadable: dict[str, str] = {}
     seen: list[Watched] = []
     for path, notes in track(list(videos.items()), "embedding", console=CONSOLE, transient=True):
@@ -100,12 +101,16 @@ def read_annotations(found: Found, *, name: str) -> tuple[list[list[str]], dict[
 
 def watch(path: Path, notes: Sequence[tuple[float, int]], embedder: Embedder) -> Watched:
     """Embed the frames of an annotated video at `FPS`."""
-    rows, grey, block = [], [], []
+    grey: list[np.ndarray] = []
+    batches: list[Embedded] = []
+    block: list[Picture] = []
     for frame in read_frames(path, fps=FPS, max_pixels=max_pixels(embedder)):
         grey.append(np.asarray(frame.image.convert("L").resize(GREY), dtype=np.float32))
         block.append(frame.image)
         if len(block) == embedder.batch_size:
-            rows.append(embedder.images(block))
+            batches += embedder.embedded(block)
             block = []
-    rows += [embedder.images(block)] if block else []
-    return Watched(notes, np.concatenate(rows), np.stack(grey))
+    batches += embedder.embedded(block)
+    classes = [one.classes for one in batches if one.classes is not None]
+    rows = np.concatenate([one.rows for one in batches])
+    return Watched(notes, rows, np.stack(grey), np.concatenate(classes) if classes else None)

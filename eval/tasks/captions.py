@@ -14,6 +14,7 @@ from eval.core.statistics import interval
 from vljepa.data.records import Record
 from vljepa.errors import TextSpaceError
 from vljepa.inference.embed import Embedder
+from vljepa.inference.words import Words
 from vljepa.metrics import CiderD, bleu4, distinct_share, mean_length, meteor, meteor_is_there, rouge_l
 
 
@@ -26,11 +27,13 @@ def measure(context: Context) -> Result:
         raise found.wrong("annotations", "it has no `images` and `annotations` with captions")
     files = FileEmbedder(embedder)
     paths = [row.file("image") for row in rows]
-    rows_ND = files.embed(paths)
-    kept = [rows[place] for place in np.flatnonzero(readable(rows_ND))]
+    rows_ND, classes_NK = files.answered([(path, "") for path in paths])
+    kept_N = readable(rows_ND)
+    kept = [rows[place] for place in np.flatnonzero(kept_N)]
     return _result(
         embedder,
-        rows_ND[readable(rows_ND)],
+        rows_ND[kept_N],
+        None if classes_NK is None else classes_NK[kept_N],
         [row.texts("text") for row in kept],
         ids=[int(row["source_id"]) for row in kept],
         rows=len(rows),
@@ -57,11 +60,24 @@ def stored(context: Context) -> Result:
     return _result(
         embedder,
         np.load(found.files["rows"], allow_pickle=False).astype(np.float32),
+        None,
         [photo["captions"] for photo in photos],
         ids=[int(photo["source_id"].rpartition(":")[2]) for photo in photos],
         rows=len(photos),
         examined=[Record(None, tuple(photo["captions"])) for photo in photos],
     )
+
+
+def controlled(
+    embedder: Embedder, rows_ND: NDArray[np.float32], classes_NK: NDArray[np.float32] | None
+) -> dict[str, list[Words]]:
+    """Captions of predictions; and, as controls, of another image's, and of none."""
+    swapped = None if classes_NK is None else np.roll(classes_NK, 1, axis=0)
+    return {
+        "model": embedder.write(rows_ND, classes_NK),
+        "swapped": embedder.write(np.roll(rows_ND, 1, axis=0), swapped),
+        "zeroed": embedder.write(np.zeros_like(rows_ND)),
+    }
 
 
 def quality(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
@@ -77,6 +93,7 @@ def quality(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dic
 def _result(
     embedder: Embedder,
     rows_ND: NDArray[np.float32],
+    classes_NK: NDArray[np.float32] | None,
     references: Sequence[Sequence[str]],
     *,
     ids: Sequence[int],
@@ -84,8 +101,8 @@ def _result(
 ) -> Result:
     """Every figure of the captions of predictions, and of the same with another image's prediction or none."""
     scorer, items = CiderD(references), [str(number) for number in range(len(references))]
-    seen = {"model": rows_ND, "swapped": np.roll(rows_ND, 1, axis=0), "zeroed": np.zeros_like(rows_ND)}
-    captions = {name: embedder.words(rows) for name, rows in seen.items()}
+    written = controlled(embedder, rows_ND, classes_NK)
+    captions = {name: [one.text for one in several] for name, several in written.items()}
     metrics: dict[str, dict[str, Any]] = {
         name: {"cider_d": interval(scorer.scores(texts), items), **quality(texts, references)}
         for name, texts in captions.items()

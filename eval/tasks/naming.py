@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.core.charts import Line, lines
-from eval.core.render import table
+from eval.core.embedding import FileEmbedder
 from eval.core.result import Context, Result
 from eval.core.statistics import interval
+from eval.tasks.captions import controlled
 from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
 from vljepa.inference.naming import Naming
@@ -40,15 +41,13 @@ def measure(context: Context) -> Result:
     paths = [row.file("image") for row in samples]
     names = [[str(name) for name in row["names"]] for row in samples]
     wider = [[str(name) for name in row["wider"]] for row in samples]
-    batches = list(embedder.embedded(paths))
-    rows_ND = np.concatenate([batch.rows for batch in batches])
-    known = [batch.classes for batch in batches if batch.classes is not None]
-    classes_NK = np.concatenate(known) if known else None
-    written = embedder.write(rows_ND, classes_NK)
-    captions = {"model": [words.text for words in written]} | _others(embedder, rows_ND, classes_NK)
+    rows_ND, classes_NK = FileEmbedder(embedder).answered([(path, "") for path in paths])
+    written = controlled(embedder, rows_ND, classes_NK) | {"no entities": embedder.write(rows_ND)}
+    captions = {name: [one.text for one in several] for name, several in written.items()}
+    captions |= _names(embedder, rows_ND, classes_NK)
     taxonomy = taxonomy_of(embedder.model.config.residual) or Taxonomy.of("imagenet-1k")
     marks = {name: _marks(texts, names, wider, taxonomy) for name, texts in captions.items()}
-    confidence = np.array([words.confidence for words in written])
+    confidence = np.array([one.confidence or 0.0 for one in written["model"]])
     items = [str(number) for number in range(len(samples))]
     return Result(
         metrics={
@@ -66,24 +65,19 @@ def measure(context: Context) -> Result:
     )
 
 
-def _others(
+def _names(
     embedder: Embedder, rows_ND: NDArray[np.float32], classes_NK: NDArray[np.float32] | None
 ) -> dict[str, list[str]]:
-    """Ceilings and controls."""
-    swapped = None if classes_NK is None else np.roll(classes_NK, 1, axis=0)
-    found = {
-        "swapped": [one.text for one in embedder.write(np.roll(rows_ND, 1, axis=0), swapped)],
-        "no entities": [one.text for one in embedder.write(rows_ND)],
-        "zeroed": [one.text for one in embedder.write(np.zeros_like(rows_ND))],
-    }
+    """Ceilings: the name that `classify` chooses, and that of the encoder's own classifier."""
     taxonomy = taxonomy_of(embedder.model.config.residual)
     if taxonomy is None or classes_NK is None:
-        return found
-    labels = [taxonomy.names_of(number)[0] for number in range(len(taxonomy))]
+        return {}
+    labels = taxonomy.names()
     chosen = Naming(embedder, labels).probabilities(rows_ND, classes_NK).argmax(1)
-    found["classify"] = [with_article(labels[one]) for one in chosen]
-    found["classifier"] = [with_article(labels[one]) for one in classes_NK.argmax(1)]
-    return found
+    return {
+        name: [with_article(labels[one]) for one in places]
+        for name, places in (("classify", chosen), ("classifier", classes_NK.argmax(1)))
+    }
 
 
 def _marks(
@@ -149,27 +143,6 @@ def _groups(
         if members:
             found[group] = {"images": len(members), **{name: float(one[members].mean()) for name, one in marks.items()}}
     return found
-
-
-def tables(result: dict[str, Any]) -> str:
-    """All tables of a result, as Markdown."""
-    keys = ("strict", "lenient", "wrong", "stutters", "unknown words", "distinct")
-    rows = [
-        [name, *(one[key]["mean"] if isinstance(one[key], dict) else one[key] for key in keys)]
-        for name, one in result["metrics"].items()
-    ]
-    groups = [[name, *(one[key] for key in ("images", *keys[:3]))] for name, one in result["groups"].items()]
-    deciles = [[number, *one.values()] for number, one in enumerate(result["deciles"], start=1)]
-    return "\n\n".join(
-        [
-            "## Captions",
-            table(["captions", *keys], rows),
-            "## Groups of kinds",
-            table(["group", "images", *keys[:3]], groups),
-            "## By confidence, tenths of the images",
-            table(["tenth", "confidence", *keys[:3]], deciles),
-        ]
-    )
 
 
 def plots(result: dict[str, Any]) -> dict[str, bytes]:

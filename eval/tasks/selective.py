@@ -101,7 +101,7 @@ class Plan:
         log(f"{source} {split}: {len(pictures)} pictures, {len(frames.rows)} different frames, {len(plain)} streams")
         scorer = Scorer(
             [one.texts for one in pictures],
-            decode=lambda rows: embedder.words(rows, num_beams=self.beams),
+            decode=lambda rows, classes: embedder.write(rows, classes, num_beams=self.beams),
             kept=cache / f"texts-{self.digest()}.jsonl",
         )
         watched, fading = (list(map(frames.watched, several)) for several in (plain, faded))

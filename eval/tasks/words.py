@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from eval.core.console import log
+from eval.core.embedding import FileEmbedder
 from eval.core.prepared import read_captions, read_questions
 from eval.core.provenance import ROOT
 from eval.core.result import Context, Result
 from eval.core.statistics import paired_bootstrap
-from eval.tasks.captions import quality
+from eval.tasks.captions import controlled, quality
 from vljepa.configs import load_decoder_run_config
 from vljepa.data.records import Record
 from vljepa.data.text_features import TextFeatures
@@ -69,29 +70,33 @@ def measure(context: Context, *, recipe: str, decoders: dict[str, str] | None = 
     read = [rows for source, rows in zip(run.data.train, train, strict=True) if source.see == "text"]
     log("embedding the bank")
     bank = _bank(embedder, list(dict.fromkeys(text for rows in read for row in rows for text in row.texts)), context)
-    pictures: dict[str, tuple[Rows, list[tuple[str, ...]]]] = {}
+    pictures: dict[str, tuple[Rows, Rows | None, list[tuple[str, ...]]]] = {}
     tables: dict[str, dict[str, Any]] = {}
     for source in SOURCES:
         items = [one for one in read_captions(data, source, split) if source != "emoji" or one.style == STYLE]
-        rows, texts = embedder.images([item.path for item in items]), [item.texts for item in items]
-        pictures[source], readouts = (rows, texts), {NEAREST: bank.nearest(rows), CONSENSUS: bank.consensus(rows)}
+        rows, classes = FileEmbedder(embedder).answered([(item.path, "") for item in items])
+        texts = [item.texts for item in items]
+        pictures[source], readouts = (
+            (rows, classes, texts),
+            {NEAREST: bank.nearest(rows), CONSENSUS: bank.consensus(rows)},
+        )
         tables[source] = {readout: _row(written, texts) for readout, written in readouts.items()}
     found: dict[str, Any] = {"answers": {}, "round_trip": {}, "latency_ms": {}}
     for decoder, folder in (decoders or own_decoder(name)).items():
         log(f"decoder {decoder}")
         own = Embedder.from_pretrained(name, decoder=folder)
-        for source, (rows, texts) in pictures.items():
-            _decoder_rows(decoder, own, rows, texts, tables[source])
-        rows, texts = pictures["photos"]
+        for source, (rows, classes, texts) in pictures.items():
+            _decoder_rows(decoder, own, rows, classes, texts, tables[source])
+        rows, classes, texts = pictures["photos"]
         first, others = [one[0] for one in texts], [one[1:] for one in texts]
         said = own.words(own.texts(first), shift=False)
         tables["photos"]["human, against the other four"] = _row(first, others)
         tables["photos"][f"{decoder}, from a human caption's embedding"] = _row(said, others)
         found["round_trip"][decoder] = round_trips(own, held_out[:ROUND_TRIPS])
-        found["latency_ms"][decoder] = _latency(own, rows)
+        found["latency_ms"][decoder] = _latency(own, rows, classes)
         asked = {source: read_questions(data, source, split) for source in QUESTION_SOURCES}
         found["answers"][decoder] = {source: _answers(own, questions) for source, questions in asked.items()}
-    sizes = {source: len(texts) for source, (_, texts) in pictures.items()}
+    sizes = {source: len(texts) for source, (_, _, texts) in pictures.items()}
     shown = {source: {"pool": sizes[source], "bank": len(bank.texts), "rows": rows} for source, rows in tables.items()}
     return Result(rows=sum(sizes.values()), pool=[sizes], more={"pictures": shown, **found})
 
@@ -110,15 +115,16 @@ def _row(written: Sequence[str], texts: Sequence[Sequence[str]]) -> dict[str, An
 
 
 def _decoder_rows(
-    name: str, own: Embedder, rows: Rows, texts: Sequence[Sequence[str]], table: dict[str, dict[str, Any]]
+    name: str,
+    own: Embedder,
+    rows: Rows,
+    classes: Rows | None,
+    texts: Sequence[Sequence[str]],
+    table: dict[str, dict[str, Any]],
 ) -> None:
     """A decoder, its controls, and its difference to the consensus of the bank."""
-    words = own.processor.words
-    assert words is not None
-    ids = own.model.generate(torch.from_numpy(rows).to(own.device))
-    table[name] = {**_row(words.decode(ids), texts), "ended": float(np.mean(words.ended(ids)))}
-    for suffix, seen in ((", swapped", np.roll(rows, 1, axis=0)), (", zeroed", np.zeros_like(rows))):
-        table[f"{name}{suffix}"] = _row(own.words(seen), texts)
+    for kind, written in controlled(own, rows, classes).items():
+        table[name if kind == "model" else f"{name}, {kind}"] = _row([one.text for one in written], texts)
     pairs = zip(table[name]["scores"], table[CONSENSUS]["scores"], strict=True)
     table[name]["minus_consensus"] = paired_bootstrap([{str(n): one - two for n, (one, two) in enumerate(pairs)}])
 
@@ -128,11 +134,11 @@ def _answers(own: Embedder, questions: Sequence[Record]) -> dict[str, dict[str, 
     hits: dict[str, list[tuple[bool, bool]]] = {"all": []}
     for question in questions[:: max(1, len(questions) // QUESTIONS)]:
         assert isinstance(question.image, Path)
-        row = own.images([question.image], query=question.query)
-        [written] = own.words(row, shift=False)
+        row, classes = own.answered([own.read(question.image)], [(0, question.query)])
+        [answer] = own.write(row, classes, shift=False)
         nearest = question.candidates[int((own.texts(question.candidates) @ row[0]).argmax())]
         right = normalise_text(question.texts[0])
-        hit = (normalise_text(written) == right, normalise_text(nearest) == right)
+        hit = (normalise_text(answer.text) == right, normalise_text(nearest) == right)
         hits["all"].append(hit)
         hits.setdefault(question.type, []).append(hit)
     shares = {kind: (len(both), *np.mean(both, axis=0).tolist()) for kind, both in sorted(hits.items())}
@@ -188,14 +194,15 @@ def measure_round_trip(context: Context, *, text: str = "text", limit: int = 256
     )
 
 
-def _latency(own: Embedder, rows: Rows) -> dict[str, float]:
+def _latency(own: Embedder, rows: Rows, classes: Rows | None) -> dict[str, float]:
     """Median milliseconds of one caption with the chosen beams, and greedy."""
     medians = {}
     for kind, beams in (("chosen", None), ("greedy", 1)):
         times = []
         for number in range(LATENCIES + 3):
             start = time.perf_counter()
-            own.words(rows[number % len(rows)][None], num_beams=beams)
+            place = [number % len(rows)]
+            own.write(rows[place], None if classes is None else classes[place], num_beams=beams)
             times.append(1000 * (time.perf_counter() - start))
         medians[kind] = float(np.median(times[3:]))
     return medians

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -24,16 +24,21 @@ CHUNK = 256
 
 
 class Frames(NamedTuple):
-    """Unit-norm embeddings [F, D] of frames, their grey levels [F, THUMBNAIL, THUMBNAIL], and the row of each frame."""
+    """Unit-norm embeddings [F, D] of frames, their grey levels [F, THUMBNAIL, THUMBNAIL], and the row of each frame.
+
+    `classes` is what the X-Encoder's own classifier says of them, [F, K], where there is one.
+    """
 
     rows: np.ndarray
     grey: np.ndarray
     places: dict[Frame, int]
+    classes: np.ndarray | None = None
 
     def watched(self, stream: Stream) -> Watched:
         """A stream with its frames' embeddings and grey levels."""
         numbers = np.array([self.places[frame] for frame in stream.frames])
-        return Watched(stream, self.rows[numbers], self.grey[numbers])
+        classes = None if self.classes is None else self.classes[numbers].astype(np.float32)
+        return Watched(stream, self.rows[numbers], self.grey[numbers], classes)
 
 
 def held_out(data: Path, source: str, split: str, *, style: str | None = None) -> list[Captioned]:
@@ -51,23 +56,27 @@ def encode_frames(
     frames = sorted({frame for stream in streams for frame in stream.frames})
     places = {frame: place for place, frame in enumerate(frames)}
     contents = [hashlib.blake2b(one.path.read_bytes(), digest_size=8).hexdigest() for one in pictures]
-    key = json.dumps([contents, frames, embedder.model.fingerprint(), SIDE, ZOOM])
+    key = json.dumps([contents, frames, embedder.model.fingerprint(), SIDE, ZOOM, "classes"])
     file = cache / f"{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}.npz"
     if not file.is_file():
-        rows, grey = [], []
+        rows, grey, classes = [], [], []
         opened = [Image.open(one.path).convert("RGBA") for one in pictures]
         for start in range(0, len(frames), CHUNK):
             made = [render(frame, opened) for frame in frames[start : start + CHUNK]]
-            rows.append(embedder.images(made))
+            for batch in embedder.embedded(made):
+                rows.append(batch.rows)
+                classes += [] if batch.classes is None else [batch.classes.astype(np.float16)]
             small = [one.convert("L").resize((THUMBNAIL, THUMBNAIL)) for one in made]
             grey += [np.asarray(one, dtype=np.float32) / 255 for one in small]
             log(f"encoded {min(start + CHUNK, len(frames))} of {len(frames)} frames")
         cache.mkdir(parents=True, exist_ok=True)
         half = file.with_suffix(".part.npz")
-        np.savez(half, rows=np.concatenate(rows), grey=np.stack(grey))
+        arrays: dict[str, Any] = {"rows": np.concatenate(rows), "grey": np.stack(grey)}
+        arrays |= {"classes": np.concatenate(classes)} if classes else {}
+        np.savez(half, allow_pickle=False, **arrays)
         half.replace(file)
     with np.load(file) as kept:
-        return Frames(kept["rows"], kept["grey"], places)
+        return Frames(kept["rows"], kept["grey"], places, kept.get("classes"))
 
 
 def render(frame: Frame, pictures: Sequence[Image.Image]) -> Image.Image:

@@ -19,20 +19,25 @@ from vljepa.inference.selective import SelectiveDecoder
 
 
 class Decodes(NamedTuple):
-    """What is decoded in one stream: N seconds, ascending; unit-norm rows [N, D]; and from when on each is said."""
+    """What is decoded in one stream: N seconds, ascending; rows [N, D]; from when on each is said; classes [N, K]."""
 
     times: np.ndarray
     rows: np.ndarray
     starts: np.ndarray
+    classes: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Watched:
-    """A stream, or a video's annotations, as the methods see it: rows [T, D] and grey levels [T, h, w] of frames."""
+    """A stream, or a video's annotations, as the methods see it: rows [T, D] and grey levels [T, h, w] of frames.
+
+    `classes` is what the X-Encoder's own classifier says of them, [T, K], where there is one.
+    """
 
     stream: Stream | Sequence[tuple[float, int]]
     rows: np.ndarray
     grey: np.ndarray
+    classes: np.ndarray | None = None
 
     @cached_property
     def changes(self) -> np.ndarray:
@@ -65,7 +70,8 @@ def random_times(watched: Watched, *, rate: float) -> Decodes:
     seed = [3, *watched.made.starts[:8]]
     places = np.sort(np.random.default_rng(seed).choice(len(watched.rows), _count(watched, rate), replace=False))
     times = places / FPS
-    return Decodes(times, watched.rows[places], np.append(times[:1], (times[1:] + times[:-1]) / 2))
+    starts = np.append(times[:1], (times[1:] + times[:-1]) / 2)
+    return Decodes(times, watched.rows[places], starts, None if watched.classes is None else watched.classes[places])
 
 
 def pixel_difference(watched: Watched, *, rate: float, readout: str) -> Decodes:
@@ -102,12 +108,17 @@ def oracle(watched: Watched, *, rate: float, readout: str) -> Decodes:
 def online(watched: Watched, *, config: SelectiveConfig) -> Decodes:
     """Segments of the online decoder, as its user gets them."""
     decoder = SelectiveDecoder(config=config)
-    segments = [one for place, row in enumerate(watched.rows) for one in decoder.push(row, place / FPS)]
+    known = [None] * len(watched.rows) if watched.classes is None else watched.classes
+    segments = [
+        one for place, row in enumerate(watched.rows) for one in decoder.push(row, place / FPS, classes_K=known[place])
+    ]
     segments += decoder.close()
+    classes = [one.classes for one in segments if one.classes is not None]
     return Decodes(
         np.array([one.time for one in segments]),
         np.stack([one.embedding for one in segments]),
         np.array([one.start for one in segments]),
+        np.stack(classes) if classes else None,
     )
 
 
@@ -121,8 +132,13 @@ def _read(watched: Watched, starts: np.ndarray, readout: str) -> Decodes:
 
 def _spans(watched: Watched, starts: np.ndarray, ends: np.ndarray, readout: str) -> Decodes:
     middles = (starts + ends - 1) // 2
+    classes = None if watched.classes is None else _means(watched.classes, starts, ends).astype(np.float32)
     if readout == "exact":
-        return Decodes(middles / FPS, watched.rows[middles], starts / FPS)
-    means = np.stack([watched.rows[start:end].mean(0) for start, end in zip(starts, ends, strict=True)])
+        return Decodes(middles / FPS, watched.rows[middles], starts / FPS, classes)
+    means = _means(watched.rows, starts, ends)
     read = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
-    return Decodes((starts + ends) / 2 / FPS, read, starts / FPS)
+    return Decodes((starts + ends) / 2 / FPS, read, starts / FPS, classes)
+
+
+def _means(values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    return np.stack([values[start:end].mean(0) for start, end in zip(starts, ends, strict=True)])

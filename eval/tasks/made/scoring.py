@@ -12,11 +12,13 @@ import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from eval.tasks.made.methods import Decodes, Watched
 from eval.tasks.made.streams import Stream
+from vljepa.inference.words import Words
 from vljepa.metrics.captions import CiderD
 from vljepa.metrics.selective import covering, nearest
 
@@ -31,7 +33,7 @@ class Scorer:
 
     Args:
         references: Captions of each picture; the weights of CIDEr-D come from them, once for all streams.
-        decode: From rows [N, D] to texts.
+        decode: From rows [N, D], and classes [N, K] where there are some, to texts.
         kept: File for the texts, one JSON line each, so that another run of the same decoder goes on from there.
     """
 
@@ -39,7 +41,7 @@ class Scorer:
         self,
         references: Sequence[Sequence[str]],
         *,
-        decode: Callable[[np.ndarray], list[str]],
+        decode: Callable[[np.ndarray, np.ndarray | None], Sequence[Words]],
         kept: Path | None = None,
     ) -> None:
         self._score = cache(CiderD(references).score)
@@ -49,11 +51,17 @@ class Scorer:
 
     def prepare(self, decodes: Sequence[Decodes]) -> None:
         """Decode what some streams will need, in large batches."""
-        new = {key: row for one in decodes for row in one.rows if (key := _key(row)) not in self._texts}
-        keys, rows = list(new), list(new.values())
+        new: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
+        for one in decodes:
+            known: Any = [None] * len(one.rows) if one.classes is None else one.classes
+            new |= {key: pair for pair in zip(one.rows, known, strict=True) if (key := _key(*pair)) not in self._texts}
+        keys, pairs = list(new), list(new.values())
         for start in range(0, len(keys), BLOCK):
             block = slice(start, start + BLOCK)
-            written = dict(zip(keys[block], self._decode(np.stack(rows[block])), strict=True))
+            rows, classes = zip(*pairs[block], strict=True)
+            told = None if classes[0] is None else np.stack(classes)
+            texts = [words.text for words in self._decode(np.stack(rows), told)]
+            written = dict(zip(keys[block], texts, strict=True))
             self._texts |= written
             if self._kept is not None:
                 self._kept.parent.mkdir(parents=True, exist_ok=True)
@@ -67,12 +75,13 @@ class Scorer:
         annotations = stream.annotations(placed) if isinstance(stream, Stream) else stream
         for time, picture in annotations:
             place = nearest(decodes.times, time) if match == "nearest" else covering(decodes.starts, time)
-            total += self._score(picture, self._texts[_key(decodes.rows[place])])
+            known = None if decodes.classes is None else decodes.classes[place]
+            total += self._score(picture, self._texts[_key(decodes.rows[place], known)])
         return total / len(annotations)
 
 
-def _key(row: np.ndarray) -> str:
-    return hashlib.blake2b(row.tobytes(), digest_size=12).hexdigest()
+def _key(row: np.ndarray, classes: np.ndarray | None) -> str:
+    return hashlib.blake2b(row.tobytes() + (b"" if classes is None else classes.tobytes()), digest_size=12).hexdigest()
 
 
 def _read_texts(file: Path) -> dict[str, str]:

@@ -44,9 +44,10 @@ def wall_clock(
     arms = {}
     for name, embedder in embedders.items():
         times = []
-        for row in frames.rows[:TIMED]:
+        for place in range(min(TIMED, len(frames.rows))):
+            one = slice(place, place + 1)
             start_decode = time.perf_counter()
-            embedder.words(row[None], num_beams=1)
+            embedder.write(frames.rows[one], None if frames.classes is None else frames.classes[one], num_beams=1)
             times.append(time.perf_counter() - start_decode)
         decode = float(np.median(times))
         total = {method: FPS * sum(per_frame.values()) + rate * decode for method, rate in rates.items()}

@@ -7,7 +7,7 @@ or no; asked how many, three. `blind` gives the same embedding for everything.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,8 @@ from eval.core.result import Model as Measured
 from vljepa.configs import CalibrationConfig, ClipsConfig, PromptsConfig, SelectiveConfig
 from vljepa.errors import ImageError
 from vljepa.inference.clips import VisualReader
-from vljepa.inference.embed import Embedder
+from vljepa.inference.embed import Embedded, Embedder
+from vljepa.inference.words import Words
 from vljepa.models.types import Latents, Tokens
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
@@ -63,6 +64,7 @@ class Model:
 
     def __init__(self, processor: Processor, *, blind: bool) -> None:
         self.processor, self.blind = processor, blind
+        self.residual = None
         self.config = SimpleNamespace(
             embed_dim=len(WORDS),
             prompts=PromptsConfig(),
@@ -110,8 +112,12 @@ class Seer(Embedder):
     def images(self, images: Sequence[Any], *, query: str = "", progress: Any = None) -> np.ndarray:
         return np.stack([self.model._one(self.processor.frames([image])[..., 0, 0], query) for image in images])
 
-    def words(self, rows: np.ndarray, **options: Any) -> list[str]:
-        return [f"a {list(COLOURS)[int(row[:3].argmax())]} thing" for row in rows]
+    def embedded(self, images: Sequence[Any], **options: Any) -> Iterator[Embedded]:
+        if images:
+            yield Embedded(images=list(images), rows=self.images(images), classes=None)
+
+    def write(self, rows: np.ndarray, classes: np.ndarray | None = None, **options: Any) -> list[Words]:
+        return [Words(f"a {list(COLOURS)[int(row[:3].argmax())]} thing", None) for row in rows]
 
     def require_words(self) -> None:
         pass

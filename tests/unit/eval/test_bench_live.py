@@ -34,7 +34,7 @@ def test_scenes_fill_the_time_and_are_four_seconds_long_on_average():
 def test_only_ends_that_are_no_losses_are_compared_with_changes():
     def segment(start, end):
         ended = datetime.fromtimestamp(1000.0 + end, UTC)
-        return Segment(start=start, end=end, time=start, confidence=1.0, embedding=None, ended=ended)
+        return Segment(start=start, end=end, time=start, coherence=1.0, embedding=None, ended=ended)
 
     told = [segment(0.0, 2.25), segment(2.25, 3.9), segment(3.9, 5.0), segment(7.0, 8.5), segment(8.5, 9.0)]
 

@@ -73,14 +73,14 @@ def test_one_clip_has_one_embedding_whoever_asks(
     [api] = embedder.images([clip])
     embedder.model.save_pretrained(tmp_path / "model")
     told: list[np.ndarray] = []
-    whole = Embedder.batches
+    whole = Embedder.embedded
 
-    def batches(self: Embedder, *args: Any, **given: Any) -> Any:
-        for kept, rows in whole(self, *args, **given):
-            told.append(rows)
-            yield kept, rows
+    def embedded(self: Embedder, *args: Any, **given: Any) -> Any:
+        for batch in whole(self, *args, **given):
+            told.append(batch.rows)
+            yield batch
 
-    monkeypatch.setattr(Embedder, "batches", batches)
+    monkeypatch.setattr(Embedder, "embedded", embedded)
     assert main(["classify", str(clip), "--labels", "a square,a circle", "--model", str(tmp_path / "model")]) == 0
     [[cli]] = told
     [evaluation] = FileEmbedder(embedder, frames=FRAMES).embed([clip])
@@ -141,6 +141,7 @@ class Elsewhere:
     """A model on a device from which nothing comes back unasked, and to which nothing goes unasked."""
 
     device = torch.device("meta")
+    residual = None
 
     def __init__(self, embedder: Embedder) -> None:
         self.config, self.width = embedder.model.config, embedder.model.config.embed_dim

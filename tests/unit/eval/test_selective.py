@@ -17,6 +17,7 @@ from eval.tasks.made.frames import render, view
 from eval.tasks.made.methods import Decodes, Watched
 from eval.tasks.made.scoring import MAIN, Scorer
 from eval.tasks.made.streams import FPS, VIEWS, Frame, Stream, build_stream, successors, view_at
+from vljepa.inference.words import Words
 from vljepa.metrics.selective import Curve, cider_at, nearest, saving
 
 CAPTIONS = [["a red cat sleeps here"], ["two dogs run far away"], ["one blue boat on water"]]
@@ -96,7 +97,7 @@ def watched(lengths: Sequence[int] = (8, 40, 12)) -> Watched:
 
 
 def scorer() -> Scorer:
-    return Scorer(CAPTIONS, decode=lambda rows: [CAPTIONS[int(row.argmax())][0] for row in rows])
+    return Scorer(CAPTIONS, decode=lambda rows, classes: [Words(CAPTIONS[int(row.argmax())][0], None) for row in rows])
 
 
 class TestProtocol:
@@ -128,26 +129,42 @@ class TestProtocol:
 
     def test_constant_words_score_a_third_of_three(self) -> None:
         seen = watched()
-        judge = Scorer(CAPTIONS, decode=lambda rows: [CAPTIONS[0][0]] * len(rows))
+        judge = Scorer(CAPTIONS, decode=lambda rows, classes: [Words(CAPTIONS[0][0], None)] * len(rows))
         decodes = methods.adaptive(seen, rate=3 * FPS / 60, readout="exact")
         judge.prepare([decodes])
         assert judge.score(seen, decodes) == pytest.approx(10 / 3)
 
     def test_what_is_shown_twice_is_decoded_once(self) -> None:
         asked: list[int] = []
-        judge = Scorer(CAPTIONS, decode=lambda rows: [asked.append(len(rows)) or "a"] * 0 + ["a"] * len(rows))
+
+        def decode(rows: np.ndarray, classes: np.ndarray | None) -> list[Words]:
+            asked.append(len(rows))
+            return [Words("a", None)] * len(rows)
+
+        judge = Scorer(CAPTIONS, decode=decode)
         times = np.array([0.0, 1.0])
         decodes = Decodes(times, np.eye(3, 8, dtype=np.float32)[[0, 0]], times)
         judge.prepare([decodes, decodes])
         judge.prepare([decodes])
         assert asked == [1]
 
+    def test_one_row_with_other_classes_is_another_text(self) -> None:
+        def decode(rows: np.ndarray, classes: np.ndarray | None) -> list[Words]:
+            assert classes is not None
+            return [Words(CAPTIONS[int(one.argmax())][0], None) for one in classes]
+
+        seen, judge = watched(), Scorer(CAPTIONS, decode=decode)
+        decodes = methods.oracle(seen, rate=3 * FPS / 60, readout="exact")
+        told = decodes._replace(rows=np.zeros_like(decodes.rows), classes=decodes.rows)
+        judge.prepare([told])
+        assert judge.score(seen, told) == pytest.approx(10.0)
+
     def test_texts_are_kept_for_the_next_run_and_a_half_written_one_is_not(self, tmp_path: Path) -> None:
         asked: list[int] = []
 
-        def decode(rows: np.ndarray) -> list[str]:
+        def decode(rows: np.ndarray, classes: np.ndarray | None) -> list[Words]:
             asked.append(len(rows))
-            return [f"text {int(row.argmax())}" for row in rows]
+            return [Words(f"text {int(row.argmax())}", None) for row in rows]
 
         kept, times = tmp_path / "texts.jsonl", np.array([0.0, 1.0])
         both = Decodes(times, np.eye(3, 8, dtype=np.float32)[[0, 1]], times)
