@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # Run as a script, this folder would be first on the path, and emoji.py would hide a package of that name.
 if __name__ == "__main__":
@@ -29,12 +29,14 @@ from vljepa.errors import VLJEPAError
 from vljepa.inference.embed import Embedder
 from vljepa.inference.words import Evidence, Writer, sure_of
 from vljepa.metrics.captions import CiderD
-from vljepa.processing.evidence import taxonomy_of
 from vljepa.processing.nouns import holds
+from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.text import normalise_text
 
 AGREEMENT, LIKELIHOOD = (0.5, 1.0, 2.0), (0.0, 0.05, 0.1, 0.2, 0.4)
 NAMED, WRONG = (0.0, 0.2, 0.5, 1.0), (0.0, 0.1, 0.2, 0.5)
+PHRASE = (0.0, 0.02, 0.05, 0.1, 0.15)
+PHRASES = 3
 FALLBACK, SURE = (0.0, 0.3, 0.4, 0.5, 0.6), (0.7, 0.8, 0.9)
 ANSWERS = 900
 """Validation questions, of every source alike."""
@@ -80,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", default="mini", help="the model whose words it writes")
     parser.add_argument("--data", type=Path, required=True, help="folder that prepare.py has made")
     parser.add_argument("--named", type=Path, required=True, help="folder with photos.jsonl: image, names, wider")
+    parser.add_argument("--least", type=float, default=0.6, help="share of names that captions must have (default 0.6)")
     parser.add_argument("--candidates", type=int, default=4, help="beams that are candidates (default 4)")
     given = parser.parse_args(arguments)
     try:
@@ -91,11 +94,10 @@ def main(arguments: list[str] | None = None) -> int:
     assert decoder is not None
     beams = max(given.candidates, decoder.config.generation.num_beams)
     decoder.config.generation = decoder.config.generation.model_copy(update={"num_beams": beams})
-    decoder.config.choice = ChoiceConfig(candidates=given.candidates)
-    photos, named = _rows(given.data / "photos/captions.validation.jsonl"), _rows(given.named / "photos.jsonl")
-    of_photos = Candidates(embedder, [given.data / "photos" / row["image"] for row in photos])
-    of_named = Candidates(embedder, [given.named / row["image"] for row in named])
-    choice, report = fit(of_photos, [row["text"] for row in photos], of_named, named, given.candidates, embedder)
+    decoder.config.choice = ChoiceConfig(candidates=given.candidates, phrases=PHRASES)
+    captioned = {name: Captioned.read(embedder, given.data / name) for name in ("photos", "emoji")}
+    named = Named.read(embedder, given.named)
+    choice, report = fit(captioned, named, decoder.config.choice, least=given.least)
     choice = choice.model_copy(update={"answer": fit_answers(embedder, given.data)})
     file = given.decoder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
@@ -106,62 +108,89 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+class Captioned(NamedTuple):
+    """Images with captions, and CIDEr-D of every candidate [N, C]; of fewer candidates the last is repeated."""
+
+    found: Candidates
+    cider_NC: NDArray[np.float64]
+
+    @classmethod
+    def read(cls, embedder: Embedder, folder: Path) -> Captioned:
+        """The validation images of a folder; of several styles the last."""
+        rows = {row["concept"]: row for row in _rows(folder / "captions.validation.jsonl")}.values()
+        found, scorer = (
+            Candidates(embedder, [folder / row["image"] for row in rows]),
+            CiderD([row["text"] for row in rows]),
+        )
+        places = range(max(map(len, found.texts)))
+        texts = [[some[min(place, len(some) - 1)] for some in found.texts] for place in places]
+        return cls(found, np.stack([scorer.scores(one) for one in texts], axis=1))
+
+    def cider(self, config: ChoiceConfig) -> float:
+        """Mean of what a choice takes."""
+        return float(self.cider_NC[range(len(self.cider_NC)), self.found.chosen(config)].mean())
+
+
+class Named(NamedTuple):
+    """Images of one thing each: whether every candidate has a name, and a name or a wider one."""
+
+    found: Candidates
+    rows: list[dict[str, Any]]
+    strict: list[list[bool]]
+    lenient: list[list[bool]]
+
+    @classmethod
+    def read(cls, embedder: Embedder, folder: Path) -> Named:
+        """All images of a folder."""
+        rows = _rows(folder / "photos.jsonl")
+        found = Candidates(embedder, [folder / row["image"] for row in rows])
+        pairs = list(zip(found.texts, rows, strict=True))
+        strict = [[holds(text, row["names"]) for text in some] for some, row in pairs]
+        return cls(
+            found, rows, strict, [[holds(text, row["names"] + row["wider"]) for text in some] for some, row in pairs]
+        )
+
+    def share(self, marks: Sequence[Sequence[bool]], config: ChoiceConfig) -> float:
+        """Share of images whose chosen candidate has the mark."""
+        return float(np.mean([some[place] for some, place in zip(marks, self.found.chosen(config), strict=True)]))
+
+
 def fit(
-    of_photos: Candidates,
-    references: Sequence[Sequence[str]],
-    of_named: Candidates,
-    named: Sequence[dict[str, Any]],
-    count: int,
-    embedder: Embedder,
+    captioned: dict[str, Captioned], named: Named, base: ChoiceConfig, *, least: float
 ) -> tuple[ChoiceConfig, dict[str, float]]:
-    """Weights with the highest sum of CIDEr-D and share of names; the confidence in what they choose; the fallback."""
-    scorer = CiderD(references)
-    longest = max(map(len, of_photos.texts))
-    by_place = [
-        scorer.scores([some[min(place, len(some) - 1)] for some in of_photos.texts]) for place in range(longest)
-    ]
-    cider_NC = np.stack(by_place, axis=1)
-    pairs = list(zip(of_named.texts, named, strict=True))
-    strict = [[holds(text, row["names"]) for text in some] for some, row in pairs]
-    wide = [[holds(text, [*row["names"], *row["wider"]]) for text in some] for some, row in pairs]
-
-    def tried(config: ChoiceConfig) -> tuple[float, dict[str, float]]:
-        of_a, of_b = of_photos.chosen(config), of_named.chosen(config)
-        figures = {
-            "photos/cider": float(cider_NC[range(len(of_a)), of_a].mean()),
-            "named/strict": float(np.mean([some[place] for some, place in zip(strict, of_b, strict=True)])),
-            "named/lenient": float(np.mean([some[place] for some, place in zip(wide, of_b, strict=True)])),
-        }
-        return figures["photos/cider"] + figures["named/strict"], figures
-
+    """Weights with the best captions of photos and drawings that name enough; the confidence; the fallback."""
     grid = [
-        ChoiceConfig(candidates=count, agreement=one, likelihood=two, named=three, wrong=four)
-        for one, two, three, four in product(AGREEMENT, LIKELIHOOD, NAMED, WRONG)
+        base.model_copy(update=dict(zip(("agreement", "likelihood", "named", "wrong", "phrase"), values, strict=True)))
+        for values in product(AGREEMENT, LIKELIHOOD, NAMED, WRONG, PHRASE)
     ]
-    best = max(grid, key=lambda config: tried(config)[0])
-    report = tried(best)[1]
-    chosen = of_named.chosen(best)
-    values = np.array([some[place].values() for some, place in zip(of_named.evidence, chosen, strict=True)])
-    right = np.array([some[place] for some, place in zip(wide, chosen, strict=True)], dtype=float)
-    best = best.model_copy(update={"confidence": logistic(values, right)})
-    taxonomy, classes_NK = taxonomy_of(embedder.model.config.residual), of_named.classes_NK
-    assert taxonomy is not None
+
+    def worth(config: ChoiceConfig) -> float:
+        missing = max(0.0, least - named.share(named.strict, config))
+        return 2 * captioned["photos"].cider(config) + captioned["emoji"].cider(config) - 10 * missing
+
+    best = max(grid, key=worth)
+    chosen = named.found.chosen(best)
+    values = np.array([some[place].values() for some, place in zip(named.found.evidence, chosen, strict=True)])
+    right = np.array([some[place] for some, place in zip(named.lenient, chosen, strict=True)], dtype=float)
+    weights = logistic(values, right)
+    best = best.model_copy(update={"confidence": weights})
+    confidence = 1 / (1 + np.exp(-values @ np.array(weights)))
+    taxonomy, classes_NK = Taxonomy.of("imagenet-1k"), named.found.classes_NK
     assert classes_NK is not None
-    confidence = 1 / (1 + np.exp(-values @ np.array(best.confidence)))
 
     def lenient(fallback: float, sure: float) -> float:
-        hits = []
-        for number, row in enumerate(named):
-            text = of_named.texts[number][chosen[number]]
-            if confidence[number] < fallback:
-                found = sure_of(classes_NK[number], taxonomy, least=sure)
-                text = text if found is None else found[0]
-            hits.append(holds(text, [*row["names"], *row["wider"]]))
-        return float(np.mean(hits))
+        hits = right.copy()
+        for number in np.flatnonzero(confidence < fallback):
+            wider = sure_of(classes_NK[number], taxonomy, least=sure)
+            if wider is not None:
+                hits[number] = holds(wider[0], named.rows[number]["names"] + named.rows[number]["wider"])
+        return float(hits.mean())
 
     fallback, sure = max(product(FALLBACK, SURE), key=lambda pair: (lenient(*pair), -pair[0]))
-    report["named/lenient with fallback"] = lenient(fallback, sure)
-    return best.model_copy(update={"fallback": fallback, "sure": sure}), report
+    best = best.model_copy(update={"fallback": fallback, "sure": sure})
+    report = {f"{name}/cider": one.cider(best) for name, one in captioned.items()}
+    report |= {"named/strict": named.share(named.strict, best), "named/lenient": named.share(named.lenient, best)}
+    return best, report | {"named/lenient with fallback": lenient(fallback, sure)}
 
 
 def fit_answers(embedder: Embedder, data: Path) -> list[float]:

@@ -16,12 +16,13 @@ from vljepa.parts.folders import verify_part
 from vljepa.parts.saved import (
     CONFIG_FILE,
     LEXICON_FILE,
+    PHRASES_FILE,
     TOKENIZER_FOLDER,
     VOCABULARY_FILE,
     WEIGHTS_FILE,
     read_decoder_config,
-    read_lexicon,
-    write_lexicon,
+    read_lines,
+    write_lines,
 )
 
 
@@ -53,8 +54,8 @@ def save_decoder(decoder: YDecoder, folder: Path, *, dtype: torch.dtype | None =
     (folder / CONFIG_FILE).write_text(decoder.config.model_dump_json(indent=2), encoding="utf-8")
     if decoder.vocabulary is not None:
         (folder / VOCABULARY_FILE).write_bytes(decoder.vocabulary)
-    if decoder.lexicon:
-        write_lexicon(decoder.lexicon, folder / LEXICON_FILE)
+    write_lines(decoder.lexicon, folder / LEXICON_FILE)
+    write_lines(decoder.phrases, folder / PHRASES_FILE)
     if full and decoder.config.part.source != "random":
         source = part_folder(decoder.config.part) if decoder.tokenizer is None else decoder.tokenizer
         copy_tokenizer(decoder.config.part, source, folder / TOKENIZER_FOLDER)
@@ -79,7 +80,12 @@ def load_decoder(folder: Path, *, text_space: str) -> YDecoder:
         )
     vocabulary = folder / VOCABULARY_FILE
     decoder = YDecoder(config, vocabulary=vocabulary.read_bytes() if vocabulary.is_file() else None)
-    decoder.lexicon = read_lexicon(folder / LEXICON_FILE)
+    decoder.lexicon, decoder.phrases = read_lines(folder / LEXICON_FILE), read_lines(folder / PHRASES_FILE)
+    if len(decoder.phrases) != config.phrases:
+        raise CheckpointError(
+            f"{str(folder)!r} has {len(decoder.phrases)} phrases, its config.json says {config.phrases}.",
+            fix="copy or save the decoder again.",
+        )
     tensors = read_tensors(folder / WEIGHTS_FILE, fix="copy or save the decoder again.")
     own, frozen = set(decoder.state_dict()) - decoder.tied_keys(), decoder.frozen_keys()
     whole = frozen <= tensors.keys() | decoder.tied_keys()

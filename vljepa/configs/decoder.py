@@ -55,10 +55,12 @@ class ChoiceConfig(Strict):
 
     Args:
         candidates: Texts that are written with entities, and as many without.
+        phrases: Phrases that are candidates too, the nearest.
         agreement: Weight of the cosine of the candidate's embedding and the predicted one.
         likelihood: Weight of the mean log-probability of its tokens.
         named: Weight of the probability, by the encoder, of what it names.
         wrong: Weight against nouns that the encoder finds improbable.
+        phrase: Weight against phrases.
         confidence: Logistic regression: intercept, and weights of the four in that order; None where none was fitted.
         answer: The same for answers: intercept, and weights of cosine and log-probability.
         fallback: Below this confidence the caption is the narrowest thing that is sure.
@@ -66,10 +68,12 @@ class ChoiceConfig(Strict):
     """
 
     candidates: int = Field(1, ge=1)
+    phrases: int = Field(0, ge=0)
     agreement: float = 1.0
     likelihood: float = 0.0
     named: float = 0.0
     wrong: float = 0.0
+    phrase: float = 0.0
     confidence: list[float] | None = Field(None, min_length=5, max_length=5)
     answer: list[float] | None = Field(None, min_length=3, max_length=3)
     fallback: float = Field(0.0, ge=0, le=1)
@@ -84,6 +88,7 @@ class YDecoderConfig(Strict):
         embed_dim: Width D of the embeddings that it reads.
         prefix_tokens: Tokens that the embedding becomes.
         entities: Names that it reads beside the embedding; None for none.
+        phrases: Number of short texts that it keeps as captions by themselves.
         dropout: In a model from scratch.
         lora: Adapters of a pretrained model, without which only the prefix is trained; or of a decoder from scratch
             that a run starts from, without which all of it is.
@@ -98,6 +103,7 @@ class YDecoderConfig(Strict):
     embed_dim: int = Field(ge=1)
     prefix_tokens: int = Field(4, ge=1)
     entities: EntityConfig | None = None
+    phrases: int = Field(0, ge=0)
     dropout: float = Field(0.1, ge=0, lt=1)
     lora: LoraConfig | None = None
     lowercase: bool = True
@@ -128,6 +134,7 @@ class DecoderDataConfig(Strict):
         validation: Sources of pictures with captions, on whose predictions the readout is chosen.
         exclude: Sources whose pictures and texts must not be trained on, such as test sets: rows with one of their
             `source_id`, or one of their texts, are dropped and counted.
+        phrases: Training sources whose rows' first texts are kept as captions by themselves, such as names of drawings.
         held_out: Share of the rows of each `see: text` source that is kept for the round trip.
         noise: Standard deviation per dimension of the noise on `text` embeddings; `gap` measures it: that of the
             validation predictions around their texts.
@@ -139,6 +146,7 @@ class DecoderDataConfig(Strict):
     train: list[DecoderSourceConfig] = Field(min_length=1)
     validation: list[SourceConfig] = Field(default_factory=list)
     exclude: list[SourceConfig] = Field(default_factory=list)
+    phrases: list[str] = Field(default_factory=list)
     held_out: float = Field(0.02, gt=0, lt=1)
     noise: float | Literal["gap"] = "gap"
     cache: CacheConfig = CacheConfig()
@@ -148,6 +156,9 @@ class DecoderDataConfig(Strict):
     def _names_differ(self) -> DecoderDataConfig:
         for sources in (self.train, self.validation):
             check_names(sources)
+        unknown = sorted(set(self.phrases) - {source.name for source in self.train})
+        if unknown:
+            raise ValueError(f"data.phrases names no training source: {', '.join(unknown)}")
         return self
 
 

@@ -57,6 +57,7 @@ class Evidence:
         named: Highest probability, by the encoder, of what one of its nouns means; 0 without such a noun.
         wrong: 1 less the lowest probability of one of its narrow nouns; 0 without such a noun.
         flawed: Whether it stutters or holds a word that no training text has.
+        phrase: Whether it is a phrase that the decoder keeps.
     """
 
     agreement: float
@@ -64,6 +65,7 @@ class Evidence:
     named: float
     wrong: float
     flawed: bool
+    phrase: bool = False
 
     def score(self, config: ChoiceConfig) -> float:
         """The higher, the better."""
@@ -72,6 +74,7 @@ class Evidence:
             + config.likelihood * self.likelihood
             + config.named * self.named
             - config.wrong * self.wrong
+            - (config.phrase if self.phrase else 0.0)
             - (100.0 if self.flawed else 0.0)
         )
 
@@ -127,6 +130,7 @@ class Writer:
         self.decoder = model.y_decoder
         self.words = processor.words
         self.embed = embed
+        self._phrases = frozenset(self.decoder.phrases)
         self._device = next(model.parameters()).device
         config = self.decoder.config
         self.choice = config.choice
@@ -182,16 +186,23 @@ class Writer:
             return Entities.of_probabilities(self._tensor(classes_NK), count=config.count)
         return None if self.classifies else self.decoder.nearest(self._tensor(rows_ND))
 
-    def candidates(self, rows_ND: Rows, entities: Entities | None, **options: Any) -> list[list[str]]:
-        """Texts for every embedding, the decoder's own first choice first; with entities, and as many without."""
+    def candidates(
+        self, rows_ND: Rows, entities: Entities | None, *, shift: bool = True, **options: Any
+    ) -> list[list[str]]:
+        """Texts for every embedding, the decoder's own first choice first; with entities, without, and phrases."""
         embeddings = self._tensor(rows_ND)
         found: list[list[str]] = [[] for _ in rows_ND]
         for told in [entities] if entities is None else [entities, None]:
-            ids = self.model.generate(embeddings, entities=told, candidates=self.choice.candidates, **options)
+            ids = self.model.generate(
+                embeddings, entities=told, candidates=self.choice.candidates, shift=shift, **options
+            )
             texts = self.words.decode(ids, told)
             each = len(texts) // len(rows_ND)
             for place, several in enumerate(found):
                 several += texts[place * each : (place + 1) * each]
+        if shift and self.choice.phrases > 0:  # of captions
+            near = self.decoder.nearest_phrases(embeddings, count=self.choice.phrases)
+            found = [[*several, *more] for several, more in zip(found, near, strict=True)]
         return [list(dict.fromkeys(several)) for several in found]
 
     def evidence(
@@ -218,8 +229,9 @@ class Writer:
             named, wrong = 0.0, 0.0
             if self.taxonomy is not None and classes_NK is not None:
                 named, wrong = naming(text, self.taxonomy, classes_NK[owner])
-            flawed = not text or stutters(text) or not self.words.knows(text)
-            found[owner].append(Evidence(float(cosine), likelihood, named, wrong, flawed))
+            phrase = text in self._phrases
+            flawed = not text or stutters(text) or not (phrase or self.words.knows(text))
+            found[owner].append(Evidence(float(cosine), likelihood, named, wrong, flawed, phrase))
         return found
 
     def _tensor(self, rows: Rows) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from vljepa.backends.text_layers import text_config, text_state
 from vljepa.backends.weights import load_exactly
 from vljepa.configs.decoder import YDecoderConfig
-from vljepa.errors import ConfigError
+from vljepa.models.causal_lm import causal_lm, generation_options
 from vljepa.models.lora import add_lora, to_four_bits
 from vljepa.models.types import Entities
 
@@ -45,6 +45,7 @@ class YDecoder(nn.Module):
     shift_D: Tensor
     names_KM: Tensor
     names_KD: Tensor
+    phrases_PD: Tensor
 
     def __init__(self, config: YDecoderConfig, *, vocabulary: bytes | None = None) -> None:
         super().__init__()
@@ -52,14 +53,18 @@ class YDecoder(nn.Module):
         self.vocabulary = vocabulary
         self.lexicon: tuple[str, ...] = ()
         """Words of the texts that it was trained on; it is saved with the weights. Empty where any word is one."""
+        self.phrases: tuple[str, ...] = ()
+        """Short texts that are captions by themselves, such as the names of drawings; saved with the weights."""
         self.tokenizer: Path | None = None
         """Folder of the part's tokenizer, where the decoder was saved whole."""
-        self.lm = _causal_lm(config)
+        self.lm = causal_lm(config)
         width = int(self.lm.config.hidden_size)
         self.prefix = nn.Linear(config.embed_dim, config.prefix_tokens * width)
         self.dropout = nn.Dropout(config.dropout if config.part.source == "random" else 0.0)
         # What predictions lack on average; fitted on validation pictures after training.
         self.register_buffer("shift_D", torch.zeros(config.embed_dim))
+        if config.phrases > 0:
+            self.register_buffer("phrases_PD", torch.zeros(config.phrases, config.embed_dim))
         self.strength: nn.Linear | None = None
         if config.entities is not None:
             count, pieces = config.entities.size, config.entities.max_pieces
@@ -99,6 +104,8 @@ class YDecoder(nn.Module):
         """Take all weights of a decoder of the same architecture that has no adapters; those of this one stay."""
         self._fill(other.lm.state_dict())
         rest = {name: tensor for name, tensor in other.state_dict().items() if not name.startswith("lm.")}
+        if other.phrases:
+            self.set_phrases(other.phrases, other.phrases_PD)
         self.load_state_dict(rest | {"shift_D": self.shift_D}, strict=False)
 
     @torch.no_grad()
@@ -160,6 +167,17 @@ class YDecoder(nn.Module):
             kept = list(ids)[: len(row_M)]
             row_M[: len(kept)] = torch.tensor(kept)
         self.names_KD.copy_(rows_KD)
+
+    def set_phrases(self, phrases: Sequence[str], rows_PD: Tensor) -> None:
+        """Fill in the short texts that are captions by themselves, with their embeddings, unit norm."""
+        self.phrases = tuple(phrases)
+        self.register_buffer("phrases_PD", rows_PD.to(self.shift_D).clone())
+        self.config = self.config.model_copy(update={"phrases": len(phrases)})
+
+    def nearest_phrases(self, embeddings_BD: Tensor, *, count: int) -> list[list[str]]:
+        """The phrases that are nearest to each embedding, the nearest first."""
+        found_BN = (embeddings_BD.float() @ self.phrases_PD.float().T).topk(min(count, len(self.phrases)), dim=-1)
+        return [[self.phrases[number] for number in row] for row in found_BN.indices.tolist()]
 
     def nearest(self, embeddings_BD: Tensor) -> Entities | None:
         """Entities by nearness: names whose embeddings are close; None for a decoder that reads no entities."""
@@ -277,7 +295,7 @@ class YDecoder(nn.Module):
             ConfigError: An option is outside of its range.
         """
         defaults = self.config.generation
-        options = _options(
+        options = generation_options(
             num_beams=defaults.num_beams if num_beams is None else num_beams,
             top_p=top_p,
             temperature=temperature,
@@ -318,48 +336,3 @@ class YDecoder(nn.Module):
 def _positions(seen_BS: Tensor) -> Tensor:
     """Position of every token among the real ones, as `generate` counts them."""
     return (seen_BS.long().cumsum(-1) - 1).clamp(min=0)
-
-
-def _causal_lm(config: YDecoderConfig) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    architecture = text_config(config.part)
-    if config.part.source == "random":
-        for key in ("attention_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if hasattr(architecture, key):
-                setattr(architecture, key, config.dropout)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.part.seed)
-        return AutoModelForCausalLM.from_config(architecture, dtype=torch.float32)
-
-
-def _options(
-    *,
-    num_beams: int,
-    top_p: float | None,
-    temperature: float,
-    repetition_penalty: float,
-    max_new_tokens: int,
-    length_penalty: float,
-) -> dict[str, Any]:
-    """Options of transformers' `generate`; what does not go together is refused."""
-    for name, value, allowed in (
-        ("num_beams", num_beams, num_beams >= 1),
-        ("top_p", top_p, top_p is None or 0 < top_p <= 1),
-        ("temperature", temperature, temperature > 0),
-        ("repetition_penalty", repetition_penalty, repetition_penalty >= 1),
-        ("max_new_tokens", max_new_tokens, max_new_tokens >= 2),
-    ):
-        if not allowed:
-            raise ConfigError(f"{name} = {value} is out of range.", fix=f"see the help of {name}.")
-    options: dict[str, Any] = {
-        "num_beams": num_beams,
-        "repetition_penalty": repetition_penalty,
-        "max_new_tokens": max_new_tokens,
-        "do_sample": top_p is not None,
-    }
-    if num_beams > 1:
-        options["length_penalty"] = length_penalty
-    if top_p is not None:
-        options |= {"top_p": top_p, "temperature": temperature}
-    return options

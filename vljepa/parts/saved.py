@@ -14,7 +14,7 @@ from vljepa.parts.hub import snapshot
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-LEXICON_FILE = "lexicon.txt"
+LEXICON_FILE, PHRASES_FILE = "lexicon.txt", "phrases.txt"
 VOCABULARY_FILE = "tokenizer.model"
 ADAPTER_FILE = "adapter_config.json"
 """Of a folder of adapters in peft's own format."""
@@ -33,7 +33,7 @@ _FILES = (
     ADAPTER_FILE,
     BASE_FILE,
     ADAPTER_WEIGHTS_FILE,
-    *(f"{DECODER_FOLDER}/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, LEXICON_FILE)),
+    *(f"{DECODER_FOLDER}/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, LEXICON_FILE, PHRASES_FILE)),
     *(
         f"{folder}/*{ending}"
         for folder in (TOKENIZERS_FOLDER, f"{DECODER_FOLDER}/{TOKENIZER_FOLDER}")
@@ -153,11 +153,12 @@ def _read_json(path: Path) -> Any:
         raise CheckpointError(f"{str(path)!r} is not readable: {error}.", fix="save it again.") from error
 
 
-def write_lexicon(words: Sequence[str], file: Path) -> None:
-    """Write words, one per line."""
-    file.write_text("\n".join(words) + "\n", encoding="utf-8")
+def write_lines(texts: Sequence[str], file: Path) -> None:
+    """Write texts, one per line; no file for none."""
+    if texts:
+        file.write_text("\n".join(texts) + "\n", encoding="utf-8")
 
 
-def read_lexicon(file: Path) -> tuple[str, ...]:
-    """Words of a file, one per line; none where there is no file."""
+def read_lines(file: Path) -> tuple[str, ...]:
+    """Texts of a file, one per line; none where there is no file."""
     return tuple(file.read_text(encoding="utf-8").split("\n")[:-1]) if file.is_file() else ()

@@ -15,7 +15,7 @@ from vljepa.backends import part_folder
 from vljepa.configs import YDecoderConfig
 from vljepa.errors import CheckpointError
 from vljepa.models.types import Entities
-from vljepa.parts.saved import LEXICON_FILE, TOKENIZER_FOLDER, VOCABULARY_FILE, read_decoder_config, read_lexicon
+from vljepa.parts.saved import LEXICON_FILE, TOKENIZER_FOLDER, VOCABULARY_FILE, read_decoder_config, read_lines
 from vljepa.processing.slots import cut, fill, slot
 from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.text import normalise_text
@@ -69,18 +69,17 @@ class DecoderTokenizer:
         file = Path(folder) / VOCABULARY_FILE
         if config.part.source == "random" and not file.is_file():
             raise CheckpointError(f"{str(folder)!r} lacks {VOCABULARY_FILE}.", fix="copy or save the decoder again.")
-        lexicon = read_lexicon(Path(folder) / LEXICON_FILE)
+        lexicon = read_lines(Path(folder) / LEXICON_FILE)
         if config.part.source == "random":
             return cls.of(config, vocabulary=file.read_bytes(), lexicon=lexicon)
         own = Path(folder) / TOKENIZER_FOLDER
-        found = cls.of(config, vocabulary=None, lexicon=lexicon)
-        found.vocabulary = _PretrainedPieces(own) if own.is_dir() else found.vocabulary
-        return found
+        pieces = _PretrainedPieces(own if own.is_dir() else part_folder(config.part))
+        return cls(pieces, lowercase=config.lowercase, lexicon=lexicon, names=_names(config))
 
     @classmethod
     def of(cls, config: YDecoderConfig, *, vocabulary: bytes | None, lexicon: Sequence[str] = ()) -> DecoderTokenizer:
         """Tokenizer of a config; a decoder from scratch needs its serialised vocabulary."""
-        names = () if config.entities is None else Taxonomy.of(config.entities.names).names()
+        names = _names(config)
         if vocabulary is not None:
             return cls(_SentencePieces(vocabulary), lowercase=config.lowercase, lexicon=lexicon, names=names)
         return cls(
@@ -138,6 +137,10 @@ class DecoderTokenizer:
 
     def _normal(self, text: str) -> str:
         return normalise_text(text) if self.lowercase else text.strip()
+
+
+def _names(config: YDecoderConfig) -> tuple[str, ...]:
+    return () if config.entities is None else Taxonomy.of(config.entities.names).names()
 
 
 def words_of(text: str) -> list[str]:

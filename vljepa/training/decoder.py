@@ -126,6 +126,8 @@ class DecoderTrainer(Loop):
             part = config.part.model_copy(update={"config": architecture, "seed": self.run.train.seed})
             config = config.model_copy(update={"part": part})
         decoder = build_decoder(config, vocabulary=vocabulary)
+        if self.inputs.phrases:
+            decoder.set_phrases(self.inputs.phrases, torch.from_numpy(self.inputs.encoder.texts(self.inputs.phrases)))
         naming = self.inputs.naming
         if naming is not None:
             decoder.lexicon = self.inputs.lexicon

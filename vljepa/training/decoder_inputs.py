@@ -69,6 +69,7 @@ class DecoderInputs:
         vocabulary: Serialised vocabulary of a decoder from scratch.
         lexicon: Words of the training texts, of a decoder that reads entities.
         naming: Of a decoder that reads entities.
+        phrases: Short texts that are captions by themselves.
         gap: How predictions of the validation pictures lie to their texts; None without such pictures.
         dropped: Training rows that `data.exclude` took out, by source.
         skipped: Reason per unreadable picture.
@@ -82,6 +83,7 @@ class DecoderInputs:
     vocabulary: bytes | None
     lexicon: tuple[str, ...]
     naming: Naming | None
+    phrases: list[str]
     gap: Gap | None
     dropped: dict[str, int]
     skipped: dict[Visual, str] = field(default_factory=dict)
@@ -162,8 +164,10 @@ def prepare_decoder(
         shard=(process_number(), process_count()),
     )
     lexicon = () if naming is None else train_lexicon(list(dict.fromkeys(seen)), naming.names)
+    firsts = [rows for source, rows in zip(data.train, train, strict=True) if source.name in data.phrases]
+    phrases = list(dict.fromkeys(row.texts[0] for rows in firsts for row in rows))
     return DecoderInputs(
-        batches, held_texts, tasks, encoder, tokenizer, vocabulary, lexicon, naming, gap, dropped, skipped
+        batches, held_texts, tasks, encoder, tokenizer, vocabulary, lexicon, naming, phrases, gap, dropped, skipped
     )
 
 

@@ -123,7 +123,7 @@ def speaker(model, processor):
         selective=SELECTIVE, entities=None, choice=ChoiceConfig(), generation=SimpleNamespace(max_new_tokens=2)
     )
     model.y_decoder = SimpleNamespace(
-        config=config, log_likelihood=lambda rows, ids, mask, entities, shift: torch.zeros(len(ids))
+        config=config, phrases=(), log_likelihood=lambda rows, ids, mask, entities, shift: torch.zeros(len(ids))
     )
     model.generate = lambda embeddings, **options: embeddings.argmax(-1)[:, None]
     model.config.prompts = SimpleNamespace(caption="")

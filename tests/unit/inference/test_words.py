@@ -77,6 +77,10 @@ class Decoder:
             entities=entities, choice=ChoiceConfig(**choice), generation=SimpleNamespace(max_new_tokens=8)
         )
         self.likelihood = {}
+        self.phrases = ("a beagle face", "a red heart")
+
+    def nearest_phrases(self, embeddings, *, count):
+        return [list(self.phrases[:count])] * len(embeddings)
 
     def generate(self, embeddings, *, entities, candidates, **options):
         self.told = entities
@@ -123,6 +127,13 @@ def test_a_name_that_the_encoder_is_sure_of_beats_the_plain_caption():
     classes = probabilities(beagle=0.9)[None]
     assert writer(named=1.0).write(ROWS, classes)[0].text == "a beagle"
     assert writer(named=-1.0).write(ROWS, classes)[0].text == "a day out"
+
+
+def test_phrases_are_candidates_of_captions_and_not_of_answers():
+    classes = probabilities(beagle=0.9)[None]
+    assert writer(phrases=2, phrase=-1.0).write(ROWS, classes)[0].text in ("a beagle face", "a red heart")
+    assert writer(phrases=2, phrase=1.0, named=1.0).write(ROWS, classes)[0].text == "a beagle"
+    assert writer(phrases=2, phrase=-1.0).write(ROWS, classes, shift=False)[0].text == "a beagle"
 
 
 def test_without_the_classifier_nothing_is_told():

@@ -3,15 +3,26 @@
 import pytest
 import torch
 
-from tests.decoders import overfit, tiny_decoder, tokenizer_of, units
+from tests.decoders import SPACE, decoder_config, overfit, tiny_decoder, tokenizer_of, units
+from tests.decoders import TEXTS as CORPUS
+from vljepa.checkpoint.decoder import load_decoder, save_decoder
+from vljepa.errors import CheckpointError
 from vljepa.models.types import Entities
+from vljepa.models.y_decoder import YDecoder
+from vljepa.processing.words import DecoderTokenizer, train_vocabulary, vocabulary_size
 
 NAMES = ("red", "blue circle", "a big green square")
 TEXTS = ("red circle", "blue bar", "big black circle", "green square")
 
 
 def entity_decoder():
-    decoder = tiny_decoder(entities={"names": list(NAMES), "count": 2, "max_pieces": 3})
+    vocabulary = train_vocabulary(CORPUS, size=80, slots=2)
+    config = decoder_config(
+        entities={"names": list(NAMES), "count": 2, "max_pieces": 3},
+        architecture={"vocab_size": vocabulary_size(vocabulary)},
+    )
+    torch.manual_seed(3)
+    decoder = YDecoder(config, vocabulary=vocabulary)
     tokenizer = tokenizer_of(decoder)
     decoder.set_names([tokenizer.name(name) for name in NAMES], units(3))
     return decoder.eval()
@@ -82,3 +93,33 @@ def test_a_decoder_learns_to_say_a_name_that_it_is_told():
         NAMES[0],
         NAMES[1],
     ]
+
+
+def test_phrases_are_found_by_nearness_and_travel(tmp_path):
+    decoder = tiny_decoder()
+    decoder.set_phrases(["red heart", "party popper"], units(2))
+    assert decoder.nearest_phrases(units(2).flip(0), count=1) == [["party popper"], ["red heart"]]
+    assert decoder.nearest_phrases(units(2), count=5)[0] == ["red heart", "party popper"]
+    save_decoder(decoder, tmp_path)
+    loaded = load_decoder(tmp_path, text_space=SPACE)
+    assert loaded.phrases == ("red heart", "party popper")
+    assert torch.equal(loaded.phrases_PD, units(2))
+    (tmp_path / "phrases.txt").write_text("red heart\n")
+    with pytest.raises(CheckpointError, match="has 1 phrases"):
+        load_decoder(tmp_path, text_space=SPACE)
+
+
+def test_names_and_lexicon_travel(tmp_path):
+    decoder = entity_decoder()
+    decoder.lexicon = ("blue", "circle")
+    save_decoder(decoder, tmp_path)
+    loaded = load_decoder(tmp_path, text_space=SPACE)
+    assert torch.equal(loaded.names_KM, decoder.names_KM)
+    assert torch.equal(loaded.names_KD, units(3))
+    tokenizer = DecoderTokenizer.from_folder(tmp_path)
+    assert tokenizer.names == NAMES
+    assert tokenizer.knows("a blue circle") is False
+    assert tokenizer.knows("blue circle") is True
+    assert tokenizer.knows("blue <1>") is False
+    ids, _ = tokenizer.encode(["a blue circle"], max_tokens=16, entities=told([1, 0]))
+    assert tokenizer.decode(ids[:, 1:], told([0, 2])) == ["a red"]  # the slot takes the other name
