@@ -1,4 +1,4 @@
-"""Every task, study and benchmark by name, imported when it is asked for."""
+"""Every task, study and benchmark by name, imported when it is asked for, and what pages say of their results."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from eval.core.render import PAGES, filled, origin_line
 
 TASKS = {
     "retrieval": "eval.tasks.retrieval:measure",
@@ -32,19 +34,11 @@ TASKS = {
     "answer prior": "eval.studies.answer_prior.study:measure",
     "comparison": "eval.studies.comparison.study:measure",
 }
-"""What a suite may name as its task: `measure(context, **settings) -> Result`."""
-TABLES = {
-    "order": "eval.tasks.order",
-    "words": "eval.tasks.words",
-    "selective": "eval.tasks.made.tables",
-    "moments": "eval.tasks.moments",
-    "mini": "eval.studies.mini.tables",
-    "ablations": "eval.studies.ablations",
-    "adaptation": "eval.studies.adaptation",
-    "answer prior": "eval.studies.answer_prior.study",
-    "comparison": "eval.studies.comparison.tables",
-}
-"""Tasks whose results have tables of their own, `tables(result)`, and perhaps `plots(result)`."""
+"""What a suite may name as its task: `measure(context, **settings) -> Result`.
+
+What a task's results look like is `eval/pages/TASK.md`, where they are not plain tables of figures. Beside `measure`
+its module may have `derived(result)`, further names for that page, and `plots(result)`, PNG files by name.
+"""
 DOCUMENTS = {
     "order": ("Order in time: clips of unseen sprites", "order", ["mini_order"]),
     "captions": ("Words: all numbers", "words", ["captions"]),
@@ -76,9 +70,10 @@ def bench(name: str) -> ModuleType:
     return import_module(f"eval.bench.{name}")
 
 
-def tables(name: str) -> ModuleType | None:
-    """The module with a task's own tables, where it has any."""
-    return import_module(TABLES[name]) if name in TABLES else None
+def tables(task: str, result: dict[str, Any]) -> str | None:
+    """What the page of a task says of its result, as Markdown; None where it has no page."""
+    name = f"{task.replace(' ', '_')}.md"
+    return filled(name, result, **_about(task, result, "derived")) if (PAGES / name).is_file() else None
 
 
 def document(name: str, load: Callable[[str], dict[str, Any] | None]) -> tuple[str, dict[str, bytes]]:
@@ -88,17 +83,20 @@ def document(name: str, load: Callable[[str], dict[str, Any] | None]) -> tuple[s
         name: A key of DOCUMENTS.
         load: From the name of a result to its content.
     """
-    from eval.core.render import origin_line
-
-    title, task_name, results = DOCUMENTS[name]
-    module, parts = tables(task_name), []
+    title, task, names = DOCUMENTS[name]
+    parts: list[str] = []
     drawn: dict[str, bytes] = {}
-    assert module is not None, task_name
-    for result in map(load, results):
-        if result is not None:
-            plots: dict[str, bytes] = module.plots(result) if hasattr(module, "plots") else {}
-            drawn |= plots
-            images = [f"![{Path(file).stem.replace('_', ' ')}]({file})" for file in plots]
-            parts += [*images, origin_line(result), module.tables(result)]
+    for result in filter(None, map(load, names)):
+        plots: dict[str, bytes] = _about(task, result, "plots")
+        drawn |= plots
+        images = [f"![{Path(file).stem.replace('_', ' ')}]({file})" for file in plots]
+        parts += [*images, origin_line(result), tables(task, result) or ""]
     written = "Written by `python eval/report.py --docs docs`; paths in commands are shortened."
     return ("\n\n".join([f"# {title}", written, *parts]) + "\n" if parts else ""), drawn
+
+
+def _about(task: str, result: dict[str, Any], what: str) -> dict[str, Any]:
+    """What a function of a task's module makes of its result, where there is one."""
+    module = import_module(TASKS[task].partition(":")[0])
+    found: dict[str, Any] = getattr(module, what)(result) if hasattr(module, what) else {}
+    return found

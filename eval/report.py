@@ -24,7 +24,7 @@ from eval import registry
 from eval.core.charts import Bar, bars
 from eval.core.console import CONSOLE, log
 from eval.core.provenance import ROOT
-from eval.core.render import page, section, write_readme
+from eval.core.render import filled, page, write_readme
 from eval.tasks.comparisons import UNTOUCHED
 from vljepa.errors import DataError, VLJEPAError
 
@@ -73,7 +73,8 @@ def documents(folder: Path, *, only: Sequence[str] | None = None) -> tuple[dict[
     if "evaluation" in wanted:
         results = read_results(folder)
         drawn |= draw(results)
-        pages["evaluation"] = markdown(results, plots=list(drawn))
+        about = {"results": results, "plots": list(drawn), "others": list(registry.DOCUMENTS)}
+        pages["evaluation"] = filled("evaluation.md", about) + "\n"
     for name in registry.DOCUMENTS:
         if name in wanted:
             text, plots = registry.document(name, lambda one: load(folder / f"{one}.json"))
@@ -100,22 +101,6 @@ def read_results(folder: Path) -> list[Found]:
     if not results:
         raise DataError(f"{str(folder)!r} has no result of eval/run.py.", fix="run `python eval/run.py all` first.")
     return results
-
-
-def markdown(results: Sequence[Mapping[str, Any]], *, plots: Sequence[str]) -> str:
-    """All tables, with what every number has to say about itself, below the plots."""
-    others = ", ".join(f"[{name}.md]({name}.md)" for name in registry.DOCUMENTS)
-    parts = [
-        "# Evaluation: every suite that ran here\n",
-        "Written by `python eval/report.py --docs docs`; the numbers are in `eval/results/`. `python eval/run.py list` "
-        "names every suite and where its files come from; one whose files are not there is skipped and named. In "
-        "brackets 95% intervals: bootstrap over items (images, concepts, rows). Shares in percent. Ties count against "
-        "the model.\n",
-        f"Results with baselines, controls and tables of their own: {others}.\n",
-        *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})\n" for name in plots),
-        *map(section, results),
-    ]
-    return "\n".join(parts)
 
 
 def draw(results: Sequence[Found]) -> dict[str, bytes]:

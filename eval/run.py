@@ -196,11 +196,9 @@ def _bench(name: str, given: argparse.Namespace) -> None:
 def shown(path: Path) -> str:
     """The figures of a result in a file, as tables of Markdown below a title."""
     result = json.loads(path.read_text(encoding="utf-8"))
-    own = registry.tables(result["task"])
     head = f"{result['title']}: {result['model']['name']}"
-    if result["metrics"] or own is None:
-        return f"\n{head}, {result['rows']:,} rows\n\n{figures(result)}\n"
-    return f"\n{head}\n\n{own.tables(result)}\n"
+    own = None if result["metrics"] else registry.tables(result["task"], result)
+    return f"\n{head}, {result['rows']:,} rows\n\n{figures(result)}\n" if own is None else f"\n{head}\n\n{own}\n"
 
 
 if __name__ == "__main__":

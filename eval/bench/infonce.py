@@ -12,15 +12,13 @@ import os
 import resource
 import statistics
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from open_clip.loss import ClipLoss
 
-from eval.bench.memory import count_peak_from_here, peak_mb, resident_mb
+from eval.bench.memory import apart, count_peak_from_here, peak_mb, resident_mb
 from eval.core.charts import Line, lines
 from eval.core.console import log
 from vljepa.objectives import infonce
@@ -100,7 +98,5 @@ def plots(result: dict[str, Any]) -> dict[str, bytes]:
 
 def measure_apart(method: str, rows: int, width: int) -> dict[str, float]:
     """In a process of its own, forked from a server that has nothing but the imports behind it."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["open_clip", "vljepa.objectives"])
-    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
-        return pool.submit(measure_here, method, rows, width).result()
+    found: dict[str, float] = apart(measure_here, method, rows, width, preload=["open_clip", "vljepa.objectives"])
+    return found

@@ -14,9 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from eval.bench.live import ServerProcess
+from eval.bench.memory import quantile
 from eval.core.console import log
 from vljepa import VLJEPA, VLJEPAProcessor, stream
 from vljepa.inference.stream_stats import StreamStats
@@ -59,12 +58,6 @@ def follow(address: str, *, model: VLJEPA, processor: VLJEPAProcessor, seconds: 
         **stats.summary(),
         "processor_load": {"before": round(load, 1), "after": round(os.getloadavg()[0], 1)},
         "rates": [[round(moment, 1), fps] for moment, fps in stats.rates],
-        "from_change_to_caption": {
-            "p50": round(float(np.quantile(since_change, 0.5)), 3),
-            "p99": round(float(np.quantile(since_change, 0.99)), 3),
-        },
-        "boundary_minus_change": {
-            "p50": round(float(np.quantile(apart, 0.5)), 3),
-            "p99": round(float(np.quantile(apart, 0.99)), 3),
-        },
+        "from_change_to_caption": {"p50": quantile(since_change, 0.5), "p99": quantile(since_change, 0.99)},
+        "boundary_minus_change": {"p50": quantile(apart, 0.5), "p99": quantile(apart, 0.99)},
     }

@@ -11,15 +11,9 @@ from eval.bench import live_server
 
 
 class ServerProcess:
-    """Runs from the start to the end of a `with`.
+    """Runs from the start to the end of a `with`; red, green and blue without a folder of JPEG files.
 
-    Args:
-        pictures: Folder of JPEG files; red, green and blue without it.
-        scene: Seconds of each picture.
-        fps: Frames per second.
-
-    Attributes:
-        port: Where it listens, also after `start` was called again.
+    `port` is where it listens, also after `start` was called again.
     """
 
     def __init__(self, pictures: Path | None = None, *, scene: float, fps: int = 10) -> None:

@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from eval.bench.memory import resident_mb
+from eval.bench.memory import course, quantile, resident_mb
 from eval.core.charts import Line, lines
 from eval.core.console import log
 from vljepa import VLJEPA, VLJEPAProcessor, stream
 from vljepa.configs import LiveOptions
-from vljepa.inference.selective import Segment
 from vljepa.inference.stream_stats import StreamStats
 from vljepa.processing.video import Frame
 
@@ -62,16 +61,8 @@ def measure(
     """
     photos = load(Path(pictures), most=most_pictures)
     loaded, processor = VLJEPA.from_pretrained(model), VLJEPAProcessor.from_pretrained(model)
-    soak = Soak(
-        loaded,
-        processor,
-        photos=photos,
-        durations=scenes(seconds=3600 * hours, seed=seed),
-        max_rate=max_rate,
-        fps=camera_fps,
-        seed=seed,
-    )
-    soak.run()
+    soak = Soak(photos, scenes(seconds=3600 * hours, seed=seed), max_rate=max_rate, fps=camera_fps, seed=seed)
+    soak.run(loaded, processor)
     if plot:
         Path(plot).write_bytes(soak.plot())
     return {"model": model, "camera_fps": camera_fps, "photos": len(photos), "seed": seed, **soak.result()}
@@ -93,63 +84,39 @@ def scenes(*, seconds: float, seed: int) -> list[float]:
 
 
 class Soak:
-    """One run, and what it noted.
-
-    Args:
-        model: Finished, with a Y-Decoder.
-        processor: That belongs to it.
-        photos: What the camera sees.
-        durations: Seconds of each scene.
-        max_rate: Decodes per second.
-        fps: Of the camera.
-        seed: Of the camera's way.
-    """
+    """One run of a camera over photos, a scene for each duration, and what it noted."""
 
     def __init__(
-        self,
-        model: VLJEPA,
-        processor: VLJEPAProcessor,
-        *,
-        photos: Sequence[Image.Image],
-        durations: Sequence[float],
-        max_rate: float,
-        fps: int,
-        seed: int,
+        self, photos: Sequence[Image.Image], durations: Sequence[float], *, max_rate: float, fps: int, seed: int
     ) -> None:
-        self._model, self._processor = model, processor
         self._photos, self._durations = photos, durations
         self._max_rate, self._fps, self._seed = max_rate, fps, seed
         self.stats = StreamStats(thumbnails=True, most_pictures=100)
         self.cuts = list(accumulate(durations, initial=0.0))[:-1]
-        self.memory: list[tuple[float, float]] = []  # (seconds of the stream, MiB)
+        self.memory: list[tuple[float, float]] = []  # (hours of the stream, MiB)
         self.decoded: list[float] = []  # seconds of the stream that had been looked at at each decode
         self.starts: list[float] = []
         self.ends: list[float] = []
         self._wall = 0.0
 
-    def run(self) -> None:
-        """Watch all of it."""
-        begin = time.perf_counter()
-        segments = stream(
-            self._camera(),
-            model=self._model,
-            processor=self._processor,
-            max_rate=self._max_rate,
-            live=LiveOptions(drop=False),
-            stats=self.stats,
-        )
-        for segment in segments:
-            self._note(segment)
+    def run(self, model: VLJEPA, processor: VLJEPAProcessor) -> None:
+        """Watch all of it with a model that has a Y-Decoder."""
+        begin, live = time.perf_counter(), LiveOptions(drop=False)
+        camera, rate = self._camera(), self._max_rate
+        for segment in stream(camera, model=model, processor=processor, max_rate=rate, live=live, stats=self.stats):
+            self.decoded.append(self.stats.end)
+            self.starts.append(segment.start)
+            self.ends.append(segment.end)
         self._wall = time.perf_counter() - begin
 
     def result(self) -> dict[str, Any]:
         """Numbers, in seconds of the stream unless they say otherwise."""
         seconds = self.stats.duration
-        warm = [(moment, mib) for moment, mib in self.memory if moment > WARM * seconds]
-        slope = float(np.polyfit(*np.array(warm).T, 1)[0]) * 3600
         late = np.array(self.decoded) - np.array(self.ends)
-        halves = [late[: len(late) // 2], late[len(late) // 2 : -1]]  # the last one is closed by the end
-        errors = self._errors()
+        halves = [late[: len(late) // 2].tolist(), late[len(late) // 2 : -1].tolist()]  # the last is closed by the end
+        quarters: list[list[float]] = [[], [], [], []]  # boundary - cut
+        for cut, error in self._pairs():
+            quarters[min(3, int(4 * cut / seconds))].append(error)
         found = len({cut for cut, _ in self._pairs()} - {0.0})
         return {
             "stream_seconds": round(seconds, 1),
@@ -158,19 +125,13 @@ class Soak:
             "dropped": self.stats.dropped,
             "decodes": self.stats.decodes,
             "scenes": len(self._durations),
-            "memory_mib": {
-                "first": round(self.memory[0][1], 1),
-                "after_warm_up": round(warm[0][1], 1),
-                "last": round(warm[-1][1], 1),
-                "highest": round(max(mib for _, mib in self.memory), 1),
-                "slope_per_hour": round(slope, 3),
-                "samples": len(self.memory),
-            },
+            "memory_mib": {"first": round(self.memory[0][1], 1), "samples": len(self.memory)}
+            | course(self.memory, warm=WARM),
             "max_rate": self._max_rate,
             "most_above_budget": round(above_budget(self.decoded[:-1], rate=self._max_rate), 3),
             "caption_after_end": {
-                "first_half": [round(float(np.quantile(halves[0], share)), 2) for share in (0.5, 0.99)],
-                "second_half": [round(float(np.quantile(halves[1], share)), 2) for share in (0.5, 0.99)],
+                name: [quantile(half, share) for share in (0.5, 0.99)]
+                for name, half in zip(("first_half", "second_half"), halves, strict=True)
             },
             "cuts": {
                 "found": found,
@@ -178,8 +139,8 @@ class Soak:
                 "boundaries_elsewhere": len(self.starts) - 1 - len(self._pairs()),
             },
             "boundary_minus_cut": {
-                f"quarter_{number}": {"median": round(float(np.median(part)), 3), "boundaries": len(part)}
-                for number, part in enumerate(errors, start=1)
+                f"quarter_{number}": {"median": quantile(part, 0.5), "boundaries": len(part)}
+                for number, part in enumerate(quarters, start=1)
             },
         }
 
@@ -188,7 +149,7 @@ class Soak:
         minutes, ends = [moment / 60 for moment in self.decoded], [0.0, self.stats.duration / 60]
         budget = [0.0, self.stats.duration * self._max_rate]
         pairs = self._pairs()
-        memory = [Line("memory", [moment / 60 for moment, _ in self.memory], [mib for _, mib in self.memory])]
+        memory = [Line("memory", [60 * moment for moment, _ in self.memory], [mib for _, mib in self.memory])]
         decodes = [
             Line("decodes", minutes, list(range(1, len(minutes) + 1))),
             Line(f"budget, {self._max_rate:g} per second", ends, budget, style="--", colour="grey"),
@@ -212,15 +173,10 @@ class Soak:
                 moment = cut + seconds * step / count
                 yield Frame(image.crop((left, top, left + SIZE[0], top + SIZE[1])), moment, number)
                 if number % sample == 0:
-                    self.memory.append((moment, resident_mb()))
+                    self.memory.append((moment / 3600, resident_mb()))
                     if number % (20 * sample) == 0:
-                        log(f"{self.memory[-1][0] / 60:.0f} min of the stream, {self.memory[-1][1]:.0f} MiB")
+                        log(f"{moment / 60:.0f} min of the stream, {self.memory[-1][1]:.0f} MiB")
                 number += 1
-
-    def _note(self, segment: Segment) -> None:
-        self.decoded.append(self.stats.end)
-        self.starts.append(segment.start)
-        self.ends.append(segment.end)
 
     def _pairs(self) -> list[tuple[float, float]]:
         """(cut, boundary - cut) of every boundary with a cut near."""
@@ -231,14 +187,6 @@ class Soak:
             if abs(start - cut) <= NEAR:
                 found.append((cut, start - cut))
         return found
-
-    def _errors(self) -> list[list[float]]:
-        """Boundary - cut, by quarters of the stream."""
-        quarter = self.stats.duration / 4
-        parts: list[list[float]] = [[], [], [], []]
-        for cut, error in self._pairs():
-            parts[min(3, int(cut / quarter))].append(error)
-        return parts
 
 
 def above_budget(times: Sequence[float], *, rate: float) -> float:

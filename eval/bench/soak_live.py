@@ -17,10 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from eval.bench.live import ServerProcess
-from eval.bench.memory import resident_mb
+from eval.bench.memory import course, quantile, resident_mb
 from eval.core.charts import Line, lines
 from eval.core.console import log
 from vljepa import VLJEPA, VLJEPAProcessor, stream
@@ -97,12 +95,7 @@ class MortalServer(ServerProcess):
 
 
 class LiveSoak:
-    """One run, and what it noted.
-
-    Args:
-        address: Of the server.
-        scene: Seconds of each of its pictures, by the wall clock.
-    """
+    """One run on the server's address, whose pictures last `scene` seconds by the wall clock, and what it noted."""
 
     def __init__(self, address: str, *, scene: float) -> None:
         self._address, self._scene = address, scene
@@ -119,17 +112,9 @@ class LiveSoak:
         watching = threading.Thread(target=self._watch_the_process, args=(seconds,))
         watching.start()
         live = LiveOptions(first_wait=0.1, longest_wait=1.0, retries=1000, min_fps=4.0)
-        segments = stream(
-            self._address,
-            model=model,
-            processor=processor,
-            live=live,
-            stats=self.stats,
-            notify=self._note,
-            stop=self._stop,
-        )
+        watch: dict[str, Any] = {"live": live, "stats": self.stats, "notify": self._note, "stop": self._stop}
         pauses = 0
-        for segment in segments:
+        for segment in stream(self._address, model=model, processor=processor, **watch):
             self.segments.append(segment)
             if len(self.stats.latency) // PAUSES[0] > pauses:
                 pauses += 1
@@ -146,9 +131,12 @@ class LiveSoak:
             "vain_attempts": self.notices["retry"],
             "overlaps": sum(one.end > other.start for one, other in pairwise(self.segments)),
             "memory_mib_by_minute": [round(mib, 1) for _, mib, *_ in self.samples[:: round(60 / SAMPLE)]],
-            **{kind: self._course(place) for place, kind in enumerate(KINDS, start=1)},
+            **{
+                kind: course([(one[0] / 60, float(one[place])) for one in self.samples], warm=WARM)
+                for place, kind in enumerate(KINDS, start=1)
+            },
             "boundary_minus_change": {
-                name: {"p50": round(float(np.quantile(half, 0.5)), 3), "boundaries": len(half)}
+                name: {"p50": quantile(half, 0.5), "boundaries": len(half)}
                 for name, half in zip(("first_half", "second_half"), halves, strict=True)
             },
         }
@@ -176,18 +164,6 @@ class LiveSoak:
                 log(f"{passed / 60:.0f} min, {resident_mb():.0f} MiB, {threads} threads, {counts[0]} losses")
             time.sleep(SAMPLE)
         self._stop.set()
-
-    def _course(self, place: int) -> dict[str, float]:
-        """How a number went after the warm-up."""
-        warm = [(one[0], float(one[place])) for one in self.samples if one[0] > WARM * self.samples[-1][0]]
-        values = [value for _, value in warm]
-        return {
-            "after_warm_up": round(values[0], 1),
-            "last": round(values[-1], 1),
-            "lowest": round(min(values), 1),
-            "highest": round(max(values), 1),
-            "slope_per_hour": round(60 * float(np.polyfit(*np.array(warm).T, 1)[0]), 2),
-        }
 
 
 def boundaries_minus_changes(segments: Sequence[Segment], *, scene: float) -> list[float]:

@@ -7,17 +7,15 @@ accuracy is measured, and the batches are the same for all.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from eval.bench.memory import count_peak_from_here, peak_mb, resident_mb
+from eval.bench.memory import apart, count_peak_from_here, peak_mb, resident_mb
 from eval.core import provenance
 from eval.core.console import log
 from vljepa.models.types import Batch
@@ -37,15 +35,8 @@ WARM_UP = 2
 """Steps that are not counted: the first makes AdamW's state, the second is the first with it."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Where the data are, and how long is measured.
-
-    Args:
-        data: Folder of recipes/mini/prepare.py.
-        cache: Folder for the encoded pictures.
-        steps: Measured steps of each setting in a turn.
-    """
+class Plan(NamedTuple):
+    """Folders of recipes/mini/prepare.py and of the encoded pictures, and measured steps of each setting in a turn."""
 
     data: str
     cache: str
@@ -71,7 +62,7 @@ def measure(
         measured: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         for turn in range(turns):
             for name in names:
-                measured[name].append(_child(name, batch, plan))
+                measured[name].append(apart(measure_here, name, batch, plan))
                 log(f"batch {batch}, turn {turn + 1}: {name:34} {measured[name][-1]['seconds']:6.2f} s")
         rows += summary(measured, batch=batch)
     return {
@@ -187,14 +178,3 @@ def _texts(batches: Sequence[Batch]) -> int:
     """Tokens of queries and targets, padding included."""
     texts = (one for batch in batches for one in (batch.query, batch.target) if one is not None)
     return sum(one.ids_BL.numel() for one in texts)
-
-
-def _child(setting: str, batch: int, plan: Plan) -> dict[str, Any]:
-    fork = multiprocessing.get_context("fork")
-    ours, theirs = fork.Pipe()
-    child = fork.Process(target=lambda: theirs.send(measure_here(setting, batch, plan)))
-    child.start()
-    theirs.close()
-    measured: dict[str, Any] = ours.recv()
-    child.join()
-    return measured

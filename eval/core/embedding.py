@@ -216,5 +216,4 @@ def chunks(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
 
 def readable(rows_ND: Rows) -> NDArray[np.bool_]:
     """Which rows are of files that could be read, [N]."""
-    kept: NDArray[np.bool_] = ~np.isnan(rows_ND).any(axis=1)
-    return kept
+    return np.asarray(~np.isnan(rows_ND).any(axis=1))

@@ -1,5 +1,6 @@
 """The one renderer: a cell, a table, a result and a page, for Markdown, HTML and README.md.
 
+A page about a task's own tables is a template of Jinja, `eval/pages/TASK.md`, with the keys of the result as names.
 README's section of numbers is written from `eval/readme_numbers.md`: `{{FILE > key > key : FORM}}` is a value of
 eval/results/FILE.json, of a list by its place, and FILE@clips that of the model of clips, `{{clip model}}`; `{{row
 NAME}}` and `{{questions SOURCE}}` are two kinds of rows of mini.json.
@@ -12,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +28,10 @@ FORMS = {
 }
 """Factor and format of a figure; any other form is a format of Python, for the figure as it is."""
 SHARES = re.compile(r"^(r1|r5|r10|top1|top5|accuracy|pair_accuracy|mean_per_class|text|image|group|rows)$")
-TEMPLATE, RESULTS = ROOT / "eval" / "readme_numbers.md", ROOT / "eval" / "results"
+TEMPLATE, RESULTS, PAGES = (ROOT / "eval" / name for name in ("readme_numbers.md", "results", "pages"))
 START, END = "## Numbers\n", "## Train it\n"
 DIRECTIONS = ("image_to_text", "text_to_image")
 _PLACE = re.compile(r"\{\{(.+?)\}\}")
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>vljepa: evaluation</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}}
-table{{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}}td,th{{padding:.25rem .6rem;
-border-bottom:1px solid #ddd}}th{{text-align:left;border-bottom:2px solid #888}}img{{max-width:100%}}
-code{{background:#f3f3f3;padding:0 .2rem;overflow-wrap:anywhere}}summary{{font-size:1.3rem;cursor:pointer}}</style>
-{body}
-</html>
-"""
 
 
 def cell(figure: Any, form: str = "number") -> str:
@@ -65,18 +57,44 @@ def cell(figure: Any, form: str = "number") -> str:
     return f"{text} ({factor * figure['std']:{spec}})" if figure.get("std", 0) > 0 else text
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]], form: str | Sequence[str] = "number") -> str:
+def table(titles: Sequence[str], rows: Iterable[Sequence[Any]], form: str | Sequence[str] = "number") -> str:
     """A Markdown table; the first column is text, the others are figures.
 
     Args:
-        header: A title for each column.
+        titles: One for each column.
         rows: Figures as for `cell`.
         form: Of all figures, or of each column but the first.
     """
-    forms = ["", *([form] * len(header) if isinstance(form, str) else form)]
-    lines = ["| " + " | ".join(header) + " |", "|" + "|".join(["---"] + ["---:"] * (len(header) - 1)) + "|"]
-    lines += ["| " + " | ".join(cell(one, f) for one, f in zip(row, forms, strict=False)) + " |" for row in rows]
-    return "\n".join(lines)
+    forms = [form] * len(titles) if isinstance(form, str) else form
+    return "\n".join([header(*titles), *(f"| {cells(row, ['', *forms])} |" for row in rows)])
+
+
+def filled(name: str, result: Mapping[str, Any], **more: Any) -> str:
+    """A page of `eval/pages`.
+
+    Args:
+        name: Of the page's file.
+        result: What it is about; its keys are names in the page, and it is `result`.
+        more: Further names, such as what a task derives from its result.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(PAGES)
+    pages = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    pages.filters |= {one.__name__: one for one in (cell, sentence, words, bullets, figures)}
+    pages.globals |= {one.__name__: one for one in (header, table, cells)}
+    return pages.get_template(name).render(dict(result) | more, result=result).strip()
+
+
+def header(*titles: str) -> str:
+    """The first two lines of a Markdown table; its first column is text, the others are figures."""
+    return "| " + " | ".join(titles) + " |\n|" + "|".join(["---"] + ["---:"] * (len(titles) - 1)) + "|"
+
+
+def cells(figures: Iterable[Any], form: str | Sequence[str] = "number") -> str:
+    """Figures as for `cell`, side by side; of one form, or of one each."""
+    forms = repeat(form) if isinstance(form, str) else form
+    return " | ".join(cell(one, each) for one, each in zip(figures, forms, strict=False))
 
 
 def bullets(notes: Mapping[str, str]) -> str:
@@ -90,28 +108,6 @@ def origin_line(result: Mapping[str, Any]) -> str:
     split = f"{result['split']} set, " if "split" in result else ""
     return (
         f"`{result['command']}`: {split}commit {result['commit'][:12]}{dirty}, {result['date']}, {result['hardware']}."
-    )
-
-
-def section(result: Mapping[str, Any]) -> str:
-    """One result that is tables of figures, with what every number has to say about itself."""
-    pool = "; ".join(", ".join(f"{count:,} {what}" for what, count in one.items()) for one in result["pool"])
-    model, expected = result["model"], result["rows_expected"]
-    dirty = ", with uncommitted changes" if result["uncommitted_changes"] else ""
-    official = f", where the official files have {expected:,}" if expected not in (None, result["rows"]) else ""
-    return "\n".join(
-        [
-            f"## {result['title']}: {model['name']}\n",
-            f"`{result['command']}`\n",
-            f"{sentence(result['protocol'])} Pool: {pool}; {result['rows']:,} rows{official}. Unreadable and left out: "
-            f"{result['skipped']['count']}. Prompt: {result['prompt'] or 'none'}. Frames: {result['frames']}. "
-            f"{_candidates(result['candidates'])}\n",
-            figures(result),
-            f"\nData: {result['source']}, {result['version']}, {result['split']}; licence: {result['licence']}. "
-            f"{_overlap(result['overlap'])} Model {model['sha256']}, data {result['key']['data']}, "
-            f"seed {result['seed']}, commit {result['commit'][:12]}{dirty}, {result['date']}, {result['hardware']}, "
-            f"{result['seconds']:.0f} s.\n",
-        ]
     )
 
 
@@ -149,39 +145,6 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-def _candidates(candidates: Any) -> str:
-    if candidates is None:
-        return "Candidates: the pool."
-    if isinstance(candidates, dict) and "own_list_per_row_of" in candidates:
-        return f"Candidates: each row's own, {', '.join(map(str, candidates['own_list_per_row_of']))} of them."
-    if isinstance(candidates, dict):
-        listed = candidates.get("list") or [*candidates["first"], "..."]
-        return f"Candidates ({candidates['count']:,}): {', '.join(listed)}."
-    return f"Candidates ({len(candidates):,}): {', '.join(candidates[:200])}."
-
-
-def _overlap(overlap: Mapping[str, Any]) -> str:
-    """What of the test is in the training data, of how many, in what."""
-    note = f" {sentence(overlap['note'])}"
-    if not overlap["looked_at"]:
-        return f"Overlap with training: not looked at ({overlap['why']}).{note}"
-    test, train = overlap["test"], overlap["train"]
-    counted = []
-    if test["pictures"]:
-        counted.append(f"of {test['pictures']:,} test images {overlap['exact']:,} are equal to one of training and "
-                       f"{overlap['near']:,} more are near duplicates (perceptual hash)")  # fmt: skip
-    if test["texts"]:
-        counted.append(f"of {test['texts']:,} test texts (with their questions) {overlap['text']:,} are in both")
-    lacking = f", without {', '.join(train['lacking'])}" if train["lacking"] else ""
-    unread = sum(overlap["unreadable"].values())
-    return (
-        f"Overlap with training: {'; '.join(counted)}. Compared with {train['pictures']:,} images and "
-        f"{train['texts']:,} texts of {', '.join(train['files'])} ({train['origin']}{lacking})"
-        + (f"; {unread:,} images could not be read" if unread else "")
-        + f".{note}"
-    )
-
-
 def page(text: str, drawn: Mapping[str, bytes], folded: Mapping[str, str]) -> str:
     """One HTML page with every plot inside it.
 
@@ -199,7 +162,7 @@ def page(text: str, drawn: Mapping[str, bytes], folded: Mapping[str, str]) -> st
     for name, png in drawn.items():
         body = body.replace(f'src="{name}"', f'src="data:image/png;base64,{base64.b64encode(png).decode()}"')
     body = re.sub(r'<img src="(?!data:)[^>]*>', "", body)
-    return PAGE.format(body=re.sub(r'<a href="[^"]*\.md">(.*?)</a>', r"\1", body))
+    return filled("page.html", {}, body=re.sub(r'<a href="[^"]*\.md">(.*?)</a>', r"\1", body)) + "\n"
 
 
 def write_readme(path: Path, *, results: Path = RESULTS) -> None:

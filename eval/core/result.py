@@ -17,6 +17,7 @@ from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
 
 FORMAT = 1
+CAPTION_PROMPT = "the model's caption prompt"
 NONE_SKIPPED = {"count": 0, "first": {}}
 
 
@@ -68,7 +69,7 @@ class Result:
         metrics: Tables of figures: by part, and figure, a number, or an interval with `mean`, `low` and `high`.
         rows: Rows of the test set.
         pool: Sizes of what is searched or chosen among.
-        prompt: Query that images were embedded under.
+        prompt: Query that images were embedded under; the default stands for the model's own.
         frames: Frames of a video; 1 for images, 0 for texts.
         skipped: How many files could not be read, and the first of them with the reason.
         examined: Images and texts that were measured on; None where that is not known.
@@ -82,7 +83,7 @@ class Result:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: int
     pool: list[dict[str, int]]
-    prompt: str | None
+    prompt: str | None = CAPTION_PROMPT
     frames: int = 1
     skipped: dict[str, Any] = field(default_factory=lambda: dict(NONE_SKIPPED))
     examined: Iterable[Record] | None = None
@@ -135,12 +136,18 @@ def assemble(result: Result, context: Context, *, device: str, key: Key, overlap
         "overlap": overlap,
         **provenance.origin(device=device),
         "model": provenance.model_of(context.model.name),
-        "data": {"folder": _shown(found.folder), "files": sorted(path.name for path in found.files.values())},
+        **_prepared(found),
         "key": key,
         **result.content(),
+        **({"prompt": context.embedder.model.config.prompts.caption} if result.prompt == CAPTION_PROMPT else {}),
     }
 
 
-def _shown(folder: Path) -> str:
-    """A folder as the clone sees it."""
-    return str(folder.relative_to(ROOT)) if folder.is_relative_to(ROOT) else str(folder)
+def _prepared(found: Found) -> dict[str, Any]:
+    """Folder as the clone sees it, and files; of what recipes/mini/prepare.py writes, its split and packages, too."""
+    inside = found.folder.is_relative_to(ROOT)
+    shown = str(found.folder.relative_to(ROOT) if inside else found.folder)
+    data = {"folder": shown, "files": sorted(path.name for path in found.files.values())}
+    if "summary" not in found.files:
+        return {"data": data}
+    return {"data": provenance.data_of(found.folder) | data, "packages": provenance.packages()}

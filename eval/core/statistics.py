@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
+
+from vljepa.metrics import expected_calibration_error, softmax
 
 RESAMPLES = 10_000
 FEWER, MANY = 2_000, 5_000
@@ -38,24 +42,31 @@ def paired_bootstrap(
     Returns:
         The mean over all (run, item) values, its interval, and the number of different items.
     """
-    keys = sorted({key for run in differences for key in run})
-    assert keys, "nothing to resample"
-    sums_N = np.array([sum(run[key] for run in differences if key in run) for key in keys], dtype=np.float64)
-    counts_N = np.array([sum(key in run for run in differences) for key in keys], dtype=np.float64)
-    low, high = resample(np.stack([sums_N, counts_N], axis=1), _ratio, resamples=resamples, seed=seed, level=level)
-    return Interval(mean=float(sums_N.sum() / counts_N.sum()), low=low, high=high, items=len(keys))
+    pairs = sorted(((key, value) for run in differences for key, value in run.items()), key=itemgetter(0))
+    assert pairs, "nothing to resample"
+    items, values = zip(*pairs, strict=True)
+    return interval(values, items, resamples=resamples, seed=seed, level=level)
 
 
-def interval(values: Sequence[float] | np.ndarray, items: Sequence[str], *, seed: int = 0) -> Interval:
+def interval(
+    values: Sequence[float] | np.ndarray,
+    items: Sequence[str],
+    *,
+    resamples: int | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
     """Mean of values with its interval, resampling what they are about.
 
     Args:
         values: A hit or a score each.
         items: What each is about, such as its image: values of one item are drawn together.
-        seed: Of the draws.
+        resamples: As for `resample`.
+        seed: Likewise.
+        level: Likewise.
     """
     columns_NK = by_item(np.asarray(values, dtype=np.float64)[:, None], items)
-    low, high = resample(columns_NK, _ratio, seed=seed)
+    low, high = resample(columns_NK, _ratio, resamples=resamples, seed=seed, level=level)
     return Interval(mean=float(np.mean(values)), low=low, high=high, items=len(columns_NK))
 
 
@@ -133,3 +144,19 @@ def pooled(trees: Sequence[Any]) -> Any:
 def _ratio(sums_RK: np.ndarray) -> np.ndarray:
     shares: np.ndarray = sums_RK[:, 0] / sums_RK[:, 1]
     return shares
+
+
+def calibrated(scores_NC: NDArray[np.float32], labels_N: NDArray[Any], *, temperature: Any) -> dict[str, float]:
+    """How sure the softmax of scores is of its best candidate, and its expected calibration error.
+
+    Args:
+        scores_NC: -inf where there is no candidate.
+        labels_N: The right one of each row.
+        temperature: Of all rows, or one each.
+    """
+    probabilities_NC = softmax(scores_NC, temperature=temperature)
+    return {
+        "temperature": float(np.mean(temperature)),
+        "ece": expected_calibration_error(probabilities_NC, labels_N),
+        "mean_confidence": float(probabilities_NC.max(axis=1).mean()),
+    }

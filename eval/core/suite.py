@@ -25,7 +25,7 @@ from vljepa.data.records import Record
 from vljepa.data.sources import load_source
 from vljepa.errors import ConfigError, DataError
 
-SUITES = ROOT / "eval" / "suites"
+SUITES, PROTOCOLS = ROOT / "eval" / "suites", ROOT / "eval" / "protocols.yaml"
 OWN_DATA = (ROOT / "data", ROOT / "tests" / "assets")
 
 
@@ -44,7 +44,8 @@ class Suite(BaseModel):
         files: By role; of a list, the first that is there.
         media: Folder of the pictures or videos under the suite's folder.
         rows: How many rows the official files have; another number is said in the result.
-        protocol: How it is measured, in a sentence.
+        protocol: How it is measured: in a sentence, or as named notes, those of the task in `eval/protocols.yaml` among
+            them.
         overlap: What is known, beside what is counted, of test data that the shipped model, or a part of it, was
             trained on.
         minutes: About how long it takes on two cores.
@@ -65,11 +66,50 @@ class Suite(BaseModel):
     files: dict[str, str | list[str]] = Field(default_factory=dict)
     media: str = ""
     rows: int | None = None
-    protocol: str
+    protocol: str | dict[str, str]
     overlap: str
     minutes: float = 1
     trains: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A row of a suite's file, whose fields must be there."""
+
+    found: Found
+    role: str
+    number: int
+    row: Any
+
+    def __getitem__(self, key: str) -> Any:
+        """A field.
+
+        Raises:
+            DataError: The row has no such field.
+        """
+        row = self.row
+        if not isinstance(row, dict) or row.get(key) in (None, ""):
+            has = ", ".join(sorted(map(str, row))) if isinstance(row, dict) else type(row).__name__
+            raise self.wrong(f"has no {key!r}, only {has}")
+        return row[key]
+
+    def text(self, key: str) -> str:
+        """A field as text."""
+        return str(self[key])
+
+    def texts(self, key: str) -> list[str]:
+        """A field that is a text or a list of texts."""
+        given = self[key]
+        return [given] if isinstance(given, str) else list(map(str, given))
+
+    def file(self, key: str, *, name: str = "{}") -> Path:
+        """The file of the media folder that a field names; `{}` is what it says."""
+        return self.found.file_name(name.replace("{}", self.text(key)), role=self.role)
+
+    def wrong(self, why: str) -> DataError:
+        """The error that the row is not what it should be."""
+        return self.found.wrong(self.role, f"row {self.number} {why}")
 
 
 @dataclass(frozen=True)
@@ -93,13 +133,29 @@ class Found:
             hashed.update(f"{path.relative_to(self.media)}\0{path.stat().st_size}\n".encode())
         return hashed.hexdigest()[:16]
 
-    def table(self, role: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Rows of a CSV, TSV, JSON Lines or Parquet file, or of a JSON list or COCO captions, numbered from 1."""
-        return self._rows(role)
+    def rows(self, role: str, *, kind: str | None = None) -> Iterator[Fields]:
+        """Rows of a CSV, TSV, JSON Lines or Parquet file, or of a JSON list or COCO captions, numbered from 1.
 
-    def lines(self, role: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Rows of a file with a JSON object per line, whatever its suffix."""
-        return self._rows(role, kind="jsonl")
+        Args:
+            role: Of the file.
+            kind: A format of training data that it has whatever its suffix, such as `jsonl`.
+        """
+        file = self.files[role]
+        try:
+            for number, row in sound_rows(find_data(file) if kind is None else FoundRows(kind, file)):
+                yield Fields(self, role, number, row)
+        except DataError as error:
+            raise self.wrong(role, error.message) from error
+
+    def table(self, role: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """As `rows`, as numbers and plain rows."""
+        return ((one.number, one.row) for one in self.rows(role))
+
+    def listed(self, role: str, kind: type[list[Any]] | type[dict[Any, Any]] = list) -> list[Fields]:
+        """Items of a JSON list, or values of a JSON object, numbered from 0."""
+        content = self.json(role, kind)
+        items = content.values() if isinstance(content, dict) else content
+        return [Fields(self, role, number, one) for number, one in enumerate(items)]
 
     def records(self, role: str, *, task: Literal["retrieval", "vqa"]) -> list[Record]:
         """Rows of data of one's own, in any form and with the columns that training takes."""
@@ -110,19 +166,15 @@ class Found:
         """A file of the media folder that a row names; never outside of it."""
         return path_under(self.media, str(name), where=str(self.files[role]))
 
-    def _rows(self, role: str, kind: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-        file = self.files[role]
+    def json(self, role: str, kind: type = object) -> Any:
+        """Content of a JSON file, which must be a list or an object where the task says so."""
         try:
-            yield from sound_rows(find_data(file) if kind is None else FoundRows(kind, file))
-        except DataError as error:
-            raise self.wrong(role, error.message) from error
-
-    def json(self, role: str) -> Any:
-        """Content of a JSON file."""
-        try:
-            return json.loads(self.files[role].read_text(encoding="utf-8-sig"))
+            content = json.loads(self.files[role].read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise self.wrong(role, f"no readable JSON: {error}") from error
+        if not isinstance(content, kind):
+            raise self.wrong(role, f"it is not a JSON {'list' if kind is list else 'object'}")
+        return content
 
     def wrong(self, role: str, why: str) -> DataError:
         """The error that a file is not what it should be."""
@@ -132,15 +184,8 @@ class Found:
         )
 
     def value(self, row: Any, key: str, role: str, number: int) -> Any:
-        """A field of a row.
-
-        Raises:
-            DataError: The row has no such field.
-        """
-        if not isinstance(row, dict) or row.get(key) in (None, ""):
-            has = ", ".join(sorted(map(str, row))) if isinstance(row, dict) else type(row).__name__
-            raise self.wrong(role, f"row {number} has no {key!r}, only {has}")
-        return row[key]
+        """A field of a row, as of `Fields`."""
+        return Fields(self, role, number, row)[key]
 
 
 def suite_names() -> list[str]:
@@ -157,6 +202,9 @@ def read_suite(name: str) -> Suite:
     content = _content(SUITES / f"{name}.yaml") if name.isidentifier() else {}
     if "task" not in content:
         raise ConfigError(f"there is no suite {name!r}.", fix=f"use one of: all, {', '.join(suite_names())}.")
+    notes = _content(PROTOCOLS).get(content["task"])
+    if notes is not None:
+        content["protocol"] = notes | content.get("protocol", {})
     try:
         return Suite(name=name, **content)
     except ValidationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,11 @@ from eval.core.cache import kept, key_of
 from eval.core.charts import Bar, bars
 from eval.core.console import log
 from eval.core.embedding import EncodedImages
-from eval.core.prepared import Captioned, read_captions, read_questions
-from eval.core.render import DIRECTIONS, bullets, cell, table
+from eval.core.prepared import read_captions, read_questions
+from eval.core.render import DIRECTIONS, cell
 from eval.core.result import Context, Result
 from eval.core.statistics import over_seeds, paired_bootstrap
-from eval.tasks.pools import Pool, Row, emoji_pools, photo_pools
-from eval.tasks.pools import measure as measure_row
+from eval.tasks.pools import Row, differences, figures, hits_of, ranks_of, source_pools
 from vljepa.configs import RunConfig, load_run_config
 from vljepa.data.records import Record
 from vljepa.errors import ConfigError
@@ -29,31 +29,14 @@ from vljepa.training.trainer import Trainer
 from vljepa.validation.tasks import VqaTask
 
 COLUMNS = {"emoji": "emoji R@1", "photos": "photos R@1", "questions": "closed questions"}
-PANEL = {"rank": "rank", "target_rank": "rank of targets", "matched": "matched", "uniformity": "uniformity"}
 QUESTION_SOURCES = ("easy_vqa", "emoji", "photos")
 QUESTIONS = 700
-PROTOCOL = {
-    "emoji": "R@1 of drawings and their names within each style, mean of both directions and of the styles",
-    "photos": "R@1 of photos and their five captions each, mean of both directions",
-    "questions": f"share of closed questions whose right answer is strictly nearest; {QUESTIONS} evenly spaced ones "
-    "each about shapes, emoji and photos",
-    "ties": "count against the model",
-    "rank": "effective rank (RankMe) of the predictions of all these pictures, and of the embeddings of their texts; "
-    "1 is full collapse",
-    "matched": "mean cosine of predictions to their own text, minus to the others'; 0 says nothing of the picture",
-    "uniformity": "log of the mean Gaussian potential of the predictions; 0 is full collapse, -4 is even",
-}
 Rows = Mapping[str, Sequence[str]]
 Found = dict[str, Any]
 
 
 class TestSet:
-    """What every run is scored on; the X-Encoder, which all runs share, encodes its images once.
-
-    Args:
-        data: Prepared folder of recipes/mini/prepare.py.
-        split: `test` or `validation`.
-    """
+    """What every run is scored on; the X-Encoder, which all runs share, encodes its images once."""
 
     def __init__(self, data: Path, split: str) -> None:
         self.captioned = {name: read_captions(data, name, split) for name in ("emoji", "photos")}
@@ -96,38 +79,31 @@ def measure(
         split: `test`, or `validation` while choosing.
     """
     check(seeds, default, rows, only)
-    data, test = context.found.folder, TestSet(context.found.folder, split)
-    runs = []
+    data = context.found.folder
+    test, runs = TestSet(data, split), list[Found]()
     for row in only or rows:
         for seed in seeds:
             folder = context.work / "ablations" / folder_name(row) / str(seed)
             run = run_config(recipe, rows[row], seed, data=data, cache=context.cache / "ablations", output=folder)
             model = str(Trainer(run, device="cpu").fit().model_folder)
             key = key_of(__name__, model=provenance.model_of(model)["sha256"], data=provenance.data_of(data))
-            found = kept(folder / f"{split}.json", key, lambda model=model: score(model, test))  # type: ignore[misc]
+            found = kept(folder / f"{split}.json", key, partial(score, model, test))
             about = {"row": row, "seed": seed, "changes": list(rows[row]), "model": key["model"]}
             runs.append(about | {"steps": run.train.steps, "batch_size": run.train.batch_size} | found)
-            log(
-                f"{row}, seed {seed}: "
-                + ", ".join(f"{name} {cell(one, 'percent')}" for name, one in found["columns"].items())
-            )
-    figures: dict[str, Any] = {f"{run['row']}, seed {run['seed']}": run["columns"] for run in runs}
-    more = {} if only else {"rows": summarise(runs, default=default)}
+            shares = ", ".join(f"{name} {cell(one, 'percent')}" for name, one in found["columns"].items())
+            log(f"{row}, seed {seed}: {shares}")
     return Result(
-        metrics=figures if only else {},
+        metrics={f"{run['row']}, seed {run['seed']}": run["columns"] for run in runs} if only else {},
         rows=len(test.questions.records),
         pool=[{"pictures": sum(map(len, test.captioned.values())), "questions": len(test.questions.records)}],
         prompt="the caption prompt, or the question",
         more={
-            "data": provenance.data_of(data),
-            "packages": provenance.packages(),
             "split": split,
             "recipe": recipe,
             "default": default,
-            "protocol": PROTOCOL,
             "runs": [{name: value for name, value in run.items() if name not in ("hits", "key")} for run in runs],
-            **more,
-        },
+        }
+        | ({} if only else {"rows": summarise(runs, default=default)}),
     )
 
 
@@ -167,49 +143,32 @@ def score(model: str, test: TestSet) -> Found:
 
     Returns:
         `columns` (shares, by `COLUMNS`), `hits` (column -> item -> share, whose mean over the items is the column's or
-        near it) and `panel`.
+        near it) and `panel`: is the space used, and do predictions belong to their own texts?
     """
     embedder = Embedder.from_pretrained(model, device="cpu")
-    encoded, task, captioned = test.encoded(embedder), test.questions, test.captioned
-    predicted = {
-        item.path: row
-        for several in captioned.values()
-        for item, row in zip(
-            several, encoded.ask([(item.path, "") for item in several], embedder=embedder), strict=True
-        )
-    }
+    encoded, task = test.encoded(embedder), test.questions
+    items = [item for several in test.captioned.values() for item in several]
+    predictions_ND = encoded.ask([(item.path, "") for item in items], embedder=embedder)
+    predicted = {item.path: row for item, row in zip(items, predictions_ND, strict=True)}
+    row = Row("model", lambda paths: np.stack([predicted[path] for path in paths]), embedder.texts)
     columns, hits = {}, {}
-    for name, pools in (("emoji", emoji_pools(captioned["emoji"])), ("photos", photo_pools(captioned["photos"]))):
-        columns[name], hits[name] = _retrieval(embedder, predicted, pools)
-    scores_NC = task.scores(encoded.ask(task.pairs(), embedder=embedder), embedder.texts(task.texts()))
-    right_N = top_k_hits(scores_NC, task.labels_N)
+    for name, several in test.captioned.items():
+        ranks = ranks_of(row, source_pools(name, several))
+        columns[name] = float(np.mean([figures(ranks)[direction]["r1"] for direction in DIRECTIONS]))
+        hits[name] = hits_of(ranks)["both/r1"]
+    right_N = top_k_hits(
+        task.scores(encoded.ask(task.pairs(), embedder=embedder), embedder.texts(task.texts())), task.labels_N
+    )
     columns["questions"] = float(right_N.mean())
     hits["questions"] = {str(place): float(right) for place, right in enumerate(right_N)}
-    items = [item for several in captioned.values() for item in several]
-    return {"columns": columns, "hits": hits, "panel": _panel(embedder, predicted, items)}
-
-
-def _retrieval(
-    embedder: Embedder, predicted: Mapping[Path, np.ndarray], pools: Sequence[Pool]
-) -> tuple[float, dict[str, float]]:
-    """R@1, and its share by concept or photo; both are means of both directions."""
-    row = Row("model", lambda paths: np.stack([predicted[path] for path in paths]), embedder.texts)
-    metrics, hits = measure_row(row, pools)
-    both = [hits[f"{direction}/r1"] for direction in DIRECTIONS]
-    shares = {key: (both[0][key] + both[1][key]) / 2 for key in both[0] if key in both[1]}
-    return float(np.mean([metrics[direction]["r1"] for direction in DIRECTIONS])), shares
-
-
-def _panel(embedder: Embedder, predicted: Mapping[Path, np.ndarray], items: Sequence[Captioned]) -> dict[str, float]:
-    """Is the space used, and do predictions belong to their own texts?"""
-    predictions_ND = np.stack([predicted[item.path] for item in items])
     targets_ND = embedder.texts([item.texts[0] for item in items])
-    return {
+    panel = {
         "rank": effective_rank(predictions_ND),
         "target_rank": effective_rank(targets_ND),
         "matched": matched_minus_shuffled(predictions_ND, targets_ND),
         "uniformity": uniformity(predictions_ND),
     }
+    return {"columns": columns, "hits": hits, "panel": panel}
 
 
 def summarise(runs: Sequence[Found], *, default: str) -> dict[str, Any]:
@@ -231,21 +190,15 @@ def summarise(runs: Sequence[Found], *, default: str) -> dict[str, Any]:
         }
         if name != default:
             pairs = [(seeds[seed], by_row[default][seed]) for seed in seeds]
+            apart = [differences(one["hits"], other["hits"]) for one, other in pairs]
             rows[name]["minus_default"] = {
                 column: {
                     "seeds": over_seeds([one["columns"][column] - other["columns"][column] for one, other in pairs]),
-                    "items": paired_bootstrap(
-                        [_differences(one["hits"][column], other["hits"][column]) for one, other in pairs]
-                    ),
+                    "items": paired_bootstrap([one[column] for one in apart]),
                 }
                 for column in COLUMNS
             }
     return rows
-
-
-def _differences(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
-    assert ours.keys() == theirs.keys(), "the runs were measured on other items"
-    return {key: value - theirs[key] for key, value in ours.items()}
 
 
 def is_clear(difference: Mapping[str, Mapping[str, float]]) -> bool:
@@ -254,42 +207,10 @@ def is_clear(difference: Mapping[str, Mapping[str, float]]) -> bool:
     return min(lows) > 0 or max(highs) < 0
 
 
-def tables(result: dict[str, Any]) -> str:
-    """All tables, and what was measured, as Markdown."""
-    first, rows, default = result["runs"][0], result["rows"], result["default"]
-
-    def difference(one: Mapping[str, Any]) -> str:
-        text = f"{cell(one['seeds'], 'points')} {cell(one['items'], 'points').partition(' ')[2]}"
-        return f"**{text}**" if is_clear(one) else text
-
-    columns = [
-        [
-            name,
-            " ".join(f"`{change}`" for change in row["changes"]) or "none",
-            *(row["columns"][one] for one in COLUMNS),
-        ]
-        for name, row in rows.items()
-    ]
-    changes = [
-        [name, *(difference(row["minus_default"][one]) for one in COLUMNS)]
-        for name, row in rows.items()
-        if name != default
-    ]
-    panel = [[name, *(row["panel"][one]["mean"] for one in PANEL)] for name, row in rows.items()]
-    return "\n\n".join(
-        [
-            f"{len(result['runs']) // len(rows)} seeds of {first['steps']} steps of {first['batch_size']} samples; "
-            f"every row changes `{result['recipe']}` as its second column says. Percent, mean over seeds and its 95% "
-            "interval (Student's t).",
-            table(["row", "change", *COLUMNS.values()], columns, ["", *["percent"] * len(COLUMNS)]),
-            "Differences in points, seed by seed. First interval: over training seeds (t). Second: over the items of "
-            "the test set (bootstrap). Bold where both leave out 0; with this many cells, some will by chance.",
-            table([f"row, minus {default}", *COLUMNS.values()], changes),
-            "Collapse panel, mean over seeds.",
-            table(["row", *PANEL.values()], panel, ".2f"),
-            bullets(result["protocol"]),
-        ]
-    )
+def derived(result: dict[str, Any]) -> dict[str, Any]:
+    """The page's columns, and how it tells which differences to print in bold."""
+    del result
+    return {"is_clear": is_clear, "titles": COLUMNS}
 
 
 def plots(result: dict[str, Any]) -> dict[str, bytes]:

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.core import provenance
 from eval.core.console import log
 from eval.core.embedding import EncodedImages
-from eval.core.prepared import read_captions, read_questions
-from eval.core.render import bullets, cell, table
+from eval.core.prepared import Captioned, read_captions, read_questions
+from eval.core.render import cell
 from eval.core.result import Context, Result
 from eval.core.statistics import spread
 from vljepa.configs import RunConfig, load_run_config
@@ -24,108 +23,59 @@ from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
 from vljepa.metrics import retrieval, top_k_hits
 from vljepa.training.trainer import Trainer
+from vljepa.validation.tasks import VqaTask
 
 Row = dict[str, str]
 RECIPE = Path("recipes/lora_retrieval.yaml")
 TRAINED = ("LoRA", "full predictor", "from scratch")
-UNTRAINED = ("zero-shot", "linear probe")
-ARMS = (*UNTRAINED, *TRAINED)
-LEARNED, KEPT = ("accuracy", "r1"), ("photos_r1", "emoji_r1", "questions")
+ARMS = ("zero-shot", "linear probe", *TRAINED)
 STYLE = "fluent"
 QUESTIONS = 100
 KINDS = ("easy_vqa", "emoji", "photos")
-PROTOCOL = {
-    "data": "50 kinds; training pictures drawn by seed, 3 pictures of each kind for validation, 5 for the test",
-    "accuracy": "the nearest of the 50 names; ties count against the model",
-    "R@1": "text to image: whether the picture nearest to a name shows it, among all test pictures",
-    "linear probe": "logistic regression on mean visual tokens and classifier outputs, C chosen on validation",
-    "LoRA": "recipes/lora_retrieval.yaml as it is, 150 steps, checkpoint chosen on validation",
-    "full predictor": "the same without adapters, learning rate 3e-4",
-    "forgetting": "mini's own test sets: image-to-text R@1 on 84 photos and 209 emoji, mean accuracy of about 100 "
-    "closed questions each about shapes, emoji and photos",
-    "from scratch": "the same from mini's parts with a random Predictor of that size and without a label prior",
-}
-OWN_TEST = """## How good is my own?
-
-A run ends with validation figures, and `best`, the residual's factor and the temperatures were chosen on these very
-data, so they flatter. For a figure to report, keep pictures apart that no run sees, in a file test.csv beside them with
-the columns that training takes, and measure it once, after all choices, from a clone of the repository:
-
-```bash not-run: needs your own pictures
-python eval/run.py own_retrieval --model runs/lora_retrieval/best --data FOLDER  # image,text
-python eval/run.py own_classes   --model runs/lora_retrieval/best --data FOLDER  # image,text: the text is the class
-python eval/run.py own_questions --model runs/lora_vqa/best --data FOLDER        # image,query,text,candidates
-```
-
-It prints the figures with 95% intervals and writes them to `eval/results/`. `--model mini` beside it says what was
-gained, and `--train captions.csv` counts pictures of the test that were trained on.
-
-## Groceries"""
 
 
-def measure(
-    context: Context, *, shots: Sequence[int], seeds: Sequence[int], arms: Sequence[str] = ARMS, keep: str | None = None
-) -> Result:
+def measure(context: Context, *, shots: Sequence[int], seeds: Sequence[int]) -> Result:
     """Train every arm on the same few images, and read the test images once per arm.
 
     Args:
         context: `photos` and the prepared folder; what is complete in the work folder is not trained again.
         shots: Training images of each kind.
         seeds: Of the samples and the runs.
-        arms: Which of ARMS are measured.
-        keep: Earlier result whose rows of other arms are taken over, with where they come from.
 
     Raises:
         ConfigError: The model is another than mini, from which the recipe starts.
     """
-    if context.model.name != "mini":
-        raise ConfigError(
-            f"the recipe of this suite starts from mini, not {context.model.name!r}.", fix="--model mini."
-        )
+    name = context.model.name
+    if name != "mini":
+        raise ConfigError(f"the recipe of this suite starts from mini, not {name!r}.", fix="--model mini.")
     data, work = context.found.files["photos"].parent, context.work / "adaptation"
-    rows = read_photos(data)
-    pool, held, test = ([row for row in rows if row["split"] == split] for split in ("train", "validation", "test"))
-    found: dict[str, Any] = {"rows": []}
-    if keep is not None:
-        found = kept_arms(json.loads(Path(keep).read_text(encoding="utf-8")), without=arms)
+    photos = read_photos(data)
+    pool, held, test = ([row for row in photos if row["split"] == split] for split in ("train", "validation", "test"))
+    rows: list[dict[str, Any]] = []
 
     def note(arm: str, few: int, seed: int, figures: dict[str, float]) -> None:
-        found["rows"].append({"arm": arm, "shots": few, "seed": seed, **figures})
+        rows.append({"arm": arm, "shots": few, "seed": seed, **figures})
         log(f"{arm}, {few} of each, seed {seed}: accuracy {figures['accuracy']:.3f}, R@1 {figures['r1']:.3f}")
 
     mini, memory = context.embedder, Memory(context.found.folder, context.embedder)
-    if "zero-shot" in arms:
-        note("zero-shot", 0, 0, score(mini, test, data) | memory.remembered(mini))
-    features: dict[str, np.ndarray] = {}
-    if "linear probe" in arms:
-        paths = [data / row["image"] for row in rows]
-        encoded = EncodedImages(mini, paths).features(paths)
-        features = {row["image"]: feature for row, feature in zip(rows, encoded, strict=True)}
+    note("zero-shot", 0, 0, score(mini, test, data) | memory.remembered(mini))
+    paths = [data / row["image"] for row in photos]
+    encoded = EncodedImages(mini, paths).features(paths)
+    features = {row["image"]: feature for row, feature in zip(photos, encoded, strict=True)}
     for few in shots:
         for seed in seeds:
             train = sample(pool, few, seed)
-            if "linear probe" in arms:
-                note("linear probe", few, seed, probe(features, train, held, test))
-            for arm in (arm for arm in arms if arm in TRAINED):
-                name = f"{arm}_{few}_{seed}".replace(" ", "_")
-                recipe = arm_recipe(arm, train, held, data=data, work=work, name=name, seed=seed)
+            note("linear probe", few, seed, probe(features, train, held, test))
+            for arm in TRAINED:
+                run = f"{arm}_{few}_{seed}".replace(" ", "_")
+                recipe = arm_recipe(arm, train, held, data=data, work=work, name=run, seed=seed)
                 done = Embedder.from_pretrained(str(Trainer(recipe, device="cpu").fit().model_folder))
                 note(arm, few, seed, score(done, test, data) | memory.remembered(done))
-    return Result(
-        rows=len(found["rows"]),
-        pool=[{"test pictures": len(test)}],
-        prompt=mini.model.config.prompts.caption,
-        more={"packages": provenance.packages(), "protocol": PROTOCOL, "pool": len(test), **found},
-    )
+    return Result(rows=len(rows), pool=[{"test pictures": len(test)}], more={"pool": len(test), "rows": rows})
 
 
 class Memory:
-    """Mini's own test sets, encoded by the X-Encoder once: it is frozen, and all arms share it.
-
-    Args:
-        data: Prepared folder of recipes/mini/prepare.py.
-        embedder: Any model with mini's X-Encoder.
-    """
+    """Mini's own test sets, encoded by the X-Encoder once: it is frozen, and all arms share it."""
 
     def __init__(self, data: Path, embedder: Embedder) -> None:
         self.captions = {
@@ -133,53 +83,32 @@ class Memory:
             for source in ("photos", "emoji")
         }
         whole = {kind: read_questions(data, kind, "test") for kind in KINDS}
-        self.questions = {kind: rows[:: max(1, len(rows) // QUESTIONS)] for kind, rows in whole.items()}
+        self.questions = [VqaTask(kind, rows[:: max(1, len(rows) // QUESTIONS)]) for kind, rows in whole.items()]
         images = [one.path for rows in self.captions.values() for one in rows]
-        images += [Path(str(one.image)) for rows in self.questions.values() for one in rows]
+        images += [image for task in self.questions for image, _ in task.pairs() if isinstance(image, Path)]
         self._encoded = EncodedImages(embedder, images)
 
     def remembered(self, embedder: Embedder) -> dict[str, float]:
         """Image-to-text R@1 on the test photos and emoji, and accuracy on closed questions, all 0 to 1."""
-        return {
-            "photos_r1": self._retrieved(embedder, "photos"),
-            "emoji_r1": self._retrieved(embedder, "emoji"),
-            "questions": float(np.mean([self._answered(embedder, kind) for kind in KINDS])),
-        }
 
-    def _retrieved(self, embedder: Embedder, source: str) -> float:
-        items = self.captions[source]
-        places = {text: n for n, text in enumerate(dict.fromkeys(text for one in items for text in one.texts))}
-        positives = [[places[text] for text in one.texts] for one in items]
-        images_ND = self._encoded.ask([(one.path, "") for one in items], embedder=embedder)
-        return retrieval(images_ND, embedder.texts(list(places)), positives=positives)["r1"]
+        def answered(task: VqaTask) -> float:
+            rows_ND, texts_MD = self._encoded.ask(task.pairs(), embedder=embedder), embedder.texts(task.texts())
+            return float(top_k_hits(task.scores(rows_ND, texts_MD), task.labels_N).mean())
 
-    def _answered(self, embedder: Embedder, kind: str) -> float:
-        questions = self.questions[kind]
-        places = {text: n for n, text in enumerate(dict.fromkeys(text for one in questions for text in one.candidates))}
-        texts_MD = embedder.texts(list(places))
-        rows_ND = self._encoded.ask([(Path(str(one.image)), one.query) for one in questions], embedder=embedder)
-        hits = []
-        for question, row_D in zip(questions, rows_ND, strict=True):
-            scores = texts_MD[[places[text] for text in question.candidates]] @ row_D
-            right = question.candidates.index(question.texts[0])
-            hits.append(bool(scores[right] > np.delete(scores, right).max()))  # a tie is wrong
-        return float(np.mean(hits))
+        def retrieved(items: Sequence[Captioned]) -> float:
+            places = {text: n for n, text in enumerate(dict.fromkeys(text for one in items for text in one.texts))}
+            positives = [[places[text] for text in one.texts] for one in items]
+            images_ND = self._encoded.ask([(one.path, "") for one in items], embedder=embedder)
+            return retrieval(images_ND, embedder.texts(list(places)), positives=positives)["r1"]
+
+        shares = {f"{source}_r1": retrieved(items) for source, items in self.captions.items()}
+        return {**shares, "questions": float(np.mean([answered(task) for task in self.questions]))}
 
 
 def read_photos(data: Path) -> list[Row]:
     """Rows of photos.jsonl, with the label as the text."""
     rows = [json.loads(line) for line in (data / "photos.jsonl").read_text(encoding="utf-8").splitlines()]
     return [row | {"text": row["label"].lower()} for row in rows]
-
-
-def kept_arms(before: dict[str, Any], *, without: Sequence[str]) -> dict[str, Any]:
-    """Rows of an earlier result but for some arms, and where those that stay come from."""
-    rows = [row for row in before["rows"] if row["arm"] not in without]
-    origin = {key: before[key] for key in ("command", "commit", "uncommitted_changes", "date", "hardware", "versions")}
-    earlier = [one | {"arms": [arm for arm in one["arms"] if arm not in without]} for one in before.get("kept", [])]
-    known = [arm for one in earlier for arm in one["arms"]]
-    own = [arm for arm in ARMS if arm not in known and any(row["arm"] == arm for row in rows)]
-    return {"rows": rows, "kept": [one for one in (*earlier, {"arms": own, **origin}) if one["arms"]]}
 
 
 def sample(train: Sequence[Row], few: int, seed: int) -> list[Row]:
@@ -227,7 +156,7 @@ def score(embedder: Embedder, test: Sequence[Row], data: Path) -> dict[str, floa
     images_ND = embedder.images([data / row["image"] for row in test])
     names_KD = embedder.texts(kinds)
     labels_N = np.array([kinds.index(row["text"]) for row in test])
-    positives = [list(np.flatnonzero(labels_N == kind)) for kind in range(len(kinds))]
+    positives = [np.flatnonzero(labels_N == kind).tolist() for kind in range(len(kinds))]
     return {
         "accuracy": float(top_k_hits(images_ND @ names_KD.T, labels_N).mean()),
         "r1": retrieval(names_KD, images_ND, positives=positives)["r1"],
@@ -245,12 +174,11 @@ def probe(
     def arrays(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
         return np.stack([features[row["image"]] for row in rows]), np.array([row["text"] for row in rows])
 
-    fitted = []
-    for strength in (1e-4, 1e-3, 1e-2, 1e-1, 1.0):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
-        model.fit(*arrays(train))
-        fitted.append((model.score(*arrays(held)), model))
-    best = max(fitted, key=lambda pair: pair[0])[1]
+    fitted = [
+        make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300)).fit(*arrays(train))
+        for strength in (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    ]
+    best = max(fitted, key=lambda model: float(model.score(*arrays(held))))
     seen, wanted = arrays(test)
     kinds = list(best.classes_)
     scores_NK = best.decision_function(seen)
@@ -259,32 +187,18 @@ def probe(
     return {"accuracy": float(top_k_hits(scores_NK, labels_N).mean()), "r1": float(np.mean(nearest))}
 
 
-def tables(result: dict[str, Any]) -> str:
-    """Accuracy / R@1 in percent by arm and number of images, mean (standard deviation) over seeds, as Markdown."""
+def derived(result: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of images and of seeds, arms, and an arm's figures as mean (standard deviation) over seeds."""
     shots = sorted({row["shots"] for row in result["rows"]} - {0})
-    seeds = len({row["seed"] for row in result["rows"]})
 
     def figures(arm: str, few: int, keys: Sequence[str]) -> str:
         rows = [row for row in result["rows"] if row["arm"] == arm and row["shots"] in (few, 0)]
         return " / ".join(cell(spread([row[key] for row in rows]), "percent") for key in keys) if rows else ""
 
-    def by_arm(arms: Sequence[str], keys: Sequence[str]) -> str:
-        header = ["arm", *(f"{few} of each kind" for few in shots)]
-        return table(header, [[arm, *(figures(arm, few, keys) for few in shots)] for arm in arms])
-
-    taken = [
-        f"- Taken over from an earlier run: {', '.join(one['arms'])}, of commit {one['commit'][:12]}, {one['date']}, "
-        f"{one['hardware']}."
-        for one in result.get("kept", [])
-    ]
-    plural = "s" if seeds > 1 else ""
-    return "\n\n".join(
-        [
-            OWN_TEST,
-            f"{result['pool']} test pictures, {seeds} seed{plural}. Accuracy / text-to-image R@1, percent.",
-            by_arm(ARMS, LEARNED),
-            "What is left of mini's own abilities: R@1 of photos / R@1 of emoji / closed questions, percent.",
-            by_arm(("zero-shot", *TRAINED), KEPT),
-            "\n".join([bullets(result["protocol"]), *taken]),
-        ]
-    )
+    return {
+        "shots": {f"{few} of each kind": few for few in shots},
+        "seeds": len({row["seed"] for row in result["rows"]}),
+        "arms": ARMS,
+        "remembering": ("zero-shot", *TRAINED),
+        "figures": figures,
+    }

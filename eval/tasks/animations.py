@@ -20,32 +20,30 @@ def measure(context: Context) -> Result:
     Args:
         context: The files: `rows` with `video` and `text`; a model with `predictor.clips` that encodes frame by frame.
     """
-    found, embedder = context.found, context.embedder
+    embedder = context.embedder
     frames = clip_frames(embedder)
-    rows = [row for _, row in found.table("rows")]
-    paths = [found.file_name(found.value(row, "video", "rows", 0)) for row in rows]
-    names = sorted({str(row["text"]) for row in rows})
-    names_MD = embedder.texts(names)
-    labels_N = np.array([names.index(str(row["text"])) for row in rows])
+    rows = [(row.file("video"), row.text("text")) for row in context.found.rows("rows")]
+    names = sorted({text for _, text in rows})
+    labels_N = np.array([names.index(text) for _, text in rows])
     predicted: dict[str, list[np.ndarray]] = {"all frames": [], "one frame": []}
-    for path in paths:
+    for path, _ in rows:
         predicted["all frames"].append(embedder.images([path]))
         images = read_clip(path, shares=even_shares(frames), max_pixels=max_pixels(embedder))
         predicted["one frame"].append(embedder.images([images[frames // 2]]))
-    items = [str(row["video"]) for row in rows]
+    names_MD, items = embedder.texts(names), [path.name for path, _ in rows]
     hits = {
         name: top_k_hits(np.concatenate(rows_ND) @ names_MD.T, labels_N).astype(float)
         for name, rows_ND in predicted.items()
     }
+    minus = hits["all frames"] - hits["one frame"]
     return Result(
-        metrics={name: {"accuracy": interval(hits_N, items)} for name, hits_N in hits.items()}
-        | {"all frames minus one": {"accuracy": interval(hits["all frames"] - hits["one frame"], items)}},
+        metrics={
+            name: {"accuracy": interval(hits_N, items)}
+            for name, hits_N in (hits | {"all frames minus one": minus}).items()
+        },
         chance={name: {"accuracy": 1 / len(names)} for name in hits},
         rows=len(rows),
         pool=[{"animations": len(rows), "names": len(names)}],
-        prompt=embedder.model.config.prompts.caption,
         frames=frames,
-        examined=[
-            Record(visual(path, frames=frames), (str(row["text"]),)) for path, row in zip(paths, rows, strict=True)
-        ],
+        examined=[Record(visual(path, frames=frames), (text,)) for path, text in rows],
     )

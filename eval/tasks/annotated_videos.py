@@ -6,8 +6,6 @@ Shapes: T frames of a video at `FPS`, D width of the shared space.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +16,19 @@ from eval.core.console import CONSOLE
 from eval.core.embedding import max_pixels
 from eval.core.result import Context, Result
 from eval.core.suite import Found
-from eval.tasks.made.curves import UNIFORM, like_for_like, offline_methods, points, rate_curves, score_points
+from eval.tasks.made.curves import UNIFORM, like_for_like, points, rate_curves, score_points
 from eval.tasks.made.methods import Watched, online
 from eval.tasks.made.scoring import MAIN, Scorer
 from eval.tasks.made.streams import FPS
 from vljepa.data.records import Clip, Record
 from vljepa.errors import DataError, VideoError
 from vljepa.inference.embed import Embedder
-from vljepa.inference.segmentation import ward_chain
 from vljepa.metrics import cider_at, saving
 from vljepa.metrics.selective import REFERENCE_RATE
 from vljepa.processing.video import read_frames
 
 GREY = (32, 32)
 SHOWN = ("uniform, exact", "uniform, mean", "adaptive, exact", "adaptive, mean")
-Notes = list[tuple[float, int]]
-
-
-@dataclass(frozen=True)
-class Annotations:
-    """What a video is annotated with: seconds, and number of the annotation."""
-
-    notes: Notes
-
-    def annotations(self, placed: str = "middle") -> Notes:
-        """Where people have put them."""
-        return self.notes
 
 
 def measure(context: Context, *, rates: Sequence[float], name: str = "{}") -> Result:
@@ -62,13 +47,12 @@ def measure(context: Context, *, rates: Sequence[float], name: str = "{}") -> Re
     seen: list[Watched] = []
     for path, notes in track(list(videos.items()), "embedding", console=CONSOLE, transient=True):
         try:
-            seen.append(watch(path, Annotations(notes), embedder))
+            seen.append(watch(path, notes, embedder))
         except VideoError as error:
             unreadable[str(path)] = error.message
     if not seen:
         raise DataError(f"none of {len(videos)} videos can be read.", fix=next(iter(unreadable.values())))
-    offline = offline_methods()
-    curves = {label: rate_curves(seen, scorer, offline[label], rates, protocols=[MAIN])[MAIN] for label in SHOWN}
+    curves = {label: rate_curves(seen, scorer, label, rates, protocols=[MAIN])[MAIN] for label in SHOWN}
     decoder = embedder.model.y_decoder
     assert decoder is not None
     config = decoder.config.selective
@@ -91,7 +75,6 @@ def measure(context: Context, *, rates: Sequence[float], name: str = "{}") -> Re
         metrics=metrics,
         rows=sum(len(one) for one in texts),
         pool=[{"videos": len(seen), "annotations": len(texts)}],
-        prompt=embedder.model.config.prompts.caption,
         skipped={"count": len(unreadable), "first": unreadable},
         examined=[
             Record(
@@ -106,20 +89,17 @@ def measure(context: Context, *, rates: Sequence[float], name: str = "{}") -> Re
 def read_annotations(found: Found, *, name: str) -> tuple[list[list[str]], dict[Path, list[tuple[float, int]]]]:
     """Texts of every annotation, and times and numbers of annotations by video."""
     texts: dict[tuple[Path, float], list[str]] = {}
-    for number, row in found.table("rows"):
-        file = name.replace("{}", str(found.value(row, "video", "rows", number)))
-        path = found.file_name(file)
-        given = found.value(row, "text", "rows", number)
-        key = path, float(found.value(row, "t", "rows", number))
-        texts.setdefault(key, []).extend([given] if isinstance(given, str) else given)
+    for row in found.rows("rows"):
+        key = row.file("video", name=name), float(row["t"])
+        texts.setdefault(key, []).extend(row.texts("text"))
     videos: dict[Path, list[tuple[float, int]]] = {}
     for place, (path, time) in enumerate(texts):
         videos.setdefault(path, []).append((time, place))
     return list(texts.values()), videos
 
 
-def watch(path: Path, stream: Any, embedder: Embedder) -> Watched:
-    """Embed a video's frames at `FPS`."""
+def watch(path: Path, notes: Sequence[tuple[float, int]], embedder: Embedder) -> Watched:
+    """Embed the frames of an annotated video at `FPS`."""
     rows, grey, block = [], [], []
     for frame in read_frames(path, fps=FPS, max_pixels=max_pixels(embedder)):
         grey.append(np.asarray(frame.image.convert("L").resize(GREY), dtype=np.float32))
@@ -128,6 +108,4 @@ def watch(path: Path, stream: Any, embedder: Embedder) -> Watched:
             rows.append(embedder.images(block))
             block = []
     rows += [embedder.images(block)] if block else []
-    rows_TD = np.concatenate(rows)
-    changes = np.array([np.abs(after - before).mean() for before, after in pairwise(grey)])
-    return Watched(stream, rows_TD, changes, ward_chain(rows_TD))
+    return Watched(notes, np.concatenate(rows), np.stack(grey))

@@ -21,21 +21,21 @@ def measure(context: Context) -> Result:
     """Captions of images: COCO's JSON in, `[{image_id, caption}]` out."""
     found, embedder = context.found, context.embedder
     embedder.require_words()
-    rows = [row for _, row in found.table("annotations")]
-    if not rows or "source_id" not in rows[0]:
+    rows = list(found.rows("annotations"))
+    if not rows or "source_id" not in rows[0].row:
         raise found.wrong("annotations", "it has no `images` and `annotations` with captions")
     files = FileEmbedder(embedder)
-    paths = [found.file_name(row["image"], role="annotations") for row in rows]
+    paths = [row.file("image") for row in rows]
     rows_ND = files.embed(paths)
     kept = [rows[place] for place in np.flatnonzero(readable(rows_ND))]
     return _result(
         embedder,
         rows_ND[readable(rows_ND)],
-        [list(row["text"]) for row in kept],
+        [row.texts("text") for row in kept],
         ids=[int(row["source_id"]) for row in kept],
         rows=len(rows),
         skipped=files.report(),
-        examined=[Record(path, tuple(row["text"])) for path, row in zip(paths, rows, strict=True)],
+        examined=[Record(path, tuple(row.texts("text"))) for path, row in zip(paths, rows, strict=True)],
     )
 
 
@@ -47,9 +47,7 @@ def stored(context: Context) -> Result:
     """
     found, embedder = context.found, context.embedder
     embedder.require_words()
-    content = found.json("captions")
-    rows_ND = np.load(found.files["rows"], allow_pickle=False).astype(np.float32)
-    own = embedder.model.text_space_hash()
+    content, own = found.json("captions"), embedder.model.text_space_hash()
     if content["text_space"] != own:
         raise TextSpaceError(
             f"the stored predictions are of the text space {content['text_space']}, the model has {own}.",
@@ -58,12 +56,22 @@ def stored(context: Context) -> Result:
     photos = content["photos"]
     return _result(
         embedder,
-        rows_ND,
+        np.load(found.files["rows"], allow_pickle=False).astype(np.float32),
         [photo["captions"] for photo in photos],
         ids=[int(photo["source_id"].rpartition(":")[2]) for photo in photos],
         rows=len(photos),
         examined=[Record(None, tuple(photo["captions"])) for photo in photos],
     )
+
+
+def quality(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """What captions score beside CIDEr-D: BLEU-4 and ROUGE-L against the references, and how much they vary."""
+    return {
+        "bleu4": bleu4(captions, references),
+        "rouge_l": rouge_l(captions, references),
+        "distinct": distinct_share(captions),
+        "tokens": mean_length(captions),
+    }
 
 
 def _result(
@@ -75,27 +83,19 @@ def _result(
     **more: Any,
 ) -> Result:
     """Every figure of the captions of predictions, and of the same with another image's prediction or none."""
-    scorer = CiderD(references)
-    captions = embedder.words(rows_ND)
-    metrics: dict[str, dict[str, Any]] = {"model": _figures(captions, references, scorer)}
+    scorer, items = CiderD(references), [str(number) for number in range(len(references))]
+    seen = {"model": rows_ND, "swapped": np.roll(rows_ND, 1, axis=0), "zeroed": np.zeros_like(rows_ND)}
+    captions = {name: embedder.words(rows) for name, rows in seen.items()}
+    metrics: dict[str, dict[str, Any]] = {
+        name: {"cider_d": interval(scorer.scores(texts), items), **quality(texts, references)}
+        for name, texts in captions.items()
+    }
     if meteor_is_there():
-        metrics["model"]["meteor"] = meteor(captions, references)[0]
-    for control, seen in (("swapped", np.roll(rows_ND, 1, axis=0)), ("zeroed", np.zeros_like(rows_ND))):
-        metrics[control] = _figures(embedder.words(seen), references, scorer)
+        metrics["model"]["meteor"] = meteor(captions["model"], references)[0]
+    predictions = [{"image_id": one, "caption": text} for one, text in zip(ids, captions["model"], strict=True)]
     return Result(
         metrics=metrics,
         pool=[{"pictures": len(references), "references": sum(map(len, references))}],
-        prompt=embedder.model.config.prompts.caption,
-        more={"predictions": [{"image_id": one, "caption": text} for one, text in zip(ids, captions, strict=True)]},
+        more={"predictions": predictions},
         **more,
     )
-
-
-def _figures(captions: Sequence[str], references: Sequence[Sequence[str]], scorer: CiderD) -> dict[str, Any]:
-    return {
-        "cider_d": interval(scorer.scores(captions), [str(number) for number in range(len(captions))]),
-        "bleu4": bleu4(captions, references),
-        "rouge_l": rouge_l(captions, references),
-        "distinct": distinct_share(captions),
-        "tokens": mean_length(captions),
-    }

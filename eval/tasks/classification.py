@@ -70,7 +70,6 @@ def measure(
         rows=len(samples),
         pool=[{"items": len(labels_N), "classes": shown, "candidates": len(names)}],
         candidates=listed(names),
-        prompt=embedder.model.config.prompts.caption,
         frames=frames,
         skipped=files.report(),
         # Names of classes are no texts: training and test share them by design.
@@ -135,8 +134,6 @@ def _samples(found: Found, *, item: str, label: str, split: str) -> Iterator[tup
                 if file.suffix.lower() in PICTURES | VIDEOS:
                     yield file, folder.name.replace("_", " ").replace("-", " ")
         return
-    for number, row in found.table("rows"):
-        if not split or row.get("split") == split:
-            names = found.value(row, label, "rows", number)
-            path = found.file_name(found.value(row, item, "rows", number))
-            yield path, str(names[0] if isinstance(names, list) else names)
+    for row in found.rows("rows"):
+        if not split or row.row.get("split") == split:
+            yield row.file(item), row.texts(label)[0]

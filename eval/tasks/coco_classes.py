@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.core.statistics import calibrated
 from eval.tasks.pools import Row
-from vljepa.metrics.classification import expected_calibration_error, softmax
 from vljepa.metrics.retrieval import TIE
 
 _NAMES = (
@@ -23,12 +22,10 @@ _NAMES = (
     "potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,"
     "refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush"
 )
-CLASSES: tuple[str, ...] = tuple(name for name in _NAMES.split(","))
-PROTOCOL = "Top-1 of the 80 COCO class names, right when it is among the photo's annotated objects; ties are wrong."
+CLASSES: tuple[str, ...] = tuple(_NAMES.split(","))
 
 
-@dataclass(frozen=True)
-class Photo:
+class Photo(NamedTuple):
     """A photo and the classes in it."""
 
     path: Path
@@ -55,44 +52,31 @@ def truth(photos: Sequence[Photo]) -> NDArray[np.bool_]:
     return np.array([[name in photo.objects for name in CLASSES] for photo in photos])
 
 
-def top1_in_truth(scores_NC: NDArray[np.float32], truth_NC: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether the best class is right; a wrong class that scores as high counts against the model."""
+def hits_in_truth(scores_NC: NDArray[np.float32], truth_NC: NDArray[np.bool_], *, k: int) -> NDArray[np.bool_]:
+    """Whether a right candidate is among the best k; a wrong one that scores as high stands before it."""
     right_N = np.where(truth_NC, scores_NC, -np.inf).max(axis=1)
-    wrong_N = np.where(truth_NC, -np.inf, scores_NC).max(axis=1)
-    hits: NDArray[np.bool_] = right_N > wrong_N + TIE
+    ahead_NC = ~(scores_NC < (right_N - TIE)[:, None]) & ~truth_NC
+    hits: NDArray[np.bool_] = ahead_NC.sum(axis=1) < k
     return hits
 
 
 def evaluate_classes(
     rows: Sequence[Row], groups: dict[str, list[Photo]], *, templates: dict[str, str], temperature: float
 ) -> dict[str, Any]:
-    """Top-1 in ground truth of every row on every group of photos, and the calibration of the model's confidences.
-
-    Args:
-        rows: Ways to embed.
-        groups: Photos by name of the group.
-        templates: Template of a class name by row; `{}` without one.
-        temperature: Of the model's `classify`.
-    """
-    result: dict[str, Any] = {"classes": list(CLASSES), "protocol": PROTOCOL, "groups": {}}
+    """Top-1 in ground truth of every row on every group of photos, and the calibration of the model's confidences."""
+    groups_found: dict[str, Any] = {}
     for name, photos in groups.items():
         truth_NC = truth(photos)
         table: dict[str, Any] = {"photos": len(photos), "top1": {"chance": float(truth_NC.mean())}}
         for row in rows:
             texts = [templates.get(row.name, "{}").replace("{}", one) for one in CLASSES]
             scores_NC = row.images([photo.path for photo in photos]) @ row.texts(texts).T
-            hits_N = top1_in_truth(scores_NC, truth_NC)
+            hits_N = hits_in_truth(scores_NC, truth_NC, k=1)
             table["top1"][row.name] = float(hits_N.mean())
             if row.name == "model":
-                table["calibration"] = _calibration(scores_NC, hits_N, temperature)
-        result["groups"][name] = table
-    return result
-
-
-def _calibration(scores_NC: NDArray[np.float32], hits_N: NDArray[np.bool_], temperature: float) -> dict[str, float]:
-    probabilities_NC = softmax(scores_NC, temperature=temperature)
-    best_N = probabilities_NC.argmax(axis=1)
-    # Several classes are right: a hit's label is its own choice, a miss's label is any other class.
-    labels_N = np.where(hits_N, best_N, (best_N + 1) % probabilities_NC.shape[1])
-    error = expected_calibration_error(probabilities_NC, labels_N)
-    return {"temperature": temperature, "ece": error, "mean_confidence": float(probabilities_NC.max(axis=1).mean())}
+                best_N = scores_NC.argmax(axis=1)
+                # Several classes are right: a hit's label is its own choice, a miss's label is any other class.
+                labels_N = np.where(hits_N, best_N, (best_N + 1) % len(CLASSES))
+                table["calibration"] = calibrated(scores_NC, labels_N, temperature=temperature)
+        groups_found[name] = table
+    return {"groups": groups_found}

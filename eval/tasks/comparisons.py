@@ -34,15 +34,12 @@ def triplets(context: Context) -> Result:
     texts: list[tuple[str, ...]] = []
     categories: list[str] = []
     for role in found.files:
-        content = found.json(role)
-        if not isinstance(content, list):
-            raise found.wrong(role, "it is not a JSON list (SugarCrepe without ++ is an object)")
-        for number, row in enumerate(content):
-            texts.append(tuple(str(found.value(row, key, role, number)) for key in TRIPLET))
-            categories.append(role)
+        rows = found.listed(role)
+        texts += [tuple(map(row.text, TRIPLET)) for row in rows]
+        categories += [role] * len(rows)
     keys = [str(number) for number in range(len(texts))]
-    rows = both_encoders(embedder, [text for row in texts for text in row])
-    hits = {name: triplet_hits(one[0::3], one[1::3], one[2::3]) for name, one in rows.items()}
+    encoded = both_encoders(embedder, [text for row in texts for text in row])
+    hits = {name: triplet_hits(one[0::3], one[1::3], one[2::3]) for name, one in encoded.items()}
     difference = dict(zip(keys, hits["model"].astype(float) - hits[UNTOUCHED].astype(float), strict=True))
     y_encoder = embedder.model.config.y_encoder
     metrics: dict[str, dict[str, Any]] = {
@@ -93,32 +90,20 @@ def both_encoders(embedder: Embedder, texts: Sequence[str]) -> dict[str, Rows]:
 def pairs(context: Context) -> Result:
     """Image and two captions, as in SugarCrepe: every role is a category, an object of numbered rows."""
     found, embedder = context.found, context.embedder
-    seen: list[Path] = []
-    texts: list[tuple[str, str]] = []
-    categories: list[str] = []
-    for role in found.files:
-        content = found.json(role)
-        if not isinstance(content, dict):
-            raise found.wrong(role, "it is not a JSON object (SugarCrepe++ is a list)")
-        for number, row in enumerate(content.values()):
-            name, right, wrong = (
-                str(found.value(row, key, role, number)) for key in ("filename", "caption", "negative_caption")
-            )
-            seen.append(found.file_name(name, role=role))
-            texts.append((right, wrong))
-            categories.append(role)
+    rows = [row for role in found.files for row in found.listed(role, dict)]
+    seen = [row.file("filename") for row in rows]
+    texts = [(row.text("caption"), row.text("negative_caption")) for row in rows]
     files = FileEmbedder(embedder)
     rows_ND = files.embed(seen)
     kept = np.flatnonzero(readable(rows_ND))
     right_ND, wrong_ND = (embedder.texts([texts[place][side] for place in kept]) for side in (0, 1))
     hits = pair_hits(rows_ND[kept], right_ND, wrong_ND)
-    figures: dict[str, Any] = by_category(hits, [categories[place] for place in kept])
+    figures: dict[str, Any] = by_category(hits, [rows[place].role for place in kept])
     return Result(
         metrics={"model": figures | {"rows": interval(hits, [str(seen[place]) for place in kept])}},
         chance={"model": {"rows": 0.5}},
         rows=len(texts),
         pool=[{"pictures": len(set(seen)), "pairs": len(kept)}],
-        prompt=embedder.model.config.prompts.caption,
         skipped=files.report(),
         examined=[Record(path, both) for path, both in zip(seen, texts, strict=True)],
     )
@@ -127,13 +112,9 @@ def pairs(context: Context) -> Result:
 def two_by_two(context: Context, *, name: str = "{}.png") -> Result:
     """Winoground: `image_0`, `image_1`, `caption_0`, `caption_1` in JSON Lines."""
     found, embedder = context.found, context.embedder
-    seen: list[Path] = []
-    texts: list[str] = []
-    for number, row in found.table("rows"):
-        for side in "01":
-            file = str(found.value(row, f"image_{side}", "rows", number))
-            seen.append(found.file_name(name.replace("{}", file)))
-            texts.append(str(found.value(row, f"caption_{side}", "rows", number)))
+    rows, sides = list(found.rows("rows")), "01"
+    seen = [row.file(f"image_{side}", name=name) for row in rows for side in sides]
+    texts = [row.text(f"caption_{side}") for row in rows for side in sides]
     files = FileEmbedder(embedder)
     images_N2D = files.embed(seen).reshape(len(seen) // 2, 2, -1)
     kept_N = readable(images_N2D.reshape(len(images_N2D), -1))
@@ -145,7 +126,6 @@ def two_by_two(context: Context, *, name: str = "{}.png") -> Result:
         chance={"model": {"text": 1 / 4, "image": 1 / 4, "group": 1 / 6}},
         rows=len(images_N2D),
         pool=[{"items": len(each)}],
-        prompt=embedder.model.config.prompts.caption,
         skipped=files.report(),
         examined=[Record(path, (text,)) for path, text in zip(seen, texts, strict=True)],
     )
@@ -161,13 +141,12 @@ def clips(context: Context, *, frames: int = 8) -> Result:
     states: list[tuple[Path, Path]] = []
     candidates: list[list[Path]] = []
     answers: list[int] = []
-    for number, row in found.table("rows"):
-        first, last = (found.file_name(found.value(row, key, "rows", number)) for key in ("initial", "final"))
-        states.append((first, last))
-        candidates.append([found.file_name(one) for one in found.value(row, "candidates", "rows", number)])
-        answers.append(int(found.value(row, "answer", "rows", number)))
+    for row in found.rows("rows"):
+        states.append((row.file("initial"), row.file("final")))
+        candidates.append([found.file_name(one) for one in row["candidates"]])
+        answers.append(int(row["answer"]))
         if not 0 <= answers[-1] < len(candidates[-1]):
-            raise found.wrong("rows", f"row {number}: answer {answers[-1]} of {len(candidates[-1])} candidates")
+            raise row.wrong(f"has answer {answers[-1]} of {len(candidates[-1])} candidates")
     images, videos = FileEmbedder(embedder), FileEmbedder(embedder, frames=frames)
     states_ND = images.embed(states)
     flat = list(dict.fromkeys(one for several in candidates for one in several))
@@ -186,7 +165,6 @@ def clips(context: Context, *, frames: int = 8) -> Result:
         rows=len(states),
         pool=[{"items": int(kept_N.sum()), "clips": len(flat)}],
         candidates={"own_list_per_row_of": sorted({len(several) for several in candidates})},
-        prompt=embedder.model.config.prompts.caption,
         frames=frames,
         skipped=images.report(),
         examined=[Record(one, ()) for state in states for one in state]

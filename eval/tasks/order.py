@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from eval.core.console import log
 from eval.core.embedding import EncodedFrames, clip_frames, visual
-from eval.core.render import bullets, cell, table
+from eval.core.render import cell
 from eval.core.result import Context, Result
 from eval.core.statistics import Interval, interval
 from eval.tasks.question_only import QuestionOnly
@@ -59,7 +60,7 @@ def measure(context: Context, *, shuffles: int, seed: int) -> Result:
     found, embedder = context.found, context.embedder
     frames = clip_frames(embedder)
     questions = closed(found, image="video", question="query", answers="text")
-    clips = EncodedFrames(embedder, sorted({one.image for one in questions}), frames=frames)
+    clips = EncodedFrames(embedder, files_of(questions), frames=frames)
     random = np.random.default_rng(seed)
     controls: dict[str, list[Any]] = {"in order": [list(range(frames))], "reversed": [list(range(frames))[::-1]]}
     controls["shuffled"] = [[random.permutation(frames).tolist() for _ in clips.places] for _ in range(shuffles)]
@@ -79,7 +80,8 @@ def measure(context: Context, *, shuffles: int, seed: int) -> Result:
     )
     fitted = [record for record in load_source(source, root=found.folder) if record.type not in NAMES]
     alone = QuestionOnly(fitted, embed=embedder.texts)
-    values["question alone"] = np.array([alone.hit(_record(one)) for one in questions])
+    asked = [Record(one.image, one.answers, query=one.query, candidates=one.candidates) for one in questions]
+    values["question alone"] = np.array([alone.hit(one) for one in asked])
     return Result(
         metrics=by_group(questions, values),
         rows=len(questions),
@@ -87,9 +89,14 @@ def measure(context: Context, *, shuffles: int, seed: int) -> Result:
         prompt="the question, as it is",
         frames=frames,
         seed=seed,
-        examined=[Record(visual(one.image, frames=frames), one.answers, query=one.query) for one in questions],
+        examined=[replace(one, image=visual(Path(str(one.image)), frames=frames)) for one in asked],
         more={"anticipation": anticipation(context, frames=frames // 2)},
     )
+
+
+def files_of(questions: Answers) -> list[Path]:
+    """The clips."""
+    return sorted({one.image for one in questions if isinstance(one.image, Path)})
 
 
 def hits(questions: Answers, chosen: Chosen) -> np.ndarray:
@@ -99,7 +106,7 @@ def hits(questions: Answers, chosen: Chosen) -> np.ndarray:
 
 def turned(questions: Answers) -> list[Question]:
     """The same questions with the answers of the clips run backwards; those about no order keep theirs."""
-    return [replace(one, answers=(_opposite(one),)) for one in questions]
+    return [one._replace(answers=(_opposite(one),)) for one in questions]
 
 
 def _opposite(question: Question) -> str:
@@ -139,22 +146,19 @@ def anticipation(context: Context, *, frames: int) -> dict[str, Any]:
     moves on is then always wrong, what stays always right.
     """
     found, embedder = context.found, context.embedder
-    rows = [row for _, row in found.table("next")]
-    asked = closed(replace(found, files=found.files | {"rows": found.files["next"]}), image="video", question="query",
-                   answers="text")  # fmt: skip
-    end = float(rows[0]["end"])
-    clips = EncodedFrames(embedder, sorted({one.image for one in asked}), frames=frames, end=end)
+    asked = closed(found, image="video", question="query", answers="text", role="next")
+    end = float(next(found.rows("next"))["end"])
+    clips = EncodedFrames(embedder, files_of(asked), frames=frames, end=end)
     now = {one.image: one for one in asked if one.type == "now"}
     later = [one for one in asked if one.type == "next"]
     current = [now[one.image] for one in later]
     present = [one.answers[0] for one in current]
-    order, last = list(range(frames)), [frames - 1] * frames
+    order, last = range(frames), [frames - 1] * frames
+    asks = {"model": (later, order), "copy": (current, order), "last frame": (later, last)}
     chosen: dict[str, Any] = {
-        "model": answer(later, clips.ask(later, order), embedder)[0],
-        "copy": answer(current, clips.ask(current, order), embedder)[0],
-        "present": present,
-        "last frame": answer(later, clips.ask(later, last), embedder)[0],
+        name: answer(one, clips.ask(one, shown), embedder)[0] for name, (one, shown) in asks.items()
     }
+    chosen |= {"present": present}
     moving = np.array([one.answers[0] != text for one, text in zip(later, present, strict=True)])
     where = {"all": list(range(len(later))), "moving": np.flatnonzero(moving).tolist()}
     return {
@@ -163,66 +167,9 @@ def anticipation(context: Context, *, frames: int) -> dict[str, Any]:
     }
 
 
-def _record(question: Question) -> Record:
-    return Record(
-        question.image,
-        texts=question.answers[:1],
-        query=question.query,
-        candidates=question.candidates,
-        type=question.type,
-    )
-
-
-COLUMNS = ("in order", "shuffled", "one frame", "reversed", OPPOSED, "question alone")
-ARMS = {
-    "model": "the model, asked what comes next",
-    "copy": "the model, asked what is there now (copy the present)",
-    "present": "the true caption of the present",
-    "last frame": "the model, what comes next, last frame alone",
-}
-NOTES = {
-    "*shuffled*": "every clip in 5 random orders",
-    "*one frame*": "each of its frames alone, in the place of all",
-    "chance": "of two answers 50; of four directions 25, and 50 for who sees the frames as a set, which tells the "
-    "axis. Clips are as likely as themselves run backwards, where the answer is the opposite one, so no set of frames "
-    "tells more",
-    "*reversed, opposite answer*": "the share of the clips run backwards where the answer is the opposite one",
-    "*question alone*": "logistic regression on the question, fitted on the training questions",
-}
-
-
-def tables(result: dict[str, Any]) -> str:
-    """Accuracy in order and under each control, by group and type of question, and anticipation, as Markdown."""
-    metrics, ahead, pool = result["metrics"], result["anticipation"], result["pool"][0]
-    rows = []
-    for part, row in metrics.items():
-        name = part.partition(": ")[2] or f"**{part}**"
-        rows.append([f"{name} ({row['questions']})", *(row.get(column) for column in COLUMNS)])
-    counts = ahead["model"]
-    return "\n\n".join(
-        [
-            f"{pool['clips']} rendered test clips, {pool['questions']} questions, {result['frames']} frames of each.",
-            "**All of it is synthetic**: drawings that move over photos, with questions and answers from templates "
-            "(`recipes/mini/clips.py`). Sprites (by concept), backgrounds and wordings of the test are in no training "
-            "clip. Accuracy in percent, [95%] by bootstrap over clips; ties count against the model.",
-            table(["questions", *COLUMNS], rows, "percent"),
-            bullets(NOTES),
-            f"**Weak: {weak(metrics)}.**",
-            "## What comes next",
-            "The first half of a clip in which a sprite goes on, or stays, and five captions: the sprite on the left, "
-            "on the right, at the top, at the bottom, in the middle.",
-            table(
-                ["", "all", "where it moves on"],
-                [[ARMS[arm], row["all"], row["moving"]] for arm, row in ahead.items()],
-                "percent",
-            ),
-            f"{counts['all']['items']} clips, in {counts['moving']['items']} of which it moves on.",
-        ]
-    )
-
-
-def weak(metrics: dict[str, Any]) -> str:
+def derived(result: dict[str, Any]) -> dict[str, Any]:
     """The groups about time in which the model, in order, is not clearly better than with the frames shuffled."""
+    metrics = result["metrics"]
     groups = [
         f"{group} ({cell(metrics[group]['in order'], 'percent')} in order, "
         f"{cell(metrics[group]['shuffled']['mean'], 'percent')} shuffled)"
@@ -230,4 +177,4 @@ def weak(metrics: dict[str, Any]) -> str:
         if group in metrics and group not in TIMELESS
         and metrics[group]["in order"]["low"] <= metrics[group]["shuffled"]["high"]
     ]  # fmt: skip
-    return ", ".join(groups) or "none"
+    return {"weak": ", ".join(groups) or "none"}

@@ -5,6 +5,7 @@ Shapes: N pictures, M texts, D width of the row's space.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.core.embedding import Rows
 from eval.core.prepared import Captioned
 from eval.core.render import DIRECTIONS
 from eval.core.statistics import Interval, by_item, resample
@@ -20,15 +22,10 @@ from vljepa.metrics.retrieval import retrieval_ranks
 from vljepa.processing.text import normalise_text
 
 KS = (1, 5, 10)
-Rows = NDArray[np.float32]
 Metrics = dict[str, dict[str, float]]
 Hits = dict[str, dict[str, float]]
-
-EMOJI_PROTOCOL = (
-    "One picture per concept and style, its name as the caption. R@K within each style's own pool, then the mean over "
-    "the styles."
-)
-PHOTOS_PROTOCOL = "Every caption is a text of its own: a picture has several right texts, a text one right picture."
+Ranks = dict[str, list[tuple[list[str], NDArray[np.int64]]]]
+"""By direction and pool: the bootstrap item of every query, and the rank of its first right answer."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +54,14 @@ class Pool:
     Args:
         paths: The pictures.
         texts: The texts, each once in normal form.
-        texts_of_image: Right texts of every picture.
-        images_of_text: Right pictures of every text.
-        image_keys: Item of the bootstrap that a picture belongs to (its concept or photo).
-        text_keys: The same for every text.
+        right: By direction, the right items of every query.
+        keys: By direction, what the bootstrap draws for every query: its concept or photo.
     """
 
     paths: list[Path]
     texts: list[str]
-    texts_of_image: list[list[int]]
-    images_of_text: list[list[int]]
-    image_keys: list[str]
-    text_keys: list[str]
+    right: dict[str, list[list[int]]]
+    keys: dict[str, list[str]]
 
 
 def make_pool(items: Sequence[Captioned], *, first_text_only: bool) -> Pool:
@@ -76,74 +69,69 @@ def make_pool(items: Sequence[Captioned], *, first_text_only: bool) -> Pool:
     index: dict[str, int] = {}
     texts: list[str] = []
     text_keys: list[str] = []
-    of_image: list[list[int]] = []
+    of_image: list[list[int]] = [[] for _ in items]
     of_text: list[list[int]] = []
     for number, item in enumerate(items):
-        own: list[int] = []
         for text in item.texts[:1] if first_text_only else item.texts:
             position = index.setdefault(normalise_text(text), len(texts))
             if position == len(texts):
                 texts.append(text)
                 text_keys.append(item.concept)
                 of_text.append([])
-            if position not in own:
-                own.append(position)
+            if position not in of_image[number]:
+                of_image[number].append(position)
                 of_text[position].append(number)
-        of_image.append(own)
-    return Pool([item.path for item in items], texts, of_image, of_text, [item.concept for item in items], text_keys)
+    image_keys = [item.concept for item in items]
+    return Pool(
+        [item.path for item in items],
+        texts,
+        right=dict(zip(DIRECTIONS, (of_image, of_text), strict=True)),
+        keys=dict(zip(DIRECTIONS, (image_keys, text_keys), strict=True)),
+    )
 
 
-def emoji_pools(items: Sequence[Captioned]) -> list[Pool]:
-    """One pool per drawing style."""
-    styles = sorted({item.style for item in items})
-    return [make_pool([item for item in items if item.style == style], first_text_only=True) for style in styles]
+def make_pools(items: Sequence[Captioned], *, first_text_only: bool) -> list[Pool]:
+    """One pool per style of drawing."""
+    styles: dict[str, list[Captioned]] = {}
+    for item in items:
+        styles.setdefault(item.style, []).append(item)
+    return [make_pool(several, first_text_only=first_text_only) for several in styles.values()]
 
 
-def photo_pools(items: Sequence[Captioned]) -> list[Pool]:
-    """One pool of all photos and all captions."""
+def source_pools(source: str, items: Sequence[Captioned]) -> list[Pool]:
+    """Of `emoji` one pool per drawing style, with names alone; of `photos` one, with all captions."""
+    if source == "emoji":
+        return make_pools(sorted(items, key=lambda item: item.style), first_text_only=True)
     return [make_pool(items, first_text_only=False)]
 
 
+def by_chance(right: int, total: int, k: int) -> float:
+    """Probability that a random order has one of the right items among its first k."""
+    k = min(k, total)
+    return 1 - math.comb(total - right, k) / math.comb(total, k)
+
+
 def chance(pools: Sequence[Pool]) -> Metrics:
-    """Expected R@K of a random order: a query with p of M right items hits with 1 - C(M-p, K) / C(M, K)."""
-    result: Metrics = {}
-    for direction in DIRECTIONS:
-        values: dict[str, list[float]] = defaultdict(list)
-        for pool in pools:
-            positives, total = _direction(pool, direction)
-            for k in KS:
-                missed = [_all_missed(len(right), total, k) for right in positives]
-                values[f"r{k}"].append(1 - float(np.mean(missed)))
-        result[direction] = {name: float(np.mean(shares)) for name, shares in values.items()}
-    return result
+    """Expected R@K of a random order: of each pool, then the mean over the pools."""
 
+    def expected(pool: Pool, direction: str, k: int) -> float:
+        total = len(pool.texts if direction == DIRECTIONS[0] else pool.paths)
+        return float(np.mean([by_chance(len(right), total, k) for right in pool.right[direction]]))
 
-def _all_missed(right: int, total: int, k: int) -> float:
-    left = np.arange(min(k, total))
-    return float(np.prod(np.clip((total - right - left) / (total - left), 0, None)))
-
-
-def _direction(pool: Pool, direction: str) -> tuple[list[list[int]], int]:
-    if direction == "image_to_text":
-        return pool.texts_of_image, len(pool.texts)
-    return pool.images_of_text, len(pool.paths)
-
-
-Ranks = dict[str, list[tuple[list[str], NDArray[np.int64]]]]
-"""By direction and pool: the bootstrap item of every query, and the rank of its first right answer."""
+    return {
+        direction: {f"r{k}": float(np.mean([expected(pool, direction, k) for pool in pools])) for k in KS}
+        for direction in DIRECTIONS
+    }
 
 
 def ranks_of(row: Row, pools: Sequence[Pool]) -> Ranks:
     """Ranks of every query both ways."""
     result: Ranks = {direction: [] for direction in DIRECTIONS}
     for pool in pools:
-        images_ND, texts_MD = row.images(pool.paths), row.texts(pool.texts)
-        sides = {
-            "image_to_text": (images_ND, texts_MD, pool.texts_of_image, pool.image_keys),
-            "text_to_image": (texts_MD, images_ND, pool.images_of_text, pool.text_keys),
-        }
-        for direction, (queries, items, positives, keys) in sides.items():
-            result[direction].append((keys, retrieval_ranks(queries, items, positives=positives)))
+        sides = [row.images(pool.paths), row.texts(pool.texts)]
+        for direction, (queries, items) in zip(DIRECTIONS, (sides, sides[::-1]), strict=True):
+            ranks = retrieval_ranks(queries, items, positives=pool.right[direction])
+            result[direction].append((pool.keys[direction], ranks))
     return result
 
 
@@ -187,34 +175,31 @@ def _mean_of_pools(sums_RK: NDArray[np.float64]) -> NDArray[np.float64]:
     return means
 
 
-def measure(row: Row, pools: Sequence[Pool]) -> tuple[Metrics, Hits]:
-    """R@1/5/10, median rank and MRR both ways (means over the pools), and the hits behind R@1 and R@5.
-
-    Returns:
-        Metrics by direction, and for each of `image_to_text/r1` ... the share of hits by bootstrap item.
-    """
-    ranks = ranks_of(row, pools)
+def hits_of(ranks: Ranks) -> Hits:
+    """For `image_to_text/r1` ... and, as the mean of both directions, `both/r1` ...: the share of hits by item."""
     hits: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for direction, measured in ranks.items():
         for keys, ranks_N in measured:
             for key, rank in zip(keys, ranks_N, strict=True):
                 for k in (1, 5):
                     hits[f"{direction}/r{k}"][key].append(float(rank <= k))
-    return figures(ranks), {name: {key: float(np.mean(v)) for key, v in items.items()} for name, items in hits.items()}
+    shares = {name: {key: float(np.mean(v)) for key, v in items.items()} for name, items in hits.items()}
+    for k in (1, 5):
+        one, other = (shares[f"{direction}/r{k}"] for direction in DIRECTIONS)
+        shares[f"both/r{k}"] = {key: (value + other[key]) / 2 for key, value in one.items() if key in other}
+    return shares
 
 
 def differences(ours: Hits, theirs: Hits) -> Hits:
-    """Per direction and K, item -> (our share of hits) - (theirs); `both/rK` is the mean of the two directions."""
+    """Per direction and K, item -> (our share of hits) - (theirs)."""
     result: Hits = {}
     for name, items in ours.items():
         assert items.keys() == theirs[name].keys(), f"{name}: the rows were measured on other items"
         result[name] = {key: value - theirs[name][key] for key, value in items.items()}
-    for k in (1, 5):
-        both = [result[f"{direction}/r{k}"] for direction in DIRECTIONS]
-        result[f"both/r{k}"] = {key: (both[0][key] + both[1][key]) / 2 for key in both[0] if key in both[1]}
     return result
 
 
-def main_score(metrics: Metrics) -> float:
+def main_score(row: Row, pools: Sequence[Pool]) -> float:
     """Mean of R@1 and R@5 both ways: what the baselines' settings are chosen by (R@1 alone is too noisy here)."""
+    metrics = figures(ranks_of(row, pools))
     return float(np.mean([metrics[direction][f"r{k}"] for direction in DIRECTIONS for k in (1, 5)]))

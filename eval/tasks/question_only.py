@@ -5,22 +5,17 @@ from __future__ import annotations
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa.data.records import Record
+from vljepa.data.records import Record, Visual
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 class Majority:
-    """The most frequent training answer of the row's question type, among the row's candidates.
-
-    Args:
-        train: Training questions of the source.
-    """
+    """The most frequent training answer of the row's question type, among the row's candidates."""
 
     def __init__(self, train: Sequence[Record]) -> None:
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -72,7 +67,8 @@ class QuestionOnly:
         """Score some queries in one go."""
         new = [query for query in dict.fromkeys(queries) if query not in self._known]
         if new:
-            probabilities = np.ones((len(new), 1)) if self.model is None else self._predict(new)
+            one = self.model  # of a single answer there is none
+            probabilities = np.ones((len(new), 1)) if one is None else one.predict_proba(self._features(new))
             self._known.update(zip(new, probabilities, strict=True))
 
     def hit(self, record: Record) -> float:
@@ -86,11 +82,6 @@ class QuestionOnly:
     def _features(self, queries: Sequence[str]) -> NDArray[np.float64]:
         return np.concatenate([self.words.transform(queries).toarray(), self.embed(queries)], axis=1)
 
-    def _predict(self, queries: Sequence[str]) -> NDArray[np.float64]:
-        assert self.model is not None
-        probabilities: NDArray[np.float64] = self.model.predict_proba(self._features(queries))
-        return probabilities
-
 
 def expected_hit(scores: Sequence[float], record: Record) -> float:
     """Chance that a guess among the best-scored candidates is right."""
@@ -99,13 +90,13 @@ def expected_hit(scores: Sequence[float], record: Record) -> float:
     return 1 / len(tied) if record.texts[0] in tied else 0.0
 
 
-def swapped_pictures(records: Sequence[Record], *, seed: int = 0) -> list[Path]:
+def swapped_pictures(records: Sequence[Record], *, seed: int = 0) -> list[Visual]:
     """For every row, the picture of another row of its type that shows another picture (its own if there is none)."""
     random = np.random.default_rng(seed)
     by_type: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_type[record.type].append(record)
-    result: list[Path] = []
+    result: list[Visual] = []
     for record in records:
         group = by_type[record.type]
         start = int(random.integers(len(group)))

@@ -11,19 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.embedding import FileEmbedder, readable
+from eval.core.embedding import FileEmbedder, Rows, readable
 from eval.core.provenance import text_digest
 from eval.core.result import Context, Result
-from eval.core.statistics import by_item, interval, resample
+from eval.core.statistics import by_item, calibrated, interval, resample
 from eval.tasks.questions_files import READERS, Question
 from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
-from vljepa.metrics import count_of, exact_match, expected_calibration_error, pope, softmax, vqa_v2_score, yes_or_no
+from vljepa.metrics import count_of, exact_match, pope, vqa_v2_score, yes_or_no
 from vljepa.metrics.retrieval import TIE
 from vljepa.processing.answers import prior_scores
 
 PRINTED = 200
-Rows = NDArray[np.float32]
 Chosen = list[str | None]
 """The answer of each question; None where two candidates are equally near, which is wrong whatever the right one is."""
 
@@ -96,20 +95,18 @@ def answer(questions: Sequence[Question], rows_ND: Rows, embedder: Embedder) -> 
 def _calibration(questions: Sequence[Question], scores_NC: Rows, embedder: Embedder) -> float | None:
     labels = [next((c for c, text in enumerate(one.candidates) if exact_match(text, one.answers)), -1)
               for one in questions]  # fmt: skip
-    known = np.flatnonzero(np.array(labels) >= 0)
+    known = [place for place, label in enumerate(labels) if label >= 0]
     calibration = embedder.model.config.calibration
     temperatures_N = [calibration.temperature("ask", candidates=len(questions[n].candidates)) for n in known]
-    probabilities_NC = softmax(scores_NC[known], temperature=np.array(temperatures_N))
-    return expected_calibration_error(probabilities_NC, np.array(labels)[known]) if len(known) else None
+    labels_N = np.array(labels)[known]
+    return calibrated(scores_NC[known], labels_N, temperature=np.array(temperatures_N))["ece"] if known else None
 
 
 def printed(questions: Sequence[Question]) -> dict[str, Any]:
-    """The candidate lists: a shared one in full where it is short, else its size, its hash and its start."""
+    """The candidate lists: a shared one as of `listed`, else the sizes of the questions' own."""
     different = {one.candidates for one in questions}
-    if len(different) > 1:
-        return {"own_list_per_row_of": sorted({len(subset) for subset in different})}
-    [only] = different
-    return listed(only)
+    sizes = sorted({len(subset) for subset in different})
+    return listed(different.pop()) if len(different) == 1 else {"own_list_per_row_of": sizes}
 
 
 def listed(candidates: Sequence[str]) -> dict[str, Any]:
@@ -158,17 +155,16 @@ def _pope(questions: Sequence[Question], chosen: Chosen) -> dict[str, Any]:
         labels = [one.answers[0] for one, _ in subset]
         words = [text for _, text in subset]
         metrics[kind] = pope(words, labels) | {"questions": len(subset)}
-        counts_NK = by_item(
-            np.array([_counts(text, label) for text, label in zip(words, labels, strict=True)], dtype=np.float64),
-            [str(one.image) for one, _ in subset],
-        )
+        # both yes, said yes, labelled yes, right, all
+        counts = [(a == b == "yes", a == "yes", b == "yes", a == b, True) for a, b in zip(words, labels, strict=True)]
+        counts_NK = by_item(np.array(counts, dtype=np.float64), [str(one.image) for one, _ in subset])
         for name, statistic in POPE_STATISTICS.items():
             low, high = resample(counts_NK, statistic)
             metrics[kind][name] = {"mean": metrics[kind][name], "low": low, "high": high, "items": len(counts_NK)}
     figures = ("accuracy", "precision", "recall", "f1", "yes_rate")
-    return metrics | {
-        "mean": {name: float(np.mean([_value(one[name]) for one in metrics.values()])) for name in figures}
-    }
+    means = {kind: {name: one["mean"] if isinstance(one, dict) else one for name, one in row.items()} for kind, row in
+             metrics.items()}  # fmt: skip
+    return metrics | {"mean": {name: float(np.mean([one[name] for one in means.values()])) for name in figures}}
 
 
 def _popev2(questions: Sequence[Question], chosen: Chosen) -> dict[str, Any]:
@@ -195,24 +191,9 @@ def _strictly(question: Question, text: str | None) -> str:
     return "no" if question.answers[0] == "yes" else "yes"
 
 
-def _counts(text: str, label: str) -> tuple[bool, bool, bool, bool, bool]:
-    """Both yes, said yes, labelled yes, right."""
-    chosen, true = text == "yes", label == "yes"
-    return chosen and true, chosen, true, chosen == true, True
-
-
-def _value(figure: Any) -> float:
-    return float(figure["mean"]) if isinstance(figure, dict) else float(figure)
-
-
-def _f1(sums_RK: NDArray[np.float64]) -> NDArray[np.float64]:
-    both: NDArray[np.float64] = 2 * sums_RK[:, 0] / np.maximum(sums_RK[:, 1] + sums_RK[:, 2], 1)
-    return both
-
-
 POPE_STATISTICS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "accuracy": lambda sums_RK: sums_RK[:, 3] / sums_RK[:, 4],
-    "f1": _f1,
+    "f1": lambda sums_RK: 2 * sums_RK[:, 0] / np.maximum(sums_RK[:, 1] + sums_RK[:, 2], 1),
 }
 SCORINGS: dict[str, Callable[[Sequence[Question], Chosen], dict[str, Any]]] = {
     "exact": _scored(exact_match),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from eval.core.suite import Found
+from eval.core.suite import Fields, Found
 from vljepa.data.records import Visual
 
 YES_NO = ("yes", "no")
 COUNTS = tuple(str(number) for number in range(16))
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """A question about a picture.
 
     Args:
@@ -43,23 +41,16 @@ def closed(
     answers: str = "answers",
     candidates: str = "candidates",
     type: str = "type",
+    role: str = "rows",
 ) -> list[Question]:
     """A table, such as JSON Lines, whose rows have their own candidates."""
     questions = []
-    for number, row in found.table("rows"):
-        choices = tuple(map(str, found.value(row, candidates, "rows", number)))
-        right = found.value(row, answers, "rows", number)
+    for row in found.rows(role):
+        choices = tuple(row.texts(candidates))
         if len(choices) < 2:
-            raise found.wrong("rows", f"row {number} has {len(choices)} candidates")
-        questions.append(
-            Question(
-                found.file_name(found.value(row, image, "rows", number)),
-                str(found.value(row, question, "rows", number)),
-                (right,) if isinstance(right, str) else tuple(map(str, right)),
-                choices,
-                str(row.get(type) or ""),
-            )
-        )
+            raise row.wrong(f"has {len(choices)} candidates")
+        kind = str(row.row.get(type) or "")
+        questions.append(Question(row.file(image), row.text(question), tuple(row.texts(answers)), choices, kind))
     return questions
 
 
@@ -74,104 +65,87 @@ def own(found: Found) -> list[Question]:
 
 def vqa_v2(found: Found) -> list[Question]:
     """Questions and annotations, joined by `question_id`; the candidates are a JSON list of answers."""
-    asked, annotated = found.json("questions"), found.json("annotations")
-    if not isinstance(asked, dict) or not isinstance(asked.get("questions"), list):
-        raise found.wrong("questions", "it has no list `questions`")
-    if not isinstance(annotated, dict) or not isinstance(annotated.get("annotations"), list):
-        raise found.wrong("annotations", "it has no list `annotations`")
-    notes = {found.value(one, "question_id", "annotations", n): one for n, one in enumerate(annotated["annotations"])}
-    candidates = _candidates(found)
-    questions = []
-    for number, one in enumerate(asked["questions"]):
-        note = notes.get(found.value(one, "question_id", "questions", number))
+    asked, annotated = (_inner(found, role) for role in ("questions", "annotations"))
+    notes = {note["question_id"]: note for note in annotated}
+    candidates, questions = _candidates(found), []
+    for one in asked:
+        note = notes.get(one["question_id"])
         if note is None:
             raise found.wrong("annotations", f"question {one['question_id']} has no annotation")
-        people = tuple(str(person["answer"]) for person in found.value(note, "answers", "annotations", number))
-        name = f"COCO_val2014_{int(found.value(one, 'image_id', 'questions', number)):012d}.jpg"
+        people = tuple(str(person["answer"]) for person in note["answers"])
+        image = found.file_name(f"COCO_val2014_{int(one['image_id']):012d}.jpg", role="questions")
         questions.append(
-            Question(found.file_name(name, role="questions"), str(one["question"]), people, candidates,
-                     str(note.get("answer_type", "")))
-        )  # fmt: skip
+            Question(image, one.text("question"), people, candidates, str(note.row.get("answer_type", "")))
+        )
     return questions
 
 
 def gqa(found: Found) -> list[Question]:
     """`{qid: {imageId, question, answer}}`; the candidates are a JSON list of answers."""
-    content = found.json("questions")
-    if not isinstance(content, dict):
-        raise found.wrong("questions", "it is not a JSON object of questions by id")
-    candidates = _candidates(found)
-    questions = []
-    for number, one in enumerate(content.values()):
-        name = f"{found.value(one, 'imageId', 'questions', number)}.jpg"
-        answer = str(found.value(one, "answer", "questions", number))
-        types = one.get("types")
+    candidates, questions = _candidates(found), []
+    for one in found.listed("questions", dict):
+        types = one.row.get("types") if isinstance(one.row, dict) else None
         kind = str(types.get("structural", "")) if isinstance(types, dict) else ""
-        query = str(found.value(one, "question", "questions", number))
-        questions.append(Question(found.file_name(name, role="questions"), query, (answer,), candidates, kind))
+        image, answer = one.file("imageId", name="{}.jpg"), one.text("answer")
+        questions.append(Question(image, one.text("question"), (answer,), candidates, kind))
     return questions
 
 
 def tally(found: Found) -> list[Question]:
     """A list of `{image, question, answer, issimple}`; candidates 0 to 15."""
-    questions = []
-    for number, row in enumerate(_list(found, "questions")):
-        name = str(found.value(row, "image", "questions", number))
-        answer = str(int(found.value(row, "answer", "questions", number)))
-        kind = "simple" if found.value(row, "issimple", "questions", number) else "complex"
-        query = str(found.value(row, "question", "questions", number))
-        questions.append(Question(found.file_name(name, role="questions"), query, (answer,), COUNTS, kind))
-    return questions
+    return [
+        Question(
+            one.file("image"),
+            one.text("question"),
+            (str(int(one["answer"])),),
+            COUNTS,
+            "simple" if one["issimple"] else "complex",
+        )
+        for one in found.listed("questions")
+    ]
 
 
 def pope(found: Found) -> list[Question]:
     """JSON lines `{question_id, image, text, label}` in three files, whose roles are the kinds."""
-    questions = []
-    for role in found.files:
-        for number, row in found.lines(role):
-            name = str(found.value(row, "image", role, number))
-            label = str(found.value(row, "label", role, number)).lower()
-            if label not in YES_NO:
-                raise found.wrong(role, f"row {number} has the label {label!r}, not yes or no")
-            query = str(found.value(row, "text", role, number))
-            questions.append(Question(found.file_name(name, role=role), query, (label,), YES_NO, role))
-    return questions
+    return [
+        Question(one.file("image"), one.text("text"), _yes_or_no(one), YES_NO, role)
+        for role in found.files
+        for one in found.rows(role, kind="jsonl")
+    ]
 
 
 def popev2(found: Found) -> list[Question]:
     """A list of `{image_name, target_object, query, label}`; a pair has one file name in two folders."""
     questions = []
-    for number, row in enumerate(_list(found, "questions")):
-        name = str(found.value(row, "image_name", "questions", number)).lstrip("/")
-        label = str(found.value(row, "label", "questions", number)).lower()
-        if label not in YES_NO:
-            raise found.wrong("questions", f"row {number} has the label {label!r}, not Yes or No")
-        query = str(found.value(row, "query", "questions", number))
-        pair = f"{Path(name).name}: {found.value(row, 'target_object', 'questions', number)}"
-        questions.append(Question(found.file_name(name, role="questions"), query, (label,), YES_NO, pair=pair))
+    for one in found.listed("questions"):
+        name, label = one.text("image_name").lstrip("/"), _yes_or_no(one)
+        image, pair = found.file_name(name, role="questions"), f"{Path(name).name}: {one['target_object']}"
+        questions.append(Question(image, one.text("query"), label, YES_NO, pair=pair))
     return questions
 
 
-def _list(found: Found, role: str) -> Sequence[Any]:
+def _yes_or_no(row: Fields) -> tuple[str]:
+    label = row.text("label").lower()
+    if label not in YES_NO:
+        raise row.wrong(f"has the label {label!r}, not yes or no")
+    return (label,)
+
+
+def _inner(found: Found, role: str) -> list[Fields]:
+    """Items of the list that a JSON object has under the name of its role."""
     content = found.json(role)
-    if not isinstance(content, list):
-        raise found.wrong(role, "it is not a JSON list")
-    return content
+    if not isinstance(content, dict) or not isinstance(content.get(role), list):
+        raise found.wrong(role, f"it has no list `{role}`")
+    return [Fields(found, role, number, one) for number, one in enumerate(content[role])]
 
 
 def _candidates(found: Found) -> tuple[str, ...]:
-    content = _list(found, "candidates")
+    content = found.json("candidates", list)
     if len(content) < 2 or not all(isinstance(one, str) for one in content):
         raise found.wrong("candidates", "it is not a list of at least two answers")
     return tuple(content)
 
 
 READERS: dict[str, Callable[..., list[Question]]] = {
-    "closed": closed,
-    "own": own,
-    "vqa_v2": vqa_v2,
-    "gqa": gqa,
-    "tally": tally,
-    "pope": pope,
-    "popev2": popev2,
+    one.__name__: one for one in (closed, own, vqa_v2, gqa, tally, pope, popev2)
 }

@@ -12,7 +12,7 @@ from eval.core.embedding import FileEmbedder, readable, visual
 from eval.core.prepared import Captioned
 from eval.core.result import Context, Result
 from eval.core.suite import Found
-from eval.tasks.pools import Row, chance, figures, make_pool, ranks_of, recall_interval
+from eval.tasks.pools import Row, chance, figures, make_pools, ranks_of, recall_interval
 from vljepa.data.records import Record
 
 
@@ -30,28 +30,24 @@ def measure(
     """
     items = own_items(context.found) if own else read_items(context.found, **columns)
     files = FileEmbedder(context.embedder, frames=frames)
-    paths = [one.path for one in items]
-    rows_ND = files.embed(paths)
-    kept = [one for one, there in zip(items, readable(rows_ND), strict=True) if there]
-    row_of = dict(zip(paths, rows_ND, strict=True))
-    pools = [
-        make_pool([one for one in kept if one.style == style], first_text_only=first_text)
-        for style in dict.fromkeys(one.style for one in kept)
-    ]
+    rows_ND = files.embed([one.path for one in items])
+    row_of = {one.path: row for one, row in zip(items, rows_ND, strict=True)}
+    pools = make_pools(
+        [one for one, there in zip(items, readable(rows_ND), strict=True) if there], first_text_only=first_text
+    )
 
     def images(paths: Sequence[Path]) -> np.ndarray:
         return np.stack([row_of[path] for path in paths])
 
     ranks = ranks_of(Row("model", images, context.embedder.texts), pools)
-    metrics: dict[str, dict[str, Any]] = {direction: dict(one) for direction, one in figures(ranks).items()}
-    for direction, measured in ranks.items():
-        metrics[direction] |= {f"r{k}": recall_interval(measured, k=k) for k in (1, 5)}
+    recalls = {
+        direction: {f"r{k}": recall_interval(measured, k=k) for k in (1, 5)} for direction, measured in ranks.items()
+    }
     return Result(
-        metrics=metrics,
+        metrics={direction: one | recalls[direction] for direction, one in figures(ranks).items()},
         chance=chance(pools),
         rows=sum(len(one.texts) for one in items),
         pool=[{"items": len(one.paths), "texts": len(one.texts)} for one in pools],
-        prompt=context.embedder.model.config.prompts.caption,
         frames=frames,
         skipped=files.report(),
         examined=[Record(visual(one.path, frames=frames), one.texts[:1] if first_text else one.texts) for one in items],
@@ -79,26 +75,16 @@ def read_items(
         about: Column of what the bootstrap draws, such as a concept that several items show; the item when empty.
         join: Join all texts of an item into one paragraph, as for DiDeMo.
     """
-    texts: dict[tuple[str, str, str], list[str]] = {}
-    for number, row in found.table("rows"):
-        file = str(found.value(row, item, "rows", number))
-        style, concept = (
-            str(found.value(row, column, "rows", number)) if column else other
-            for column, other in ((pool, ""), (about, file))
-        )
-        given = found.value(row, text, "rows", number)
-        texts.setdefault((file, style, concept), []).extend([given] if isinstance(given, str) else given)
+    texts: dict[tuple[str, str, str, Path], list[str]] = {}
+    for row in found.rows("rows"):
+        file, style = row.text(item), row.text(pool) if pool else ""
+        key = file, style, row.text(about) if about else file, row.file(item, name=name)
+        texts.setdefault(key, []).extend(row.texts(text))
     if not texts:
         raise found.wrong("rows", "it has no rows")
     return [
-        Captioned(
-            path=found.file_name(name.replace("{}", file)),
-            texts=(" ".join(given),) if join else tuple(given),
-            source_id=file,
-            concept=concept,
-            style=style,
-        )
-        for (file, style, concept), given in texts.items()
+        Captioned(path, (" ".join(given),) if join else tuple(given), file, concept, style)
+        for (file, style, concept, path), given in texts.items()
     ]
 
 
@@ -108,6 +94,6 @@ def own_items(found: Found) -> list[Captioned]:
     for record in found.records("rows", task="retrieval"):
         texts.setdefault(record.image, []).extend(record.texts)
     return [
-        Captioned(path=image, texts=tuple(dict.fromkeys(given)), source_id=str(image), concept=str(image), style="")
+        Captioned(image, tuple(dict.fromkeys(given)), str(image), str(image), style="")
         for image, given in texts.items()
     ]

@@ -13,20 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from eval.core import provenance
 from eval.core.console import log
 from eval.core.prepared import read_captions, read_questions
 from eval.core.provenance import ROOT
-from eval.core.render import cell, sentence, table
 from eval.core.result import Context, Result
 from eval.core.statistics import paired_bootstrap
+from eval.tasks.captions import quality
 from vljepa.configs import load_decoder_run_config
 from vljepa.data.records import Record
 from vljepa.data.text_features import TextFeatures
 from vljepa.errors import CheckpointError, DataError
 from vljepa.inference.bank import Bank
 from vljepa.inference.embed import Embedder, Rows
-from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length, rouge_l
+from vljepa.metrics.captions import CiderD
 from vljepa.metrics.round_trip import round_trip
 from vljepa.parts.saved import decoder_folder, saved_folder
 from vljepa.processing.text import normalise_text
@@ -39,18 +38,6 @@ ROUND_TRIPS = 256
 QUESTIONS = 300
 STYLE = "fluent"
 LATENCIES = 30
-PROTOCOL = {
-    "photos": "one caption per picture against its 5 captions; CIDEr-D weights from these references",
-    "emoji": f"one caption per concept, style {STYLE}, against the texts of the concept",
-    "bank": "the decoders' training captions; readouts see the same predicted embeddings",
-    "human": "a person's caption against the other four, and the same person's caption read from its own embedding",
-    "bootstrap": "10000 resamples of pictures, percentiles, 95%; the decoder minus the consensus of 50",
-    "round trip": f"first {ROUND_TRIPS} held-out texts of the recipe: cosine of the text that came back, BLEU-4, exact",
-    "answers": f"about {QUESTIONS} questions of each source, every n-th, by type; exact match after "
-    "normalisation, of the words and, for comparison, of the nearest of the question's choices",
-    "controls": "swapped: another picture's embedding, or text's; zeroed: the zero embedding",
-    "latency": f"one caption from its embedding, median of {LATENCIES}, batch 1, all cores",
-}
 
 
 def own_decoder(model: str) -> dict[str, str]:
@@ -76,104 +63,71 @@ def measure(context: Context, *, recipe: str, decoders: dict[str, str] | None = 
         decoders: Name to folder; the model's own when absent.
         split: Of the images.
     """
-    data, embedder = context.found.folder, context.embedder
+    data, embedder, name = context.found.folder, context.embedder, context.model.name
     run = load_decoder_run_config(ROOT / recipe, [f"data.root={data}"])
     train, held_out, _ = read_texts(run.data)
-    captions = [
-        text
-        for source, rows in zip(run.data.train, train, strict=True)
-        if source.see == "text"
-        for row in rows
-        for text in row.texts
-    ]
+    read = [rows for source, rows in zip(run.data.train, train, strict=True) if source.see == "text"]
     log("embedding the bank")
-    bank = _bank(embedder, list(dict.fromkeys(captions)), cache=context.cache / "mini")
-    pictures, tables = {}, {}
+    bank = _bank(embedder, list(dict.fromkeys(text for rows in read for row in rows for text in row.texts)), context)
+    pictures: dict[str, tuple[Rows, list[tuple[str, ...]]]] = {}
+    tables: dict[str, dict[str, Any]] = {}
     for source in SOURCES:
         items = [one for one in read_captions(data, source, split) if source != "emoji" or one.style == STYLE]
         rows, texts = embedder.images([item.path for item in items]), [item.texts for item in items]
-        pictures[source], scorer = (rows, texts), CiderD(texts)
-        readouts = {NEAREST: bank.nearest(rows), CONSENSUS: bank.consensus(rows)}
-        tables[source] = {name: _row(written, texts, scorer) for name, written in readouts.items()}
+        pictures[source], readouts = (rows, texts), {NEAREST: bank.nearest(rows), CONSENSUS: bank.consensus(rows)}
+        tables[source] = {readout: _row(written, texts) for readout, written in readouts.items()}
     found: dict[str, Any] = {"answers": {}, "round_trip": {}, "latency_ms": {}}
-    for name, folder in (decoders or own_decoder(context.model.name)).items():
-        log(f"decoder {name}")
-        own = Embedder.from_pretrained(context.model.name, decoder=folder)
+    for decoder, folder in (decoders or own_decoder(name)).items():
+        log(f"decoder {decoder}")
+        own = Embedder.from_pretrained(name, decoder=folder)
         for source, (rows, texts) in pictures.items():
-            _decoder_rows(name, own, rows, texts, tables[source])
+            _decoder_rows(decoder, own, rows, texts, tables[source])
         rows, texts = pictures["photos"]
-        tables["photos"] |= _human(name, own, texts)
-        found["round_trip"][name] = round_trips(own, held_out[:ROUND_TRIPS])
-        found["latency_ms"][name] = _latency(own, rows)
-        found["answers"][name] = {
-            source: _answers(own, read_questions(data, source, split)) for source in QUESTION_SOURCES
-        }
+        first, others = [one[0] for one in texts], [one[1:] for one in texts]
+        said = own.words(own.texts(first), shift=False)
+        tables["photos"]["human, against the other four"] = _row(first, others)
+        tables["photos"][f"{decoder}, from a human caption's embedding"] = _row(said, others)
+        found["round_trip"][decoder] = round_trips(own, held_out[:ROUND_TRIPS])
+        found["latency_ms"][decoder] = _latency(own, rows)
+        asked = {source: read_questions(data, source, split) for source in QUESTION_SOURCES}
+        found["answers"][decoder] = {source: _answers(own, questions) for source, questions in asked.items()}
     sizes = {source: len(texts) for source, (_, texts) in pictures.items()}
-    return Result(
-        rows=sum(sizes.values()),
-        pool=[sizes],
-        prompt=embedder.model.config.prompts.caption,
-        more={
-            "data": provenance.data_of(data),
-            "packages": provenance.packages(),
-            "protocol": PROTOCOL,
-            "pictures": {
-                source: {"pool": sizes[source], "bank": len(bank.texts), "rows": rows}
-                for source, rows in tables.items()
-            },
-            **found,
-        },
-    )
+    shown = {source: {"pool": sizes[source], "bank": len(bank.texts), "rows": rows} for source, rows in tables.items()}
+    return Result(rows=sum(sizes.values()), pool=[sizes], more={"pictures": shown, **found})
 
 
-def _bank(embedder: Embedder, texts: list[str], *, cache: Path) -> Bank:
-    features = TextFeatures(cache, config=embedder.model.config.y_encoder)
+def _bank(embedder: Embedder, texts: list[str], context: Context) -> Bank:
+    features = TextFeatures(context.cache / "mini", config=embedder.model.config.y_encoder)
     features.fill(texts, model=embedder.model, processor=embedder.processor)
     with torch.inference_mode():
         return Bank(texts, embedder.model.project_text(features.read(texts)).numpy())
 
 
-def _row(written: Sequence[str], texts: Sequence[Sequence[str]], scorer: CiderD) -> dict[str, Any]:
-    scores = scorer.scores(written)
-    return {
-        "cider": float(scores.mean()),
-        "bleu4": bleu4(written, texts),
-        "rouge_l": rouge_l(written, texts),
-        "distinct": distinct_share(written),
-        "length": mean_length(written),
-        "scores": scores.round(6).tolist(),
-        "said": list(written),
-    }
+def _row(written: Sequence[str], texts: Sequence[Sequence[str]]) -> dict[str, Any]:
+    scores, found = CiderD(texts).scores(written), quality(written, texts)
+    said = {"length": found.pop("tokens"), "scores": scores.round(6).tolist(), "said": list(written)}
+    return {"cider": float(scores.mean())} | found | said
 
 
 def _decoder_rows(
-    name: str, own: Embedder, rows: Rows, texts: Sequence[Sequence[str]], rows_of: dict[str, Any]
+    name: str, own: Embedder, rows: Rows, texts: Sequence[Sequence[str]], table: dict[str, dict[str, Any]]
 ) -> None:
     """A decoder, its controls, and its difference to the consensus of the bank."""
-    scorer, words = CiderD(texts), own.processor.words
+    words = own.processor.words
     assert words is not None
     ids = own.model.generate(torch.from_numpy(rows).to(own.device))
-    rows_of[name] = {**_row(words.decode(ids), texts, scorer), "ended": float(np.mean(words.ended(ids)))}
+    table[name] = {**_row(words.decode(ids), texts), "ended": float(np.mean(words.ended(ids)))}
     for suffix, seen in ((", swapped", np.roll(rows, 1, axis=0)), (", zeroed", np.zeros_like(rows))):
-        rows_of[f"{name}{suffix}"] = _row(own.words(seen), texts, scorer)
-    pairs = zip(rows_of[name]["scores"], rows_of[CONSENSUS]["scores"], strict=True)
-    rows_of[name]["minus_consensus"] = paired_bootstrap([{str(n): one - two for n, (one, two) in enumerate(pairs)}])
-
-
-def _human(name: str, own: Embedder, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
-    first, others = [one[0] for one in texts], [one[1:] for one in texts]
-    scorer = CiderD(others)
-    return {
-        "human, against the other four": _row(first, others, scorer),
-        f"{name}, from a human caption's embedding": _row(own.words(own.texts(first), shift=False), others, scorer),
-    }
+        table[f"{name}{suffix}"] = _row(own.words(seen), texts)
+    pairs = zip(table[name]["scores"], table[CONSENSUS]["scores"], strict=True)
+    table[name]["minus_consensus"] = paired_bootstrap([{str(n): one - two for n, (one, two) in enumerate(pairs)}])
 
 
 def _answers(own: Embedder, questions: Sequence[Record]) -> dict[str, dict[str, float]]:
     """Per type of question and for all: how many, and the shares answered with the very words and the right choice."""
     hits: dict[str, list[tuple[bool, bool]]] = {"all": []}
     for question in questions[:: max(1, len(questions) // QUESTIONS)]:
-        assert question.image is not None
+        assert isinstance(question.image, Path)
         row = own.images([question.image], query=question.query)
         [written] = own.words(row, shift=False)
         nearest = question.candidates[int((own.texts(question.candidates) @ row[0]).argmax())]
@@ -181,14 +135,8 @@ def _answers(own: Embedder, questions: Sequence[Record]) -> dict[str, dict[str, 
         hit = (normalise_text(written) == right, normalise_text(nearest) == right)
         hits["all"].append(hit)
         hits.setdefault(question.type, []).append(hit)
-    return {
-        kind: {
-            "questions": len(both),
-            "words": float(np.mean(both, axis=0)[0]),
-            "choices": float(np.mean(both, axis=0)[1]),
-        }
-        for kind, both in sorted(hits.items())
-    }
+    shares = {kind: (len(both), *np.mean(both, axis=0).tolist()) for kind, both in sorted(hits.items())}
+    return {kind: dict(zip(("questions", "words", "choices"), one, strict=True)) for kind, one in shares.items()}
 
 
 def round_trips(own: Embedder, texts: list[str]) -> dict[str, Any]:
@@ -220,13 +168,10 @@ def measure_round_trip(context: Context, *, text: str = "text", limit: int = 256
     """
     found, embedder = context.found, context.embedder
     embedder.require_words()
-    texts: list[str] = []
     if found.files["rows"].suffix == ".json":
         texts = [one for photo in found.json("rows")["photos"] for one in photo["captions"]]
     else:
-        for number, row in found.table("rows"):
-            given = found.value(row, text, "rows", number)
-            texts += [given.strip()] if isinstance(given, str) else given
+        texts = [one.strip() for row in found.rows("rows") for one in row.texts(text)]
     texts = list(dict.fromkeys(texts))[:limit]
     if len(texts) < 2:
         raise DataError(f"{found.files['rows']} has {len(texts)} text(s).", fix="give at least two.")
@@ -254,32 +199,3 @@ def _latency(own: Embedder, rows: Rows) -> dict[str, float]:
             times.append(1000 * (time.perf_counter() - start))
         medians[kind] = float(np.median(times[3:]))
     return medians
-
-
-def tables(result: dict[str, Any]) -> str:
-    """All tables of a result, as Markdown."""
-    protocol, parts = result["protocol"], []
-    for source, found in result["pictures"].items():
-        rows = [
-            [name, row["cider"], cell(row.get("minus_consensus"), "difference"), *(row[key] for key in
-             ("bleu4", "rouge_l", "distinct")), cell(row["length"], ".1f")]
-            for name, row in found["rows"].items()
-        ]  # fmt: skip
-        header = ["readout", "CIDEr-D", "minus consensus [95%]", "BLEU-4", "ROUGE-L", "distinct", "tokens"]
-        parts += [f"## {source}: {found['pool']} pictures", sentence(protocol[source]), table(header, rows)]
-    keys = ("texts", "cosine", "cosine_swapped", "cosine_zeroed", "bleu4", "exact_match")
-    header = ["decoder", "texts", "cosine", "swapped", "zeroed", "BLEU-4", "exact"]
-    trips = [[name, *(row[key] for key in keys)] for name, row in result["round_trip"].items()]
-    parts += ["## Round trip", sentence(protocol["round trip"]), table(header, trips)]
-    answers = [
-        [f"{name}, {source}, {kind}", *(row[key] for key in ("questions", "words", "choices"))]
-        for name, sources in result["answers"].items()
-        for source, kinds in sources.items()
-        for kind, row in kinds.items()
-    ]
-    header = ["decoder, source, type", "questions", "words", "choices"]
-    parts += ["## Open answers", sentence(protocol["answers"]), table(header, answers)]
-    late = [[name, row["chosen"], row["greedy"]] for name, row in result["latency_ms"].items()]
-    header = ["decoder", "chosen beams, ms", "greedy, ms"]
-    parts += ["## Latency", sentence(protocol["latency"]), table(header, late, ".0f")]
-    return "\n\n".join(parts)

@@ -61,8 +61,10 @@ def caption_all(
 
 def print_said(found: Sequence[Caption], *, name: str) -> None:
     """Captions as a table; `name` is what its words are called."""
-    rows = [[one.image, one.text or "-", f"{one.confidence:.0%}"] for one in found]
-    print_table(columns=["picture", name, "confidence"], rows=rows)
+    sure = [f"{one.agreement:.2f}" if one.confidence is None else f"{one.confidence:.0%}" for one in found]
+    fitted = any(one.confidence is not None for one in found)
+    rows = [[one.image, one.text or "-", how] for one, how in zip(found, sure, strict=True)]
+    print_table(columns=["picture", name, "confidence" if fitted else "agreement"], rows=rows)
 
 
 def print_said_json(found: Sequence[Caption], skipped: Skipped, *, name: str, **about: str) -> None:

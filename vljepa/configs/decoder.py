@@ -59,7 +59,7 @@ class ChoiceConfig(Strict):
         likelihood: Weight of the mean log-probability of its tokens.
         named: Weight of the probability, by the encoder, of what it names.
         wrong: Weight against nouns that the encoder finds improbable.
-        confidence: Logistic regression: intercept, and weights of the four in that order.
+        confidence: Logistic regression: intercept, and weights of the four in that order; None where none was fitted.
         answer: The same for answers: intercept, and weights of cosine and log-probability.
         fallback: Below this confidence the caption is the narrowest thing that is sure.
         sure: Probability from which on a thing is sure.
@@ -70,8 +70,8 @@ class ChoiceConfig(Strict):
     likelihood: float = 0.0
     named: float = 0.0
     wrong: float = 0.0
-    confidence: list[float] = Field([0.0, 0.0, 0.0, 0.0, 0.0], min_length=5, max_length=5)
-    answer: list[float] = Field([0.0, 0.0, 0.0], min_length=3, max_length=3)
+    confidence: list[float] | None = Field(None, min_length=5, max_length=5)
+    answer: list[float] | None = Field(None, min_length=3, max_length=3)
     fallback: float = Field(0.0, ge=0, le=1)
     sure: float = Field(0.9, ge=0, le=1)
 

@@ -24,14 +24,15 @@ class Caption:
     Args:
         image: The file.
         text: The words; None below the asked minimum confidence.
-        confidence: Calibrated probability that they name what is there, or something wider.
+        confidence: Calibrated probability that they name what is there, or something wider, or answer the question;
+            None of a decoder for which that was not fitted.
         agreement: Cosine of the embedding of the words, said or not, and the predicted embedding.
         embedding: The predicted embedding [D], unit norm.
     """
 
     image: str
     text: str | None
-    confidence: float
+    confidence: float | None
     agreement: float
     embedding: NDArray[np.float32]
 
@@ -67,7 +68,7 @@ def caption(
 
     Raises:
         CheckpointError: The model has no Y-Decoder.
-        ConfigError: An option is outside of its range, or `query` is not a text.
+        ConfigError: An option is outside of its range, `query` is not a text, or the decoder has no confidence.
         ImageError: A picture cannot be read and there is no `on_broken`.
 
     Example:
@@ -102,13 +103,15 @@ def captions(
     embedder.require_words()
     check_text(query, what="the query")
     check_probability(min_confidence, what="a minimum confidence")
+    if min_confidence > 0:
+        embedder.require_confidence(answers=bool(query))
     for batch in embedder.embedded(images, query=query, progress=progress, on_broken=on_broken):
         written = embedder.write(batch.rows, batch.classes, shift=not query, **options)
         agreements = (embedder.texts([one.text or " " for one in written]) * batch.rows).sum(1)
         for image, words, agreement, row in zip(batch.images, written, agreements, batch.rows, strict=True):
             yield Caption(
                 image=describe(image),
-                text=words.text if words.confidence >= min_confidence else None,
+                text=words.text if (words.confidence or 0.0) >= min_confidence else None,
                 confidence=words.confidence,
                 agreement=float(agreement),
                 embedding=row,

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.errors import CheckpointError, ImageError
+from vljepa.errors import CheckpointError, ConfigError, ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
 from vljepa.inference.words import Words, Writer
@@ -157,7 +157,7 @@ class Embedder:
                 jobs, waiting = waiting, self._submit(pool, chunks[number]) if number < len(chunks) else []
                 kept, pixels = _collect(chunk, jobs, on_broken)
                 if kept:
-                    rows, classes = self._answered(pixels, [(place, query) for place in range(len(kept))])
+                    rows, classes = self.answered(pixels, [(place, query) for place in range(len(kept))])
                     yield Embedded(images=kept, rows=rows, classes=classes)
                 if progress is not None:
                     progress(len(chunk))
@@ -192,10 +192,10 @@ class Embedder:
         Returns:
             [N, D] float32 rows of unit length, in the order of `pairs`.
         """
-        return self._answered(pixels, pairs)[0]
+        return self.answered(pixels, pairs)[0]
 
-    def _answered(self, pixels: Sequence[torch.Tensor], pairs: Sequence[tuple[int, str]]) -> tuple[Rows, Rows | None]:
-        """Rows of `asked`, and the class probabilities [len(pixels), K] of a model with a classifier."""
+    def answered(self, pixels: Sequence[torch.Tensor], pairs: Sequence[tuple[int, str]]) -> tuple[Rows, Rows | None]:
+        """Rows of `asked`, and class probabilities [len(pixels), K] of an X-Encoder with a classifier."""
         rows: Rows = np.empty((len(pairs), self.model.config.embed_dim), dtype=np.float32)
         classes: list[tuple[list[int], Rows]] = []
         lengths = np.array([one.shape[1] for one in pixels])
@@ -322,6 +322,20 @@ class Embedder:
                 "this model has no Y-Decoder, so it has no words.",
                 fix="train one with `vljepa train-decoder` and name it with --decoder, use the model 'mini', or give a "
                 "question choices.",
+            )
+
+    def require_confidence(self, *, answers: bool) -> None:
+        """Check that the Y-Decoder says how sure it is.
+
+        Raises:
+            ConfigError: It was not fitted to.
+        """
+        decoder = self.model.y_decoder
+        assert decoder is not None
+        if (decoder.config.choice.answer if answers else decoder.config.choice.confidence) is None:
+            raise ConfigError(
+                "a minimum confidence was asked for, and this Y-Decoder does not say how sure it is.",
+                fix="fit it with recipes/mini/choice.py, or leave the minimum out.",
             )
 
     def _predict(self, pixels: Sequence[torch.Tensor], queries: Sequence[str]) -> Rows:

@@ -39,11 +39,12 @@ class Words:
 
     Args:
         text: The caption.
-        confidence: Calibrated probability that the caption names what is there, or something wider.
+        confidence: Calibrated probability that the caption names what is there, or something wider; of an answer, that
+            it is right. None of a decoder for which that was not fitted.
     """
 
     text: str
-    confidence: float
+    confidence: float | None
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,15 @@ class Evidence:
             - (100.0 if self.flawed else 0.0)
         )
 
-    def confidence(self, config: ChoiceConfig, *, answer: bool) -> float:
-        """Logistic regression on the evidence; of an answer on the first two alone."""
-        weights, values = config.confidence, [1.0, self.agreement, self.likelihood, self.named, self.wrong]
-        if answer:
-            weights, values = config.answer, values[:3]
-        return float(1 / (1 + np.exp(-np.dot(weights, values))))
+    def values(self) -> list[float]:
+        """What the confidence is a logistic regression on: 1, and the four in their order."""
+        return [1.0, self.agreement, self.likelihood, self.named, self.wrong]
+
+    def confidence(self, weights: Sequence[float] | None) -> float | None:
+        """Logistic regression on the first so many values as there are weights."""
+        if weights is None:
+            return None
+        return float(1 / (1 + np.exp(-np.dot(weights, self.values()[: len(weights)]))))
 
 
 def stutters(text: str) -> bool:
@@ -157,12 +161,13 @@ class Writer:
 
     def _answer(self, texts: Sequence[str], evidence: Sequence[Evidence]) -> Words:
         first = next((place for place, one in enumerate(evidence) if not one.flawed), 0)
-        return Words(texts[first], evidence[first].confidence(self.choice, answer=True))
+        return Words(texts[first], evidence[first].confidence(self.choice.answer))
 
     def _caption(self, texts: Sequence[str], evidence: Sequence[Evidence], classes_K: Rows | None) -> Words:
         best = max(range(len(texts)), key=lambda place: evidence[place].score(self.choice))
-        confidence = evidence[best].confidence(self.choice, answer=False)
-        if confidence < self.choice.fallback and classes_K is not None and self.taxonomy is not None:
+        confidence = evidence[best].confidence(self.choice.confidence)
+        unsure = confidence is not None and confidence < self.choice.fallback
+        if unsure and classes_K is not None and self.taxonomy is not None:
             sure = sure_of(classes_K, self.taxonomy, least=self.choice.sure)
             if sure is not None:
                 return Words(*sure)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from vljepa.processing.taxonomy import Taxonomy
+from vljepa.processing.text import normalise_text
 
 _LONGEST = 4
 _WORD = re.compile(r"[A-Za-z'-]+")
@@ -86,3 +87,14 @@ def plural_of(name: str) -> str:
     else:
         changed = f"{last}s"
     return f"{first} {changed}".strip()
+
+
+def holds(text: str, names: Iterable[str]) -> bool:
+    """Whether a text holds one of some names, as whole words, in the singular or the plural.
+
+    Example:
+        >>> holds("Two huskies.", ["Siberian husky", "husky"]), holds("a cathedral", ["cat"])
+        (True, False)
+    """
+    padded = f" {normalise_text(text)} "
+    return any(f" {form} " in padded for name in map(normalise_text, names) for form in (name, plural_of(name)))

@@ -145,6 +145,7 @@ class DecoderTrainer(Loop):
             )
         if adapts:
             fresh.take(decoder)
+            fresh.config.choice = decoder.config.choice
             return fresh.unfreeze()
         decoder.unfreeze().shift_D.zero_()
         decoder.config.generation = fresh.config.generation

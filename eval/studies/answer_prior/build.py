@@ -76,16 +76,7 @@ def split_photos(photos: Sequence[Photo], *, held_out: Mapping[str, Sequence[str
 
 
 def fold_of(held_out: Mapping[str, Sequence[str]], fold: int, *, folds: int) -> dict[str, list[str]]:
-    """One part of a cross-validation by picture, over all photos that the model at the start has not been trained on.
-
-    Args:
-        held_out: As for `split_photos`.
-        fold: Which, from 0.
-        folds: How many; the next one is the validation.
-
-    Returns:
-        `test` and `validation`, for `split_photos`, which trains on one half of the latter as well.
-    """
+    """One part of a cross-validation by picture, as for `split_photos`; the next fold is the validation."""
     unseen = sorted([*held_out["test"], *held_out["validation"]], key=_hash)
     return {"test": unseen[fold::folds], "validation": unseen[(fold + 1) % folds :: folds]}
 
@@ -126,11 +117,6 @@ def write_data(photos: Path, out: Path, *, held_out: Mapping[str, Sequence[str]]
     """Write `objects` and `captions`, a JSONL file per split; candidates are all training answers of the set.
 
     A held-out row whose answer no training row has is kept out: nothing here could get it right. How many is returned.
-
-    Args:
-        photos: Folder with photos.jsonl and images/.
-        out: Folder to write into.
-        held_out: As for `split_photos`.
     """
     parts = split_photos(read_photos(photos), held_out=held_out)
     sizes: dict[str, dict[str, int]] = {}

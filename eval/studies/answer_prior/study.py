@@ -18,7 +18,6 @@ from torch import Tensor
 from eval.core import provenance
 from eval.core.console import log
 from eval.core.embedding import EncodedImages, FileEmbedder
-from eval.core.render import bullets, table
 from eval.core.result import Context, Result
 from eval.core.statistics import interval
 from eval.studies.answer_prior.build import SPLITS, fold_of, write_data
@@ -37,23 +36,7 @@ RECIPE = Path("recipes/lora_vqa.yaml")
 BEFORE = ("objective.answers=0", "train.steps=200", "train.eval_every=50", "train.patience=null")
 """The recipe before there was a softmax over answers."""
 SETS = ("objects", "captions")
-FOLDS = (
-    "{} of a cross-validation by picture over all photos that mini has not been trained on; sizes are means over them"
-)
 COMPARED = (("recipe", "question only"), ("recipe", "image and question"), ("recipe", "contrast alone"))
-PROTOCOL = {
-    "data": "by picture; mini has been trained on none of the test and validation photos, and on two thirds of the "
-    "training ones",
-    "candidates": "all training answers of the set, for every row; held-out rows with another answer are left out",
-    "contrast alone": "recipes/lora_vqa.yaml as it was: InfoNCE, 200 steps of 100 rows, no prior",
-    "contrast with prior": "the same models, with weight * log(share of the answer) added, the weight by validation",
-    "softmax": "the recipe as it is, InfoNCE and a softmax over all training answers, its prior switched off",
-    "recipe": "the recipe as it is, prior included: what `vljepa ask` answers",
-    "swapped": "the recipe's models, each question about another picture of its type",
-    "question only": "logistic regression on the question's words and its Y-Encoder embedding, C by validation",
-    "image and question": "the same with mean visual token and classifier outputs of the frozen X-Encoder beside them",
-    "intervals": "95%, paired, mean over seeds, pictures resampled with all their questions",
-}
 
 
 def measure(
@@ -77,54 +60,40 @@ def measure(
     parts = json.loads((provenance.ROOT / held_out).read_text(encoding="utf-8"))
     found = {}
     for name in sets:
-        measured = []
+        sizes, tested, trained = [], [], []
+        hits: dict[str, list[Hits]] = {}
         for fold in range(folds):
             place = work if folds == 1 else work / f"fold{fold}of{folds}"
             held = parts if folds == 1 else fold_of(parts, fold, folds=folds)
-            sizes = write_data(photos, place / "data", held_out=held)[name]
-            measured.append((sizes, *_one_split(name, context.embedder, photos=photos, work=place, seeds=seeds)))
-        tested = [record for _, records, _, _ in measured for record in records]
-        hits = {arm: np.concatenate([one[arm] for _, _, one, _ in measured]) for arm in measured[0][2]}
+            sizes.append(write_data(photos, place / "data", held_out=held)[name])
+            rows = {split: read_rows(place / "data", name, split, photos=photos) for split in SPLITS}
+            tested += rows["test"]
+            of_fold = baselines(rows, context.embedder)
+            _note(name, of_fold)
+            trained.append([_train_and_test(rows["test"], name, seed, photos=photos, work=place) for seed in seeds])
+            of_fold |= {arm: np.mean([one[arm] for one in trained[-1]], axis=0) for arm in trained[-1][0]}
+            for arm, values in of_fold.items():
+                hits.setdefault(arm, []).append(values)
         found[name] = {
-            "sizes": {key: round(float(np.mean([one[key] for one, _, _, _ in measured]))) for key in measured[0][0]},
+            "sizes": {key: round(float(np.mean([one[key] for one in sizes]))) for key in sizes[0]},
             "tested": {"questions": len(tested), "photos": len({record.source_id for record in tested})},
             "by_seed": [
-                {
-                    arm: float(np.concatenate([by[seed][arm] for _, _, _, by in measured]).mean())
-                    for arm in measured[0][3][0]
-                }
+                {arm: float(np.concatenate([one[seed][arm] for one in trained]).mean()) for arm in trained[0][0]}
                 for seed in range(len(seeds))
             ],
-            **_summary(tested, hits),
+            **_summary(tested, {arm: np.concatenate(values) for arm, values in hits.items()}),
         }
     return Result(
         rows=sum(one["tested"]["questions"] for one in found.values()),
         pool=[one["tested"] for one in found.values()],
         prompt="the question, as it is",
-        more={
-            "packages": provenance.packages(),
-            "protocol": PROTOCOL | ({} if folds == 1 else {"folds": FOLDS.format(folds)}),
-            "seeds": list(seeds),
-            "sets": found,
-        },
+        more={"seeds": list(seeds), "sets": found},
     )
 
 
-def _one_split(
-    name: str, mini: Embedder, *, photos: Path, work: Path, seeds: Sequence[int]
-) -> tuple[list[Record], dict[str, Hits], list[dict[str, Hits]]]:
-    """Test questions of one split, the hits of every arm as means over the seeds, and those of each seed."""
-    rows = {split: read_rows(work / "data", name, split, photos=photos) for split in SPLITS}
-    hits = baselines(rows, mini)
-    for arm, share in _means(hits).items():
-        log(f"{name}, {arm}: {share:.3f}")
-    trained = []
-    for seed in seeds:
-        trained.append(_train_and_test(rows["test"], name, seed, photos=photos, work=work))
-        shares = ", ".join(f"{arm} {share:.3f}" for arm, share in _means(trained[-1]).items())
-        log(f"{name}, seed {seed}: {shares}")
-    hits |= {arm: np.mean([one[arm] for one in trained], axis=0) for arm in trained[0]}
-    return rows["test"], hits, trained
+def _note(name: str, hits: dict[str, Hits]) -> None:
+    shares = ", ".join(f"{arm} {float(values.mean()):.3f}" for arm, values in hits.items())
+    log(f"{name}: {shares}")
 
 
 def read_rows(data: Path, name: str, split: str, *, photos: Path) -> list[Record]:
@@ -146,14 +115,7 @@ def baselines(rows: dict[str, list[Record]], mini: Embedder) -> dict[str, Hits]:
 
 
 class _Features:
-    """Rows of numbers for a linear classifier, standardised over the training rows, with a column of ones.
-
-    Args:
-        train: Training questions.
-        mini: Its frozen encoders are used.
-        look: Whether the picture's features are among them.
-        images: The pictures of all questions.
-    """
+    """Rows of numbers for a linear classifier, standardised over the training rows, with a column of ones."""
 
     def __init__(self, train: Sequence[Record], mini: Embedder, *, look: bool, images: Sequence[Any] = ()) -> None:
         self.mini = mini
@@ -171,17 +133,13 @@ class _Features:
     def _raw(self, records: Sequence[Record]) -> Tensor:
         queries = list(dict.fromkeys(record.query for record in records))
         embedded = dict(zip(queries, torch.from_numpy(self.mini.texts(queries)), strict=True))
-        seen = (
-            None
-            if self._images is None
-            else torch.from_numpy(self._images.features([record.image for record in records]))
-        )
-        rows = []
+        bags_NW = torch.zeros(len(records), len(self.words))
         for number, record in enumerate(records):
-            bag_W = torch.zeros(len(self.words))
-            bag_W[[self.words[word] for word in record.query.rstrip("?").split() if word in self.words]] = 1
-            rows.append(torch.cat([bag_W, embedded[record.query], *([] if seen is None else [seen[number]])]))
-        return torch.stack(rows)
+            bags_NW[number, [self.words[one] for one in record.query.rstrip("?").split() if one in self.words]] = 1
+        parts = [bags_NW, torch.stack([embedded[record.query] for record in records])]
+        if self._images is not None:
+            parts.append(torch.from_numpy(self._images.features([record.image for record in records])))
+        return torch.cat(parts, dim=1)
 
 
 def _regression(rows: dict[str, list[Record]], features: _Features) -> Hits:
@@ -212,6 +170,7 @@ def _train_and_test(test: Sequence[Record], name: str, seed: int, *, photos: Pat
         hits[arms[0]] = answers(embedder, test, pairs, prior=False)
         hits[arms[1]] = answers(embedder, test, pairs, prior=True)
     hits["swapped"] = answers(embedder, test, swapped_pictures(test), prior=True)
+    _note(f"{name}, seed {seed}", hits)
     return hits
 
 
@@ -261,28 +220,3 @@ def _summary(test: Sequence[Record], hits: dict[str, Hits]) -> dict[str, Any]:
 def _source(data: Path, name: str, split: str, *, photos: Path) -> dict[str, Any]:
     path = str((data / name / f"{split}.jsonl").resolve())
     return {"name": name, "path": path, "root": str(photos.resolve()), "task": "vqa"}
-
-
-def _means(hits: dict[str, Hits]) -> dict[str, float]:
-    return {arm: float(values.mean()) for arm, values in hits.items()}
-
-
-def tables(result: dict[str, Any]) -> str:
-    """Accuracy by arm with its interval, by question type, and the differences that were asked for, as Markdown."""
-    seeds = len(result["seeds"])
-    parts = [f"{seeds} seed{'s' if seeds > 1 else ''}. Accuracy in percent."]
-    for name, found in result["sets"].items():
-        sizes, kinds, tested = found["sizes"], list(found["by_type"]), found.get("tested", {})
-        over = ""
-        if tested and tested["questions"] > sizes["test"]:
-            over = f"; over all folds {tested['questions']:,} questions about {tested['photos']} photos"
-        arms = [[arm, one, *(found["by_type"][kind][arm] for kind in kinds)] for arm, one in found["accuracy"].items()]
-        parts += [
-            f"## {name}",
-            f"{sizes['train']:,} training, {sizes['validation']:,} validation and {sizes['test']:,} test questions "
-            f"about {sizes['train photos']}, {sizes['validation photos']} and {sizes['test photos']} photos; "
-            f"{sizes['answers']} answers{over}.",
-            table(["arm", "all", *kinds], arms, "percent"),
-            table(["difference", "points"], list(found["differences"].items()), "points"),
-        ]
-    return "\n\n".join([*parts, bullets(result["protocol"])])

@@ -22,16 +22,10 @@ FLOP_STEPS = 4
 
 
 def costs(shared: Shared, decoder: tuple[YDecoder, DecoderTokenizer]) -> dict[str, Any]:
-    """Per arm: trained parameters, operations per training sample, latencies; and the encoder's operations.
-
-    Args:
-        shared: Makes the learners.
-        decoder: What reads our arm's embeddings.
-    """
+    """Per arm: trained parameters, operations per training sample, and latencies; and the encoder's operations."""
     found: dict[str, Any] = {"decoder_parameters": sum(one.numel() for one in decoder[0].parameters())}
-    size = shared.base.config.x_encoder.image.size
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        shared.base.encode_vision(torch.zeros(1, 1, 3, *size))
+        shared.base.encode_vision(shared.blank())
     found["x_encoder_gflop"] = counter.get_total_flops() / 1e9
     for arm in ARMS:
         learner = shared.learner(arm, lr=1e-4, seed=0)
@@ -64,41 +58,30 @@ def _latency(
 ) -> dict[str, float]:
     """Median processor milliseconds of a batch, one thread, by what is done.
 
-    `query` tokenises and embeds a question; `encode` is the X-Encoder; `predict` is our Predictor, or the token VLM's
-    pass over the visual tokens; `decode` is everything after it; `classify` is choosing among the photo classes from
-    visual tokens, the texts' embeddings at hand.
+    `query` embeds a question; `predict` is our Predictor, or the token VLM's pass over the visual tokens; `decode` is
+    all after it; `classify` chooses among the photo classes from visual tokens, the texts' embeddings at hand.
     """
     learner.model.eval()
     photos = shared.pictures("validation")["photos"]
     paths, classes = photos.paths[:batch], photos.classes
     pixels = shared.processor.images(paths)
-    base, autocast = shared.base, shared.accelerator.autocast
+    base, autocast, asked = shared.base, shared.accelerator.autocast, [QUERY] * batch
     vision = base.encode_vision(pixels)
     work: dict[str, Callable[[], object]] = {"encode": lambda: base.encode_vision(pixels)}
     if isinstance(learner, EmbeddingLearner):
         model, (words, _) = learner.model, decoder
-        texts_CD = torch.from_numpy(learner.embed_texts(classes))
-
-        def embed_query() -> object:
-            return model.predictor.backbone.embed(shared.processor.queries([QUERY] * batch).ids_BL)
-
-        rows = model.predict(vision)
+        texts_CD, rows = torch.from_numpy(learner.embed_texts(classes)), model.predict(vision)
+        backbone: Any = model.predictor.backbone
         work |= {
-            "query": embed_query,
+            "query": lambda: backbone.embed(shared.processor.queries(asked).ids_BL),
             "predict": lambda: model.predict(vision),
             "decode": lambda: words.generate(rows),
             "classify": lambda: model.predict(vision) @ texts_CD.T,
         }
     else:
         assert isinstance(learner, TokenLearner)
-        vlm = learner.model
-        ids, mask = learner.tokenizer.encode(classes, max_tokens=32)
-        candidates = [row[: int(seen.sum())].tolist() for row, seen in zip(ids, mask, strict=True)]
+        vlm, tokenizer, candidates = learner.model, learner.tokenizer, learner.rows(classes)
         first = torch.full((batch, 1), vlm.begin)
-
-        def embed_question() -> object:
-            asked, _ = learner.tokenizer.encode([QUERY] * batch, max_tokens=32)
-            return vlm.lm.get_input_embeddings()(asked)
 
         def prefill() -> object:
             words = vlm.lm.get_input_embeddings()(first)
@@ -106,7 +89,7 @@ def _latency(
             return vlm.lm(inputs_embeds=sequence, use_cache=True, logits_to_keep=1)
 
         work |= {
-            "query": embed_question,
+            "query": lambda: vlm.lm.get_input_embeddings()(tokenizer.encode(asked, max_tokens=32)[0]),
             "predict": prefill,
             "whole": lambda: vlm.generate(vision.tokens_BND, shift=False),
             "classify": lambda: vlm.log_likelihoods(vision.tokens_BND, candidates),

@@ -9,16 +9,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.prepared import CAPTION_SOURCES, read_captions
-from eval.tasks.coco_classes import CLASSES, read_photos
+from eval.core.prepared import CAPTION_SOURCES, Captioned, read_captions
+from eval.tasks.coco_classes import CLASSES, hits_in_truth, read_photos
 from vljepa.data.collate import Collator, Group, Sample
 from vljepa.metrics.captions import CiderD
-from vljepa.metrics.retrieval import TIE
 from vljepa.models.types import Batch, Tokens
 from vljepa.processing.text import normalise_text
 from vljepa.processing.words import DecoderTokenizer
@@ -26,17 +25,8 @@ from vljepa.processing.words import DecoderTokenizer
 SPLITS = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Held-out images of one source.
-
-    Args:
-        paths: The images.
-        references: Right captions of each.
-        classes: Candidates of the classification.
-        truth_NC: Which of them are right.
-        texts: One caption of each image, the pool of the retrieval; the classes where those are the captions.
-    """
+class Pictures(NamedTuple):
+    """Held-out images of one source: their captions, classes and which are right [N, C], and a text of each."""
 
     paths: list[Path]
     references: list[tuple[str, ...]]
@@ -46,30 +36,18 @@ class Pictures:
 
 
 def read_pictures(data: Path, photos: Path, *, split: str, style: str) -> dict[str, Pictures]:
-    """Emoji of one style with the names of their split as classes, and photos with the 80 COCO classes.
-
-    Args:
-        data: Prepared folder.
-        photos: Folder with photos.jsonl, for the annotated objects.
-        split: Of both.
-        style: Of the emoji.
-    """
+    """Emoji of one style with the names of their split as classes, and photos with the 80 COCO classes."""
     emoji = [one for one in read_captions(data, "emoji", split) if one.style == style]
-    names = [one.texts[0] for one in emoji]
     objects = {f"coco:{one.image_id}": one.objects for one in read_photos(photos)}
     shown = [one for one in read_captions(data, "photos", split) if one.source_id in objects]
+    names, same = [one.texts[0] for one in emoji], np.eye(len(emoji), dtype=bool)
     truth = np.array([[name in objects[one.source_id] for name in CLASSES] for one in shown])
-    same = np.eye(len(names), dtype=bool)
-    return {
-        "emoji": Pictures([one.path for one in emoji], [one.texts for one in emoji], names, same, names),
-        "photos": Pictures(
-            [one.path for one in shown],
-            [one.texts for one in shown],
-            list(CLASSES),
-            truth,
-            [one.texts[0] for one in shown],
-        ),
-    }
+
+    def pictures(rows: list[Captioned], classes: list[str], truth_NC: NDArray[np.bool_]) -> Pictures:
+        paths, texts = [one.path for one in rows], [one.texts for one in rows]
+        return Pictures(paths, texts, classes, truth_NC, [several[0] for several in texts])
+
+    return {"emoji": pictures(emoji, names, same), "photos": pictures(shown, list(CLASSES), truth)}
 
 
 def corpus(data: Path) -> list[str]:
@@ -80,23 +58,13 @@ def corpus(data: Path) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class WordBatch(Batch):
-    """A batch with the targets as the token VLM's ids besides.
-
-    Args:
-        words: The targets.
-    """
+    """A batch with the targets as the token VLM's ids besides."""
 
     words: Tokens | None = None
 
 
 class WithWords:
-    """A collator whose batches also hold the targets as the token VLM's ids.
-
-    Args:
-        collator: Makes the batches; all images are readable.
-        tokenizer: Of the token VLM.
-        max_tokens: Longer targets are cut.
-    """
+    """A collator whose batches also hold the targets as the token VLM's ids; longer ones are cut."""
 
     def __init__(self, collator: Collator, tokenizer: DecoderTokenizer, *, max_tokens: int) -> None:
         self.collator, self.tokenizer, self.max_tokens = collator, tokenizer, max_tokens
@@ -109,24 +77,10 @@ class WithWords:
         return Group(WordBatch(**vars(group.batch), words=Tokens(ids, mask)))
 
 
-def hits_in_truth(scores_NC: NDArray[np.float32], truth_NC: NDArray[np.bool_], *, k: int) -> NDArray[np.bool_]:
-    """Whether a right candidate is among the best k; a wrong one that scores as high stands before it."""
-    right_N = np.where(truth_NC, scores_NC, -np.inf).max(axis=1)
-    ahead_NC = ~(scores_NC < (right_N - TIE)[:, None]) & ~truth_NC
-    hits: NDArray[np.bool_] = ahead_NC.sum(axis=1) < k
-    return hits
-
-
 def constant_captions(
     data: Path, test: dict[str, Pictures], validation: dict[str, Pictures]
 ) -> dict[str, dict[str, Any]]:
-    """By source, CIDEr-D of one training caption for all images: the most frequent ones, and the best on validation.
-
-    Args:
-        data: Prepared folder.
-        test: What is scored.
-        validation: What chooses the best caption.
-    """
+    """By source, CIDEr-D of one training caption for all images: the most frequent ones, and the best on validation."""
     trained = {source: [one.texts for one in read_captions(data, source, "train")] for source in CAPTION_SOURCES}
     everything = [normalise_text(text) for rows in trained.values() for texts in rows for text in texts]
     found: dict[str, dict[str, Any]] = {}
@@ -143,13 +97,7 @@ def constant_captions(
 
 
 def constant_ranking(data: Path, photos: Path, test: Pictures) -> dict[str, list[float]]:
-    """Top-1 and top-5 hits per photo of the classes in the order of their frequency in the training photos.
-
-    Args:
-        data: Prepared folder.
-        photos: Folder with photos.jsonl.
-        test: Photos, with the COCO classes.
-    """
+    """Top-1 and top-5 hits per test photo of the classes in the order of their frequency in the training photos."""
     trained = {one.source_id for one in read_captions(data, "photos", "train")}
     seen = Counter(
         name for one in read_photos(photos) if f"coco:{one.image_id}" in trained for name in sorted(one.objects)

@@ -5,16 +5,16 @@ Shapes: N pictures, C candidates, D width of the shared space.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from eval.core.embedding import Rows, chunks
 from eval.studies.comparison.data import WordBatch
 from eval.studies.comparison.vlm import TokenVLM
 from vljepa import VLJEPA, VLJEPAProcessor
@@ -25,52 +25,50 @@ from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
 from vljepa.methods.vision_language.module import VisionLanguageModule
 from vljepa.methods.vl_jepa import VLJepaMethod
+from vljepa.models.types import Latents
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.words import DecoderTokenizer
 from vljepa.training.step import Step
 
-Scores = NDArray[np.float32]
 PIECES = 4
 """Parts of a batch, by length of the target, that the token VLM takes one after the other: less padding."""
-BATCH = 64
+BATCH, LONGEST = 64, 64
 
 
-class Learner(Protocol):
-    """What is compared."""
+class Learner(ABC):
+    """What is compared; its pictures come from a feature cache."""
 
-    accelerator: Accelerator
+    model: nn.Module
 
-    @property
-    def model(self) -> nn.Module:
-        """What is trained."""
-        ...
+    def __init__(self, reader: PictureReader, accelerator: Accelerator) -> None:
+        self.reader, self.accelerator = reader, accelerator
 
+    @abstractmethod
     def loss(self, batches: Sequence[Group], *, step: int) -> Tensor:
         """Loss of one step's samples, with a graph."""
-        ...
 
-    def scores(self, pictures: Sequence[Path], texts: Sequence[str]) -> dict[str, Scores]:
+    @abstractmethod
+    def scores(self, pictures: Sequence[Path], texts: Sequence[str]) -> dict[str, Rows]:
         """How well each text fits each picture, [N, C]: larger is better, comparable within a picture.
 
         By the name of the scoring; the first is the learner's own and has the name "".
         """
-        ...
 
+    @abstractmethod
     def captions(self, pictures: Sequence[Path]) -> dict[str, list[str]]:
         """Captions of pictures, by the name of what writes them."""
-        ...
+
+    def seen(self, pictures: Sequence[Path]) -> Latents:
+        """What the X-Encoder has made of the pictures."""
+        latents = self.reader.read([(picture, 0) for picture in pictures]).latents
+        assert latents is not None
+        return latents
 
 
-class EmbeddingLearner:
-    """Ours: the Predictor on the slice, trained with the package's own step.
+class EmbeddingLearner(Learner):
+    """Ours: the Predictor on the slice, trained with the package's own step."""
 
-    Args:
-        model: At the start of its training.
-        processor: Of the model.
-        reader: Feature cache.
-        run: The recipe.
-        accelerator: Of the process.
-    """
+    model: VLJEPA
 
     def __init__(
         self,
@@ -81,9 +79,8 @@ class EmbeddingLearner:
         run: RunConfig,
         accelerator: Accelerator,
     ) -> None:
-        self.model = model
-        self.accelerator = accelerator
-        self.processor, self.reader = processor, reader
+        super().__init__(reader, accelerator)
+        self.model, self.processor = model, processor
         self.decoders: Mapping[str, tuple[YDecoder, DecoderTokenizer]] = {}
         """What reads its embeddings, by name; there is none while it learns."""
         method = VLJepaMethod(run)
@@ -96,50 +93,43 @@ class EmbeddingLearner:
         """See `Learner`."""
         return self._step.loss(batches, step=step)
 
-    def embed(self, pictures: Sequence[Path]) -> Scores:
+    def embed(self, pictures: Sequence[Path]) -> Rows:
         """Predicted embeddings [N, D] under the caption prompt."""
-        embedder, rows = Embedder(self.model, self.processor), []
+        embedder = Embedder(self.model, self.processor)
         with self.accelerator.autocast():
-            for start in range(0, len(pictures), BATCH):
-                part = pictures[start : start + BATCH]
-                vision = self.reader.read([(picture, 0) for picture in part]).latents
-                assert vision is not None
-                rows.append(embedder.ask(vision, [(number, "") for number in range(len(part))]))
+            rows = [
+                embedder.ask(self.seen(part), [(number, "") for number in range(len(part))])
+                for part in chunks(pictures, BATCH)
+            ]
         return np.concatenate(rows)
 
-    def embed_texts(self, texts: Sequence[str]) -> Scores:
+    def embed_texts(self, texts: Sequence[str]) -> Rows:
         """Embeddings [C, D] of texts."""
         return Embedder(self.model, self.processor).texts(texts)
 
-    def scores(self, pictures: Sequence[Path], texts: Sequence[str]) -> dict[str, Scores]:
+    def scores(self, pictures: Sequence[Path], texts: Sequence[str]) -> dict[str, Rows]:
         """Cosine of prediction and text."""
         return {"": self.embed(pictures) @ self.embed_texts(texts).T}
 
     def captions(self, pictures: Sequence[Path]) -> dict[str, list[str]]:
         """See `Learner`."""
-        rows, written = torch.from_numpy(self.embed(pictures)), {}
-        for name, (decoder, words) in self.decoders.items():
-            written[name] = [text for part in rows.split(BATCH) for text in words.decode(decoder.generate(part))]
-        return written
+        parts = torch.split(torch.from_numpy(self.embed(pictures)), BATCH)
+        return {
+            name: [text for part in parts for text in words.decode(decoder.generate(part))]
+            for name, (decoder, words) in self.decoders.items()
+        }
 
 
-class TokenLearner:
-    """The opponent: a token VLM from the same slice, all of it trained with next-token loss.
+class TokenLearner(Learner):
+    """The opponent: a token VLM from the same slice, all of it trained with next-token loss."""
 
-    Args:
-        model: At the start of its training.
-        tokenizer: Of the model.
-        reader: Feature cache.
-        accelerator: Of the process.
-    """
+    model: TokenVLM
 
     def __init__(
         self, model: TokenVLM, tokenizer: DecoderTokenizer, *, reader: PictureReader, accelerator: Accelerator
     ) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
-        self.reader = reader
-        self.accelerator = accelerator
+        super().__init__(reader, accelerator)
+        self.model, self.tokenizer = model, tokenizer
         self._wrapped = accelerator.prepare(model)
         self.marginal: Sequence[Path] = ()
         """Pictures over which a text's own likelihood is the mean, for the pointwise mutual information."""
@@ -160,40 +150,39 @@ class TokenLearner:
         shares = torch.stack(counts) / torch.stack(counts).sum()
         return (torch.stack(losses) * shares).sum()
 
-    def scores(self, pictures: Sequence[Path], texts: Sequence[str]) -> dict[str, Scores]:
+    def rows(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, from its begin to its end mark."""
+        ids, mask = self.tokenizer.encode(texts, max_tokens=LONGEST)
+        return [row[: int(kept.sum())].tolist() for row, kept in zip(ids, mask, strict=True)]
+
+    def scores(self, pictures: Sequence[Path], texts: Sequence[str]) -> dict[str, Rows]:
         """Mean token log-likelihood of the text as the whole caption; and, as `pmi`, what the picture adds to it.
 
         The pointwise mutual information is the text's log-likelihood given the picture minus its own, which is the
         log of its mean likelihood over the `marginal` pictures.
         """
-        ids, mask = self.tokenizer.encode(texts, max_tokens=_LONGEST)
-        rows = [row[: int(kept.sum())].tolist() for row, kept in zip(ids, mask, strict=True)]
+        rows = self.rows(texts)
         lengths_C = np.array([len(row) - 1 for row in rows], dtype=np.float32)
         with self.accelerator.autocast():
-            sums_NC = self.model.log_likelihoods(self._seen(pictures), rows).numpy()
-            found = {"": sums_NC / lengths_C}
+            sums_NC: Rows = self.model.log_likelihoods(self.seen(pictures).tokens_BND, rows).numpy()
+            found: dict[str, Rows] = {"": (sums_NC / lengths_C).astype(np.float32)}
             if self.marginal:
-                found["pmi"] = pmi(sums_NC, self.model.log_likelihoods(self._seen(self.marginal), rows).numpy())
+                marginal_MC = self.model.log_likelihoods(self.seen(self.marginal).tokens_BND, rows).numpy()
+                found["pmi"] = pmi(sums_NC, marginal_MC)
         return found
 
     def captions(self, pictures: Sequence[Path]) -> dict[str, list[str]]:
         """See `Learner`."""
-        written = []
         with self.accelerator.autocast():
-            for part in self._seen(pictures).split(BATCH):
-                written += self.tokenizer.decode(self.model.generate(part, shift=False))
-        return {"tokens": written}
-
-    def _seen(self, pictures: Sequence[Path]) -> Tensor:
-        seen = self.reader.read([(picture, 0) for picture in pictures]).latents
-        assert seen is not None
-        return seen.tokens_BND
+            parts = torch.split(self.seen(pictures).tokens_BND, BATCH)
+            written = [self.tokenizer.decode(self.model.generate(part, shift=False)) for part in parts]
+        return {"tokens": [text for several in written for text in several]}
 
 
-def pmi(sums_NC: Scores, marginal_MC: Scores) -> Scores:
+def pmi(sums_NC: Rows, marginal_MC: Rows) -> Rows:
     """Log-likelihoods of texts given pictures minus the texts' own, the log of the mean over the marginal pictures."""
     own_C = np.logaddexp.reduce(marginal_MC.astype(np.float64), axis=0) - np.log(len(marginal_MC))
-    found: Scores = (sums_NC - own_C).astype(np.float32)
+    found: Rows = (sums_NC - own_C).astype(np.float32)
     return found
 
 
@@ -213,6 +202,3 @@ def check_sizes(*, ours: int, opponent: int) -> None:
             f"our arm trains {ours:,} parameters, the token VLM {opponent:,}.",
             fix="give both a slice and a vocabulary with which ours trains no more.",
         )
-
-
-_LONGEST = 64

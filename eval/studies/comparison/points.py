@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from eval.core.charts import Line, lines
 from eval.core.statistics import paired_bootstrap
-from eval.studies.comparison.shared import ARMS, MARGINAL
+from eval.studies.comparison.shared import ARMS
 
 OWN, SHIPPED, TOKENS = "own decoder", "shipped decoder", "tokens"
 READERS = {"ours": (OWN, SHIPPED), "vlm": (TOKENS,)}
@@ -14,24 +15,16 @@ PMI = "pmi"
 SCORINGS = {"ours": ("",), "vlm": ("", f"{PMI}/")}
 RANKED = ("top1", "top5")
 """Metrics of the photos that the constant ranking has, too."""
-PROTOCOL = {
-    "emoji": "one picture per concept, style as in the suite; classes and texts are the names of all test concepts",
-    "photos": "classes are the 80 COCO names, right when among the annotated objects; texts are the first captions",
-    "scores": "ours: cosine of prediction and text; token VLM: mean log-likelihood per token of the text as the whole "
-    "caption, the end mark included; the same candidates; ties count against the learner",
-    "PMI": "the token VLM's log-likelihood of the text given the picture minus the text's own, the log of its mean "
-    f"likelihood over {MARGINAL} validation pictures: what the picture adds; R@1 to the picture is the same by either",
-    "to_text, to_image": "R@1 in both directions",
-    "captions": "greedy; CIDEr-D against the picture's captions (emoji: its name), weights from this test set",
-    "weights": "moving average of each checkpoint; the learning rate is constant after the warm-up, so that every "
-    "checkpoint is what a run of that length would give",
-    "interval": "95%, 10000 resamples of pictures, the seeds' values of a picture drawn together; the seeds' own means "
-    "stand beside it",
-    "constant": "one caption for all pictures: the most frequent of the training captions, that of the source, and the "
-    "training caption that is best for all validation pictures at once; one ranking for all photos: the classes by "
-    "their frequency in the training photos, with which both arms are compared picture by picture",
+PANELS = {"top1": "top-1, %", "top5": "top-5, %", "to_image": "R@1 text to picture, %", "cider": "CIDEr-D"}
+NAMES = {"ours": "embeddings (ours)", "vlm": "tokens (VLM)"}
+CIDER = {
+    "ours, own decoder": ("ours", f"cider/{OWN}", "-"),
+    "ours, shipped decoder": ("ours", f"cider/{SHIPPED}", ":"),
+    "VLM": ("vlm", f"cider/{TOKENS}", "-"),
 }
 Measured = dict[str, dict[int, list[dict[str, Any]]]]
+Seeds = list[list[float]]
+"""Values per picture of every seed."""
 
 
 def curves_of(batch_size: int, measured: Measured, ranking: dict[str, list[float]]) -> list[dict[str, Any]]:
@@ -42,16 +35,19 @@ def curves_of(batch_size: int, measured: Measured, ranking: dict[str, list[float
         measured: By arm and step, the values per picture of every seed.
         ranking: Hits per photo of the constant ranking.
     """
+    names = {arm: [f"{scoring}{name}" for scoring in SCORINGS[arm] for name in METRICS] for arm in ARMS}
+    compared = {name: (name.removeprefix(f"{PMI}/"), name) for name in names["vlm"]}
+    compared |= {f"cider/{reader}": (f"cider/{reader}", f"cider/{TOKENS}") for reader in READERS["ours"]}
     points = []
     for step in measured["ours"]:
         for source in ("emoji", "photos"):
-            values = {
-                arm: {name: [seen[source][name] for seen in measured[arm][step]] for name in _names(arm)}
+            values: dict[str, dict[str, Seeds]] = {
+                arm: {
+                    name: [seen[source][name] for seen in measured[arm][step]]
+                    for name in (*names[arm], *(f"cider/{reader}" for reader in READERS[arm]))
+                }
                 for arm in ARMS
             }
-            against = {name: (name, name) for name in METRICS}
-            against |= {f"{PMI}/{name}": (name, f"{PMI}/{name}") for name in METRICS}
-            against |= {f"cider/{reader}": (f"cider/{reader}", f"cider/{TOKENS}") for reader in READERS["ours"]}
             point: dict[str, Any] = {
                 "step": step,
                 "samples": step * batch_size,
@@ -64,15 +60,15 @@ def curves_of(batch_size: int, measured: Measured, ranking: dict[str, list[float
                     for arm, several in values.items()
                 },
                 "ours_minus_vlm": {
-                    name: _interval(_minus(values["ours"][mine], values["vlm"][other]))
-                    for name, (mine, other) in against.items()
+                    name: _interval(values["ours"][mine], minus=values["vlm"][other])
+                    for name, (mine, other) in compared.items()
                 },
             }
             if source == "photos":
                 point["minus_constant"] = {
                     arm: {
                         f"{scoring}{name}": _interval(
-                            _minus(values[arm][f"{scoring}{name}"], [ranking[name]] * len(measured[arm][step]))
+                            (seeds := values[arm][f"{scoring}{name}"]), minus=[ranking[name]] * len(seeds)
                         )
                         for scoring in SCORINGS[arm]
                         for name in RANKED
@@ -83,17 +79,34 @@ def curves_of(batch_size: int, measured: Measured, ranking: dict[str, list[float
     return points
 
 
-def _names(arm: str) -> tuple[str, ...]:
-    scored = (f"{scoring}{name}" for scoring in SCORINGS[arm] for name in METRICS)
-    return (*scored, *(f"cider/{reader}" for reader in READERS[arm]))
-
-
-def _minus(ours: list[list[float]], theirs: list[list[float]]) -> list[list[float]]:
-    """Differences picture by picture, seed by seed."""
-    return [[mine - other for mine, other in zip(*pair, strict=True)] for pair in zip(ours, theirs, strict=True)]
-
-
-def _interval(seeds: list[list[float]]) -> dict[str, float]:
-    """Mean and interval of items' values, by seed."""
-    found = paired_bootstrap([{str(item): value for item, value in enumerate(values)} for values in seeds])
+def _interval(seeds: Seeds, *, minus: Seeds | None = None) -> dict[str, float]:
+    """Mean and interval of pictures' values by seed, or of their differences picture by picture, seed by seed."""
+    others = minus or [[0.0] * len(values) for values in seeds]
+    pairs = [enumerate(zip(*pair, strict=True)) for pair in zip(seeds, others, strict=True)]
+    found = paired_bootstrap([{str(item): value - other for item, (value, other) in one} for one in pairs])
     return {"mean": found["mean"], "low": found["low"], "high": found["high"]}
+
+
+def plots(result: dict[str, Any]) -> dict[str, bytes]:
+    """One row of panels per source: mean with interval over images, and the level of no image."""
+    colours, constant = {"ours": "tab:blue", "vlm": "tab:orange"}, result["constant"]
+    rows = []
+    for source in result["pool"]:
+        points, panels = [point for point in result["curves"] if point["source"] == source], []
+        samples = [point["samples"] for point in points]
+        levels = dict(constant["photos ranking"]) if source == "photos" else {}
+        levels["cider"] = max(float(one["cider"]) for one in constant["captions"][source].values())
+        for metric, title in PANELS.items():
+            scale = 1 if metric == "cider" else 100
+            shown = CIDER if metric == "cider" else {NAMES[arm]: (arm, metric, "-") for arm in NAMES}
+            drawn = []
+            for label, (arm, name, style) in shown.items():
+                mean, low, high = ([scale * point["arms"][arm][name][end] for point in points] for end in
+                                   ("mean", "low", "high"))  # fmt: skip
+                drawn.append(Line(label, samples, mean, low, high, style=style, colour=colours[arm]))
+            if metric in levels:
+                flat = [scale * levels[metric]] * len(samples)
+                drawn.append(Line("the same for all pictures", samples, flat, style="--", colour="0.6"))
+            panels.append((f"{source}: {title}", "", drawn))
+        rows.append(panels)
+    return {"comparison.png": lines(rows, x="samples seen")}

@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from eval.core.cache import write
 from eval.core.console import log
 from eval.studies.comparison.learners import Learner, trained_parameters
-from vljepa.configs import OptimConfig, RunConfig
-from vljepa.data.collate import Group, StepBatches
+from vljepa.configs import RunConfig
+from vljepa.data.collate import StepBatches
 from vljepa.errors import CheckpointError
 from vljepa.training.averaging import WeightAverage
-from vljepa.training.guards import check_finite
-from vljepa.training.optim import build_optimizer, learning_rate, set_learning_rate
+from vljepa.training.guards import SpikeWatch
+from vljepa.training.optim import build_optimizer
+from vljepa.training.optimizer_step import OptimizerStep
 
 CURVE, STATE = "curve.json", "state.pt"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """One run.
-
-    Args:
-        arm: `ours` or `vlm`.
-        lr: Peak learning rate.
-        seed: Of initialisation, order and dropout.
-    """
+class Plan(NamedTuple):
+    """One run: `ours` or `vlm`, its peak learning rate, and the seed of initialisation, order and dropout."""
 
     arm: str
     lr: float
@@ -82,106 +75,83 @@ def train_run(
         digest: Hash of the recipe.
         start: Makes the learner and its batches.
     """
-    done = finished_curve(folder, until=checkpoints[-1], digest=digest)
-    if done is not None:
+    curve = finished_curve(folder, until=checkpoints[-1], digest=digest)
+    if curve is not None:
         log(f"{plan.name}: at step {checkpoints[-1]} before")
-        return done
+        return curve
     assert run.optim.schedule == "constant"
     learner, batches = start()
-    optimizer = build_optimizer(learner.model, config=run.optim.model_copy(update={"fused": True}))
-    average = WeightAverage(learner.model, decay=run.train.ema)
-    state = _restore(folder, learner, optimizer, average, digest) or _fresh(plan, learner, batches, digest)
-    folder.mkdir(parents=True, exist_ok=True)
+    runner = Runner(learner, folder, run=run.model_copy(update={"train": run.train.model_copy(update={"steps": 1})}))
+    state = runner.restored(digest)
+    if state is None:
+        about = plan._asdict() | {"digest": digest, "trained_parameters": trained_parameters(learner.model)}
+        curve = about | {"order": batches.order(), "checkpoints": []}
+        state = {"curve": curve, "losses": [], "wall": [], "processor": []}
     for step in range(len(state["losses"]), checkpoints[-1]):
         batch = batches[step]  # reading is not timed: it is the same work for both
         began, began_processor = time.perf_counter(), time.process_time()
         torch.manual_seed(plan.seed * 1_000_003 + step)  # of dropout
-        state["losses"].append(_step(learner, batch, optimizer, step=step, config=run.optim))
-        average.after_step(step=step + 1)
+        learner.model.train()
+        loss = learner.loss(batch, step=step)
+        state["losses"].append(float(loss.detach()))
+        runner.advance(loss, step=step)
         state["wall"].append(time.perf_counter() - began)
         state["processor"].append(time.process_time() - began_processor)
         if step + 1 in checkpoints:
-            save_file({name: one.contiguous() for name, one in average.tensors.items()}, folder / _weights(step + 1))
-            point = _point(state, samples=(step + 1) * run.train.batch_size)
+            point = {
+                "step": step + 1,
+                "samples": (step + 1) * run.train.batch_size,
+                "loss": float(np.mean(state["losses"][-10:])),
+                "wall_s_per_step": float(np.median(state["wall"])),
+                "processor_s_per_step": float(np.median(state["processor"])),
+            }
             state["curve"]["checkpoints"].append(point)
-            _save(folder, learner, optimizer, average, state)
+            runner.save(state, step=step + 1)
             log(
                 f"{plan.name}: step {step + 1}, loss {point['loss']:.3f}, a step takes "
                 f"{point['processor_s_per_step']:.2f} processor seconds, {point['wall_s_per_step']:.2f} by the clock"
             )
-    curve: dict[str, Any] = state["curve"]
-    return curve
+    found: dict[str, Any] = state["curve"]
+    return found
 
 
-def _step(
-    learner: Learner, batch: Sequence[Group], optimizer: torch.optim.Optimizer, *, step: int, config: OptimConfig
-) -> float:
-    """One optimizer step; the loss before it."""
-    learner.model.train()
-    loss = learner.loss(batch, step=step)
-    check_finite(float(loss.detach()), what="loss", step=step)
-    learner.accelerator.backward(loss)
-    trained = [one for one in learner.model.parameters() if one.requires_grad]
-    torch.nn.utils.clip_grad_norm_(trained, config.grad_clip or math.inf)
-    set_learning_rate(optimizer, learning_rate(step, config=config, steps=step + 1))
-    optimizer.step()
-    optimizer.zero_grad()
-    return float(loss.detach())
+class Runner(OptimizerStep):
+    """A learner with its optimizer and the average of its weights, and the folder that they are saved in."""
 
+    def __init__(self, learner: Learner, folder: Path, *, run: RunConfig) -> None:
+        self.run, self.folder, self.learner, self.accelerator = run, folder, learner, learner.accelerator
+        optimizer = build_optimizer(learner.model, config=run.optim.model_copy(update={"fused": True}))
+        self.optimizer = self.accelerator.prepare_optimizer(optimizer)
+        self.average = WeightAverage(learner.model, decay=run.train.ema)
+        self.hooks = {"average": self.average}
+        self.spikes = SpikeWatch(None)
 
-def _fresh(plan: Plan, learner: Learner, batches: StepBatches, digest: str) -> dict[str, Any]:
-    """State of a run before its first step."""
-    curve = {
-        "arm": plan.arm,
-        "lr": plan.lr,
-        "seed": plan.seed,
-        "digest": digest,
-        "trained_parameters": trained_parameters(learner.model),
-        "order": batches.order(),
-        "checkpoints": [],
-    }
-    return {"curve": curve, "losses": [], "wall": [], "processor": []}
+    def advance(self, loss: torch.Tensor, *, step: int) -> None:
+        """One optimizer step."""
+        value = float(loss.detach())
+        self._update(value, lambda: self.accelerator.backward(loss), self.learner.model, step=step)
 
+    def save(self, state: dict[str, Any], *, step: int) -> None:
+        """The checkpoint, all that the run goes on from, and its curve for reading."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        average = self.average.tensors
+        save_file({name: one.contiguous() for name, one in average.items()}, self.folder / _weights(step))
+        weights = {name: one for name, one in self.learner.model.named_parameters() if one.requires_grad}
+        part = self.folder / f"{STATE}.part"
+        torch.save(state | {"weights": weights, "average": average, "optimizer": self.optimizer.state_dict()}, part)
+        part.replace(self.folder / STATE)
+        write(state["curve"], self.folder / CURVE)
 
-def _point(state: dict[str, Any], *, samples: int) -> dict[str, float]:
-    return {
-        "step": len(state["losses"]),
-        "samples": samples,
-        "loss": float(np.mean(state["losses"][-10:])),
-        "wall_s_per_step": float(np.median(state["wall"])),
-        "processor_s_per_step": float(np.median(state["processor"])),
-    }
-
-
-def _save(
-    folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, average: WeightAverage, state: dict[str, Any]
-) -> None:
-    """All that a run goes on from, and its curve for reading."""
-    weights = {name: one for name, one in learner.model.named_parameters() if one.requires_grad}
-    part = folder / f"{STATE}.part"
-    torch.save(state | {"weights": weights, "average": average.tensors, "optimizer": optimizer.state_dict()}, part)
-    part.replace(folder / STATE)
-    part = folder / f"{CURVE}.part"
-    part.write_text(json.dumps(state["curve"], indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / CURVE)
-
-
-def _restore(
-    folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, average: WeightAverage, digest: str
-) -> dict[str, Any] | None:
-    if not (folder / STATE).is_file():
-        return None
-    state: dict[str, Any] = torch.load(folder / STATE, weights_only=True)
-    _check_digest(state["curve"], digest, folder)
-    learner.model.load_state_dict(state.pop("weights"), strict=False)
-    average.restore(state.pop("average"))
-    optimizer.load_state_dict(state.pop("optimizer"))
-    return state
-
-
-def _check_digest(curve: dict[str, Any], digest: str, folder: Path) -> None:
-    if curve["digest"] != digest:
-        raise CheckpointError(f"{str(folder)!r} holds a run with another recipe.", fix="choose another --work.")
+    def restored(self, digest: str) -> dict[str, Any] | None:
+        """What `save` was given last, with everything else brought back; None in a fresh folder."""
+        if not (self.folder / STATE).is_file():
+            return None
+        state: dict[str, Any] = torch.load(self.folder / STATE, weights_only=True)
+        _check_digest(state["curve"], digest, self.folder)
+        self.learner.model.load_state_dict(state.pop("weights"), strict=False)
+        self.average.restore(state.pop("average"))
+        self.optimizer.load_state_dict(state.pop("optimizer"))
+        return state
 
 
 def load_checkpoint(learner: Learner, folder: Path, *, step: int) -> None:
@@ -196,6 +166,11 @@ def load_checkpoint(learner: Learner, folder: Path, *, step: int) -> None:
         raise CheckpointError(f"{str(folder)!r} holds another learner's weights.", fix="choose another --work.")
     learner.model.load_state_dict(tensors, strict=False)
     learner.model.eval()
+
+
+def _check_digest(curve: dict[str, Any], digest: str, folder: Path) -> None:
+    if curve["digest"] != digest:
+        raise CheckpointError(f"{str(folder)!r} holds a run with another recipe.", fix="choose another --work.")
 
 
 def _weights(step: int) -> str:

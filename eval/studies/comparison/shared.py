@@ -17,7 +17,7 @@ from eval.studies.comparison.data import Pictures, WithWords, corpus, read_pictu
 from eval.studies.comparison.learners import EmbeddingLearner, Learner, TokenLearner, check_sizes, trained_parameters
 from eval.studies.comparison.vlm import build_vlm
 from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.configs import RunConfig, load_run_config
+from vljepa.configs import RunConfig, VLJEPAConfig, load_run_config
 from vljepa.configs.decoder import GenerationConfig
 from vljepa.data.collate import StepBatches
 from vljepa.data.features import FeatureCache
@@ -32,14 +32,7 @@ MARGINAL = 64
 
 @dataclass(frozen=True)
 class Setting:
-    """What is compared.
-
-    Args:
-        suite: The suite's settings.
-        data: Prepared folder of `recipes/mini/prepare.py`.
-        photos: Folder with photos.jsonl.
-        work: Folder for caches and runs.
-    """
+    """What is compared: the suite's settings, the prepared folder, that of photos.jsonl, and one for the runs."""
 
     suite: dict[str, Any]
     data: Path
@@ -54,29 +47,21 @@ class Setting:
 
     def recipe(self, *, lr: float, seed: int) -> RunConfig:
         """The shared recipe of one run."""
-        return load_run_config(
-            ROOT / self.suite["recipe"],
-            [
-                f"data.root={self.data}",
-                f"data.cache.folder={self.work / 'cache'}",
-                f"optim.lr={lr}",
-                f"train.seed={seed}",
-            ],
-        )
+        places = [f"data.root={self.data}", f"data.cache.folder={self.work / 'cache'}"]
+        return load_run_config(ROOT / self.suite["recipe"], [*places, f"optim.lr={lr}", f"train.seed={seed}"])
 
     def digest(self) -> str:
         """Hash of what decides a run's numbers beside arm, rate and seed; not where files are, nor how long it is."""
-        places = {"data": {"root": True, "cache": {"folder"}}, "train": {"steps", "eval_every", "output"}}
+        places: dict[str, Any] = {
+            "data": {"root": True, "cache": {"folder"}},
+            "train": {"steps", "eval_every", "output"},
+        }
         recipe = self.recipe(lr=1.0, seed=0).model_dump(mode="json", exclude_defaults=True, exclude=places)
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Shared:
-    """Shared parts of all runs of a process.
-
-    Args:
-        setting: What is compared.
-    """
+    """Shared parts of all runs of a process."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -84,7 +69,7 @@ class Shared:
         run = setting.recipe(lr=1.0, seed=0)
         precision = choose_precision(run.train.precision, device=torch.device("cpu"))
         self.accelerator = Accelerator(mixed_precision=precision, cpu=True)
-        assert run.model is not None
+        assert isinstance(run.model, VLJEPAConfig)
         self.base = VLJEPA.from_parts(run.model).eval()
         self.processor = VLJEPAProcessor(self.base.config, tokenizers=self.base.tokenizers)
         assert run.data.cache is not None
@@ -103,13 +88,18 @@ class Shared:
 
     def pictures(self, split: str) -> dict[str, Pictures]:
         """Held-out pictures, encoded."""
-        found = read_pictures(
-            self.setting.data, self.setting.photos, split=split, style=self.setting.suite["emoji_style"]
-        )
+        setting = self.setting
+        found = read_pictures(setting.data, setting.photos, split=split, style=setting.suite["emoji_style"])
         paths = [path for source in found.values() for path in source.paths]
         skipped = self.reader.fill(dict.fromkeys(paths, 1), model=self.base, processor=self.processor)
         assert not skipped, skipped
         return found
+
+    def blank(self) -> torch.Tensor:
+        """Pixels of one image."""
+        size = self.base.config.x_encoder.image.size
+        assert size is not None, "the backend has been asked"
+        return torch.zeros(1, 1, 3, *size)
 
     def learner(self, arm: str, *, lr: float, seed: int) -> Learner:
         """A learner at the start of its training: the seed decides what is not pretrained."""
@@ -118,7 +108,7 @@ class Shared:
             vlm, tokenizer = build_vlm(
                 self.base.config.predictor,
                 vision_width=self.base.x_encoder.width,
-                visual_tokens=self._visual_tokens(),
+                visual_tokens=self.base.encode_vision(self.blank()).tokens_BND.shape[1],
                 texts=self.texts,
                 generation=GenerationConfig(max_new_tokens=self.setting.suite["max_new_tokens"]),
             )
@@ -140,7 +130,3 @@ class Shared:
             longest = self.setting.suite["max_new_tokens"]
             batches.collator = WithWords(batches.collator, learner.tokenizer, max_tokens=longest)  # type: ignore[assignment]
         return batches
-
-    def _visual_tokens(self) -> int:
-        pixels = torch.zeros(1, 1, 3, *self.base.config.x_encoder.image.size)
-        return self.base.encode_vision(pixels).tokens_BND.shape[1]

@@ -17,11 +17,13 @@ from eval.core.console import log
 from eval.core.prepared import read_captions
 from eval.core.result import Context, Result
 from eval.studies.comparison.cost import costs
-from eval.studies.comparison.data import Pictures, constant_captions, constant_ranking, hits_in_truth
+from eval.studies.comparison.data import Pictures, constant_captions, constant_ranking
 from eval.studies.comparison.learners import EmbeddingLearner, Learner, TokenLearner
-from eval.studies.comparison.points import OWN, PROTOCOL, READERS, SHIPPED, curves_of
+from eval.studies.comparison.points import OWN, READERS, SHIPPED, curves_of
+from eval.studies.comparison.points import plots as plots
 from eval.studies.comparison.runner import Plan, finished_curve, load_checkpoint, train_run
 from eval.studies.comparison.shared import ARMS, Setting, Shared
+from eval.tasks.coco_classes import hits_in_truth
 from vljepa.checkpoint.decoder import load_decoder
 from vljepa.configs import load_decoder_run_config
 from vljepa.data.collate import StepBatches
@@ -69,20 +71,22 @@ def grid(shared: Shared) -> dict[str, Any]:
         The validation figures, the rate chosen for each arm, and the arms whose best is at the edge of the grid.
     """
     suite = shared.setting.suite
-    rates, seed, steps = suite["learning_rates"], suite["seeds"][0], suite["grid_steps"]
+    seed, steps = suite["seeds"][0], suite["grid_steps"]
     found: dict[Plan, dict[str, float]] = {}
-    tried: list[float] = []
-    for rate in rates:
-        if len(tried) >= FIRST_RATES and not at_edge(found, tried[-1]):
+    chosen: dict[str, float] = {}
+    edge: list[str] = []
+    for number, rate in enumerate(suite["learning_rates"]):
+        if number >= FIRST_RATES and not edge:
             break
-        tried.append(rate)
         for arm in ARMS:
             plan = Plan(arm, rate, seed)
             run_until(shared, plan, steps)
             found[plan] = validated(shared, plan, steps)
+        chosen = {arm: best_rate(found, arm) for arm in ARMS}
+        edge = [arm for arm in ARMS if chosen[arm] == rate]
     return {
-        "chosen": {arm: best_rate(found, arm) for arm in ARMS},
-        "at_edge": at_edge(found, tried[-1]),
+        "chosen": chosen,
+        "at_edge": edge,
         "validation": [
             {"arm": plan.arm, "lr": plan.lr, "step": steps, "choice": choice_of(mean), **mean}
             for plan, mean in found.items()
@@ -93,11 +97,6 @@ def grid(shared: Shared) -> dict[str, Any]:
 def best_rate(found: dict[Plan, dict[str, float]], arm: str) -> float:
     """The learning rate with the best choice."""
     return max((plan for plan in found if plan.arm == arm), key=lambda plan: choice_of(found[plan])).lr
-
-
-def at_edge(found: dict[Plan, dict[str, float]], highest: float) -> list[str]:
-    """Arms for which the highest rate that was tried is the best."""
-    return [arm for arm in ARMS if best_rate(found, arm) == highest]
 
 
 def choice_of(mean: dict[str, float]) -> float:
@@ -125,12 +124,12 @@ def run_until(shared: Shared, plan: Plan, step: int) -> None:
 
 def validated(shared: Shared, plan: Plan, step: int) -> dict[str, float]:
     """Validation figures of a run's checkpoint."""
-
-    def look() -> dict[str, Any]:
-        return {"mean": means(score(loaded(shared, plan, step), shared.pictures("validation")))}
-
-    folder = shared.setting.work / plan.name
-    mean: dict[str, float] = kept(folder / f"validation_{step:06}.json", _key(shared, plan, step), look)["mean"]
+    file = shared.setting.work / plan.name / f"validation_{step:06}.json"
+    mean: dict[str, float] = kept(
+        file,
+        _key(shared, plan, step),
+        lambda: {"mean": means(score(loaded(shared, plan, step), shared.pictures("validation")))},
+    )["mean"]
     log(f"{plan.name}: {choice_of(mean):.4f}  " + "  ".join(f"{name} {value:.3f}" for name, value in mean.items()))
     return mean
 
@@ -198,8 +197,7 @@ def overfit(shared: Shared) -> dict[str, float]:
     shared.reader.fill(dict.fromkeys(paths, 1), model=shared.base, processor=shared.processor)
     learner = shared.learner("vlm", lr=PAIR_LR, seed=0)
     assert isinstance(learner, TokenLearner)
-    model, seen = learner.model, shared.reader.read([(path, 0) for path in paths]).latents
-    assert seen is not None
+    model, seen = learner.model, learner.seen(paths)
     ids, mask = learner.tokenizer.encode(texts, max_tokens=shared.setting.suite["max_new_tokens"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=PAIR_LR, fused=True)
     model.train()
@@ -246,10 +244,7 @@ def read_test(shared: Shared, trained: dict[str, Any]) -> Result:
         pool=[{name: len(one.paths) for name, one in pictures.items()}],
         prompt=shared.base.config.prompts.caption,
         more={
-            "data": provenance.data_of(setting.data),
-            "packages": provenance.packages(),
             "recipe": setting.recipe(lr=1.0, seed=0).model_dump(mode="json"),
-            "protocol": PROTOCOL,
             "pool": {name: {"pictures": len(one.paths), "classes": len(one.classes)} for name, one in pictures.items()},
             "training": trained,
             "sanity": {name: value for name, value in sanity.items() if name != "key"},

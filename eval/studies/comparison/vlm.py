@@ -25,10 +25,8 @@ PICTURES_PER_FORWARD = 4
 class TokenVLM(YDecoder):
     """Visual tokens, projected one by one, in front of a causal language model; all of it is trained.
 
-    Loss and generation are the Y-Decoder's: the projected tokens stand where its prefix does.
-
-    Args:
-        config: `part` is the LM slice, `embed_dim` the width of a visual token, `prefix_tokens` their number.
+    Loss and generation are the Y-Decoder's: the projected tokens stand where its prefix does. Of the config, `part` is
+    the LM slice, `embed_dim` the width of a visual token, `prefix_tokens` their number.
     """
 
     def __init__(self, config: YDecoderConfig) -> None:
@@ -44,13 +42,7 @@ class TokenVLM(YDecoder):
         return projected
 
     def keep_vocabulary(self, kept: Sequence[int], *, begin: int, end: int) -> None:
-        """Cut word embeddings and LM head, which are one matrix, to some tokens.
-
-        Args:
-            kept: Ids that stay, in the order of their new ids.
-            begin: New id of the token that starts a text.
-            end: New id of the token that ends a text.
-        """
+        """Cut word embeddings and LM head, one matrix, to the tokens `kept`; `begin` and `end` are new ids."""
         words: nn.Embedding = self.lm.get_input_embeddings()
         cut = nn.Embedding(len(kept), words.embedding_dim)
         with torch.no_grad():
@@ -66,11 +58,8 @@ class TokenVLM(YDecoder):
     def log_likelihoods(self, tokens_BND: Tensor, rows: Sequence[Sequence[int]]) -> Tensor:
         """Log-likelihood of every candidate for every picture, the end mark included, summed over tokens: fp32 [B, C].
 
-        All candidates of a picture go through in one sequence, hidden from each other but for common beginnings.
-
-        Args:
-            tokens_BND: Visual tokens.
-            rows: Ids of each candidate from begin to end mark.
+        All candidates, ids from begin to end mark, go through in one sequence, hidden from each other but for common
+        beginnings.
         """
         packed = pack(rows, prefix=tokens_BND.shape[1])
         found = []
@@ -95,13 +84,8 @@ class TokenVLM(YDecoder):
 class Packed(NamedTuple):
     """Candidates as a tree: a beginning that several share is one node.
 
-    Args:
-        ids_T: Token of each node.
-        positions_S: Position of every token, each node's by its depth after the visual ones.
-        sees_SS: Whether a token (row) sees another: the visual ones before it, and on the way to it.
-        node_E: Node after which a candidate goes on, once per token that is scored.
-        next_E: That token.
-        owner_E: Number of the candidate.
+    Of each node its token; of each token, visual ones first, its position and what it sees; of each token that is
+    scored, the node before it, its id, and its candidate.
     """
 
     ids_T: Tensor
@@ -137,12 +121,7 @@ def pack(rows: Sequence[Sequence[int]], *, prefix: int) -> Packed:
 
 
 class CutVocabulary:
-    """A vocabulary of which some tokens are left, renumbered.
-
-    Args:
-        whole: The vocabulary.
-        texts: What it must be able to write, in the normal form that the tokenizer makes of them.
-    """
+    """A vocabulary of which the tokens of some texts, in the tokenizer's normal form, are left, renumbered."""
 
     def __init__(self, whole: Vocabulary, texts: Sequence[str]) -> None:
         self.whole = whole
@@ -167,15 +146,7 @@ def build_vlm(
     texts: Sequence[str],
     generation: GenerationConfig,
 ) -> tuple[TokenVLM, DecoderTokenizer]:
-    """The opponent at the start of its training, and its tokenizer.
-
-    Args:
-        predictor: Of our arm: the slice and the dropout.
-        vision_width: Size of a visual token.
-        visual_tokens: Their number per picture.
-        texts: All texts that it learns from or is asked to score.
-        generation: How it writes.
-    """
+    """The opponent at the start of its training, on our Predictor's slice, and its tokenizer, for `texts` alone."""
     slice_ = predictor.part
     folder = part_folder(slice_)
     architecture = {**part_config(slice_), "attention_dropout": predictor.dropout}

@@ -1,7 +1,9 @@
-"""The trained baselines: a linear map or an MLP from pooled visual features to the frozen Y-Encoder's own space.
+"""The fitted baselines: maps from pooled visual features to the Y-Encoder's own space, ConSE, and its ridge regression.
 
-They see what the model sees (the same pictures and texts, the same frozen encoders) and are trained with its loss.
-Shapes: N pictures, V stored views, Dv width of a visual feature, M texts, E width of the Y-Encoder.
+They see what the model sees (the same pictures and texts, the same frozen encoders); the maps are trained with its
+loss. ConSE and the ridge learn nothing from pictures (Norouzi et al., arXiv 1312.5650).
+Shapes: N pictures, V stored views, Dv width of a visual feature, M texts, K labels of the X-Encoder's classifier, E
+width of the Y-Encoder.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,19 +22,12 @@ from torch import Tensor, nn
 from vljepa.objectives import Positives, infonce
 
 HIDDEN = 1024
+TOP_K, PSEUDO_TOP_K = 10, 50
 
 
 @dataclass(frozen=True)
 class TrainSet:
-    """One source of pairs.
-
-    Args:
-        features_NVD: Pooled features of every view.
-        targets_ME: Embeddings of all texts, unit norm, picture by picture.
-        counts_N: Texts of every picture.
-        text_ids_M: Equal exactly for equal texts.
-        weight: Share of each batch.
-    """
+    """One source of pairs: features of every view, texts' unit-norm embeddings by picture, and equal texts' ids."""
 
     features_NVD: Tensor
     targets_ME: Tensor
@@ -44,10 +40,11 @@ class TrainSet:
         cls, features_NVD: Tensor, texts: Sequence[Sequence[str]], targets_ME: Tensor, *, weight: float = 1.0
     ) -> TrainSet:
         """From the texts by picture; `targets_ME` has them in the same order."""
-        flat = [text for group in texts for text in group]
+        flat = [text.lower().encode() for group in texts for text in group]
         assert len(flat) == len(targets_ME), (len(flat), len(targets_ME))
+        ids = [int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little") for text in flat]
         counts = torch.tensor([len(group) for group in texts])
-        return cls(features_NVD, targets_ME, counts, torch.tensor([_identity(text) for text in flat]), weight)
+        return cls(features_NVD, targets_ME, counts, torch.tensor(ids), weight)
 
     def draw(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Features, targets, picture numbers and text ids of `count` pictures, each under one view and one text."""
@@ -64,16 +61,16 @@ class TrainSet:
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """How a baseline is trained.
+    """How a map is trained: AdamW, warm-up then cosine; the best validated state is kept.
 
     Args:
         hidden: Width of the MLP's hidden layer; 0 for a linear map.
-        lr: Peak learning rate of AdamW, warm-up then cosine.
+        lr: Peak learning rate.
         weight_decay: On matrices.
         dropout: On the input and on the hidden layer.
         steps: Optimizer steps.
         batch_size: Pairs per step, every one a negative of the others.
-        eval_every: Steps between validations; the best validated state is kept.
+        eval_every: Steps between validations.
         seed: Of initialisation and order.
     """
 
@@ -88,13 +85,7 @@ class HeadConfig:
 
 
 class Head(nn.Module):
-    """Standardises features and maps them to the text space, unit norm.
-
-    Args:
-        features_ND: Features whose mean and spread standardise the input.
-        width: E.
-        config: Shape and dropout.
-    """
+    """Standardises features, as `features_ND` are spread, and maps them to the text space [N, width], unit norm."""
 
     mean_D: Tensor
     spread_D: Tensor
@@ -123,32 +114,31 @@ class Head(nn.Module):
 def train_head(
     sources: Sequence[TrainSet], *, config: HeadConfig, score: Callable[[Head], float] | None = None
 ) -> tuple[Head, float]:
-    """Train with the symmetric multi-positive InfoNCE of the model.
-
-    Args:
-        sources: What to train on, mixed by weight.
-        config: How.
-        score: Validation score, larger is better; None keeps the last state.
+    """Train with the symmetric multi-positive InfoNCE of the model, on the sources mixed by weight.
 
     Returns:
-        The head in its best validated state, in eval mode, and its score.
+        The head in its best validated state by `score`, or the last without one, in eval mode, and its score.
     """
-    random = torch.Generator().manual_seed(config.seed)
+    random, steps = torch.Generator().manual_seed(config.seed), config.steps
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         everything = torch.cat([source.features_NVD.flatten(0, 1) for source in sources])
         head = Head(everything, width=sources[0].targets_ME.shape[1], config=config)
-        optimizer = _optimizer(head, config)
+        groups = [
+            {"params": [one for one in head.parameters() if one.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [one for one in head.parameters() if one.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
         best, best_score = copy.deepcopy(head.state_dict()), -math.inf
-        for step in range(config.steps):
+        for step in range(steps):
+            warm_up = min(1.0, (step + 1) / max(1, steps // 20))
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * _schedule(step, config.steps)
+                group["lr"] = config.lr * warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
             head.train()
-            loss = _loss(head, sources, config.batch_size, random)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            _loss(head, sources, config.batch_size, random).backward()
             optimizer.step()
-            if score is not None and ((step + 1) % config.eval_every == 0 or step + 1 == config.steps):
+            if score is not None and ((step + 1) % config.eval_every == 0 or step + 1 == steps):
                 reached = score(head.eval())
                 if reached > best_score:
                     best, best_score = copy.deepcopy(head.state_dict()), reached
@@ -169,17 +159,52 @@ def _loss(head: Head, sources: Sequence[TrainSet], batch_size: int, random: torc
     return infonce(head(features_BD), targets_BE, logit_scale=scale, positives=Positives(pair_ids_B, text_ids_B))
 
 
-def _optimizer(head: Head, config: HeadConfig) -> torch.optim.Optimizer:
-    matrices = [parameter for parameter in head.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in head.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
+def conse(logits_NK: Tensor, labels_KE: Tensor, *, temperature: float = 1.0, top_k: int = TOP_K) -> Tensor:
+    """The probable labels' embeddings, weighted and renormalised over the best `top_k`: [N, E], not unit norm."""
+    top, index = (logits_NK / temperature).softmax(-1).topk(min(top_k, logits_NK.shape[1]), dim=-1)
+    weights = top / top.sum(-1, keepdim=True)
+    # As one product: gathering 50 embeddings for each of 24,000 captions would take 2 GB.
+    return torch.zeros_like(logits_NK).scatter(-1, index, weights) @ labels_KE[: logits_NK.shape[1]]
 
 
-def _schedule(step: int, steps: int) -> float:
-    warm_up = max(1, steps // 20)
-    return min(1.0, (step + 1) / warm_up) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+class Ridge(NamedTuple):
+    """Affine map fitted in closed form: centre, multiply from the right, and move to the outputs' mean."""
+
+    weight_EE: Tensor
+    mean_in_E: Tensor
+    mean_out_E: Tensor
+
+    def __call__(self, rows_NE: Tensor) -> Tensor:
+        """Map rows, [N, E]."""
+        return (rows_NE - self.mean_in_E) @ self.weight_EE + self.mean_out_E
 
 
-def _identity(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.lower().encode(), digest_size=7).digest(), "little")
+def fit_ridge(inputs_NE: Tensor, outputs_NE: Tensor, *, penalty: float) -> Ridge:
+    """Least squares with `penalty` times the mean variance of the inputs on the diagonal."""
+    mean_in_E, mean_out_E = inputs_NE.mean(0), outputs_NE.mean(0)
+    centred_NE = (inputs_NE - mean_in_E).double()
+    covariance_EE = centred_NE.T @ centred_NE / len(inputs_NE)
+    cross_EE = centred_NE.T @ (outputs_NE - mean_out_E).double() / len(inputs_NE)
+    ridge_EE = covariance_EE + penalty * covariance_EE.diagonal().mean() * torch.eye(len(covariance_EE)).double()
+    return Ridge(torch.linalg.solve(ridge_EE, cross_EE).float(), mean_in_E, mean_out_E)
+
+
+class CaptionPairs(NamedTuple):
+    """Captions: their cosines to each label, and the unit-norm mean embedding of the picture's other captions."""
+
+    cosines_NK: Tensor
+    others_NE: Tensor
+
+    @classmethod
+    def of(cls, groups: Sequence[Sequence[str]], embedded_NE: Tensor, labels_KE: Tensor) -> CaptionPairs:
+        """From the captions by picture and their embeddings, in the order of the groups."""
+        sizes = torch.tensor([len(group) for group in groups])
+        owner_N = torch.arange(len(groups)).repeat_interleave(sizes)
+        sums = torch.zeros(len(groups), embedded_NE.shape[1]).index_add_(0, owner_N, embedded_NE)
+        others = F.normalize(sums[owner_N] - embedded_NE, dim=-1)
+        return cls(embedded_NE @ F.normalize(labels_KE, dim=-1).T, others)
+
+    def ridge(self, labels_KE: Tensor, *, sharpness: float, penalty: float) -> Ridge:
+        """Ridge from a caption's pseudo label distribution, softmax(cosine / sharpness), to the other captions."""
+        pseudo_NE = conse(self.cosines_NK, labels_KE, temperature=sharpness, top_k=PSEUDO_TOP_K)
+        return fit_ridge(pseudo_NE, self.others_NE, penalty=penalty)

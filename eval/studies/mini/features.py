@@ -15,6 +15,7 @@ from torch import Tensor
 from eval.core.embedding import Rows
 from vljepa.configs import CacheConfig
 from vljepa.data.features import FeatureCache
+from vljepa.data.records import Visual
 from vljepa.data.text_features import TextFeatures
 from vljepa.inference.embed import Embedder
 from vljepa.models.residuals import Ablation
@@ -32,12 +33,7 @@ def cache_config(folder: Path) -> CacheConfig:
 
 
 class Features:
-    """A model with the stored features of its frozen encoders.
-
-    Args:
-        embedder: A finished model whose Y-Encoder backbone is frozen.
-        cache: Folder of the feature cache.
-    """
+    """A finished model, whose Y-Encoder backbone is frozen, with the stored features of its encoders."""
 
     def __init__(self, embedder: Embedder, *, cache: Path) -> None:
         model = embedder.model
@@ -53,7 +49,7 @@ class Features:
             Image.new("RGB", (64, 64), (127, 127, 127)).save(self.blank)
         self.fill_images({self.blank: 1})
 
-    def fill_images(self, views: Mapping[Path, int]) -> None:
+    def fill_images(self, views: Mapping[Visual, int]) -> None:
         """Encode the images that the cache lacks; an unreadable one is an error here."""
         self._images.fill(views, model=self.model, processor=self.embedder.processor, max_skipped=0.0)
 
@@ -91,7 +87,9 @@ class Features:
         self._texts.fill(texts, model=self.model, processor=self.embedder.processor)
         return self._texts.read(texts)
 
-    def predictions(self, pairs: Sequence[tuple[Path, str]], *, ablate: Ablation | None = None, view: int = 0) -> Rows:
+    def predictions(
+        self, pairs: Sequence[tuple[Visual, str]], *, ablate: Ablation | None = None, view: int = 0
+    ) -> Rows:
         """The model's predictions [N, D] for (image, query) pairs; equal pairs are computed once."""
         if not pairs:
             return self.embedder.texts([])

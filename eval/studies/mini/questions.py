@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eval.core.embedding import Rows
+from eval.core.statistics import calibrated
 from eval.studies.mini.features import Features
 from eval.tasks.question_only import Majority, QuestionOnly, swapped_pictures
-from vljepa.data.records import Record
-from vljepa.metrics.classification import expected_calibration_error, softmax, top_k_hits
+from vljepa.data.records import Record, Visual
+from vljepa.metrics.classification import top_k_hits
 from vljepa.validation.tasks import VqaTask
 
 CONTROL_ROWS = 2000
 STRENGTHS = (1.0, 100.0)
 Table = dict[str, dict[str, float]]
-
-PROTOCOL = (
-    "The nearest of the row's own candidates in the text space; the right one must be strictly nearest. Majority: of "
-    "the question type, on train. Question only: logistic regression on the query's words and Y-Encoder embedding, "
-    "per source, on train. Controls on at most 2,000 evenly spaced rows per source, with the accuracy on the same "
-    "rows beside them: blank = grey picture, swapped = another picture of the same type, no query = caption prompt."
-)
 
 
 def evaluate_questions(
@@ -34,7 +27,7 @@ def evaluate_questions(
     """All numbers of one source.
 
     Returns:
-        `accuracy` and `controls` (tables: type or `all` -> name -> share), `calibration` and the candidate lists.
+        `accuracy` and `controls` (tables: type or `all` -> name -> share), and `calibration`.
     """
     task = VqaTask(rows[0].source, rows)
     texts_MD = features.model_texts(task.texts())
@@ -49,18 +42,12 @@ def evaluate_questions(
     }
     calibration = features.model.config.calibration
     temperatures_N = [calibration.temperature("ask", candidates=len(record.candidates)) for record in rows]
-    probabilities_NC = softmax(scores_NC, temperature=np.array(temperatures_N))
     return {
         "rows": len(rows),
         "pictures": len({record.source_id for record in rows}),
         "accuracy": _table(columns, rows),
         "controls": _controls(features, task, texts_MD, columns),
-        "calibration": {
-            "temperature": float(np.mean(temperatures_N)),
-            "ece": expected_calibration_error(probabilities_NC, task.labels_N),
-            "mean_confidence": float(probabilities_NC.max(axis=1).mean()),
-        },
-        "candidates": _candidate_lists(rows),
+        "calibration": calibrated(scores_NC, task.labels_N, temperature=np.array(temperatures_N)),
     }
 
 
@@ -84,11 +71,11 @@ def _controls(features: Features, task: VqaTask, texts_MD: Rows, columns: dict[s
     place = {text: row for row, text in enumerate(task.texts())}
     sample_texts_MD = texts_MD[[place[text] for text in sample.texts()]]
 
-    def hits(pairs: list[tuple[Path, str]]) -> NDArray[np.bool_]:
+    def hits(pairs: Sequence[tuple[Visual, str]]) -> NDArray[np.bool_]:
         return top_k_hits(sample.scores(features.predictions(pairs), sample_texts_MD), sample.labels_N)
 
     pairs = sample.pairs()
-    changed = {
+    changed: dict[str, list[tuple[Visual, str]]] = {
         "blank": [(features.blank, query) for _, query in pairs],
         "swapped": list(zip(swapped_pictures(sample.records), [query for _, query in pairs], strict=True)),
         "no_query": [(path, features.caption_prompt) for path, _ in pairs],
@@ -106,13 +93,3 @@ def _table(columns: dict[str, NDArray[Any]], records: Sequence[Record]) -> Table
         table[name] = {column: float(np.mean(values[chosen])) for column, values in columns.items()}
         table[name]["rows"] = int(chosen.sum())
     return table
-
-
-def _candidate_lists(rows: Sequence[Record]) -> dict[str, Any]:
-    """The list of every type whose rows all share one; else only how many there are."""
-    lists: dict[str, Any] = {}
-    for kind in sorted({record.type for record in rows}):
-        different = {record.candidates for record in rows if record.type == kind}
-        sizes = sorted({len(candidates) for candidates in different})
-        lists[kind] = list(next(iter(different))) if len(different) == 1 else {"own_list_per_row_of": sizes}
-    return lists

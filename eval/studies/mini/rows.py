@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache, reduce
 from itertools import product
+from operator import add, itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +17,17 @@ from torch import Tensor
 from eval.core.console import log
 from eval.core.embedding import Rows
 from eval.core.prepared import Captioned
-from eval.studies.mini.baselines import HIDDEN, Head, HeadConfig, TrainSet, train_head
-from eval.studies.mini.conse import CaptionPairs, Ridge, conse
+from eval.studies.mini.baselines import HIDDEN, CaptionPairs, Head, HeadConfig, Ridge, TrainSet, conse, train_head
 from eval.studies.mini.features import Features
-from eval.tasks.pools import Pool, Row, main_score, measure
+from eval.studies.mini.inputs import PHOTO_VIEWS, Inputs, Job
+from eval.tasks.pools import Pool, Row, main_score
 from vljepa.configs import LabelPriorConfig
 from vljepa.methods.vision_language.label_prior import label_names
 from vljepa.models.residuals import Ablation
 
 Images = Callable[[Sequence[Path]], Tensor]
-PHOTO_VIEWS = 8
-SHOWN = ((1.0, 10), (2.0, 50))
+Shown = tuple[float, int]
+SHOWN: tuple[Shown, ...] = ((1.0, 10), (2.0, 50))
 """Temperature and top-k of the label distribution that a ridge is shown; plain ConSE always has the first."""
 
 MODEL, MLP, CONSE_RIDGE = "model", "mlp_all", "conse_ridge"
@@ -47,66 +49,52 @@ TITLES = {
 }
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What the baselines are fitted on and chosen by.
-
-    Args:
-        train: Captioned training pictures by source.
-        emoji: Validation pools of the emoji.
-        photos: Validation pools of the photos.
-        groups: Captions by COCO picture, for the ridge.
-        views: Stored views of a training picture; photos have at least `PHOTO_VIEWS`.
-    """
-
-    train: dict[str, list[Captioned]]
-    emoji: list[Pool]
-    photos: list[Pool]
-    groups: list[list[str]]
-    views: int
-
-
 class Baselines:
-    """The baselines of one seed, fitted when asked for.
+    """The baselines of one seed, fitted when asked for."""
 
-    Args:
-        features: Of the frozen encoders.
-        fit: Training and validation data.
-        seed: Of initialisation and order.
-    """
-
-    def __init__(self, features: Features, fit: Fit, *, seed: int) -> None:
-        self.features, self.fit, self.seed = features, fit, seed
-        prior = features.model.config.residual or LabelPriorConfig()
-        self.labels_KE = features.texts(label_names(prior))
-        self.shown = SHOWN[0]
+    def __init__(self, features: Features, inputs: Inputs, job: Job) -> None:
+        self.features, self.inputs, self.job = features, inputs, job
+        prior = features.model.config.residual
+        labels = label_names(prior if isinstance(prior, LabelPriorConfig) else LabelPriorConfig())
+        self.labels_KE = features.texts(labels)
 
     def rows(self) -> list[Row]:
         """All baselines, weakest idea first."""
-        ridge, ridge_chosen = self._ridge()  # also chooses what it is shown: self.shown
-        both = [self.fit.emoji, self.fit.photos]
-        linear, linear_chosen = self._trained_on_all(hidden=0, lr=1e-3, pools=both)
+        ridge, shown, ridge_chosen = self._ridge()
+        emoji, photos = self.inputs.validation["emoji"], self.inputs.validation["photos"]
+        both = [emoji, photos]
+        linear, linear_chosen = self._trained_on_all(hidden=0, pools=both)
         # The MLP is the rival on emoji: chosen by emoji alone, it is as strong there as it gets.
-        mlp, mlp_chosen = self._trained_on_all(hidden=HIDDEN, lr=1e-3, pools=[self.fit.emoji])
+        mlp, mlp_chosen = self._trained_on_all(hidden=HIDDEN, pools=[emoji])
         photo, photo_chosen = self._trained_on_photos()
         linear_size, mlp_size = linear.parameters_count(), mlp.parameters_count()
+        through = self._through(ridge, shown)
+
+        def parts(view: int) -> list[Images]:
+            return [self._head(photo, view), lambda paths: self._conse(paths, view), self._through(ridge, shown, view)]
+
+        # Row (c): one view, and with the parts averaged over the views.
+        one_view = self._fused(LINEAR_PHOTOS, parts(0), [photos], photo.parameters_count())
+        weights = [1.0, *one_view.chosen.values()]
+        one_view = replace(one_view, chosen=one_view.chosen | photo_chosen)
+        views = average([_sum_of(parts(view), weights) for view in range(PHOTO_VIEWS)])
         return [
-            self._row("conse", [self._conse]),
-            self._row(CONSE_RIDGE, [self._through(ridge)], chosen=ridge_chosen),
-            self._row("linear_all", [self._head(linear)], linear_size, linear_chosen),
-            self._row(MLP, [self._head(mlp)], mlp_size, mlp_chosen),
+            self._row("conse", self._conse),
+            self._row(CONSE_RIDGE, through, chosen=ridge_chosen),
+            self._row("linear_all", self._head(linear), linear_size, linear_chosen),
+            self._row(MLP, self._head(mlp), mlp_size, mlp_chosen),
             self._fused("mlp_all_conse", [self._head(mlp), self._conse], both, mlp_size),
-            self._fused("mlp_all_conse_ridge", [self._head(mlp), self._conse, self._through(ridge)], both, mlp_size),
-            *self._linear_photos(photo, ridge, photo_chosen),
+            self._fused("mlp_all_conse_ridge", [self._head(mlp), self._conse, through], both, mlp_size),
+            one_view,
+            replace(one_view, name=LINEAR_PHOTOS + "_views", images=views),
         ]
 
     def _conse(self, paths: Sequence[Path], view: int = 0) -> Tensor:
         return conse(self.features.logits(paths, view=view), self.labels_KE)
 
-    def _through(self, ridge: Ridge, view: int = 0) -> Images:
-        temperature, top_k = self.shown
+    def _through(self, ridge: Ridge, shown: Shown, view: int = 0) -> Images:
         return lambda paths: ridge(
-            conse(self.features.logits(paths, view=view), self.labels_KE, temperature=temperature, top_k=top_k)
+            conse(self.features.logits(paths, view=view), self.labels_KE, temperature=shown[0], top_k=shown[1])
         )
 
     def _head(self, head: Head, view: int = 0) -> Images:
@@ -117,92 +105,82 @@ class Baselines:
 
         return images
 
-    def _row(
-        self, name: str, parts: Sequence[Images], parameters: int = 0, chosen: dict[str, float] | None = None
-    ) -> Row:
-        return Row(name, _sum_of(parts, [1.0] * len(parts)), self._texts, parameters, chosen or {})
+    def _row(self, name: str, part: Images, parameters: int = 0, chosen: dict[str, float] | None = None) -> Row:
+        return Row(name, _sum_of([part], [1.0]), self._texts, parameters, chosen or {})
 
     def _texts(self, texts: Sequence[str]) -> Rows:
         rows: Rows = self.features.texts(texts).numpy()
         return rows
 
+    def _score(self, part: Images, pools: Sequence[list[Pool]]) -> float:
+        row = self._row("trial", part)
+        return float(np.mean([main_score(row, one) for one in pools]))
+
     def _fused(self, name: str, parts: Sequence[Images], pools: Sequence[list[Pool]], parameters: int) -> Row:
         """Weighted sum of unit-norm parts; the weights (of all but the first) are chosen on validation."""
-        cached = [_remember(part) for part in parts]
-        best: tuple[float, tuple[float, ...]] = (-1.0, ())
-        for weights in product((0.0, 0.25, 0.5, 1.0, 2.0, 4.0), repeat=len(parts) - 1):
-            row = Row(name, _sum_of(cached, [1.0, *weights]), self._texts)
-            best = max(best, (float(np.mean([main_score(measure(row, pool)[0]) for pool in pools])), weights))
-        chosen = {f"weight_{number}": weight for number, weight in enumerate(best[1], start=2)}
-        return Row(name, _sum_of(parts, [1.0, *best[1]]), self._texts, parameters, chosen)
+        known = [_remember(part) for part in parts]
 
-    def _ridge(self) -> tuple[Ridge, dict[str, float]]:
+        def reached(weights: tuple[float, ...]) -> float:
+            row = Row(name, _sum_of(known, [1.0, *weights]), self._texts)
+            return float(np.mean([main_score(row, pool) for pool in pools]))
+
+        tried = product((0.0, 0.25, 0.5, 1.0, 2.0, 4.0), repeat=len(parts) - 1)
+        _, best = max((reached(weights), weights) for weights in tried)
+        chosen = {f"weight_{number}": weight for number, weight in enumerate(best, start=2)}
+        return Row(name, _sum_of(parts, [1.0, *best]), self._texts, parameters, chosen)
+
+    def _ridge(self) -> tuple[Ridge, Shown, dict[str, float]]:
         """Sharpness of the pseudo labels, penalty, and what it is shown of a picture: chosen on validation photos."""
-        flat = [text for group in self.fit.groups for text in group]
-        pairs = CaptionPairs.of(self.fit.groups, self.features.texts(flat), self.labels_KE)
-        best: tuple[float, Ridge, dict[str, float], tuple[float, int]] | None = None
-        for sharpness, penalty in product((0.03, 0.05, 0.07), (0.01, 0.03, 0.1)):
-            ridge = pairs.ridge(self.labels_KE, sharpness=sharpness, penalty=penalty)
-            for self.shown in SHOWN:
-                reached = main_score(measure(self._row(CONSE_RIDGE, [self._through(ridge)]), self.fit.photos)[0])
-                chosen = {"sharpness": sharpness, "penalty": penalty, "temperature": self.shown[0]}
-                if best is None or reached > best[0]:
-                    best = (reached, ridge, chosen | {"top_k": self.shown[1]}, self.shown)
-        assert best is not None
-        self.shown = best[3]
-        log(f"ridge: validation photos {best[0]:.3f}")
-        return best[1], best[2]
+        groups, photos = self.inputs.groups, [self.inputs.validation["photos"]]
+        flat = [text for group in groups for text in group]
+        pairs = CaptionPairs.of(groups, self.features.texts(flat), self.labels_KE)
 
-    def _trained_on_all(self, *, hidden: int, lr: float, pools: Sequence[list[Pool]]) -> tuple[Head, dict[str, float]]:
+        def tried() -> Iterator[tuple[float, Ridge, Shown, dict[str, float]]]:
+            for sharpness, penalty in product((0.03, 0.05, 0.07), (0.01, 0.03, 0.1)):
+                ridge = pairs.ridge(self.labels_KE, sharpness=sharpness, penalty=penalty)
+                for shown in SHOWN:
+                    chosen = {"sharpness": sharpness, "penalty": penalty, "temperature": shown[0], "top_k": shown[1]}
+                    yield self._score(self._through(ridge, shown), photos), ridge, shown, chosen
+
+        reached, ridge, shown, chosen = max(tried(), key=itemgetter(0))
+        log(f"ridge: validation photos {reached:.3f}")
+        return ridge, shown, chosen
+
+    def _trained_on_all(self, *, hidden: int, pools: Sequence[list[Pool]]) -> tuple[Head, dict[str, float]]:
         """Share of photos and best step chosen on validation pools."""
+        sets = {source: self._train_set(items, views=self.job.views) for source, items in self.inputs.train.items()}
 
-        def score(head: Head) -> float:
-            row = self._row("trial", [self._head(head)])
-            return float(np.mean([main_score(measure(row, one)[0]) for one in pools]))
+        def tried() -> Iterator[tuple[float, Head, float]]:
+            for share in (0.05, 0.2):
+                weights = {source: 1 - share if source == "emoji" else share for source in sets}
+                if "clipart" in sets:
+                    weights |= {"emoji": 0.7 * (1 - share), "clipart": 0.3 * (1 - share)}
+                mixed = [replace(one, weight=weights[source]) for source, one in sets.items()]
+                config = HeadConfig(hidden=hidden, seed=self.job.seed)
+                head, reached = train_head(mixed, config=config, score=lambda one: self._score(self._head(one), pools))
+                log(f"{'MLP' if hidden else 'linear'} with {share:.0%} photos: validation {reached:.3f}")
+                yield reached, head, share
 
-        best: tuple[float, float, Head] | None = None
-        sets = {source: self._train_set(items, views=self.fit.views) for source, items in self.fit.train.items()}
-        for share in (0.05, 0.2):
-            weights = {source: 1 - share if source == "emoji" else share for source in sets}
-            if "clipart" in sets:
-                weights |= {"emoji": 0.7 * (1 - share), "clipart": 0.3 * (1 - share)}
-            mixed = [replace(one, weight=weights[source]) for source, one in sets.items()]
-            head, reached = train_head(mixed, config=HeadConfig(hidden=hidden, lr=lr, seed=self.seed), score=score)
-            log(f"{'MLP' if hidden else 'linear'} with {share:.0%} photos: validation {reached:.3f}")
-            if best is None or reached > best[0]:
-                best = (reached, share, head)
-        assert best is not None
-        return best[2], {"photo_share": best[1]}
+        _, head, share = max(tried(), key=itemgetter(0))
+        return head, {"photo_share": share}
 
     def _trained_on_photos(self) -> tuple[Head, dict[str, float]]:
         """Linear map on the photos alone, on all their views; decay and best step chosen on the validation photos."""
-        source = self._train_set(self.fit.train["photos"], views=max(PHOTO_VIEWS, self.fit.views))
+        items, photos = self.inputs.train["photos"], [self.inputs.validation["photos"]]
+        source = self._train_set(items, views=max(PHOTO_VIEWS, self.job.views))
+        shared = {"dropout": 0.2, "steps": 300, "batch_size": len(items), "eval_every": 25, "seed": self.job.seed}
 
         def score(head: Head) -> float:
-            return main_score(measure(self._row("trial", [self._head(head)]), self.fit.photos)[0])
+            return self._score(self._head(head), photos)
 
-        best: tuple[float, float, Head] | None = None
-        for decay in (0.05, 0.5):
-            config = HeadConfig(
-                weight_decay=decay, dropout=0.2, steps=300, batch_size=len(self.fit.train["photos"]), eval_every=25
-            )
-            head, reached = train_head([source], config=replace(config, seed=self.seed), score=score)
-            if best is None or reached > best[0]:
-                best = (reached, decay, head)
-        assert best is not None
-        return best[2], {"weight_decay": best[1]}
+        def tried() -> Iterator[tuple[float, Head, float]]:
+            for decay in (0.05, 0.5):
+                config = HeadConfig(weight_decay=decay, **shared)  # type: ignore[arg-type]
+                head, reached = train_head([source], config=config, score=score)
+                yield reached, head, decay
 
-    def _linear_photos(self, head: Head, ridge: Ridge, chosen: dict[str, float]) -> list[Row]:
-        """Row (c): one view, and with the parts averaged over the views."""
-
-        def parts(view: int) -> list[Images]:
-            return [self._head(head, view), lambda paths: self._conse(paths, view), self._through(ridge, view)]
-
-        one = self._fused(LINEAR_PHOTOS, parts(0), [self.fit.photos], head.parameters_count())
-        weights = [1.0, *one.chosen.values()]
-        views = [_sum_of(parts(view), weights) for view in range(PHOTO_VIEWS)]
-        one = replace(one, chosen=one.chosen | chosen)
-        return [one, replace(one, name=LINEAR_PHOTOS + "_views", images=average(views))]
+        _, head, decay = max(tried(), key=itemgetter(0))
+        return head, {"weight_decay": decay}
 
     def _train_set(self, items: Sequence[Captioned], *, views: int) -> TrainSet:
         paths = [item.path for item in items]
@@ -243,10 +221,8 @@ def _sum_of(parts: Sequence[Images], weights: Sequence[float]) -> Callable[[Sequ
     """Weighted sum of unit-norm embeddings, made unit norm again."""
 
     def images(paths: Sequence[Path]) -> Rows:
-        summed = sum(
-            weight * F.normalize(part(paths), dim=-1) for part, weight in zip(parts, weights, strict=True) if weight
-        )
-        assert isinstance(summed, Tensor)
+        used = [(part, weight) for part, weight in zip(parts, weights, strict=True) if weight]
+        summed = reduce(add, (weight * F.normalize(part(paths), dim=-1) for part, weight in used))
         rows: Rows = F.normalize(summed, dim=-1).numpy()
         return rows
 
@@ -255,12 +231,5 @@ def _sum_of(parts: Sequence[Images], weights: Sequence[float]) -> Callable[[Sequ
 
 def _remember(part: Images) -> Images:
     """The same part, computing each list of pictures once."""
-    known: dict[tuple[Path, ...], Tensor] = {}
-
-    def images(paths: Sequence[Path]) -> Tensor:
-        key = tuple(paths)
-        if key not in known:
-            known[key] = part(paths)
-        return known[key]
-
-    return images
+    known = cache(part)  # of tuples, which can be keys
+    return lambda paths: known(tuple(paths))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,79 +10,21 @@ import numpy as np
 
 from eval.core import provenance
 from eval.core.cache import kept, key_of
+from eval.core.charts import Bar, bars
 from eval.core.console import log
-from eval.core.prepared import (
-    CAPTION_SOURCES,
-    QUESTION_SOURCES,
-    Captioned,
-    captions_by_picture,
-    read_captions,
-    read_questions,
-)
 from eval.core.result import Context, Result
-from eval.core.statistics import RESAMPLES, paired_bootstrap, pooled
+from eval.core.statistics import calibrated, paired_bootstrap, pooled
 from eval.studies.mini import questions
 from eval.studies.mini.features import Features
-from eval.studies.mini.rows import LINEAR_PHOTOS, MLP, MODEL, PHOTO_VIEWS, Baselines, Fit, model_rows
+from eval.studies.mini.inputs import Job, read_inputs
+from eval.studies.mini.rows import LINEAR_PHOTOS, MLP, MODEL, TITLES, Baselines, model_rows
 from eval.tasks import coco_classes, pools
-from eval.tasks.pools import Hits, Pool, Row, emoji_pools, photo_pools
-from vljepa.data.records import Record
+from eval.tasks.pools import Hits, Pool, Row
 from vljepa.errors import DataError
 from vljepa.inference.embed import Embedder
-from vljepa.metrics.classification import expected_calibration_error, softmax
 
 CLASS_ROWS = ("conse", "conse_ridge", MLP, LINEAR_PHOTOS, MODEL)
 RIVALS = {"emoji": MLP, "photos": LINEAR_PHOTOS}
-PROTOCOL = {
-    "emoji": pools.EMOJI_PROTOCOL,
-    "photos": pools.PHOTOS_PROTOCOL,
-    "classes": coco_classes.PROTOCOL,
-    "questions": questions.PROTOCOL,
-    "baselines": "fitted on the model's training pictures, on the mean of its visual tokens and its frozen Y-Encoder's "
-    "own embeddings; few settings, chosen on validation (chosen_on_validation in every row)",
-    "ties": "against the model, everywhere",
-    "bootstrap": f"{RESAMPLES} resamples of items (concepts, photos), percentiles, 95%; the model minus "
-    + ", ".join(f"{rival} on {name}" for name, rival in RIVALS.items()),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What one seed is measured on.
-
-    Args:
-        seed: Number of the split, and seed of the baselines.
-        data: Prepared folder.
-        model: Saved model.
-        photos: Folder with `photos.jsonl`.
-        captions: `image_id<TAB>caption` lines for the ridge, where the folder has no captions by picture.
-        sources: Captioned training sources of the baselines; must be those of the model.
-        views: Stored views of each training picture that the baselines see.
-        split: `test`, or `validation` while developing.
-        cache: Feature cache; a training's own may be used.
-    """
-
-    seed: int
-    data: Path
-    model: str
-    photos: Path
-    captions: Path | None = None
-    sources: tuple[str, ...] = CAPTION_SOURCES
-    views: int = 1
-    split: str = "test"
-    cache: Path
-
-
-@dataclass
-class Inputs:
-    """What is read from the prepared folder."""
-
-    train: dict[str, list[Captioned]]
-    validation: dict[str, list[Pool]]
-    measured: dict[str, list[Pool]]
-    questions: dict[str, dict[str, list[Record]]]
-    classes: dict[str, list[coco_classes.Photo]]
-    groups: list[list[str]]
 
 
 def measure(
@@ -129,7 +70,7 @@ def measure(
         rows=sum(one["rows"] for one in seeds[0]["questions"].values()),
         pool=[{"seeds": len(seeds)}],
         prompt=seeds[0]["model"]["prompt"],
-        more={"split": split, "packages": provenance.packages(), "protocol": PROTOCOL, **pool_seeds(seeds)},
+        more={"split": split, **pool_seeds(seeds)},
     )
 
 
@@ -166,10 +107,9 @@ def measure_seed(job: Job) -> dict[str, Any]:
     features = Features(Embedder.from_pretrained(job.model, device="cpu"), cache=job.cache)
     inputs = read_inputs(job)
     log(f"seed {job.seed}: encoding what the cache lacks")
-    _fill(features, inputs, job)
+    features.fill_images(inputs.views(job))
     log("fitting the baselines")
-    fit = Fit(inputs.train, inputs.validation["emoji"], inputs.validation["photos"], inputs.groups, job.views)
-    rows = Baselines(features, fit, seed=job.seed).rows() + model_rows(features)
+    rows = Baselines(features, inputs, job).rows() + model_rows(features)
     config = features.model.config
     result: dict[str, Any] = {
         "seed": job.seed,
@@ -199,81 +139,54 @@ def measure_seed(job: Job) -> dict[str, Any]:
     return result
 
 
-def read_inputs(job: Job) -> Inputs:
-    """Read everything that one seed needs; nothing is encoded."""
-    splits, names = ("train", "validation", job.split), dict.fromkeys((*job.sources, "emoji", "photos"))
-    captioned = {name: {split: read_captions(job.data, name, split) for split in splits} for name in names}
-
-    def of(split: str) -> dict[str, list[Pool]]:
-        return {"emoji": emoji_pools(captioned["emoji"][split]), "photos": photo_pools(captioned["photos"][split])}
-
-    asked = {name: {split: read_questions(job.data, name, split) for split in splits} for name in QUESTION_SOURCES}
-    photos = coco_classes.read_photos(job.photos)
-    ids = {item.source_id.removeprefix("coco:") for item in captioned["photos"][job.split]}
-    measured = [photo for photo in photos if photo.image_id in ids]
-    classes = {f"{len(measured)} {job.split} photos": measured}
-    if job.split == "test":
-        trained = {item.source_id.removeprefix("coco:") for item in captioned["photos"]["train"]}
-        val2017 = [photo for photo in photos if photo.split == "val2017"]
-        seen = sum(photo.image_id in trained for photo in val2017)
-        classes[f"{len(val2017)} val2017 photos ({seen} of them in training)"] = val2017
-    return Inputs(
-        train={source: captioned[source]["train"] for source in job.sources if captioned[source]["train"]},
-        validation=of("validation"),
-        measured=of(job.split),
-        questions={source: rows for source, rows in asked.items() if rows["train"] and rows[job.split]},
-        classes=classes,
-        groups=captions_by_picture(job.data, job.captions),
-    )
-
-
-def _fill(features: Features, inputs: Inputs, job: Job) -> None:
-    wanted: dict[Path, int] = {}
-
-    def want(paths: list[Path], count: int) -> None:
-        wanted.update({path: max(count, wanted.get(path, 0)) for path in paths})
-
-    for source, items in inputs.train.items():
-        want([item.path for item in items], max(job.views, PHOTO_VIEWS) if source == "photos" else job.views)
-    for stage in (inputs.validation, inputs.measured):
-        for name, several in stage.items():
-            for pool in several:
-                want(pool.paths, PHOTO_VIEWS if name == "photos" and stage is inputs.measured else 1)
-    for photos in inputs.classes.values():
-        want([photo.path for photo in photos], 1)
-    for splits in inputs.questions.values():
-        want([record.image for record in splits[job.split] if isinstance(record.image, Path)], 1)
-    features.fill_images(wanted)
-
-
 def _retrieval(name: str, measured: list[Pool], rows: list[Row]) -> tuple[dict[str, Any], Hits]:
     found: dict[str, Any] = {"chance": {"metrics": pools.chance(measured)}}
     hits: dict[str, Hits] = {}
     for row in rows:
         if name == "photos" or not row.name.endswith("_views"):
-            metrics, hits[row.name] = pools.measure(row, measured)
-            found[row.name] = {"metrics": metrics, "parameters": row.parameters, "chosen_on_validation": row.chosen}
+            ranks = pools.ranks_of(row, measured)
+            hits[row.name] = pools.hits_of(ranks)
+            found[row.name] = {
+                "metrics": pools.figures(ranks),
+                "parameters": row.parameters,
+                "chosen_on_validation": row.chosen,
+            }
     sizes = [{"pictures": len(pool.paths), "texts": len(pool.texts)} for pool in measured]
     return {"pools": sizes, "rows": found}, pools.differences(hits[MODEL], hits[RIVALS[name]])
 
 
 def _emoji_calibration(features: Features, measured: list[Pool]) -> dict[str, float]:
-    """Expected calibration error of `classify` with all captions of the style's pool as labels."""
+    """Calibration of `classify` with all captions of the style's pool as labels."""
     config, width = features.model.config, max(len(pool.texts) for pool in measured)
-    temperature = config.calibration.temperature("classify", candidates=width)
-    probabilities, labels = [], []
+    scores, labels = [], []
     for pool in measured:
         predictions_ND = features.predictions([(path, features.caption_prompt) for path in pool.paths])
         texts = [config.prompts.classification.replace("{}", text) for text in pool.texts]
         scores_NC = np.full((len(pool.paths), width), -np.inf)
         scores_NC[:, : len(texts)] = predictions_ND @ features.model_texts(texts).T
-        probabilities.append(softmax(scores_NC, temperature=temperature))
-        labels.append(np.array([texts[0] for texts in pool.texts_of_image]))
-    probabilities_NC, labels_N = np.concatenate(probabilities), np.concatenate(labels)
-    return {
-        "temperature": temperature,
-        "labels": width,
-        "ece": expected_calibration_error(probabilities_NC, labels_N),
-        "mean_confidence": float(probabilities_NC.max(axis=1).mean()),
-        "accuracy": float((probabilities_NC.argmax(axis=1) == labels_N).mean()),
-    }
+        scores.append(scores_NC)
+        labels += [right[0] for right in pool.right["image_to_text"]]
+    temperature = config.calibration.temperature("classify", candidates=width)
+    return {"labels": width, **calibrated(np.concatenate(scores), np.array(labels), temperature=temperature)}
+
+
+def derived(result: dict[str, Any]) -> dict[str, Any]:
+    """Titles of the rows."""
+    del result
+    return {"titles": TITLES}
+
+
+def plots(result: dict[str, Any]) -> dict[str, bytes]:
+    """R@1 of every row and both ways: the mean as a bar, every seed as a dot."""
+    panels = []
+    for name in ("emoji", "photos"):
+        shown = []
+        for row, directions in result["pooled"]["retrieval"][name].items():
+            for direction, colour in (("image_to_text", "tab:blue"), ("text_to_image", "tab:orange")):
+                one = directions[direction]["r1"]
+                label = f"{TITLES.get(row, row).replace('*', '')}, {direction.replace('_', ' ')}"
+                shown.append(Bar(label, one["mean"], dots=one["values"], colour=colour))
+        panels.append(
+            (f"{name}, {result['split']} set, {len(result['seeds'])} seed(s)", "R@1, percent (dots: seeds)", shown)
+        )
+    return {"mini_retrieval.png": bars(panels)}

@@ -19,45 +19,36 @@ from eval.tasks.made.streams import FPS
 from vljepa.configs import SelectiveConfig
 from vljepa.metrics.selective import REFERENCE_RATE, Curve, cider_at, saving
 
-UNIFORM = "uniform, exact"
-Method = Callable[[Watched, float], Decodes]
+UNIFORM, UNIFORM_MEAN = "uniform, exact", "uniform, mean"
 Curves = dict[str, Curve]
-
-
-def offline_methods() -> dict[str, Method]:
-    """Every method that is given a rate, by the name that tables give it."""
-    found: dict[str, Method] = {}
-    for readout in ("exact", "mean"):
-        for name, method in (
-            ("uniform", methods.uniform),
-            ("adaptive", methods.adaptive),
-            ("oracle", methods.oracle),
-            ("pixel difference", methods.pixel_difference),
-        ):
-            found[f"{name}, {readout}"] = partial(_at_rate, method, readout)
-    found["random times"] = lambda one, rate: methods.random_times(one, rate=rate)
-    return found
-
-
-def _at_rate(method: Callable[..., Decodes], readout: str, one: Watched, rate: float) -> Decodes:
-    return method(one, rate=rate, readout=readout)
+OFFLINE: dict[str, Callable[..., Decodes]] = {
+    f"{name}, {readout}": partial(method, readout=readout)
+    for readout in ("exact", "mean")
+    for name, method in (
+        ("uniform", methods.uniform),
+        ("adaptive", methods.adaptive),
+        ("oracle", methods.oracle),
+        ("pixel difference", methods.pixel_difference),
+    )
+} | {"random times": methods.random_times}
+"""Every method that is given a rate, by the name that tables give it."""
 
 
 def like_for_like(method: str) -> str:
     """Uniform decoding with the readout of a method."""
-    return "uniform, mean" if method.endswith(", mean") else UNIFORM
+    return UNIFORM_MEAN if method.endswith(", mean") else UNIFORM
 
 
 def rate_curves(
     streams: Sequence[Watched],
     scorer: Scorer,
-    method: Method,
+    name: str,
     rates: Sequence[float],
     *,
-    protocols: Sequence[str] = tuple(PROTOCOLS),
+    protocols: Sequence[str] = PROTOCOLS,
 ) -> Curves:
-    """Curves of a method that is given how many decodes per second there are to be."""
-    points = [[method(one, rate) for one in streams] for rate in sorted(rates)]
+    """Curves of a method of `OFFLINE`, which is given how many decodes per second there are to be."""
+    points = [[OFFLINE[name](one, rate=rate) for one in streams] for rate in sorted(rates)]
     return score_points(points, streams, scorer, protocols=protocols)
 
 
@@ -77,51 +68,42 @@ def score_points(
     streams: Sequence[Watched],
     scorer: Scorer,
     *,
-    protocols: Sequence[str] = tuple(PROTOCOLS),
+    protocols: Sequence[str] = PROTOCOLS,
 ) -> Curves:
     """Decode and score operating points, each of one `Decodes` per stream."""
     scorer.prepare([one for point in points for one in point])
     pairs = [list(zip(streams, point, strict=True)) for point in points]
     rates = np.array([[len(one.times) * FPS / len(seen.rows) for seen, one in pair] for pair in pairs])
     return {
-        name: Curve(
-            rates, np.array([[scorer.score(seen.stream, one, protocol=name) for seen, one in pair] for pair in pairs])
-        )
+        name: Curve(rates, np.array([[scorer.score(*each, protocol=name) for each in pair] for pair in pairs]))
         for name in protocols
     }
 
 
-def summary(curves: dict[str, Curves], protocols: list[str], *, seeds: int) -> dict[str, Any]:
+def summary(curves: dict[str, Curves], protocols: Sequence[str], *, seeds: int) -> dict[str, Any]:
     """Quality of uniform decoding at 1 Hz, curves, and savings like for like and mixed."""
 
-    def against(of: Callable[[str], str], methods: list[str]) -> dict[str, Any]:
-        return {
-            name: {one: saving(curves[name][one], uniform=curves[of(name)][one]) for one in protocols}
-            for name in methods
-        }
+    def against(uniform: str, name: str) -> dict[str, Any]:
+        return {one: saving(curves[name][one], uniform=curves[uniform][one]) for one in protocols}
 
-    mixed = [name for name in curves if like_for_like(name) != UNIFORM]
     return {
         "uniform_1hz": {
             name: {one: cider_at(curves[name][one], REFERENCE_RATE) for one in protocols}
-            for name in (UNIFORM, "uniform, mean")
+            for name in (UNIFORM, UNIFORM_MEAN)
         },
         "curves": {
             name: {one: points(several[one], seeds=seeds) for one in protocols} for name, several in curves.items()
         },
-        "savings": against(like_for_like, list(curves)),
-        "savings_mixed": against(lambda name: UNIFORM, mixed),
+        "savings": {name: against(like_for_like(name), name) for name in curves},
+        "savings_mixed": {name: against(UNIFORM, name) for name in curves if like_for_like(name) != UNIFORM},
     }
 
 
 def points(curve: Curve, *, seeds: int = 1) -> list[dict[str, float]]:
     """Operating points: means over streams, and the standard deviation of the seeds' means."""
     by_seed = curve.cider.reshape(len(curve.cider), seeds, -1).mean(2)
+    deviations = by_seed.std(axis=1, ddof=1) if seeds > 1 else np.zeros(len(by_seed))
+    columns = zip(curve.rates.mean(1), curve.cider.mean(1), deviations, strict=True)
     return [
-        {
-            "rate": float(rates.mean()),
-            "cider": float(cider.mean()),
-            "seed_std": float(spread.std(ddof=1)) if seeds > 1 else 0.0,
-        }
-        for rates, cider, spread in zip(curve.rates, curve.cider, by_seed, strict=True)
+        {"rate": float(rate), "cider": float(cider), "seed_std": float(deviation)} for rate, cider, deviation in columns
     ]

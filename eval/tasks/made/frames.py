@@ -6,12 +6,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from eval.core.console import log
-from eval.tasks.made.streams import VIEWS, Frame
+from eval.core.prepared import Captioned, read_captions
+from eval.tasks.made.methods import Watched
+from eval.tasks.made.streams import VIEWS, Frame, Stream
 from vljepa.inference.embed import Embedder
 
 SIDE = 256
@@ -20,44 +23,51 @@ ZOOM = 0.75
 CHUNK = 256
 
 
-class Frames:
-    """Embeddings and small grey images of frames.
+class Frames(NamedTuple):
+    """Unit-norm embeddings [F, D] of frames, their grey levels [F, THUMBNAIL, THUMBNAIL], and the row of each frame."""
 
-    Args:
-        rows: Embedding of each frame [F, D], unit norm.
-        grey: Grey levels of each frame, [F, THUMBNAIL, THUMBNAIL], 0 to 1.
-        places: Row of each frame.
-    """
+    rows: np.ndarray
+    grey: np.ndarray
+    places: dict[Frame, int]
 
-    def __init__(self, rows: np.ndarray, grey: np.ndarray, places: dict[Frame, int]) -> None:
-        self.rows, self.grey, self.places = rows, grey, places
-
-    def numbers(self, frames: Sequence[Frame]) -> np.ndarray:
-        """Row numbers of a stream's frames, [T]."""
-        return np.array([self.places[frame] for frame in frames])
+    def watched(self, stream: Stream) -> Watched:
+        """A stream with its frames' embeddings and grey levels."""
+        numbers = np.array([self.places[frame] for frame in stream.frames])
+        return Watched(stream, self.rows[numbers], self.grey[numbers])
 
 
-def encode_frames(wanted: Iterable[Frame], *, pictures: Sequence[Path], embedder: Embedder, cache: Path) -> Frames:
+def held_out(data: Path, source: str, split: str, *, style: str | None = None) -> list[Captioned]:
+    """Pictures of a split that streams may show; none of them is a training picture."""
+    known = {one.source_id for one in read_captions(data, source, "train")}
+    pictures = [one for one in read_captions(data, source, split) if style in (None, one.style)]
+    assert not known & {one.source_id for one in pictures}, "streams show held-out pictures only"
+    return pictures
+
+
+def encode_frames(
+    streams: Iterable[Stream], *, pictures: Sequence[Captioned], embedder: Embedder, cache: Path
+) -> Frames:
     """Make and encode every frame, or read them from the cache of the same frames, pictures and model."""
-    frames = sorted(set(wanted))
-    contents = [hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() for path in pictures]
+    frames = sorted({frame for stream in streams for frame in stream.frames})
+    places = {frame: place for place, frame in enumerate(frames)}
+    contents = [hashlib.blake2b(one.path.read_bytes(), digest_size=8).hexdigest() for one in pictures]
     key = json.dumps([contents, frames, embedder.model.fingerprint(), SIDE, ZOOM])
     file = cache / f"{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}.npz"
-    if file.is_file():
-        with np.load(file) as kept:
-            return Frames(kept["rows"], kept["grey"], {frame: place for place, frame in enumerate(frames)})
-    rows, grey = [], []
-    opened = [Image.open(path).convert("RGBA") for path in pictures]
-    for start in range(0, len(frames), CHUNK):
-        made = [render(frame, opened) for frame in frames[start : start + CHUNK]]
-        rows.append(embedder.images(made))
-        grey += [np.asarray(one.convert("L").resize((THUMBNAIL, THUMBNAIL)), dtype=np.float32) / 255 for one in made]
-        log(f"encoded {min(start + CHUNK, len(frames))} of {len(frames)} frames")
-    cache.mkdir(parents=True, exist_ok=True)
-    half = file.with_suffix(".part.npz")
-    np.savez(half, rows=np.concatenate(rows), grey=np.stack(grey))
-    half.replace(file)
-    return Frames(np.concatenate(rows), np.stack(grey), {frame: place for place, frame in enumerate(frames)})
+    if not file.is_file():
+        rows, grey = [], []
+        opened = [Image.open(one.path).convert("RGBA") for one in pictures]
+        for start in range(0, len(frames), CHUNK):
+            made = [render(frame, opened) for frame in frames[start : start + CHUNK]]
+            rows.append(embedder.images(made))
+            small = [one.convert("L").resize((THUMBNAIL, THUMBNAIL)) for one in made]
+            grey += [np.asarray(one, dtype=np.float32) / 255 for one in small]
+            log(f"encoded {min(start + CHUNK, len(frames))} of {len(frames)} frames")
+        cache.mkdir(parents=True, exist_ok=True)
+        half = file.with_suffix(".part.npz")
+        np.savez(half, rows=np.concatenate(rows), grey=np.stack(grey))
+        half.replace(file)
+    with np.load(file) as kept:
+        return Frames(kept["rows"], kept["grey"], places)
 
 
 def render(frame: Frame, pictures: Sequence[Image.Image]) -> Image.Image:

@@ -5,26 +5,21 @@ Every way gives decodes: a time and a row to read, which is one of the stream's 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-from eval.tasks.made.streams import FPS
+from eval.tasks.made.streams import FPS, Stream
 from vljepa.configs import SelectiveConfig
-from vljepa.inference.segmentation import Dendrogram
+from vljepa.inference.segmentation import Dendrogram, ward_chain
 from vljepa.inference.selective import SelectiveDecoder
 
 
-@dataclass(frozen=True)
-class Decodes:
-    """What is decoded in one stream.
-
-    Args:
-        times: Seconds, ascending, [N].
-        rows: Embeddings to read, unit norm, [N, D].
-        starts: Seconds from which on each decode is what has been said, [N].
-    """
+class Decodes(NamedTuple):
+    """What is decoded in one stream: N seconds, ascending; unit-norm rows [N, D]; and from when on each is said."""
 
     times: np.ndarray
     rows: np.ndarray
@@ -33,19 +28,28 @@ class Decodes:
 
 @dataclass(frozen=True)
 class Watched:
-    """A stream as the methods see it.
+    """A stream, or a video's annotations, as the methods see it: rows [T, D] and grey levels [T, h, w] of frames."""
 
-    Args:
-        stream: Its frames, shots and `annotations`; of the methods only the oracle looks at the shots.
-        rows: Embedding of each frame, [T, D].
-        changes: Mean absolute change of grey levels from the frame before, [T - 1].
-        tree: Ward dendrogram of the rows.
-    """
-
-    stream: Any
+    stream: Stream | Sequence[tuple[float, int]]
     rows: np.ndarray
-    changes: np.ndarray
-    tree: Dendrogram
+    grey: np.ndarray
+
+    @cached_property
+    def changes(self) -> np.ndarray:
+        """Mean absolute change of grey levels from the frame before, [T - 1]."""
+        changes: np.ndarray = np.abs(np.diff(self.grey, axis=0)).mean((1, 2))
+        return changes
+
+    @cached_property
+    def tree(self) -> Dendrogram:
+        """Ward dendrogram of the rows."""
+        return ward_chain(self.rows)
+
+    @property
+    def made(self) -> Stream:
+        """Its frames and shots, where it was made here."""
+        assert isinstance(self.stream, Stream)
+        return self.stream
 
 
 def uniform(watched: Watched, *, rate: float, readout: str) -> Decodes:
@@ -58,7 +62,7 @@ def uniform(watched: Watched, *, rate: float, readout: str) -> Decodes:
 
 def random_times(watched: Watched, *, rate: float) -> Decodes:
     """Frames drawn at random, other ones in each stream."""
-    seed = [3, *watched.stream.starts[:8]]
+    seed = [3, *watched.made.starts[:8]]
     places = np.sort(np.random.default_rng(seed).choice(len(watched.rows), _count(watched, rate), replace=False))
     times = places / FPS
     return Decodes(times, watched.rows[places], np.append(times[:1], (times[1:] + times[:-1]) / 2))
@@ -89,7 +93,7 @@ def adaptive(watched: Watched, *, rate: float, readout: str) -> Decodes:
 
 def oracle(watched: Watched, *, rate: float, readout: str) -> Decodes:
     """The true shots, the longest first where there is not a decode for each."""
-    starts = np.array(watched.stream.starts)
+    starts = np.array(watched.made.starts)
     ends = np.append(starts[1:], len(watched.rows))
     longest = np.sort(np.argsort(starts - ends, kind="stable")[: _count(watched, rate)])
     return _spans(watched, starts[longest], ends[longest], readout)

@@ -10,24 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from eval.tasks.made.methods import Decodes
-from eval.tasks.made.streams import Placement, Stream
+from eval.tasks.made.methods import Decodes, Watched
+from eval.tasks.made.streams import Stream
 from vljepa.metrics.captions import CiderD
 from vljepa.metrics.selective import covering, nearest
 
-Match = Literal["nearest", "covering"]
-PROTOCOLS: dict[str, tuple[Placement, Match]] = {
-    "middle, nearest": ("middle", "nearest"),
-    "random, nearest": ("random", "nearest"),
-    "random, covering": ("random", "covering"),
-}
+PROTOCOLS = ("middle, nearest", "random, nearest", "random, covering")
 """Where a shot's annotation is, and the decode that it is matched to: the nearest, or that of the segment around it."""
-MAIN = "middle, nearest"
+MAIN = PROTOCOLS[0]
 BLOCK = 2048
 
 
@@ -47,41 +42,33 @@ class Scorer:
         decode: Callable[[np.ndarray], list[str]],
         kept: Path | None = None,
     ) -> None:
-        self._cider = CiderD(references)
+        self._score = cache(CiderD(references).score)
         self._decode = decode
         self._kept = kept
         self._texts = {} if kept is None else _read_texts(kept)
-        self._scores: dict[tuple[int, str], float] = {}
 
     def prepare(self, decodes: Sequence[Decodes]) -> None:
         """Decode what some streams will need, in large batches."""
         new = {key: row for one in decodes for row in one.rows if (key := _key(row)) not in self._texts}
         keys, rows = list(new), list(new.values())
         for start in range(0, len(keys), BLOCK):
-            block = keys[start : start + BLOCK]
-            written = dict(zip(block, self._decode(np.stack(rows[start : start + BLOCK])), strict=True))
+            block = slice(start, start + BLOCK)
+            written = dict(zip(keys[block], self._decode(np.stack(rows[block])), strict=True))
             self._texts |= written
             if self._kept is not None:
                 self._kept.parent.mkdir(parents=True, exist_ok=True)
                 with self._kept.open("a", encoding="utf-8") as file:
                     file.writelines(json.dumps([key, text]) + "\n" for key, text in written.items())
 
-    def score(self, stream: Stream, decodes: Decodes, *, protocol: str = MAIN) -> float:
+    def score(self, watched: Watched, decodes: Decodes, *, protocol: str = MAIN) -> float:
         """Mean CIDEr-D over the stream's annotations."""
-        placed, match = PROTOCOLS[protocol]
-        texts = [self._texts[_key(row)] for row in decodes.rows]
-        annotations = stream.annotations(placed)
-        total = 0.0
+        placed, match = protocol.split(", ")
+        stream, total = watched.stream, 0.0
+        annotations = stream.annotations(placed) if isinstance(stream, Stream) else stream
         for time, picture in annotations:
             place = nearest(decodes.times, time) if match == "nearest" else covering(decodes.starts, time)
-            total += self._score(picture, texts[place])
+            total += self._score(picture, self._texts[_key(decodes.rows[place])])
         return total / len(annotations)
-
-    def _score(self, picture: int, text: str) -> float:
-        key = (picture, text)
-        if key not in self._scores:
-            self._scores[key] = self._cider.score(picture, text)
-        return self._scores[key]
 
 
 def _key(row: np.ndarray) -> str:

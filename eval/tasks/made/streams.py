@@ -12,7 +12,7 @@ This is not film: nothing in a shot moves but the camera, and a picture may come
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,6 @@ VIEWS = 8
 FRAMES_PER_VIEW = 2
 FADE = (0.2, 0.4, 0.6, 0.8)
 SUCCESSORS = 3
-Placement = Literal["middle", "random"]
 MEAN_SECONDS, SIGMA = 4.0, 0.8
 SHORTEST_FRAMES = 2
 
@@ -37,13 +36,9 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream.
+    """Frames at `FPS`, where each shot starts, its picture, and where in it, 0 to 1, a random annotation is.
 
-    Args:
-        frames: Its frames at `FPS`.
-        starts: Frame number at which each shot starts; a cross-fade belongs half to either shot.
-        pictures: Picture of each shot.
-        shares: Where in each shot a randomly placed annotation is, 0 at its start and 1 at its end.
+    A cross-fade belongs half to either shot.
     """
 
     frames: tuple[Frame, ...]
@@ -51,8 +46,8 @@ class Stream:
     pictures: tuple[int, ...]
     shares: tuple[float, ...]
 
-    def annotations(self, placed: Placement = "middle") -> list[tuple[float, int]]:
-        """Time of each shot's annotation in seconds, and its picture."""
+    def annotations(self, placed: str = "middle") -> list[tuple[float, int]]:
+        """Time of each shot's annotation in seconds, in its `middle` or at `random`, and its picture."""
         ends = [*self.starts[1:], len(self.frames)]
         shares = self.shares if placed == "random" else [0.5] * len(ends)
         spans = zip(self.starts, ends, shares, strict=True)
@@ -64,19 +59,11 @@ def successors(pictures: int, *, seed: int) -> np.ndarray:
     """Pictures that each picture may fade into, [pictures, SUCCESSORS]; never itself."""
     random = np.random.default_rng([seed, 1])
     steps = np.stack([random.permutation(np.arange(1, pictures))[:SUCCESSORS] for _ in range(pictures)])
-    return (np.arange(pictures)[:, None] + steps) % pictures
+    return np.asarray((np.arange(pictures)[:, None] + steps) % pictures)
 
 
 def build_stream(*, pictures: int, seconds: int, seed: int, number: int, fades: float = 0.5) -> Stream:
-    """Stream number `number` of a seed.
-
-    Args:
-        pictures: How many pictures there are.
-        seconds: Length.
-        seed: Of the durations, the order and the kinds of transition.
-        number: Of the stream; each has its own random numbers.
-        fades: Share of the transitions that are cross-fades.
-    """
+    """Stream number `number` of a seed, each with its own random numbers; `fades` is the share of cross-fades."""
     random = np.random.default_rng([seed, 2, number])
     following = successors(pictures, seed=0)  # one set of cross-fades for all seeds: each is encoded once
     frames: list[Frame] = []

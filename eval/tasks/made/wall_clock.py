@@ -21,14 +21,9 @@ TIMED = 48
 def wall_clock(
     model: str, decoders: dict[str, str], frames: Frames, pictures: Sequence[Path], *, adaptive: dict[str, float]
 ) -> dict[str, Any]:
-    """Seconds of work per second of stream, split; and the ratio of uniform and adaptive decoding at equal quality.
+    """Seconds of work per second of stream, split, by decoder; and how uniform and adaptive decoding compare.
 
-    Args:
-        model: Whose frames are timed.
-        decoders: Name to folder; each is timed.
-        frames: Encoded frames, some of which are rendered and encoded again.
-        pictures: That they show.
-        adaptive: Saving of adaptive decoding; without one there are no ratios.
+    `adaptive` is the saving of adaptive decoding at equal quality; some of the frames are rendered and encoded again.
     """
     opened = [Image.open(path).convert("RGBA") for path in pictures]
     embedders = {name: Embedder.from_pretrained(model, device="cpu", decoder=path) for name, path in decoders.items()}

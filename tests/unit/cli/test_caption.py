@@ -1,6 +1,7 @@
 """`vljepa caption`, `vljepa ask` without choices, `vljepa train-decoder`, and its recipes."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -105,8 +106,29 @@ def test_open_answers(run, speaking, pictures):
     assert "answer" in out
     report = json.loads(run("ask", "pictures", "which colour?", "--model", speaking, "--json")[1])
     assert report["question"] == "which colour?"
-    assert [set(row) for row in report["answers"]] == [{"image", "answer", "agreement"}] * 2
+    assert [set(row) for row in report["answers"]] == [{"image", "answer", "confidence", "agreement"}] * 2
     assert len(report["skipped"]) == 1
+
+
+def test_a_decoder_that_was_not_fitted_cannot_be_asked_how_sure_it_is(fails, speaking, pictures):
+    said = fails("caption", "pictures/red.png", "--min-confidence", "0.5", "--model", speaking)
+    assert "does not say how sure it is" in said
+    assert "recipes/mini/choice.py" in said
+    assert "does not say" in fails("ask", "pictures", "which?", "--min-confidence", "0.5", "--model", speaking)
+
+
+def test_below_the_minimum_confidence_there_is_no_caption(run, speaking, pictures, tmp_path):
+    folder = shutil.copytree(speaking, tmp_path / "model")
+    file = folder / "y_decoder" / "config.json"
+    config = json.loads(file.read_text())
+    for intercept, said in ((-3.0, False), (3.0, True)):
+        config["choice"]["confidence"] = [intercept, 0.0, 0.0, 0.0, 0.0]
+        file.write_text(json.dumps(config))
+        words = ["caption", "pictures/red.png", "--min-confidence", "0.5", "--model", str(folder)]
+        [row] = json.loads(run(*words, "--json")[1])["captions"]
+        assert (row["caption"] is not None) is said
+        assert row["confidence"] == pytest.approx(0.9526 if said else 0.0474, abs=1e-3)
+        assert ("-" in run(*words)[1].split()) is not said
 
 
 def test_an_empty_open_question_is_told(fails, speaking, pictures):

@@ -174,7 +174,7 @@ def test_the_second_signal_does_not_wait(run, speaking_toy, video, endless, monk
         time.sleep(60)
 
     monkeypatch.setattr("vljepa.cli.stream_files.StreamFiles.add", stuck)
-    monkeypatch.setattr("vljepa.inference.selective.SelectiveDecoder.push", lambda self, row, moment: [])
+    monkeypatch.setattr("vljepa.inference.selective.SelectiveDecoder.push", lambda self, row, moment, **classes: [])
     monkeypatch.setattr(
         "vljepa.inference.selective.SelectiveDecoder.close", lambda self: [Segment(0, 1, 0.5, 1.0, None)]
     )

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from eval import run
+from eval import registry, run
 from eval.core.statistics import over_seeds
 from eval.core.suite import read_suite
 from eval.studies import ablations
@@ -188,7 +188,7 @@ def test_the_report_shows_every_row() -> None:
     runs = [one_run(row, seed, 0.4 + 0.1 * seed) for row in ("plain", "new") for seed in (0, 1)]
     result = {"rows": summarise(runs, default="plain"), "runs": runs, "default": "plain", "recipe": "r.yaml"}
     result |= {"command": "c", "split": "test", "date": "d", "hardware": "h", "protocol": {"emoji": "text"}}
-    text = ablations.tables(result)
+    text = registry.tables("ablations", result)
     assert "| new | `a=1` | 22.5 [-9.3, 54.3] |" in text  # 20 and 25: 22.5 -+ 12.706 * 3.5355 / sqrt(2)
     assert "| new | +0.0 [+0.0, +0.0] [+0.0, +0.0] |" in text
     assert "| plain | 10.50 | 20.00 | 0.50 | -2.00 |" in text

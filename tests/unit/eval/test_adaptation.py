@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.studies.adaptation import kept_arms as keep
-from eval.studies.adaptation import probe, sample, tables
+from eval import registry
+from eval.studies.adaptation import probe, sample
 from vljepa.metrics import top_k_hits
 
 ORIGIN = {
@@ -32,25 +32,14 @@ def result() -> dict[str, Any]:
     return {**ORIGIN, "pool": 250, "protocol": {"data": "photos"}, "rows": rows}
 
 
-def test_other_arms_are_taken_over_with_their_commit() -> None:
-    kept = keep(result(), without=["LoRA"])
-    assert {one["arm"] for one in kept["rows"]} == {"zero-shot", "linear probe"}
-    assert kept["kept"] == [{"arms": ["zero-shot", "linear probe"], **ORIGIN}]
-    newer = {**result(), **kept, "commit": "later", "rows": [*kept["rows"], row("LoRA", 3, 0, 0.7)]}
-    again = keep(newer, without=["linear probe"])
-    assert [(one["arms"], one["commit"]) for one in again["kept"]] == [
-        (["zero-shot"], ORIGIN["commit"]),
-        (["LoRA"], "later"),
-    ]
-
-
 def test_the_report_gives_mean_and_deviation_and_says_what_was_taken_over() -> None:
     whole = result()
-    text = tables({**whole, "commit": "fedcba9876543210", **keep(whole, without=["LoRA"])} | {"rows": whole["rows"]})
+    text = registry.tables("adaptation", whole | {"kept": [{"arms": ["zero-shot", "linear probe"], **ORIGIN}]})
+    assert text is not None
     assert "| LoRA | 55.0 (7.1) / 50.0 |" in text
     assert "| zero-shot | 10.0 / 50.0 |" in text
     assert "taken over from an earlier run: zero-shot, linear probe, of commit 0123456789ab" in text.lower()
-    assert "earlier run" not in tables(whole)
+    assert "earlier run" not in str(registry.tables("adaptation", whole))
 
 
 def test_the_sample_is_of_each_kind_and_the_probe_tells_what_can_be_told() -> None:

@@ -2,9 +2,8 @@
 
 import json
 
-from eval import run
+from eval import registry, run
 from eval.studies.answer_prior.build import caption_questions, fold_of, object_questions, split_photos, write_data
-from eval.studies.answer_prior.study import tables
 
 
 def photo(number, objects, captions=()):
@@ -83,7 +82,7 @@ def test_the_report_has_every_arm_and_difference():
             }
         },
     }
-    text = tables(result)
+    text = registry.tables("answer prior", result)
     assert "| recipe | 50.0 [40.0, 61.0] | 25.0 |" in text
     assert "| recipe - question only | +50.0 [+40.0, +61.0] |" in text
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eval.studies.mini.baselines import HIDDEN, Head, HeadConfig, TrainSet, train_head
-from eval.studies.mini.conse import CaptionPairs, conse, fit_ridge
+from eval.studies.mini.baselines import HIDDEN, CaptionPairs, Head, HeadConfig, TrainSet, conse, fit_ridge, train_head
 
 
 def test_ridge_is_the_closed_form() -> None:

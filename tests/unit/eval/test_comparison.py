@@ -15,14 +15,15 @@ import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from eval.studies.comparison import study, tables
-from eval.studies.comparison.data import Pictures, WordBatch, constant_ranking, hits_in_truth
+from eval import registry
+from eval.studies.comparison import study
+from eval.studies.comparison.data import Pictures, WordBatch, constant_ranking
 from eval.studies.comparison.learners import TokenLearner, check_sizes, pmi, trained_parameters
 from eval.studies.comparison.points import METRICS, READERS, SCORINGS, curves_of
 from eval.studies.comparison.runner import Plan, load_checkpoint, train_run
 from eval.studies.comparison.shared import ARMS, Setting, Shared
 from eval.studies.comparison.vlm import CutVocabulary, TokenVLM, build_vlm, pack
-from eval.tasks.coco_classes import CLASSES
+from eval.tasks.coco_classes import CLASSES, hits_in_truth
 from tests.conftest import write_rows
 from tests.decoders import TEXTS, write_language_model
 from vljepa.backends import part_config, part_folder
@@ -336,7 +337,7 @@ def test_the_scores_of_a_learner_are_measured_by_each_of_its_scorings() -> None:
 
 def test_stored_results_show_operations_with_and_without_the_encoder_and_the_caveats() -> None:
     result = json.loads((Path(__file__).parents[3] / "eval/results/comparison.json").read_text())
-    text, cost = tables.tables(result), result["cost"]
+    text, cost = registry.tables("comparison", result), result["cost"]
     flops = cost["vlm"]["training_gflop_per_sample"]
     assert f"| {flops:.3f} | {flops + cost['x_encoder_gflop']:.3f} |" in text
     assert "## Caveats" in text

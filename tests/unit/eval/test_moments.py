@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eval import registry
 from eval.core.prepared import Captioned
+from eval.tasks.made.methods import Watched
 from eval.tasks.made.streams import FPS, Frame, Stream
 from eval.tasks.moments import (
     Indexes,
-    Video,
     by_chance,
     cut_all,
-    difference,
     oracle,
     ours,
     right_moments,
     score,
-    tables,
     uniform,
 )
 from vljepa.configs import SelectiveConfig
@@ -29,16 +28,16 @@ from vljepa.inference.moments import Moment
 EYE = np.eye(4, dtype=np.float32)
 
 
-def video(*shots: tuple[int, float]) -> Video:
+def video(*shots: tuple[int, float]) -> Watched:
     """Shots of (picture, seconds), each frame of which is embedded as the picture's own axis."""
     shown = [picture for picture, seconds in shots for _ in range(round(seconds * FPS))]
     starts = np.cumsum([0, *(round(seconds * FPS) for _, seconds in shots)])[:-1].tolist()
     pictures = tuple(picture for picture, _ in shots)
     stream = Stream(tuple(Frame(one, 0) for one in shown), tuple(starts), pictures, (0.5,) * len(shots))
-    return Video(stream, EYE[shown])
+    return Watched(stream, EYE[shown], np.zeros((len(shown), 1, 1)))
 
 
-def world(*videos: Video, queries: np.ndarray = EYE) -> Indexes:
+def world(*videos: Watched, queries: np.ndarray = EYE) -> Indexes:
     pictures: Any = [
         Captioned(path=None, texts=("a",), source_id=f"{one}", concept="", style="")  # type: ignore[arg-type]
         for one in range(4)
@@ -79,14 +78,14 @@ def test_right_moments_are_found_and_a_query_without_any_is_missed() -> None:
     assert best.ranks[0.7].tolist() == [1, 1, 1, 1]
     assert worse.ranks[0.5].tolist()[1] == np.inf  # one second of a window of three
     assert best.figures()["iou 0.5"]["r1"]["mean"] == 1
-    assert difference(best, worse)["iou 0.5"]["r5"]["mean"] > 0
+    assert best.minus(worse)["iou 0.5"]["r5"]["mean"] > 0
 
 
 def test_only_pictures_that_are_shown_are_asked_for_and_ties_count_against() -> None:
     asked = world(CLEAR)
     assert score(asked, cut_all(asked, oracle)).about == ["0", "1", "2"]
 
-    constant = world(Video(CLEAR.stream, np.tile(EYE[:1], (24, 1))), queries=np.tile(EYE[:1], (4, 1)))
+    constant = world(Watched(CLEAR.stream, np.tile(EYE[:1], (24, 1)), CLEAR.grey), queries=np.tile(EYE[:1], (4, 1)))
     assert score(constant, cut_all(constant, oracle)).ranks[0.5].tolist() == [3, 3, 3]
 
 
@@ -104,12 +103,13 @@ def test_the_report_has_every_arm() -> None:
     asked = world(CLEAR, video((3, 2)))
     one = score(asked, cut_all(asked, oracle))
     row = one.figures()
-    text = tables(
+    text = registry.tables(
+        "moments",
         {
             "settings": {"videos": 2, "seconds": 6, "seeds": [0]}, "arms": {"moments": row, "uniform": row},
             "chance": {f"iou {overlap}": {f"r{k}": value for k, value in some.items()}
                        for overlap, some in one.chance.items()},
-            "moments minus uniform": difference(one, one), "by_threshold": {"1": row}, "threshold": 1.0,
+            "moments minus uniform": one.minus(one), "by_threshold": {"1": row}, "threshold": 1.0,
             "command": "python -m eval.moments", "split": "test", "commit": "0123456789abcdef", "date": "2026-11-25",
             "hardware": "a CPU", "protocol": {"videos": "two"}, "photos": 4, "indexes": 1, "shots": 4, "queries": 4,
         }

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from eval import registry
 from eval.core.embedding import EncodedFrames
 from eval.core.suite import Found, Suite
 from eval.tasks import animations, order
@@ -137,7 +138,7 @@ def test_every_control_is_asked_of_every_question(
              result["anticipation"].items()}  # fmt: skip
     assert ahead["model"] == (1, 8)
     assert ahead["present"] == (pytest.approx(4 / 12), 8)
-    text = order.tables(result)
+    text = registry.tables("order", result)
     assert "| **direction** (12) | 100.0 [100.0, 100.0] |" in text
     assert json.loads(json.dumps(result)) == result
 
@@ -148,7 +149,7 @@ def test_the_weak_groups_are_named() -> None:
                 (("in order", in_order), ("shuffled", shuffled))}  # fmt: skip
 
     metrics = {"direction": row(0.9, 0.5), "order, by name": row(0.6, 0.5), "how many": row(0.3, 0.3)}
-    assert order.weak(metrics) == "order, by name (60.0 [50.0, 70.0] in order, 50.0 shuffled)"
+    assert order.derived({"metrics": metrics})["weak"] == "order, by name (60.0 [50.0, 70.0] in order, 50.0 shuffled)"
 
 
 def test_a_model_of_pictures_is_refused(found: Found) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.tasks.coco_classes import CLASSES, top1_in_truth
+from eval.tasks.coco_classes import CLASSES, hits_in_truth
 from eval.tasks.question_only import Majority, QuestionOnly, swapped_pictures
 from vljepa.data.records import Record
 
@@ -89,7 +89,7 @@ def test_a_lone_picture_has_no_other() -> None:
 def test_class_is_right_when_it_is_present_and_strictly_best() -> None:
     truth = np.array([[True, True, False]] * 4)
     scores = np.array([[0.1, 0.9, 0.3], [0.1, 0.2, 0.3], [0.5, 0.1, 0.5], [0.7, 0.7, 0.1]], dtype=np.float32)
-    assert top1_in_truth(scores, truth).tolist() == [True, False, False, True]
+    assert hits_in_truth(scores, truth, k=1).tolist() == [True, False, False, True]
 
 
 def test_there_are_eighty_classes() -> None:

@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_tables_say_all_that_a_number_has_to_say(folder: Path) -> None:
-    text = report.markdown(report.read_results(folder), plots=[])
+    text = report.documents(folder, only=["evaluation"])[0]["evaluation"]
     assert "| image to text | 50.0 [25.0, 75.0] | 50.0 [25.0, 75.0] | 2.000 |" in text
     assert "| chance, image to text | 12.5 | 50.0 |  |" in text
     said = ["`python eval/run.py asked`", "8 rows, where the official files have 1,000", "left out: 3", "a CPU"]

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from eval import registry
 from eval.core.render import DIRECTIONS
 from eval.core.statistics import pooled, spread
-from eval.studies.mini.study import PROTOCOL, pool_seeds
-from eval.studies.mini.tables import plots, tables
+from eval.core.suite import read_suite
+from eval.studies.mini.study import plots, pool_seeds
 
 
 def seed_result(seed: int, *, hit: float) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def seed_result(seed: int, *, hit: float) -> dict[str, Any]:
 
 def whole() -> dict[str, Any]:
     seeds = [seed_result(0, hit=0.2), seed_result(1, hit=0.4)]
-    return {"split": "test", "protocol": PROTOCOL, **pool_seeds(seeds)}
+    return {"split": "test", "protocol": read_suite("mini").protocol, **pool_seeds(seeds)}
 
 
 def test_seeds_are_pooled() -> None:
@@ -79,7 +80,7 @@ def test_a_key_that_one_seed_lacks_is_pooled_over_the_others() -> None:
 
 
 def test_tables_name_rows_and_pools() -> None:
-    text = tables(whole())
+    text = registry.tables("mini", whole())
     assert "| **vljepa mini** | 0.0M | 30.0 (14.1) |" in text
     assert "pool 2 pictures x 2 texts" in text
     assert "+15.0 [" in text

@@ -94,8 +94,8 @@ def test_a_result_says_everything_about_itself(folder: Path) -> None:
 
 
 def test_a_result_that_lacks_something_cannot_be_made() -> None:
-    with pytest.raises(TypeError, match="'pool' and 'prompt'"):
-        Result(rows=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'rows' and 'pool'"):
+        Result()  # type: ignore[call-arg]
 
 
 def test_a_setting_can_be_changed_and_belongs_to_the_key(folder: Path) -> None:
@@ -273,15 +273,15 @@ def test_a_result_with_sections_of_its_own_is_kept_and_its_tables_are_printed(
 
     words.__module__ = "eval.tasks.words"
     monkeypatch.setattr(registry, "task", lambda name: words)
-    monkeypatch.setattr("eval.tasks.words.tables", lambda result: f"tables of {result['pictures']}")
-    write_json(folder / "data" / "mini" / "summary.json", {})
+    monkeypatch.setattr(registry, "tables", lambda task, result: f"{task}: tables of {result['pictures']}")
+    write_json(folder / "data" / "mini" / "summary.json", {"split_seed": 0})
     for _ in range(2):
         assert measure(folder, "captions") == run.DONE
     assert seen == [{"recipe": "recipes/mini_decoder.yaml"}]
     result = json.loads((folder / "results" / "captions.json").read_text())
     assert {"task", "key", "seconds"} < result.keys()
     assert result["overlap"]["looked_at"] is False
-    assert capsys.readouterr().out.count("tables of all of them") == 2
+    assert capsys.readouterr().out.count("words: tables of all of them") == 2
 
 
 def test_the_model_s_own_decoder_is_measured() -> None:

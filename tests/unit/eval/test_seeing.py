@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 
 from eval.core.embedding import EncodedFrames, EncodedImages, FileEmbedder, readable
+from eval.core.suite import Found, read_suite
 from eval.tasks import animations
 from eval.tasks.questions_files import Question
+from tests.conftest import write_rows
 from tests.unit.eval.seer import context_of
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.checkpoint.clips import with_clips
@@ -172,10 +174,9 @@ def test_pixels_go_to_the_model_s_device(
     clips = EncodedFrames(elsewhere, [clip], frames=FRAMES)
     question = Question(clip, "which way?", ("left",), ("left", "right"))
     assert clips.ask([question], list(range(FRAMES))).shape == (1, elsewhere.model.width)
-    rows = [(1, {"video": clip.name, "text": "a square"})]
-    found = SimpleNamespace(
-        file_name=lambda name: clip.parent / name, table=lambda role: rows, value=lambda row, key, *where: row[key]
-    )
+    write_rows(tmp_path / "animations.jsonl", [{"video": clip.name, "text": "a square"}])
+    (tmp_path / clip.name).write_bytes(clip.read_bytes())
+    found = Found(read_suite("mini_animations"), tmp_path, {"rows": tmp_path / "animations.jsonl"})
     assert animations.measure(context_of(found, elsewhere)).rows == 1
     assert readable(FileEmbedder(elsewhere, frames=FRAMES).embed([clip])).all()
 

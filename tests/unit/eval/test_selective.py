@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.tasks.made import methods, tables
+from eval import registry
+from eval.tasks.made import methods
 from eval.tasks.made.curves import summary
 from eval.tasks.made.frames import render, view
 from eval.tasks.made.methods import Decodes, Watched
 from eval.tasks.made.scoring import MAIN, Scorer
 from eval.tasks.made.streams import FPS, VIEWS, Frame, Stream, build_stream, successors, view_at
-from vljepa.inference.segmentation import ward_chain
 from vljepa.metrics.selective import Curve, cider_at, nearest, saving
 
 CAPTIONS = [["a red cat sleeps here"], ["two dogs run far away"], ["one blue boat on water"]]
@@ -91,8 +91,7 @@ def watched(lengths: Sequence[int] = (8, 40, 12)) -> Watched:
     return Watched(
         Stream(frames, starts, (0, 1, 2), (0.1, 0.9, 0.5)),
         rows,
-        np.abs(np.diff(rows, axis=0)).mean(1),
-        ward_chain(rows),
+        grey=rows[:, None],
     )
 
 
@@ -111,28 +110,28 @@ class TestProtocol:
         decodes = way(seen, rate=3 * FPS / 60, readout=readout)  # type: ignore[operator]
         judge.prepare([decodes])
         assert len(decodes.times) == 3
-        assert judge.score(seen.stream, decodes) == pytest.approx(10.0)
+        assert judge.score(seen, decodes) == pytest.approx(10.0)
 
     def test_an_annotation_near_a_shots_edge_is_matched_by_segment_or_by_nearness(self) -> None:
         """Shots of 2, 10 and 3 s; the second annotation is at 11 s, nearer to the third segment's middle."""
         seen, judge = watched(), scorer()
         decodes = methods.adaptive(seen, rate=3 * FPS / 60, readout="mean")
         judge.prepare([decodes])
-        assert judge.score(seen.stream, decodes, protocol="random, covering") == pytest.approx(10.0)
-        assert judge.score(seen.stream, decodes, protocol="random, nearest") == pytest.approx(20 / 3)
+        assert judge.score(seen, decodes, protocol="random, covering") == pytest.approx(10.0)
+        assert judge.score(seen, decodes, protocol="random, nearest") == pytest.approx(20 / 3)
 
     def test_as_many_uniform_decodes_miss_the_short_shot(self) -> None:
         seen, judge = watched(), scorer()
         decodes = methods.uniform(seen, rate=2 * FPS / 60, readout="exact")
         judge.prepare([decodes])
-        assert judge.score(seen.stream, decodes) < 7
+        assert judge.score(seen, decodes) < 7
 
     def test_constant_words_score_a_third_of_three(self) -> None:
         seen = watched()
         judge = Scorer(CAPTIONS, decode=lambda rows: [CAPTIONS[0][0]] * len(rows))
         decodes = methods.adaptive(seen, rate=3 * FPS / 60, readout="exact")
         judge.prepare([decodes])
-        assert judge.score(seen.stream, decodes) == pytest.approx(10 / 3)
+        assert judge.score(seen, decodes) == pytest.approx(10 / 3)
 
     def test_what_is_shown_twice_is_decoded_once(self) -> None:
         asked: list[int] = []
@@ -201,6 +200,10 @@ class TestSaving:
         )
         mixed = {name: one[MAIN]["times_fewer"] for name, one in found["savings_mixed"].items()}
         assert mixed == pytest.approx({"uniform, mean": 2, "adaptive, mean": 10})
-        head, *rows = tables._savings(found).split("\n")
+        time = {"per_frame_s": {}, "fps": FPS, "rates": {"uniform": 1.0, "adaptive": 0.5}, "decoders": {}}
+        source = found | {"pool": 4, "streams": 4, "shots_per_second": 0.25, "only_cross_fades": found | {"streams": 4}}
+        whole = {"decoder": {"name": "toy", "num_beams": 1}, "protocol": {}, "sources": {"photos": source}}
+        text = registry.tables("selective", whole | {"wall_time": time})
+        head, *rows = text[text.index("| times fewer") :].split("\n")
         assert head.index("like for like") < head.index("mixed")
         assert rows[3] == "| adaptive, exact | 2.00 [2.00, 2.00] |  | 0.500 |"

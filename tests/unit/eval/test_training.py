@@ -12,7 +12,7 @@ from PIL import Image
 
 from eval import run
 from eval.core.contamination import Training, training_of
-from eval.core.render import section
+from eval.core.render import filled
 from eval.core.result import Model
 from tests.unit.eval.seer import Seer, write_lines
 from vljepa.data.records import Record
@@ -20,6 +20,11 @@ from vljepa.data.records import Record
 EXAMPLES = Path(__file__).parents[3] / "examples" / "pictures"
 PHOTOS = ["cat", "coffee", "rocket"]
 SUITE = "own_retrieval"
+
+
+def page_of(result: dict[str, Any]) -> str:
+    """What docs/evaluation.md says of it."""
+    return filled("evaluation.md", {"results": [result], "plots": [], "others": []})
 
 
 @pytest.fixture
@@ -69,7 +74,7 @@ def test_equal_pictures_near_ones_and_texts_are_counted(folder: Path) -> None:
     assert (train["pictures"], train["texts"], train["files"]) == (3, 3, ["PATH/TO/train.jsonl"])
     assert [one[1] for one in overlap["examples"]["near"]] == [f"{folder.name}/train/two.jpg"]
     assert str(folder) not in json.dumps(written(folder)["overlap"])
-    said = section(written(folder))
+    said = page_of(written(folder))
     assert "of 3 test images 1 are equal to one of training and 1 more are near duplicates (perceptual hash)" in said
     assert "of 3 test texts (with their questions) 1 are in both" in said
     assert "with 3 images and 3 texts of PATH/TO/train.jsonl (named with --train). Nothing else is known." in said
@@ -99,7 +104,7 @@ def test_without_training_data_it_says_that_nobody_has_looked(folder: Path) -> N
         assert overlap["why"].startswith(why)
     assert measure(folder) == run.DONE
     assert not written(folder)["overlap"]["looked_at"]
-    assert "Overlap with training: not looked at (the training data of mini" in section(written(folder))
+    assert "Overlap with training: not looked at (the training data of mini" in page_of(written(folder))
 
 
 def test_a_result_is_compared_once_with_the_training_data_at_hand(folder: Path) -> None:

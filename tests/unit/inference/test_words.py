@@ -60,11 +60,12 @@ def test_weights_decide_and_a_flaw_outweighs_them_all():
     assert evidence(flawed=True, agreement=1.0, named=1.0).score(config) < evidence(agreement=-1.0).score(config)
 
 
-def test_confidence_is_a_logistic_regression():
-    config = ChoiceConfig(confidence=[0.0, 2.0, 0.0, 3.0, -1.0], answer=[1.0, 0.0, 1.0])
-    assert evidence(named=0.0, agreement=0.0).confidence(config, answer=False) == 0.5
-    assert evidence(named=1.0).confidence(config, answer=False) == pytest.approx(1 / (1 + np.exp(-4.0)))
-    assert evidence(named=1.0).confidence(config, answer=True) == 0.5
+def test_confidence_is_a_logistic_regression_on_as_many_values_as_there_are_weights():
+    weights = [0.0, 2.0, 0.0, 3.0, -1.0]
+    assert evidence(agreement=0.0).confidence(weights) == 0.5
+    assert evidence(named=1.0).confidence(weights) == pytest.approx(1 / (1 + np.exp(-4.0)))
+    assert evidence(named=1.0).confidence([1.0, 0.0, 1.0]) == 0.5
+    assert evidence().confidence(None) is None
 
 
 class Decoder:

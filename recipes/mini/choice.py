@@ -1,0 +1,202 @@
+"""Fit how a decoder of mini chooses among candidates and how sure it is: ``python recipes/mini/choice.py DECODER ...``.
+
+The weights come from the validation photos, whose captions are known, and from photos of one thing each, whose names
+are known (a folder with ``photos.jsonl``: image, names, wider; never trained on). They are written into the decoder's
+config.json. The test photos are not looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+# Run as a script, this folder would be first on the path, and emoji.py would hide a package of that name.
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from vljepa.configs import ChoiceConfig
+from vljepa.errors import VLJEPAError
+from vljepa.inference.embed import Embedder
+from vljepa.inference.words import Evidence, Writer, sure_of
+from vljepa.metrics.captions import CiderD
+from vljepa.processing.evidence import taxonomy_of
+from vljepa.processing.nouns import holds
+from vljepa.processing.text import normalise_text
+
+AGREEMENT, LIKELIHOOD = (0.5, 1.0, 2.0), (0.0, 0.05, 0.1, 0.2, 0.4)
+NAMED, WRONG = (0.0, 0.2, 0.5, 1.0), (0.0, 0.1, 0.2, 0.5)
+FALLBACK, SURE = (0.0, 0.3, 0.4, 0.5, 0.6), (0.7, 0.8, 0.9)
+ANSWERS = 900
+"""Validation questions, of every source alike."""
+RIDGE = 1e-3
+
+
+class Candidates:
+    """Candidates for some images, with what speaks for each.
+
+    Args:
+        embedder: Model and decoder.
+        paths: The images.
+        query: A question for each; empty ones ask for captions.
+    """
+
+    def __init__(self, embedder: Embedder, paths: Sequence[Path], query: Sequence[str] = ()) -> None:
+        shift = not query
+        writer = Writer(embedder.model, embedder.processor, embed=embedder.texts)
+        self.texts: list[list[str]] = []
+        self.evidence: list[list[Evidence]] = []
+        classes: list[NDArray[np.float32]] = []
+        for start in range(0, len(paths), 32):
+            chunk = range(start, min(start + 32, len(paths)))
+            pixels = [embedder.read(paths[place]) for place in chunk]
+            asked = [(place, query[start + place] if query else "") for place in range(len(chunk))]
+            rows, known = embedder.answered(pixels, asked)
+            told = writer.entities(rows, known)
+            texts = writer.candidates(rows, told, shift=shift)
+            self.texts += texts
+            self.evidence += writer.evidence(texts, rows, known, told, shift=shift)
+            classes += [] if known is None else [known]
+        self.classes_NK = np.concatenate(classes) if classes else None
+
+    def chosen(self, config: ChoiceConfig) -> list[int]:
+        """Place of the best candidate of every image."""
+        return [max(range(len(some)), key=lambda place: some[place].score(config)) for some in self.evidence]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fit and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("decoder", type=Path, help="folder of the decoder")
+    parser.add_argument("--model", default="mini", help="the model whose words it writes")
+    parser.add_argument("--data", type=Path, required=True, help="folder that prepare.py has made")
+    parser.add_argument("--named", type=Path, required=True, help="folder with photos.jsonl: image, names, wider")
+    parser.add_argument("--candidates", type=int, default=4, help="beams that are candidates (default 4)")
+    given = parser.parse_args(arguments)
+    try:
+        embedder = Embedder.from_pretrained(given.model, decoder=str(given.decoder))
+    except VLJEPAError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    decoder = embedder.model.y_decoder
+    assert decoder is not None
+    beams = max(given.candidates, decoder.config.generation.num_beams)
+    decoder.config.generation = decoder.config.generation.model_copy(update={"num_beams": beams})
+    decoder.config.choice = ChoiceConfig(candidates=given.candidates)
+    photos, named = _rows(given.data / "photos/captions.validation.jsonl"), _rows(given.named / "photos.jsonl")
+    of_photos = Candidates(embedder, [given.data / "photos" / row["image"] for row in photos])
+    of_named = Candidates(embedder, [given.named / row["image"] for row in named])
+    choice, report = fit(of_photos, [row["text"] for row in photos], of_named, named, given.candidates, embedder)
+    choice = choice.model_copy(update={"answer": fit_answers(embedder, given.data)})
+    file = given.decoder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["choice"] = choice.model_dump(mode="json")
+    config["generation"]["num_beams"] = beams
+    file.write_text(json.dumps(config, indent=2), encoding="utf-8")
+    print(json.dumps({"choice": config["choice"], **report}, indent=1))
+    return 0
+
+
+def fit(
+    of_photos: Candidates,
+    references: Sequence[Sequence[str]],
+    of_named: Candidates,
+    named: Sequence[dict[str, Any]],
+    count: int,
+    embedder: Embedder,
+) -> tuple[ChoiceConfig, dict[str, float]]:
+    """Weights with the highest sum of CIDEr-D and share of names; the confidence in what they choose; the fallback."""
+    scorer = CiderD(references)
+    longest = max(map(len, of_photos.texts))
+    by_place = [
+        scorer.scores([some[min(place, len(some) - 1)] for some in of_photos.texts]) for place in range(longest)
+    ]
+    cider_NC = np.stack(by_place, axis=1)
+    pairs = list(zip(of_named.texts, named, strict=True))
+    strict = [[holds(text, row["names"]) for text in some] for some, row in pairs]
+    wide = [[holds(text, [*row["names"], *row["wider"]]) for text in some] for some, row in pairs]
+
+    def tried(config: ChoiceConfig) -> tuple[float, dict[str, float]]:
+        of_a, of_b = of_photos.chosen(config), of_named.chosen(config)
+        figures = {
+            "photos/cider": float(cider_NC[range(len(of_a)), of_a].mean()),
+            "named/strict": float(np.mean([some[place] for some, place in zip(strict, of_b, strict=True)])),
+            "named/lenient": float(np.mean([some[place] for some, place in zip(wide, of_b, strict=True)])),
+        }
+        return figures["photos/cider"] + figures["named/strict"], figures
+
+    grid = [
+        ChoiceConfig(candidates=count, agreement=one, likelihood=two, named=three, wrong=four)
+        for one, two, three, four in product(AGREEMENT, LIKELIHOOD, NAMED, WRONG)
+    ]
+    best = max(grid, key=lambda config: tried(config)[0])
+    report = tried(best)[1]
+    chosen = of_named.chosen(best)
+    values = np.array([some[place].values() for some, place in zip(of_named.evidence, chosen, strict=True)])
+    right = np.array([some[place] for some, place in zip(wide, chosen, strict=True)], dtype=float)
+    best = best.model_copy(update={"confidence": logistic(values, right)})
+    taxonomy, classes_NK = taxonomy_of(embedder.model.config.residual), of_named.classes_NK
+    assert taxonomy is not None
+    assert classes_NK is not None
+    confidence = 1 / (1 + np.exp(-values @ np.array(best.confidence)))
+
+    def lenient(fallback: float, sure: float) -> float:
+        hits = []
+        for number, row in enumerate(named):
+            text = of_named.texts[number][chosen[number]]
+            if confidence[number] < fallback:
+                found = sure_of(classes_NK[number], taxonomy, least=sure)
+                text = text if found is None else found[0]
+            hits.append(holds(text, [*row["names"], *row["wider"]]))
+        return float(np.mean(hits))
+
+    fallback, sure = max(product(FALLBACK, SURE), key=lambda pair: (lenient(*pair), -pair[0]))
+    report["named/lenient with fallback"] = lenient(fallback, sure)
+    return best.model_copy(update={"fallback": fallback, "sure": sure}), report
+
+
+def fit_answers(embedder: Embedder, data: Path) -> list[float]:
+    """Logistic regression of whether an answer is right, word for word, on the validation questions."""
+    values, right = [], []
+    for source in ("easy_vqa", "emoji", "photos"):
+        rows = _rows(data / source / "questions.validation.jsonl")
+        rows = rows[:: max(1, len(rows) // (ANSWERS // 3))]
+        found = Candidates(embedder, [data / source / row["image"] for row in rows], [row["query"] for row in rows])
+        for row, texts, evidence in zip(rows, found.texts, found.evidence, strict=True):
+            first = next((place for place, one in enumerate(evidence) if not one.flawed), 0)
+            values.append(evidence[first].values()[:3])
+            right.append(normalise_text(texts[first]) == normalise_text(row["text"][0]))
+    return logistic(np.array(values), np.array(right, dtype=float))
+
+
+def logistic(values_NV: NDArray[np.float64], right_N: NDArray[np.float64]) -> list[float]:
+    """Weights of the likeliest logistic regression, with a small ridge."""
+    values, right = torch.from_numpy(values_NV), torch.from_numpy(right_N)
+    weights = torch.zeros(values.shape[1], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=200)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(values @ weights, right) + RIDGE * weights.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return [round(float(one), 4) for one in weights]
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
