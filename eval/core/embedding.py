@@ -68,6 +68,7 @@ class FileEmbedder:
         self._read = embedder.read
         if frames > 1:
             self._read = VisualReader(embedder.processor, clips=embedder.model.config.predictor.clips, frames=frames)
+        self._classes: dict[Seen, Rows] = {}
         self.unreadable: dict[str, str] = {}
         """Reason for each file that could not be read: left out, never replaced."""
 
@@ -91,11 +92,16 @@ class FileEmbedder:
                         if pixels is not None]  # fmt: skip
                 asked = [(number, place) for number, (file, _) in enumerate(read) for place in places[file]]
                 if read:
-                    rows_ND[[place for _, place in asked]] = self.embedder.asked(
+                    rows_ND[[place for _, place in asked]], classes = self.embedder.answered(
                         [pixels for _, pixels in read], [(number, pairs[place][1]) for number, place in asked]
                     )
+                    self._classes |= {} if classes is None else {file: classes[n] for n, (file, _) in enumerate(read)}
                 bar.advance(TaskID(task), len(files))
         return rows_ND
+
+    def class_probabilities(self, files: Sequence[Seen]) -> Rows | None:
+        """What the X-Encoder's own classifier says of files that were embedded, [N, K]; None without one."""
+        return np.stack([self._classes[one] for one in files]) if self._classes else None
 
     def report(self) -> dict[str, object]:
         """How many files could not be read, and the first of them."""
