@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.embedding import FileEmbedder, readable, visual
+from eval.core.embedding import FileEmbedder, Rows, readable, visual
 from eval.core.result import Context, Result
 from eval.core.statistics import interval
 from eval.core.suite import Found
 from eval.tasks.questions import listed
-from vljepa.configs import CalibrationConfig
 from vljepa.data.formats.walking import PICTURES
 from vljepa.data.records import Record
-from vljepa.metrics import expected_calibration_error, mean_of_templates, mean_per_class, softmax, top_k_hits
+from vljepa.inference.embed import Embedder
+from vljepa.inference.naming import Naming
+from vljepa.metrics import auroc, expected_calibration_error, mean_of_templates, mean_per_class, top_k_hits
 
 COUNTS = (2, 10, 100)
 """Candidates of the calibration errors, besides all."""
@@ -36,8 +38,9 @@ def measure(
 ) -> Result:
     """Top-1, top-5, mean per class and calibration error; the candidates are the labels that occur.
 
-    The calibration error is measured with 2, 10 and 100 candidates too, as far as there are: the right one and others
-    drawn for each image.
+    They are those of `classify`, where the classifier's own evidence counts; top-1 and top-5 of the cosines alone stand
+    beside them. The calibration error is measured with 2, 10 and 100 candidates too, as far as there are: the right one
+    and others drawn for each image; and so is whether none of them is told, of a model that knows it.
 
     Args:
         context: The files; `rows` is a folder with a folder per class, or a table.
@@ -56,20 +59,27 @@ def measure(
     shown = len(names)
     names += [] if not others else _other_names(names)
     files = FileEmbedder(embedder, frames=frames)
-    rows_ND = files.embed([path for path, _ in samples])
+    rows_ND, classes_NK = files.answered([(path, "") for path, _ in samples])
     kept_N = readable(rows_ND)
     labels_N = np.array([names.index(name) for (_, name), there in zip(samples, kept_N, strict=True) if there])
     used = list(templates) or [embedder.model.config.prompts.classification]
     texts_CD = mean_of_templates(
         np.stack([embedder.texts([one.replace("{}", name) for name in names]) for one in used])
     )
-    scores_NC = rows_ND[kept_N] @ texts_CD.T
+    naming = _Choice(
+        embedder,
+        names,
+        texts_CD,
+        rows_ND[kept_N],
+        None if classes_NK is None else classes_NK[kept_N],
+    )
     return Result(
-        metrics=_figures(scores_NC, labels_N, embedder.model.config.calibration),
+        metrics=_figures(naming, labels_N),
         chance={"all": {"top1": 1 / len(names), "top5": min(1.0, 5 / len(names))}},
         rows=len(samples),
         pool=[{"items": len(labels_N), "classes": shown, "candidates": len(names)}],
         candidates=listed(names),
+        prompt=embedder.model.config.prompts.caption,
         frames=frames,
         skipped=files.report(),
         # Names of classes are no texts: training and test share them by design.
@@ -78,36 +88,90 @@ def measure(
     )
 
 
-def _figures(
-    scores_NC: NDArray[np.float32], labels_N: NDArray[np.int64], calibration: CalibrationConfig
-) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class _Choice:
+    """Images and candidates, from which `classify` chooses.
+
+    Args:
+        embedder: The model.
+        names: Candidates.
+        texts_CD: Their embeddings.
+        rows_ND: Of the images.
+        classes_NK: What the classifier says of them; None without one.
+    """
+
+    embedder: Embedder
+    names: list[str]
+    texts_CD: Rows
+    rows_ND: Rows
+    classes_NK: Rows | None
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Of all candidates, [N, C]."""
+        return Naming(self.embedder, self.names, rows=self.texts_CD).probabilities(self.rows_ND, self.classes_NK)
+
+    def among(self, image: int, candidates: NDArray[np.intp], *, none: bool = False) -> NDArray[np.float64]:
+        """Of some candidates for one image, [C]."""
+        names = [self.names[number] for number in candidates]
+        naming = Naming(self.embedder, names, none=none, rows=self.texts_CD[candidates])
+        classes_1K = None if self.classes_NK is None else self.classes_NK[[image]]
+        return naming.probabilities(self.rows_ND[[image]], classes_1K)[0]
+
+
+def _figures(choice: _Choice, labels_N: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
     """Accuracy with all candidates, and with fewer, drawn for each image with a fixed seed."""
-    every, keys = scores_NC.shape[1], [str(number) for number in range(len(labels_N))]
-    top1_N = top_k_hits(scores_NC, labels_N)
-    temperature = calibration.temperature("classify", candidates=every)
+    probabilities_NC, keys = choice.probabilities(), [str(number) for number in range(len(labels_N))]
+    every, by_text_NC = probabilities_NC.shape[1], choice.rows_ND @ choice.texts_CD.T
+    hits = {
+        k: (top_k_hits(_logs(probabilities_NC), labels_N, k=k), top_k_hits(by_text_NC, labels_N, k=k)) for k in (1, 5)
+    }
     found: dict[str, dict[str, Any]] = {
         "all": {
-            "top1": interval(top1_N, keys),
-            "top5": interval(top_k_hits(scores_NC, labels_N, k=5), keys),
-            "mean_per_class": mean_per_class(top1_N, labels_N),
-            "calibration_error": expected_calibration_error(softmax(scores_NC, temperature=temperature), labels_N),
-        }
+            "top1": interval(hits[1][0], keys),
+            "top5": interval(hits[5][0], keys),
+            "mean_per_class": mean_per_class(hits[1][0], labels_N),
+            "calibration_error": expected_calibration_error(probabilities_NC, labels_N),
+        },
+        "cosines alone": {
+            "top1": interval(hits[1][1], keys),
+            "top5": interval(hits[5][1], keys),
+            "top1_lacking": interval(hits[1][0].astype(float) - hits[1][1], keys),
+        },
     }
     random = np.random.default_rng(0)
     first_N = np.zeros(len(labels_N), dtype=np.int64)
+    opens = choice.embedder.model.config.calibration.open_set is not None
     for count in [*(one for one in COUNTS if one < every), every]:
-        drawn_NC = np.empty((len(labels_N), count), dtype=np.float32)
+        drawn_NC, with_N, without_N = np.empty((len(labels_N), count)), [], []
         for place, label in enumerate(labels_N):
-            wrong = np.delete(np.arange(every), label)
-            drawn_NC[place] = scores_NC[place, [label, *random.permutation(wrong)[: count - 1]]]
-        temperature = calibration.temperature("classify", candidates=count)
-        probabilities_NC = softmax(drawn_NC, temperature=temperature)
+            wrong = random.permutation(np.delete(np.arange(every), label))
+            drawn_NC[place] = choice.among(place, np.append(label, wrong[: count - 1]))
+            if opens and count < every:
+                with_N.append(1 - choice.among(place, np.append(label, wrong[: count - 1]), none=True).sum())
+                without_N.append(1 - choice.among(place, wrong[:count], none=True).sum())
         found[f"{count:,} candidates"] = {
-            "accuracy": float(top_k_hits(drawn_NC, first_N).mean()),
-            "mean_confidence": float(probabilities_NC.max(axis=1).mean()),
-            "calibration_error": expected_calibration_error(probabilities_NC, first_N),
+            "accuracy": float(top_k_hits(_logs(drawn_NC), first_N).mean()),
+            "mean_confidence": float(drawn_NC.max(axis=1).mean()),
+            "calibration_error": expected_calibration_error(drawn_NC, first_N),
+            **(_none_of_them(np.array(with_N), np.array(without_N)) if with_N else {}),
         }
     return found
+
+
+def _logs(probabilities_NC: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores in which ties are those of the ratio."""
+    return np.log(np.maximum(probabilities_NC, 1e-300))
+
+
+def _none_of_them(with_N: NDArray[np.float64], without_N: NDArray[np.float64]) -> dict[str, float]:
+    """How well the probability of none of the candidates tells images with the right one from those without."""
+    scores, absent = np.concatenate([with_N, without_N]), np.arange(2 * len(with_N)) >= len(with_N)
+    said = scores > 0.5
+    return {
+        "none_auroc": auroc(scores, absent),
+        "none_precision": float(absent[said].mean()) if said.any() else float("nan"),
+        "none_recall": float(said[absent].mean()),
+    }
 
 
 def _other_names(names: Sequence[str]) -> list[str]:

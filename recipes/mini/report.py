@@ -20,6 +20,11 @@ LICENSES = {
     "clipart": ("Open Clip Art Library 0.18, through Debian's openclipart-png", "public domain"),
     "easy_vqa": ("easy-VQA, Copyright Victor Zhou", "MIT"),
     "photo captions and text captions": ("COCO 2017 annotations, COCO Consortium", "CC BY 4.0"),
+    "names of ImageNet's classes": (
+        "WordNet 3.0, Copyright 2006 by Princeton University, through Debian's wordnet-base; the licence stands in "
+        "vljepa/processing/imagenet_1k.tsv",
+        "WordNet 3.0",
+    ),
 }
 
 

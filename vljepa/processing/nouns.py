@@ -18,6 +18,25 @@ _IRREGULAR = {"sheep": "sheep", "fish": "fish", "bison": "bison", "mouse": "mice
 _SOUNDS_LIKE_A = ("uni", "use", "eu", "one", "uke", "ute")
 
 
+def names_in(text: str, taxonomy: Taxonomy) -> Iterator[str]:
+    """Every phrase of a text that a taxonomy knows, in its order; of overlapping ones the longest.
+
+    Example:
+        >>> from vljepa.processing.taxonomy import Taxonomy
+        >>> list(names_in("Two dogs with a hot dog on the street.", Taxonomy.of("imagenet-1k")))
+        ['dogs', 'hot dog']
+    """
+    words = _WORD.findall(text.lower())
+    place = 0
+    while place < len(words):
+        sizes = range(min(_LONGEST, len(words) - place), 0, -1) if words[place] not in ("a", "an", "the") else ()
+        phrases = (" ".join(words[place : place + size]) for size in sizes)
+        name = next((phrase for phrase in phrases if taxonomy.classes_of(phrase)), None)
+        if name is not None:
+            yield name
+        place += 1 if name is None else name.count(" ") + 1
+
+
 def classes_in(text: str, taxonomy: Taxonomy) -> Iterator[tuple[int, ...]]:
     """For every phrase of a text that a taxonomy knows, the longest first: numbers of the classes that it may mean.
 
@@ -26,18 +45,7 @@ def classes_in(text: str, taxonomy: Taxonomy) -> Iterator[tuple[int, ...]]:
         >>> [len(classes) for classes in classes_in("a beagle and two cats", Taxonomy.of("imagenet-1k"))]
         [1, 13]
     """
-    words = _WORD.findall(text.lower())
-    place = 0
-    while place < len(words):
-        for size in range(min(_LONGEST, len(words) - place), 0, -1):
-            phrase = words[place : place + size]
-            classes = () if phrase[0] in ("a", "an", "the") else taxonomy.classes_of(" ".join(phrase))
-            if classes:
-                yield classes
-                place += size
-                break
-        else:
-            place += 1
+    return (taxonomy.classes_of(name) for name in names_in(text, taxonomy))
 
 
 def article_of(name: str) -> str:

@@ -15,10 +15,6 @@ from typing import Literal
 
 _IRREGULAR = {"people": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse",
               "geese": "goose", "oxen": "ox", "teeth": "tooth", "feet": "foot"}  # fmt: skip
-_ARTICLES = ("a", "an", "the")
-_WORD = re.compile(r"[^\W\d_]+(?:['-]+[^\W\d_]+)*")
-_LONGEST = 4
-"""Words of a name that is looked for in a text."""
 _BEFORE = re.compile(r"^(?:(?:an?|the) )?(?:(?:photo|picture|image)s? of )?(?:(?:an?|the) )?(?=.)")
 
 
@@ -99,23 +95,6 @@ class Taxonomy:
             if one in self._classes:
                 return self._classes[one]
         return ()
-
-    def names_in(self, text: str) -> Iterator[str]:
-        """The names that stand in a text, such as a caption, in its order; of overlapping ones the longest.
-
-        Example:
-            >>> list(Taxonomy.of("imagenet-1k").names_in("Two dogs with a hot dog on the street."))
-            ['dogs', 'hot dog']
-        """
-        words = _WORD.findall(text.casefold())
-        place = 0
-        while place < len(words):
-            sizes = range(min(_LONGEST, len(words) - place), 0, -1) if words[place] not in _ARTICLES else ()
-            phrases = (" ".join(words[place : place + size]) for size in sizes)
-            name = next((phrase for phrase in phrases if self.classes_of(phrase)), None)
-            if name is not None:
-                yield name.removesuffix("'s")
-            place += 1 if name is None else name.count(" ") + 1
 
 
 def _synonyms(text: str) -> Iterator[str]:

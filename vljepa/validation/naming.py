@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vljepa.configs import CalibrationConfig, OpenSetConfig
 from vljepa.metrics.classification import auroc, softmax
 from vljepa.processing.evidence import class_shares, open_set_features, taxonomy_of, with_evidence
+from vljepa.processing.nouns import names_in
 from vljepa.processing.taxonomy import Taxonomy
 from vljepa.validation.encoder import Encoder
 from vljepa.validation.tasks import Metrics, RetrievalTask
@@ -57,7 +58,9 @@ class Named:
 def named_pictures(task: RetrievalTask) -> Named | None:
     """Names of a source's pictures; None where too few pictures have any."""
     table = Taxonomy.of("imagenet-1k")
-    within = [([text] if len(text.split()) <= MOST_WORDS else []) + list(table.names_in(text)) for text in task.texts()]
+    within = [
+        ([text] if len(text.split()) <= MOST_WORDS else []) + list(names_in(text, table)) for text in task.texts()
+    ]
     right: list[set[str]] = []
     seen: list[set[str]] = []
     for texts in task.texts_of_item:

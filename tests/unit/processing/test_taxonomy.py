@@ -7,6 +7,7 @@ from timm.data import ImageNetInfo
 
 from vljepa.configs import LabelPriorConfig
 from vljepa.methods.vision_language.label_prior import label_names
+from vljepa.processing.nouns import names_in
 from vljepa.processing.taxonomy import Concept, Taxonomy
 
 TAXONOMY = Taxonomy.of("imagenet-1k")
@@ -73,10 +74,10 @@ def test_a_name_of_a_class_and_of_a_hypernym_has_the_classes_of_both() -> None:
     [
         ("Two dogs with a hot dog on the street.", ["dogs", "hot dog"]),
         ("A man riding a T-shirt-clad HORSE", ["horse"]),
-        ("a golden retriever's ball by a jack-o'-lantern", ["golden retriever", "ball", "jack-o'-lantern"]),
+        ("a golden retriever by a jack-o'-lantern", ["golden retriever", "jack-o'-lantern"]),
         ("zebra crossing, zebra", ["zebra", "zebra"]),
         ("", []),
     ],
 )
 def test_names_in_a_caption(text: str, names: list[str]) -> None:
-    assert list(TAXONOMY.names_in(text)) == names
+    assert list(names_in(text, TAXONOMY)) == names
