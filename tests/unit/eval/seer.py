@@ -67,6 +67,7 @@ class Model:
         self.residual = None
         self.config = SimpleNamespace(
             embed_dim=len(WORDS),
+            residual=None,
             prompts=PromptsConfig(),
             predictor=SimpleNamespace(clips=ClipsConfig(frames=8, max_frames=8)),
             calibration=CalibrationConfig(classify=0.1, ask=0.1),
