@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vljepa.cli.options import DecoderOption, DeviceOption, ModelOption, NumBeamsOption
+from vljepa.cli.options import DecoderOption, DeviceOption, MinConfidenceOption, ModelOption, NumBeamsOption
 from vljepa.cli.stream_files import check_outputs
 from vljepa.cli.stream_run import check_sources, follow, live_options
 
@@ -22,6 +22,7 @@ def stream(
         ),
     ],
     query: Annotated[str, typer.Option("--query", help="Ask this instead of describing.")] = "",
+    min_confidence: MinConfidenceOption = 0.0,
     offline: Annotated[
         bool, typer.Option("--offline", help="Look at all of it before saying anything; takes any number of captions.")
     ] = False,
@@ -112,6 +113,7 @@ def stream(
         loading={"name": model, "device": device, "decoder": decoder},
         method="offline" if offline else "online",
         query=query,
+        min_confidence=min_confidence,
         threshold=threshold,
         rate=rate,
         max_rate=max_rate,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa.errors import ConfigError
-from vljepa.inference.embed import Embedded, Embedder, OnBroken, Progress
+from vljepa.inference.embed import Embedded, Embedder, OnBroken, Progress, check_probability
 from vljepa.processing.given import describe, is_picture
 from vljepa.processing.processor import Picture
 from vljepa.processing.unicode_text import check_text
@@ -78,16 +78,6 @@ def _few(texts: Sequence[str], most: int = 8) -> str:
     return f"[{', '.join(map(repr, texts[:most]))}{', ...' if len(texts) > most else ''}]"
 
 
-def check_probability(value: float, *, what: str) -> None:
-    """Refuse what is no probability.
-
-    Raises:
-        ConfigError: It is not between 0 and 1.
-    """
-    if not 0 <= value <= 1:
-        raise ConfigError(f"{what} of {value} is not a probability.", fix="give a number from 0 to 1.")
-
-
 def choose(
     embedder: Embedder,
     images: Sequence[Picture],
@@ -105,7 +95,7 @@ def choose(
     `probabilities` gives those [N, M] of the M candidates for a batch; with `none`, what they lack to 1 is the
     probability of none of them.
     """
-    check_probability(min_confidence, what="a minimum confidence")
+    check_probability(min_confidence)
     for batch in embedder.embedded(images, query=query, progress=progress, on_broken=on_broken):
         for image, one in zip(batch.images, probabilities(batch), strict=True):
             order = np.argsort(-one, kind="stable")

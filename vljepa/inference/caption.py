@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.inference.candidates import as_list, check_probability
+from vljepa.inference.candidates import as_list
 from vljepa.inference.embed import Embedder, OnBroken, Progress
 from vljepa.processing.given import describe
 from vljepa.processing.processor import Picture, VLJEPAProcessor
@@ -102,9 +102,7 @@ def captions(
     """The same, picture by picture, in batches of bounded memory."""
     embedder.require_words()
     check_text(query, what="the query")
-    check_probability(min_confidence, what="a minimum confidence")
-    if min_confidence > 0:
-        embedder.require_confidence(answers=bool(query))
+    embedder.check_minimum(min_confidence, answers=bool(query))
     for batch in embedder.embedded(images, query=query, progress=progress, on_broken=on_broken):
         written = embedder.write(batch.rows, batch.classes, shift=not query, **options)
         agreements = (embedder.texts([one.text or " " for one in written]) * batch.rows).sum(1)

@@ -324,14 +324,16 @@ class Embedder:
                 "question choices.",
             )
 
-    def require_confidence(self, *, answers: bool) -> None:
-        """Check that the Y-Decoder says how sure it is.
+    def check_minimum(self, confidence: float, *, answers: bool) -> None:
+        """Check that a minimum confidence can be asked of the Y-Decoder, for captions or for answers.
 
         Raises:
-            ConfigError: It was not fitted to.
+            ConfigError: It is no probability, or the decoder was not fitted to say how sure it is.
         """
+        check_probability(confidence)
         decoder = self.model.y_decoder
-        assert decoder is not None
+        if decoder is None or confidence == 0:
+            return
         if (decoder.config.choice.answer if answers else decoder.config.choice.confidence) is None:
             raise ConfigError(
                 "a minimum confidence was asked for, and this Y-Decoder does not say how sure it is.",
@@ -346,6 +348,16 @@ class Embedder:
 
     def _no_rows(self) -> Rows:
         return np.zeros((0, self.model.config.embed_dim), dtype=np.float32)
+
+
+def check_probability(minimum: float) -> None:
+    """Refuse a minimum confidence that is no probability.
+
+    Raises:
+        ConfigError: It is not between 0 and 1.
+    """
+    if not 0 <= minimum <= 1:
+        raise ConfigError(f"a minimum confidence of {minimum} is not a probability.", fix="give a number from 0 to 1.")
 
 
 def _collect(

@@ -274,7 +274,7 @@ class SelectiveDecoder:
             known = np.stack(classes) if len(classes) == len(segments) else None
             texts = self.decode(np.stack([segment.embedding for segment in segments]), known)
             for segment, words in zip(segments, texts, strict=True):
-                segment.text, segment.confidence = words.text, words.confidence
+                segment.text, segment.confidence = words.text or None, words.confidence
         return segments
 
 

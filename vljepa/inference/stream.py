@@ -31,6 +31,7 @@ def stream(
     model: VLJEPA,
     processor: VLJEPAProcessor,
     query: str = "",
+    min_confidence: float = 0.0,
     method: Method = "online",
     fps: float | None = None,
     threshold: float | None = None,
@@ -66,6 +67,7 @@ def stream(
         model: A finished model with a Y-Decoder.
         processor: The processor that belongs to it.
         query: Ask this of every frame instead of describing it.
+        min_confidence: Below this confidence a segment has no text.
         method: Decide on the way, or at the end.
         fps: Frames per second to look at; by default what the decoder's thresholds were fitted at.
         threshold: Change above which the meaning has changed; by default from validation.
@@ -110,6 +112,7 @@ def stream(
         names,
         config=config,
         query=query,
+        min_confidence=min_confidence,
         rate=rate if online else None,
         max_rate=max_rate,
         live=live,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def watch(
     model: VLJEPA,
     processor: VLJEPAProcessor,
     query: str = "",
+    min_confidence: float = 0.0,
     fps: float | None = None,
     threshold: float | None = None,
     max_rate: float | None = None,
@@ -52,6 +54,7 @@ def watch(
         model: A finished model with a Y-Decoder.
         processor: The processor that belongs to it.
         query: As for `stream`.
+        min_confidence: As for `stream`.
         fps: As for `stream`.
         threshold: As for `stream`.
         max_rate: As for `stream`, for each source.
@@ -87,6 +90,7 @@ def watch(
         by_name,
         config=config,
         query=query,
+        min_confidence=min_confidence,
         rate=rate,
         max_rate=max_rate,
         live=live,
@@ -117,6 +121,7 @@ def prepare(
     *,
     config: SelectiveConfig,
     query: str,
+    min_confidence: float,
     rate: float | None,
     max_rate: float | None,
     live: LiveOptions | None,
@@ -132,6 +137,7 @@ def prepare(
         VideoError: An address of an unknown kind.
     """
     check_text(query, what="the query")
+    embedder.check_minimum(min_confidence, answers=bool(query))
     for source in sources.values():
         check_source(source)
     lowest = live.min_fps if live is not None and live.min_fps is not None else config.fps / 4
@@ -149,7 +155,10 @@ def prepare(
             open_source(source, grid=grid, live=live, max_pixels=max_pixels),
             grid=grid,
             segmenter=SelectiveDecoder(
-                _Say(embedder, notes, shift=not query, options=options), config=config, rate=rate, max_rate=max_rate
+                _Say(embedder, notes, minimum=min_confidence, options={**options, "shift": not query}),
+                config=config,
+                rate=rate,
+                max_rate=max_rate,
             ),
             stats=notes,
             notify=notify or (lambda notice: None),
@@ -162,16 +171,18 @@ def prepare(
 
 
 class _Say:
-    """Words for rows, with a note of the time that they took."""
+    """Words for rows that are sure enough, with a note of the time that they took."""
 
-    def __init__(self, embedder: Embedder, stats: StreamStats, *, shift: bool, options: Mapping[str, Any]) -> None:
+    def __init__(self, embedder: Embedder, stats: StreamStats, *, minimum: float, options: Mapping[str, Any]) -> None:
         self._embedder = embedder
         self._stats = stats
-        self._options = {**options, "shift": shift}
+        self._minimum = minimum
+        self._options = options
 
     def __call__(self, rows: Rows, classes: Rows | None) -> list[Words]:
         with self._stats.timed("decode"):
-            return self._embedder.write(rows, classes, **self._options)
+            written = self._embedder.write(rows, classes, **self._options)
+        return [one if (one.confidence or 0.0) >= self._minimum else replace(one, text="") for one in written]
 
 
 def settings(

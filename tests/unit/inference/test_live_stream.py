@@ -266,3 +266,14 @@ def test_every_segment_of_any_method_ends_at_a_frame_that_is_known(speaker, meth
 
     assert [segment.text for segment in found] == NAMES
     assert all(one.ended == other.began for one, other in itertools.pairwise(found))
+
+
+def test_below_the_minimum_confidence_a_segment_has_no_text(speaker):
+    choice = speaker["model"].y_decoder.config.choice
+    speaker["model"].y_decoder.config.choice = choice.model_copy(update={"confidence": [0.0, 0.0, 0.0, 0.0, 0.0]})
+    [low] = stream(story([("red", 2.0)]), **speaker, min_confidence=0.4)
+    [high] = stream(story([("red", 2.0)]), **speaker, min_confidence=0.6)
+    assert (low.text, high.text) == ("red", None)
+    assert low.confidence == high.confidence == 0.5
+    with pytest.raises(ConfigError, match="is not a probability"):
+        list(watch({"a": story([("red", 2.0)])}, **speaker, min_confidence=1.5))
