@@ -48,9 +48,10 @@ def main() -> None:
     for guess in classify(model, processor, pictures, labels=CAPTIONS):
         described.add_row(Path(guess.image).name, guess.label, f"{guess.confidence:.0%}")
 
-    captioned = table("captioned, in its own words", "picture", "caption")
+    captioned = table("captioned, in its own words", "picture", "caption", "confidence")
     for said in caption(model, processor, pictures) if model.y_decoder is not None else ():
-        captioned.add_row(Path(said.image).name, said.text)
+        sure = "-" if said.confidence is None else f"{said.confidence:.0%}"
+        captioned.add_row(Path(said.image).name, said.text, sure)
 
     asked = table("asked", "picture", "question", "choices", "answer", "probability")
     for picture, question, choices in QUESTIONS:

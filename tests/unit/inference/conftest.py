@@ -128,7 +128,7 @@ def speaker(model, processor):
     model.generate = lambda embeddings, **options: embeddings.argmax(-1)[:, None]
     model.config.prompts = SimpleNamespace(caption="")
     processor.words = SimpleNamespace(
-        decode=lambda ids: [NAMES[one] for one in ids[:, 0].tolist()],
+        decode=lambda ids, entities=None: [NAMES[one] for one in ids[:, 0].tolist()],
         encode=lambda texts, max_tokens: (torch.zeros(len(texts), 2), torch.ones(len(texts), 2)),
         knows=lambda text: True,
     )
