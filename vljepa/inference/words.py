@@ -155,6 +155,10 @@ class Writer:
                 classes = classes_NK[start : start + BATCH]
             entities = self.entities(rows, classes)
             texts = self.candidates(rows, entities, shift=shift, **options)
+            fitted = self.choice.confidence if shift else self.choice.answer
+            if fitted is None and all(len(several) == 1 for several in texts):
+                found += [Words(only, None) for [only] in texts]
+                continue
             evidence = self.evidence(texts, rows, classes, entities, shift=shift)
             for place, (several, speaks) in enumerate(zip(texts, evidence, strict=True)):
                 if shift:

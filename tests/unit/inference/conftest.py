@@ -129,7 +129,7 @@ def speaker(model, processor):
     model.config.prompts = SimpleNamespace(caption="")
     processor.words = SimpleNamespace(
         decode=lambda ids, entities=None: [NAMES[one] for one in ids[:, 0].tolist()],
-        encode=lambda texts, max_tokens: (torch.zeros(len(texts), 2), torch.ones(len(texts), 2)),
+        encode=lambda texts, max_tokens, entities: (torch.zeros(len(texts), 2), torch.ones(len(texts), 2)),
         knows=lambda text: True,
     )
     processor.config = SimpleNamespace(x_encoder=SimpleNamespace(image=SimpleNamespace(max_pixels=1_000_000)))
