@@ -66,10 +66,11 @@ class VLJEPAModel(lmms):
         texts: list[str] = []
         for start in range(0, len(requests), self.batch_size):
             batch = [request.args for request in requests[start : start + self.batch_size]]
-            rows = self._predict([(query, *place) for query, _, *place in batch])
-            for row, (query, settings, *_) in zip(rows, batch, strict=True):
-                [text] = self.embedder.words(row[None], shift=not query.strip())
-                texts.append(_until(text, settings.get("until")))
+            rows, classes = self._predict([(query, *place) for query, _, *place in batch])
+            for number, (query, settings, *_) in enumerate(batch):
+                known = None if classes is None else classes[[number]]
+                [words] = self.embedder.write(rows[[number]], known, shift=not query.strip())
+                texts.append(_until(words.text, settings.get("until")))
         return texts
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[GenerationResult]:
@@ -112,7 +113,7 @@ class VLJEPAModel(lmms):
     def _losses(self, choices: Sequence[tuple[Any, ...]]) -> NDArray[np.float64]:
         place = choices[0][2:]
         queries = list(dict.fromkeys(query for query, *_ in choices))  # one, but where the choices are in the query
-        seen = dict(zip(queries, self._predict([(query, *place) for query in queries]), strict=True))
+        seen = dict(zip(queries, self._predict([(query, *place) for query in queries])[0], strict=True))
         rows = np.stack([seen[query] for query, *_ in choices])
         texts = [target if isinstance(target, str) else target(self._doc(*place[1:])) for _, target, *_ in choices]
         texts = [text.strip() for text in texts]
@@ -120,8 +121,8 @@ class VLJEPAModel(lmms):
         scores = (rows * self.embedder.texts(texts)).sum(axis=1) + prior_scores(calibration.answers, texts)
         return -np.log(softmax(scores[None], temperature=calibration.temperature("ask", candidates=len(texts)))[0])
 
-    def _predict(self, requests: Sequence[tuple[Any, ...]]) -> Rows:
-        """Embeddings of (query, visuals of a document, document's number, task, split)."""
+    def _predict(self, requests: Sequence[tuple[Any, ...]]) -> tuple[Rows, Rows | None]:
+        """Embeddings of (query, visuals of a document, document's number, task, split), and class probabilities."""
         images = []
         for _, visuals_of, *place in requests:
             visuals = visuals_of(self._doc(*place)) or []
@@ -131,7 +132,8 @@ class VLJEPAModel(lmms):
                     fix="choose tasks with one picture per question.",
                 )
             images.append(visuals[0])
-        return self.embedder.pairs(images, [query.strip() for query, *_ in requests])
+        pixels = [self.embedder.read(image) for image in images]
+        return self.embedder.answered(pixels, [(place, query.strip()) for place, (query, *_) in enumerate(requests)])
 
     def _doc(self, number: int, task: str, split: str) -> Any:
         return self.task_dict[task][split][number]
