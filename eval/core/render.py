@@ -27,7 +27,9 @@ FORMS = {
     "fewer": (1, ".2f"),
 }
 """Factor and format of a figure; any other form is a format of Python, for the figure as it is."""
-SHARES = re.compile(r"^(r1|r5|r10|top1|top5|accuracy|pair_accuracy|mean_per_class|text|image|group|rows)$")
+SHARES = re.compile(
+    r"^(r1|r5|r10|top1|top5|top1_lacking|none_precision|none_recall|accuracy|pair_accuracy|mean_per_class|text|image|group|rows)$"
+)
 TEMPLATE, RESULTS, PAGES = (ROOT / "eval" / name for name in ("readme_numbers.md", "results", "pages"))
 START, END = "## Numbers\n", "## Train it\n"
 DIRECTIONS = ("image_to_text", "text_to_image")

@@ -12,6 +12,7 @@ from eval.tasks.questions import SCORINGS
 from eval.tasks.questions_files import COUNTS, Question
 from tests.unit.eval.seer import COLOURS, measure_suite, paint, write_json, write_lines
 from tests.videos import write_video
+from vljepa.configs import CalibrationConfig, OpenSetConfig
 from vljepa.data.records import Clip
 from vljepa.errors import DataError
 
@@ -133,7 +134,9 @@ class TestClasses:
         table = measure_suite("own_classes", tmp_path, templates=["a {} thing", "{}"])
         assert share(table["metrics"]["all"]["top1"]) == 1.0
         assert table["candidates"] == {"count": 2, "list": ["blue", "red"]}
-        assert list(table["metrics"]) == ["all", "2 candidates"]
+        assert list(table["metrics"]) == ["all", "cosines alone", "2 candidates"]
+        assert share(table["metrics"]["cosines alone"]["top1"]) == 1.0
+        assert share(table["metrics"]["cosines alone"]["top1_lacking"]) == 0.0, "a model without a classifier"
 
     def test_calibration_by_the_number_of_candidates(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The first of several names counts; more candidates that no picture shows make the model less sure."""
@@ -146,13 +149,26 @@ class TestClasses:
         found = measure_suite("named_photos", tmp_path)
         assert (found["pool"], found["candidates"]["count"]) == ([{"items": 3, "classes": 3, "candidates": 16}], 16)
         metrics = found["metrics"]
-        assert list(metrics) == ["all", "2 candidates", "10 candidates", "16 candidates"]
-        assert {one["accuracy"] for name, one in metrics.items() if name != "all"} == {1.0}
-        sure = [one["mean_confidence"] for name, one in metrics.items() if name != "all"]
+        assert list(metrics) == ["all", "cosines alone", "2 candidates", "10 candidates", "16 candidates"]
+        drawn = [one for name, one in metrics.items() if name.endswith(" candidates")]
+        assert {one["accuracy"] for one in drawn} == {1.0}
+        assert not [name for one in drawn for name in one if name.startswith("none")], "it is not calibrated for that"
+        sure = [one["mean_confidence"] for one in drawn]
         assert sure == sorted(sure, reverse=True)
         for one in (metrics["2 candidates"], metrics["16 candidates"]):
             assert one["calibration_error"] == pytest.approx(1 - one["mean_confidence"])
         assert metrics["16 candidates"]["calibration_error"] == pytest.approx(metrics["all"]["calibration_error"])
+
+    def test_none_of_the_candidates(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With the right name the cosine is 1, without it 0; a model that is too shy says none of each."""
+        rows = [{"image": paint(tmp_path / f"{one}.png", one), "names": [f"{one} thing"]} for one in COLOURS]
+        write_lines(tmp_path / "photos.jsonl", rows)
+        for bias, (precision, recall) in {-5.0: (1.0, 1.0), -20.0: (0.5, 1.0)}.items():
+            calibrated = CalibrationConfig(classify=0.1, open_set=OpenSetConfig(bias=bias, cosine=10.0))
+            monkeypatch.setattr("tests.unit.eval.seer.CalibrationConfig", lambda one=calibrated, **_: one)
+            among = measure_suite("named_photos", tmp_path, others="")["metrics"]["2 candidates"]
+            assert among["none_auroc"] == 1.0
+            assert (among["none_precision"], among["none_recall"]) == (precision, recall)
 
     def test_videos(self, tmp_path: Path) -> None:
         for colour in COLOURS:
