@@ -16,7 +16,7 @@ from eval.tasks.captions import controlled
 from vljepa.data.records import Record
 from vljepa.inference.embed import Embedder
 from vljepa.inference.naming import Naming
-from vljepa.inference.words import stutters
+from vljepa.inference.words import Words, stutters
 from vljepa.processing.evidence import taxonomy_of
 from vljepa.processing.nouns import holds, with_article
 from vljepa.processing.taxonomy import Taxonomy
@@ -42,7 +42,7 @@ def measure(context: Context) -> Result:
     names = [[str(name) for name in row["names"]] for row in samples]
     wider = [[str(name) for name in row["wider"]] for row in samples]
     rows_ND, classes_NK = FileEmbedder(embedder).answered([(path, "") for path in paths])
-    written = controlled(embedder, rows_ND, classes_NK) | {"no entities": embedder.write(rows_ND)}
+    written = controlled(embedder, rows_ND, classes_NK) | _untold(embedder, rows_ND, classes_NK)
     captions = {name: [one.text for one in several] for name, several in written.items()}
     captions |= _names(embedder, rows_ND, classes_NK)
     taxonomy = taxonomy_of(embedder.model.config.residual) or Taxonomy.of("imagenet-1k")
@@ -63,6 +63,15 @@ def measure(context: Context) -> Result:
             "groups": _groups(names, marks["model"], taxonomy),
         },
     )
+
+
+def _untold(
+    embedder: Embedder, rows_ND: NDArray[np.float32], classes_NK: NDArray[np.float32] | None
+) -> dict[str, list[Words]]:
+    """The same captions without any entity."""
+    if classes_NK is None:
+        return {}
+    return {"no entities": embedder.write(rows_ND, np.zeros_like(classes_NK))}
 
 
 def _names(

@@ -135,7 +135,6 @@ class Writer:
         config = self.decoder.config
         self.choice = config.choice
         self.taxonomy = None if config.entities is None else Taxonomy.of(config.entities.names)
-        self.classifies = self.taxonomy is not None and model.x_encoder.num_classes == len(self.taxonomy)
 
     def write(
         self, rows_ND: Rows, classes_NK: Rows | None = None, *, shift: bool = True, **options: Any
@@ -144,7 +143,7 @@ class Writer:
 
         Args:
             rows_ND: Predicted embeddings.
-            classes_NK: What the X-Encoder's own classifier says, where the embeddings come from images.
+            classes_NK: What the X-Encoder's own classifier says, where the embeddings come from images; zeros tell nothing.
             shift: As for `YDecoder.generate`: False for answers.
             options: As for `YDecoder.generate`.
         """
@@ -182,13 +181,13 @@ class Writer:
         return Words(texts[best], confidence)
 
     def entities(self, rows_ND: Rows, classes_NK: Rows | None) -> Entities | None:
-        """What the decoder is told beside the embeddings: by the classifier; without one, by nearness."""
+        """What the decoder is told beside the embeddings: by the classifier; without what that says, by nearness."""
         config = self.decoder.config.entities
         if config is None:
             return None
         if classes_NK is not None:
             return Entities.of_probabilities(self._tensor(classes_NK), count=config.count)
-        return None if self.classifies else self.decoder.nearest(self._tensor(rows_ND))
+        return self.decoder.nearest(self._tensor(rows_ND))
 
     def candidates(
         self, rows_ND: Rows, entities: Entities | None, *, shift: bool = True, **options: Any

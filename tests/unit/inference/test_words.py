@@ -76,14 +76,17 @@ class Decoder:
         self.config = SimpleNamespace(
             entities=entities, choice=ChoiceConfig(**choice), generation=SimpleNamespace(max_new_tokens=8)
         )
-        self.likelihood = {}
+        self.likelihood, self.all_told = {}, []
         self.phrases = ("a beagle face", "a red heart")
+
+    def nearest(self, embeddings):
+        return Entities(torch.tensor([[LAPTOP, BEAGLE]]), torch.tensor([[0.5, 0.2]]))
 
     def nearest_phrases(self, embeddings, *, count):
         return [list(self.phrases[:count])] * len(embeddings)
 
     def generate(self, embeddings, *, entities, candidates, **options):
-        self.told = entities
+        self.all_told.append(entities)
         return ["a day out"] * len(embeddings) if entities is None else self.names(entities)
 
     def names(self, entities):
@@ -136,10 +139,14 @@ def test_phrases_are_candidates_of_captions_and_not_of_answers():
     assert writer(phrases=2, phrase=-1.0).write(ROWS, classes, shift=False)[0].text == "a beagle"
 
 
-def test_without_the_classifier_nothing_is_told():
-    one = writer(named=1.0)
-    assert one.write(ROWS)[0].text == "a day out"
-    assert one.decoder.told is None
+def test_without_the_classifier_the_nearest_names_are_told():
+    one = writer()
+    assert one.entities(ROWS, None).numbers_BN.tolist() == [[LAPTOP, BEAGLE]]
+    one.write(ROWS)
+    assert [None if told is None else told.numbers_BN.tolist() for told in one.decoder.all_told] == [
+        [[LAPTOP, BEAGLE]],
+        None,
+    ]
 
 
 def test_below_the_fallback_the_caption_is_what_is_sure():
