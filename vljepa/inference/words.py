@@ -143,7 +143,8 @@ class Writer:
 
         Args:
             rows_ND: Predicted embeddings.
-            classes_NK: What the X-Encoder's own classifier says, where the embeddings come from images; zeros tell nothing.
+            classes_NK: What the X-Encoder's own classifier says, where the embeddings come from images; zeros tell
+                nothing.
             shift: As for `YDecoder.generate`: False for answers.
             options: As for `YDecoder.generate`.
         """
