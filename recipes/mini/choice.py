@@ -220,7 +220,7 @@ def logistic(values_NV: NDArray[np.float64], right_N: NDArray[np.float64]) -> li
         return loss
 
     optimizer.step(closure)
-    return [round(float(one), 4) for one in weights]
+    return [round(one, 4) for one in weights.detach().tolist()]
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
