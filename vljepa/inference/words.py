@@ -31,6 +31,9 @@ Rows = NDArray[np.float32]
 BATCH = 32
 NARROW = 20
 """A noun with at most so many classes says something that can be wrong."""
+_MAY_REPEAT = frozenset(
+    "the and with are has two three one other that his her its their next for from near some".split()
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Evidence:
         likelihood: Mean log-probability of its tokens.
         named: Highest probability, by the encoder, of what one of its nouns means; 0 without such a noun.
         wrong: 1 less the lowest probability of one of its narrow nouns; 0 without such a noun.
-        flawed: Whether it stutters or holds a word that no training text has.
+        flawed: Whether it stutters, repeats itself or holds a word that no training text has.
         phrase: Whether it is a phrase that the decoder keeps.
     """
 
@@ -91,9 +94,14 @@ class Evidence:
 
 def stutters(text: str) -> bool:
     """Whether two words follow each other twice, or one follows itself."""
-    words = text.lower().split()
-    pairs = list(pairwise(words))
+    pairs = list(pairwise(text.lower().split()))
     return len(set(pairs)) < len(pairs) or any(one == two for one, two in pairs)
+
+
+def repeats(text: str) -> bool:
+    """Whether a word that carries meaning is said twice, as in "a cat on top of a Persian cat"."""
+    words = [word for word in text.lower().split() if len(word) > 2 and word not in _MAY_REPEAT]
+    return len(set(words)) < len(words)
 
 
 def naming(text: str, taxonomy: Taxonomy, classes_K: Rows) -> tuple[float, float]:
@@ -234,7 +242,7 @@ class Writer:
             if self.taxonomy is not None and classes_NK is not None:
                 named, wrong = naming(text, self.taxonomy, classes_NK[owner])
             phrase = text in self._phrases
-            flawed = not text or stutters(text) or not (phrase or self.words.knows(text))
+            flawed = not text or stutters(text) or repeats(text) or not (phrase or self.words.knows(text))
             found[owner].append(Evidence(float(cosine), likelihood, named, wrong, flawed, phrase))
         return found
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vljepa.configs import ChoiceConfig
-from vljepa.inference.words import Evidence, Writer, naming, stutters, sure_of
+from vljepa.inference.words import Evidence, Writer, naming, repeats, stutters, sure_of
 from vljepa.models.types import Entities
 from vljepa.processing.taxonomy import Taxonomy
 
@@ -37,6 +37,14 @@ def evidence(**changes):
 )
 def test_stutters(text, does):
     assert stutters(text) is does
+
+
+@pytest.mark.parametrize(
+    ("text", "does"),
+    [("a cat on top of a persian cat", True), ("a man and a dog and a ball", False), ("the end of the road", False)],
+)
+def test_words_that_carry_meaning_are_said_once(text, does):
+    assert repeats(text) is does
 
 
 def test_what_a_text_names_is_weighed_by_the_encoder():
