@@ -49,7 +49,9 @@ def main() -> None:
         described.add_row(Path(guess.image).name, guess.label, f"{guess.confidence:.0%}")
 
     captioned = table("captioned, in its own words", "picture", "caption", "confidence")
-    for said in caption(model, processor, pictures, min_confidence=0.2) if model.y_decoder is not None else ():
+    decoder = model.y_decoder
+    least = 0.2 if decoder is not None and decoder.config.choice.confidence is not None else 0.0
+    for said in caption(model, processor, pictures, min_confidence=least) if decoder is not None else ():
         sure = "-" if said.confidence is None else f"{said.confidence:.0%}"
         captioned.add_row(Path(said.image).name, said.text or "(not sure enough to say)", sure)
 

@@ -28,9 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("start", type=Path, help="decoder that the tuning started from")
     parser.add_argument("tuned", type=Path, help="decoder that it came to")
     parser.add_argument("out", type=Path, help="folder that is written")
-    parser.add_argument(
-        "--share", type=float, default=0.75, help="share of the tuned one (default 0.75, by validation)"
-    )
+    parser.add_argument("--share", type=float, default=0.75, help="of the tuned one (default 0.75, by validation)")
     given = parser.parse_args(arguments)
     try:
         space = read_decoder_config(given.start).text_space

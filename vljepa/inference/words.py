@@ -32,6 +32,9 @@ BATCH = 32
 NARROW = 20
 """A noun with at most so many classes says something that can be wrong."""
 _MAY_REPEAT = frozenset(
+    ["the", "and", "with", "are", "has", "two", "three", "one", "other", "that", "his", "her", "its", "their", "for"]
+    + ["from", "next", "near", "some"]
+)
     "the and with are has two three one other that his her its their next for from near some".split()
 )
 
