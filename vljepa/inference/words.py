@@ -35,8 +35,6 @@ _MAY_REPEAT = frozenset(
     ["the", "and", "with", "are", "has", "two", "three", "one", "other", "that", "his", "her", "its", "their", "for"]
     + ["from", "next", "near", "some"]
 )
-    "the and with are has two three one other that his her its their next for from near some".split()
-)
 
 
 @dataclass(frozen=True)
