@@ -31,10 +31,8 @@ Rows = NDArray[np.float32]
 BATCH = 32
 NARROW = 20
 """A noun with at most so many classes says something that can be wrong."""
-_MAY_REPEAT = frozenset(
-    ["the", "and", "with", "are", "has", "two", "three", "one", "other", "that", "his", "her", "its", "their", "for"]
-    + ["from", "next", "near", "some"]
-)
+_MAY_REPEAT = {"the", "and", "with", "are", "has", "two", "three", "one", "other", "that", "his", "her", "its", "their",
+               "for", "from", "next", "near", "some"}  # fmt: skip
 
 
 @dataclass(frozen=True)
