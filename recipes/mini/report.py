@@ -25,6 +25,7 @@ LICENSES = {
         "vljepa/processing/imagenet_1k.tsv",
         "WordNet 3.0",
     ),
+    "captions of classes": ("written by SmolLM2-135M-Instruct, Copyright Hugging Face", "Apache-2.0"),
 }
 
 
