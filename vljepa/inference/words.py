@@ -169,7 +169,7 @@ class Writer:
             evidence = self.evidence(texts, rows, classes, entities, shift=shift)
             for place, (several, speaks) in enumerate(zip(texts, evidence, strict=True)):
                 if shift:
-                    found.append(self._caption(several, speaks, None if classes is None else classes[place]))
+                    found.append(self.caption_of(several, speaks, None if classes is None else classes[place]))
                 else:
                     found.append(self._answer(several, speaks))
         return found
@@ -178,12 +178,17 @@ class Writer:
         first = next((place for place, one in enumerate(evidence) if not one.flawed), 0)
         return Words(texts[first], evidence[first].confidence(self.choice.answer))
 
-    def _caption(self, texts: Sequence[str], evidence: Sequence[Evidence], classes_K: Rows | None) -> Words:
+    def caption_of(self, texts: Sequence[str], evidence: Sequence[Evidence], classes_K: Rows | None) -> Words:
+        """The best of one embedding's candidates; where it is unsure, the best that names what is sure, or that."""
         best = max(range(len(texts)), key=lambda place: evidence[place].score(self.choice))
         confidence = evidence[best].confidence(self.choice.confidence)
         unsure = confidence is not None and confidence < self.choice.fallback
         if unsure and classes_K is not None and self.taxonomy is not None:
             sure = sure_of(classes_K, self.taxonomy, least=self.choice.sure)
+            naming = [place for place, one in enumerate(evidence) if one.named >= self.choice.sure and not one.flawed]
+            if naming:
+                best = max(naming, key=lambda place: evidence[place].score(self.choice))
+                return Words(texts[best], evidence[best].confidence(self.choice.confidence))
             if sure is not None:
                 return Words(*sure)
         return Words(texts[best], confidence)

@@ -76,6 +76,11 @@ class Taxonomy:
         """The most common name of every class."""
         return tuple(names[0] for names in self._names)
 
+    def every_name(self) -> tuple[str, ...]:
+        """All synonyms of the classes and of their hypernyms, each once."""
+        wider = (name for several in self._hypernyms for concept in several for name in concept.names)
+        return tuple(dict.fromkeys([*(name for names in self._names for name in names), *wider]))
+
     def names_of(self, number: int) -> tuple[str, ...]:
         """Synonyms of a class, the most common first."""
         return self._names[number]

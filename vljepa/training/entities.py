@@ -33,6 +33,7 @@ class Naming:
     def __init__(self, config: EntityConfig, *, encoder: Encoder, reader: FeatureCache) -> None:
         self.config = config
         self.names = names_of(config)
+        self.words = Taxonomy.of(config.names).every_name()
         self.names_KD = torch.from_numpy(encoder.texts(self.names))
         self.estimate = EntityEstimate(
             Taxonomy.of(config.names),

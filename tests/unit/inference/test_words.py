@@ -162,6 +162,8 @@ def test_below_the_fallback_the_caption_is_what_is_sure():
     sure = {"named": 1.0, "sure": 0.9, "confidence": [-5.0, 0.0, 0.0, 0.0, 0.0]}
     [words] = writer(**sure, fallback=0.2).write(ROWS, classes)
     assert (words.text, words.confidence) == ("a dog", pytest.approx(0.95))
+    [words] = writer(**{**sure, "sure": 0.4}, fallback=0.2).write(ROWS, classes)
+    assert words.text == "a beagle"  # a candidate that names what is sure goes before the bare name
     [words] = writer(**sure, fallback=0.0).write(ROWS, classes)
     assert words.text == "a beagle"
     assert words.confidence < 0.01
