@@ -102,6 +102,7 @@ SCORES: dict[str, tuple[Callable[[], float], Callable[[], float] | float]] = {
     "POPE accuracy": (lambda: metrics.pope(["yes"] * COUNT, ANSWERS)["accuracy"], 0.5),
     # Who always says yes has 2/3; that is why accuracy stands beside it.
     "POPE F1": (lambda: metrics.pope(["yes"] * COUNT, ANSWERS)["f1"], 2 / 3),
+    "AUROC": (lambda: metrics.auroc(np.ones(COUNT), np.arange(COUNT) % 2 == 0), 0.5),
     "POPEv2 pairs": (
         lambda: metrics.pair_accuracy([one == "yes" for one in ANSWERS], [str(n // 2) for n in range(COUNT)]), 0.0),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,7 +60,9 @@ class YDecoder(nn.Module):
         """Folder of the part's tokenizer, where the decoder was saved whole."""
         self.lm = causal_lm(config)
         width = int(self.lm.config.hidden_size)
-        self.prefix = nn.Linear(config.embed_dim, config.prefix_tokens * width)
+        # Word embeddings start this small; a unit embedding has entries of about D ** -0.5.
+        small = partial(_small_linear, std=float(self.lm.config.initializer_range), seed=config.part.seed)
+        self.prefix = small(config.embed_dim, config.prefix_tokens * width)
         self.dropout = nn.Dropout(config.dropout if config.part.source == "random" else 0.0)
         # What predictions lack on average; fitted on validation pictures after training.
         self.register_buffer("shift_D", torch.zeros(config.embed_dim))
@@ -70,12 +73,7 @@ class YDecoder(nn.Module):
             count, pieces = config.entities.size, config.entities.max_pieces
             self.register_buffer("names_KM", torch.full((count, pieces), _UNTOLD))
             self.register_buffer("names_KD", torch.zeros(count, config.embed_dim))
-            self.strength = nn.Linear(2, width)
-            nn.init.normal_(self.strength.weight, std=float(self.lm.config.initializer_range))
-            nn.init.zeros_(self.strength.bias)
-        # Word embeddings start this small; a unit embedding has entries of about D ** -0.5.
-        nn.init.normal_(self.prefix.weight, std=float(self.lm.config.initializer_range))
-        nn.init.zeros_(self.prefix.bias)
+            self.strength = small(2, width)
         if config.part.source != "random":
             self.lm.requires_grad_(False)
         if config.lora is not None:
@@ -331,6 +329,16 @@ class YDecoder(nn.Module):
     def _embed(self, ids_BL: Tensor) -> Tensor:
         embedded: Tensor = self.lm.get_input_embeddings()(ids_BL)
         return embedded
+
+
+def _small_linear(inputs: int, outputs: int, *, std: float, seed: int) -> nn.Linear:
+    """A linear layer that is drawn from its seed; what else is drawn in the process does not move by it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layer = nn.Linear(inputs, outputs)
+        nn.init.normal_(layer.weight, std=std)
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _positions(seen_BS: Tensor) -> Tensor:

@@ -237,7 +237,7 @@ def test_generation_options_reach_the_decoder(speaker):
     speaker["model"].generate = listen
 
     list(stream(story(), **speaker, num_beams=3))
-    assert seen == {"num_beams": 3, "shift": True}
+    assert seen == {"num_beams": 3, "shift": True, "entities": None, "candidates": 1}
 
     list(stream(story(), **speaker, query="what colour is it?"))
     assert seen["shift"] is False, "answers are no captions"
