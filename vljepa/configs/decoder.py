@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from vljepa.configs.lora import LoraConfig
 from vljepa.configs.part import PartSpec, Strict
+from vljepa.configs.residual import LabelPriorConfig, ResidualConfig
 from vljepa.configs.run import CacheConfig, OptimConfig, SourceConfig, TrainConfig, check_names
 from vljepa.configs.selective import SelectiveConfig
 
@@ -43,6 +44,10 @@ class EntityConfig(Strict):
     temperature: float = Field(0.05, gt=0)
     count: int = Field(3, ge=1)
     max_pieces: int = Field(5, ge=1)
+
+    def of_classifier(self, residual: ResidualConfig | None) -> bool:
+        """Whether the names are those of the classifier that a model's label prior reads, in its order."""
+        return isinstance(residual, LabelPriorConfig) and residual.label_names == self.names
 
     @property
     def size(self) -> int:

@@ -142,6 +142,7 @@ class Writer:
         config = self.decoder.config
         self.choice = config.choice
         self.taxonomy = None if config.entities is None else Taxonomy.of(config.entities.names)
+        self._by_classifier = config.entities is not None and config.entities.of_classifier(model.config.residual)
 
     def write(
         self, rows_ND: Rows, classes_NK: Rows | None = None, *, shift: bool = True, **options: Any
@@ -158,7 +159,7 @@ class Writer:
         found: list[Words] = []
         for start in range(0, len(rows_ND), BATCH):
             rows, classes = rows_ND[start : start + BATCH], None
-            if classes_NK is not None and self.taxonomy is not None:
+            if classes_NK is not None and self._by_classifier:
                 classes = classes_NK[start : start + BATCH]
             entities = self.entities(rows, classes)
             texts = self.candidates(rows, entities, shift=shift, **options)
@@ -185,9 +186,9 @@ class Writer:
         unsure = confidence is not None and confidence < self.choice.fallback
         if unsure and classes_K is not None and self.taxonomy is not None:
             sure = sure_of(classes_K, self.taxonomy, least=self.choice.sure)
-            naming = [place for place, one in enumerate(evidence) if one.named >= self.choice.sure and not one.flawed]
-            if naming:
-                best = max(naming, key=lambda place: evidence[place].score(self.choice))
+            names = [place for place, one in enumerate(evidence) if one.named >= self.choice.sure and not one.flawed]
+            if names:
+                best = max(names, key=lambda place: evidence[place].score(self.choice))
                 return Words(texts[best], evidence[best].confidence(self.choice.confidence))
             if sure is not None:
                 return Words(*sure)

@@ -42,11 +42,11 @@ class Naming:
             count=config.count,
         )
         self._reader = reader
-        self._classifier = encoder.model.x_encoder.num_classes == len(self.names)
+        self._by_classifier = config.of_classifier(encoder.model.config.residual)
 
     def pictures(self, images: Sequence[Visual], predictions_ND: Tensor) -> Entities:
         """Entities of images: by the X-Encoder's classifier, or by what is near to their predictions."""
-        if self._classifier:
+        if self._by_classifier:
             return Entities.of_logits(self._reader.logits(list(images)), count=self.config.count)
         cosine_NK = predictions_ND @ self.names_KD.T
         return Entities.of_logits(cosine_NK / self.config.temperature, count=self.config.count)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vljepa.configs import ChoiceConfig
+from vljepa.configs import AlignedConfig, ChoiceConfig, EntityConfig, LabelPriorConfig
 from vljepa.inference.words import Evidence, Writer, naming, repeats, stutters, sure_of
 from vljepa.models.types import Entities
 from vljepa.processing.taxonomy import Taxonomy
@@ -80,7 +80,7 @@ class Decoder:
     """Says a text by the strongest entity, and another without."""
 
     def __init__(self, **choice):
-        entities = SimpleNamespace(names="imagenet-1k", count=2)
+        entities = EntityConfig(names="imagenet-1k", count=2)
         self.config = SimpleNamespace(
             entities=entities, choice=ChoiceConfig(**choice), generation=SimpleNamespace(max_new_tokens=8)
         )
@@ -120,9 +120,10 @@ class Texts(list):
         return self
 
 
-def writer(**choice):
+def writer(residual=None, **choice):
     decoder = Decoder(**choice)
     model = SimpleNamespace(
+        config=SimpleNamespace(residual=residual or LabelPriorConfig()),
         y_decoder=decoder,
         generate=decoder.generate,
         x_encoder=SimpleNamespace(num_classes=1000),
@@ -176,6 +177,13 @@ def test_an_answer_is_the_decoder_s_first_without_a_flaw(monkeypatch):
     monkeypatch.setattr(Decoder, "names", lambda self, entities: ["a fewodudod"])
     assert one.write(ROWS, classes, shift=False)[0].text == "a day out"
     assert one.write(ROWS, classes)[0].text == "a day out"
+
+
+@pytest.mark.parametrize("residual", [AlignedConfig(), LabelPriorConfig(label_names=["cat", "dog"])])
+def test_another_classifier_s_numbers_are_not_read_as_these_names(residual):
+    one = writer(residual)
+    one.write(ROWS, probabilities(beagle=0.9)[None])
+    assert one.decoder.all_told[0].numbers_BN.tolist() == [[LAPTOP, BEAGLE]]  # by nearness
 
 
 def test_entities_are_the_most_probable_classes():
