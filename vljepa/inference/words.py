@@ -206,8 +206,13 @@ class Writer:
     def candidates(
         self, rows_ND: Rows, entities: Entities | None, *, shift: bool = True, **options: Any
     ) -> list[list[str]]:
-        """Texts for every embedding, the decoder's own first choice first; with entities, without, and phrases."""
+        """Texts for every embedding, the decoder's own first choice first; with entities, without, and phrases.
+
+        Answers are greedy unless beams are asked for: among beams, longer phrases go before the one word that is right.
+        """
         embeddings = self._tensor(rows_ND)
+        if not shift and options.get("num_beams") is None:
+            options["num_beams"] = 1
         found: list[list[str]] = [[] for _ in rows_ND]
         for told in [entities] if entities is None else [entities, None]:
             ids = self.model.generate(

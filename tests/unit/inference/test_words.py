@@ -186,6 +186,17 @@ def test_another_classifier_s_numbers_are_not_read_as_these_names(residual):
     assert one.decoder.all_told[0].numbers_BN.tolist() == [[LAPTOP, BEAGLE]]  # by nearness
 
 
+def test_answers_are_greedy_unless_beams_are_asked_for(monkeypatch):
+    seen = []
+    one = writer()
+    generate = one.model.generate
+    one.model.generate = lambda rows, **options: seen.append(options.get("num_beams")) or generate(rows, **options)
+    one.write(ROWS, shift=False, num_beams=None)
+    one.write(ROWS, shift=False, num_beams=3)
+    one.write(ROWS)
+    assert seen == [1, 1, 3, 3, None, None]
+
+
 def test_entities_are_the_most_probable_classes():
     told = writer().entities(ROWS, probabilities(beagle=0.6, laptop=0.3)[None])
     assert isinstance(told, Entities)
