@@ -104,7 +104,7 @@ def test_every_result_of_a_study_has_its_page_and_plots(tmp_path: Path) -> None:
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     assert page.count("<details>") == len(registry.DOCUMENTS)
-    assert page.count("data:image/png;base64,") == 7
+    assert page.count("data:image/png;base64,") == 8
 
 
 @pytest.mark.parametrize(
