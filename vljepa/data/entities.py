@@ -45,7 +45,7 @@ class EntityEstimate:
         self.taxonomy = taxonomy
         self.names_KD = names_KD
         self.embed = embed
-        self.count = count
+        self.count = min(count, len(taxonomy))
         self._nouns: dict[str, list[tuple[int, ...]]] = {}
 
     def __call__(self, texts: Sequence[str], *, seeds: Sequence[int]) -> Entities:
@@ -73,8 +73,7 @@ class EntityEstimate:
             else:
                 named = False
         strengths = _strengths(random, self.count, STRENGTH[named])
-        order = np.argpartition(-score_K, self.count)[: self.count]
-        return order[np.argsort(-score_K[order])].astype(np.int64), strengths
+        return np.argsort(-score_K, kind="stable")[: self.count], strengths
 
     def _classes(self, text: str) -> list[tuple[int, ...]]:
         if text not in self._nouns:

@@ -62,3 +62,8 @@ def test_a_draw_is_a_function_of_text_and_seed():
     assert torch.equal(one.numbers_BN, two.numbers_BN.flip(0))
     assert torch.equal(one.strengths_BN, two.strengths_BN.flip(0))
     assert not torch.equal(one.strengths_BN, estimate(texts, seeds=[9, 10]).strengths_BN)
+
+
+def test_of_fewer_names_than_entities_all_are_drawn():
+    found = EntityEstimate(TAXONOMY, names_KD=PLACES, embed=embed, count=9)(["rain"], seeds=[1])
+    assert sorted(found.numbers_BN[0].tolist()) == list(range(6))
