@@ -148,11 +148,11 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(normalise_text(text))
 
 
-def train_lexicon(texts: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """Words that stand in several texts, which slips of the pen do not, and those of the names; sorted."""
+def train_lexicon(texts: Sequence[str], names: Sequence[str], *, least: int = 2) -> tuple[str, ...]:
+    """Words that stand in at least so many texts, which slips of the pen do not, and those of the names; sorted."""
     counts = Counter(word for text in texts for word in set(words_of(text)))
     return tuple(
-        sorted({word for word, count in counts.items() if count > 1} | {w for n in names for w in words_of(n)})
+        sorted({word for word, count in counts.items() if count >= least} | {w for n in names for w in words_of(n)})
     )
 
 

@@ -145,6 +145,7 @@ class DecoderTrainer(Loop):
                 f"start = {str(start)!r} holds a decoder of another architecture.",
                 fix="give the `decoder` section of the recipe that it was trained with.",
             )
+        decoder.lexicon = fresh.lexicon = tuple(sorted({*decoder.lexicon, *fresh.lexicon}))
         if adapts:
             fresh.take(decoder)
             fresh.config.choice = decoder.config.choice

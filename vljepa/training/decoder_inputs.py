@@ -163,7 +163,9 @@ def prepare_decoder(
         max_tokens=run.decoder.generation.max_new_tokens,
         shard=(process_number(), process_count()),
     )
-    lexicon = () if naming is None else train_lexicon(list(dict.fromkeys(seen)), naming.words)
+    # Of data of one's own few texts are there, and a word of one of them is meant.
+    least = 2 if run.start is None else 1
+    lexicon = () if naming is None else train_lexicon(list(dict.fromkeys(seen)), naming.words, least=least)
     firsts = [rows for source, rows in zip(data.train, train, strict=True) if source.name in data.phrases]
     phrases = list(dict.fromkeys(row.texts[0] for rows in firsts for row in rows))
     return DecoderInputs(

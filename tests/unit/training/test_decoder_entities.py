@@ -16,6 +16,7 @@ from tests.unit.training.test_decoder import (  # noqa: F401  (the fixture)
     weights,
 )
 from vljepa.checkpoint.decoder import load_decoder
+from vljepa.configs import LoraConfig
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
 from vljepa.processing.processor import VLJEPAProcessor
@@ -80,6 +81,18 @@ def test_names_words_and_phrases_are_kept_and_a_told_name_is_said(run, model, sh
     said = tokenizer.decode(decoder.generate(rows, entities=strong), strong)
     assert "house" in said[0]
     assert "ball" in said[1]
+
+
+def test_what_goes_on_keeps_the_words_and_learns_those_of_its_own_texts(run, model, tmp_path):  # noqa: F811
+    start = trainer(run("start"), model).fit().model_folder
+    (tmp_path / "texts.txt").write_text("a cat\na zorblat on a table\na dog\na car\na tree\na house", encoding="utf-8")
+    recipe = run("own")
+    config = recipe.decoder.model_copy(update={"lora": LoraConfig(rank=2, alpha=4.0)})
+    recipe = recipe.model_copy(update={"start": str(start), "decoder": config})
+    folder = trainer(recipe, model).fit().model_folder
+    lexicon = set(load_decoder(folder, text_space=model.text_space_hash()).lexicon)
+    assert "zorblat" in lexicon  # it stands in one text alone
+    assert set(load_decoder(start, text_space=model.text_space_hash()).lexicon) < lexicon
 
 
 def test_phrases_are_of_a_training_source(run, model):  # noqa: F811
