@@ -85,13 +85,13 @@ def test_names_words_and_phrases_are_kept_and_a_told_name_is_said(run, model, sh
 
 def test_what_goes_on_keeps_the_words_and_learns_those_of_its_own_texts(run, model, tmp_path):  # noqa: F811
     start = trainer(run("start"), model).fit().model_folder
-    (tmp_path / "texts.txt").write_text("a cat\na zorblat on a table\na dog\na car\na tree\na house", encoding="utf-8")
+    (tmp_path / "texts.txt").write_text("a cat\na dorblat on a table\na dog\na car\na tree\na house", encoding="utf-8")
     recipe = run("own")
     config = recipe.decoder.model_copy(update={"lora": LoraConfig(rank=2, alpha=4.0)})
     recipe = recipe.model_copy(update={"start": str(start), "decoder": config})
     folder = trainer(recipe, model).fit().model_folder
     lexicon = set(load_decoder(folder, text_space=model.text_space_hash()).lexicon)
-    assert "zorblat" in lexicon  # it stands in one text alone
+    assert "dorblat" in lexicon  # it stands in one text alone
     assert set(load_decoder(start, text_space=model.text_space_hash()).lexicon) < lexicon
 
 
