@@ -104,6 +104,11 @@ class Entities(_Rows):
     strengths_BN: Tensor
 
     @classmethod
+    def nearest(cls, embeddings_BD: Tensor, names_KD: Tensor, *, temperature: float, count: int) -> Self:
+        """Those of K names whose embeddings are close, both of unit norm: softmax(cosine / temperature)."""
+        return cls.of_logits(embeddings_BD.float() @ names_KD.float().T / temperature, count=count)
+
+    @classmethod
     def of_logits(cls, logits_BK: Tensor, *, count: int) -> Self:
         """The most probable of K names."""
         return cls.of_probabilities(logits_BK.float().softmax(-1), count=count)

@@ -182,8 +182,7 @@ class YDecoder(nn.Module):
         config = self.config.entities
         if config is None:
             return None
-        cosine_BK = embeddings_BD.float() @ self.names_KD.float().T
-        return Entities.of_logits(cosine_BK / config.temperature, count=config.count)
+        return Entities.nearest(embeddings_BD, self.names_KD, temperature=config.temperature, count=config.count)
 
     def _context(self, embeddings_BD: Tensor, entities: Entities | None) -> tuple[Tensor, Tensor]:
         """What stands before a text, [B, P + N (1 + M), E], and where it is real."""

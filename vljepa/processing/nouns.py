@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.text import normalise_text
@@ -97,4 +98,11 @@ def holds(text: str, names: Iterable[str]) -> bool:
         (True, False)
     """
     padded = f" {normalise_text(text)} "
-    return any(f" {form} " in padded for name in map(normalise_text, names) for form in (name, plural_of(name)))
+    return any(form in padded for name in names for form in _forms(name))
+
+
+@lru_cache(maxsize=8192)
+def _forms(name: str) -> tuple[str, str]:
+    """A name in the singular and the plural, as it stands between blanks."""
+    one = normalise_text(name)
+    return f" {one} ", f" {plural_of(one)} "

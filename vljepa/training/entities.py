@@ -48,5 +48,5 @@ class Naming:
         """Entities of images: by the X-Encoder's classifier, or by what is near to their predictions."""
         if self._by_classifier:
             return Entities.of_logits(self._reader.logits(list(images)), count=self.config.count)
-        cosine_NK = predictions_ND @ self.names_KD.T
-        return Entities.of_logits(cosine_NK / self.config.temperature, count=self.config.count)
+        config = self.config
+        return Entities.nearest(predictions_ND, self.names_KD, temperature=config.temperature, count=config.count)
