@@ -47,7 +47,8 @@ class Naming:
         self.evidence = config.calibration.evidence
         taxonomy = taxonomy_of(config.residual)
         self.shares_MK = None if taxonomy is None else class_shares(taxonomy, labels)
-        self.reference_KD = _class_rows(embedder) if none else None
+        classes_KD = embedder.model.class_embeddings() if none else None
+        self.reference_KD = None if classes_KD is None else classes_KD.detach().cpu().numpy()
         if self.reference_KD is not None and self.shares_MK is not None:
             self.reference_KD = self.reference_KD[~self.shares_MK.any(axis=0)]
 
@@ -66,10 +67,3 @@ class Naming:
         if classes_NK is None or self.shares_MK is None or self.evidence == 0:
             return probabilities_NM
         return with_evidence(probabilities_NM, classes_NK @ self.shares_MK.T, weight=self.evidence)
-
-
-def _class_rows(embedder: Embedder) -> Rows | None:
-    """Embeddings [K, D] of the names of the classes; None without a classifier."""
-    model = embedder.model
-    features = None if model.residual is None else model.residual.class_features()
-    return None if features is None else model.project_text(features).detach().float().cpu().numpy()

@@ -157,6 +157,11 @@ class JEPA(nn.Module):
         assert isinstance(self.residual, LabelPrior)
         return self.project_text(self.residual.refine(prior_BE))
 
+    def class_embeddings(self) -> Tensor | None:
+        """Embeddings of the names of the X-Encoder's classes, fp32 [K, D], unit norm; None without a classifier."""
+        features_KE = None if self.residual is None else self.residual.class_features()
+        return None if features_KE is None else self.project_text(features_KE)
+
     def text_features(self, text: Tokens) -> Tensor:
         """Pooled Y-Encoder features [B, E], before the head."""
         return self.y_encoder.features(text.ids_BL, text.mask_BL)

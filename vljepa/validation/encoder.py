@@ -72,8 +72,8 @@ class Encoder:
     @torch.no_grad()
     def class_rows(self) -> NDArray[np.float32] | None:
         """Embeddings [K, D] of the names of its classes; None without one."""
-        features_KE = None if self.model.residual is None else self.model.residual.class_features()
-        return None if features_KE is None else self.model.project_text(features_KE).float().cpu().numpy()
+        classes_KD = self.model.class_embeddings()
+        return None if classes_KD is None else classes_KD.cpu().numpy()
 
     def _batches(self, pairs: Sequence[tuple[Visual, str]], *, view: int = 0, progress: str = "") -> Iterator[Batch]:
         size = max(1, BATCH // max((frames_of(visual) for visual, _ in pairs), default=1))

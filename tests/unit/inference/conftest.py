@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tests.unit.inference.speaking import NAMES
 from vljepa.configs import CalibrationConfig, ChoiceConfig, PromptsConfig, SelectiveConfig
+from vljepa.models.jepa import JEPA
 from vljepa.models.types import Latents, Tokens
 from vljepa.processing.image import open_image, to_rgb
 
@@ -50,6 +51,8 @@ class ColourModel(nn.Module):
     def encode_text(self, text):
         table = torch.tensor([*WORDS.values()], dtype=torch.float32)
         return F.normalize(table[text.ids_BL[:, 0]], dim=-1)
+
+    class_embeddings = JEPA.class_embeddings
 
     def text_space_hash(self):
         return self.space
