@@ -75,6 +75,9 @@ class Model:
         )
         self.y_decoder = SimpleNamespace(config=SimpleNamespace(selective=SelectiveConfig(threshold=0.3)))
 
+    def class_embeddings(self) -> None:
+        """There is no classifier."""
+
     def encode_vision(self, pixels: torch.Tensor) -> Latents:
         tokens = pixels.flatten(2)
         return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
