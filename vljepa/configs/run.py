@@ -56,7 +56,8 @@ class SourceConfig(Strict):
             `data.train` also the address of shards that are too many to keep, `https://host/train-{000..123}.tar`
             (or `.parquet`): they are fetched one after the other, and a run that goes on fetches the shard in hand
             again. What can be read only once, such as `pipe:`, is refused. `vljepa data check` says what it makes
-            of one.
+            of one. With `replay`, a folder is all the pictures below it, and `mini:replay` are those that mini brings
+            along.
         split: Which split to read, where there are several: of parts, of folders, of Karpathy's JSON, of a dataset, or
             by a column `split`. By default that for training, and all rows of a table with such a column.
         root: Folder that picture paths are relative to and may not leave; the file's own folder when absent.
@@ -67,6 +68,8 @@ class SourceConfig(Strict):
         first_text: Share of visits that take a row's first text; the others draw from all its texts.
         gate_only: Train only the gate of the label prior's residual: for pictures so few that they would be learned
             by heart (needs a `label_prior` with `residual`).
+        replay: Its pictures teach nothing new: on them the predictions stay what the start predicted, by
+            `objective.distillation`. Texts and questions are not read. A group of its own, unless named.
         view: What is seen of a row: `picture`; `{name: clip, frames: 8}` of a video; `{name: still, frames: 8}`, a
             picture as a clip in which nothing moves; or `{name: text, like: SOURCE}`, where a text stands for it.
             Sources of one group need views of equally many frames, and a picture counts as one.
@@ -85,6 +88,7 @@ class SourceConfig(Strict):
     views: int | None = Field(None, ge=1)
     first_text: float = Field(0.0, ge=0, le=1)
     gate_only: bool = False
+    replay: bool = False
     view: View = PictureView()
     task: Literal["retrieval", "vqa"] = "retrieval"
     candidates: list[str] | str | None = None
@@ -93,6 +97,11 @@ class SourceConfig(Strict):
     def frames(self) -> int:
         """Frames that are seen of a row; 1 of a picture, and of a text that stands for one."""
         return self.view.frames if isinstance(self.view, ClipView | StillView) else 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _replay_by_itself(cls, raw: Any) -> Any:
+        return {"group": "replay", **raw} if isinstance(raw, Mapping) and raw.get("replay") is True else raw
 
     @field_validator("candidates")
     @classmethod

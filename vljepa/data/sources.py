@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from vljepa.configs import ClipView, PictureView, SourceConfig, StillView, TextView
 from vljepa.data.cells import is_missing, text_in, texts_in
-from vljepa.data.formats import HUB, Fault, Found, Row, find_data, is_stream, is_there, rows_of
+from vljepa.data.formats import HUB, Fault, Found, Row, all_pictures, find_data, is_stream, is_there, rows_of
 from vljepa.data.formats.text_files import text_lines
 from vljepa.data.paths import path_under
 from vljepa.data.records import Clip, Record, Still, Visual
 from vljepa.data.skips import check_skipped, name_skipped
 from vljepa.data.stored import Stored
 from vljepa.errors import DataError, FileWarning
+from vljepa.parts.saved import replay_file
 from vljepa.processing.picture_sequence import frame_files
 from vljepa.processing.unicode_text import unicode_fault
 
@@ -26,6 +27,8 @@ Texts = Literal["required", "optional"]
 _CLIP_VIEW = "set `view: {name: clip, frames: 8}`"
 SPLIT = "split"
 """Column that says which split a row is of."""
+REPLAY = ":replay"
+"""Of the pictures that a model brings along: `mini:replay`."""
 
 
 @dataclass(frozen=True)
@@ -79,18 +82,20 @@ def load_source(
         max_skipped: Share of rows without a usable text that is tolerated.
 
     Returns:
-        One record per usable row, in file order.
+        One record per usable row, in file order; of a source with `replay`, with its picture alone.
 
     Raises:
         DataError: The file or a column is missing, a row does not fit, too many have no usable text, or a picture's
             path leaves the root.
     """
-    rows = read_source(source, root=root, pictures=pictures, texts=texts)
+    rows = read_source(source, root=root, pictures=pictures, texts="optional" if source.replay else texts)
     check_skipped(rows.skipped, total=rows.tried, tolerated=max_skipped, what=f"rows of {rows.found.place}")
     if rows.skipped:
         said = f"skipped {len(rows.skipped)} of {rows.tried} rows of {rows.found.place}: {name_skipped(rows.skipped)}"
         warnings.warn(said, FileWarning, stacklevel=1)  # of this line, so that a run says it once
-    return rows.records
+    if not source.replay:
+        return rows.records
+    return [replace(record, texts=(), query="", candidates=(), type="") for record in rows.records]
 
 
 def read_source(
@@ -161,13 +166,22 @@ def _is_of_split(split: str, row: Row, found: Found) -> bool:
 
 
 def source_path(source: SourceConfig, root: str | Path) -> str | Path:
-    """Where a source is: under the root, unless it is an address or a name of the hub."""
+    """Where a source is: under the root, unless it is an address, a name of the hub, or comes with a model.
+
+    Raises:
+        CheckpointError: There is no such model, or it brings no pictures along.
+    """
+    if source.replay and source.path.endswith(REPLAY):
+        return replay_file(source.path.removesuffix(REPLAY))
     named = Path(root) / source.path
     return source.path if source.path.startswith(HUB) or (is_stream(source.path) and not is_there(named)) else named
 
 
 def _find(source: SourceConfig, *, root: Path, pictures: bool) -> Found:
-    found = find_data(source_path(source, root), split=source.split)
+    place = source_path(source, root)
+    if source.replay and isinstance(place, Path) and place.is_dir():
+        return all_pictures(place)
+    found = find_data(place, split=source.split)
     if found.kind == "txt" and pictures:
         raise DataError(
             f"{str(found.place)!r} holds texts and no pictures.",

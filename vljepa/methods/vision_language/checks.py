@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vljepa.configs import LabelPriorConfig, RunConfig, TextView, VLJEPAConfig
+from vljepa.configs import AlignedConfig, LabelPriorConfig, RunConfig, TextView, VLJEPAConfig
 from vljepa.data.shards import is_shards
 from vljepa.errors import ConfigError
 
@@ -19,6 +19,8 @@ def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
     """
     _check_sources(run, config)
     _check_average(run)
+    check_replay(run, config)
+    check_text_tower(config)
     if run.objective.answers > 0 and config.y_encoder.target == "trained":
         raise ConfigError(
             f"objective.answers = {run.objective.answers:g} embeds the answers once, and the Y-Encoder is trained.",
@@ -29,18 +31,19 @@ def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
 def _check_sources(run: RunConfig, model: VLJEPAConfig) -> None:
     """Refuse sources that ask for a label prior that is not there, or that cannot share a group."""
     prior = model.residual
-    kinds: dict[str, tuple[bool, bool, int]] = {}
+    kinds: dict[str, tuple[bool, bool, bool, int]] = {}
     for source in run.data.validation:
         if isinstance(source.view, TextView):
             raise ConfigError(
                 f"the view of the validation source {source.name!r} is text.", fix="validate on pictures."
             )
     for source in run.data.train:
-        kind = (isinstance(source.view, TextView), source.gate_only, source.frames)
+        kind = (isinstance(source.view, TextView), source.gate_only, source.replay, source.frames)
         if kinds.setdefault(source.group, kind) != kind:
             raise ConfigError(
                 f"the source {source.name!r} is in group {source.group!r} with sources of another kind.",
-                fix="give sources with gate_only, or a view of text or of other `frames`, a `group` of their own.",
+                fix="give sources with gate_only or replay, or a view of text or of other `frames`, a `group` of their "
+                "own.",
             )
         if is_shards(source.path) and run.data.cache is not None:
             raise ConfigError(
@@ -74,3 +77,45 @@ def _check_average(run: RunConfig) -> None:
             f"train.ema = {run.train.ema} averages the weights that validation chooses, and there is no validation.",
             fix="add a source to data.validation, or set train.ema=0.",
         )
+
+
+def check_replay(run: RunConfig, config: VLJEPAConfig) -> None:
+    """Refuse distillation without pictures, pictures without distillation, and a start that is not there any more."""
+    weight, replayed = run.objective.distillation, [source for source in run.data.train if source.replay]
+    if weight == 0 and replayed:
+        raise ConfigError(
+            f"the source {replayed[0].name!r} is replayed, and objective.distillation = 0.",
+            fix="set objective.distillation=5, or remove the source.",
+        )
+    if weight > 0 and not replayed:
+        raise ConfigError(
+            f"objective.distillation = {weight:g} has no pictures to keep the predictions of.",
+            fix="add a training source with `replay: true`: a folder of pictures of any kind, or mini:replay.",
+        )
+    if weight > 0 and run.lora is None and not isinstance(config.residual, AlignedConfig):
+        raise ConfigError(
+            f"objective.distillation = {weight:g} keeps what the start predicted, and nothing is left of the start "
+            "where all weights are trained.",
+            fix="set `lora`, or objective.distillation=0 without the replayed sources.",
+        )
+    for source in replayed:
+        if isinstance(source.view, TextView) or source.gate_only or is_shards(source.path):
+            raise ConfigError(
+                f"the source {source.name!r} is replayed, and is one of text, of shards, or with gate_only.",
+                fix="give a folder or a table of pictures, and nothing beside `replay`.",
+            )
+
+
+def check_text_tower(config: VLJEPAConfig) -> None:
+    """Refuse to move a dual encoder's text side: what its image side says would mean something else."""
+    if not isinstance(config.residual, AlignedConfig):
+        return
+    wrong = {"target": "trained", "head": "linear"}
+    for key, value in wrong.items():
+        if getattr(config.y_encoder, key) == value:
+            raise ConfigError(
+                f"model.y_encoder.{key} = {value!r} trains the text side, and the residual 'aligned' is the image side "
+                "of a dual encoder, whose texts have to stay where they are.",
+                fix="set model.y_encoder.target=frozen and model.y_encoder.head=identity; of adapters, "
+                "lora.parts=[predictor].",
+            )
