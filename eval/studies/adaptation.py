@@ -27,9 +27,8 @@ from vljepa.validation.tasks import VqaTask
 
 Row = dict[str, str]
 RECIPE = Path("recipes/lora_retrieval.yaml")
-LORA = "LoRA without distillation"
-KEEPING = ("LoRA",)
-TRAINED = ("LoRA", LORA, "full predictor", "from scratch")
+UNGUARDED = "LoRA without distillation"
+TRAINED = ("LoRA", UNGUARDED, "full predictor", "from scratch")
 ARMS = ("zero-shot", "linear probe", *TRAINED)
 STYLE = "fluent"
 QUESTIONS = 100
@@ -132,18 +131,17 @@ def arm_recipe(
         lines = [json.dumps({"image": row["image"], "text": row["text"]}) + "\n" for row in rows]
         path.write_text("".join(lines), encoding="utf-8")
         sources.append({"name": split, "path": str(path.resolve()), "root": str(data.resolve())})
-    kept = [] if arm not in KEEPING else [{"name": "kept", "path": "mini:replay", "replay": True}]
     overrides = [
-        f"data.train={json.dumps([*sources[:1], *kept])}",
+        f"data.train={json.dumps(sources[:1])}",
         f"data.validation={json.dumps(sources[1:])}",
         f"data.cache.folder={work / 'cache'}",
         f"train.output={work / name}",
         f"train.seed={seed}",
-        f"train.batch_size={min(100, len(train)) * (1 + len(kept))}",
-        *([] if kept else ["objective.distillation=0"]),
+        f"train.batch_size={min(100, len(train))}",
+        *([] if arm == "LoRA" else ["objective.distillation=0", "data.replay=null"]),
     ]
     run = load_run_config(RECIPE, overrides)
-    if arm in (LORA, *KEEPING):
+    if arm in ("LoRA", UNGUARDED):
         return run
     optim = run.optim.model_copy(update={"lr": 3e-4})
     if arm == "full predictor":

@@ -129,12 +129,6 @@ class DecoderSourceConfig(SourceConfig):
 
     see: Literal["text", "guess", "picture"] = "text"
 
-    @model_validator(mode="after")
-    def _has_texts(self) -> DecoderSourceConfig:
-        if self.replay:
-            raise ValueError("replay is for the training of a model: a decoder learns from texts, remove it")
-        return self
-
 
 class DecoderDataConfig(Strict):
     """Where texts come from.

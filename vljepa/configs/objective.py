@@ -26,7 +26,7 @@ class ObjectiveConfig(Strict):
             learn what the picture says beyond it.
         distillation: Weight of what keeps a model that goes on from another at what that one said (Learning without
             Forgetting, arXiv 1606.09282): 1 - cosine of the prediction without a question to that of the start, on the
-            pictures of sources with `replay`. The start is the model without its adapters, or a dual encoder's own
+            pictures of `data.replay`. The start is the model without its adapters, or a dual encoder's own
             embedding. The residual's factor stays that of the start, too. Costs two forwards of the Predictor for
             each such picture, one of them without gradients.
         sigreg: Weight of SIGReg on predictions and targets, which keeps them spread without negatives.

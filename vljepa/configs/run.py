@@ -14,6 +14,9 @@ from vljepa.configs.objective import ObjectiveConfig
 from vljepa.configs.part import Strict
 from vljepa.configs.views import ClipView, PictureView, StillView, View
 
+REPLAY = "replay"
+"""Name and group of what is replayed."""
+
 
 class ColumnsConfig(Strict):
     """Which column of a source is what. A missing optional column is simply absent.
@@ -56,8 +59,7 @@ class SourceConfig(Strict):
             `data.train` also the address of shards that are too many to keep, `https://host/train-{000..123}.tar`
             (or `.parquet`): they are fetched one after the other, and a run that goes on fetches the shard in hand
             again. What can be read only once, such as `pipe:`, is refused. `vljepa data check` says what it makes
-            of one. With `replay`, a folder is all the pictures below it, and `mini:replay` are those that mini brings
-            along.
+            of one.
         split: Which split to read, where there are several: of parts, of folders, of Karpathy's JSON, of a dataset, or
             by a column `split`. By default that for training, and all rows of a table with such a column.
         root: Folder that picture paths are relative to and may not leave; the file's own folder when absent.
@@ -68,8 +70,6 @@ class SourceConfig(Strict):
         first_text: Share of visits that take a row's first text; the others draw from all its texts.
         gate_only: Train only the gate of the label prior's residual: for pictures so few that they would be learned
             by heart (needs a `label_prior` with `residual`).
-        replay: Its pictures teach nothing new: on them the predictions stay what the start predicted, by
-            `objective.distillation`. Texts and questions are not read. A group of its own, unless named.
         view: What is seen of a row: `picture`; `{name: clip, frames: 8}` of a video; `{name: still, frames: 8}`, a
             picture as a clip in which nothing moves; or `{name: text, like: SOURCE}`, where a text stands for it.
             Sources of one group need views of equally many frames, and a picture counts as one.
@@ -88,7 +88,6 @@ class SourceConfig(Strict):
     views: int | None = Field(None, ge=1)
     first_text: float = Field(0.0, ge=0, le=1)
     gate_only: bool = False
-    replay: bool = False
     view: View = PictureView()
     task: Literal["retrieval", "vqa"] = "retrieval"
     candidates: list[str] | str | None = None
@@ -98,17 +97,45 @@ class SourceConfig(Strict):
         """Frames that are seen of a row; 1 of a picture, and of a text that stands for one."""
         return self.view.frames if isinstance(self.view, ClipView | StillView) else 1
 
-    @model_validator(mode="before")
-    @classmethod
-    def _replay_by_itself(cls, raw: Any) -> Any:
-        return {"group": "replay", **raw} if isinstance(raw, Mapping) and raw.get("replay") is True else raw
-
     @field_validator("candidates")
     @classmethod
     def _candidates_differ(cls, candidates: list[str] | str | None) -> list[str] | str | None:
         if isinstance(candidates, list) and (len(set(candidates)) < len(candidates) or not all(candidates)):
             raise ValueError("candidates are empty or repeated; a tie would count as wrong: list each one once")
         return candidates
+
+
+class ReplayConfig(Strict):
+    """Pictures that teach nothing new: on them predictions stay what the start predicted (`objective.distillation`).
+
+    Pictures of any kind, the more like what is to be kept the better. Texts are not read.
+
+    Args:
+        path: A folder, of which all pictures below are taken; a table with a column of pictures, as of a source; or
+            `mini:replay`, 595 small pictures of mini's own training, which it brings along.
+        root: Folder that a table's paths are relative to and may not leave; the table's own folder when absent.
+        column: Of the pictures, in a table.
+        views: Stored views per picture; `data.cache.views` when absent.
+        share: Pictures in each step, as a share of `train.batch_size`, to which they come in addition.
+    """
+
+    path: str
+    root: str | None = None
+    column: str = "image"
+    views: int | None = Field(None, ge=1)
+    share: float = Field(1.0, gt=0)
+
+    def as_source(self, *, weight: float) -> SourceConfig:
+        """The source that it is beside others of this weight together."""
+        return SourceConfig(
+            name=REPLAY,
+            path=self.path,
+            root=self.root,
+            columns=ColumnsConfig(image=self.column),
+            weight=weight * self.share,
+            group=REPLAY,
+            views=self.views,
+        )
 
 
 class CacheConfig(Strict):
@@ -147,6 +174,7 @@ class DataConfig(Strict):
     Args:
         root: Folder that relative source paths start from; relative to the working directory.
         train: Training sources, mixed by weight.
+        replay: Pictures on which nothing is to change.
         validation: Validation sources, measured each by its own task.
         cache: Feature cache; None runs the X-Encoder in every step.
         max_skipped: Share that is tolerated before the run stops, of pictures that cannot be read and of rows without a
@@ -159,6 +187,7 @@ class DataConfig(Strict):
 
     root: str = "."
     train: list[SourceConfig] = Field(min_length=1)
+    replay: ReplayConfig | None = None
     validation: list[SourceConfig] = Field(default_factory=list)
     cache: CacheConfig | None = CacheConfig()
     max_skipped: float = Field(0.01, ge=0, le=1)
@@ -169,7 +198,15 @@ class DataConfig(Strict):
     def _names_differ(self) -> DataConfig:
         for sources in (self.train, self.validation):
             check_names(sources)
+        if self.replay is not None and any(REPLAY in (one.name, one.group) for one in self.train):
+            raise ValueError(f"data.replay has the name and the group {REPLAY!r}: rename those of the source")
         return self
+
+    @property
+    def seen(self) -> list[SourceConfig]:
+        """All that a step has samples of: the training sources, and what is replayed."""
+        weight = sum(source.weight for source in self.train)
+        return [*self.train, *([] if self.replay is None else [self.replay.as_source(weight=weight)])]
 
 
 class OptimConfig(Strict):

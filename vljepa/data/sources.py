@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from vljepa.configs import ClipView, PictureView, SourceConfig, StillView, TextView
+from vljepa.configs import ClipView, PictureView, ReplayConfig, SourceConfig, StillView, TextView
 from vljepa.data.cells import is_missing, text_in, texts_in
-from vljepa.data.formats import HUB, Fault, Found, Row, all_pictures, find_data, is_stream, is_there, rows_of
+from vljepa.data.formats import HUB, Fault, Found, Row, find_data, is_stream, is_there, rows_of
 from vljepa.data.formats.text_files import text_lines
+from vljepa.data.formats.walking import pictures_below
 from vljepa.data.paths import path_under
 from vljepa.data.records import Clip, Record, Still, Visual
 from vljepa.data.skips import check_skipped, name_skipped
@@ -27,8 +28,6 @@ Texts = Literal["required", "optional"]
 _CLIP_VIEW = "set `view: {name: clip, frames: 8}`"
 SPLIT = "split"
 """Column that says which split a row is of."""
-REPLAY = ":replay"
-"""Of the pictures that a model brings along: `mini:replay`."""
 
 
 @dataclass(frozen=True)
@@ -82,20 +81,50 @@ def load_source(
         max_skipped: Share of rows without a usable text that is tolerated.
 
     Returns:
-        One record per usable row, in file order; of a source with `replay`, with its picture alone.
+        One record per usable row, in file order.
 
     Raises:
         DataError: The file or a column is missing, a row does not fit, too many have no usable text, or a picture's
             path leaves the root.
     """
-    rows = read_source(source, root=root, pictures=pictures, texts="optional" if source.replay else texts)
+    rows = read_source(source, root=root, pictures=pictures, texts=texts)
     check_skipped(rows.skipped, total=rows.tried, tolerated=max_skipped, what=f"rows of {rows.found.place}")
     if rows.skipped:
         said = f"skipped {len(rows.skipped)} of {rows.tried} rows of {rows.found.place}: {name_skipped(rows.skipped)}"
         warnings.warn(said, FileWarning, stacklevel=1)  # of this line, so that a run says it once
-    if not source.replay:
-        return rows.records
-    return [replace(record, texts=(), query="", candidates=(), type="") for record in rows.records]
+    return rows.records
+
+
+def load_replay(config: ReplayConfig, *, root: str | Path = ".", max_skipped: float = 0.01) -> list[Record]:
+    """The pictures that are replayed, each once, without texts.
+
+    Args:
+        config: Where they are.
+        root: Folder that its paths are relative to.
+        max_skipped: Share of rows without a picture that is tolerated.
+
+    Raises:
+        CheckpointError: They come with a model, and there is no such model, or it brings none along.
+        DataError: As of `load_source`.
+    """
+    source, place = config.as_source(weight=1.0), replay_place(config, root)
+    if place.is_dir():
+        names = [str(picture.relative_to(place)) for picture in pictures_below(place)]
+        files = [path_under(place.resolve(), name, where=str(place)) for name in names]
+        records = [Record(image=file, texts=(), source_id=str(file), source=source.name) for file in files]
+    else:
+        found = source.model_copy(update={"path": str(place.absolute())})
+        records = load_source(found, root=root, texts="optional", max_skipped=max_skipped)
+    once = {record.image: replace(record, texts=(), query="", candidates=(), type="") for record in records}
+    if not once:
+        raise DataError(f"{str(place)!r} has no pictures to be replayed.", fix="check data.replay.path.")
+    return list(once.values())
+
+
+def replay_place(config: ReplayConfig, root: str | Path) -> Path:
+    """Where they are: under the root, or in the folder of a model."""
+    name = config.path.removesuffix(":replay")
+    return Path(root) / config.path if name == config.path else replay_file(name)
 
 
 def read_source(
@@ -166,22 +195,13 @@ def _is_of_split(split: str, row: Row, found: Found) -> bool:
 
 
 def source_path(source: SourceConfig, root: str | Path) -> str | Path:
-    """Where a source is: under the root, unless it is an address, a name of the hub, or comes with a model.
-
-    Raises:
-        CheckpointError: There is no such model, or it brings no pictures along.
-    """
-    if source.replay and source.path.endswith(REPLAY):
-        return replay_file(source.path.removesuffix(REPLAY))
+    """Where a source is: under the root, unless it is an address or a name of the hub."""
     named = Path(root) / source.path
     return source.path if source.path.startswith(HUB) or (is_stream(source.path) and not is_there(named)) else named
 
 
 def _find(source: SourceConfig, *, root: Path, pictures: bool) -> Found:
-    place = source_path(source, root)
-    if source.replay and isinstance(place, Path) and place.is_dir():
-        return all_pictures(place)
-    found = find_data(place, split=source.split)
+    found = find_data(source_path(source, root), split=source.split)
     if found.kind == "txt" and pictures:
         raise DataError(
             f"{str(found.place)!r} holds texts and no pictures.",

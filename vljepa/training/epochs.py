@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from vljepa.configs import DecoderRunConfig, RunConfig
+from vljepa.configs import DecoderRunConfig, RunConfig, TrainConfig
 from vljepa.data.shards import is_shards
 from vljepa.data.sources import Texts, load_source
 from vljepa.errors import ConfigError
@@ -30,24 +30,23 @@ def with_steps(run: Run, *, texts: Texts = "required") -> Run:
         return run
     rows = 0
     if run.train.epochs is not None:
-        rows = sum(_count(run, number, texts) for number, one in enumerate(run.data.train) if not one.replay)
-    train = run.train.model_copy(update={"steps": steps_of(run, rows=rows)})
+        rows = sum(_count(run, number, texts) for number in range(len(run.data.train)))
+    train = run.train.model_copy(update={"steps": steps_of(run.train, rows=rows)})
     return run.model_copy(update={"train": train})
 
 
-def steps_of(run: Run, *, rows: int) -> int:
-    """Steps of a run on so many rows, those that are replayed aside.
+def steps_of(train: TrainConfig, *, rows: int) -> int:
+    """Steps of a run on so many rows.
 
-    Its `batch_size` has so many samples of these as their sources have of the weights.
+    Example:
+        >>> steps_of(TrainConfig(epochs=10, batch_size=100), rows=4936)
+        494
+        >>> steps_of(TrainConfig(steps=20, epochs=10), rows=4936)
+        20
     """
-    train = run.train
     if train.steps is not None:
         return train.steps
-    if train.epochs is None:
-        return STEPS
-    weights = [0.0 if source.replay else source.weight for source in run.data.train]
-    share = sum(weights) / sum(source.weight for source in run.data.train)
-    return math.ceil(round(train.epochs * rows / (train.batch_size * share), 6))
+    return STEPS if train.epochs is None else math.ceil(train.epochs * rows / train.batch_size)
 
 
 def _count(run: Run, number: int, texts: Texts) -> int:

@@ -15,7 +15,7 @@ from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import RunConfig, VLJEPAConfig
 from vljepa.data.formats import is_there
 from vljepa.data.shards import is_shards, shard_addresses
-from vljepa.data.sources import load_source, source_path
+from vljepa.data.sources import load_source, replay_place
 from vljepa.errors import AssetError, ConfigError, PartError
 from vljepa.methods.vision_language.checks import check_run
 from vljepa.methods.vision_language.inputs import step_sampler
@@ -86,7 +86,7 @@ def plan_run(run: RunConfig) -> Plan:
     rows, missing = _rows(run)
     frames = max(source.frames for source in run.data.train)
     unknown = run.train.steps is None and run.train.epochs is not None and rows is None
-    steps = None if unknown else steps_of(run, rows=rows or 0)
+    steps = None if unknown else steps_of(run.train, rows=rows or 0)
     try:
         config, problem = _with_architectures(wanted), ""
     except (PartError, AssetError) as error:
@@ -116,16 +116,18 @@ def _rows(run: RunConfig) -> tuple[int | None, tuple[str, ...]]:
         if source in data.train and is_shards(source.path):
             shard_addresses(source.path)
             sizes.append(None)
-        elif is_there(Path(source_path(source, data.root))):
+        elif is_there(Path(data.root) / source.path):
             sizes.append(len(load_source(source, root=data.root, max_skipped=data.max_skipped)))
         else:
             missing.append(str(Path(data.root) / source.path))
+    if data.replay is not None and not (place := replay_place(data.replay, data.root)).exists():
+        missing.append(str(place))
     if missing:
         return None, tuple(dict.fromkeys(missing))
     sizes = sizes[: len(data.train)]
-    step_sampler(run, sizes)
-    known = [size for size, source in zip(sizes, data.train, strict=True) if size is not None and not source.replay]
-    return (sum(known) if None not in sizes else None), ()
+    step_sampler(run, [*sizes, *([None] if data.replay else [])])
+    known = [size for size in sizes if size is not None]
+    return (sum(known) if len(known) == len(sizes) else None), ()
 
 
 def _with_architectures(config: VLJEPAConfig) -> VLJEPAConfig:

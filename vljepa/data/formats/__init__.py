@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vljepa.data.formats.bare_pictures import BARE_PICTURES
-from vljepa.data.formats.bare_pictures import all_pictures as all_pictures
 from vljepa.data.formats.classes import CLASSES
 from vljepa.data.formats.datasets import DATASET, find_on_hub
 from vljepa.data.formats.delimited import CSV, TSV
@@ -41,7 +39,7 @@ from vljepa.errors import DataError
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:|\|")
 
 register(FLICKR, CSV, TSV, JSON_LINES, PARQUET, JSON, TEXT_LINES)
-register(CAPTIONS, DATASET, TARS, PARTS, TABLE, SPLIT_FOLDERS, SIDECARS, CLASSES, BARE_PICTURES)
+register(CAPTIONS, DATASET, TARS, PARTS, TABLE, SPLIT_FOLDERS, SIDECARS, CLASSES)
 
 
 def find_data(path: str | Path, *, split: str | None = None) -> Found:

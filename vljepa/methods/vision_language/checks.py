@@ -31,19 +31,18 @@ def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
 def _check_sources(run: RunConfig, model: VLJEPAConfig) -> None:
     """Refuse sources that ask for a label prior that is not there, or that cannot share a group."""
     prior = model.residual
-    kinds: dict[str, tuple[bool, bool, bool, int]] = {}
+    kinds: dict[str, tuple[bool, bool, int]] = {}
     for source in run.data.validation:
         if isinstance(source.view, TextView):
             raise ConfigError(
                 f"the view of the validation source {source.name!r} is text.", fix="validate on pictures."
             )
     for source in run.data.train:
-        kind = (isinstance(source.view, TextView), source.gate_only, source.replay, source.frames)
+        kind = (isinstance(source.view, TextView), source.gate_only, source.frames)
         if kinds.setdefault(source.group, kind) != kind:
             raise ConfigError(
                 f"the source {source.name!r} is in group {source.group!r} with sources of another kind.",
-                fix="give sources with gate_only or replay, or a view of text or of other `frames`, a `group` of their "
-                "own.",
+                fix="give sources with gate_only, or a view of text or of other `frames`, a `group` of their own.",
             )
         if is_shards(source.path) and run.data.cache is not None:
             raise ConfigError(
@@ -81,29 +80,24 @@ def _check_average(run: RunConfig) -> None:
 
 def check_replay(run: RunConfig, config: VLJEPAConfig) -> None:
     """Refuse distillation without pictures, pictures without distillation, and a start that is not there any more."""
-    weight, replayed = run.objective.distillation, [source for source in run.data.train if source.replay]
-    if weight == 0 and replayed:
+    weight = run.objective.distillation
+    if weight == 0 and run.data.replay is not None:
         raise ConfigError(
-            f"the source {replayed[0].name!r} is replayed, and objective.distillation = 0.",
-            fix="set objective.distillation=5, or remove the source.",
+            "objective.distillation = 0, and data.replay gives pictures for it.",
+            fix="set objective.distillation=20, or data.replay=null.",
         )
-    if weight > 0 and not replayed:
+    if weight > 0 and run.data.replay is None:
         raise ConfigError(
             f"objective.distillation = {weight:g} has no pictures to keep the predictions of.",
-            fix="add a training source with `replay: true`: a folder of pictures of any kind, or mini:replay.",
+            fix="set data.replay.path to a folder of pictures of any kind or to mini:replay, or "
+            "objective.distillation=0.",
         )
     if weight > 0 and run.lora is None and not isinstance(config.residual, AlignedConfig):
         raise ConfigError(
             f"objective.distillation = {weight:g} keeps what the start predicted, and nothing is left of the start "
             "where all weights are trained.",
-            fix="set `lora`, or objective.distillation=0 without the replayed sources.",
+            fix="set `lora`, or objective.distillation=0 and data.replay=null.",
         )
-    for source in replayed:
-        if isinstance(source.view, TextView) or source.gate_only or is_shards(source.path):
-            raise ConfigError(
-                f"the source {source.name!r} is replayed, and is one of text, of shards, or with gate_only.",
-                fix="give a folder or a table of pictures, and nothing beside `replay`.",
-            )
 
 
 def check_text_tower(config: VLJEPAConfig) -> None:
