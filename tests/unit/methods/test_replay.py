@@ -132,6 +132,37 @@ def test_of_a_dual_encoder_the_start_is_its_own_embedding() -> None:
     assert float((model.predict(latents).detach() - own).abs().max()) > 1e-3
 
 
+def test_a_dual_encoder_learns_questions_and_stays_what_it_is_without_one(
+    make_run: Callable[..., RunConfig], shapes: Path, tmp_path: Path
+) -> None:
+    """From a gate of 0: no adapters, both towers frozen, and the Predictor with its gate trained."""
+    dual().save_pretrained(tmp_path / "start", full=True)
+    pictures = sorted(shapes.glob("*.png"))
+    start = Embedder.from_pretrained(str(tmp_path / "start"))
+    before = start.images(pictures)
+    assert (start.images(pictures, query="which shape?") == before).all(), "the gate is shut"
+    moved, asked = {}, {}
+    for weight in (0.0, 20.0):
+        run = make_run(
+            f"aligned {weight}",
+            data={"train": [{"name": "questions", "path": "questions.jsonl"}], "validation": []}
+            | {"replay": {"path": "."} if weight else None},
+            objective={"distillation": weight},
+            train={"steps": 40, "precision": "fp32"},
+        )
+        raw = {**run.model_dump(), "model": None, "start": str(tmp_path / "start")}
+        trained = Trainer(validate(RunConfig, raw, where="test"), device="cpu")
+        model = Embedder.from_pretrained(str(trained.fit().model_folder))
+        moved[weight], asked[weight] = (
+            float(1 - (model.images(pictures, query=query) * before).sum(1).mean()) for query in ("", "which shape?")
+        )
+        gates = [line["gate"] for line in read_log(trained.folder) if line["kind"] == "train"]
+        assert gates[0] == 0
+        assert abs(gates[-1]) > 0.01
+    assert moved[20.0] < moved[0.0] / 4
+    assert asked[20.0] > 4 * moved[20.0], "questions move it all the same"
+
+
 def test_the_residual_s_factor_stays_that_of_the_start(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is chosen on the new pictures, and would change what is said of all others."""
     for weight, chosen in ((0.0, 2.0), (1.0, 1.0)):
