@@ -115,7 +115,7 @@ class ReplayConfig(Strict):
             `mini:replay`, 595 small pictures of mini's own training, which it brings along.
         root: Folder that a table's paths are relative to and may not leave; the table's own folder when absent.
         column: Of the pictures, in a table.
-        views: Stored views per picture; `data.cache.views` when absent.
+        views: Stored views per picture; `data.cache.views` when absent, and one without a cache.
         share: Pictures in each step, as a share of `train.batch_size`, to which they come in addition.
     """
 
@@ -125,7 +125,7 @@ class ReplayConfig(Strict):
     views: int | None = Field(None, ge=1)
     share: float = Field(1.0, gt=0)
 
-    def as_source(self, *, weight: float) -> SourceConfig:
+    def as_source(self, *, weight: float = 1.0, cached: bool = False) -> SourceConfig:
         """The source that it is beside others of this weight together."""
         return SourceConfig(
             name=REPLAY,
@@ -134,7 +134,7 @@ class ReplayConfig(Strict):
             columns=ColumnsConfig(image=self.column),
             weight=weight * self.share,
             group=REPLAY,
-            views=self.views,
+            views=self.views if cached else None,
         )
 
 
@@ -206,7 +206,9 @@ class DataConfig(Strict):
     def seen(self) -> list[SourceConfig]:
         """All that a step has samples of: the training sources, and what is replayed."""
         weight = sum(source.weight for source in self.train)
-        return [*self.train, *([] if self.replay is None else [self.replay.as_source(weight=weight)])]
+        if self.replay is None:
+            return list(self.train)
+        return [*self.train, self.replay.as_source(weight=weight, cached=self.cache is not None)]
 
 
 class OptimConfig(Strict):

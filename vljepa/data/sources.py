@@ -107,7 +107,7 @@ def load_replay(config: ReplayConfig, *, root: str | Path = ".", max_skipped: fl
         CheckpointError: They come with a model, and there is no such model, or it brings none along.
         DataError: As of `load_source`.
     """
-    source, place = config.as_source(weight=1.0), replay_place(config, root)
+    source, place = config.as_source(), replay_place(config, root)
     if place.is_dir():
         names = [str(picture.relative_to(place)) for picture in pictures_below(place)]
         files = [path_under(place.resolve(), name, where=str(place)) for name in names]
