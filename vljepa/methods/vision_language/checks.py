@@ -84,7 +84,7 @@ def check_replay(run: RunConfig, config: VLJEPAConfig) -> None:
     if weight == 0 and run.data.replay is not None:
         raise ConfigError(
             "objective.distillation = 0, and data.replay gives pictures for it.",
-            fix="set objective.distillation=20, or data.replay=null.",
+            fix="set objective.distillation=10, or data.replay=null.",
         )
     if weight > 0 and run.data.replay is None:
         raise ConfigError(
