@@ -31,6 +31,10 @@ def classify(
             "--none", help="It may be none of the labels: say how likely that is, and none where it is the likelier."
         ),
     ] = False,
+    template: Annotated[
+        list[str] | None,
+        typer.Option("--template", help='Text around a name, such as "a photo of a {}."; several are averaged.'),
+    ] = None,
     min_confidence: MinConfidenceOption = 0.0,
     top_k: TopKOption = 5,
     model: ModelOption = "mini",
@@ -56,6 +60,7 @@ def classify(
         call=run,
         labels=names,
         none=none,
+        templates=template or None,
         min_confidence=min_confidence,
     )
     if json:

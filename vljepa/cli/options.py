@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 ModelOption = Annotated[
-    str, typer.Option("--model", help="A shipped preset, a folder of a saved model, or a hub repository.")
+    str,
+    typer.Option(
+        "--model", help="A shipped preset, a folder of a saved model, a hub repository, or aligned: and a dual encoder."
+    ),
 ]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; without it the GPU where there is one.")

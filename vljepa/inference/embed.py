@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
+from vljepa.configs import PromptsConfig, validate
 from vljepa.errors import CheckpointError, ConfigError, ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
@@ -25,6 +26,7 @@ from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.device import resolve_device
 from vljepa.models.residuals import Ablation
 from vljepa.models.types import Latents
+from vljepa.processing.class_names import name_rows
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
 
@@ -77,7 +79,7 @@ class Embedder:
         keep_freed_memory()
         self.model = model.eval()
         self.processor = processor
-        self.read = VisualReader(processor, clips=model.config.predictor.clips, frames=frames)
+        self.read = VisualReader(processor, clips=model.config.clips, frames=frames)
         self.device = next(model.parameters()).device
 
     @classmethod
@@ -286,6 +288,21 @@ class Embedder:
     def kept_texts(self, texts: Sequence[str]) -> Rows:
         """The same for labels and answers: embeddings are kept until a weight changes, up to 64 MB per model."""
         return kept_rows(self.model, self.processor, texts, embed=self.texts)
+
+    def names(self, names: Sequence[str], *, templates: Sequence[str] | None = None) -> Rows:
+        """Embeddings [M, D] of class names: the mean over templates, which are kept as `kept_texts` keeps them.
+
+        Args:
+            names: M names, at least one.
+            templates: Texts in which `{}` is the name; None for the model's own.
+
+        Raises:
+            ConfigError: A template has no `{}`.
+        """
+        prompts = self.model.config.prompts
+        if templates is not None:
+            prompts = validate(PromptsConfig, {"classification": list(templates)}, where="templates")
+        return name_rows(names, prompts=prompts, embed=self.kept_texts)
 
     def words(self, rows: Rows, **options: Any) -> list[str]:
         """Texts for predicted embeddings [N, D], by the Y-Decoder; options as for `YDecoder.generate`.
