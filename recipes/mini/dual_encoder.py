@@ -81,7 +81,7 @@ def assemble(folder: Path, heads: dict[str, Tensor]) -> None:
 
     vision, text = (part_folder(PartSpec.model_validate(name)) for name in _towers())
     bert = BertConfig.from_pretrained(text)
-    timm = TimmWrapperConfig(architecture="tf_efficientnet_lite0", num_labels=0)
+    timm = TimmWrapperConfig(architecture="tf_efficientnet_lite0", num_labels=0, hidden_size=1280)
     config = VisionTextDualEncoderConfig.from_vision_text_configs(timm, bert, projection_dim=WIDTH)
     model = VisionTextDualEncoderModel(config)
     state = model.state_dict()

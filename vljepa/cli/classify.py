@@ -9,6 +9,7 @@ import typer
 from vljepa.cli.choosing import as_json, choose_over, listed, print_predictions
 from vljepa.cli.options import (
     DeviceOption,
+    DtypeOption,
     FramesOption,
     JsonOption,
     LabelsFileOption,
@@ -40,6 +41,7 @@ def classify(
     model: ModelOption = "mini",
     frames: FramesOption = None,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say which of the labels each picture shows, with calibrated probabilities.
@@ -56,6 +58,7 @@ def classify(
         images,
         model=model,
         device=device,
+        dtype=dtype,
         frames=frames,
         call=run,
         labels=names,

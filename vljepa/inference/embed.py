@@ -23,7 +23,7 @@ from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
 from vljepa.inference.words import Words, Writer
 from vljepa.models.cpu import keep_freed_memory
-from vljepa.models.device import resolve_device
+from vljepa.models.device import resolve_device, resolve_dtype
 from vljepa.models.residuals import Ablation
 from vljepa.models.types import Latents
 from vljepa.processing.class_names import name_rows
@@ -84,24 +84,33 @@ class Embedder:
 
     @classmethod
     def from_pretrained(
-        cls, name: str = "mini", *, device: str | None = None, decoder: str | None = None, frames: int | None = None
+        cls,
+        name: str = "mini",
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        decoder: str | None = None,
+        frames: int | None = None,
     ) -> Self:
-        """Load a preset with shipped weights, a folder, or a hub repository.
+        """Load a preset with shipped weights, a folder, a hub repository, or a dual encoder.
 
         Args:
             name: As for `VLJEPA.from_pretrained`.
             device: `cpu`, `cuda`, `cuda:1`, `mps`; without it CUDA where present, else the CPU.
+            dtype: Precision of the weights: `fp32`, `bf16` or `fp16`, for large models on a GPU; without it fp32.
             decoder: Folder of a Y-Decoder to use instead of the model's own.
             frames: As for the class.
 
         Raises:
-            VLJEPAError: No such model or device, or a decoder of another text space.
+            VLJEPAError: No such model, device or precision, or a decoder of another text space.
         """
-        place = resolve_device(device)
+        place, precision = resolve_device(device), resolve_dtype(dtype)
         model, processor = VLJEPA.from_pretrained(name), VLJEPAProcessor.from_pretrained(name)
         if decoder is not None:
             model.load_decoder(decoder)
             processor.load_decoder(decoder)
+        if precision != torch.float32:
+            model.narrow(precision)
         return cls(model.to(place), processor, frames=frames)
 
     @property
