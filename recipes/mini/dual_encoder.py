@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from vljepa.backends import part_folder
 from vljepa.configs import ImageConfig, PartSpec, load_preset
+from vljepa.models.cpu import keep_freed_memory
 from vljepa.objectives.infonce import infonce
 from vljepa.objectives.positives import Positives
 from vljepa.processing.image import ImageTransform, open_image
@@ -232,6 +233,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    keep_freed_memory()
     heads = train(options.data, options.folder, seed=options.seed)
     assemble(options.folder, heads)
     save_file({name: tensor.contiguous() for name, tensor in heads.items()}, options.folder / "heads.safetensors")

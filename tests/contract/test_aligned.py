@@ -13,12 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
+from eval.core.embedding import clip_frames
 from tests.contract.hub_dual_encoders import DUAL_ENCODERS
 from tests.contract.test_vision_towers_of_strangers import pictures
+from tests.videos import write_video
 from vljepa import VLJEPA, classify
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
 from vljepa.inference.vqa import ask
+from vljepa.models.types import Latents
 
 TEXTS = [
     "a cat sits on a red mat",
@@ -140,3 +143,38 @@ def test_what_a_name_becomes_is_in_the_config(tmp_path: Path) -> None:
     assert config.calibration.classify == config.init_temperature == pytest.approx(1 / library.scale)
     assert config.max_logit_scale >= library.scale
     assert config.x_encoder.part.config == json.loads((tmp_path / "part" / "config.json").read_text())
+
+
+def test_a_video_is_the_mean_of_its_frames_in_any_order(tmp_path: Path) -> None:
+    """Frames through the encoder of pictures, which knows nothing of order and is not asked about it."""
+    DUAL_ENCODERS["open_clip_clip"](tmp_path / "part")
+    embedder = Embedder.from_pretrained(f"aligned:{tmp_path / 'part'}")
+    paths = pictures(tmp_path)
+    stills = [Image.open(path).convert("RGB").resize((64, 64)) for path in paths]
+    film = write_video(tmp_path / "film.mp4", count=8, size=(64, 64), make=lambda number, size: stills[number // 2])
+    pixels = embedder.read(film)
+    assert pixels.shape[1] == 8, "as many frames as mini takes, unless asked for others"
+    frames = [pixels[:, place : place + 1] for place in range(8)]
+    pooled = torch.cat([embedder.encode([one]).pooled_BD for one in frames])
+    wanted = torch.nn.functional.normalize(pooled.mean(0), dim=-1).numpy()
+    np.testing.assert_allclose(embedder.images([film])[0], wanted, atol=1e-6)
+    assert np.abs(embedder.pixels(frames[:1])[0] - wanted).max() > 1e-3, "the control: one frame is not the clip"
+    with torch.no_grad():
+        embedder.model.predictors()["predictor"].gate.value.fill_(0.5)
+    turned = embedder.pixels([pixels.flip(1)])
+    np.testing.assert_allclose(turned, embedder.pixels([pixels]), atol=1e-5)
+    [one] = classify(embedder.model, embedder.processor, film, labels=LABELS, frames=2)
+    assert one.label in LABELS
+    with pytest.raises(ConfigError, match="needs a model of clips"):
+        clip_frames(embedder)  # as the suites of order ask
+
+
+def test_latents_of_a_clip_become_still_place_by_place() -> None:
+    tokens = torch.arange(12.0).reshape(1, 6, 2)
+    mask = torch.tensor([[True, True, False, True, True, False]])
+    still = Latents(tokens, mask, pooled_BD=torch.ones(1, 2), steps=2).still()
+    assert still.steps == 1
+    assert torch.equal(still.tokens_BND[0, :2], (tokens[0, :2] + tokens[0, 3:5]) / 2)
+    assert still.mask_BN.tolist() == [[True, True, False]]
+    assert torch.equal(still.pooled_BD, torch.ones(1, 2))
+    assert still.still() is still
