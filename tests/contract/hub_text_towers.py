@@ -145,7 +145,7 @@ def llama(folder: Path) -> Library:
     return _of_class(folder)
 
 
-def _features(cls: Any, folder: Path, **options: Any) -> Library:
+def class_features(cls: Any, folder: Path, **options: Any) -> Library:
     tokenizer = tf.AutoTokenizer.from_pretrained(folder)
     model = cls.from_pretrained(folder, dtype=torch.float32).eval()
 
@@ -167,7 +167,7 @@ def clip(folder: Path) -> Library:
         "bos_token_id": 49406,
     }
     _plain(tf.CLIPModel, tf.CLIPConfig(text_config=text, vision_config=_VISION, projection_dim=24), folder)
-    return _features(tf.CLIPModel, folder, padding=True)
+    return class_features(tf.CLIPModel, folder, padding=True)
 
 
 def clip_with_the_old_end_token(folder: Path) -> Library:
@@ -176,14 +176,14 @@ def clip_with_the_old_end_token(folder: Path) -> Library:
     raw = json.loads((folder / "config.json").read_text())
     raw["text_config"]["eos_token_id"] = 2
     (folder / "config.json").write_text(json.dumps(raw))
-    return _features(tf.CLIPModel, folder, padding=True)
+    return class_features(tf.CLIPModel, folder, padding=True)
 
 
 def siglip(folder: Path) -> Library:
     vocabulary = hub_tokenizers.siglip(folder)
     text = {**SIZES, "vocab_size": max(vocabulary, 64), "max_position_embeddings": 16, "projection_size": 32}
     _plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=_VISION), folder)
-    return _features(tf.SiglipModel, folder, padding="max_length", max_length=16)
+    return class_features(tf.SiglipModel, folder, padding="max_length", max_length=16)
 
 
 def siglip2(folder: Path) -> Library:
@@ -193,7 +193,7 @@ def siglip2(folder: Path) -> Library:
     )  # fmt: skip
     text = {**SIZES, "vocab_size": vocabulary, "max_position_embeddings": 16, "projection_size": 32}
     _plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=_VISION), folder)
-    return _features(tf.SiglipModel, folder, padding="max_length")
+    return class_features(tf.SiglipModel, folder, padding="max_length")
 
 
 def siglip2_with_a_mask(folder: Path) -> Library:
@@ -225,7 +225,7 @@ def lowered(folder: Path) -> Library:
     return lambda texts: library([text.lower() for text in texts])
 
 
-def _open_clip(folder: Path, model_cfg: dict[str, Any]) -> Library:
+def open_clip_folder(folder: Path, model_cfg: dict[str, Any]) -> Library:
     folder.mkdir(exist_ok=True)
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": {}}))
     torch.manual_seed(1)
@@ -244,11 +244,11 @@ OPEN_CLIP = {
 
 
 def open_clip_clip(folder: Path) -> Library:
-    return _open_clip(folder, OPEN_CLIP)
+    return open_clip_folder(folder, OPEN_CLIP)
 
 
 def open_clip_custom(folder: Path) -> Library:
-    return _open_clip(folder, {**OPEN_CLIP, "custom_text": True})
+    return open_clip_folder(folder, {**OPEN_CLIP, "custom_text": True})
 
 
 def open_clip_siglip(folder: Path) -> Library:
@@ -258,7 +258,7 @@ def open_clip_siglip(folder: Path) -> Library:
         "tokenizer_kwargs": {"clean": "canonicalize"}, "width": 32, "heads": 2, "layers": 2, "no_causal_mask": True,
         "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6},
     }  # fmt: skip
-    return _open_clip(folder, {**OPEN_CLIP, "init_logit_bias": -10, "custom_text": True, "text_cfg": text})
+    return open_clip_folder(folder, {**OPEN_CLIP, "init_logit_bias": -10, "custom_text": True, "text_cfg": text})
 
 
 def open_clip_coca(folder: Path) -> Library:
@@ -266,7 +266,7 @@ def open_clip_coca(folder: Path) -> Library:
     text = {**OPEN_CLIP["text_cfg"], "context_length": 76, "embed_cls": True, "output_tokens": True}
     decoder = {"context_length": 76, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1, "attn_pooler_heads": 2}
     config = {**OPEN_CLIP, "vision_cfg": vision, "text_cfg": text, "multimodal_cfg": decoder, "custom_text": True}
-    return _open_clip(folder, config)
+    return open_clip_folder(folder, config)
 
 
 TOWERS: dict[str, Callable[[Path], Library]] = {

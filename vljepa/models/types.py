@@ -72,6 +72,16 @@ class Latents(_Rows):
     pooled_BD: Tensor | None = None
     steps: int = 1
 
+    def still(self) -> Latents:
+        """A clip as one image: the mean of its steps, place by place; an image is itself."""
+        if self.steps == 1:
+            return self
+        tokens_BTND = self.tokens_BND.unflatten(1, (self.steps, -1))
+        mask_BTN1 = self.mask_BN.unflatten(1, (self.steps, -1)).unsqueeze(-1)
+        real_BN1 = mask_BTN1.sum(1)
+        tokens_BND = (tokens_BTND * mask_BTN1).sum(1) / real_BN1.clamp(min=1)
+        return replace(self, tokens_BND=tokens_BND, mask_BN=real_BN1.squeeze(-1) > 0, steps=1)
+
 
 @dataclass(frozen=True)
 class Tokens(_Rows):

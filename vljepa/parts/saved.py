@@ -81,7 +81,8 @@ def saved_folder(name: str | Path, *, revision: str | None = None) -> Path:
     if not folder.is_dir():
         if folder.is_absolute() or text.startswith(".") or text.count("/") != 1:
             raise CheckpointError(
-                f"there is no model {text!r}.", fix="use 'mini', a folder of a saved model, or a hub repository."
+                f"there is no model {text!r}.",
+                fix="use 'mini', a folder of a saved model, a hub repository, or aligned: and a dual encoder.",
             )
         folder = snapshot(text, revision=revision, files=_FILES)
     weights = ADAPTER_FILE if (folder / ADAPTER_FILE).is_file() else WEIGHTS_FILE

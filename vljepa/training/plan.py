@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from vljepa.backends import part_config, resolve_preferences
+from vljepa.backends.aligned import config_of
 from vljepa.checkpoint.adaptation import adapt
 from vljepa.checkpoint.clips import freeze_images, trains_clips_alone
 from vljepa.checkpoint.vl_jepa import VLJEPA
@@ -20,7 +21,6 @@ from vljepa.errors import AssetError, ConfigError, PartError
 from vljepa.methods.vision_language.checks import check_run
 from vljepa.methods.vision_language.inputs import step_sampler
 from vljepa.models.types import Tokens
-from vljepa.parts.saved import read_config, saved_folder
 from vljepa.training.epochs import steps_of
 
 _TOKENS = 8
@@ -77,7 +77,7 @@ def plan_run(run: RunConfig) -> Plan:
         CheckpointError: The model in `start` is not there.
         PartError: The parts are there but do not fit together, such as too many frames for the Predictor's positions.
     """
-    wanted = run.model if run.model is not None else read_config(saved_folder(str(run.start)))
+    wanted = run.model if run.model is not None else config_of(str(run.start))
     if not isinstance(wanted, VLJEPAConfig):
         raise ConfigError(f"a run of the method {run.method!r} has no plan.", fix="leave --dry-run out.")
     if run.clips is not None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vljepa.configs import CalibrationConfig, OpenSetConfig
 from vljepa.metrics.classification import auroc, softmax
+from vljepa.processing.class_names import name_rows
 from vljepa.processing.evidence import class_shares, open_set_features, taxonomy_of, with_evidence
 from vljepa.processing.nouns import names_in
 from vljepa.processing.taxonomy import Taxonomy
@@ -98,12 +99,13 @@ class NamedScores:
     def __init__(
         self, task: RetrievalTask, named: Named, *, encoder: Encoder, predictions_ND: NDArray[np.float32]
     ) -> None:
-        template = encoder.model.config.prompts.classification
+        prompts = encoder.model.config.prompts
+        names_MD = name_rows(named.names, prompts=prompts, embed=encoder.texts)
         pairs, rows_ND, class_rows_KD = task.pairs(), predictions_ND[named.pictures], encoder.class_rows()
         self.source, self.named = task.name, named
         self.taxonomy = taxonomy_of(encoder.model.config.residual)
         self.named_MK = None if self.taxonomy is None else class_shares(self.taxonomy, named.names) > 0
-        self.cosine_NM = rows_ND @ encoder.texts([template.replace("{}", name) for name in named.names]).T
+        self.cosine_NM = rows_ND @ names_MD.T
         self.classes_NK = encoder.class_probabilities([pairs[number] for number in named.pictures])
         self.reference_NK = None if class_rows_KD is None else rows_ND @ class_rows_KD.T
 

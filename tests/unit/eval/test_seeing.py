@@ -149,8 +149,8 @@ class Elsewhere:
     def encode_vision(self, pixels: torch.Tensor) -> Latents:
         assert pixels.device == self.device
         tokens = torch.zeros(len(pixels), pixels.shape[1], 4, device=self.device)
-        return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=self.device), None,
-                            pixels.shape[1])  # fmt: skip
+        return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=self.device),
+                       steps=pixels.shape[1])  # fmt: skip
 
     def predict(self, latents: Latents, query: Tokens) -> torch.Tensor:
         assert {one.device for one in (latents.tokens_BND, latents.mask_BN, query.ids_BL, query.mask_BL)} == {

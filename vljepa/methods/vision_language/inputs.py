@@ -224,9 +224,8 @@ def _texts(train: Sources, tasks: Sequence[Task], prompts: PromptsConfig) -> lis
     """What the frozen Y-Encoder is asked for."""
     validated = [text for task in tasks for text in task.texts()]
     needed = [text for source in train for record in source for text in record.texts] + validated
-    template = prompts.classification  # of calibration
     named = [name for task in tasks if isinstance(task, RetrievalTask) for name in names_asked(task)]
-    return needed + [template.replace("{}", text) for text in named + (validated if template != "{}" else [])]
+    return needed + prompts.named(named + validated)  # of calibration
 
 
 def _images(sources: Sources) -> list[Visual]:
