@@ -171,6 +171,11 @@ class Batch(_Rows):
         )
 
     @property
+    def has_targets(self) -> bool:
+        """Whether there is something to be predicted; what is replayed has nothing."""
+        return self.target is not None or self.target_features_BE is not None
+
+    @property
     def size(self) -> int:
         """Samples, B."""
         first = next(self._tensors(), None)

@@ -16,7 +16,7 @@ from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import RunConfig, VLJEPAConfig
 from vljepa.data.formats import is_there
 from vljepa.data.shards import is_shards, shard_addresses
-from vljepa.data.sources import load_source
+from vljepa.data.sources import load_source, replay_place
 from vljepa.errors import AssetError, ConfigError, PartError
 from vljepa.methods.vision_language.checks import check_run
 from vljepa.methods.vision_language.inputs import step_sampler
@@ -120,10 +120,12 @@ def _rows(run: RunConfig) -> tuple[int | None, tuple[str, ...]]:
             sizes.append(len(load_source(source, root=data.root, max_skipped=data.max_skipped)))
         else:
             missing.append(str(Path(data.root) / source.path))
+    if data.replay is not None and not (place := replay_place(data.replay, data.root)).exists():
+        missing.append(str(place))
     if missing:
         return None, tuple(dict.fromkeys(missing))
     sizes = sizes[: len(data.train)]
-    step_sampler(run, sizes)
+    step_sampler(run, [*sizes, *([None] if data.replay else [])])
     known = [size for size in sizes if size is not None]
     return (sum(known) if len(known) == len(sizes) else None), ()
 
