@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.contract import hub_text_towers as texts
+from tests.contract import hub_tokenizers
 
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 
@@ -94,6 +95,17 @@ def metaclip(folder: Path) -> Library:
     return _transformers(tf.CLIPModel, folder, _CLIP_FILES, own, logit_scale=4.6)
 
 
+def metaclip2(folder: Path) -> Library:
+    """MetaCLIP 2's: many languages, XLM-V's pieces, and the end mark's position as the pooling."""
+    vocabulary = hub_tokenizers.unigram(folder)
+    text = {**texts.TOWER, "vocab_size": vocabulary, "max_position_embeddings": 77, "eos_token_id": 2,
+            "bos_token_id": 0, "pad_token_id": 1}  # fmt: skip
+    config = tf.MetaClip2Config(text_config=text, vision_config=texts.VISION, projection_dim=24)
+    texts.plain(tf.MetaClip2Model, config, folder)
+    own = texts.class_features(tf.MetaClip2Model, folder, padding=True, max_length=77)
+    return _transformers(tf.MetaClip2Model, folder, _CLIP_FILES, own, logit_scale=4.6)
+
+
 def siglip(folder: Path) -> Library:
     own = texts.siglip(folder)
     return _transformers(tf.SiglipModel, folder, _siglip_files(3), own, logit_scale=4.7, logit_bias=-12.9)
@@ -162,7 +174,7 @@ def open_clip_coca(folder: Path) -> Library:
 DUAL_ENCODERS: dict[str, Callable[[Path], Library]] = {
     one.__name__: one
     for one in (
-        clip, metaclip, siglip, siglip2, siglip2_with_a_mask,
+        clip, metaclip, metaclip2, siglip, siglip2, siglip2_with_a_mask,
         open_clip_clip, open_clip_metaclip, open_clip_eva, open_clip_siglip, open_clip_coca,
     )
 }  # fmt: skip

@@ -23,8 +23,8 @@ Library = Callable[[list[str]], Tensor]
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 _DECODER = {**SIZES, "num_key_value_heads": 1, "head_dim": 16}
-_TOWER = {**SIZES, "projection_dim": 24}
-_VISION = {**SIZES, "image_size": 32, "patch_size": 16}
+TOWER = {**SIZES, "projection_dim": 24}
+VISION = {**SIZES, "image_size": 32, "patch_size": 16}
 
 
 def _sentence(
@@ -47,7 +47,7 @@ def _sentence(
     return lambda texts: torch.from_numpy(again.encode_document(texts, prompt_name=used))
 
 
-def _plain(cls: Any, config: Any, folder: Path) -> None:
+def plain(cls: Any, config: Any, folder: Path) -> None:
     torch.manual_seed(1)
     model = cls(config)
     shaken(model)
@@ -64,13 +64,13 @@ def shaken(model: torch.nn.Module) -> None:
 
 def minilm(folder: Path) -> Library:
     vocabulary = hub_tokenizers.word_pieces(folder)
-    _plain(tf.BertModel, tf.BertConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=64), folder)
+    plain(tf.BertModel, tf.BertConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=64), folder)
     return _sentence(folder, pooling="mean", length=64)
 
 
 def bge(folder: Path) -> Library:
     vocabulary = hub_tokenizers.word_pieces(folder)
-    _plain(tf.BertModel, tf.BertConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=64), folder)
+    plain(tf.BertModel, tf.BertConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=64), folder)
     return _sentence(folder, pooling="cls", length=64, prompts={"query": "Represent this sentence: ", "document": ""})
 
 
@@ -78,21 +78,21 @@ def roberta(folder: Path) -> Library:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     vocabulary = hub_tokenizers.byte_pairs(tf.RobertaTokenizer, folder, special=special, model_max_length=512)
     config = tf.RobertaConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=66, pad_token_id=1)
-    _plain(tf.RobertaModel, config, folder)
+    plain(tf.RobertaModel, config, folder)
     return _sentence(folder, pooling="mean", length=64)
 
 
 def mpnet(folder: Path) -> Library:
     vocabulary = hub_tokenizers.word_pieces(folder, mpnet=True)
     config = tf.MPNetConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=66, pad_token_id=1)
-    _plain(tf.MPNetModel, config, folder)
+    plain(tf.MPNetModel, config, folder)
     return _sentence(folder, pooling="mean", length=64)
 
 
 def xlm_roberta(folder: Path) -> Library:
     vocabulary = hub_tokenizers.unigram(folder)
     config = tf.XLMRobertaConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=66, pad_token_id=1)
-    _plain(tf.XLMRobertaModel, config, folder)
+    plain(tf.XLMRobertaModel, config, folder)
     prompts = {"query": "query: ", "passage": "passage: "}
     library = _sentence(folder, pooling="mean", length=64, prompts=prompts, used="passage")
     stated = folder / "config_sentence_transformers.json"  # an older version's, which adds no empty prompts of its own
@@ -103,7 +103,7 @@ def xlm_roberta(folder: Path) -> Library:
 def qwen3_embedding(folder: Path) -> Library:
     vocabulary = hub_tokenizers.qwen3_embedding(folder)
     config = tf.Qwen3Config(**_DECODER, vocab_size=vocabulary, max_position_embeddings=256)
-    _plain(tf.Qwen3Model, config, folder)
+    plain(tf.Qwen3Model, config, folder)
     prompts = {"query": "Instruct: find\nQuery:", "document": ""}
     return _sentence(folder, pooling="lasttoken", length=256, prompts=prompts)
 
@@ -114,7 +114,7 @@ def embedding_gemma(folder: Path) -> Library:
         **_DECODER, vocab_size=vocabulary, max_position_embeddings=256, use_bidirectional_attention=True,
         sliding_window=8, pad_token_id=0,
     )  # fmt: skip
-    _plain(tf.Gemma3TextModel, config, folder)
+    plain(tf.Gemma3TextModel, config, folder)
     prompts = {"query": "task: search result | query: ", "document": "title: none | text: "}
     return _sentence(folder, pooling="mean", heads=(48, 40), length=256, prompts=prompts)
 
@@ -135,13 +135,13 @@ def _of_class(folder: Path, *, end: str | None = None) -> Library:
 def gpt2(folder: Path) -> Library:
     vocabulary = hub_tokenizers.byte_pairs(tf.GPT2Tokenizer, folder, special=["<|endoftext|>"], model_max_length=64)
     config = tf.GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=vocabulary, n_positions=64)
-    _plain(tf.GPT2Model, config, folder)
+    plain(tf.GPT2Model, config, folder)
     return _of_class(folder, end="<|endoftext|>")
 
 
 def llama(folder: Path) -> Library:
     vocabulary = hub_tokenizers.llama3(folder)
-    _plain(tf.LlamaModel, tf.LlamaConfig(**_DECODER, vocab_size=vocabulary, max_position_embeddings=64), folder)
+    plain(tf.LlamaModel, tf.LlamaConfig(**_DECODER, vocab_size=vocabulary, max_position_embeddings=64), folder)
     return _of_class(folder)
 
 
@@ -160,13 +160,13 @@ def class_features(cls: Any, folder: Path, **options: Any) -> Library:
 def clip(folder: Path) -> Library:
     vocabulary = hub_tokenizers.clip(folder)
     text = {
-        **_TOWER,
+        **TOWER,
         "vocab_size": vocabulary,
         "max_position_embeddings": 77,
         "eos_token_id": 49407,
         "bos_token_id": 49406,
     }
-    _plain(tf.CLIPModel, tf.CLIPConfig(text_config=text, vision_config=_VISION, projection_dim=24), folder)
+    plain(tf.CLIPModel, tf.CLIPConfig(text_config=text, vision_config=VISION, projection_dim=24), folder)
     return class_features(tf.CLIPModel, folder, padding=True)
 
 
@@ -182,7 +182,7 @@ def clip_with_the_old_end_token(folder: Path) -> Library:
 def siglip(folder: Path) -> Library:
     vocabulary = hub_tokenizers.siglip(folder)
     text = {**SIZES, "vocab_size": max(vocabulary, 64), "max_position_embeddings": 16, "projection_size": 32}
-    _plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=_VISION), folder)
+    plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=VISION), folder)
     return class_features(tf.SiglipModel, folder, padding="max_length", max_length=16)
 
 
@@ -192,7 +192,7 @@ def siglip2(folder: Path) -> Library:
         model_max_length=16,
     )  # fmt: skip
     text = {**SIZES, "vocab_size": vocabulary, "max_position_embeddings": 16, "projection_size": 32}
-    _plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=_VISION), folder)
+    plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=VISION), folder)
     return class_features(tf.SiglipModel, folder, padding="max_length")
 
 
@@ -200,7 +200,7 @@ def siglip2_with_a_mask(folder: Path) -> Library:
     """transformers' own class of tokenizer gives a mask, which the model was not trained with."""
     vocabulary = hub_tokenizers.gemma(folder, tf.Siglip2Tokenizer, template="$A <eos>")
     text = {**SIZES, "vocab_size": vocabulary, "max_position_embeddings": 16, "projection_size": 32}
-    _plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=_VISION), folder)
+    plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=VISION), folder)
     tokenizer = tf.AutoTokenizer.from_pretrained(folder)
     assert "attention_mask" in tokenizer.model_input_names
     model = tf.SiglipModel.from_pretrained(folder, dtype=torch.float32).eval()
@@ -218,7 +218,7 @@ def lowered(folder: Path) -> Library:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     vocabulary = hub_tokenizers.byte_pairs(tf.RobertaTokenizer, folder, special=special, model_max_length=512)
     config = tf.RobertaConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=66, pad_token_id=1)
-    _plain(tf.RobertaModel, config, folder)
+    plain(tf.RobertaModel, config, folder)
     library = _sentence(folder, pooling="mean", length=64)
     stated = folder / "sentence_bert_config.json"
     stated.write_text(json.dumps({**json.loads(stated.read_text()), "do_lower_case": True}))

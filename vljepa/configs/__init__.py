@@ -42,7 +42,7 @@ from vljepa.configs.model import (
 from vljepa.configs.objective import ObjectiveConfig
 from vljepa.configs.open_set import OpenSetConfig
 from vljepa.configs.part import PartSpec, Strict
-from vljepa.configs.residual import AlignedConfig, LabelPriorConfig, ResidualConfig
+from vljepa.configs.residual import AlignedConfig, LabelPriorConfig, ResidualConfig, SideConfig
 from vljepa.configs.run import (
     CacheConfig,
     ColumnsConfig,
@@ -92,6 +92,7 @@ __all__ = [
     "ResidualConfig",
     "RunConfig",
     "SelectiveConfig",
+    "SideConfig",
     "SourceConfig",
     "StillView",
     "Strict",

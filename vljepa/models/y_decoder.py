@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from vljepa.backends.text_layers import text_config, text_state
 from vljepa.backends.weights import load_exactly
 from vljepa.configs.decoder import YDecoderConfig
+from vljepa.configs.residual import SideConfig
 from vljepa.models.causal_lm import causal_lm, generation_options
 from vljepa.models.lora import add_lora, to_four_bits
 from vljepa.models.types import Entities
@@ -33,6 +34,7 @@ from vljepa.models.types import Entities
 _UNTOLD = -1
 """Fills up names with fewer tokens than others."""
 _LEAST_STRENGTH = 1e-4
+_LEAST_DEVIATION = 1e-4
 
 
 class YDecoder(nn.Module):
@@ -44,6 +46,7 @@ class YDecoder(nn.Module):
     """
 
     shift_D: Tensor
+    scale_D: Tensor
     names_KM: Tensor
     names_KD: Tensor
     phrases_PD: Tensor
@@ -69,6 +72,7 @@ class YDecoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout if config.part.source == "random" else 0.0)
         # What predictions lack on average; fitted on validation pictures after training.
         self.register_buffer("shift_D", torch.zeros(self.width))
+        self.register_buffer("scale_D", torch.ones(self.width))
         if config.phrases > 0:
             self.register_buffer("phrases_PD", torch.zeros(config.phrases, self.width))
         self.strength: nn.Linear | None = None
@@ -158,10 +162,16 @@ class YDecoder(nn.Module):
         """Predicted embeddings brought to where those of texts lie: by the mean gap, or onto the memory."""
         memory = self.config.memory
         if memory is None:
-            return F.normalize(embeddings_BD + self.shift_D, dim=-1)
+            return F.normalize(embeddings_BD * self.scale_D + self.shift_D, dim=-1)
         assert memory.temperature is not None
         weights_BS = (embeddings_BD.float() @ self.memory_SD.float().T / memory.temperature).softmax(-1)
         return F.normalize(weights_BS @ self.memory_SD.float(), dim=-1)
+
+    def set_sides(self, image: SideConfig, text: SideConfig) -> None:
+        """Read images where texts lie: each dimension gets the mean and the deviation of texts (TOMCap)."""
+        means, stds = ([torch.tensor(getattr(one, name)) for one in (image, text)] for name in ("mean", "std"))
+        self.scale_D.copy_(stds[1] / stds[0].clamp(min=_LEAST_DEVIATION))
+        self.shift_D.copy_(means[1] - means[0] * self.scale_D)
 
     def set_memory(self, rows_SD: Tensor) -> None:
         """Fill in the embeddings of the texts that predictions are projected onto, unit norm."""

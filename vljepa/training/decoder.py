@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vljepa.checkpoint.decoder import build_decoder, load_decoder, save_decoder
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.configs import DecoderRunConfig
+from vljepa.configs import AlignedConfig, DecoderRunConfig
 from vljepa.data.processes import sum_over_processes
 from vljepa.errors import ConfigError
 from vljepa.models.cpu import keep_freed_memory
@@ -125,6 +125,9 @@ class DecoderTrainer(Loop):
         decoder = build_decoder(config, vocabulary=vocabulary)
         if self.inputs.phrases:
             decoder.set_phrases(self.inputs.phrases, torch.from_numpy(self.inputs.encoder.texts(self.inputs.phrases)))
+        residual = model.config.residual
+        if self.inputs.gap is None and isinstance(residual, AlignedConfig) and residual.image and residual.text:
+            decoder.set_sides(residual.image, residual.text)
         if self.inputs.memory:
             decoder.set_memory(torch.from_numpy(self.inputs.encoder.texts(self.inputs.memory)))
         naming = self.inputs.naming

@@ -65,3 +65,21 @@ def test_what_is_no_dual_encoder_is_refused_and_writes_nothing(
 def test_a_name_of_no_library_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", "m", "--from", "keras:clip", "-o", str(tmp_path / "m")]) == 2
     assert "choose among transformers, open_clip, timm" in capsys.readouterr().err
+
+
+def test_where_images_and_texts_lie_is_measured_on_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    DUAL_ENCODERS["clip"](tmp_path / "part")
+    folder = Path(__file__).parents[3] / "examples" / "pictures"
+    words = ["new", "m", "--from", str(tmp_path / "part"), "--predictor", "scratch", "--pictures"]
+    assert main([*words, str(folder), "-o", str(tmp_path / "m")]) == 0
+    embedder = Embedder.from_pretrained(str(tmp_path / "m"))
+    residual = embedder.model.config.residual
+    rows = embedder.images(sorted(one for one in folder.iterdir() if one.suffix in (".jpg", ".png")))
+    np.testing.assert_allclose(residual.image.mean, rows.mean(0), atol=1e-5)
+    np.testing.assert_allclose(residual.image.std, rows.std(0), atol=1e-5)
+    assert np.abs(np.array(residual.image.mean) - residual.text.mean).max() > 1e-3
+    (tmp_path / "few").mkdir()
+    pictures(tmp_path / "few")
+    assert main([*words, str(tmp_path / "few"), "-o", str(tmp_path / "n")]) == 2
+    assert "has 4 pictures that can be read, too few for a mean" in capsys.readouterr().err
+    assert not (tmp_path / "n").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.decoders import decoder_config
 from tests.unit.training.test_decoder import decoder_run, trainer
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.checkpoint.decoder import load_decoder
+from vljepa.configs import AlignedConfig, SideConfig
 from vljepa.inference.embed import Embedder
 from vljepa.training.decoder_config import default_noise, fitted_config
 
@@ -87,3 +89,17 @@ def test_what_the_recipe_says_wins(model) -> None:
     config = decoder_config(entities={"names": NAMES, "temperature": 0.3}, memory={"temperature": 0.2}, embed_dim=24)
     fitted = fitted_config(config, model)
     assert (fitted.entities.temperature, fitted.memory.temperature) == (0.3, 0.2)
+
+
+def test_images_are_read_where_texts_lie_by_the_model_s_statistics(run, model) -> None:
+    """Without pictures and memory: each dimension gets the mean and the deviation of texts."""
+    side = {
+        name: SideConfig(mean=[mean] * 24, std=[std] * 24)
+        for name, mean, std in (("image", 0.1, 0.2), ("text", -0.1, 0.1))
+    }
+    known = copy.deepcopy(model)
+    known.config.residual = AlignedConfig(**side)
+    folder = trainer(run("sides", memory=None), known).fit().model_folder
+    decoder = load_decoder(folder, text_space=known.text_space_hash())
+    seen = F.normalize(torch.randn(5, 24, generator=torch.Generator().manual_seed(1)), dim=-1)
+    torch.testing.assert_close(decoder.moved(seen), F.normalize((seen - 0.1) / 2 - 0.1, dim=-1))
