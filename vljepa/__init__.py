@@ -16,10 +16,12 @@ _PUBLIC = {
     "VLJEPAProcessor": "vljepa.processing.processor",
     "Trainer": "vljepa.training.trainer",
     "Index": "vljepa.inference.index",
+    "Pipeline": "vljepa.inference.pipeline",
     "SelectiveDecoder": "vljepa.inference.selective",
     "ask": "vljepa.inference.vqa",
     "caption": "vljepa.inference.caption",
     "classify": "vljepa.inference.classify",
+    "load": "vljepa.inference.pipeline",
     "stream": "vljepa.inference.stream",
     "watch": "vljepa.inference.watch",
     "VLJEPAError": "vljepa.errors",
@@ -28,6 +30,7 @@ _PUBLIC = {
 __all__ = [
     "VLJEPA",
     "Index",
+    "Pipeline",
     "SelectiveDecoder",
     "Trainer",
     "VLJEPAConfig",
@@ -36,6 +39,7 @@ __all__ = [
     "ask",
     "caption",
     "classify",
+    "load",
     "stream",
     "watch",
 ]
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from vljepa.inference.caption import caption
     from vljepa.inference.classify import classify
     from vljepa.inference.index import Index
+    from vljepa.inference.pipeline import Pipeline, load
     from vljepa.inference.selective import SelectiveDecoder
     from vljepa.inference.stream import stream
     from vljepa.inference.vqa import ask
