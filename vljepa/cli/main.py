@@ -23,6 +23,7 @@ from vljepa.cli.new import new
 from vljepa.cli.output import note
 from vljepa.cli.quiet import hush_libraries
 from vljepa.cli.search import search
+from vljepa.cli.serve import serve
 from vljepa.cli.stream import stream
 from vljepa.cli.train import train
 from vljepa.cli.train_decoder import train_decoder
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (caption, classify, ask, stream, index, search, new, train, train_decoder, export, doctor):
+for verb in (caption, classify, ask, stream, index, search, serve, new, train, train_decoder, export, doctor):
     app.command()(verb)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")

@@ -1,0 +1,78 @@
+"""The process that listens: until SIGTERM, which lets requests that have begun end first."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from vljepa.errors import ConfigError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+DRAIN_SECONDS = 30
+"""How long requests that have begun may take after SIGTERM."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; clients wait in its queue until the model is loaded.
+
+    Args:
+        host: Name or address.
+        port: 0 for a free one.
+
+    Raises:
+        ConfigError: The address is not this machine's, or is in use.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot listen on {host}, port {port}: {why}.", fix="give another --host or --port.") from (
+            error
+        )
+
+
+def address(bound: socket.socket) -> str:
+    """`http://host:port` of a socket."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(app: ASGIApp, bound: socket.socket, *, on_ready: Callable[[], None]) -> None:
+    """Answer requests until SIGTERM or Ctrl-C; then no new ones, and return when those that have begun are answered.
+
+    Args:
+        app: The application.
+        bound: Of `listen`.
+        on_ready: Called once requests are answered.
+    """
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            on_ready()
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    server = Server(config)
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    before = signal.signal(signal.SIGTERM, end)  # uvicorn raises the signal again when it has drained
+    try:
+        server.run(sockets=[bound])
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,85 @@
+"""OpenAI's `POST /v1/chat/completions`: captions of pictures, and answers to short questions about them.
+
+A prompt that is no question ("Describe what the person intends.") gets a caption: what is seen, and nothing about
+intent. The answer's `vljepa.kind` says which of the two it is.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from vljepa.serving.inputs import message_parts
+from vljepa.serving.service import Said, Service
+from vljepa.serving.shapes.openai import Message
+
+
+class StreamOptions(BaseModel):
+    """Of a streamed answer."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """A conversation; sampling settings have no meaning here and are passed over."""
+
+    model: str | None = None
+    messages: list[Message]
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+
+
+def router(service: Service) -> APIRouter:
+    """Routes of this shape."""
+    routes = APIRouter()
+
+    @routes.post("/v1/chat/completions")
+    def completions(request: ChatRequest) -> Response:
+        prompt, pictures = _asked(request.messages)
+        said = service.describe(pictures, prompt)
+        read, written = service.tokens([prompt] if prompt else []), service.tokens([said.text])
+        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": service.name}
+        if request.stream:
+            counted = request.stream_options is not None and request.stream_options.include_usage
+            events = _events(head, said, usage if counted else None)
+            return StreamingResponse(events, media_type="text/event-stream")
+        message = {"role": "assistant", "content": said.text, "refusal": None}
+        return JSONResponse(
+            {
+                **head,
+                "object": "chat.completion",
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+                "usage": usage,
+                "vljepa": {"kind": said.kind, "confidence": said.confidence},
+            }
+        )
+
+    return routes
+
+
+def _asked(messages: list[Message]) -> tuple[str, list[bytes]]:
+    """The last user's text, and the pictures that came last: a question may follow on an earlier picture."""
+    users = [message_parts(message.content) for message in messages if message.role == "user"]
+    prompt = users[-1][0] if users else ""
+    return prompt, next((pictures for _, pictures in reversed(users) if pictures), [])
+
+
+def _events(head: dict[str, Any], said: Said, usage: dict[str, int] | None) -> Iterator[str]:
+    """The answer as server-sent events. It is there as a whole, so it comes in one piece."""
+    deltas = [({"role": "assistant", "content": ""}, None), ({"content": said.text}, None), ({}, "stop")]
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]} for delta, reason in deltas
+    ]
+    if usage is not None:
+        chunks.append({"choices": [], "usage": usage})
+    for chunk in chunks:
+        yield f"data: {json.dumps({**head, 'object': 'chat.completion.chunk', **chunk})}\n\n"
+    yield "data: [DONE]\n\n"

@@ -1,0 +1,69 @@
+"""Our own shape: `POST /classify`, `/ask` and `/caption`, one picture each, with calibrated probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from vljepa.inference.candidates import Prediction, check_question
+from vljepa.serving.inputs import picture_content
+from vljepa.serving.service import Said, Service
+
+
+class CaptionRequest(BaseModel):
+    """A picture, base64 or a data URL."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: str
+
+
+class AskRequest(CaptionRequest):
+    """A question about it; without choices it is answered in words."""
+
+    question: str
+    choices: list[str] | None = None
+
+
+class ClassifyRequest(CaptionRequest):
+    """Labels for it."""
+
+    labels: list[str]
+    none: bool = False
+    min_confidence: float = Field(0.0, ge=0, le=1)
+
+
+def router(service: Service) -> APIRouter:
+    """Routes of this shape."""
+    routes = APIRouter()
+
+    @routes.post("/caption")
+    def caption(request: CaptionRequest) -> dict[str, Any]:
+        return _words(service.describe([picture_content(request.image)]), name="caption")
+
+    @routes.post("/ask")
+    def ask(request: AskRequest) -> dict[str, Any]:
+        question, picture = check_question(request.question), picture_content(request.image)
+        if request.choices is not None:
+            return _chosen(service.ask(picture, question, request.choices), name="answer")
+        return _words(service.describe([picture], question, asks=True), name="answer")
+
+    @routes.post("/classify")
+    def classify(request: ClassifyRequest) -> dict[str, Any]:
+        picture = picture_content(request.image)
+        chosen = service.classify(picture, request.labels, none=request.none, min_confidence=request.min_confidence)
+        return _chosen(chosen, name="label")
+
+    return routes
+
+
+def _words(said: Said, *, name: str) -> dict[str, Any]:
+    return {name: said.text, "confidence": said.confidence}
+
+
+def _chosen(one: Prediction, *, name: str) -> dict[str, Any]:
+    """As `vljepa classify --json` has it; null where the model abstains."""
+    found = {name: one.label, "confidence": one.confidence, "probabilities": one.probabilities}
+    return found if one.none is None else {**found, "none": one.none}
