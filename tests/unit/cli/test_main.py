@@ -7,7 +7,8 @@ import pytest
 from vljepa import __version__
 from vljepa.cli import main as main_module
 
-HEAVY = ("torch", "transformers", "torchvision", "timm", "open_clip", "datasets", "peft", "accelerate", "sklearn")
+HEAVY = ("torch", "transformers", "torchvision", "timm", "open_clip", "datasets", "peft", "accelerate", "sklearn",
+         "fastapi", "uvicorn", "starlette")  # fmt: skip
 
 
 def modules_after(code):
@@ -22,6 +23,7 @@ def modules_after(code):
         "import vljepa; dir(vljepa)",
         "from vljepa.cli.main import main; main(['--help'])",
         "from vljepa.cli.main import main; main(['classify', '--help'])",
+        "from vljepa.cli.main import main; main(['serve', '--help'])",
         "from vljepa.cli.main import main; main(['clasify'])",
     ],
 )
@@ -38,7 +40,7 @@ def test_version(run):
     assert run("--version") == (0, f"vljepa {__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", ["classify", "ask", "index", "search", "train", "recipe", "assets", "doctor"])
+@pytest.mark.parametrize("verb", ["classify", "ask", "index", "search", "serve", "train", "recipe", "assets", "doctor"])
 def test_every_verb_is_there_and_has_help(run, verb):
     assert verb in run("--help")[1]
     code, out, _ = run(verb, "--help")
