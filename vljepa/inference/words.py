@@ -58,7 +58,6 @@ class Evidence:
         likelihood: Mean log-probability of its tokens.
         named: Highest probability, by the encoder, of what one of its nouns means; 0 without such a noun.
         wrong: 1 less the lowest probability of one of its narrow nouns; 0 without such a noun.
-        flawed: Whether it stutters, repeats itself or holds a word that no training text has.
         phrase: Whether it is a phrase that the decoder keeps.
     """
 
@@ -66,7 +65,6 @@ class Evidence:
     likelihood: float
     named: float
     wrong: float
-    flawed: bool
     phrase: bool = False
 
     def score(self, config: ChoiceConfig) -> float:
@@ -77,7 +75,6 @@ class Evidence:
             + config.named * self.named
             - config.wrong * self.wrong
             - (config.phrase if self.phrase else 0.0)
-            - (100.0 if self.flawed else 0.0)
         )
 
     def values(self) -> list[float]:
@@ -176,8 +173,7 @@ class Writer:
         return found
 
     def _answer(self, texts: Sequence[str], evidence: Sequence[Evidence]) -> Words:
-        first = next((place for place, one in enumerate(evidence) if not one.flawed), 0)
-        return Words(texts[first], evidence[first].confidence(self.choice.answer))
+        return Words(texts[0], evidence[0].confidence(self.choice.answer))
 
     def caption_of(self, texts: Sequence[str], evidence: Sequence[Evidence], classes_K: Rows | None) -> Words:
         """The best of one embedding's candidates; where it is unsure, the best that names what is sure, or that."""
@@ -186,7 +182,7 @@ class Writer:
         unsure = confidence is not None and confidence < self.choice.fallback
         if unsure and classes_K is not None and self.taxonomy is not None:
             sure = sure_of(classes_K, self.taxonomy, least=self.choice.sure)
-            names = [place for place, one in enumerate(evidence) if one.named >= self.choice.sure and not one.flawed]
+            names = [place for place, one in enumerate(evidence) if one.named >= self.choice.sure]
             if names:
                 best = max(names, key=lambda place: evidence[place].score(self.choice))
                 return Words(texts[best], evidence[best].confidence(self.choice.confidence))
@@ -208,24 +204,29 @@ class Writer:
     ) -> list[list[str]]:
         """Texts for every embedding, the decoder's own first choice first; with entities, without, and phrases.
 
-        Answers are greedy unless beams are asked for: among beams, longer phrases go before the one word that is right.
+        What is flawed is left out, unless everything is. Answers are greedy unless beams are asked for: among beams,
+        longer phrases go before the one word that is right.
         """
         embeddings = self._tensor(rows_ND)
         if not shift and options.get("num_beams") is None:
             options["num_beams"] = 1
+        told = None if entities is None else entities.and_untold()
+        asked = embeddings if told is None else torch.cat([embeddings] * 2)
+        ids = self.model.generate(asked, entities=told, candidates=self.choice.candidates, shift=shift, **options)
+        texts = self.words.decode(ids, told)
+        each = max(1, len(texts) // max(1, len(asked)))
         found: list[list[str]] = [[] for _ in rows_ND]
-        for told in [entities] if entities is None else [entities, None]:
-            ids = self.model.generate(
-                embeddings, entities=told, candidates=self.choice.candidates, shift=shift, **options
-            )
-            texts = self.words.decode(ids, told)
-            each = len(texts) // len(rows_ND)
-            for place, several in enumerate(found):
-                several += texts[place * each : (place + 1) * each]
+        for place, text in enumerate(texts):
+            found[place // each % len(rows_ND)].append(text)
         if shift and self.choice.phrases > 0:  # of captions
             near = self.decoder.nearest_phrases(embeddings, count=self.choice.phrases)
             found = [[*several, *more] for several, more in zip(found, near, strict=True)]
-        return [list(dict.fromkeys(several)) for several in found]
+        distinct = [list(dict.fromkeys(several)) for several in found]
+        return [[text for text in several if not self._flawed(text)] or several for several in distinct]
+
+    def _flawed(self, text: str) -> bool:
+        """Whether a text stutters, repeats itself or holds a word that no training text has."""
+        return not text or stutters(text) or repeats(text) or not (text in self._phrases or self.words.knows(text))
 
     def evidence(
         self,
@@ -251,9 +252,7 @@ class Writer:
             named, wrong = 0.0, 0.0
             if self.taxonomy is not None and classes_NK is not None:
                 named, wrong = naming(text, self.taxonomy, classes_NK[owner])
-            phrase = text in self._phrases
-            flawed = not text or stutters(text) or repeats(text) or not (phrase or self.words.knows(text))
-            found[owner].append(Evidence(float(cosine), likelihood, named, wrong, flawed, phrase))
+            found[owner].append(Evidence(float(cosine), likelihood, named, wrong, text in self._phrases))
         return found
 
     def _tensor(self, rows: Rows) -> Tensor:
