@@ -215,9 +215,8 @@ def fit_answers(embedder: Embedder, data: Path) -> list[float]:
         rows = rows[:: max(1, len(rows) // (ANSWERS // 3))]
         found = Candidates(embedder, [data / source / row["image"] for row in rows], [row["query"] for row in rows])
         for row, texts, evidence in zip(rows, found.texts, found.evidence, strict=True):
-            first = next((place for place, one in enumerate(evidence) if not one.flawed), 0)
-            values.append(evidence[first].values()[:3])
-            right.append(normalise_text(texts[first]) == normalise_text(row["text"][0]))
+            values.append(evidence[0].values()[:3])
+            right.append(normalise_text(texts[0]) == normalise_text(row["text"][0]))
     return logistic(np.array(values), np.array(right, dtype=float))
 
 

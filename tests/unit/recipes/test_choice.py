@@ -11,7 +11,7 @@ from vljepa.inference.words import Evidence
 
 
 def evidence(agreement, named, *, phrase=False):
-    return Evidence(agreement, -1.0, named, 0.0, False, phrase)
+    return Evidence(agreement, -1.0, named, 0.0, phrase)
 
 
 def candidates(texts, evidence):
