@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -24,10 +25,10 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from vljepa.configs import ChoiceConfig
+from vljepa.configs import AnswerChoiceConfig, ChoiceConfig
 from vljepa.errors import VLJEPAError
 from vljepa.inference.embed import Embedder
-from vljepa.inference.words import Evidence, Writer
+from vljepa.inference.words import Evidence, Task, Writer
 from vljepa.metrics.captions import CiderD
 from vljepa.processing.nouns import classes_in, holds
 from vljepa.processing.taxonomy import Taxonomy
@@ -38,8 +39,12 @@ NAMED, WRONG = (0.0, 0.2, 0.5, 1.0), (0.0, 0.1, 0.2, 0.5)
 PHRASE = (0.0, 0.02, 0.05, 0.1, 0.15)
 PHRASES = 3
 FALLBACK, SURE = (0.0, 0.3, 0.4, 0.5, 0.6, 0.75), (0.5, 0.6, 0.7, 0.8, 0.9)
+SOURCES = ("easy_vqa", "emoji", "photos")
+"""Of questions."""
 ANSWERS = 900
 """Validation questions, of every source alike."""
+NEAREST, COMMON = 3, 2
+ANSWER_LIKELIHOOD, ANSWER_PHRASE = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6), (0.0, -0.1, -0.2, -0.3)
 RIDGE = 1e-3
 
 
@@ -53,7 +58,7 @@ class Candidates:
     """
 
     def __init__(self, embedder: Embedder, paths: Sequence[Path], query: Sequence[str] = ()) -> None:
-        shift = not query
+        task: Task = "answer" if query else "caption"
         self.writer = writer = Writer(embedder.model, embedder.processor, embed=embedder.texts)
         self.texts: list[list[str]] = []
         self.evidence: list[list[Evidence]] = []
@@ -64,9 +69,9 @@ class Candidates:
             asked = [(place, query[start + place] if query else "") for place in range(len(chunk))]
             rows, known = embedder.answered(pixels, asked)
             told = writer.entities(rows, known)
-            texts = writer.candidates(rows, told, shift=shift)
+            texts = writer.candidates(rows, told, task=task)
             self.texts += texts
-            self.evidence += writer.evidence(texts, rows, known, told, shift=shift)
+            self.evidence += writer.evidence(texts, rows, known, told, task=task)
             classes += [] if known is None else [known]
         self.classes_NK = np.concatenate(classes) if classes else None
 
@@ -105,7 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
     captioned = {name: Captioned.read(embedder, given.data / name) for name in ("photos", "emoji")}
     named = Named.read(embedder, given.named)
     choice, report = fit(captioned, named, decoder.config.choice, least=given.least)
-    choice = choice.model_copy(update={"answer": fit_answers(embedder, given.data)})
+    answer, answered = fit_answers(embedder, given.data)
+    choice, report = choice.model_copy(update={"answer": answer}), report | answered
     file = given.decoder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
     config["choice"] = choice.model_dump(mode="json")
@@ -207,17 +213,72 @@ def fit(
     return max(found, key=lambda one: 2 * one[1]["photos/cider"] + one[1]["named/lenient"] - one[1]["named/wrong"])
 
 
-def fit_answers(embedder: Embedder, data: Path) -> list[float]:
-    """Logistic regression of whether an answer is right, word for word, on the validation questions."""
-    values, right = [], []
-    for source in ("easy_vqa", "emoji", "photos"):
-        rows = _rows(data / source / "questions.validation.jsonl")
-        rows = rows[:: max(1, len(rows) // (ANSWERS // 3))]
-        found = Candidates(embedder, [data / source / row["image"] for row in rows], [row["query"] for row in rows])
-        for row, texts, evidence in zip(rows, found.texts, found.evidence, strict=True):
-            values.append(evidence[0].values()[:3])
-            right.append(normalise_text(texts[0]) == normalise_text(row["text"][0]))
-    return logistic(np.array(values), np.array(right, dtype=float))
+def fit_answers(embedder: Embedder, data: Path) -> tuple[AnswerChoiceConfig, dict[str, float]]:
+    """How an answer is chosen, and the logistic regression of whether it is right, word for word.
+
+    Best is the largest share of right validation answers plus their mean cosine to the right ones, among choices with
+    which no source has fewer right ones than with the decoder's own first answers.
+    """
+    decoder = embedder.model.y_decoder
+    assert decoder is not None
+    config = AnswerChoiceConfig(texts=common_answers(data, decoder.phrases), nearest=NEAREST)
+    decoder.config.choice = decoder.config.choice.model_copy(update={"answer": config})
+    asked = {source: Asked.read(embedder, data / source) for source in SOURCES}
+    own = {source: one.right_NC[:, 0].mean() for source, one in asked.items()}
+    tried = [
+        config.model_copy(update={"likelihood": likelihood, "phrase": phrase})
+        for likelihood, phrase in product(ANSWER_LIKELIHOOD, ANSWER_PHRASE)
+    ]
+
+    def worth(config: AnswerChoiceConfig) -> tuple[bool, float]:
+        picked = {source: one.picked(config) for source, one in asked.items()}
+        no_worse = all(right.mean() >= own[source] for source, (right, _, _) in picked.items())
+        return no_worse, float(np.mean([(right + cosine).mean() for right, cosine, _ in picked.values()]))
+
+    best = max(tried, key=worth)
+    picked = {source: one.picked(best) for source, one in asked.items()}
+    right = np.concatenate([one for one, _, _ in picked.values()]).astype(float)
+    weights = logistic(np.concatenate([values for _, _, values in picked.values()])[:, :3], right)
+    report = {f"answers/{source}/own": float(share) for source, share in own.items()}
+    report |= {f"answers/{source}": float(one.mean()) for source, (one, _, _) in picked.items()}
+    return best.model_copy(update={"confidence": weights}), report
+
+
+def common_answers(data: Path, phrases: Sequence[str]) -> list[str]:
+    """Training answers of at least `COMMON` rows that are no phrases."""
+    rows = [row for source in SOURCES for row in _rows(data / source / "questions.train.jsonl")]
+    counts = Counter(normalise_text(text) for row in rows for text in row["text"])
+    return sorted(text for text, count in counts.items() if count >= COMMON and text not in phrases)
+
+
+class Asked(NamedTuple):
+    """Questions: evidence of the candidates, whether each is right, and its cosine to the right answer, [N, C]."""
+
+    evidence: list[list[Evidence]]
+    right_NC: NDArray[np.bool_]
+    cosine_NC: NDArray[np.float32]
+
+    @classmethod
+    def read(cls, embedder: Embedder, folder: Path) -> Asked:
+        """Validation questions of a folder, every n-th; of fewer candidates the last is repeated."""
+        rows = _rows(folder / "questions.validation.jsonl")
+        rows = rows[:: max(1, len(rows) // (ANSWERS // len(SOURCES)))]
+        found = Candidates(embedder, [folder / row["image"] for row in rows], [row["query"] for row in rows])
+        width = max(map(len, found.texts))
+        texts = [[*some, *some[-1:] * (width - len(some))] for some in found.texts]
+        wanted = [row["text"][0] for row in rows]
+        wanted_norm = [normalise_text(one) for one in wanted]
+        right = [[normalise_text(one) == want for one in some] for some, want in zip(texts, wanted_norm, strict=True)]
+        wanted_ND = embedder.kept_texts(wanted)
+        said_NCD = embedder.kept_texts([text or " " for some in texts for text in some]).reshape(len(rows), width, -1)
+        return cls(found.evidence, np.array(right), np.einsum("ncd,nd->nc", said_NCD, wanted_ND))
+
+    def picked(self, config: AnswerChoiceConfig) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float64]]:
+        """Of the best candidates: whether they are right, cosine to the right answer, values of the confidence."""
+        best = [max(range(len(some)), key=lambda place: some[place].score(config)) for some in self.evidence]
+        rows = range(len(best))
+        values = np.array([some[place].values() for some, place in zip(self.evidence, best, strict=True)])
+        return self.right_NC[rows, best], self.cosine_NC[rows, best], values
 
 
 def logistic(values_NV: NDArray[np.float64], right_N: NDArray[np.float64]) -> list[float]:

@@ -6,6 +6,7 @@
 
 from vljepa.configs.answers import AnswerPriorConfig
 from vljepa.configs.decoder import (
+    AnswerChoiceConfig,
     ChoiceConfig,
     DecoderDataConfig,
     DecoderRunConfig,
@@ -59,6 +60,7 @@ __all__ = [
     "CALIBRATED_AT",
     "AdaptersConfig",
     "AlignedConfig",
+    "AnswerChoiceConfig",
     "AnswerPriorConfig",
     "Attention",
     "CacheConfig",

@@ -55,6 +55,26 @@ class EntityConfig(Strict):
         return 1000 if self.names == "imagenet-1k" else len(self.names)
 
 
+class AnswerChoiceConfig(Strict):
+    """The same for open answers, whose candidates are the decoder's own and the nearest of kept texts.
+
+    Args:
+        texts: Answers that are common in training, such as yes, no and colours.
+        nearest: So many of the nearest texts, and of the nearest phrases, are candidates; with 0 the decoder's own
+            first answer is taken as it is.
+        likelihood: Weight of the mean log-probability of a candidate's tokens, beside the cosine.
+        phrase: Weight against phrases; below 0 for them.
+        confidence: Logistic regression: intercept, and weights of cosine and log-probability; None where none was
+            fitted.
+    """
+
+    texts: list[str] = Field(default_factory=list)
+    nearest: int = Field(0, ge=0)
+    likelihood: float = 0.0
+    phrase: float = 0.0
+    confidence: list[float] | None = Field(None, min_length=3, max_length=3)
+
+
 class ChoiceConfig(Strict):
     """How one of several candidates is chosen, and how sure it is; the numbers come from validation.
 
@@ -67,7 +87,7 @@ class ChoiceConfig(Strict):
         wrong: Weight against nouns that the encoder finds improbable.
         phrase: Weight against phrases.
         confidence: Logistic regression: intercept, and weights of the four in that order; None where none was fitted.
-        answer: The same for answers: intercept, and weights of cosine and log-probability.
+        answer: The same for answers.
         fallback: Below this confidence the caption is the narrowest thing that is sure.
         sure: Probability from which on a thing is sure.
     """
@@ -80,7 +100,7 @@ class ChoiceConfig(Strict):
     wrong: float = 0.0
     phrase: float = 0.0
     confidence: list[float] | None = Field(None, min_length=5, max_length=5)
-    answer: list[float] | None = Field(None, min_length=3, max_length=3)
+    answer: AnswerChoiceConfig = AnswerChoiceConfig()
     fallback: float = Field(0.0, ge=0, le=1)
     sure: float = Field(0.9, ge=0, le=1)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.configs import ChoiceConfig
+from vljepa.configs import AnswerChoiceConfig, ChoiceConfig
 from vljepa.models.types import Entities
 from vljepa.processing.nouns import classes_in, with_article
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.taxonomy import Taxonomy
 
 Rows = NDArray[np.float32]
+Task: TypeAlias = Literal["caption", "answer", "text"]
+"""What embeddings are read as: a prediction without a question, one under a question, or a text's own embedding."""
 
 BATCH = 32
 NARROW = 20
@@ -67,8 +69,10 @@ class Evidence:
     wrong: float
     phrase: bool = False
 
-    def score(self, config: ChoiceConfig) -> float:
+    def score(self, config: ChoiceConfig | AnswerChoiceConfig) -> float:
         """The higher, the better."""
+        if isinstance(config, AnswerChoiceConfig):
+            return self.agreement + config.likelihood * self.likelihood - (config.phrase if self.phrase else 0.0)
         return (
             config.agreement * self.agreement
             + config.likelihood * self.likelihood
@@ -125,15 +129,24 @@ class Writer:
         model: With a Y-Decoder.
         processor: Of the model, with the decoder's tokenizer.
         embed: Embeddings [N, D] of texts, unit norm.
+        kept: The same for texts that are asked for again and again; `embed` when absent.
     """
 
-    def __init__(self, model: VLJEPA, processor: VLJEPAProcessor, *, embed: Callable[[Sequence[str]], Rows]) -> None:
+    def __init__(
+        self,
+        model: VLJEPA,
+        processor: VLJEPAProcessor,
+        *,
+        embed: Callable[[Sequence[str]], Rows],
+        kept: Callable[[Sequence[str]], Rows] | None = None,
+    ) -> None:
         assert model.y_decoder is not None
         assert processor.words is not None
         self.model = model
         self.decoder = model.y_decoder
         self.words = processor.words
         self.embed = embed
+        self.kept = kept or embed
         self._phrases = frozenset(self.decoder.phrases)
         self._device = next(model.parameters()).device
         config = self.decoder.config
@@ -142,15 +155,15 @@ class Writer:
         self._by_classifier = config.entities is not None and config.entities.of_classifier(model.config.residual)
 
     def write(
-        self, rows_ND: Rows, classes_NK: Rows | None = None, *, shift: bool = True, **options: Any
+        self, rows_ND: Rows, classes_NK: Rows | None = None, *, task: Task = "caption", **options: Any
     ) -> list[Words]:
-        """The best candidate for every embedding; of an answer the decoder's own first choice, if it has no flaw.
+        """The best candidate for every embedding; of a text's own the decoder's first.
 
         Args:
             rows_ND: Predicted embeddings.
             classes_NK: What the X-Encoder's own classifier says, where the embeddings come from images; zeros tell
                 nothing.
-            shift: As for `YDecoder.generate`: False for answers.
+            task: What the embeddings are.
             options: As for `YDecoder.generate`.
         """
         found: list[Words] = []
@@ -159,21 +172,24 @@ class Writer:
             if classes_NK is not None and self._by_classifier:
                 classes = classes_NK[start : start + BATCH]
             entities = self.entities(rows, classes)
-            texts = self.candidates(rows, entities, shift=shift, **options)
-            fitted = self.choice.confidence if shift else self.choice.answer
-            if fitted is None and all(len(several) == 1 for several in texts):
-                found += [Words(only, None) for [only] in texts]
+            texts = self.candidates(rows, entities, task=task, **options)
+            fitted = self.choice.confidence if task == "caption" else self.choice.answer.confidence
+            if task == "text" or (fitted is None and all(len(several) == 1 for several in texts)):
+                found += [Words(several[0], None) for several in texts]
                 continue
-            evidence = self.evidence(texts, rows, classes, entities, shift=shift)
+            evidence = self.evidence(texts, rows, classes, entities, task=task)
             for place, (several, speaks) in enumerate(zip(texts, evidence, strict=True)):
-                if shift:
+                if task == "caption":
                     found.append(self.caption_of(several, speaks, None if classes is None else classes[place]))
                 else:
-                    found.append(self._answer(several, speaks))
+                    found.append(self.answer_of(several, speaks))
         return found
 
-    def _answer(self, texts: Sequence[str], evidence: Sequence[Evidence]) -> Words:
-        return Words(texts[0], evidence[0].confidence(self.choice.answer))
+    def answer_of(self, texts: Sequence[str], evidence: Sequence[Evidence]) -> Words:
+        """The best of one question's candidates; the decoder's own first where the choice among them was not fitted."""
+        config = self.choice.answer
+        best = max(range(len(texts) if config.nearest else 1), key=lambda place: evidence[place].score(config))
+        return Words(texts[best], evidence[best].confidence(config.confidence))
 
     def caption_of(self, texts: Sequence[str], evidence: Sequence[Evidence], classes_K: Rows | None) -> Words:
         """The best of one embedding's candidates; where it is unsure, the best that names what is sure, or that."""
@@ -200,7 +216,7 @@ class Writer:
         return self.decoder.nearest(self._tensor(rows_ND))
 
     def candidates(
-        self, rows_ND: Rows, entities: Entities | None, *, shift: bool = True, **options: Any
+        self, rows_ND: Rows, entities: Entities | None, *, task: Task = "caption", **options: Any
     ) -> list[list[str]]:
         """Texts for every embedding, the decoder's own first choice first; with entities, without, and phrases.
 
@@ -208,21 +224,35 @@ class Writer:
         longer phrases go before the one word that is right.
         """
         embeddings = self._tensor(rows_ND)
-        if not shift and options.get("num_beams") is None:
+        if task != "caption" and options.get("num_beams") is None:
             options["num_beams"] = 1
         told = None if entities is None else entities.and_untold()
         asked = embeddings if told is None else torch.cat([embeddings] * 2)
-        ids = self.model.generate(asked, entities=told, candidates=self.choice.candidates, shift=shift, **options)
+        ids = self.model.generate(
+            asked, entities=told, candidates=self.choice.candidates, shift=task == "caption", **options
+        )
         texts = self.words.decode(ids, told)
         each = max(1, len(texts) // max(1, len(asked)))
         found: list[list[str]] = [[] for _ in rows_ND]
         for place, text in enumerate(texts):
             found[place // each % len(rows_ND)].append(text)
-        if shift and self.choice.phrases > 0:  # of captions
-            near = self.decoder.nearest_phrases(embeddings, count=self.choice.phrases)
-            found = [[*several, *more] for several, more in zip(found, near, strict=True)]
-        distinct = [list(dict.fromkeys(several)) for several in found]
+        near = self._nearest(rows_ND, task)
+        distinct = [list(dict.fromkeys([*several, *more])) for several, more in zip(found, near, strict=True)]
         return [[text for text in several if not self._flawed(text)] or several for several in distinct]
+
+    def _nearest(self, rows_ND: Rows, task: Task) -> list[list[str]]:
+        """Phrases that are near to each embedding; for answers also the nearest common ones."""
+        count = {"caption": self.choice.phrases, "answer": self.choice.answer.nearest, "text": 0}[task]
+        texts = self.choice.answer.texts if task == "answer" else []
+        found: list[list[str]] = [[] for _ in rows_ND]
+        if count > 0 and self._phrases:
+            found = self.decoder.nearest_phrases(self._tensor(rows_ND), count=count)
+        if count > 0 and texts:
+            places = np.argsort(-(rows_ND @ self.kept(texts).T), axis=1, kind="stable")[:, :count]
+            found = [
+                [*near, *(texts[place] for place in row)] for near, row in zip(found, places.tolist(), strict=True)
+            ]
+        return found
 
     def _flawed(self, text: str) -> bool:
         """Whether a text stutters, repeats itself or holds a word that no training text has."""
@@ -235,7 +265,7 @@ class Writer:
         classes_NK: Rows | None,
         entities: Entities | None,
         *,
-        shift: bool = True,
+        task: Task = "caption",
     ) -> list[list[Evidence]]:
         """What speaks for each candidate of each embedding."""
         flat = [text for several in texts for text in several]
@@ -245,7 +275,7 @@ class Writer:
         limit = self.decoder.config.generation.max_new_tokens
         ids, mask = self.words.encode(flat, max_tokens=limit, entities=told)
         likelihoods = self.decoder.log_likelihood(
-            self._tensor(rows_ND[owners]), ids.to(self._device), mask.to(self._device), told, shift=shift
+            self._tensor(rows_ND[owners]), ids.to(self._device), mask.to(self._device), told, shift=task == "caption"
         )
         found: list[list[Evidence]] = [[] for _ in texts]
         for text, owner, cosine, likelihood in zip(flat, owners, cosines, likelihoods.tolist(), strict=True):

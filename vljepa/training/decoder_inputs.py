@@ -165,12 +165,20 @@ def prepare_decoder(
     )
     # Of data of one's own few texts are there, and a word of one of them is meant.
     least = 2 if run.start is None else 1
-    lexicon = () if naming is None else train_lexicon(list(dict.fromkeys(seen)), naming.words, least=least)
+    lexicon = () if naming is None else train_lexicon(_counted(train), naming.words, least=least)
     firsts = [rows for source, rows in zip(data.train, train, strict=True) if source.name in data.phrases]
     phrases = list(dict.fromkeys(row.texts[0] for rows in firsts for row in rows))
     return DecoderInputs(
         batches, held_texts, tasks, encoder, tokenizer, vocabulary, lexicon, naming, phrases, gap, dropped, skipped
     )
+
+
+def _counted(train: Sources) -> list[str]:
+    """Texts whose words make the lexicon: each caption once, answers as often as they are right."""
+    rows = ((record, text) for source in train for record in source for text in record.texts)
+    return [
+        text for _, text in dict.fromkeys((record.source_id if record.query else "", text) for record, text in rows)
+    ]
 
 
 def read_texts(data: DecoderDataConfig) -> tuple[Sources, list[str], dict[str, int]]:

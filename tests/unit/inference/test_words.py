@@ -87,7 +87,9 @@ class Decoder:
         self.phrases = ("a beagle face", "a red heart")
 
     def nearest(self, embeddings):
-        return Entities(torch.tensor([[LAPTOP, BEAGLE]] * len(embeddings)), torch.tensor([[0.5, 0.2]] * len(embeddings)))
+        return Entities(
+            torch.tensor([[LAPTOP, BEAGLE]] * len(embeddings)), torch.tensor([[0.5, 0.2]] * len(embeddings))
+        )
 
     def nearest_phrases(self, embeddings, *, count):
         return [list(self.phrases[:count])] * len(embeddings)
@@ -146,7 +148,7 @@ def test_phrases_are_candidates_of_captions_and_not_of_answers():
     classes = probabilities(beagle=0.9)[None]
     assert writer(phrases=2, phrase=-1.0).write(ROWS, classes)[0].text in ("a beagle face", "a red heart")
     assert writer(phrases=2, phrase=1.0, named=1.0).write(ROWS, classes)[0].text == "a beagle"
-    assert writer(phrases=2, phrase=-1.0).write(ROWS, classes, shift=False)[0].text == "a beagle"
+    assert writer(phrases=2, phrase=-1.0).write(ROWS, classes, task="answer")[0].text == "a beagle"
 
 
 def test_without_the_classifier_the_nearest_names_are_told():
@@ -189,9 +191,9 @@ def test_below_the_fallback_the_caption_is_what_is_sure():
 def test_an_answer_is_the_decoder_s_first_without_a_flaw(monkeypatch):
     one = writer(named=-1.0)
     classes = probabilities(beagle=0.9)[None]
-    assert one.write(ROWS, classes, shift=False)[0].text == "a beagle"
+    assert one.write(ROWS, classes, task="answer")[0].text == "a beagle"
     monkeypatch.setattr(Decoder, "names", lambda self, entities: ["a fewodudod"] * 2)
-    assert one.write(ROWS, classes, shift=False)[0].text == "a day out"
+    assert one.write(ROWS, classes, task="answer")[0].text == "a day out"
     assert one.write(ROWS, classes)[0].text == "a day out"
 
 
@@ -207,8 +209,8 @@ def test_answers_are_greedy_unless_beams_are_asked_for(monkeypatch):
     one = writer()
     generate = one.model.generate
     one.model.generate = lambda rows, **options: seen.append(options.get("num_beams")) or generate(rows, **options)
-    one.write(ROWS, shift=False, num_beams=None)
-    one.write(ROWS, shift=False, num_beams=3)
+    one.write(ROWS, task="answer", num_beams=None)
+    one.write(ROWS, task="answer", num_beams=3)
     one.write(ROWS)
     assert seen == [1, 3, None]
 
