@@ -21,8 +21,6 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from vljepa.configs import AnswerChoiceConfig, ChoiceConfig
@@ -30,9 +28,10 @@ from vljepa.errors import VLJEPAError
 from vljepa.inference.embed import Embedder
 from vljepa.inference.words import Evidence, Task, Writer
 from vljepa.metrics.captions import CiderD
-from vljepa.processing.nouns import classes_in, holds
+from vljepa.metrics.classification import fit_logistic
 from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.text import normalise_text
+from vljepa.validation.naming import name_marks
 
 AGREEMENT, LIKELIHOOD = (0.5, 1.0, 2.0), (0.0, 0.05, 0.1, 0.2, 0.4)
 NAMED, WRONG = (0.0, 0.2, 0.5, 1.0), (0.0, 0.1, 0.2, 0.5)
@@ -45,7 +44,6 @@ ANSWERS = 900
 """Validation questions, of every source alike."""
 NEAREST, COMMON = 3, 2
 ANSWER_LIKELIHOOD, ANSWER_PHRASE = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6), (0.0, -0.1, -0.2, -0.3)
-RIDGE = 1e-3
 
 
 class Candidates:
@@ -59,7 +57,9 @@ class Candidates:
 
     def __init__(self, embedder: Embedder, paths: Sequence[Path], query: Sequence[str] = ()) -> None:
         task: Task = "answer" if query else "caption"
-        self.writer = writer = Writer(embedder.model, embedder.processor, embed=embedder.texts)
+        self.writer = writer = Writer(
+            embedder.model, embedder.processor, embed=embedder.texts, kept=embedder.kept_texts
+        )
         self.texts: list[list[str]] = []
         self.evidence: list[list[Evidence]] = []
         classes: list[NDArray[np.float32]] = []
@@ -68,10 +68,9 @@ class Candidates:
             pixels = [embedder.read(paths[place]) for place in chunk]
             asked = [(place, query[start + place] if query else "") for place in range(len(chunk))]
             rows, known = embedder.answered(pixels, asked)
-            told = writer.entities(rows, known)
-            texts = writer.candidates(rows, told, task=task)
-            self.texts += texts
-            self.evidence += writer.evidence(texts, rows, known, told, task=task)
+            for texts, evidence in writer.weighed(rows, known, task=task):
+                self.texts.append(texts)
+                self.evidence.append(evidence)
             classes += [] if known is None else [known]
         self.classes_NK = np.concatenate(classes) if classes else None
 
@@ -146,27 +145,22 @@ class Captioned(NamedTuple):
 
 
 class Named(NamedTuple):
-    """Images of one thing each: whether every candidate has a name, and a name or a wider one."""
+    """Images of one thing each, and the marks of every candidate of each."""
 
     found: Candidates
     rows: list[dict[str, Any]]
-    strict: list[list[bool]]
-    lenient: list[list[bool]]
+    marks: list[dict[str, NDArray[np.float64]]]
 
     @classmethod
     def read(cls, embedder: Embedder, folder: Path) -> Named:
         """All images of a folder."""
         rows = _rows(folder / "photos.jsonl")
         found = Candidates(embedder, [folder / row["image"] for row in rows])
-        pairs = list(zip(found.texts, rows, strict=True))
-        strict = [[holds(text, row["names"]) for text in some] for some, row in pairs]
-        return cls(
-            found, rows, strict, [[holds(text, row["names"] + row["wider"]) for text in some] for some, row in pairs]
-        )
+        return cls(found, rows, [_marks(some, [row] * len(some)) for some, row in zip(found.texts, rows, strict=True)])
 
-    def share(self, marks: Sequence[Sequence[bool]], config: ChoiceConfig) -> float:
-        """Share of images whose chosen candidate has the mark."""
-        return float(np.mean([some[place] for some, place in zip(marks, self.found.chosen(config), strict=True)]))
+    def of_chosen(self, mark: str, config: ChoiceConfig) -> NDArray[np.float64]:
+        """Whether each image's chosen candidate has a mark."""
+        return np.array([some[mark][place] for some, place in zip(self.marks, self.found.chosen(config), strict=True)])
 
 
 def fit(
@@ -179,34 +173,22 @@ def fit(
     ]
 
     def worth(config: ChoiceConfig) -> float:
-        missing = max(0.0, least - named.share(named.strict, config))
+        missing = max(0.0, least - named.of_chosen("strict", config).mean())
         return 2 * captioned["photos"].cider(config) + captioned["emoji"].cider(config) - 10 * missing
 
     best = max(grid, key=worth)
     chosen = named.found.chosen(best)
     values = np.array([some[place].values() for some, place in zip(named.found.evidence, chosen, strict=True)])
-    right = np.array([some[place] for some, place in zip(named.lenient, chosen, strict=True)], dtype=float)
-    weights = logistic(values, right)
+    weights = fit_logistic(values, named.of_chosen("lenient", best))
     best = best.model_copy(update={"confidence": weights})
-    taxonomy = Taxonomy.of("imagenet-1k")
-    own = [set(taxonomy.classes_of(row["names"][0])) for row in named.rows]
 
     def shares(config: ChoiceConfig) -> dict[str, float]:
-        texts = named.found.captions(config)
-        pairs = list(zip(texts, named.rows, strict=True))
-        alien = [
-            any(len(classes) == 1 and classes[0] not in right for classes in classes_in(text, taxonomy))
-            for text, right in zip(texts, own, strict=True)
-        ]
-        return {
-            **{
-                f"{name}/cider": float(one.scorer.scores(one.found.captions(config)).mean())
-                for name, one in captioned.items()
-            },
-            "named/strict": float(np.mean([holds(text, row["names"]) for text, row in pairs])),
-            "named/lenient": float(np.mean([holds(text, row["names"] + row["wider"]) for text, row in pairs])),
-            "named/wrong": float(np.mean(alien)),
+        marks = _marks(named.found.captions(config), named.rows)
+        ciders = {
+            f"{name}/cider": float(one.scorer.scores(one.found.captions(config)).mean())
+            for name, one in captioned.items()
         }
+        return ciders | {f"named/{mark}": float(one.mean()) for mark, one in marks.items()}
 
     tried = [best.model_copy(update={"fallback": low, "sure": sure}) for low, sure in product(FALLBACK, SURE)]
     found = [(config, shares(config)) for config in tried]
@@ -238,7 +220,7 @@ def fit_answers(embedder: Embedder, data: Path) -> tuple[AnswerChoiceConfig, dic
     best = max(tried, key=worth)
     picked = {source: one.picked(best) for source, one in asked.items()}
     right = np.concatenate([one for one, _, _ in picked.values()]).astype(float)
-    weights = logistic(np.concatenate([values for _, _, values in picked.values()])[:, :3], right)
+    weights = fit_logistic(np.concatenate([values for _, _, values in picked.values()])[:, :3], right)
     report = {f"answers/{source}/own": float(share) for source, share in own.items()}
     report |= {f"answers/{source}": float(one.mean()) for source, (one, _, _) in picked.items()}
     return best.model_copy(update={"confidence": weights}), report
@@ -281,20 +263,9 @@ class Asked(NamedTuple):
         return self.right_NC[rows, best], self.cosine_NC[rows, best], values
 
 
-def logistic(values_NV: NDArray[np.float64], right_N: NDArray[np.float64]) -> list[float]:
-    """Weights of the likeliest logistic regression, with a small ridge."""
-    values, right = torch.from_numpy(values_NV), torch.from_numpy(right_N)
-    weights = torch.zeros(values.shape[1], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=200)
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = F.binary_cross_entropy_with_logits(values @ weights, right) + RIDGE * weights.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return [round(one, 4) for one in weights.detach().tolist()]
+def _marks(texts: Sequence[str], rows: Sequence[dict[str, Any]]) -> dict[str, NDArray[np.float64]]:
+    names, wider = [row["names"] for row in rows], [row["wider"] for row in rows]
+    return name_marks(texts, names, wider, Taxonomy.of("imagenet-1k"))
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:

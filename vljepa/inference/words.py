@@ -9,8 +9,9 @@ Shapes: N embeddings of width D, K classes of the X-Encoder's classifier, C cand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
@@ -167,33 +168,51 @@ class Writer:
             options: As for `YDecoder.generate`.
         """
         found: list[Words] = []
+        fitted = self.choice.confidence if task == "caption" else self.choice.answer.confidence
+        for texts, weigh in self._candidates(rows_ND, classes_NK, task=task, **options):
+            if task == "text" or (fitted is None and all(len(several) == 1 for several in texts)):
+                found += [Words(several[0], None) for several in texts]
+                continue
+            known: Sequence[Rows | None] = [None] * len(texts)
+            if classes_NK is not None and self._by_classifier:
+                known = list(classes_NK[len(found) : len(found) + len(texts)])
+            for several, evidence, classes_K in zip(texts, weigh(), known, strict=True):
+                if task == "caption":
+                    found.append(self.caption_of(several, evidence, classes_K))
+                else:
+                    best = self.best(evidence, task)
+                    found.append(Words(several[best], evidence[best].confidence(fitted)))
+        return found
+
+    def weighed(
+        self, rows_ND: Rows, classes_NK: Rows | None = None, *, task: Task = "caption", **options: Any
+    ) -> Iterator[tuple[list[str], list[Evidence]]]:
+        """Candidates of every embedding, and what speaks for each; as for `write`."""
+        for texts, weigh in self._candidates(rows_ND, classes_NK, task=task, **options):
+            yield from zip(texts, weigh(), strict=True)
+
+    def _candidates(
+        self, rows_ND: Rows, classes_NK: Rows | None, *, task: Task, **options: Any
+    ) -> Iterator[tuple[list[list[str]], Callable[[], list[list[Evidence]]]]]:
+        """The same in batches, and what weighs them."""
         for start in range(0, len(rows_ND), BATCH):
             rows, classes = rows_ND[start : start + BATCH], None
             if classes_NK is not None and self._by_classifier:
                 classes = classes_NK[start : start + BATCH]
             entities = self.entities(rows, classes)
             texts = self.candidates(rows, entities, task=task, **options)
-            fitted = self.choice.confidence if task == "caption" else self.choice.answer.confidence
-            if task == "text" or (fitted is None and all(len(several) == 1 for several in texts)):
-                found += [Words(several[0], None) for several in texts]
-                continue
-            evidence = self.evidence(texts, rows, classes, entities, task=task)
-            for place, (several, speaks) in enumerate(zip(texts, evidence, strict=True)):
-                if task == "caption":
-                    found.append(self.caption_of(several, speaks, None if classes is None else classes[place]))
-                else:
-                    found.append(self.answer_of(several, speaks))
-        return found
+            yield texts, partial(self.evidence, texts, rows, classes, entities, task=task)
 
-    def answer_of(self, texts: Sequence[str], evidence: Sequence[Evidence]) -> Words:
-        """The best of one question's candidates; the decoder's own first where the choice among them was not fitted."""
-        config = self.choice.answer
-        best = max(range(len(texts) if config.nearest else 1), key=lambda place: evidence[place].score(config))
-        return Words(texts[best], evidence[best].confidence(config.confidence))
+    def best(self, evidence: Sequence[Evidence], task: Task) -> int:
+        """Place of the best candidate; the decoder's own first where the choice of an answer was not fitted."""
+        if task != "caption" and self.choice.answer.nearest == 0:
+            return 0
+        config = self.choice if task == "caption" else self.choice.answer
+        return max(range(len(evidence)), key=lambda place: evidence[place].score(config))
 
     def caption_of(self, texts: Sequence[str], evidence: Sequence[Evidence], classes_K: Rows | None) -> Words:
         """The best of one embedding's candidates; where it is unsure, the best that names what is sure, or that."""
-        best = max(range(len(texts)), key=lambda place: evidence[place].score(self.choice))
+        best = self.best(evidence, "caption")
         confidence = evidence[best].confidence(self.choice.confidence)
         unsure = confidence is not None and confidence < self.choice.fallback
         if unsure and classes_K is not None and self.taxonomy is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
@@ -48,12 +49,16 @@ class PictureTask:
         predictions_ND: What the model predicts for them.
         texts: Right texts of each.
         entities: Names of what the encoder sees in them, for a decoder that reads them.
+        classes_NK: What the X-Encoder's own classifier says of them, probabilities; None without one.
+        queries: The question about each; empty for captions.
     """
 
     name: str
     predictions_ND: Tensor
     texts: list[tuple[str, ...]]
     entities: Entities | None = None
+    classes_NK: NDArray[np.float32] | None = None
+    queries: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -269,9 +274,10 @@ def _task(name: str, records: list[Record], encoder: Encoder, naming: Naming | N
     prompt = encoder.model.config.prompts.caption
     pairs = [(record.image, record.query or prompt) for record in records if record.image is not None]
     texts = [record.texts for record in records]
-    predictions_ND = torch.from_numpy(encoder.predictions(pairs))
+    rows_ND, classes_NK = encoder.seen(pairs)
+    predictions_ND = torch.from_numpy(rows_ND)
     entities = None if naming is None else naming.pictures([image for image, _ in pairs], predictions_ND)
-    return PictureTask(name, predictions_ND, texts, entities)
+    return PictureTask(name, predictions_ND, texts, entities, classes_NK, [record.query for record in records])
 
 
 def _rows(

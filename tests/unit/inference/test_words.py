@@ -220,3 +220,20 @@ def test_entities_are_the_most_probable_classes():
     assert isinstance(told, Entities)
     assert told.numbers_BN.tolist() == [[BEAGLE, LAPTOP]]
     assert told.strengths_BN[0].tolist() == pytest.approx([0.6, 0.3])
+
+
+def test_an_answer_is_the_best_of_its_own_near_phrases_and_common_answers():
+    classes = probabilities(beagle=0.9)[None]
+    answer = {"texts": ["yes", "no"], "nearest": 1, "likelihood": 1.0}
+    one = writer(answer=answer)
+    assert one.candidates(ROWS, one.entities(ROWS, classes), task="answer") == [
+        ["a beagle", "a day out", "a beagle face", "yes"]
+    ]
+    one.decoder.likelihood = {"yes": -0.5}
+    assert one.write(ROWS, classes, task="answer")[0].text == "yes"
+    assert one.write(ROWS, classes, task="text")[0].text == "a beagle"  # a text's own embedding is no question
+    liked = writer(answer={**answer, "phrase": -2.0})
+    assert liked.write(ROWS, classes, task="answer")[0].text == "a beagle face"
+    unfitted = writer(answer={**answer, "nearest": 0})
+    unfitted.decoder.likelihood = {"yes": -0.5}
+    assert unfitted.write(ROWS, classes, task="answer")[0].text == "a beagle"

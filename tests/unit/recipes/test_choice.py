@@ -3,9 +3,8 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
-from recipes.mini.choice import Captioned, Named, fit, logistic
+from recipes.mini.choice import Captioned, Named, fit
 from vljepa.configs import ChoiceConfig
 from vljepa.inference.words import Evidence
 
@@ -24,21 +23,14 @@ def candidates(texts, evidence):
     return SimpleNamespace(texts=texts, evidence=evidence, chosen=chosen, captions=captions)
 
 
-def test_logistic_regression_finds_the_weights_of_the_draw():
-    random = np.random.default_rng(0)
-    values = np.column_stack([np.ones(4000), random.normal(size=(4000, 2))])
-    right = (random.random(4000) < 1 / (1 + np.exp(-(values @ [0.5, 2.0, -1.0])))).astype(float)
-    assert logistic(values, right) == pytest.approx([0.5, 2.0, -1.0], abs=0.25)
-
-
 def test_names_are_chosen_as_far_as_they_must_be_and_captions_otherwise():
     """The plain caption is better by CIDEr-D and agreement; only the name is right on the named image."""
     both, words = [evidence(0.5, 0.0), evidence(0.4, 0.9)], ["plain", "a beagle"]
     scorer = SimpleNamespace(scores=lambda texts: np.array([float(text == "plain") for text in texts]))
     photos = Captioned(candidates([words] * 3, [both] * 3), np.array([[1.0, 0.2]] * 3), scorer)
     rows = [{"names": ["beagle"], "wider": ["hound", "dog"]}] * 4
-    marks = [[False, True]] * 4
-    named = Named(candidates([words] * 4, [both] * 4), rows, marks, marks)
+    marks = {"strict": np.array([0.0, 1.0]), "lenient": np.array([0.0, 1.0])}
+    named = Named(candidates([words] * 4, [both] * 4), rows, [marks] * 4)
     base, sources = ChoiceConfig(candidates=2), {"photos": photos, "emoji": photos}
     bound, report = fit(sources, named, base, least=1.0)
     assert (report["named/strict"], report["named/wrong"], report["photos/cider"]) == (1.0, 0.0, 0.0)
