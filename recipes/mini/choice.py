@@ -21,14 +21,19 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
+from vljepa.checkpoint.tensors import read_tensors, write_tensors
 from vljepa.configs import AnswerChoiceConfig, ChoiceConfig
 from vljepa.errors import VLJEPAError
 from vljepa.inference.embed import Embedder
 from vljepa.inference.words import Evidence, Task, Writer
 from vljepa.metrics.captions import CiderD
 from vljepa.metrics.classification import fit_logistic
+from vljepa.models.y_decoder import centred
 from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.text import normalise_text
 from vljepa.validation.naming import name_marks
@@ -42,6 +47,8 @@ SOURCES = ("easy_vqa", "emoji", "photos")
 """Of questions."""
 ANSWERS = 900
 """Validation questions, of every source alike."""
+DRAWINGS = 0.95
+"""Share of the drawings that is to be told as such."""
 NEAREST, COMMON = 3, 2
 ANSWER_LIKELIHOOD, ANSWER_PHRASE = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6), (0.0, -0.1, -0.2, -0.3)
 
@@ -108,14 +115,19 @@ def main(arguments: list[str] | None = None) -> int:
     decoder.config.choice = ChoiceConfig(candidates=given.candidates, phrases=PHRASES)
     captioned = {name: Captioned.read(embedder, given.data / name) for name in ("photos", "emoji")}
     named = Named.read(embedder, given.named)
+    drawings_K = fit_drawings(embedder, given.data)
+    decoder.set_drawings(drawings_K)
     choice, report = fit(captioned, named, decoder.config.choice, least=given.least)
     answer, answered = fit_answers(embedder, given.data)
     choice, report = choice.model_copy(update={"answer": answer}), report | answered
     file = given.decoder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
     config["choice"] = choice.model_dump(mode="json")
-    config["generation"]["num_beams"] = beams
+    config["generation"]["num_beams"], config["drawings"] = beams, True
     file.write_text(json.dumps(config, indent=2), encoding="utf-8")
+    weights = given.decoder / "model.safetensors"
+    tensors = read_tensors(weights, fix="train the decoder again.")
+    write_tensors(tensors | {"drawings_K": drawings_K.to(tensors["shift_D"])}, weights)
     print(json.dumps({"choice": config["choice"], **report}, indent=1))
     return 0
 
@@ -193,6 +205,29 @@ def fit(
     tried = [best.model_copy(update={"fallback": low, "sure": sure}) for low, sure in product(FALLBACK, SURE)]
     found = [(config, shares(config)) for config in tried]
     return max(found, key=lambda one: 2 * one[1]["photos/cider"] + one[1]["named/lenient"] - one[1]["named/wrong"])
+
+
+def fit_drawings(embedder: Embedder, data: Path) -> Tensor:
+    """What tells drawings from photos, [K + 1]: `discriminant` of the training clip art and the training photos."""
+    centred_NK = []
+    for source in ("photos", "clipart"):
+        files = [data / source / row["image"] for row in _rows(data / source / "captions.train.jsonl")]
+        found = [embedder.class_probabilities(embedder.encode([embedder.read(file)])) for file in files]
+        centred_NK.append(centred(torch.from_numpy(np.concatenate([one for one in found if one is not None]))).double())
+    return discriminant(*centred_NK)
+
+
+def discriminant(photos_NK: Tensor, drawings_MK: Tensor) -> Tensor:
+    """Fisher's weights, of unit norm, with a ridge of the mean variance; and a bias, [K + 1]: above 0 are drawings.
+
+    The bias is such that `DRAWINGS` of the drawings are above: the few photos lie further off than others do.
+    """
+    means = photos_NK.mean(0), drawings_MK.mean(0)
+    inside = torch.cat([photos_NK - means[0], drawings_MK - means[1]])
+    covariance_KK = inside.T @ inside / len(inside)
+    ridge = covariance_KK.diagonal().mean() * torch.eye(len(covariance_KK), dtype=torch.float64)
+    weights_K = F.normalize(torch.linalg.solve(covariance_KK + ridge, means[1] - means[0]), dim=0)
+    return torch.cat([weights_K, -torch.quantile(drawings_MK @ weights_K, 1 - DRAWINGS)[None]]).float()
 
 
 def fit_answers(embedder: Embedder, data: Path) -> tuple[AnswerChoiceConfig, dict[str, float]]:

@@ -114,6 +114,7 @@ class YDecoderConfig(Strict):
         prefix_tokens: Tokens that the embedding becomes.
         entities: Names that it reads beside the embedding; None for none.
         phrases: Number of short texts that it keeps as captions by themselves.
+        drawings: Whether it keeps weights that tell drawings by what the X-Encoder's own classifier says.
         dropout: In a model from scratch.
         lora: Adapters of a pretrained model, without which only the prefix is trained; or of a decoder from scratch
             that a run starts from, without which all of it is.
@@ -129,6 +130,7 @@ class YDecoderConfig(Strict):
     prefix_tokens: int = Field(4, ge=1)
     entities: EntityConfig | None = None
     phrases: int = Field(0, ge=0)
+    drawings: bool = False
     dropout: float = Field(0.1, ge=0, lt=1)
     lora: LoraConfig | None = None
     lowercase: bool = True

@@ -211,11 +211,19 @@ class Writer:
         return max(range(len(evidence)), key=lambda place: evidence[place].score(config))
 
     def caption_of(self, texts: Sequence[str], evidence: Sequence[Evidence], classes_K: Rows | None) -> Words:
-        """The best of one embedding's candidates; where it is unsure, the best that names what is sure, or that."""
+        """The best of one embedding's candidates; where it is unsure, the best that names what is sure, or that.
+
+        Of a drawing the encoder's classifier, which has learned from photos, is not sure: there it is the nearest
+        phrase.
+        """
         best = self.best(evidence, "caption")
         confidence = evidence[best].confidence(self.choice.confidence)
         unsure = confidence is not None and confidence < self.choice.fallback
         if unsure and classes_K is not None and self.taxonomy is not None:
+            phrases = [place for place, one in enumerate(evidence) if one.phrase]
+            if phrases and bool(self.decoder.drawn(self._tensor(classes_K[None]))):
+                best = max(phrases, key=lambda place: evidence[place].agreement)
+                return Words(texts[best], evidence[best].confidence(self.choice.confidence))
             sure = sure_of(classes_K, self.taxonomy, least=self.choice.sure)
             names = [place for place, one in enumerate(evidence) if one.named >= self.choice.sure]
             if names:
