@@ -1,4 +1,4 @@
-"""Take slips of the pen out of a decoder's lexicon: ``python recipes/mini/spelling.py DECODER --data DATA --words FILE``.
+"""Take slips of the pen out of a lexicon: ``python recipes/mini/spelling.py DECODER --data DATA --words FILE``.
 
 Captions by hyponyms repeat the slips of the caption that they are made of, so a slip can stand in many texts. A word
 goes if all its texts are of one picture and no dictionary has it, such as Debian's wamerican-large (SCOWL).
@@ -45,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def slips_of(lexicon: Collection[str], pictures: Mapping[str, Collection[str]], dictionary: Collection[str]) -> set[str]:
+def slips_of(
+    lexicon: Collection[str], pictures: Mapping[str, Collection[str]], dictionary: Collection[str]
+) -> set[str]:
     """Words that stand with one picture alone and that no dictionary has, nor their parts or their singular."""
     return {word for word in lexicon if len(pictures.get(word, ())) < 2 and not is_word(word, dictionary)}
 

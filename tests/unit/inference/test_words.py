@@ -91,6 +91,9 @@ class Decoder:
             torch.tensor([[LAPTOP, BEAGLE]] * len(embeddings)), torch.tensor([[0.5, 0.2]] * len(embeddings))
         )
 
+    def drawn(self, classes):
+        return classes[:, LAPTOP] > 0.2  # stands for whatever looks like a drawing
+
     def nearest_phrases(self, embeddings, *, count):
         return [list(self.phrases[:count])] * len(embeddings)
 
@@ -237,3 +240,15 @@ def test_an_answer_is_the_best_of_its_own_near_phrases_and_common_answers():
     unfitted = writer(answer={**answer, "nearest": 0})
     unfitted.decoder.likelihood = {"yes": -0.5}
     assert unfitted.write(ROWS, classes, task="answer")[0].text == "a beagle"
+
+
+def test_below_the_fallback_a_drawing_is_the_nearest_phrase_and_a_photo_is_not():
+    unsure = {"named": 1.0, "sure": 0.9, "fallback": 0.2, "phrases": 2, "confidence": [-5.0, 0.0, 0.0, 0.0, 0.0]}
+    assert writer(**unsure).write(ROWS, probabilities(beagle=0.5, laptop=0.3)[None])[0].text == "a beagle face"
+    assert writer(**unsure).write(ROWS, probabilities(beagle=0.5, husky=0.45)[None])[0].text == "a dog"
+    sure = {**unsure, "fallback": 0.0}
+    assert writer(**sure).write(ROWS, probabilities(beagle=0.5, laptop=0.3)[None])[0].text == "a beagle"
+    assert (
+        writer(**{**unsure, "phrases": 0}).write(ROWS, probabilities(beagle=0.95, laptop=0.3)[None])[0].text
+        == "a beagle"
+    )
