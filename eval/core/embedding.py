@@ -67,7 +67,7 @@ class FileEmbedder:
         self.embedder = embedder
         self._read = embedder.read
         if frames > 1:
-            self._read = VisualReader(embedder.processor, clips=embedder.model.config.predictor.clips, frames=frames)
+            self._read = VisualReader(embedder.processor, clips=embedder.model.config.clips, frames=frames)
         self.unreadable: dict[str, str] = {}
         """Reason for each file that could not be read: left out, never replaced."""
 
@@ -198,19 +198,23 @@ class EncodedFrames:
 def joined(parts: Sequence[Latents]) -> Latents:
     """Rows of equally long encodings below each other."""
     logits = [one.logits_BK for one in parts if one.logits_BK is not None]
+    pooled = [one.pooled_BD for one in parts if one.pooled_BD is not None]
     return Latents(
         torch.cat([one.tokens_BND for one in parts]),
         torch.cat([one.mask_BN for one in parts]),
         logits_BK=torch.cat(logits) if logits else None,
+        pooled_BD=torch.cat(pooled) if pooled else None,
         steps=parts[0].steps,
     )
 
 
 def as_clips(frames: Latents, *, steps: int) -> Latents:
     """Encoded images, `steps` after each other making one clip."""
-    logits = None if frames.logits_BK is None else frames.logits_BK.unflatten(0, (-1, steps)).mean(1)
-    tokens = frames.tokens_BND.unflatten(0, (-1, steps)).flatten(1, 2)
-    return Latents(tokens, frames.mask_BN.unflatten(0, (-1, steps)).flatten(1, 2), logits_BK=logits, steps=steps)
+    logits, pooled = (
+        None if one is None else one.unflatten(0, (-1, steps)).mean(1) for one in (frames.logits_BK, frames.pooled_BD)
+    )
+    tokens, mask = (one.unflatten(0, (-1, steps)).flatten(1, 2) for one in (frames.tokens_BND, frames.mask_BN))
+    return Latents(tokens, mask, logits_BK=logits, pooled_BD=pooled, steps=steps)
 
 
 def max_pixels(embedder: Embedder) -> int:

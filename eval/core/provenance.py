@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vljepa.backends.aligned import config_of, is_aligned
 from vljepa.errors import DataError
 from vljepa.parts.saved import (
     ADAPTER_FILE,
@@ -82,6 +83,8 @@ def data_of(folder: Path) -> dict[str, Any]:
 
 def model_of(name: str) -> dict[str, str]:
     """Saved model and the hash of its config and weights; of adapters, with those of the model that they adapt."""
+    if is_aligned(name):
+        return {"name": name, "sha256": text_digest(config_of(name).model_dump_json())}
     folder = saved_folder(name)
     if not (folder / ADAPTER_FILE).is_file():
         return {"name": name, "sha256": digest_files([folder / CONFIG_FILE, folder / WEIGHTS_FILE])}
@@ -97,7 +100,7 @@ def result_name(suite: str, model: str) -> str:
 
 def model_digest(name: str) -> str:
     """Hash of a saved model with its Y-Decoder."""
-    decoder = decoder_folder(saved_folder(name))
+    decoder = None if is_aligned(name) else decoder_folder(saved_folder(name))
     words = [] if decoder is None else sorted(decoder.glob("*"))
     return text_digest(model_of(name)["sha256"] + digest_files(words))
 

@@ -27,27 +27,32 @@ from vljepa.validation.tasks import VqaTask
 
 Row = dict[str, str]
 RECIPE = Path("recipes/lora_retrieval.yaml")
-TRAINED = ("LoRA", "full predictor", "from scratch")
+UNGUARDED = "LoRA without distillation"
+TRAINED = ("LoRA", UNGUARDED, "full predictor", "from scratch")
 ARMS = ("zero-shot", "linear probe", *TRAINED)
 STYLE = "fluent"
 QUESTIONS = 100
 KINDS = ("easy_vqa", "emoji", "photos")
 
 
-def measure(context: Context, *, shots: Sequence[int], seeds: Sequence[int]) -> Result:
+def measure(context: Context, *, shots: Sequence[int], seeds: Sequence[int], arms: Sequence[str] = ARMS) -> Result:
     """Train every arm on the same few images, and read the test images once per arm.
 
     Args:
         context: `photos` and the prepared folder; what is complete in the work folder is not trained again.
         shots: Training images of each kind.
         seeds: Of the samples and the runs.
+        arms: Which of `ARMS`; those of an earlier result can be put beside them, as `kept` of the result says.
 
     Raises:
-        ConfigError: The model is another than mini, from which the recipe starts.
+        ConfigError: The model is another than mini, from which the recipe starts, or there is no such arm.
     """
     name = context.model.name
     if name != "mini":
         raise ConfigError(f"the recipe of this suite starts from mini, not {name!r}.", fix="--model mini.")
+    unknown = [arm for arm in arms if arm not in ARMS]
+    if unknown:
+        raise ConfigError(f"there is no arm {unknown[0]!r}.", fix=f"arms are {', '.join(ARMS)}.")
     data, work = context.found.files["photos"].parent, context.work / "adaptation"
     photos = read_photos(data)
     pool, held, test = ([row for row in photos if row["split"] == split] for split in ("train", "validation", "test"))
@@ -58,15 +63,19 @@ def measure(context: Context, *, shots: Sequence[int], seeds: Sequence[int]) -> 
         log(f"{arm}, {few} of each, seed {seed}: accuracy {figures['accuracy']:.3f}, R@1 {figures['r1']:.3f}")
 
     mini, memory = context.embedder, Memory(context.found.folder, context.embedder)
-    note("zero-shot", 0, 0, score(mini, test, data) | memory.remembered(mini))
-    paths = [data / row["image"] for row in photos]
-    encoded = EncodedImages(mini, paths).features(paths)
-    features = {row["image"]: feature for row, feature in zip(photos, encoded, strict=True)}
+    if "zero-shot" in arms:
+        note("zero-shot", 0, 0, score(mini, test, data) | memory.remembered(mini))
+    features: dict[str, np.ndarray] = {}
+    if "linear probe" in arms:
+        paths = [data / row["image"] for row in photos]
+        encoded = EncodedImages(mini, paths).features(paths)
+        features = {row["image"]: feature for row, feature in zip(photos, encoded, strict=True)}
     for few in shots:
         for seed in seeds:
             train = sample(pool, few, seed)
-            note("linear probe", few, seed, probe(features, train, held, test))
-            for arm in TRAINED:
+            if features:
+                note("linear probe", few, seed, probe(features, train, held, test))
+            for arm in (one for one in TRAINED if one in arms):
                 run = f"{arm}_{few}_{seed}".replace(" ", "_")
                 recipe = arm_recipe(arm, train, held, data=data, work=work, name=run, seed=seed)
                 done = Embedder.from_pretrained(str(Trainer(recipe, device="cpu").fit().model_folder))
@@ -137,9 +146,10 @@ def arm_recipe(
         f"train.output={work / name}",
         f"train.seed={seed}",
         f"train.batch_size={min(100, len(train))}",
+        *([] if arm == "LoRA" else ["objective.distillation=0", "data.replay=null"]),
     ]
     run = load_run_config(RECIPE, overrides)
-    if arm == "LoRA":
+    if arm in ("LoRA", UNGUARDED):
         return run
     optim = run.optim.model_copy(update={"lr": 3e-4})
     if arm == "full predictor":

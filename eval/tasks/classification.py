@@ -17,9 +17,10 @@ from eval.core.suite import Found
 from eval.tasks.questions import listed
 from vljepa.data.formats.walking import PICTURES
 from vljepa.data.records import Record
+from vljepa.inference.candidates import Chances
 from vljepa.inference.embed import Embedder
 from vljepa.inference.naming import Naming
-from vljepa.metrics import auroc, expected_calibration_error, mean_of_templates, mean_per_class, top_k_hits
+from vljepa.metrics import auroc, expected_calibration_error, mean_per_class, top_k_hits
 
 COUNTS = (2, 10, 100)
 """Candidates of the calibration errors, besides all."""
@@ -62,10 +63,8 @@ def measure(
     rows_ND, classes_NK = files.answered([(path, "") for path, _ in samples])
     kept_N = readable(rows_ND)
     labels_N = np.array([names.index(name) for (_, name), there in zip(samples, kept_N, strict=True) if there])
-    used = list(templates) or [embedder.model.config.prompts.classification]
-    texts_CD = mean_of_templates(
-        np.stack([embedder.texts([one.replace("{}", name) for name in names]) for one in used])
-    )
+    used = list(templates) or embedder.model.config.prompts.classification
+    texts_CD = embedder.names(names, templates=used)
     naming = _Choice(
         embedder,
         names,
@@ -108,14 +107,21 @@ class _Choice:
 
     def probabilities(self) -> NDArray[np.float64]:
         """Of all candidates, [N, C]."""
-        return Naming(self.embedder, self.names, rows=self.texts_CD).probabilities(self.rows_ND, self.classes_NK)
+        naming = Naming(self.embedder, self.names, rows=self.texts_CD)
+        return naming.probabilities(self.rows_ND, self.classes_NK).candidates_NM
 
-    def among(self, image: int, candidates: NDArray[np.intp], *, none: bool = False) -> NDArray[np.float64]:
-        """Of some candidates for one image, [C]."""
+    def among(self, image: int, candidates: NDArray[np.intp], *, none: bool = False) -> Chances:
+        """Of some candidates for one image."""
         names = [self.names[number] for number in candidates]
         naming = Naming(self.embedder, names, none=none, rows=self.texts_CD[candidates])
         classes_1K = None if self.classes_NK is None else self.classes_NK[[image]]
-        return naming.probabilities(self.rows_ND[[image]], classes_1K)[0]
+        return naming.probabilities(self.rows_ND[[image]], classes_1K)
+
+    def none_of(self, image: int, candidates: NDArray[np.intp]) -> float:
+        """Probability that none of some candidates is right for one image."""
+        none_1 = self.among(image, candidates, none=True).none_N
+        assert none_1 is not None
+        return float(none_1[0])
 
 
 def _figures(choice: _Choice, labels_N: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
@@ -140,15 +146,16 @@ def _figures(choice: _Choice, labels_N: NDArray[np.int64]) -> dict[str, dict[str
     }
     random = np.random.default_rng(0)
     first_N = np.zeros(len(labels_N), dtype=np.int64)
-    opens = choice.embedder.model.config.calibration.open_set is not None
+    calibration = choice.embedder.model.config.calibration
+    opens = calibration.open_set is not None or calibration.pair is not None
     for count in [*(one for one in COUNTS if one < every), every]:
         drawn_NC, with_N, without_N = np.empty((len(labels_N), count)), [], []
         for place, label in enumerate(labels_N):
             wrong = random.permutation(np.delete(np.arange(every), label))
-            drawn_NC[place] = choice.among(place, np.append(label, wrong[: count - 1]))
+            drawn_NC[place] = choice.among(place, np.append(label, wrong[: count - 1])).candidates_NM[0]
             if opens and count < every:
-                with_N.append(1 - choice.among(place, np.append(label, wrong[: count - 1]), none=True).sum())
-                without_N.append(1 - choice.among(place, wrong[:count], none=True).sum())
+                with_N.append(choice.none_of(place, np.append(label, wrong[: count - 1])))
+                without_N.append(choice.none_of(place, wrong[:count]))
         found[f"{count:,} candidates"] = {
             "accuracy": float(top_k_hits(_logs(drawn_NC), first_N).mean()),
             "mean_confidence": float(drawn_NC.max(axis=1).mean()),

@@ -82,7 +82,7 @@ def _names(
     if taxonomy is None or classes_NK is None:
         return {}
     labels = taxonomy.names()
-    chosen = Naming(embedder, labels).probabilities(rows_ND, classes_NK).argmax(1)
+    chosen = Naming(embedder, labels).probabilities(rows_ND, classes_NK).candidates_NM.argmax(1)
     return {
         name: [with_article(labels[one]) for one in places]
         for name, places in (("classify", chosen), ("classifier", classes_NK.argmax(1)))

@@ -23,8 +23,8 @@ Library = Callable[[list[str]], Tensor]
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 _DECODER = {**SIZES, "num_key_value_heads": 1, "head_dim": 16}
-_TOWER = {**SIZES, "projection_dim": 24}
-_VISION = {**SIZES, "image_size": 32, "patch_size": 16}
+TOWER = {**SIZES, "projection_dim": 24}
+VISION = {**SIZES, "image_size": 32, "patch_size": 16}
 
 
 def _sentence(
@@ -47,7 +47,7 @@ def _sentence(
     return lambda texts: torch.from_numpy(again.encode_document(texts, prompt_name=used))
 
 
-def _plain(cls: Any, config: Any, folder: Path) -> None:
+def plain(cls: Any, config: Any, folder: Path) -> None:
     torch.manual_seed(1)
     model = cls(config)
     shaken(model)
@@ -64,13 +64,13 @@ def shaken(model: torch.nn.Module) -> None:
 
 def minilm(folder: Path) -> Library:
     vocabulary = hub_tokenizers.word_pieces(folder)
-    _plain(tf.BertModel, tf.BertConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=64), folder)
+    plain(tf.BertModel, tf.BertConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=64), folder)
     return _sentence(folder, pooling="mean", length=64)
 
 
 def bge(folder: Path) -> Library:
     vocabulary = hub_tokenizers.word_pieces(folder)
-    _plain(tf.BertModel, tf.BertConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=64), folder)
+    plain(tf.BertModel, tf.BertConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=64), folder)
     return _sentence(folder, pooling="cls", length=64, prompts={"query": "Represent this sentence: ", "document": ""})
 
 
@@ -78,21 +78,21 @@ def roberta(folder: Path) -> Library:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     vocabulary = hub_tokenizers.byte_pairs(tf.RobertaTokenizer, folder, special=special, model_max_length=512)
     config = tf.RobertaConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=66, pad_token_id=1)
-    _plain(tf.RobertaModel, config, folder)
+    plain(tf.RobertaModel, config, folder)
     return _sentence(folder, pooling="mean", length=64)
 
 
 def mpnet(folder: Path) -> Library:
     vocabulary = hub_tokenizers.word_pieces(folder, mpnet=True)
     config = tf.MPNetConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=66, pad_token_id=1)
-    _plain(tf.MPNetModel, config, folder)
+    plain(tf.MPNetModel, config, folder)
     return _sentence(folder, pooling="mean", length=64)
 
 
 def xlm_roberta(folder: Path) -> Library:
     vocabulary = hub_tokenizers.unigram(folder)
     config = tf.XLMRobertaConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=66, pad_token_id=1)
-    _plain(tf.XLMRobertaModel, config, folder)
+    plain(tf.XLMRobertaModel, config, folder)
     prompts = {"query": "query: ", "passage": "passage: "}
     library = _sentence(folder, pooling="mean", length=64, prompts=prompts, used="passage")
     stated = folder / "config_sentence_transformers.json"  # an older version's, which adds no empty prompts of its own
@@ -103,7 +103,7 @@ def xlm_roberta(folder: Path) -> Library:
 def qwen3_embedding(folder: Path) -> Library:
     vocabulary = hub_tokenizers.qwen3_embedding(folder)
     config = tf.Qwen3Config(**_DECODER, vocab_size=vocabulary, max_position_embeddings=256)
-    _plain(tf.Qwen3Model, config, folder)
+    plain(tf.Qwen3Model, config, folder)
     prompts = {"query": "Instruct: find\nQuery:", "document": ""}
     return _sentence(folder, pooling="lasttoken", length=256, prompts=prompts)
 
@@ -114,7 +114,7 @@ def embedding_gemma(folder: Path) -> Library:
         **_DECODER, vocab_size=vocabulary, max_position_embeddings=256, use_bidirectional_attention=True,
         sliding_window=8, pad_token_id=0,
     )  # fmt: skip
-    _plain(tf.Gemma3TextModel, config, folder)
+    plain(tf.Gemma3TextModel, config, folder)
     prompts = {"query": "task: search result | query: ", "document": "title: none | text: "}
     return _sentence(folder, pooling="mean", heads=(48, 40), length=256, prompts=prompts)
 
@@ -135,17 +135,17 @@ def _of_class(folder: Path, *, end: str | None = None) -> Library:
 def gpt2(folder: Path) -> Library:
     vocabulary = hub_tokenizers.byte_pairs(tf.GPT2Tokenizer, folder, special=["<|endoftext|>"], model_max_length=64)
     config = tf.GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=vocabulary, n_positions=64)
-    _plain(tf.GPT2Model, config, folder)
+    plain(tf.GPT2Model, config, folder)
     return _of_class(folder, end="<|endoftext|>")
 
 
 def llama(folder: Path) -> Library:
     vocabulary = hub_tokenizers.llama3(folder)
-    _plain(tf.LlamaModel, tf.LlamaConfig(**_DECODER, vocab_size=vocabulary, max_position_embeddings=64), folder)
+    plain(tf.LlamaModel, tf.LlamaConfig(**_DECODER, vocab_size=vocabulary, max_position_embeddings=64), folder)
     return _of_class(folder)
 
 
-def _features(cls: Any, folder: Path, **options: Any) -> Library:
+def class_features(cls: Any, folder: Path, **options: Any) -> Library:
     tokenizer = tf.AutoTokenizer.from_pretrained(folder)
     model = cls.from_pretrained(folder, dtype=torch.float32).eval()
 
@@ -160,14 +160,14 @@ def _features(cls: Any, folder: Path, **options: Any) -> Library:
 def clip(folder: Path) -> Library:
     vocabulary = hub_tokenizers.clip(folder)
     text = {
-        **_TOWER,
+        **TOWER,
         "vocab_size": vocabulary,
         "max_position_embeddings": 77,
         "eos_token_id": 49407,
         "bos_token_id": 49406,
     }
-    _plain(tf.CLIPModel, tf.CLIPConfig(text_config=text, vision_config=_VISION, projection_dim=24), folder)
-    return _features(tf.CLIPModel, folder, padding=True)
+    plain(tf.CLIPModel, tf.CLIPConfig(text_config=text, vision_config=VISION, projection_dim=24), folder)
+    return class_features(tf.CLIPModel, folder, padding=True)
 
 
 def clip_with_the_old_end_token(folder: Path) -> Library:
@@ -176,14 +176,14 @@ def clip_with_the_old_end_token(folder: Path) -> Library:
     raw = json.loads((folder / "config.json").read_text())
     raw["text_config"]["eos_token_id"] = 2
     (folder / "config.json").write_text(json.dumps(raw))
-    return _features(tf.CLIPModel, folder, padding=True)
+    return class_features(tf.CLIPModel, folder, padding=True)
 
 
 def siglip(folder: Path) -> Library:
     vocabulary = hub_tokenizers.siglip(folder)
     text = {**SIZES, "vocab_size": max(vocabulary, 64), "max_position_embeddings": 16, "projection_size": 32}
-    _plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=_VISION), folder)
-    return _features(tf.SiglipModel, folder, padding="max_length", max_length=16)
+    plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=VISION), folder)
+    return class_features(tf.SiglipModel, folder, padding="max_length", max_length=16)
 
 
 def siglip2(folder: Path) -> Library:
@@ -192,15 +192,15 @@ def siglip2(folder: Path) -> Library:
         model_max_length=16,
     )  # fmt: skip
     text = {**SIZES, "vocab_size": vocabulary, "max_position_embeddings": 16, "projection_size": 32}
-    _plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=_VISION), folder)
-    return _features(tf.SiglipModel, folder, padding="max_length")
+    plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=VISION), folder)
+    return class_features(tf.SiglipModel, folder, padding="max_length")
 
 
 def siglip2_with_a_mask(folder: Path) -> Library:
     """transformers' own class of tokenizer gives a mask, which the model was not trained with."""
     vocabulary = hub_tokenizers.gemma(folder, tf.Siglip2Tokenizer, template="$A <eos>")
     text = {**SIZES, "vocab_size": vocabulary, "max_position_embeddings": 16, "projection_size": 32}
-    _plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=_VISION), folder)
+    plain(tf.SiglipModel, tf.SiglipConfig(text_config=text, vision_config=VISION), folder)
     tokenizer = tf.AutoTokenizer.from_pretrained(folder)
     assert "attention_mask" in tokenizer.model_input_names
     model = tf.SiglipModel.from_pretrained(folder, dtype=torch.float32).eval()
@@ -218,14 +218,14 @@ def lowered(folder: Path) -> Library:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     vocabulary = hub_tokenizers.byte_pairs(tf.RobertaTokenizer, folder, special=special, model_max_length=512)
     config = tf.RobertaConfig(**SIZES, vocab_size=vocabulary, max_position_embeddings=66, pad_token_id=1)
-    _plain(tf.RobertaModel, config, folder)
+    plain(tf.RobertaModel, config, folder)
     library = _sentence(folder, pooling="mean", length=64)
     stated = folder / "sentence_bert_config.json"
     stated.write_text(json.dumps({**json.loads(stated.read_text()), "do_lower_case": True}))
     return lambda texts: library([text.lower() for text in texts])
 
 
-def _open_clip(folder: Path, model_cfg: dict[str, Any]) -> Library:
+def open_clip_folder(folder: Path, model_cfg: dict[str, Any]) -> Library:
     folder.mkdir(exist_ok=True)
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": {}}))
     torch.manual_seed(1)
@@ -244,11 +244,11 @@ OPEN_CLIP = {
 
 
 def open_clip_clip(folder: Path) -> Library:
-    return _open_clip(folder, OPEN_CLIP)
+    return open_clip_folder(folder, OPEN_CLIP)
 
 
 def open_clip_custom(folder: Path) -> Library:
-    return _open_clip(folder, {**OPEN_CLIP, "custom_text": True})
+    return open_clip_folder(folder, {**OPEN_CLIP, "custom_text": True})
 
 
 def open_clip_siglip(folder: Path) -> Library:
@@ -258,7 +258,7 @@ def open_clip_siglip(folder: Path) -> Library:
         "tokenizer_kwargs": {"clean": "canonicalize"}, "width": 32, "heads": 2, "layers": 2, "no_causal_mask": True,
         "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6},
     }  # fmt: skip
-    return _open_clip(folder, {**OPEN_CLIP, "init_logit_bias": -10, "custom_text": True, "text_cfg": text})
+    return open_clip_folder(folder, {**OPEN_CLIP, "init_logit_bias": -10, "custom_text": True, "text_cfg": text})
 
 
 def open_clip_coca(folder: Path) -> Library:
@@ -266,7 +266,7 @@ def open_clip_coca(folder: Path) -> Library:
     text = {**OPEN_CLIP["text_cfg"], "context_length": 76, "embed_cls": True, "output_tokens": True}
     decoder = {"context_length": 76, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1, "attn_pooler_heads": 2}
     config = {**OPEN_CLIP, "vision_cfg": vision, "text_cfg": text, "multimodal_cfg": decoder, "custom_text": True}
-    return _open_clip(folder, config)
+    return open_clip_folder(folder, config)
 
 
 TOWERS: dict[str, Callable[[Path], Library]] = {

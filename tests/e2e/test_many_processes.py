@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from tests.conftest import write_rows
 from tests.launching import CONFIGS, free_port
 from vljepa.checkpoint.saving import read_model
-from vljepa.configs import RunConfig, load_preset
+from vljepa.checkpoint.vl_jepa import VLJEPA
+from vljepa.configs import RunConfig, VLJEPAConfig, load_preset
 from vljepa.errors import ConfigError
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
@@ -84,6 +86,36 @@ def test_two_processes_train_as_one(
     for name, tensor in mine.items():
         torch.testing.assert_close(theirs[name], tensor, rtol=2e-2, atol=2e-4, msg=name)
     assert done.stderr.count("step 6/6") == 1, "one process speaks"
+
+
+@pytest.mark.parametrize("cached", [None, 3])
+def test_two_processes_keep_the_start_as_one(
+    recipe: Callable[..., RunConfig], shapes: Path, tmp_path: Path, cached: int | None
+) -> None:
+    """Adapters, and distillation on replayed pictures: 7 in each step, which two processes share as 3 and 4."""
+    toy = recipe("toy")
+    assert isinstance(toy.model, VLJEPAConfig)
+    VLJEPA.from_parts(toy.model).save_pretrained(tmp_path / "start")
+    [*own, _] = [source for source in toy.data.train if not source.gate_only]
+
+    def tuned(name: str, *, weight: float = 5.0) -> RunConfig:
+        run = recipe(name, objective={"distillation": weight, "grad_cache": cached}).model_dump()
+        data = {**run["data"], "train": own, "replay": {"path": ".", "root": str(shapes), "share": 0.35}}
+        raw = {**run, "model": None, "start": str(tmp_path / "start"), "lora": {"rank": 4}, "data": data}
+        return RunConfig.model_validate({**raw, "train": {**raw["train"], "steps": 4, "eval_every": 4}})
+
+    alone, together, lighter = tuned("alone"), tuned("together"), tuned("lighter", weight=0.1)
+    Trainer(alone, device="cpu").fit()
+    Trainer(lighter, device="cpu").fit()
+    done = launch(together, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert losses(together) == pytest.approx(losses(alone), rel=2e-4)
+    assert losses(lighter)[1:] != pytest.approx(losses(alone)[1:], rel=2e-4)
+    mine, theirs = (
+        load_file(Path(run.train.output) / "last" / "adapter_model.safetensors") for run in (alone, together)
+    )
+    for name, tensor in mine.items():
+        torch.testing.assert_close(theirs[name], tensor, rtol=2e-2, atol=2e-4, msg=name)
 
 
 def test_a_run_goes_on_in_shards(recipe: Callable[..., RunConfig], tmp_path: Path) -> None:

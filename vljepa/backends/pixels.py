@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -33,19 +34,33 @@ def resized(image: Image.Image, config: ImageConfig) -> Image.Image:
     (height, width), method = config.size, FILTERS[config.interpolation]
     if config.resize == "squash":
         if config.resize_to is None:
-            return image.resize((width, height), method)
-        return _centre(image.resize((config.resize_to, config.resize_to), method), config)
+            return _scaled(image, (width, height), config)
+        return _centre(_scaled(image, (config.resize_to, config.resize_to), config), config)
     if config.resize == "shortest_edge":
         short, shorter = config.resize_to or min(height, width), min(image.size)
         # As torchvision: the longer side is cut down to whole pixels.
         scaled = [short if side == shorter else int(short * side / shorter) for side in image.size]
-        return _centre(image.resize((scaled[0], scaled[1]), method), config)
+        return _centre(_scaled(image, (scaled[0], scaled[1]), config), config)
     if config.resize == "pad":
         return _padded(image, config)
     fitted = (round(width / config.crop_fraction), round(height / config.crop_fraction))
     whole = ImageOps.fit(image, fitted, method)
     left, top = (fitted[0] - width) // 2, (fitted[1] - height) // 2
     return whole.crop((left, top, left + width, top + height))
+
+
+def _scaled(image: Image.Image, size: tuple[int, int], config: ImageConfig) -> Image.Image:
+    """The image in another size, width and height, by the config's resampler: they differ by a level here and there."""
+    assert config.interpolation is not None
+    method = FILTERS[config.interpolation]
+    if config.resampler == "pillow":
+        return image.resize(size, method)
+    from torchvision.transforms.v2 import functional
+
+    pixels_CHW = functional.pil_to_tensor(image)
+    scaled_CHW = functional.resize(pixels_CHW, [size[1], size[0]], interpolation=method, antialias=True)
+    scaled: Image.Image = functional.to_pil_image(scaled_CHW)
+    return scaled
 
 
 def normalised(image: Image.Image, config: ImageConfig) -> Tensor:
@@ -57,7 +72,7 @@ def normalised(image: Image.Image, config: ImageConfig) -> Tensor:
 
 
 def fitting(fields: dict[str, Any], *, library: Callable[[Image.Image], Tensor], part: str) -> dict[str, Any]:
-    """The fields, with the rounding with which they give what the library's own transform gives.
+    """The fields, with the resampler and the rounding with which they give what the library's own transform gives.
 
     Args:
         fields: Of `ImageConfig`, as read from the library's files.
@@ -65,19 +80,20 @@ def fitting(fields: dict[str, Any], *, library: Callable[[Image.Image], Tensor],
         part: What errors call it.
 
     Raises:
-        PartError: No rounding does: the files ask for steps that `ImageConfig` does not have.
+        PartError: None does: the files ask for steps that `ImageConfig` does not have.
     """
     images = [_probe(width, height) for width, height in _PROBES]
     wanted = [library(image) for image in images]
     best, chosen = float("inf"), fields
-    for rounding in ("half_even", "down"):
-        config = ImageConfig(**fields, rounding=rounding)
+    for resampler, rounding in product(("pillow", "torchvision"), ("half_even", "down")):
+        found = {**fields, "resampler": resampler, "rounding": rounding}
+        config = ImageConfig(**found)
         ours = [normalised(resized(image, config), config) for image in images]
         if any(one.shape != other.shape for one, other in zip(ours, wanted, strict=True)):
             break
         difference = max(float((one - other).abs().mean()) for one, other in zip(ours, wanted, strict=True))
         if difference < best:
-            best, chosen = difference, {**fields, "rounding": rounding}
+            best, chosen = difference, found
     if best > _TOLERANCE:
         said = "its pixels have another shape" if best == float("inf") else f"difference {best:.3f}"
         raise PartError(
@@ -90,12 +106,11 @@ def fitting(fields: dict[str, Any], *, library: Callable[[Image.Image], Tensor],
 def _padded(image: Image.Image, config: ImageConfig) -> Image.Image:
     assert config.size is not None
     assert config.mean is not None
-    assert config.interpolation is not None
-    (height, width), method = config.size, FILTERS[config.interpolation]
+    height, width = config.size
     red, green, blue = config.fill or (round(255 * one) for one in config.mean)
     wide, high = (width, height) if config.resize_to is None else (config.resize_to, config.resize_to)
     ratio = min(wide / image.width, high / image.height)
-    scaled = image.resize((max(1, round(image.width * ratio)), max(1, round(image.height * ratio))), method)
+    scaled = _scaled(image, (max(1, round(image.width * ratio)), max(1, round(image.height * ratio))), config)
     whole = Image.new("RGB", (max(width, scaled.width), max(height, scaled.height)), (red, green, blue))
     whole.paste(scaled, ((whole.width - scaled.width) // 2, (whole.height - scaled.height) // 2))
     return _centre(whole, config)

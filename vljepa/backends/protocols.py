@@ -109,11 +109,11 @@ class Contrast:
 
     Args:
         scale: 1 / temperature.
-        bias: Of encoders that were trained with a sigmoid loss; else 0.
+        bias: Of encoders that were trained with a sigmoid loss; None of those with a softmax.
     """
 
     scale: float
-    bias: float = 0.0
+    bias: float | None = None
 
 
 class Backend(Protocol):

@@ -17,7 +17,7 @@ COMMON: dict[str, Any] = {
     "interpolation": "bicubic",
 }
 """Of random parts, whose configs do not say; the statistics are ImageNet's."""
-_RESIZE_FIELDS = ("resize_to", "rounding", "fill")
+_RESIZE_FIELDS = ("resize_to", "resampler", "rounding", "fill")
 
 
 def resolve_preferences(config: VLJEPAConfig) -> VLJEPAConfig:

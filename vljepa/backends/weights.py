@@ -72,7 +72,7 @@ def read_contrast(folder: Path, *, prefer: str = "") -> Contrast | None:
     if "logit_scale" not in state:
         return None
     bias = state.get("logit_bias")
-    return Contrast(scale=math.exp(float(state["logit_scale"])), bias=0.0 if bias is None else float(bias))
+    return Contrast(scale=math.exp(float(state["logit_scale"])), bias=None if bias is None else float(bias))
 
 
 def load_exactly(module: nn.Module, state: dict[str, Tensor], *, part: str, folder: Path) -> None:

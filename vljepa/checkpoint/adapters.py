@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ class Adapters:
         self.base = base
         self.wrapped = wrapped
         self.fingerprint = fingerprint
+
+    def left_out(self) -> AbstractContextManager[None]:
+        """Context in which the model is what it was before it was adapted."""
+        context: AbstractContextManager[None] = self.wrapped.disable_adapter()
+        return context
 
     def save(self, folder: Path) -> None:
         """Write a standard peft folder, with the model's config and the hash of its base beside it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from vljepa.checkpoint.adapters import Adapters
 from vljepa.checkpoint.digests import digest, model_digest, text_space_digest
 from vljepa.configs import VLJEPAConfig
@@ -24,14 +26,24 @@ class PretrainedJEPA(JEPA):
         self.adapters: Adapters | None = None
         """Low-rank adapters, where the model has been adapted."""
 
+        self._digests: dict[str, str] = {}
+
+    def narrow(self, dtype: torch.dtype) -> None:
+        """Compute in another precision, such as `torch.bfloat16`; in place.
+
+        Its fingerprints stay those of the weights as they were, so that an index or a decoder fits in any precision.
+        """
+        self._digests = {"model": self.fingerprint(), "text": self.text_space_hash()}
+        self.to(dtype)
+
     def x_encoder_fingerprint(self) -> str:
         """Key of the feature cache: encoder, weights, preprocessing and token pooling."""
         return digest(self.config.x_encoder.stated())
 
     def text_space_hash(self) -> str:
         """Hash of the text side: a decoder or an index made in another text space must refuse this model."""
-        return text_space_digest(self)
+        return self._digests.get("text") or text_space_digest(self)
 
     def fingerprint(self) -> str:
         """Hash of the whole model but its temperatures: an index made by another model must refuse this one."""
-        return model_digest(self)
+        return self._digests.get("model") or model_digest(self)

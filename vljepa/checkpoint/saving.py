@@ -35,9 +35,9 @@ library_name: vljepa
 license: apache-2.0
 ---
 
-# A VL-JEPA model
+# {name}
 
-Made with the Python package `vljepa` (`pip install vljepa-torch`); load this folder with
+A VL-JEPA model, made with the Python package `vljepa` (`pip install vljepa-torch`); load this folder with
 `vljepa.VLJEPA.from_pretrained("PATH/TO/FOLDER")`.
 
 | Part | What it is |
@@ -129,9 +129,9 @@ def save_tokenizers(model: PretrainedJEPA, folder: Path) -> None:
         copy_tokenizer(part, source, folder / slot)
 
 
-def model_card(config: VLJEPAConfig) -> str:
+def model_card(config: VLJEPAConfig, *, name: str = "A VL-JEPA model") -> str:
     """README.md of a saved model: what is known of it, and a place for what only its maker knows."""
-    return _CARD.format(**{slot: getattr(config, slot).part for slot in _SLOTS})
+    return _CARD.format(name=name, **{slot: getattr(config, slot).part for slot in _SLOTS})
 
 
 def read_model(name: str | Path, *, revision: str | None = None) -> tuple[VLJEPAConfig, dict[str, Tensor]]:

@@ -9,6 +9,7 @@ import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor
 
+from vljepa.backends.aligned import aligned_config, is_aligned
 from vljepa.checkpoint import saving
 from vljepa.checkpoint.adaptation import apply_saved, is_adapted
 from vljepa.checkpoint.base import PretrainedJEPA
@@ -42,20 +43,45 @@ class VLJEPA(PretrainedJEPA, PyTorchModelHubMixin, library_name="vljepa", licens
         return model
 
     @classmethod
+    def from_dual_encoder(cls, name: str, *, predictor: str | None = None) -> Self:
+        """A dual encoder as a VL-JEPA that answers as it does, until something is learned on top. Eval mode.
+
+        Args:
+            name: `open_clip:ARCHITECTURE/TAG`, `transformers:OWNER/NAME` or the folder of either; with or without
+                `aligned:` before it.
+            predictor: Part whose layers the Predictor starts from; None is a small one from scratch.
+
+        Raises:
+            ConfigError: A name that is none.
+            PartError: A part cannot be had, or is no dual encoder.
+
+        Example:
+            >>> model = VLJEPA.from_dual_encoder("open_clip:ViT-B-32/laion2b_s34b_b79k")  # doctest: +SKIP
+        """
+        config = aligned_config(name, predictor=predictor)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # what is not trained yet is the same in every process
+            return cls.from_parts(config).eval()
+
+    @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None) -> Self:  # type: ignore[override]
         """Load a trained model, with its Y-Decoder if it has one: a shipped preset ("mini"), a folder, or a repository.
+
+        `aligned:PART` is a dual encoder as it is, such as `aligned:open_clip:ViT-B-32/laion2b_s34b_b79k`.
 
         Frozen parts come from where their specs say, and their hashes are checked. A folder of adapters, such as a run
         with `lora` leaves, loads together with the model that they adapt. Eval mode.
 
         Args:
-            name: Preset, folder or repository.
+            name: Preset, folder, repository, or `aligned:` and a dual encoder.
             revision: Branch, tag or commit of a repository.
 
         Raises:
             CheckpointError: The folder is no saved model, or tensors are missing.
             PartError: A frozen part cannot be found or is another one than in training.
         """
+        if is_aligned(name):
+            return cls.from_dual_encoder(str(name))
         folder = saved_folder(name, revision=revision)
         if is_adapted(folder):
             model = cls.from_pretrained(adapted_folder(folder))

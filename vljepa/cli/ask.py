@@ -13,6 +13,7 @@ from vljepa.cli.options import (
     ChoicesFileOption,
     DecoderOption,
     DeviceOption,
+    DtypeOption,
     FramesOption,
     JsonOption,
     ModelOption,
@@ -51,6 +52,7 @@ def ask(
     decoder: DecoderOption = None,
     frames: FramesOption = None,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Answer a question about a picture or a video: with one of the choices and calibrated probabilities, or in words.
@@ -64,7 +66,14 @@ def ask(
         in_words={"--num-beams": num_beams, "--decoder": decoder},
     )
     if free:
-        asked = {"model": model, "decoder": decoder, "frames": frames, "device": device, "num_beams": num_beams}
+        asked = {
+            "model": model,
+            "decoder": decoder,
+            "frames": frames,
+            "device": device,
+            "dtype": dtype,
+            "num_beams": num_beams,
+        }
         _answer(image, question, json=json, min_confidence=min_confidence or 0.0, **asked)
         return
     from vljepa.inference.vqa import ask as run
@@ -73,6 +82,7 @@ def ask(
         [image],
         model=model,
         device=device,
+        dtype=dtype,
         frames=frames,
         call=run,
         question=question,

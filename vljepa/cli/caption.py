@@ -10,6 +10,7 @@ from vljepa.cli.captioning import caption_all, print_said, print_said_json
 from vljepa.cli.options import (
     DecoderOption,
     DeviceOption,
+    DtypeOption,
     FramesOption,
     JsonOption,
     MinConfidenceOption,
@@ -29,6 +30,7 @@ def caption(
     decoder: DecoderOption = None,
     frames: FramesOption = None,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Describe pictures in words.
@@ -42,6 +44,7 @@ def caption(
         model=model,
         decoder=decoder,
         device=device,
+        dtype=dtype,
         frames=frames,
         num_beams=num_beams,
     )

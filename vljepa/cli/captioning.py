@@ -22,6 +22,7 @@ def caption_all(
     model: str,
     decoder: str | None,
     device: str | None,
+    dtype: str | None,
     frames: int | None,
     min_confidence: float = 0.0,
     **options: Any,
@@ -37,7 +38,7 @@ def caption_all(
 
     found_files = expand(words)
     files = found_files.files
-    embedder = Embedder.from_pretrained(model, device=device, decoder=decoder, frames=frames)
+    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, decoder=decoder, frames=frames)
     broken: list[tuple[Picture, ImageError]] = []
     with progress("looking at pictures", total=len(files)) as advance:
         found = list(

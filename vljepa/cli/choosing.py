@@ -23,6 +23,7 @@ def choose_over(
     *,
     model: str,
     device: str | None,
+    dtype: str | None,
     frames: int | None,
     call: Callable[..., list[Prediction]],
     **arguments: Any,
@@ -37,7 +38,7 @@ def choose_over(
 
     found = expand(words)
     files = found.files
-    embedder = Embedder.from_pretrained(model, device=device, frames=frames)
+    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, frames=frames)
     broken: list[tuple[Picture, ImageError]] = []
     with progress("looking at pictures", total=len(files)) as advance:
         predictions = call(

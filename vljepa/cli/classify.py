@@ -9,6 +9,7 @@ import typer
 from vljepa.cli.choosing import as_json, choose_over, listed, print_predictions
 from vljepa.cli.options import (
     DeviceOption,
+    DtypeOption,
     FramesOption,
     JsonOption,
     LabelsFileOption,
@@ -31,11 +32,16 @@ def classify(
             "--none", help="It may be none of the labels: say how likely that is, and none where it is the likelier."
         ),
     ] = False,
+    template: Annotated[
+        list[str] | None,
+        typer.Option("--template", help='Text around a name, such as "a photo of a {}."; several are averaged.'),
+    ] = None,
     min_confidence: MinConfidenceOption = 0.0,
     top_k: TopKOption = 5,
     model: ModelOption = "mini",
     frames: FramesOption = None,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say which of the labels each picture shows, with calibrated probabilities.
@@ -52,10 +58,12 @@ def classify(
         images,
         model=model,
         device=device,
+        dtype=dtype,
         frames=frames,
         call=run,
         labels=names,
         none=none,
+        templates=template or None,
         min_confidence=min_confidence,
     )
     if json:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vljepa.cli.options import DecoderOption
-from vljepa.cli.output import note
+from vljepa.cli.output import empty_folder, note
 from vljepa.errors import ConfigError
 
 
@@ -26,10 +26,7 @@ def export(
     from vljepa.checkpoint.vl_jepa import VLJEPA
     from vljepa.export.merge import merge as merged
 
-    if output.is_file():
-        raise ConfigError(f"{str(output)!r} is a file.", fix="name a new folder.")
-    if output.exists() and any(output.iterdir()):
-        raise ConfigError(f"{str(output)!r} is not empty.", fix="name a new folder.")
+    empty_folder(output)
     loaded = VLJEPA.from_pretrained(model)
     if decoder is not None:
         if loaded.adapters is not None and not merge:

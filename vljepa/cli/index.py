@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vljepa.cli.options import DeviceOption, JsonOption, ModelOption
+from vljepa.cli.options import DeviceOption, DtypeOption, JsonOption, ModelOption
 from vljepa.cli.output import note, note_passed_over, note_skipped, print_json, progress
 from vljepa.errors import DataError, TextSpaceError
 
@@ -31,6 +31,7 @@ def index(
     again: Annotated[bool, typer.Option("--again", help="Embed unchanged files, too.")] = False,
     model: ModelOption = "mini",
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> int:
     """Embed pictures and videos into one index file for `vljepa search`.
@@ -55,7 +56,7 @@ def index(
     part = output.with_name(f"{output.name}.part")
     check_writable(output)
     check_writable(part, unfinished=True)
-    embedder = Embedder.from_pretrained(model, device=device)
+    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype)
     known = [] if again else _known(embedder, [output, part])
     stop = StopSignals()
     with stop.listening():

@@ -19,6 +19,7 @@ from vljepa.cli.classify import classify
 from vljepa.cli.doctor import doctor
 from vljepa.cli.export import export
 from vljepa.cli.index import index
+from vljepa.cli.new import new
 from vljepa.cli.output import note
 from vljepa.cli.quiet import hush_libraries
 from vljepa.cli.search import search
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (caption, classify, ask, stream, index, search, train, train_decoder, export, doctor):
+for verb in (caption, classify, ask, stream, index, search, new, train, train_decoder, export, doctor):
     app.command()(verb)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")

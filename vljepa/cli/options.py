@@ -8,10 +8,16 @@ from typing import Annotated
 import typer
 
 ModelOption = Annotated[
-    str, typer.Option("--model", help="A shipped preset, a folder of a saved model, or a hub repository.")
+    str,
+    typer.Option(
+        "--model", help="A shipped preset, a folder of a saved model, a hub repository, or aligned: and a dual encoder."
+    ),
 ]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; without it the GPU where there is one.")
+]
+DtypeOption = Annotated[
+    str | None, typer.Option("--dtype", help="fp32, bf16 or fp16: precision of large models; without it fp32.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 TopKOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many candidates to list per picture.")]

@@ -14,6 +14,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from vljepa.errors import ConfigError
+
 _UNBOUNDED = 1_000_000
 """Columns that no table has."""
 
@@ -43,6 +45,19 @@ def print_table(*, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
     if not console.is_terminal:
         console.width = max(1, Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum)
     console.print(table)
+
+
+def empty_folder(path: Path) -> Path:
+    """The path of a folder that is to be written.
+
+    Raises:
+        ConfigError: It is a file, or not empty.
+    """
+    if path.is_file():
+        raise ConfigError(f"{str(path)!r} is a file.", fix="name a new folder.")
+    if path.exists() and any(path.iterdir()):
+        raise ConfigError(f"{str(path)!r} is not empty.", fix="name a new folder.")
+    return path
 
 
 def note(message: str) -> None:

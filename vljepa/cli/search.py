@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vljepa.cli.options import DeviceOption, JsonOption, ModelOption
+from vljepa.cli.options import DeviceOption, DtypeOption, JsonOption, ModelOption
 from vljepa.cli.output import note, print_heading, print_json, print_table
 from vljepa.cli.stream_files import check_outputs
 
@@ -50,6 +50,7 @@ def search(
     ] = None,
     model: ModelOption = "mini",
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the pictures and moments of an index that are nearest to a text or to a picture, with their cosine.
@@ -72,7 +73,7 @@ def search(
     if folder is not None and not folder.is_dir():
         raise DataError(f"--folder: there is no folder {str(folder)!r}.", fix="name the one that the files lie in now.")
     asked = the_query(query, text=text, image=image)
-    embedder = Embedder.from_pretrained(model, device=device)
+    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype)
     loaded = Index.load(embedder.model, embedder.processor, index)
     hits = loaded.search(asked, k=k, per_video=per_video, min_score=min_score)
     if not hits:

@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from vljepa.cli.options import DecoderOption, DeviceOption, MinConfidenceOption, ModelOption, NumBeamsOption
+from vljepa.cli.options import (
+    DecoderOption,
+    DeviceOption,
+    DtypeOption,
+    MinConfidenceOption,
+    ModelOption,
+    NumBeamsOption,
+)
 from vljepa.cli.stream_files import check_outputs
 from vljepa.cli.stream_run import check_sources, follow, live_options
 
@@ -83,6 +90,7 @@ def stream(
     model: ModelOption = "mini",
     decoder: DecoderOption = None,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
 ) -> int:
     """Watch videos and say what is there whenever the meaning changes.
 
@@ -110,7 +118,7 @@ def stream(
         named,
         outputs=outputs,
         about=f"{'Offline' if offline else 'Online'}, model {model}{f', asked: {query}' if query else ''}",
-        loading={"name": model, "device": device, "decoder": decoder},
+        loading={"name": model, "device": device, "dtype": dtype, "decoder": decoder},
         method="offline" if offline else "online",
         query=query,
         min_confidence=min_confidence,

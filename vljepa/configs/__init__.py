@@ -33,6 +33,7 @@ from vljepa.configs.model import (
     ClipsConfig,
     DenseConfig,
     ImageConfig,
+    PairConfig,
     PredictorConfig,
     PromptsConfig,
     VLJEPAConfig,
@@ -42,12 +43,13 @@ from vljepa.configs.model import (
 from vljepa.configs.objective import ObjectiveConfig
 from vljepa.configs.open_set import OpenSetConfig
 from vljepa.configs.part import PartSpec, Strict
-from vljepa.configs.residual import AlignedConfig, LabelPriorConfig, ResidualConfig
+from vljepa.configs.residual import AlignedConfig, LabelPriorConfig, ResidualConfig, SideConfig
 from vljepa.configs.run import (
     CacheConfig,
     ColumnsConfig,
     DataConfig,
     OptimConfig,
+    ReplayConfig,
     RunConfig,
     SourceConfig,
     TrainConfig,
@@ -83,13 +85,16 @@ __all__ = [
     "ObjectiveConfig",
     "OpenSetConfig",
     "OptimConfig",
+    "PairConfig",
     "PartSpec",
     "PictureView",
     "PredictorConfig",
     "PromptsConfig",
+    "ReplayConfig",
     "ResidualConfig",
     "RunConfig",
     "SelectiveConfig",
+    "SideConfig",
     "SourceConfig",
     "StillView",
     "Strict",

@@ -35,13 +35,14 @@ class EntityConfig(Strict):
     Args:
         names: The classes of the X-Encoder's classifier, `imagenet-1k` or a text each; of a model without a classifier,
             the vocabulary of which the nearest to the prediction are taken.
-        temperature: Of the softmax over the cosines, where names are found by nearness.
+        temperature: Of the softmax over the cosines, where names are found by nearness; None is the model's own, with
+            which it classifies.
         count: Names per embedding, the most probable.
         max_pieces: Longer names are cut to so many tokens.
     """
 
     names: Literal["imagenet-1k"] | list[str] = "imagenet-1k"
-    temperature: float = Field(0.05, gt=0)
+    temperature: float | None = Field(None, gt=0)
     count: int = Field(3, ge=1)
     max_pieces: int = Field(5, ge=1)
 
@@ -73,6 +74,21 @@ class AnswerChoiceConfig(Strict):
     likelihood: float = 0.0
     phrase: float = 0.0
     confidence: list[float] | None = Field(None, min_length=3, max_length=3)
+
+
+class MemoryConfig(Strict):
+    """Embeddings of training texts, onto which a predicted embedding is projected before it is read (DeCap).
+
+    A mean of texts weighted by softmax(cosine / T) lies where texts lie, whatever lies between the modalities. It needs
+    no pictures at all. Source: Li et al., DeCap, arXiv 2303.03032.
+
+    Args:
+        size: Texts that are kept, drawn from all.
+        temperature: T; None is the model's own, with which it classifies.
+    """
+
+    size: int = Field(8192, ge=1)
+    temperature: float | None = Field(None, gt=0)
 
 
 class ChoiceConfig(Strict):
@@ -110,9 +126,10 @@ class YDecoderConfig(Strict):
 
     Args:
         part: The language model; `random` is one from scratch, with a sentencepiece vocabulary of its own.
-        embed_dim: Width D of the embeddings that it reads.
+        embed_dim: Width D of the embeddings that it reads; None is the model's.
         prefix_tokens: Tokens that the embedding becomes.
         entities: Names that it reads beside the embedding; None for none.
+        memory: Texts onto which predictions are projected; None reads them as they are, less their mean gap.
         phrases: Number of short texts that it keeps as captions by themselves.
         drawings: Whether it keeps weights that tell drawings by what the X-Encoder's own classifier says.
         dropout: In a model from scratch.
@@ -126,9 +143,10 @@ class YDecoderConfig(Strict):
     """
 
     part: PartSpec
-    embed_dim: int = Field(ge=1)
+    embed_dim: int | None = Field(None, ge=1)
     prefix_tokens: int = Field(4, ge=1)
     entities: EntityConfig | None = None
+    memory: MemoryConfig | None = None
     phrases: int = Field(0, ge=0)
     drawings: bool = False
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -164,7 +182,7 @@ class DecoderDataConfig(Strict):
         phrases: Training sources whose rows' first texts are kept as captions by themselves, such as names of drawings.
         held_out: Share of the rows of each `see: text` source that is kept for the round trip.
         noise: Standard deviation per dimension of the noise on `text` embeddings; `gap` measures it: that of the
-            validation predictions around their texts.
+            validation predictions around their texts, or, without such pictures, that of a noise of length 1.
         cache: Feature cache of the frozen encoders.
         max_skipped: As of the training of a model: of pictures and of rows, each for itself.
     """

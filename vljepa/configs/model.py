@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -9,14 +10,14 @@ from pydantic import Field, field_validator, model_validator
 from vljepa.configs.answers import AnswerPriorConfig
 from vljepa.configs.open_set import OpenSetConfig
 from vljepa.configs.part import PartSpec, Strict
-from vljepa.configs.residual import ResidualConfig
+from vljepa.configs.residual import AlignedConfig, ResidualConfig
 
 
 class ImageConfig(Strict):
     """Preprocessing of one image or frame; it travels with the weights.
 
-    None asks the backend, which reads the encoder's own files; `resize` is asked together with `resize_to`, `rounding`
-    and `fill`. A saved model holds what was resolved.
+    None asks the backend, which reads the encoder's own files; `resize` is asked together with `resize_to`,
+    `resampler`, `rounding` and `fill`. A saved model holds what was resolved.
 
     Args:
         size: Height and width in pixels that the X-Encoder sees.
@@ -27,6 +28,8 @@ class ImageConfig(Strict):
             everything and fills the rest.
         resize_to: Pixels of the shorter side (`shortest_edge`), of the longer (`pad`) or of both (`squash`) before the
             centre is cut; None is `size` itself.
+        resampler: What resizes: Pillow, or torchvision as transformers' processors do by default, on whose integers the
+            levels of some pixels differ by one.
         rounding: Where a centre lies between two pixels: torchvision, timm and open_clip round half to even,
             transformers rounds down.
         crop_fraction: With `crop`, the share of the resized image that the centre cut keeps.
@@ -40,6 +43,7 @@ class ImageConfig(Strict):
     std: tuple[float, float, float] | None = None
     resize: Literal["shortest_edge", "crop", "squash", "pad"] | None = None
     resize_to: int | None = Field(None, ge=1)
+    resampler: Literal["pillow", "torchvision"] = "pillow"
     rounding: Literal["half_even", "down"] = "half_even"
     crop_fraction: float = Field(1.0, gt=0, le=1)
     fill: tuple[int, int, int] | None = None
@@ -96,6 +100,10 @@ class ClipsConfig(Strict):
     changes: int = Field(0, ge=0)
     grid: int | None = Field(None, ge=1)
     predictor: Literal["shared", "own"] = "shared"
+
+
+MEAN_FRAMES = 1024
+"""Most frames of a clip that is seen as the mean of its frames: they have no places in time, and need memory alone."""
 
 
 class PredictorConfig(Strict):
@@ -171,11 +179,40 @@ class PromptsConfig(Strict):
 
     Args:
         caption: Query for captioning and retrieval; empty for a model trained without queries on captions.
-        classification: Template of a class name; `{}` is the name.
+        classification: Templates of a class name, `{}` is the name; the embeddings of several are averaged.
     """
 
     caption: str = ""
-    classification: str = "{}"
+    classification: list[str] = Field(["{}"], min_length=1)
+
+    @field_validator("classification", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("classification")
+    @classmethod
+    def _names_the_class(cls, value: list[str]) -> list[str]:
+        without = [template for template in value if "{}" not in template]
+        if without:
+            raise ValueError(f"the template {without[0]!r} has no {{}} for the name")
+        return value
+
+    def named(self, names: Sequence[str]) -> list[str]:
+        """Texts of class names, all of the first template first."""
+        return [template.replace("{}", name) for template in self.classification for name in names]
+
+
+class PairConfig(Strict):
+    """Probability that one text is right for one image, whatever the others: sigmoid(scale * cosine + bias), of SigLIP.
+
+    Args:
+        scale: Factor on the cosine.
+        bias: What is added.
+    """
+
+    scale: float
+    bias: float
 
 
 CALIBRATED_AT = 20
@@ -183,15 +220,17 @@ CALIBRATED_AT = 20
 
 
 class CalibrationConfig(Strict):
-    """Numbers that are fitted on validation data after training.
+    """Numbers that are fitted on validation data after training, or that a dual encoder has learned.
 
-    A candidate's probability is softmax(cosine / T) over the candidates, where T depends on how many there are.
+    A candidate's probability is softmax(cosine / T) over the candidates, where T depends on how many there are; with
+    `pair`, `classify` gives each candidate one by itself.
 
     Args:
         classify: Temperature for `classify` with 20 candidates.
         ask: Temperature for `ask --choices` with 20 candidates.
         classify_exponent: For `classify`, the power of candidates / 20 that the temperature is multiplied by.
         ask_exponent: The same for `ask`.
+        pair: For `classify`, of a dual encoder that was trained with a sigmoid; None for the softmax.
         residual: Factor on the gate of the residual.
         evidence: For `classify`, how far the X-Encoder's own classifier is trusted where candidates name its classes.
         open_set: For `classify`, whether any of the candidates is right; None where that was not fitted.
@@ -202,6 +241,7 @@ class CalibrationConfig(Strict):
     ask: float = Field(0.05, gt=0)
     classify_exponent: float = 0.0
     ask_exponent: float = 0.0
+    pair: PairConfig | None = None
     residual: float = Field(1.0, gt=0)
     evidence: float = Field(0.0, ge=0, lt=1)
     open_set: OpenSetConfig | None = None
@@ -239,6 +279,15 @@ class VLJEPAConfig(Strict):
     max_logit_scale: float = Field(100.0, gt=0)
     prompts: PromptsConfig = PromptsConfig()
     calibration: CalibrationConfig = CalibrationConfig()
+
+    @property
+    def clips(self) -> ClipsConfig | None:
+        """How a clip is seen: as the Predictor has learned it; of a dual encoder otherwise as the mean of its frames.
+
+        None for a model that has learned from images and takes no clips.
+        """
+        aligned = isinstance(self.residual, AlignedConfig)
+        return self.predictor.clips or (ClipsConfig(max_frames=MEAN_FRAMES) if aligned else None)
 
     @field_validator("residual", mode="before")
     @classmethod

@@ -34,16 +34,32 @@ class LabelPriorConfig(Strict):
     dropout: float = Field(0.2, ge=0, lt=1)
 
 
+class SideConfig(Strict):
+    """Where the embeddings of one modality lie, by dimension.
+
+    Args:
+        mean: Mean.
+        std: Standard deviation.
+    """
+
+    mean: list[float]
+    std: list[float]
+
+
 class AlignedConfig(Strict):
     """A dual encoder's own embedding of the image, to which the learned part is added.
 
     Args:
         name: `aligned`.
         gate: Where the factor on the learned part begins; with 0 the model is the dual encoder at first.
+        image: Where images lie, and
+        text: where texts do, if that was measured: a Y-Decoder that has seen texts alone reads images by it.
     """
 
     name: Literal["aligned"] = "aligned"
     gate: float = 0.0
+    image: SideConfig | None = None
+    text: SideConfig | None = None
 
 
 ResidualConfig = Annotated[LabelPriorConfig | AlignedConfig, Field(discriminator="name")]

@@ -14,6 +14,9 @@ from vljepa.configs.objective import ObjectiveConfig
 from vljepa.configs.part import Strict
 from vljepa.configs.views import ClipView, PictureView, StillView, View
 
+REPLAY = "replay"
+"""Name and group of what is replayed."""
+
 
 class ColumnsConfig(Strict):
     """Which column of a source is what. A missing optional column is simply absent.
@@ -102,6 +105,39 @@ class SourceConfig(Strict):
         return candidates
 
 
+class ReplayConfig(Strict):
+    """Pictures that teach nothing new: on them predictions stay what the start predicted (`objective.distillation`).
+
+    Pictures of any kind, the more like what is to be kept the better. Texts are not read.
+
+    Args:
+        path: A folder, of which all pictures below are taken; a table with a column of pictures, as of a source; or
+            `mini:replay`, 595 small pictures of mini's own training, which it brings along.
+        root: Folder that a table's paths are relative to and may not leave; the table's own folder when absent.
+        column: Of the pictures, in a table.
+        views: Stored views per picture; `data.cache.views` when absent, and one without a cache.
+        share: Pictures in each step, as a share of `train.batch_size`, to which they come in addition.
+    """
+
+    path: str
+    root: str | None = None
+    column: str = "image"
+    views: int | None = Field(None, ge=1)
+    share: float = Field(1.0, gt=0)
+
+    def as_source(self, *, weight: float = 1.0, cached: bool = False) -> SourceConfig:
+        """The source that it is beside others of this weight together."""
+        return SourceConfig(
+            name=REPLAY,
+            path=self.path,
+            root=self.root,
+            columns=ColumnsConfig(image=self.column),
+            weight=weight * self.share,
+            group=REPLAY,
+            views=self.views if cached else None,
+        )
+
+
 class CacheConfig(Strict):
     """Feature cache of the frozen X-Encoder. A cache implies no augmentation beyond its stored views.
 
@@ -138,6 +174,7 @@ class DataConfig(Strict):
     Args:
         root: Folder that relative source paths start from; relative to the working directory.
         train: Training sources, mixed by weight.
+        replay: Pictures on which nothing is to change.
         validation: Validation sources, measured each by its own task.
         cache: Feature cache; None runs the X-Encoder in every step.
         max_skipped: Share that is tolerated before the run stops, of pictures that cannot be read and of rows without a
@@ -150,6 +187,7 @@ class DataConfig(Strict):
 
     root: str = "."
     train: list[SourceConfig] = Field(min_length=1)
+    replay: ReplayConfig | None = None
     validation: list[SourceConfig] = Field(default_factory=list)
     cache: CacheConfig | None = CacheConfig()
     max_skipped: float = Field(0.01, ge=0, le=1)
@@ -160,7 +198,17 @@ class DataConfig(Strict):
     def _names_differ(self) -> DataConfig:
         for sources in (self.train, self.validation):
             check_names(sources)
+        if self.replay is not None and any(REPLAY in (one.name, one.group) for one in self.train):
+            raise ValueError(f"data.replay has the name and the group {REPLAY!r}: rename those of the source")
         return self
+
+    @property
+    def seen(self) -> list[SourceConfig]:
+        """All that a step has samples of: the training sources, and what is replayed."""
+        weight = sum(source.weight for source in self.train)
+        if self.replay is None:
+            return list(self.train)
+        return [*self.train, self.replay.as_source(weight=weight, cached=self.cache is not None)]
 
 
 class OptimConfig(Strict):

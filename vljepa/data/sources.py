@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from vljepa.configs import ClipView, PictureView, SourceConfig, StillView, TextView
+from vljepa.configs import ClipView, PictureView, ReplayConfig, SourceConfig, StillView, TextView
 from vljepa.data.cells import is_missing, text_in, texts_in
 from vljepa.data.formats import HUB, Fault, Found, Row, find_data, is_stream, is_there, rows_of
 from vljepa.data.formats.text_files import text_lines
+from vljepa.data.formats.walking import pictures_below
 from vljepa.data.paths import path_under
 from vljepa.data.records import Clip, Record, Still, Visual
 from vljepa.data.skips import check_skipped, name_skipped
 from vljepa.data.stored import Stored
 from vljepa.errors import DataError, FileWarning
+from vljepa.parts.saved import replay_file
 from vljepa.processing.picture_sequence import frame_files
 from vljepa.processing.unicode_text import unicode_fault
 
@@ -91,6 +93,38 @@ def load_source(
         said = f"skipped {len(rows.skipped)} of {rows.tried} rows of {rows.found.place}: {name_skipped(rows.skipped)}"
         warnings.warn(said, FileWarning, stacklevel=1)  # of this line, so that a run says it once
     return rows.records
+
+
+def load_replay(config: ReplayConfig, *, root: str | Path = ".", max_skipped: float = 0.01) -> list[Record]:
+    """The pictures that are replayed, each once, without texts.
+
+    Args:
+        config: Where they are.
+        root: Folder that its paths are relative to.
+        max_skipped: Share of rows without a picture that is tolerated.
+
+    Raises:
+        CheckpointError: They come with a model, and there is no such model, or it brings none along.
+        DataError: As of `load_source`.
+    """
+    source, place = config.as_source(), replay_place(config, root)
+    if place.is_dir():
+        names = [str(picture.relative_to(place)) for picture in pictures_below(place)]
+        files = [path_under(place.resolve(), name, where=str(place)) for name in names]
+        records = [Record(image=file, texts=(), source_id=str(file), source=source.name) for file in files]
+    else:
+        found = source.model_copy(update={"path": str(place.absolute())})
+        records = load_source(found, root=root, texts="optional", max_skipped=max_skipped)
+    once = {record.image: replace(record, texts=(), query="", candidates=(), type="") for record in records}
+    if not once:
+        raise DataError(f"{str(place)!r} has no pictures to be replayed.", fix="check data.replay.path.")
+    return list(once.values())
+
+
+def replay_place(config: ReplayConfig, root: str | Path) -> Path:
+    """Where they are: under the root, or in the folder of a model."""
+    name = config.path.removesuffix(":replay")
+    return Path(root) / config.path if name == config.path else replay_file(name)
 
 
 def read_source(

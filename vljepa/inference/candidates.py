@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,18 @@ from vljepa.processing.processor import Picture
 from vljepa.processing.unicode_text import check_text
 
 
+class Chances(NamedTuple):
+    """Of M candidates for N pictures.
+
+    Attributes:
+        candidates_NM: Probability of each.
+        none_N: Probability of none of them, where that was asked.
+    """
+
+    candidates_NM: NDArray[np.float64]
+    none_N: NDArray[np.float64] | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
     """What the model says about one picture.
@@ -26,7 +38,8 @@ class Prediction:
         label: The likeliest candidate; None when its probability is below the asked minimum, or when none of them is
             more likely than one of them.
         confidence: Probability of the likeliest candidate, said or not.
-        probabilities: Calibrated probability of every candidate, likeliest first; with `none` they sum to 1.
+        probabilities: Calibrated probability of every candidate, likeliest first. With `none` they sum to 1; those of
+            a dual encoder that was trained with a sigmoid (SigLIP) are each by itself, and do not.
         none: Probability of none of the candidates, where that was asked; else None.
     """
 
@@ -83,25 +96,21 @@ def choose(
     images: Sequence[Picture],
     *,
     candidates: Sequence[str],
-    probabilities: Callable[[Embedded], NDArray[np.float64]],
+    probabilities: Callable[[Embedded], Chances],
     query: str,
     min_confidence: float,
-    none: bool = False,
     progress: Progress | None,
     on_broken: OnBroken | None,
 ) -> Iterator[Prediction]:
-    """One prediction per readable picture, in order.
-
-    `probabilities` gives those [N, M] of the M candidates for a batch; with `none`, what they lack to 1 is the
-    probability of none of them.
-    """
+    """One prediction per readable picture, in order; `probabilities` gives those of the candidates for a batch."""
     check_probability(min_confidence)
     for batch in embedder.embedded(images, query=query, progress=progress, on_broken=on_broken):
-        for image, one in zip(batch.images, probabilities(batch), strict=True):
+        chances = probabilities(batch)
+        for number, (image, one) in enumerate(zip(batch.images, chances.candidates_NM, strict=True)):
             order = np.argsort(-one, kind="stable")
             ranked = {candidates[i]: float(one[i]) for i in order}
             best, confidence = next(iter(ranked.items()))
-            nothing = max(0.0, 1.0 - float(one.sum())) if none else None
+            nothing = None if chances.none_N is None else float(chances.none_N[number])
             said = confidence >= min_confidence and (nothing is None or nothing <= 0.5)
             yield Prediction(
                 image=describe(image),

@@ -21,6 +21,7 @@ def classify(
     *,
     labels: Sequence[str],
     none: bool = False,
+    templates: Sequence[str] | None = None,
     min_confidence: float = 0.0,
     frames: int | None = None,
     progress: Progress | None = None,
@@ -33,9 +34,11 @@ def classify(
         processor: The processor that belongs to it.
         images: One picture or many: files, PIL images, arrays, tensors or bytes (see `Picture`); videos too, for a
             model that has learned from clips.
-        labels: At least two names; the model's own template turns each into a text.
+        labels: At least two names; templates turn each into texts.
         none: Whether it may be none of the labels: the prediction says how likely that is, and its label is None where
             it is more likely than one of them.
+        templates: Texts in which `{}` is the name, whose embeddings are averaged ("a photo of a {}."); None for the
+            model's own.
         min_confidence: Below this probability the label is None: the model abstains.
         frames: Frames of each video; None for as many as the model was trained with.
         progress: Called with the number of pictures done since the last call.
@@ -57,7 +60,7 @@ def classify(
     """
     names = check_candidates(labels, what="labels")
     embedder = Embedder(model, processor, frames=frames)
-    naming = Naming(embedder, names, none=none)
+    naming = Naming(embedder, names, none=none, rows=embedder.names(names, templates=templates))
     return list(
         choose(
             embedder,
@@ -65,7 +68,6 @@ def classify(
             candidates=names,
             probabilities=lambda batch: naming.probabilities(batch.rows, batch.classes),
             query="",
-            none=none,
             min_confidence=min_confidence,
             progress=progress,
             on_broken=on_broken,

@@ -20,17 +20,17 @@ from vljepa.processing.video import even_shares, read_clip
 class VisualReader:
     """Reads pictures and, for a model that knows time, clips.
 
-    The content of a file says whether it is a video. To a model without `predictor.clips` an animated GIF, WebP, AVIF
-    or PNG is its first frame, as any picture, and a video is refused: it has learned from single pictures, and would
-    answer about several as if they were one.
+    The content of a file says whether it is a video. To a model without `clips` an animated GIF, WebP, AVIF or PNG is
+    its first frame, as any picture, and a video is refused: it has learned from single pictures, and would answer about
+    several as if they were one.
 
     Args:
         processor: Of the model.
-        clips: `predictor.clips` of the model.
+        clips: `VLJEPAConfig.clips` of the model.
         frames: Frames of each clip, one of each equal part of it; None for as many as the model was trained with.
 
     Raises:
-        ConfigError: `frames` is given for such a model, or is not from 2 to `predictor.clips.max_frames`.
+        ConfigError: `frames` is given for such a model, or is not from 2 to `clips.max_frames`.
     """
 
     def __init__(self, processor: VLJEPAProcessor, *, clips: ClipsConfig | None, frames: int | None = None) -> None:

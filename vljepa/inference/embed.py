@@ -17,14 +17,16 @@ import torch
 from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
+from vljepa.configs import PromptsConfig, validate
 from vljepa.errors import CheckpointError, ConfigError, ImageError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
 from vljepa.inference.words import Words, Writer
 from vljepa.models.cpu import keep_freed_memory
-from vljepa.models.device import resolve_device
+from vljepa.models.device import resolve_device, resolve_dtype
 from vljepa.models.residuals import Ablation
 from vljepa.models.types import Latents
+from vljepa.processing.class_names import name_rows
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
 
@@ -77,29 +79,38 @@ class Embedder:
         keep_freed_memory()
         self.model = model.eval()
         self.processor = processor
-        self.read = VisualReader(processor, clips=model.config.predictor.clips, frames=frames)
+        self.read = VisualReader(processor, clips=model.config.clips, frames=frames)
         self.device = next(model.parameters()).device
 
     @classmethod
     def from_pretrained(
-        cls, name: str = "mini", *, device: str | None = None, decoder: str | None = None, frames: int | None = None
+        cls,
+        name: str = "mini",
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        decoder: str | None = None,
+        frames: int | None = None,
     ) -> Self:
-        """Load a preset with shipped weights, a folder, or a hub repository.
+        """Load a preset with shipped weights, a folder, a hub repository, or a dual encoder.
 
         Args:
             name: As for `VLJEPA.from_pretrained`.
             device: `cpu`, `cuda`, `cuda:1`, `mps`; without it CUDA where present, else the CPU.
+            dtype: Precision of the weights: `fp32`, `bf16` or `fp16`, for large models on a GPU; without it fp32.
             decoder: Folder of a Y-Decoder to use instead of the model's own.
             frames: As for the class.
 
         Raises:
-            VLJEPAError: No such model or device, or a decoder of another text space.
+            VLJEPAError: No such model, device or precision, or a decoder of another text space.
         """
-        place = resolve_device(device)
+        place, precision = resolve_device(device), resolve_dtype(dtype)
         model, processor = VLJEPA.from_pretrained(name), VLJEPAProcessor.from_pretrained(name)
         if decoder is not None:
             model.load_decoder(decoder)
             processor.load_decoder(decoder)
+        if precision != torch.float32:
+            model.narrow(precision)
         return cls(model.to(place), processor, frames=frames)
 
     @property
@@ -286,6 +297,21 @@ class Embedder:
     def kept_texts(self, texts: Sequence[str]) -> Rows:
         """The same for labels and answers: embeddings are kept until a weight changes, up to 64 MB per model."""
         return kept_rows(self.model, self.processor, texts, embed=self.texts)
+
+    def names(self, names: Sequence[str], *, templates: Sequence[str] | None = None) -> Rows:
+        """Embeddings [M, D] of class names: the mean over templates, which are kept as `kept_texts` keeps them.
+
+        Args:
+            names: M names, at least one.
+            templates: Texts in which `{}` is the name; None for the model's own.
+
+        Raises:
+            ConfigError: A template has no `{}`.
+        """
+        prompts = self.model.config.prompts
+        if templates is not None:
+            prompts = validate(PromptsConfig, {"classification": list(templates)}, where="templates")
+        return name_rows(names, prompts=prompts, embed=self.kept_texts)
 
     def words(self, rows: Rows, **options: Any) -> list[str]:
         """Texts for predicted embeddings [N, D], by the Y-Decoder; options as for `write`.

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa.errors import ConfigError
+from vljepa.inference.candidates import Chances
 from vljepa.inference.embed import Embedder, Rows
-from vljepa.metrics.classification import softmax
+from vljepa.metrics.classification import sigmoid, softmax
 from vljepa.processing.evidence import class_shares, right_among, taxonomy_of, with_evidence
 
 
@@ -21,9 +22,9 @@ class Naming:
 
     Args:
         embedder: The model.
-        labels: Names; the model's own template turns each into a text.
-        none: Whether it may be none of them: the probabilities of a picture then sum to less than 1.
-        rows: Embeddings [M, D] of the labels, such as means over templates; None embeds them in the model's own.
+        labels: Names; the model's own templates turn each into texts.
+        none: Whether it may be none of them.
+        rows: Embeddings [M, D] of the labels; None embeds them in the model's own templates.
 
     Raises:
         ConfigError: `none` is asked of a model for which that was not fitted.
@@ -33,15 +34,14 @@ class Naming:
         self, embedder: Embedder, labels: Sequence[str], *, none: bool = False, rows: Rows | None = None
     ) -> None:
         config = embedder.model.config
-        if none and config.calibration.open_set is None:
+        self.pair = config.calibration.pair
+        if none and config.calibration.open_set is None and self.pair is None:
             raise ConfigError(
                 "none = True, and this model was not calibrated for none of the labels.",
                 fix="train it with a validation source of names, or leave none out and give min_confidence.",
             )
-        template = config.prompts.classification
-        if rows is None:
-            rows = embedder.kept_texts([template.replace("{}", label) for label in labels])
-        self.rows_MD = rows
+        self.none = none
+        self.rows_MD = embedder.names(labels) if rows is None else rows
         self.temperature = config.calibration.temperature("classify", candidates=len(labels))
         self.open_set = config.calibration.open_set if none else None
         self.evidence = config.calibration.evidence
@@ -52,14 +52,22 @@ class Naming:
         if self.reference_KD is not None and self.shares_MK is not None:
             self.reference_KD = self.reference_KD[~self.shares_MK.any(axis=0)]
 
-    def probabilities(self, rows_ND: Rows, classes_NK: Rows | None) -> NDArray[np.float64]:
-        """Of each label for each picture, [N, M]; 1 minus their sum is that of none of them.
+    def probabilities(self, rows_ND: Rows, classes_NK: Rows | None) -> Chances:
+        """Of each label for each picture, and that it is none of them where that was asked.
 
         Args:
             rows_ND: Predicted embeddings.
             classes_NK: What the X-Encoder's own classifier says; None without one.
         """
         cosine_NM = rows_ND @ self.rows_MD.T
+        if self.pair is not None:
+            pairs_NM = sigmoid(self.pair.scale * cosine_NM.astype(np.float64) + self.pair.bias)
+            return Chances(pairs_NM, 1 - pairs_NM.max(axis=1) if self.none else None)
+        probabilities_NM = self._among_labels(cosine_NM, rows_ND, classes_NK)
+        return Chances(probabilities_NM, np.maximum(0, 1 - probabilities_NM.sum(axis=1)) if self.none else None)
+
+    def _among_labels(self, cosine_NM: Rows, rows_ND: Rows, classes_NK: Rows | None) -> NDArray[np.float64]:
+        """Of one of the labels, or of none of them: rows sum to 1, or to less."""
         probabilities_NM = softmax(cosine_NM, temperature=self.temperature)
         if self.open_set is not None:
             reference_NK = None if self.reference_KD is None else rows_ND @ self.reference_KD.T

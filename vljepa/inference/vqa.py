@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import ConfigError
-from vljepa.inference.candidates import Prediction, as_list, check_candidates, check_question, choose
+from vljepa.inference.candidates import Chances, Prediction, as_list, check_candidates, check_question, choose
 from vljepa.inference.embed import Embedder, OnBroken, Progress
 from vljepa.metrics.classification import softmax
 from vljepa.processing.answers import prior_scores
@@ -75,7 +75,7 @@ def ask(
             embedder,
             as_list(images),
             candidates=answers,
-            probabilities=lambda batch: softmax(batch.rows @ rows_MD.T + offsets_M, temperature=temperature),
+            probabilities=lambda batch: Chances(softmax(batch.rows @ rows_MD.T + offsets_M, temperature=temperature)),
             query=question,
             min_confidence=min_confidence,
             progress=progress,

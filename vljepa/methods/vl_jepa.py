@@ -25,6 +25,7 @@ from vljepa.errors import CheckpointError, ConfigError
 from vljepa.methods.hooks import Hook
 from vljepa.methods.protocol import Method, Report
 from vljepa.methods.vision_language.answers import AnswerBank
+from vljepa.methods.vision_language.gates import GateLog
 from vljepa.methods.vision_language.identity import identity_of
 from vljepa.methods.vision_language.inputs import VisionLanguageInputs, prepare
 from vljepa.methods.vision_language.label_prior import fill_label_prior
@@ -50,6 +51,7 @@ class VLJepaMethod(Method):
     name = "vl_jepa"
     model: VLJEPA
     inputs: VisionLanguageInputs
+    gates: GateLog
 
     def __init__(self, run: RunConfig, *, given: nn.Module | None = None) -> None:
         assert given is None or isinstance(given, VLJEPA)
@@ -95,13 +97,14 @@ class VLJepaMethod(Method):
         if config.answers > 0:
             counts = self.inputs.answers
             answers = AnswerBank(counts, prior=config.answer_prior, model=model, processor=self.processor)
+        self.gates = GateLog(model)
         return VisionLanguageModule(model, config, answers=answers)
 
     def loss(self, rows: Mapping[str, Tensor], batches: Sequence[Batch], *, step: int) -> Tensor:
         """The objective over the group's samples in all processes."""
         config = self.run.objective
         gathered = {name: gather_with_gradient(one) for name, one in rows.items() if name not in ("scale", "bias")}
-        if config.stop_gradient:
+        if config.stop_gradient and "target" in gathered:
             gathered["target"] = gathered["target"].detach()
         for name in ("pair_ids", "text_ids", "answer_ids"):
             ids = [value for one in batches if (value := getattr(one, f"{name}_B")) is not None]
@@ -110,41 +113,52 @@ class VLJepaMethod(Method):
         group = Gathered(
             rows=gathered,
             scale=rows["scale"].mean(dim=0, keepdim=True),  # of as many batches as there are
-            positives=Positives(gathered["pair_ids"], gathered["text_ids"]),
+            positives=Positives(gathered["pair_ids"], gathered.get("text_ids", gathered["pair_ids"])),
             bias=rows["bias"].mean(dim=0, keepdim=True) if "bias" in rows else None,
             tile=config.tile,
             seed=self.run.train.seed * 1_000_003 + step,
         )
-        loss = OBJECTIVES[config.name](group)
+        terms = [OBJECTIVES[config.name](group)] if "target" in gathered else []  # what is replayed has no target
         for name, (needed, term) in TERMS.items():
             weight = getattr(config, name)
-            if weight > 0 and (needed is None or needed in gathered):
-                loss = loss + weight * term(group)
-        return loss
+            if weight > 0 and needed in gathered:
+                terms.append(weight * term(group))
+        return sum(terms[1:], start=terms[0])
 
     def validate(self) -> Metrics:
-        """All tasks' metrics, and the mean of their main ones."""
-        return evaluate_tasks(self.inputs.tasks, encoder=self.inputs.encoder) if self.inputs.tasks else {}
+        """All tasks' metrics, the mean of their main ones, and that of the residual's gate."""
+        if not self.inputs.tasks:
+            return {}
+        self.gates.validation()  # what else was asked since the last validation
+        return evaluate_tasks(self.inputs.tasks, encoder=self.inputs.encoder) | self.gates.validation()
 
     def summary(self, metrics: Metrics) -> str:
-        """Main metrics in percent."""
-        return "  ".join(f"{task.name} {100 * metrics[f'{task.name}/main']:.1f}" for task in self.inputs.tasks)
+        """Main metrics in percent, and the residual's gate."""
+        gate = [f"gate {metrics['gate']:.3g}"] if "gate" in metrics else []
+        mains = [f"{task.name} {100 * metrics[f'{task.name}/main']:.1f}" for task in self.inputs.tasks]
+        return "  ".join(mains + gate)
 
     def hooks(self) -> Mapping[str, Hook]:
         """The temperature has a bound."""
         return {"temperature": _BoundedScale(self.model)}
 
     def finishers(self) -> Sequence[Callable[[], Metrics]]:
-        """The residual's factor and the calibration; where clips alone were trained, both stay what they are."""
-        return () if self.clips_alone else (self._fit_residual, self._calibrate)
+        """The residual's factor and the calibration.
+
+        Where clips alone were trained, both stay what they are. With distillation the factor stays: chosen on new
+        pictures it would change what is said of all others.
+        """
+        if self.clips_alone:
+            return ()
+        return (self._calibrate,) if self.run.objective.distillation > 0 else (self._fit_residual, self._calibrate)
 
     def closing_metrics(self) -> Metrics:
         """What the validation questions would be answered right without the image."""
         return blind_metrics(self.inputs.tasks, train=self.inputs.train)
 
     def step_metrics(self) -> Metrics:
-        """The temperature."""
-        return {"temperature": 1 / float(whole(self.model.scale().detach()))}
+        """The temperature, and the mean of the residual's gate since the last line."""
+        return {"temperature": 1 / float(whole(self.model.scale().detach())), **self.gates.training()}
 
     def introduce(self, report: Report, *, step: int) -> dict[str, Any]:
         """Streams and overlap; gives the log what it has of the data."""

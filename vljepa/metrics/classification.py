@@ -66,6 +66,12 @@ def mean_of_templates(rows_TCD: FloatArray) -> NDArray[np.float32]:
     return averaged
 
 
+def sigmoid(scores: FloatArray) -> NDArray[np.float64]:
+    """1 / (1 + exp(-score)), in float64, without overflow."""
+    halved: NDArray[np.float64] = np.asarray(scores, dtype=np.float64) / 2
+    return np.asarray((1 + np.tanh(halved)) / 2)
+
+
 def softmax(scores_NC: FloatArray, *, temperature: float | NDArray[np.float64]) -> NDArray[np.float64]:
     """Probability of each candidate: exp(score / temperature), normalised per row, in float64.
 

@@ -6,6 +6,8 @@ import torch
 
 from vljepa.errors import ConfigError
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def resolve_device(name: str | None = None) -> torch.device:
     """Device for a name such as `cpu`, `cuda` or `cuda:1`; without a name, CUDA where present, else the CPU.
@@ -27,6 +29,17 @@ def resolve_device(name: str | None = None) -> torch.device:
     elif device.type != "cpu":
         raise ConfigError(f"the device {name!r} is not supported.", fix="use cpu, cuda, cuda:0 or mps.")
     return device
+
+
+def resolve_dtype(name: str | None) -> torch.dtype:
+    """Precision of the weights for its short name; without a name, fp32.
+
+    Raises:
+        ConfigError: None of `DTYPES`.
+    """
+    if name is not None and name not in DTYPES:
+        raise ConfigError(f"there is no precision {name!r}.", fix=f"use {', '.join(DTYPES)}.")
+    return DTYPES[name or "fp32"]
 
 
 def _check_cuda(device: torch.device) -> None:

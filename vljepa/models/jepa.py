@@ -23,7 +23,7 @@ from vljepa.configs import VLJEPAConfig
 from vljepa.errors import CheckpointError
 from vljepa.models.by_steps import BySteps
 from vljepa.models.predictor import Predictor
-from vljepa.models.residuals import Ablation, LabelPrior, build_residual
+from vljepa.models.residuals import Ablation, Aligned, LabelPrior, ScalarGate, build_residual
 from vljepa.models.types import Batch, Latents, Outputs, Tokens
 from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_decoder import YDecoder
@@ -129,9 +129,13 @@ class JEPA(nn.Module):
             ablate: Report only: leave out the learned part, or the residual.
             gate_only: Let gradients reach the residual's gate alone.
         """
+        if isinstance(self.residual, Aligned) and self.config.predictor.clips is None:
+            latents = latents.still()
         predictor = self.predictor.of(latents.steps) if isinstance(self.predictor, BySteps) else self.predictor
         residual, gate = self.residual, predictor.gate
         features_BE = None if residual is None else residual.features(latents)
+        if features_BE is not None and isinstance(gate, ScalarGate) and gate.is_shut and not torch.is_grad_enabled():
+            return features_BE  # the learned part would be multiplied by 0
         state_BD = predictor(latents, query=query, hint_BE=features_BE)
         learned_BD: Tensor = predictor.head(state_BD)
         if residual is None or features_BE is None or gate is None:

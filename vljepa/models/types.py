@@ -72,6 +72,16 @@ class Latents(_Rows):
     pooled_BD: Tensor | None = None
     steps: int = 1
 
+    def still(self) -> Latents:
+        """A clip as one image: the mean of its steps, place by place; an image is itself."""
+        if self.steps == 1:
+            return self
+        tokens_BTND = self.tokens_BND.unflatten(1, (self.steps, -1))
+        mask_BTN1 = self.mask_BN.unflatten(1, (self.steps, -1)).unsqueeze(-1)
+        real_BN1 = mask_BTN1.sum(1)
+        tokens_BND = (tokens_BTND * mask_BTN1).sum(1) / real_BN1.clamp(min=1)
+        return replace(self, tokens_BND=tokens_BND, mask_BN=real_BN1.squeeze(-1) > 0, steps=1)
+
 
 @dataclass(frozen=True)
 class Tokens(_Rows):
@@ -164,6 +174,11 @@ class Batch(_Rows):
             query=None if self.query is None else self.query.cut(),
             target=self.target.cut() if target and self.target is not None else self.target,
         )
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether there is something to be predicted; what is replayed has nothing."""
+        return self.target is not None or self.target_features_BE is not None
 
     @property
     def size(self) -> int:

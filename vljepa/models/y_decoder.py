@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from vljepa.backends.text_layers import text_config, text_state
 from vljepa.backends.weights import load_exactly
 from vljepa.configs.decoder import YDecoderConfig
+from vljepa.configs.residual import SideConfig
 from vljepa.models.causal_lm import causal_lm, generation_options
 from vljepa.models.lora import add_lora, to_four_bits
 from vljepa.models.types import Entities
@@ -33,6 +34,7 @@ from vljepa.models.types import Entities
 _UNTOLD = -1
 """Fills up names with fewer tokens than others."""
 _LEAST_STRENGTH = 1e-4
+_LEAST_DEVIATION = 1e-4
 
 
 class YDecoder(nn.Module):
@@ -44,10 +46,12 @@ class YDecoder(nn.Module):
     """
 
     shift_D: Tensor
+    scale_D: Tensor
     names_KM: Tensor
     names_KD: Tensor
     phrases_PD: Tensor
     drawings_K: Tensor
+    memory_SD: Tensor
 
     def __init__(self, config: YDecoderConfig, *, vocabulary: bytes | None = None) -> None:
         super().__init__()
@@ -63,12 +67,15 @@ class YDecoder(nn.Module):
         width = int(self.lm.config.hidden_size)
         # Word embeddings start this small; a unit embedding has entries of about D ** -0.5.
         small = partial(_small_linear, std=float(self.lm.config.initializer_range), seed=config.part.seed)
-        self.prefix = small(config.embed_dim, config.prefix_tokens * width)
+        assert config.embed_dim is not None, "the width is still to be asked of the model"
+        self.width = config.embed_dim
+        self.prefix = small(self.width, config.prefix_tokens * width)
         self.dropout = nn.Dropout(config.dropout if config.part.source == "random" else 0.0)
         # What predictions lack on average; fitted on validation pictures after training.
-        self.register_buffer("shift_D", torch.zeros(config.embed_dim))
+        self.register_buffer("shift_D", torch.zeros(self.width))
+        self.register_buffer("scale_D", torch.ones(self.width))
         if config.phrases > 0:
-            self.register_buffer("phrases_PD", torch.zeros(config.phrases, config.embed_dim))
+            self.register_buffer("phrases_PD", torch.zeros(config.phrases, self.width))
         if config.drawings:
             assert config.entities is not None
             self.register_buffer("drawings_K", torch.zeros(config.entities.size + 1))
@@ -76,8 +83,10 @@ class YDecoder(nn.Module):
         if config.entities is not None:
             count, pieces = config.entities.size, config.entities.max_pieces
             self.register_buffer("names_KM", torch.full((count, pieces), _UNTOLD))
-            self.register_buffer("names_KD", torch.zeros(count, config.embed_dim))
+            self.register_buffer("names_KD", torch.zeros(count, self.width))
             self.strength = small(2, width)
+        if config.memory is not None:
+            self.register_buffer("memory_SD", torch.zeros(config.memory.size, self.width))
         if config.part.source != "random":
             self.lm.requires_grad_(False)
         if config.lora is not None:
@@ -151,13 +160,31 @@ class YDecoder(nn.Module):
 
     def condition(self, embeddings_BD: Tensor) -> Tensor:
         """Prefix tokens [B, P, E] of embeddings of unit norm."""
-        scaled_BD = embeddings_BD.to(self.prefix.weight.dtype) * self.config.embed_dim**0.5
+        scaled_BD = embeddings_BD.to(self.prefix.weight.dtype) * self.width**0.5
         prefix_BPE: Tensor = self.prefix(scaled_BD).unflatten(1, (self.config.prefix_tokens, -1))
         return prefix_BPE
 
     def moved(self, embeddings_BD: Tensor) -> Tensor:
-        """Predicted embeddings moved by the mean gap to those of captions."""
-        return F.normalize(embeddings_BD + self.shift_D, dim=-1)
+        """Predicted embeddings brought to where those of texts lie: by the mean gap, or onto the memory."""
+        memory = self.config.memory
+        if memory is None:
+            return F.normalize(embeddings_BD * self.scale_D + self.shift_D, dim=-1)
+        assert memory.temperature is not None
+        weights_BS = (embeddings_BD.float() @ self.memory_SD.float().T / memory.temperature).softmax(-1)
+        return F.normalize(weights_BS @ self.memory_SD.float(), dim=-1)
+
+    def set_sides(self, image: SideConfig, text: SideConfig) -> None:
+        """Read images where texts lie: each dimension gets the mean and the deviation of texts (TOMCap)."""
+        means, stds = ([torch.tensor(getattr(one, name)) for one in (image, text)] for name in ("mean", "std"))
+        self.scale_D.copy_(stds[1] / stds[0].clamp(min=_LEAST_DEVIATION))
+        self.shift_D.copy_(means[1] - means[0] * self.scale_D)
+
+    def set_memory(self, rows_SD: Tensor) -> None:
+        """Fill in the embeddings of the texts that predictions are projected onto, unit norm."""
+        assert self.config.memory is not None
+        self.memory_SD = rows_SD.to(self.shift_D).clone()
+        memory = self.config.memory.model_copy(update={"size": len(rows_SD)})
+        self.config = self.config.model_copy(update={"memory": memory})
 
     def set_names(self, pieces: Sequence[Sequence[int]], rows_KD: Tensor) -> None:
         """Fill in the names that entities are numbers of.
@@ -199,6 +226,7 @@ class YDecoder(nn.Module):
         config = self.config.entities
         if config is None:
             return None
+        assert config.temperature is not None
         return Entities.nearest(embeddings_BD, self.names_KD, temperature=config.temperature, count=config.count)
 
     def _context(self, embeddings_BD: Tensor, entities: Entities | None) -> tuple[Tensor, Tensor]:

@@ -20,8 +20,9 @@ class Gathered:
     """The samples of one group in all processes: all that a loss may ask for.
 
     Args:
-        rows: By name, [B, ...]: `prediction` and `target`, unit norm; `image` where `alignment` is asked for; and
-            `answer_logits` [B, A] and `answer_ids` [B] where `answers` is.
+        rows: By name, [B, ...]: `prediction` and `target`, unit norm; `image` where `alignment` is asked for;
+            `answer_logits` [B, A] and `answer_ids` [B] where `answers` is; and of pictures of `replay`, which have no
+            target, `prediction` and `start`, what the start predicted.
         scale: 1 / temperature, [1].
         positives: Which targets are right for which predictions.
         bias: Of `sigmoid`, [1].
@@ -63,6 +64,10 @@ def _answers(group: Gathered) -> Tensor:
     return answer_softmax(group.rows["answer_logits"], group.rows["answer_ids"])
 
 
+def _distillation(group: Gathered) -> Tensor:
+    return cosine_loss(group.rows["prediction"], group.rows["start"])
+
+
 def _sigreg(group: Gathered) -> Tensor:
     prediction_BD, target_BD = group.pair
     return (sigreg(prediction_BD, seed=group.seed) + sigreg(target_BD, seed=group.seed)) / 2
@@ -77,9 +82,10 @@ OBJECTIVES: dict[str, Loss] = {
 }
 """`objective.name`."""
 
-TERMS: dict[str, tuple[str | None, Loss]] = {
+TERMS: dict[str, tuple[str, Loss]] = {
     "alignment": ("image", _alignment),
     "answers": ("answer_logits", _answers),
-    "sigreg": (None, _sigreg),
+    "distillation": ("start", _distillation),
+    "sigreg": ("target", _sigreg),
 }
 """Keys of `objective` that are weights of a further term: the rows that it needs (without them it is 0), and itself."""

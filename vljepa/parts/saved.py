@@ -21,6 +21,8 @@ ADAPTER_FILE = "adapter_config.json"
 ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
 BASE_FILE = "vljepa_base.json"
 """Which model adapters belong to: its name and its fingerprint."""
+REPLAY_FILE = "replay.parquet"
+"""Pictures that a model brings along, to be replayed when it is trained on others."""
 DECODER_FOLDER = "y_decoder"
 """Of a model's own Y-Decoder, inside the model's folder."""
 TOKENIZER_FOLDER = "tokenizer"
@@ -33,6 +35,7 @@ _FILES = (
     ADAPTER_FILE,
     BASE_FILE,
     ADAPTER_WEIGHTS_FILE,
+    REPLAY_FILE,
     *(f"{DECODER_FOLDER}/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, LEXICON_FILE, PHRASES_FILE)),
     *(
         f"{folder}/*{ending}"
@@ -41,6 +44,21 @@ _FILES = (
     ),
 )
 """Of a model in a hub repository: no pickle and no code."""
+
+
+def replay_file(name: str) -> Path:
+    """Table of the pictures that a saved model brings along, so that it can be trained on others and forget nothing.
+
+    Raises:
+        CheckpointError: There is no such model, or it brings none.
+    """
+    file = saved_folder(name) / REPLAY_FILE
+    if not file.is_file():
+        raise CheckpointError(
+            f"the model {name!r} brings no pictures to be replayed.",
+            fix="give a folder of pictures of any kind, such as it has to go on knowing.",
+        )
+    return file
 
 
 def saved_folder(name: str | Path, *, revision: str | None = None) -> Path:
@@ -63,7 +81,8 @@ def saved_folder(name: str | Path, *, revision: str | None = None) -> Path:
     if not folder.is_dir():
         if folder.is_absolute() or text.startswith(".") or text.count("/") != 1:
             raise CheckpointError(
-                f"there is no model {text!r}.", fix="use 'mini', a folder of a saved model, or a hub repository."
+                f"there is no model {text!r}.",
+                fix="use 'mini', a folder of a saved model, a hub repository, or aligned: and a dual encoder.",
             )
         folder = snapshot(text, revision=revision, files=_FILES)
     weights = ADAPTER_FILE if (folder / ADAPTER_FILE).is_file() else WEIGHTS_FILE

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vljepa.backends import backend_of, part_folder, resolve_preferences
+from vljepa.backends.aligned import aligned_config, is_aligned
 from vljepa.backends.protocols import Tokenizer
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
@@ -50,9 +51,11 @@ class VLJEPAProcessor:
         """Processor of a shipped preset ("mini"), a saved model's folder, or a hub repository.
 
         Args:
-            name: Preset, folder or repository, as for `VLJEPA.from_pretrained`.
+            name: Preset, folder, repository or dual encoder, as for `VLJEPA.from_pretrained`.
             revision: Branch, tag or commit of a repository.
         """
+        if is_aligned(name):
+            return cls(aligned_config(str(name)))
         folder = saved_folder(name, revision=revision)
         processor = cls(read_config(folder), tokenizers=tokenizers_folder(folder))
         decoder = decoder_folder(folder)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vljepa.checkpoint.decoder import build_decoder, load_decoder, save_decoder
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.configs import DecoderRunConfig
+from vljepa.configs import AlignedConfig, DecoderRunConfig
 from vljepa.data.processes import sum_over_processes
 from vljepa.errors import ConfigError
 from vljepa.models.cpu import keep_freed_memory
@@ -27,6 +27,7 @@ from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.words import vocabulary_size
 from vljepa.training.averaging import WeightAverage
 from vljepa.training.checkpoint import find_intact
+from vljepa.training.decoder_config import fitted_config
 from vljepa.training.decoder_inputs import DecoderInputs, prepare_decoder
 from vljepa.training.decoder_validation import (
     check_best_metric,
@@ -91,6 +92,7 @@ class DecoderTrainer(Loop):
         model, processor = self._given
         model = (model or VLJEPA.from_pretrained(run.model)).to(self.accelerator.device).eval()
         processor = processor or VLJEPAProcessor.from_pretrained(run.model)
+        self.run = run = run.model_copy(update={"decoder": fitted_config(run.decoder, model)})
         start = _decoder_of(run.start) if run.start is not None else None
         before = checkpoint or start
         kept = None if before is None else before / VOCABULARY_FILE
@@ -115,11 +117,6 @@ class DecoderTrainer(Loop):
     def _fresh(self, model: VLJEPA) -> YDecoder:
         """The recipe's decoder, fitted to this text space and to the vocabulary that was learnt."""
         config = self.run.decoder.model_copy(update={"text_space": self.space})
-        if config.embed_dim != model.config.embed_dim:
-            raise ConfigError(
-                f"decoder.embed_dim = {config.embed_dim}, the model's is {model.config.embed_dim}.",
-                fix=f"set decoder.embed_dim={model.config.embed_dim}.",
-            )
         vocabulary = self.inputs.vocabulary
         if vocabulary is not None:
             architecture = {**(config.part.config or {}), "vocab_size": vocabulary_size(vocabulary)}
@@ -128,6 +125,11 @@ class DecoderTrainer(Loop):
         decoder = build_decoder(config, vocabulary=vocabulary)
         if self.inputs.phrases:
             decoder.set_phrases(self.inputs.phrases, torch.from_numpy(self.inputs.encoder.texts(self.inputs.phrases)))
+        residual = model.config.residual
+        if self.inputs.gap is None and isinstance(residual, AlignedConfig) and residual.image and residual.text:
+            decoder.set_sides(residual.image, residual.text)
+        if self.inputs.memory:
+            decoder.set_memory(torch.from_numpy(self.inputs.encoder.texts(self.inputs.memory)))
         naming = self.inputs.naming
         if naming is not None:
             decoder.lexicon = self.inputs.lexicon

@@ -33,6 +33,7 @@ from vljepa.models.types import Entities
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.text import normalise_text
 from vljepa.processing.words import DecoderTokenizer, train_lexicon, train_vocabulary
+from vljepa.training.decoder_config import default_noise
 from vljepa.training.entities import Naming, names_of
 from vljepa.training.gap import Gap, measure_gap
 from vljepa.validation.encoder import Encoder
@@ -75,6 +76,7 @@ class DecoderInputs:
         lexicon: Words of the training texts, of a decoder that reads entities.
         naming: Of a decoder that reads entities.
         phrases: Short texts that are captions by themselves.
+        memory: Texts onto which predictions are projected.
         gap: How predictions of the validation pictures lie to their texts; None without such pictures.
         dropped: Training rows that `data.exclude` took out, by source.
         skipped: Reason per unreadable picture.
@@ -89,6 +91,7 @@ class DecoderInputs:
     lexicon: tuple[str, ...]
     naming: Naming | None
     phrases: list[str]
+    memory: list[str]
     gap: Gap | None
     dropped: dict[str, int]
     skipped: dict[Visual, str] = field(default_factory=dict)
@@ -123,7 +126,7 @@ def prepare_decoder(
     texts = TextFeatures(data.cache.folder, config=model.config.y_encoder)
     needed = [text for source in train + validation for record in source for text in record.texts]
     names = [] if run.decoder.entities is None else names_of(run.decoder.entities)
-    texts.fill([*needed, *held_texts, *names], model=model, processor=processor)
+    texts.fill([*needed, *held_texts, *names, *model.config.prompts.named(names)], model=model, processor=processor)
     encoder = Encoder(model, processor, pictures=reader, texts=texts)
     naming = None if run.decoder.entities is None else Naming(run.decoder.entities, encoder=encoder, reader=reader)
     tasks = [
@@ -174,7 +177,19 @@ def prepare_decoder(
     firsts = [rows for source, rows in zip(data.train, train, strict=True) if source.name in data.phrases]
     phrases = list(dict.fromkeys(row.texts[0] for rows in firsts for row in rows))
     return DecoderInputs(
-        batches, held_texts, tasks, encoder, tokenizer, vocabulary, lexicon, naming, phrases, gap, dropped, skipped
+        batches=batches,
+        held_out=held_texts,
+        tasks=tasks,
+        encoder=encoder,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        lexicon=lexicon,
+        naming=naming,
+        phrases=phrases,
+        memory=[] if run.decoder.memory is None else sampled(seen, run.decoder.memory.size, seed=run.train.seed),
+        gap=gap,
+        dropped=dropped,
+        skipped=skipped,
     )
 
 
@@ -184,6 +199,14 @@ def _counted(train: Sources) -> list[str]:
     return [
         text for _, text in dict.fromkeys((record.source_id if record.query else "", text) for record, text in rows)
     ]
+
+
+def sampled(texts: Sequence[str], size: int, *, seed: int) -> list[str]:
+    """So many different texts at most, drawn from all."""
+    different = list(dict.fromkeys(texts))
+    if len(different) <= size:
+        return different
+    return [different[one] for one in sorted(np.random.default_rng(seed).permutation(len(different))[:size])]
 
 
 def read_texts(data: DecoderDataConfig) -> tuple[Sources, list[str], dict[str, int]]:
@@ -305,12 +328,7 @@ def _rows(
         return GuessRows(everything, guess, name)
     noise = run.data.noise
     if noise == "gap":
-        if gap is None:
-            raise ConfigError(
-                "data.noise = 'gap' is measured on validation pictures, and there are none.",
-                fix="add a source to data.validation, or set data.noise to a number such as 0.05.",
-            )
-        noise = gap.noise
+        noise = default_noise(encoder.model.config.embed_dim) if gap is None else gap.noise
     return TextRows(everything, lambda some: torch.from_numpy(encoder.texts(some)), noise, name)
 
 

@@ -12,6 +12,7 @@ from vljepa.data.entities import EntityEstimate
 from vljepa.data.features import FeatureCache
 from vljepa.data.records import Visual
 from vljepa.models.types import Entities
+from vljepa.processing.class_names import name_rows
 from vljepa.processing.taxonomy import Taxonomy
 from vljepa.validation.encoder import Encoder
 
@@ -25,7 +26,7 @@ class Naming:
     """Entities of what a decoder reads.
 
     Args:
-        config: How many, of which names.
+        config: How many, of which names; nothing is left open.
         encoder: Embeds the names.
         reader: Gives the logits of images.
     """
@@ -34,7 +35,8 @@ class Naming:
         self.config = config
         self.names = names_of(config)
         self.words = Taxonomy.of(config.names).every_name()
-        self.names_KD = torch.from_numpy(encoder.texts(self.names))
+        prompts = encoder.model.config.prompts
+        self.names_KD = torch.from_numpy(name_rows(self.names, prompts=prompts, embed=encoder.texts))
         self.estimate = EntityEstimate(
             Taxonomy.of(config.names),
             names_KD=self.names_KD,
@@ -49,4 +51,5 @@ class Naming:
         if self._by_classifier:
             return Entities.of_logits(self._reader.logits(list(images)), count=self.config.count)
         config = self.config
+        assert config.temperature is not None
         return Entities.nearest(predictions_ND, self.names_KD, temperature=config.temperature, count=config.count)

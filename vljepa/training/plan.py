@@ -9,18 +9,18 @@ from typing import Any
 import torch
 
 from vljepa.backends import part_config, resolve_preferences
+from vljepa.backends.aligned import config_of
 from vljepa.checkpoint.adaptation import adapt
 from vljepa.checkpoint.clips import freeze_images, trains_clips_alone
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import RunConfig, VLJEPAConfig
 from vljepa.data.formats import is_there
 from vljepa.data.shards import is_shards, shard_addresses
-from vljepa.data.sources import load_source
+from vljepa.data.sources import load_source, replay_place
 from vljepa.errors import AssetError, ConfigError, PartError
 from vljepa.methods.vision_language.checks import check_run
 from vljepa.methods.vision_language.inputs import step_sampler
 from vljepa.models.types import Tokens
-from vljepa.parts.saved import read_config, saved_folder
 from vljepa.training.epochs import steps_of
 
 _TOKENS = 8
@@ -77,7 +77,7 @@ def plan_run(run: RunConfig) -> Plan:
         CheckpointError: The model in `start` is not there.
         PartError: The parts are there but do not fit together, such as too many frames for the Predictor's positions.
     """
-    wanted = run.model if run.model is not None else read_config(saved_folder(str(run.start)))
+    wanted = run.model if run.model is not None else config_of(str(run.start))
     if not isinstance(wanted, VLJEPAConfig):
         raise ConfigError(f"a run of the method {run.method!r} has no plan.", fix="leave --dry-run out.")
     if run.clips is not None:
@@ -120,10 +120,12 @@ def _rows(run: RunConfig) -> tuple[int | None, tuple[str, ...]]:
             sizes.append(len(load_source(source, root=data.root, max_skipped=data.max_skipped)))
         else:
             missing.append(str(Path(data.root) / source.path))
+    if data.replay is not None and not (place := replay_place(data.replay, data.root)).exists():
+        missing.append(str(place))
     if missing:
         return None, tuple(dict.fromkeys(missing))
     sizes = sizes[: len(data.train)]
-    step_sampler(run, sizes)
+    step_sampler(run, [*sizes, *([None] if data.replay else [])])
     known = [size for size in sizes if size is not None]
     return (sum(known) if len(known) == len(sizes) else None), ()
 

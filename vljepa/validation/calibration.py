@@ -18,6 +18,7 @@ from vljepa.metrics.classification import (
     top_k_hits,
 )
 from vljepa.processing.answers import are_known, log_shares
+from vljepa.processing.class_names import name_rows
 from vljepa.validation.encoder import Encoder
 from vljepa.validation.naming import NamedScores, fit_evidence, fit_open_set, named_pictures
 from vljepa.validation.tasks import Metrics, RetrievalTask, Task, VqaTask
@@ -59,7 +60,6 @@ def calibrate(
         of rows); with an answer prior also its weight, and the accuracy of each question source with it.
     """
     encoder.model.eval()
-    template = encoder.model.config.prompts.classification  # `classify` puts its labels into it
     questions: list[tuple[VqaTask, Scored]] = []
     pictures: list[Scored] = []
     naming: list[NamedScores] = []
@@ -68,7 +68,8 @@ def calibrate(
         if isinstance(task, VqaTask):
             questions.append((task, (task.scores(predictions_ND, encoder.texts(task.texts())), task.labels_N)))
         elif isinstance(task, RetrievalTask) and len(task.texts()) > 1:
-            texts_MD = encoder.texts([template.replace("{}", text) for text in task.texts()])
+            prompts = encoder.model.config.prompts  # `classify` puts its labels into templates
+            texts_MD = name_rows(task.texts(), prompts=prompts, embed=encoder.texts)
             pictures += _against_others(task, predictions_ND, texts_MD)
             named = named_pictures(task)
             if named is not None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vljepa.configs import CalibrationConfig, OpenSetConfig
 from vljepa.metrics.classification import auroc, softmax
+from vljepa.processing.class_names import name_rows
 from vljepa.processing.evidence import class_shares, open_set_features, taxonomy_of, with_evidence
 from vljepa.processing.nouns import holds, names_in
 from vljepa.processing.taxonomy import Taxonomy
@@ -135,12 +136,13 @@ class NamedScores:
         predictions_ND: NDArray[np.float32],
         classes_NK: NDArray[np.float32] | None,
     ) -> None:
-        template = encoder.model.config.prompts.classification
+        prompts = encoder.model.config.prompts
+        names_MD = name_rows(named.names, prompts=prompts, embed=encoder.texts)
         rows_ND, class_rows_KD = predictions_ND[named.pictures], encoder.class_rows()
         self.source, self.named = task.name, named
         self.taxonomy = taxonomy_of(encoder.model.config.residual)
         self.named_MK = None if self.taxonomy is None else class_shares(self.taxonomy, named.names) > 0
-        self.cosine_NM = rows_ND @ encoder.texts([template.replace("{}", name) for name in named.names]).T
+        self.cosine_NM = rows_ND @ names_MD.T
         self.classes_NK = None if classes_NK is None else classes_NK[named.pictures]
         self.reference_NK = None if class_rows_KD is None else rows_ND @ class_rows_KD.T
 

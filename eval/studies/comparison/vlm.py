@@ -31,8 +31,8 @@ class TokenVLM(YDecoder):
 
     def __init__(self, config: YDecoderConfig) -> None:
         super().__init__(config)
-        self.vision_norm = nn.LayerNorm(config.embed_dim)
-        self.prefix = nn.Linear(config.embed_dim, int(self.lm.config.hidden_size))
+        self.vision_norm = nn.LayerNorm(self.width)
+        self.prefix = nn.Linear(self.width, int(self.lm.config.hidden_size))
         self.dropout = nn.Dropout(config.dropout)
         self.requires_grad_(True)
 

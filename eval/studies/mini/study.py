@@ -127,7 +127,7 @@ def measure_seed(job: Job) -> dict[str, Any]:
     result["classes"] = coco_classes.evaluate_classes(
         [row for row in rows if row.name in CLASS_ROWS],
         inputs.classes,
-        templates={MODEL: config.prompts.classification},
+        templates={MODEL: config.prompts.classification[0]},
         temperature=config.calibration.temperature("classify", candidates=len(coco_classes.CLASSES)),
     )
     result["emoji_calibration"] = _emoji_calibration(features, inputs.measured["emoji"])
@@ -161,7 +161,7 @@ def _emoji_calibration(features: Features, measured: list[Pool]) -> dict[str, fl
     scores, labels = [], []
     for pool in measured:
         predictions_ND = features.predictions([(path, features.caption_prompt) for path in pool.paths])
-        texts = [config.prompts.classification.replace("{}", text) for text in pool.texts]
+        texts = config.prompts.named(pool.texts)
         scores_NC = np.full((len(pool.paths), width), -np.inf)
         scores_NC[:, : len(texts)] = predictions_ND @ features.model_texts(texts).T
         scores.append(scores_NC)

@@ -65,11 +65,13 @@ class Model:
     def __init__(self, processor: Processor, *, blind: bool) -> None:
         self.processor, self.blind = processor, blind
         self.residual = None
+        clips = ClipsConfig(frames=8, max_frames=8)
         self.config = SimpleNamespace(
             embed_dim=len(WORDS),
             residual=None,
             prompts=PromptsConfig(),
-            predictor=SimpleNamespace(clips=ClipsConfig(frames=8, max_frames=8)),
+            predictor=SimpleNamespace(clips=clips),
+            clips=clips,
             calibration=CalibrationConfig(classify=0.1, ask=0.1),
             y_encoder=SimpleNamespace(prefix=""),
         )
@@ -107,11 +109,14 @@ class Seer(Embedder):
     def __init__(self, *, blind: bool = False) -> None:
         self.processor = Processor()
         self.model = Model(self.processor, blind=blind)
-        self.read = VisualReader(self.processor, clips=self.model.config.predictor.clips)
+        self.read = VisualReader(self.processor, clips=self.model.config.clips)
         self.device = torch.device("cpu")
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         return np.stack([self.model.bag(text) for text in texts]) if texts else np.zeros((0, len(WORDS)), np.float32)
+
+    def kept_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return self.texts(texts)
 
     def images(self, images: Sequence[Any], *, query: str = "", progress: Any = None) -> np.ndarray:
         return np.stack([self.model._one(self.processor.frames([image])[..., 0, 0], query) for image in images])

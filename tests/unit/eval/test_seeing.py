@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from eval.core.embedding import EncodedFrames, EncodedImages, FileEmbedder, readable
+from eval.core.embedding import EncodedFrames, EncodedImages, FileEmbedder, as_clips, joined, readable
 from eval.core.suite import Found, read_suite
 from eval.tasks import animations
 from eval.tasks.questions_files import Question
@@ -149,8 +149,8 @@ class Elsewhere:
     def encode_vision(self, pixels: torch.Tensor) -> Latents:
         assert pixels.device == self.device
         tokens = torch.zeros(len(pixels), pixels.shape[1], 4, device=self.device)
-        return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=self.device), None,
-                            pixels.shape[1])  # fmt: skip
+        return Latents(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=self.device),
+                       steps=pixels.shape[1])  # fmt: skip
 
     def predict(self, latents: Latents, query: Tokens) -> torch.Tensor:
         assert {one.device for one in (latents.tokens_BND, latents.mask_BN, query.ids_BL, query.mask_BL)} == {
@@ -210,3 +210,12 @@ def test_what_is_encoded_once_is_asked_as_the_product_asks(
     question = SimpleNamespace(image=clip, query="a?")
     [in_order] = EncodedFrames(embedder, [clip], frames=FRAMES).ask([question], list(range(FRAMES)))
     np.testing.assert_allclose(in_order, embedder.images([clip], query="a?")[0], atol=1e-5)
+
+
+def test_joining_and_cutting_into_clips_keeps_the_embedding_of_a_dual_encoder() -> None:
+    """The mean over the frames of each clip; it was lost, and with it all that an aligned model says."""
+    parts = [Latents(torch.ones(2, 3, 4), torch.ones(2, 3).bool(), pooled_BD=torch.full((2, 5), float(one)))
+             for one in (1, 3)]  # fmt: skip
+    clips = as_clips(joined(parts).choose([0, 2, 1, 3]), steps=2)
+    assert clips.tokens_BND.shape == (2, 6, 4)
+    assert torch.equal(clips.pooled_BD, torch.full((2, 5), 2.0))

@@ -35,6 +35,7 @@ class ColourModel(nn.Module):
             calibration=CalibrationConfig(classify=0.1, ask=0.5),
             x_encoder=SimpleNamespace(part="eye"),
             predictor=SimpleNamespace(part="guess", clips=None),
+            clips=None,
             y_encoder=SimpleNamespace(part="ear"),
         )
         self.modes = []
@@ -129,7 +130,7 @@ def speaker(model, processor):
         config=config, phrases=(), log_likelihood=lambda rows, ids, mask, entities, shift: torch.zeros(len(ids))
     )
     model.generate = lambda embeddings, **options: embeddings.argmax(-1)[:, None]
-    model.config.prompts = SimpleNamespace(caption="")
+    model.config.prompts = PromptsConfig()
     processor.words = SimpleNamespace(
         decode=lambda ids, entities=None: [NAMES[one] for one in ids[:, 0].tolist()],
         encode=lambda texts, max_tokens, entities: (torch.zeros(len(texts), 2), torch.ones(len(texts), 2)),

@@ -83,7 +83,6 @@ def test_a_legal_video_with_side_data_that_pyav_does_not_know_is_indexed(model, 
 @pytest.mark.parametrize(("run", "options"), [(classify, {"labels": ["red", "blue"]}), (caption, {})])
 def test_classify_and_caption_skip_it_by_name(speaker, files, run, options):
     model, processor = speaker["model"], speaker["processor"]
-    model.config.prompts.classification = "{}"
     plain = processor.images
 
     def odd(images):

@@ -54,7 +54,7 @@ def test_the_learned_part_is_added_as_it_is_and_trains() -> None:
     model = dual(gate=0.5)
     latents = model.encode_vision(seen(model))
     own = model.predict(latents, ablate="learned")
-    state = model.predictor.head(model.predictor(latents))
+    state = model.predictor.head(model.predictor(latents.still()))
     torch.testing.assert_close(model.predict(latents), F.normalize(own + 0.5 * state, dim=-1))
     assert (model.predict(latents) - own).abs().max() > 1e-3
     model.predict(latents).sum().backward()

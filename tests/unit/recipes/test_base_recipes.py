@@ -13,6 +13,8 @@ from transformers import LlamaConfig, VJEPA2Config
 from transformers.models.gemma3.configuration_gemma3 import Gemma3TextConfig
 
 from tests.conftest import write_rows
+from tests.contract.hub_dual_encoders import DUAL_ENCODERS
+from tests.contract.hub_text_towers import minilm
 from tests.contract.test_presets import small
 from vljepa import VLJEPA
 from vljepa.backends.resolve import COMMON
@@ -159,6 +161,23 @@ def test_coco_base_open_runs_small(tmp_path: Path, capsys: pytest.CaptureFixture
     assert result["steps"] == 4
     assert 0 <= result["metrics"]["coco/main"] <= 1
     assert VLJEPA.from_pretrained(tmp_path / "run" / "best").config.embed_dim == 768
+
+
+def test_coco_base_aligned_runs_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is trained it is the dual encoder; its towers stay what they are."""
+    DUAL_ENCODERS["siglip2"](tmp_path / "dual")
+    minilm(tmp_path / "words")
+    predictor, start = f"transformers:{tmp_path / 'words'}#1:2", str(tmp_path / "start")
+    assert main(["new", "m", "--from", str(tmp_path / "dual"), "--predictor", predictor, "-o", start]) == 0
+    write_data(tmp_path / "data", ["captions.train", "captions.validation"])
+    words = [f"start={start}", f"data.root={tmp_path / 'data'}", f"train.output={tmp_path / 'run'}", "data.workers=0"]
+    words += ["train.steps=4", "train.eval_every=2", "train.batch_size=8", f"data.cache.folder={tmp_path / 'cache'}"]
+    assert main(["train", "coco_base_aligned", *words, "train.precision=fp32", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 4
+    before, after = VLJEPA.from_pretrained(start), VLJEPA.from_pretrained(tmp_path / "run" / "last")
+    assert float(after.predictors()["predictor"].gate.value.detach()) != 0
+    assert before.text_space_hash() == after.text_space_hash()
+    assert before.x_encoder_fingerprint() == after.x_encoder_fingerprint()
 
 
 def test_a_dry_run_says_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,7 +164,6 @@ def test_guesses_are_embeddings_and_pure(toy, folder, shapes):
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"noise": "gap"}, ConfigError, "measured on validation pictures"),
         ({"train": [source("captions", "guess")]}, ConfigError, "needs a view of text"),
         (
             {"train": [source("captions", "guess", view={"name": "text", "like": "absent"})]},

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import write_rows
 from vljepa import VLJEPA, VLJEPAProcessor
-from vljepa.configs import CalibrationConfig, load_preset
+from vljepa.configs import CalibrationConfig, PromptsConfig, load_preset
 from vljepa.data.records import Record
 from vljepa.inference.vqa import ask
 from vljepa.training.trainer import Trainer
@@ -20,7 +20,7 @@ class Spy:
     """Stands for an encoder, and keeps the texts that it is asked for."""
 
     def __init__(self, template):
-        config = SimpleNamespace(prompts=SimpleNamespace(classification=template))
+        config = SimpleNamespace(prompts=PromptsConfig(classification=template))
         self.model, self.asked = SimpleNamespace(config=config, eval=lambda: None), []
 
     def predictions(self, pairs):
@@ -52,7 +52,7 @@ class Crowd:
 
     def __init__(self, count):
         random = np.random.default_rng(0)
-        config = SimpleNamespace(prompts=SimpleNamespace(classification="{}"), residual=None)
+        config = SimpleNamespace(prompts=PromptsConfig(classification="{}"), residual=None)
         self.model = SimpleNamespace(config=config, eval=lambda: None)
         kinds = random.standard_normal((count // 10, 32)).repeat(10, axis=0)
         self.vectors = unit(kinds + 0.6 * random.standard_normal(kinds.shape))

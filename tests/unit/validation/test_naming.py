@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vljepa.configs import CalibrationConfig, LabelPriorConfig
+from vljepa.configs import CalibrationConfig, LabelPriorConfig, PromptsConfig
 from vljepa.data.records import Record
 from vljepa.validation.calibration import calibrate
 from vljepa.validation.naming import LEAST, NamedScores, fit_evidence, fit_open_set, named_pictures
@@ -58,7 +58,7 @@ class Namer:
     def __init__(self, *, noise: float, trusted: float, known: int = 30) -> None:
         self.random = np.random.default_rng(0)
         residual = LabelPriorConfig(label_names=NAMES[:known])
-        prompts = SimpleNamespace(classification="{}")
+        prompts = PromptsConfig(classification="{}")
         self.model = SimpleNamespace(config=SimpleNamespace(prompts=prompts, residual=residual), eval=lambda: None)
         self.noise, self.trusted, self.known = noise, trusted, known
         self.vectors = unit(self.random.standard_normal((30, 16)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vljepa.configs import LabelPriorConfig, RunConfig, TextView, VLJEPAConfig
+from vljepa.configs import AlignedConfig, LabelPriorConfig, RunConfig, TextView, VLJEPAConfig
 from vljepa.data.shards import is_shards
 from vljepa.errors import ConfigError
 
@@ -19,6 +19,8 @@ def check_run(run: RunConfig, config: VLJEPAConfig) -> None:
     """
     _check_sources(run, config)
     _check_average(run)
+    check_replay(run, config)
+    check_text_tower(config)
     if run.objective.answers > 0 and config.y_encoder.target == "trained":
         raise ConfigError(
             f"objective.answers = {run.objective.answers:g} embeds the answers once, and the Y-Encoder is trained.",
@@ -74,3 +76,40 @@ def _check_average(run: RunConfig) -> None:
             f"train.ema = {run.train.ema} averages the weights that validation chooses, and there is no validation.",
             fix="add a source to data.validation, or set train.ema=0.",
         )
+
+
+def check_replay(run: RunConfig, config: VLJEPAConfig) -> None:
+    """Refuse distillation without pictures, pictures without distillation, and a start that is not there any more."""
+    weight = run.objective.distillation
+    if weight == 0 and run.data.replay is not None:
+        raise ConfigError(
+            "objective.distillation = 0, and data.replay gives pictures for it.",
+            fix="set objective.distillation=10, or data.replay=null.",
+        )
+    if weight > 0 and run.data.replay is None:
+        raise ConfigError(
+            f"objective.distillation = {weight:g} has no pictures to keep the predictions of.",
+            fix="set data.replay.path to a folder of pictures of any kind or to mini:replay, or "
+            "objective.distillation=0.",
+        )
+    if weight > 0 and run.lora is None and not isinstance(config.residual, AlignedConfig):
+        raise ConfigError(
+            f"objective.distillation = {weight:g} keeps what the start predicted, and nothing is left of the start "
+            "where all weights are trained.",
+            fix="set `lora`, or objective.distillation=0 and data.replay=null.",
+        )
+
+
+def check_text_tower(config: VLJEPAConfig) -> None:
+    """Refuse to move a dual encoder's text side: what its image side says would mean something else."""
+    if not isinstance(config.residual, AlignedConfig):
+        return
+    wrong = {"target": "trained", "head": "linear"}
+    for key, value in wrong.items():
+        if getattr(config.y_encoder, key) == value:
+            raise ConfigError(
+                f"model.y_encoder.{key} = {value!r} trains the text side, and the residual 'aligned' is the image side "
+                "of a dual encoder, whose texts have to stay where they are.",
+                fix="set model.y_encoder.target=frozen and model.y_encoder.head=identity; of adapters, "
+                "lora.parts=[predictor].",
+            )

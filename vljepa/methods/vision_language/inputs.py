@@ -17,7 +17,7 @@ from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import StepSampler
 from vljepa.data.shards import is_shards
 from vljepa.data.skips import check_skipped
-from vljepa.data.sources import load_source
+from vljepa.data.sources import load_replay, load_source
 from vljepa.data.streaming import ShardStream
 from vljepa.data.text_features import TextFeatures
 from vljepa.data.text_only import PriorEstimate
@@ -100,20 +100,22 @@ def prepare(
     sources = _open_training(run)
     train = [[] if isinstance(source, ShardStream) else source for source in sources]
     validation = [load_source(source, root=data.root, max_skipped=data.max_skipped) for source in data.validation]
+    replayed = [load_replay(data.replay, root=data.root, max_skipped=data.max_skipped)] if data.replay else []
     views = data.cache.views if data.cache is not None else 1
     wanted = dict.fromkeys(_images(validation), 1)
-    for config, records in zip(data.train, train, strict=True):
+    for config, records in zip(data.seen, [*train, *replayed], strict=True):
         for path in _images([records]):
             wanted[path] = max(wanted.get(path, 1), config.views or views)
     reader, skipped = _reader(run, wanted, _images(validation), model=model, processor=processor)
     repeated = repeated_contents(reader.contents) if isinstance(reader, FeatureCache) else {}
-    train, validation = _readable(train, skipped, repeated), _readable(validation, skipped, repeated)
+    train, validation, replayed = (_readable(one, skipped, repeated) for one in (train, validation, replayed))
     tasks = _tasks(data.validation, validation, caption_prompt=model.config.prompts.caption)
     texts: TextFeatures | None = None
     if data.cache is not None and model.config.y_encoder.target == "frozen":
         texts = TextFeatures(data.cache.folder, config=model.config.y_encoder)
         texts.fill(_texts(train, tasks, model.config.prompts), model=model, processor=processor)
     sources = [was if isinstance(was, ShardStream) else now for was, now in zip(sources, train, strict=True)]
+    sources += replayed
     sampler = step_sampler(run, [None if isinstance(source, ShardStream) else len(source) for source in sources])
     estimates = _estimates(run, model, reader, texts, train)
     answers = count_answers(train)
@@ -122,7 +124,7 @@ def prepare(
     return VisionLanguageInputs(
         batches=StepBatches(
             sources,
-            configs=data.train,
+            configs=data.seen,
             sampler=sampler,
             collator=collator,
             views=views,
@@ -151,7 +153,7 @@ def _answer_numbers(answers: Mapping[str, int]) -> dict[str, int]:
 
 def _open_training(run: RunConfig) -> TrainSources:
     data = run.data
-    quotas = step_sampler(run, [None] * len(data.train)).quotas
+    quotas = step_sampler(run, [None] * len(data.seen)).quotas
     # Processes are at most a step apart, and each may be preparing as many more as its loaders take in advance.
     apart = 2 * (_BATCHES_AHEAD * data.workers + 2)
     return [
@@ -182,16 +184,17 @@ def step_sampler(run: RunConfig, sizes: Sequence[int | None]) -> StepSampler:
 
     Args:
         run: The recipe.
-        sizes: Rows of its training sources; None for one that is read shard by shard.
+        sizes: Rows of its training sources, and of what is replayed; None for one that is read shard by shard.
 
     Raises:
         ConfigError: A source would get no sample.
     """
+    data, size = run.data, run.train.batch_size
     return StepSampler(
         sizes,
-        weights=[source.weight for source in run.data.train],
-        names=[source.name for source in run.data.train],
-        batch_size=run.train.batch_size,
+        weights=[source.weight for source in data.seen],
+        names=[source.name for source in data.seen],
+        batch_size=size if data.replay is None else size + round(size * data.replay.share),
         seed=run.train.seed,
     )
 
@@ -221,9 +224,8 @@ def _texts(train: Sources, tasks: Sequence[Task], prompts: PromptsConfig) -> lis
     """What the frozen Y-Encoder is asked for."""
     validated = [text for task in tasks for text in task.texts()]
     needed = [text for source in train for record in source for text in record.texts] + validated
-    template = prompts.classification  # of calibration
     named = [name for task in tasks if isinstance(task, RetrievalTask) for name in names_asked(task)]
-    return needed + [template.replace("{}", text) for text in named + (validated if template != "{}" else [])]
+    return needed + prompts.named(named + validated)  # of calibration
 
 
 def _images(sources: Sources) -> list[Visual]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vljepa.backends.pooling import masked_mean
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import ObjectiveConfig
 from vljepa.methods.protocol import Rows, TrainingModule
 from vljepa.methods.vision_language.answers import AnswerBank
-from vljepa.models.types import Batch, Outputs
+from vljepa.models.residuals import Aligned
+from vljepa.models.types import Batch, Latents, Outputs, Tokens
 
 _FIRST_BIAS = -10.0
 
@@ -39,6 +40,8 @@ class VisionLanguageModule(TrainingModule):
         self.keeps_frozen = config.grad_cache is not None
 
     def _embed(self, batch: Batch) -> Rows:
+        if not batch.has_targets:
+            return self._replay(batch)
         output = self.model(batch)
         if self.keeps_frozen:
             self.replayed.append(batch if output.latents is None else _as_seen(batch, output))
@@ -54,6 +57,38 @@ class VisionLanguageModule(TrainingModule):
             cosine_BA = self.model.similarity(output.prediction_BD, answers_AD)
             rows["answer_logits"] = output.logit_scale * cosine_BA + self.answers.log_share_A
         return rows
+
+    def _replay(self, batch: Batch) -> Rows:
+        """Predictions of the model as it is and as it was at the start, of pictures that teach nothing new."""
+        latents = self.model.latents_of(batch)
+        if self.keeps_frozen:
+            self.replayed.append(replace(batch, pixels_BTCHW=None, latents=latents))
+        start_BD = predict_as_at_the_start(self.model, latents, batch.query)
+        return {
+            "prediction": self.model.predict(latents, batch.query),
+            "start": start_BD,
+            "scale": self.model.scale(),
+        }
+
+
+@torch.no_grad()
+def predict_as_at_the_start(model: VLJEPA, latents: Latents, query: Tokens | None) -> Tensor:
+    """What a model predicted before it was trained: fp32 [B, D], unit norm, no gradient. No second model is kept.
+
+    Args:
+        model: With a dual encoder's embedding as its residual, which is the start; or with adapters, which are left
+            out.
+        latents: Of the pictures.
+        query: As of a picture without a question.
+    """
+    if isinstance(model.residual, Aligned):
+        return model.residual.features(latents)
+    assert model.adapters is not None, "refused by `check_run`"
+    was = model.training
+    with model.adapters.left_out():
+        start_BD = model.eval().predict(latents, query)
+    model.train(was)
+    return start_BD
 
 
 def _as_seen(batch: Batch, output: Outputs) -> Batch:

@@ -83,6 +83,11 @@ class ScalarGate(nn.Module):
         super().__init__()
         self.value = nn.Parameter(torch.full((1,), start))  # not 0-d: FSDP refuses scalars
 
+    @property
+    def is_shut(self) -> bool:
+        """Whether nothing is added: the model is the dual encoder."""
+        return not bool(self.value.any())
+
     def forward(self, state: Tensor, latents: Latents) -> Tensor:
         """Gate [B, 1], fp32."""
         del latents
