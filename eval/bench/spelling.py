@@ -1,7 +1,7 @@
 """Do captions hold words that are none? ``python eval/run.py bench.spelling dictionary=FILE 'images=[FOLDER, ...]'``.
 
 Against a dictionary that the decoder has not seen: one word per line, such as Debian's wamerican-large; several with
-commas. Regular plurals and compounds of its words are words too.
+commas. Regular plurals and compounds of its words are words too, and the names of ImageNet's classes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from recipes.mini.spelling import is_word
 from vljepa.inference.embed import Embedder
 from vljepa.inference.words import stutters
 from vljepa.processing.file_types import IMAGE_SUFFIXES
+from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.words import words_of
 
 
@@ -29,6 +30,7 @@ def measure(*, images: Sequence[str], dictionary: str, limit: int = 2000, model:
         model: Preset, folder or repository.
     """
     words = {word.strip().lower() for file in dictionary.split(",") for word in Path(file).read_text("utf-8").split()}
+    words |= {word for name in Taxonomy.of("imagenet-1k").every_name() for word in words_of(name)}
     embedder = Embedder.from_pretrained(model, device="cpu")
     captions: list[str] = []
     counts: dict[str, int] = {}
