@@ -104,7 +104,7 @@ def captions(
     check_text(query, what="the query")
     embedder.check_minimum(min_confidence, answers=bool(query))
     for batch in embedder.embedded(images, query=query, progress=progress, on_broken=on_broken):
-        written = embedder.write(batch.rows, batch.classes, shift=not query, **options)
+        written = embedder.write(batch.rows, batch.classes, task="answer" if query else "caption", **options)
         agreements = (embedder.texts([one.text or " " for one in written]) * batch.rows).sum(1)
         for image, words, agreement, row in zip(batch.images, written, agreements, batch.rows, strict=True):
             yield Caption(

@@ -314,7 +314,7 @@ class Embedder:
         return name_rows(names, prompts=prompts, embed=self.kept_texts)
 
     def words(self, rows: Rows, **options: Any) -> list[str]:
-        """Texts for predicted embeddings [N, D], by the Y-Decoder; options as for `YDecoder.generate`.
+        """Texts for predicted embeddings [N, D], by the Y-Decoder; options as for `write`.
 
         Raises:
             CheckpointError: The model has no Y-Decoder.
@@ -328,14 +328,16 @@ class Embedder:
         Args:
             rows: Predicted embeddings [N, D].
             classes: What the X-Encoder's own classifier says of the same images, [N, K].
-            options: As for `YDecoder.generate`.
+            options: `task`, as of `Writer.write`: what the embeddings are; and as for `YDecoder.generate`.
 
         Raises:
             CheckpointError: The model has no Y-Decoder.
             ConfigError: An option is outside of its range.
         """
         self.require_words()
-        return Writer(self.model, self.processor, embed=self.texts).write(rows, classes, **options)
+        return Writer(self.model, self.processor, embed=self.texts, kept=self.kept_texts).write(
+            rows, classes, **options
+        )
 
     def require_words(self) -> None:
         """Check that there is a Y-Decoder, before hours of embedding and not after.
@@ -360,7 +362,7 @@ class Embedder:
         decoder = self.model.y_decoder
         if decoder is None or confidence == 0:
             return
-        if (decoder.config.choice.answer if answers else decoder.config.choice.confidence) is None:
+        if (decoder.config.choice.answer.confidence if answers else decoder.config.choice.confidence) is None:
             raise ConfigError(
                 "a minimum confidence was asked for, and this Y-Decoder does not say how sure it is.",
                 fix="fit it with recipes/mini/choice.py, or leave the minimum out.",

@@ -50,6 +50,7 @@ class YDecoder(nn.Module):
     names_KM: Tensor
     names_KD: Tensor
     phrases_PD: Tensor
+    drawings_K: Tensor
     memory_SD: Tensor
 
     def __init__(self, config: YDecoderConfig, *, vocabulary: bytes | None = None) -> None:
@@ -75,6 +76,9 @@ class YDecoder(nn.Module):
         self.register_buffer("scale_D", torch.ones(self.width))
         if config.phrases > 0:
             self.register_buffer("phrases_PD", torch.zeros(config.phrases, self.width))
+        if config.drawings:
+            assert config.entities is not None
+            self.register_buffer("drawings_K", torch.zeros(config.entities.size + 1))
         self.strength: nn.Linear | None = None
         if config.entities is not None:
             count, pieces = config.entities.size, config.entities.max_pieces
@@ -113,6 +117,8 @@ class YDecoder(nn.Module):
         rest = {name: tensor for name, tensor in other.state_dict().items() if not name.startswith("lm.")}
         if other.phrases:
             self.set_phrases(other.phrases, other.phrases_PD)
+        if other.config.drawings:
+            self.set_drawings(other.drawings_K)
         self.load_state_dict(rest | {"shift_D": self.shift_D}, strict=False)
 
     @torch.no_grad()
@@ -204,6 +210,17 @@ class YDecoder(nn.Module):
         found_BN = (embeddings_BD.float() @ self.phrases_PD.float().T).topk(min(count, len(self.phrases)), dim=-1)
         return [[self.phrases[number] for number in row] for row in found_BN.indices.tolist()]
 
+    def set_drawings(self, weights_K: Tensor) -> None:
+        """Fill in what tells drawings from photos: weights of the classes' centred log-probabilities, and a bias."""
+        self.register_buffer("drawings_K", weights_K.to(self.shift_D).clone())
+        self.config = self.config.model_copy(update={"drawings": True})
+
+    def drawn(self, classes_BK: Tensor) -> Tensor:
+        """Whether images are drawings, [B], by what the X-Encoder's own classifier says; False without weights."""
+        if not self.config.drawings:
+            return torch.zeros(len(classes_BK), dtype=torch.bool, device=classes_BK.device)
+        return centred(classes_BK) @ self.drawings_K[:-1].float() + self.drawings_K[-1].float() > 0
+
     def nearest(self, embeddings_BD: Tensor) -> Entities | None:
         """Entities by nearness: names whose embeddings are close; None for a decoder that reads no entities."""
         config = self.config.entities
@@ -240,7 +257,8 @@ class YDecoder(nn.Module):
             attention_mask=seen.long(),
             position_ids=_positions(seen),
             use_cache=False,
-        ).logits[:, told.shape[1] :]
+            logits_to_keep=words_BLE.shape[1],  # most of the work of a small model is its output layer
+        ).logits
         return logits, ids_BL[:, 1:], mask_BL[:, 1:].bool()
 
     def forward(
@@ -356,6 +374,12 @@ class YDecoder(nn.Module):
     def _embed(self, ids_BL: Tensor) -> Tensor:
         embedded: Tensor = self.lm.get_input_embeddings()(ids_BL)
         return embedded
+
+
+def centred(classes_BK: Tensor) -> Tensor:
+    """Log-probabilities less their mean: a classifier's logits, but for a constant."""
+    logs_BK = classes_BK.float().clamp(min=1e-30).log()
+    return logs_BK - logs_BK.mean(dim=1, keepdim=True)
 
 
 def _small_linear(inputs: int, outputs: int, *, std: float, seed: int) -> nn.Linear:

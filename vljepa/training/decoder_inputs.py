@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
@@ -49,12 +50,16 @@ class PictureTask:
         predictions_ND: What the model predicts for them.
         texts: Right texts of each.
         entities: Names of what the encoder sees in them, for a decoder that reads them.
+        classes_NK: What the X-Encoder's own classifier says of them, probabilities; None without one.
+        queries: The question about each; empty for captions.
     """
 
     name: str
     predictions_ND: Tensor
     texts: list[tuple[str, ...]]
     entities: Entities | None = None
+    classes_NK: NDArray[np.float32] | None = None
+    queries: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -168,7 +173,7 @@ def prepare_decoder(
     )
     # Of data of one's own few texts are there, and a word of one of them is meant.
     least = 2 if run.start is None else 1
-    lexicon = () if naming is None else train_lexicon(list(dict.fromkeys(seen)), naming.words, least=least)
+    lexicon = () if naming is None else train_lexicon(_counted(train), naming.words, least=least)
     firsts = [rows for source, rows in zip(data.train, train, strict=True) if source.name in data.phrases]
     phrases = list(dict.fromkeys(row.texts[0] for rows in firsts for row in rows))
     return DecoderInputs(
@@ -186,6 +191,14 @@ def prepare_decoder(
         dropped=dropped,
         skipped=skipped,
     )
+
+
+def _counted(train: Sources) -> list[str]:
+    """Texts whose words make the lexicon: each caption once, answers as often as they are right."""
+    rows = ((record, text) for source in train for record in source for text in record.texts)
+    return [
+        text for _, text in dict.fromkeys((record.source_id if record.query else "", text) for record, text in rows)
+    ]
 
 
 def sampled(texts: Sequence[str], size: int, *, seed: int) -> list[str]:
@@ -284,9 +297,10 @@ def _task(name: str, records: list[Record], encoder: Encoder, naming: Naming | N
     prompt = encoder.model.config.prompts.caption
     pairs = [(record.image, record.query or prompt) for record in records if record.image is not None]
     texts = [record.texts for record in records]
-    predictions_ND = torch.from_numpy(encoder.predictions(pairs))
+    rows_ND, classes_NK = encoder.seen(pairs)
+    predictions_ND = torch.from_numpy(rows_ND)
     entities = None if naming is None else naming.pictures([image for image, _ in pairs], predictions_ND)
-    return PictureTask(name, predictions_ND, texts, entities)
+    return PictureTask(name, predictions_ND, texts, entities, classes_NK, [record.query for record in records])
 
 
 def _rows(
