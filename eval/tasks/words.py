@@ -30,7 +30,7 @@ from vljepa.metrics.captions import CiderD
 from vljepa.metrics.round_trip import round_trip
 from vljepa.parts.saved import decoder_folder, saved_folder
 from vljepa.processing.text import normalise_text
-from vljepa.training.decoder_inputs import read_texts
+from vljepa.training.decoder_texts import read_texts
 
 NEAREST, CONSENSUS = "bank, nearest", "bank, consensus of 50"
 SOURCES = ("photos", "emoji")

@@ -33,7 +33,7 @@ from vljepa.inference.embed import Embedder
 from vljepa.inference.words import Evidence, Task, Writer
 from vljepa.metrics.captions import CiderD
 from vljepa.metrics.classification import fit_logistic
-from vljepa.models.y_decoder import centred
+from vljepa.models.decoder_knowledge import centred
 from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.text import normalise_text
 from vljepa.validation.naming import name_marks

@@ -21,7 +21,7 @@ from vljepa.configs import load_decoder_run_config
 from vljepa.parts.saved import LEXICON_FILE, read_lines, write_lines
 from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.words import words_of
-from vljepa.training.decoder_inputs import read_texts
+from vljepa.training.decoder_texts import read_texts
 
 
 def main(arguments: list[str] | None = None) -> int:

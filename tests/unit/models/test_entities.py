@@ -7,8 +7,9 @@ from tests.decoders import SPACE, decoder_config, overfit, tiny_decoder, tokeniz
 from tests.decoders import TEXTS as CORPUS
 from vljepa.checkpoint.decoder import load_decoder, save_decoder
 from vljepa.errors import CheckpointError
+from vljepa.models.decoder_knowledge import centred
 from vljepa.models.types import Entities
-from vljepa.models.y_decoder import YDecoder, centred
+from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.words import DecoderTokenizer, train_vocabulary, vocabulary_size
 
 NAMES = ("red", "blue circle", "a big green square")

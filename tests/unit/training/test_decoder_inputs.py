@@ -12,7 +12,8 @@ from vljepa.data.records import Record
 from vljepa.errors import ConfigError, DataError
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.words import train_lexicon
-from vljepa.training.decoder_inputs import _counted, exclude, hold_out, prepare_decoder, read_texts
+from vljepa.training.decoder_inputs import _counted, prepare_decoder
+from vljepa.training.decoder_texts import exclude, hold_out, read_texts
 from vljepa.training.gap import measure_gap
 
 SECRET = "a purple elephant"
