@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.inference.candidates import as_list
-from vljepa.inference.embed import Embedder, OnBroken, Progress
+from vljepa.inference.embed import Embedder
+from vljepa.inference.reading import OnBroken, Progress
 from vljepa.processing.given import describe
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
