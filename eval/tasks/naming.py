@@ -18,9 +18,9 @@ from vljepa.inference.embed import Embedder
 from vljepa.inference.naming import Naming
 from vljepa.inference.words import Words, stutters
 from vljepa.processing.evidence import taxonomy_of
-from vljepa.processing.nouns import holds, with_article
+from vljepa.processing.nouns import with_article
 from vljepa.processing.taxonomy import Taxonomy
-from vljepa.processing.text import normalise_text
+from vljepa.validation.naming import name_marks
 
 PRECISION = 0.9
 GROUPS = (
@@ -46,7 +46,7 @@ def measure(context: Context) -> Result:
     captions = {name: [one.text for one in several] for name, several in written.items()}
     captions |= _names(embedder, rows_ND, classes_NK)
     taxonomy = taxonomy_of(embedder.model.config.residual) or Taxonomy.of("imagenet-1k")
-    marks = {name: _marks(texts, names, wider, taxonomy) for name, texts in captions.items()}
+    marks = {name: name_marks(texts, names, wider, taxonomy) for name, texts in captions.items()}
     confidence = np.array([one.confidence or 0.0 for one in written["model"]])
     items = [str(number) for number in range(len(samples))]
     return Result(
@@ -86,26 +86,6 @@ def _names(
     return {
         name: [with_article(labels[one]) for one in places]
         for name, places in (("classify", chosen), ("classifier", classes_NK.argmax(1)))
-    }
-
-
-def _marks(
-    texts: Sequence[str], names: Sequence[Sequence[str]], wider: Sequence[Sequence[str]], taxonomy: Taxonomy
-) -> dict[str, NDArray[np.float64]]:
-    every = {normalise_text(name) for number in range(len(taxonomy)) for name in taxonomy.names_of(number)}
-    strict, lenient, wrong = [], [], []
-    for text, own, above in zip(texts, names, wider, strict=True):
-        right = {normalise_text(one) for one in (*own, *above)}
-        strict.append(holds(text, own))
-        lenient.append(strict[-1] or holds(text, above))
-        # A word inside a right name, such as `cat` in `Persian cat`, is not wrong.
-        rest = normalise_text(text)
-        for name in sorted(right, key=len, reverse=True):
-            rest = rest.replace(name, "")
-        wrong.append(holds(rest, every - right))
-    return {
-        name: np.array(values, dtype=float)
-        for name, values in (("strict", strict), ("lenient", lenient), ("wrong", wrong))
     }
 
 

@@ -30,7 +30,7 @@ from vljepa.metrics.captions import CiderD
 from vljepa.metrics.round_trip import round_trip
 from vljepa.parts.saved import decoder_folder, saved_folder
 from vljepa.processing.text import normalise_text
-from vljepa.training.decoder_inputs import read_texts
+from vljepa.training.decoder_texts import read_texts
 
 NEAREST, CONSENSUS = "bank, nearest", "bank, consensus of 50"
 SOURCES = ("photos", "emoji")
@@ -89,7 +89,7 @@ def measure(context: Context, *, recipe: str, decoders: dict[str, str] | None = 
             _decoder_rows(decoder, own, rows, classes, texts, tables[source])
         rows, classes, texts = pictures["photos"]
         first, others = [one[0] for one in texts], [one[1:] for one in texts]
-        said = own.words(own.texts(first), shift=False)
+        said = own.words(own.texts(first), task="text")
         tables["photos"]["human, against the other four"] = _row(first, others)
         tables["photos"][f"{decoder}, from a human caption's embedding"] = _row(said, others)
         found["round_trip"][decoder] = round_trips(own, held_out[:ROUND_TRIPS])
@@ -135,7 +135,7 @@ def _answers(own: Embedder, questions: Sequence[Record]) -> dict[str, dict[str, 
     for question in questions[:: max(1, len(questions) // QUESTIONS)]:
         assert isinstance(question.image, Path)
         row, classes = own.answered([own.read(question.image)], [(0, question.query)])
-        [answer] = own.write(row, classes, shift=False)
+        [answer] = own.write(row, classes, task="answer")
         nearest = question.candidates[int((own.texts(question.candidates) @ row[0]).argmax())]
         right = normalise_text(question.texts[0])
         hit = (normalise_text(answer.text) == right, normalise_text(nearest) == right)
@@ -149,7 +149,7 @@ def round_trips(own: Embedder, texts: list[str]) -> dict[str, Any]:
     """Texts through their embeddings and back; with another text's embedding and with none, as controls."""
     exact = own.texts(texts)
     seen = {"exact": exact, "swapped": np.roll(exact, len(texts) // 2, axis=0), "zeroed": np.zeros_like(exact)}
-    back = {kind: own.words(rows, shift=False) for kind, rows in seen.items()}
+    back = {kind: own.words(rows, task="text") for kind, rows in seen.items()}
     rows = {kind: own.texts([text or " " for text in written]) for kind, written in back.items()}
     figures = round_trip(texts, back["exact"], text_ND=exact, said_ND=rows["exact"])
     return {

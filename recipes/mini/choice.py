@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -23,24 +24,33 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
-from vljepa.configs import ChoiceConfig
+from vljepa.checkpoint.tensors import read_tensors, write_tensors
+from vljepa.configs import AnswerChoiceConfig, ChoiceConfig
 from vljepa.errors import VLJEPAError
 from vljepa.inference.embed import Embedder
-from vljepa.inference.words import Evidence, Writer
+from vljepa.inference.words import Evidence, Task, Writer
 from vljepa.metrics.captions import CiderD
-from vljepa.processing.nouns import classes_in, holds
+from vljepa.metrics.classification import fit_logistic
+from vljepa.models.decoder_knowledge import centred
 from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.text import normalise_text
+from vljepa.validation.naming import name_marks
 
 AGREEMENT, LIKELIHOOD = (0.5, 1.0, 2.0), (0.0, 0.05, 0.1, 0.2, 0.4)
 NAMED, WRONG = (0.0, 0.2, 0.5, 1.0), (0.0, 0.1, 0.2, 0.5)
 PHRASE = (0.0, 0.02, 0.05, 0.1, 0.15)
 PHRASES = 3
 FALLBACK, SURE = (0.0, 0.3, 0.4, 0.5, 0.6, 0.75), (0.5, 0.6, 0.7, 0.8, 0.9)
+SOURCES = ("easy_vqa", "emoji", "photos")
+"""Of questions."""
 ANSWERS = 900
 """Validation questions, of every source alike."""
-RIDGE = 1e-3
+DRAWINGS = 0.95
+"""Share of the drawings that is to be told as such."""
+NEAREST, COMMON = 3, 2
+ANSWER_LIKELIHOOD, ANSWER_PHRASE = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6), (0.0, -0.1, -0.2, -0.3)
 
 
 class Candidates:
@@ -53,8 +63,10 @@ class Candidates:
     """
 
     def __init__(self, embedder: Embedder, paths: Sequence[Path], query: Sequence[str] = ()) -> None:
-        shift = not query
-        self.writer = writer = Writer(embedder.model, embedder.processor, embed=embedder.texts)
+        task: Task = "answer" if query else "caption"
+        self.writer = writer = Writer(
+            embedder.model, embedder.processor, embed=embedder.texts, kept=embedder.kept_texts
+        )
         self.texts: list[list[str]] = []
         self.evidence: list[list[Evidence]] = []
         classes: list[NDArray[np.float32]] = []
@@ -63,10 +75,9 @@ class Candidates:
             pixels = [embedder.read(paths[place]) for place in chunk]
             asked = [(place, query[start + place] if query else "") for place in range(len(chunk))]
             rows, known = embedder.answered(pixels, asked)
-            told = writer.entities(rows, known)
-            texts = writer.candidates(rows, told, shift=shift)
-            self.texts += texts
-            self.evidence += writer.evidence(texts, rows, known, told, shift=shift)
+            for texts, evidence in writer.weighed(rows, known, task=task):
+                self.texts.append(texts)
+                self.evidence.append(evidence)
             classes += [] if known is None else [known]
         self.classes_NK = np.concatenate(classes) if classes else None
 
@@ -104,13 +115,19 @@ def main(arguments: list[str] | None = None) -> int:
     decoder.config.choice = ChoiceConfig(candidates=given.candidates, phrases=PHRASES)
     captioned = {name: Captioned.read(embedder, given.data / name) for name in ("photos", "emoji")}
     named = Named.read(embedder, given.named)
+    drawings_K = fit_drawings(embedder, given.data)
+    decoder.set_drawings(drawings_K)
     choice, report = fit(captioned, named, decoder.config.choice, least=given.least)
-    choice = choice.model_copy(update={"answer": fit_answers(embedder, given.data)})
+    answer, answered = fit_answers(embedder, given.data)
+    choice, report = choice.model_copy(update={"answer": answer}), report | answered
     file = given.decoder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
     config["choice"] = choice.model_dump(mode="json")
-    config["generation"]["num_beams"] = beams
+    config["generation"]["num_beams"], config["drawings"] = beams, True
     file.write_text(json.dumps(config, indent=2), encoding="utf-8")
+    weights = given.decoder / "model.safetensors"
+    tensors = read_tensors(weights, fix="train the decoder again.")
+    write_tensors(tensors | {"drawings_K": drawings_K.to(tensors["shift_D"])}, weights)
     print(json.dumps({"choice": config["choice"], **report}, indent=1))
     return 0
 
@@ -140,27 +157,22 @@ class Captioned(NamedTuple):
 
 
 class Named(NamedTuple):
-    """Images of one thing each: whether every candidate has a name, and a name or a wider one."""
+    """Images of one thing each, and the marks of every candidate of each."""
 
     found: Candidates
     rows: list[dict[str, Any]]
-    strict: list[list[bool]]
-    lenient: list[list[bool]]
+    marks: list[dict[str, NDArray[np.float64]]]
 
     @classmethod
     def read(cls, embedder: Embedder, folder: Path) -> Named:
         """All images of a folder."""
         rows = _rows(folder / "photos.jsonl")
         found = Candidates(embedder, [folder / row["image"] for row in rows])
-        pairs = list(zip(found.texts, rows, strict=True))
-        strict = [[holds(text, row["names"]) for text in some] for some, row in pairs]
-        return cls(
-            found, rows, strict, [[holds(text, row["names"] + row["wider"]) for text in some] for some, row in pairs]
-        )
+        return cls(found, rows, [_marks(some, [row] * len(some)) for some, row in zip(found.texts, rows, strict=True)])
 
-    def share(self, marks: Sequence[Sequence[bool]], config: ChoiceConfig) -> float:
-        """Share of images whose chosen candidate has the mark."""
-        return float(np.mean([some[place] for some, place in zip(marks, self.found.chosen(config), strict=True)]))
+    def of_chosen(self, mark: str, config: ChoiceConfig) -> NDArray[np.float64]:
+        """Whether each image's chosen candidate has a mark."""
+        return np.array([some[mark][place] for some, place in zip(self.marks, self.found.chosen(config), strict=True)])
 
 
 def fit(
@@ -173,68 +185,122 @@ def fit(
     ]
 
     def worth(config: ChoiceConfig) -> float:
-        missing = max(0.0, least - named.share(named.strict, config))
+        missing = max(0.0, least - named.of_chosen("strict", config).mean())
         return 2 * captioned["photos"].cider(config) + captioned["emoji"].cider(config) - 10 * missing
 
     best = max(grid, key=worth)
     chosen = named.found.chosen(best)
     values = np.array([some[place].values() for some, place in zip(named.found.evidence, chosen, strict=True)])
-    right = np.array([some[place] for some, place in zip(named.lenient, chosen, strict=True)], dtype=float)
-    weights = logistic(values, right)
+    weights = fit_logistic(values, named.of_chosen("lenient", best))
     best = best.model_copy(update={"confidence": weights})
-    taxonomy = Taxonomy.of("imagenet-1k")
-    own = [set(taxonomy.classes_of(row["names"][0])) for row in named.rows]
 
     def shares(config: ChoiceConfig) -> dict[str, float]:
-        texts = named.found.captions(config)
-        pairs = list(zip(texts, named.rows, strict=True))
-        alien = [
-            any(len(classes) == 1 and classes[0] not in right for classes in classes_in(text, taxonomy))
-            for text, right in zip(texts, own, strict=True)
-        ]
-        return {
-            **{
-                f"{name}/cider": float(one.scorer.scores(one.found.captions(config)).mean())
-                for name, one in captioned.items()
-            },
-            "named/strict": float(np.mean([holds(text, row["names"]) for text, row in pairs])),
-            "named/lenient": float(np.mean([holds(text, row["names"] + row["wider"]) for text, row in pairs])),
-            "named/wrong": float(np.mean(alien)),
+        marks = _marks(named.found.captions(config), named.rows)
+        ciders = {
+            f"{name}/cider": float(one.scorer.scores(one.found.captions(config)).mean())
+            for name, one in captioned.items()
         }
+        return ciders | {f"named/{mark}": float(one.mean()) for mark, one in marks.items()}
 
     tried = [best.model_copy(update={"fallback": low, "sure": sure}) for low, sure in product(FALLBACK, SURE)]
     found = [(config, shares(config)) for config in tried]
     return max(found, key=lambda one: 2 * one[1]["photos/cider"] + one[1]["named/lenient"] - one[1]["named/wrong"])
 
 
-def fit_answers(embedder: Embedder, data: Path) -> list[float]:
-    """Logistic regression of whether an answer is right, word for word, on the validation questions."""
-    values, right = [], []
-    for source in ("easy_vqa", "emoji", "photos"):
-        rows = _rows(data / source / "questions.validation.jsonl")
-        rows = rows[:: max(1, len(rows) // (ANSWERS // 3))]
-        found = Candidates(embedder, [data / source / row["image"] for row in rows], [row["query"] for row in rows])
-        for row, texts, evidence in zip(rows, found.texts, found.evidence, strict=True):
-            first = next((place for place, one in enumerate(evidence) if not one.flawed), 0)
-            values.append(evidence[first].values()[:3])
-            right.append(normalise_text(texts[first]) == normalise_text(row["text"][0]))
-    return logistic(np.array(values), np.array(right, dtype=float))
+def fit_drawings(embedder: Embedder, data: Path) -> Tensor:
+    """What tells drawings from photos, [K + 1]: `discriminant` of the training clip art and the training photos."""
+    centred_NK = []
+    for source in ("photos", "clipart"):
+        files = [data / source / row["image"] for row in _rows(data / source / "captions.train.jsonl")]
+        found = [embedder.class_probabilities(embedder.encode([embedder.read(file)])) for file in files]
+        centred_NK.append(centred(torch.from_numpy(np.concatenate([one for one in found if one is not None]))).double())
+    return discriminant(*centred_NK)
 
 
-def logistic(values_NV: NDArray[np.float64], right_N: NDArray[np.float64]) -> list[float]:
-    """Weights of the likeliest logistic regression, with a small ridge."""
-    values, right = torch.from_numpy(values_NV), torch.from_numpy(right_N)
-    weights = torch.zeros(values.shape[1], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=200)
+def discriminant(photos_NK: Tensor, drawings_MK: Tensor) -> Tensor:
+    """Fisher's weights, of unit norm, with a ridge of the mean variance; and a bias, [K + 1]: above 0 are drawings.
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = F.binary_cross_entropy_with_logits(values @ weights, right) + RIDGE * weights.square().sum()
-        loss.backward()
-        return loss
+    The bias is such that `DRAWINGS` of the drawings are above: the few photos lie further off than others do.
+    """
+    means = photos_NK.mean(0), drawings_MK.mean(0)
+    inside = torch.cat([photos_NK - means[0], drawings_MK - means[1]])
+    covariance_KK = inside.T @ inside / len(inside)
+    ridge = covariance_KK.diagonal().mean() * torch.eye(len(covariance_KK), dtype=torch.float64)
+    weights_K = F.normalize(torch.linalg.solve(covariance_KK + ridge, means[1] - means[0]), dim=0)
+    return torch.cat([weights_K, -torch.quantile(drawings_MK @ weights_K, 1 - DRAWINGS)[None]]).float()
 
-    optimizer.step(closure)
-    return [round(one, 4) for one in weights.detach().tolist()]
+
+def fit_answers(embedder: Embedder, data: Path) -> tuple[AnswerChoiceConfig, dict[str, float]]:
+    """How an answer is chosen, and the logistic regression of whether it is right, word for word.
+
+    Best is the largest share of right validation answers plus their mean cosine to the right ones, among choices with
+    which no source has fewer right ones than with the decoder's own first answers.
+    """
+    decoder = embedder.model.y_decoder
+    assert decoder is not None
+    config = AnswerChoiceConfig(texts=common_answers(data, decoder.phrases), nearest=NEAREST)
+    decoder.config.choice = decoder.config.choice.model_copy(update={"answer": config})
+    asked = {source: Asked.read(embedder, data / source) for source in SOURCES}
+    own = {source: one.right_NC[:, 0].mean() for source, one in asked.items()}
+    tried = [
+        config.model_copy(update={"likelihood": likelihood, "phrase": phrase})
+        for likelihood, phrase in product(ANSWER_LIKELIHOOD, ANSWER_PHRASE)
+    ]
+
+    def worth(config: AnswerChoiceConfig) -> tuple[bool, float]:
+        picked = {source: one.picked(config) for source, one in asked.items()}
+        no_worse = all(right.mean() >= own[source] for source, (right, _, _) in picked.items())
+        return no_worse, float(np.mean([(right + cosine).mean() for right, cosine, _ in picked.values()]))
+
+    best = max(tried, key=worth)
+    picked = {source: one.picked(best) for source, one in asked.items()}
+    right = np.concatenate([one for one, _, _ in picked.values()]).astype(float)
+    weights = fit_logistic(np.concatenate([values for _, _, values in picked.values()])[:, :3], right)
+    report = {f"answers/{source}/own": float(share) for source, share in own.items()}
+    report |= {f"answers/{source}": float(one.mean()) for source, (one, _, _) in picked.items()}
+    return best.model_copy(update={"confidence": weights}), report
+
+
+def common_answers(data: Path, phrases: Sequence[str]) -> list[str]:
+    """Training answers of at least `COMMON` rows that are no phrases."""
+    rows = [row for source in SOURCES for row in _rows(data / source / "questions.train.jsonl")]
+    counts = Counter(normalise_text(text) for row in rows for text in row["text"])
+    return sorted(text for text, count in counts.items() if count >= COMMON and text not in phrases)
+
+
+class Asked(NamedTuple):
+    """Questions: evidence of the candidates, whether each is right, and its cosine to the right answer, [N, C]."""
+
+    evidence: list[list[Evidence]]
+    right_NC: NDArray[np.bool_]
+    cosine_NC: NDArray[np.float32]
+
+    @classmethod
+    def read(cls, embedder: Embedder, folder: Path) -> Asked:
+        """Validation questions of a folder, every n-th; of fewer candidates the last is repeated."""
+        rows = _rows(folder / "questions.validation.jsonl")
+        rows = rows[:: max(1, len(rows) // (ANSWERS // len(SOURCES)))]
+        found = Candidates(embedder, [folder / row["image"] for row in rows], [row["query"] for row in rows])
+        width = max(map(len, found.texts))
+        texts = [[*some, *some[-1:] * (width - len(some))] for some in found.texts]
+        wanted = [row["text"][0] for row in rows]
+        wanted_norm = [normalise_text(one) for one in wanted]
+        right = [[normalise_text(one) == want for one in some] for some, want in zip(texts, wanted_norm, strict=True)]
+        wanted_ND = embedder.kept_texts(wanted)
+        said_NCD = embedder.kept_texts([text or " " for some in texts for text in some]).reshape(len(rows), width, -1)
+        return cls(found.evidence, np.array(right), np.einsum("ncd,nd->nc", said_NCD, wanted_ND))
+
+    def picked(self, config: AnswerChoiceConfig) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float64]]:
+        """Of the best candidates: whether they are right, cosine to the right answer, values of the confidence."""
+        best = [max(range(len(some)), key=lambda place: some[place].score(config)) for some in self.evidence]
+        rows = range(len(best))
+        values = np.array([some[place].values() for some, place in zip(self.evidence, best, strict=True)])
+        return self.right_NC[rows, best], self.cosine_NC[rows, best], values
+
+
+def _marks(texts: Sequence[str], rows: Sequence[dict[str, Any]]) -> dict[str, NDArray[np.float64]]:
+    names, wider = [row["names"] for row in rows], [row["wider"] for row in rows]
+    return name_marks(texts, names, wider, Taxonomy.of("imagenet-1k"))
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:

@@ -61,6 +61,12 @@ def save_decoder(decoder: YDecoder, folder: Path, *, dtype: torch.dtype | None =
         copy_tokenizer(decoder.config.part, source, folder / TOKENIZER_FOLDER)
 
 
+def rewrite_config(folder: Path, **changes: object) -> None:
+    """Change a saved decoder's config, such as how it chooses; the weights stay."""
+    config = read_decoder_config(folder).model_copy(update=changes)
+    (folder / CONFIG_FILE).write_text(config.model_dump_json(indent=2), encoding="utf-8")
+
+
 def load_decoder(folder: Path, *, text_space: str) -> YDecoder:
     """Load a saved decoder, in eval mode and frozen.
 

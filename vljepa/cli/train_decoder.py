@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vljepa.cli.options import JsonOption
 from vljepa.cli.output import note, print_json, print_table
 from vljepa.cli.recipe import Overrides, Recipe, find_recipe
+
+if TYPE_CHECKING:
+    from vljepa.training.decoder import DecoderTrainer
 
 
 def train_decoder(
@@ -30,11 +34,35 @@ def train_decoder(
     from vljepa.training.decoder import DecoderTrainer
 
     with leaving_processes():
-        result = DecoderTrainer(run, device=device).fit()
+        trainer = DecoderTrainer(run, device=device)
+        result = trainer.fit()
+        said = _fit_confidence(trainer, result.model_folder)
     if json:
         print_json(result.as_dict())
         return
     rows = [(name, f"{value:.4f}") for name, value in result.metrics.items()]
     if rows:
         print_table(columns=("validation metric", "best"), rows=rows)
+    for line in said:
+        note(line)
     note(f"the decoder is in {result.model_folder}")
+
+
+def _fit_confidence(trainer: DecoderTrainer, folder: Path) -> list[str]:
+    """Fit how sure the decoder is on the run's validation images, write it into its config, and say what was done.
+
+    A run that was finished before has it, and of several processes one writes.
+    """
+    from vljepa.checkpoint.decoder import rewrite_config
+    from vljepa.data.processes import process_number
+    from vljepa.inference.confidence import Referenced, fit_confidence
+    from vljepa.inference.embed import Embedder
+
+    if not hasattr(trainer, "inputs") or process_number() != 0:
+        return []
+    embedder = Embedder.from_pretrained(trainer.run.model, device=str(trainer.accelerator.device), decoder=str(folder))
+    tasks = trainer.inputs.tasks
+    sources = [Referenced(one.predictions_ND.numpy(), one.classes_NK, one.texts, one.queries) for one in tasks]
+    choice, said = fit_confidence(embedder, sources)
+    rewrite_config(folder, choice=choice)
+    return said

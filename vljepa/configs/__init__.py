@@ -6,6 +6,7 @@
 
 from vljepa.configs.answers import AnswerPriorConfig
 from vljepa.configs.decoder import (
+    AnswerChoiceConfig,
     ChoiceConfig,
     DecoderDataConfig,
     DecoderRunConfig,
@@ -61,6 +62,7 @@ __all__ = [
     "CALIBRATED_AT",
     "AdaptersConfig",
     "AlignedConfig",
+    "AnswerChoiceConfig",
     "AnswerPriorConfig",
     "Attention",
     "CacheConfig",

@@ -56,6 +56,26 @@ class EntityConfig(Strict):
         return 1000 if self.names == "imagenet-1k" else len(self.names)
 
 
+class AnswerChoiceConfig(Strict):
+    """The same for open answers, whose candidates are the decoder's own and the nearest of kept texts.
+
+    Args:
+        texts: Answers that are common in training, such as yes, no and colours.
+        nearest: So many of the nearest texts, and of the nearest phrases, are candidates; with 0 the decoder's own
+            first answer is taken as it is.
+        likelihood: Weight of the mean log-probability of a candidate's tokens, beside the cosine.
+        phrase: Weight against phrases; below 0 for them.
+        confidence: Logistic regression: intercept, and weights of cosine and log-probability; None where none was
+            fitted.
+    """
+
+    texts: list[str] = Field(default_factory=list)
+    nearest: int = Field(0, ge=0)
+    likelihood: float = 0.0
+    phrase: float = 0.0
+    confidence: list[float] | None = Field(None, min_length=3, max_length=3)
+
+
 class MemoryConfig(Strict):
     """Embeddings of training texts, onto which a predicted embedding is projected before it is read (DeCap).
 
@@ -83,7 +103,7 @@ class ChoiceConfig(Strict):
         wrong: Weight against nouns that the encoder finds improbable.
         phrase: Weight against phrases.
         confidence: Logistic regression: intercept, and weights of the four in that order; None where none was fitted.
-        answer: The same for answers: intercept, and weights of cosine and log-probability.
+        answer: The same for answers.
         fallback: Below this confidence the caption is the narrowest thing that is sure.
         sure: Probability from which on a thing is sure.
     """
@@ -96,7 +116,7 @@ class ChoiceConfig(Strict):
     wrong: float = 0.0
     phrase: float = 0.0
     confidence: list[float] | None = Field(None, min_length=5, max_length=5)
-    answer: list[float] | None = Field(None, min_length=3, max_length=3)
+    answer: AnswerChoiceConfig = AnswerChoiceConfig()
     fallback: float = Field(0.0, ge=0, le=1)
     sure: float = Field(0.9, ge=0, le=1)
 
@@ -111,6 +131,7 @@ class YDecoderConfig(Strict):
         entities: Names that it reads beside the embedding; None for none.
         memory: Texts onto which predictions are projected; None reads them as they are, less their mean gap.
         phrases: Number of short texts that it keeps as captions by themselves.
+        drawings: Whether it keeps weights that tell drawings by what the X-Encoder's own classifier says.
         dropout: In a model from scratch.
         lora: Adapters of a pretrained model, without which only the prefix is trained; or of a decoder from scratch
             that a run starts from, without which all of it is.
@@ -127,6 +148,7 @@ class YDecoderConfig(Strict):
     entities: EntityConfig | None = None
     memory: MemoryConfig | None = None
     phrases: int = Field(0, ge=0)
+    drawings: bool = False
     dropout: float = Field(0.1, ge=0, lt=1)
     lora: LoraConfig | None = None
     lowercase: bool = True

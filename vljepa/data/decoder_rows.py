@@ -27,8 +27,8 @@ UNTOLD = 12
 class Name(Protocol):
     """Draws the entities of texts, a pure function of text and seed."""
 
-    def __call__(self, texts: Sequence[str], *, seeds: Sequence[int]) -> Entities:
-        """Entities [B, N]."""
+    def __call__(self, texts: Sequence[str], *, seeds: Sequence[int], rows_BD: Tensor | None = None) -> Entities:
+        """Entities [B, N]; `rows_BD` are the texts' embeddings, where they are known."""
         ...
 
 
@@ -47,12 +47,8 @@ class Rows(Protocol):
     texts: Sequence[tuple[str, ...]]
     """Right texts of each row."""
 
-    def embeddings(self, visits: Sequence[Visit]) -> Tensor:
-        """Embeddings [B, D] from which the visits' texts are to be read."""
-        ...
-
-    def entities(self, visits: Sequence[Visit]) -> Entities | None:
-        """Names that are told beside them; None where none are."""
+    def read(self, visits: Sequence[Visit]) -> tuple[Tensor, Entities | None]:
+        """Embeddings [B, D] from which the visits' texts are to be read, and names told beside them, if any are."""
         ...
 
 
@@ -72,15 +68,12 @@ class TextRows:
     noise: float
     name: Name | None = None
 
-    def embeddings(self, visits: Sequence[Visit]) -> Tensor:
+    def read(self, visits: Sequence[Visit]) -> tuple[Tensor, Entities | None]:
         """See `Rows`."""
-        exact_BD = self.embed([self.texts[visit.row][visit.text] for visit in visits])
+        texts = [self.texts[visit.row][visit.text] for visit in visits]
+        exact_BD = self.embed(texts)
         noise_BD = torch.stack([self._noise(visit, exact_BD.shape[1]) for visit in visits])
-        return F.normalize(exact_BD + noise_BD, dim=-1)
-
-    def entities(self, visits: Sequence[Visit]) -> Entities | None:
-        """See `Rows`."""
-        return _named(self.name, [self.texts[visit.row][visit.text] for visit in visits], visits)
+        return F.normalize(exact_BD + noise_BD, dim=-1), _named(self.name, texts, visits, rows_BD=exact_BD)
 
     def _noise(self, visit: Visit, width: int) -> Tensor:
         level = self.noise * visit.pick(2**32, "level") / 2**32
@@ -101,13 +94,10 @@ class GuessRows:
     guess: Callable[[Sequence[str], Sequence[int]], Tensor]
     name: Name | None = None
 
-    def embeddings(self, visits: Sequence[Visit]) -> Tensor:
+    def read(self, visits: Sequence[Visit]) -> tuple[Tensor, Entities | None]:
         """See `Rows`."""
-        return self.guess([self._seen(visit) for visit in visits], [visit.pick(2**62, "noise") for visit in visits])
-
-    def entities(self, visits: Sequence[Visit]) -> Entities | None:
-        """See `Rows`."""
-        return _named(self.name, [self._seen(visit) for visit in visits], visits)
+        seen = [self._seen(visit) for visit in visits]
+        return self.guess(seen, [visit.pick(2**62, "noise") for visit in visits]), _named(self.name, seen, visits)
 
     def _seen(self, visit: Visit) -> str:
         texts = self.texts[visit.row]
@@ -129,18 +119,20 @@ class PictureRows:
     predictions: Sequence[Tensor]
     named: Entities | None = None
 
-    def embeddings(self, visits: Sequence[Visit]) -> Tensor:
+    def read(self, visits: Sequence[Visit]) -> tuple[Tensor, Entities | None]:
         """See `Rows`."""
         views = [self.predictions[visit.row] for visit in visits]
-        return torch.stack([some[visit.pick(len(some), "view")] for some, visit in zip(views, visits, strict=True)])
-
-    def entities(self, visits: Sequence[Visit]) -> Entities | None:
-        """See `Rows`."""
-        return None if self.named is None else self.named.choose([visit.row for visit in visits])
+        named = None if self.named is None else self.named.choose([visit.row for visit in visits])
+        drawn = [some[visit.pick(len(some), "view")] for some, visit in zip(views, visits, strict=True)]
+        return torch.stack(drawn), named
 
 
-def _named(name: Name | None, seen: Sequence[str], visits: Sequence[Visit]) -> Entities | None:
-    return None if name is None else name(seen, seeds=[visit.pick(2**62, "entities") for visit in visits])
+def _named(
+    name: Name | None, seen: Sequence[str], visits: Sequence[Visit], *, rows_BD: Tensor | None = None
+) -> Entities | None:
+    if name is None:
+        return None
+    return name(seen, seeds=[visit.pick(2**62, "entities") for visit in visits], rows_BD=rows_BD)
 
 
 class DecoderBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -186,8 +178,8 @@ class DecoderBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
         share = drawn[len(drawn) * number // count : len(drawn) * (number + 1) // count]
         for source, draws in groupby(share, key=lambda draw: draw.source):
             rows, visits = self.sources[source], [self._visit(draw) for draw in draws]
-            embeddings.append(rows.embeddings(visits))
-            told = rows.entities(visits)
+            read, told = rows.read(visits)
+            embeddings.append(read)
             if told is not None:
                 kept_B1 = torch.tensor([[visit.pick(100, "untold") >= UNTOLD] for visit in visits])
                 named.append(replace(told, strengths_BN=told.strengths_BN * kept_B1))

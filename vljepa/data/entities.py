@@ -48,9 +48,9 @@ class EntityEstimate:
         self.count = min(count, len(taxonomy))
         self._nouns: dict[str, list[tuple[int, ...]]] = {}
 
-    def __call__(self, texts: Sequence[str], *, seeds: Sequence[int]) -> Entities:
-        """Entities [B, N] of texts, a pure function of each text and seed."""
-        cosine_BK = (self.embed(texts) @ self.names_KD.T).numpy()
+    def __call__(self, texts: Sequence[str], *, seeds: Sequence[int], rows_BD: Tensor | None = None) -> Entities:
+        """Entities [B, N] of texts, a pure function of each text and seed; `rows_BD` are their embeddings, if known."""
+        cosine_BK = ((self.embed(texts) if rows_BD is None else rows_BD) @ self.names_KD.T).numpy()
         drawn = [self._draw(*one) for one in zip(texts, cosine_BK, seeds, strict=True)]
         numbers, strengths = (np.stack(several) for several in zip(*drawn, strict=True))
         return Entities(torch.from_numpy(numbers), torch.from_numpy(strengths))

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa.errors import ConfigError
-from vljepa.inference.embed import Embedded, Embedder, OnBroken, Progress, check_probability
+from vljepa.inference.embed import Embedded, Embedder, check_probability
+from vljepa.inference.reading import OnBroken, Progress
 from vljepa.processing.given import describe, is_picture
 from vljepa.processing.processor import Picture
 from vljepa.processing.unicode_text import check_text

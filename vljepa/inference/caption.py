@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.inference.candidates import as_list
-from vljepa.inference.embed import Embedder, OnBroken, Progress
+from vljepa.inference.embed import Embedder
+from vljepa.inference.reading import OnBroken, Progress
 from vljepa.processing.given import describe
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
@@ -104,7 +105,7 @@ def captions(
     check_text(query, what="the query")
     embedder.check_minimum(min_confidence, answers=bool(query))
     for batch in embedder.embedded(images, query=query, progress=progress, on_broken=on_broken):
-        written = embedder.write(batch.rows, batch.classes, shift=not query, **options)
+        written = embedder.write(batch.rows, batch.classes, task="answer" if query else "caption", **options)
         agreements = (embedder.texts([one.text or " " for one in written]) * batch.rows).sum(1)
         for image, words, agreement, row in zip(batch.images, written, agreements, batch.rows, strict=True):
             yield Caption(

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.inference.candidates import Prediction, as_list, check_candidates, choose
-from vljepa.inference.embed import Embedder, OnBroken, Progress
+from vljepa.inference.embed import Embedder
 from vljepa.inference.naming import Naming
+from vljepa.inference.reading import OnBroken, Progress
 from vljepa.processing.processor import Picture, VLJEPAProcessor
 
 

@@ -5,9 +5,7 @@ Shapes: N pictures or texts, D width of the shared space.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self, TypeAlias
@@ -18,9 +16,10 @@ from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import PromptsConfig, validate
-from vljepa.errors import CheckpointError, ConfigError, ImageError
+from vljepa.errors import CheckpointError, ConfigError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
+from vljepa.inference.reading import OnBroken, Progress, read_ahead
 from vljepa.inference.words import Words, Writer
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.device import resolve_device, resolve_dtype
@@ -31,14 +30,11 @@ from vljepa.processing.processor import Picture, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
 
 Rows: TypeAlias = NDArray[np.float32]
-Progress: TypeAlias = Callable[[int], None]
-OnBroken: TypeAlias = Callable[[Picture, ImageError], None]
 
 _CPU_BATCH = 8  # larger batches of convolutions leave the CPU's cache and get slower
 _GPU_BATCH = 64
 _TEXT_BATCH = 64
 _QUERY_BATCH = 64
-_READERS = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,18 +156,13 @@ class Embedder:
             ImageError: A picture cannot be read and there is no `on_broken`.
         """
         check_text(query, what="the query")
-        size = self.batch_size
-        chunks = [images[start : start + size] for start in range(0, len(images), size)]
-        with ThreadPoolExecutor(_READERS) as pool:
-            waiting = self._submit(pool, chunks[0]) if chunks else []
-            for number, chunk in enumerate(chunks, start=1):
-                jobs, waiting = waiting, self._submit(pool, chunks[number]) if number < len(chunks) else []
-                kept, pixels = _collect(chunk, jobs, on_broken)
-                if kept:
-                    rows, classes = self.answered(pixels, [(place, query) for place in range(len(kept))])
-                    yield Embedded(images=kept, rows=rows, classes=classes)
-                if progress is not None:
-                    progress(len(chunk))
+        batches = read_ahead(self.read, images, size=self.batch_size, on_broken=on_broken)
+        for count, kept, pixels in batches:
+            if kept:
+                rows, classes = self.answered(pixels, [(place, query) for place in range(len(kept))])
+                yield Embedded(images=kept, rows=rows, classes=classes)
+            if progress is not None:
+                progress(count)
 
     def pairs(self, images: Sequence[Picture], queries: Sequence[str]) -> Rows:
         """Predicted embeddings of pictures, each under a query of its own.
@@ -314,7 +305,7 @@ class Embedder:
         return name_rows(names, prompts=prompts, embed=self.kept_texts)
 
     def words(self, rows: Rows, **options: Any) -> list[str]:
-        """Texts for predicted embeddings [N, D], by the Y-Decoder; options as for `YDecoder.generate`.
+        """Texts for predicted embeddings [N, D], by the Y-Decoder; options as for `write`.
 
         Raises:
             CheckpointError: The model has no Y-Decoder.
@@ -328,14 +319,16 @@ class Embedder:
         Args:
             rows: Predicted embeddings [N, D].
             classes: What the X-Encoder's own classifier says of the same images, [N, K].
-            options: As for `YDecoder.generate`.
+            options: `task`, as of `Writer.write`: what the embeddings are; and as for `YDecoder.generate`.
 
         Raises:
             CheckpointError: The model has no Y-Decoder.
             ConfigError: An option is outside of its range.
         """
         self.require_words()
-        return Writer(self.model, self.processor, embed=self.texts).write(rows, classes, **options)
+        return Writer(self.model, self.processor, embed=self.texts, kept=self.kept_texts).write(
+            rows, classes, **options
+        )
 
     def require_words(self) -> None:
         """Check that there is a Y-Decoder, before hours of embedding and not after.
@@ -360,7 +353,7 @@ class Embedder:
         decoder = self.model.y_decoder
         if decoder is None or confidence == 0:
             return
-        if (decoder.config.choice.answer if answers else decoder.config.choice.confidence) is None:
+        if (decoder.config.choice.answer.confidence if answers else decoder.config.choice.confidence) is None:
             raise ConfigError(
                 "a minimum confidence was asked for, and this Y-Decoder does not say how sure it is.",
                 fix="fit it with recipes/mini/choice.py, or leave the minimum out.",
@@ -368,9 +361,6 @@ class Embedder:
 
     def _predict(self, pixels: Sequence[torch.Tensor], queries: Sequence[str]) -> Rows:
         return self.asked(pixels, list(enumerate(queries)))
-
-    def _submit(self, pool: ThreadPoolExecutor, images: Sequence[Picture]) -> list[Future[torch.Tensor]]:
-        return [pool.submit(self.read, image) for image in images]
 
     def _no_rows(self) -> Rows:
         return np.zeros((0, self.model.config.embed_dim), dtype=np.float32)
@@ -384,21 +374,3 @@ def check_probability(minimum: float) -> None:
     """
     if not 0 <= minimum <= 1:
         raise ConfigError(f"a minimum confidence of {minimum} is not a probability.", fix="give a number from 0 to 1.")
-
-
-def _collect(
-    images: Sequence[Picture], jobs: list[Future[torch.Tensor]], on_broken: OnBroken | None
-) -> tuple[list[Picture], list[torch.Tensor]]:
-    """Pictures that could be read, and their [1, T, C, H, W] pixels."""
-    kept: list[Picture] = []
-    pixels: list[torch.Tensor] = []
-    for image, job in zip(images, jobs, strict=True):
-        try:
-            pixels.append(job.result())
-        except ImageError as error:
-            if on_broken is None:
-                raise
-            on_broken(image, error)
-        else:
-            kept.append(image)
-    return kept, pixels

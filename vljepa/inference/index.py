@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import ConfigError, DataError, TextSpaceError
-from vljepa.inference.embed import Embedder, Progress, Rows
+from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_index
 from vljepa.inference.indexing import Draft, Skipped
 from vljepa.inference.known_files import IndexPart, KnownFiles
 from vljepa.inference.media import find_media
 from vljepa.inference.moments import moment_settings
+from vljepa.inference.reading import Progress
 from vljepa.processing.given import is_picture
 from vljepa.processing.picture_sequence import is_moving
 from vljepa.processing.processor import Picture, VLJEPAProcessor

@@ -12,11 +12,12 @@ import numpy as np
 
 from vljepa.configs import SelectiveConfig
 from vljepa.errors import DataError
-from vljepa.inference.embed import Embedder, Progress, Rows
+from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.index_file import Entry
 from vljepa.inference.known_files import KnownFiles, entry_of
 from vljepa.inference.media import Media
 from vljepa.inference.moments import read_moments
+from vljepa.inference.reading import Progress
 from vljepa.processing.processor import Picture
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from vljepa.configs import SideConfig
-from vljepa.inference.embed import Embedder, OnBroken, Progress, Rows
+from vljepa.inference.embed import Embedder, Rows
+from vljepa.inference.reading import OnBroken, Progress
 from vljepa.processing.taxonomy import Taxonomy
 
 LEAST = 8

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import ConfigError
 from vljepa.inference.candidates import Chances, Prediction, as_list, check_candidates, check_question, choose
-from vljepa.inference.embed import Embedder, OnBroken, Progress
+from vljepa.inference.embed import Embedder
+from vljepa.inference.reading import OnBroken, Progress
 from vljepa.metrics.classification import softmax
 from vljepa.processing.answers import prior_scores
 from vljepa.processing.processor import Picture, VLJEPAProcessor

@@ -9,10 +9,11 @@ Shapes: N embeddings of width D, K classes of the X-Encoder's classifier, C cand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -20,13 +21,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.configs import ChoiceConfig
+from vljepa.configs import AnswerChoiceConfig, ChoiceConfig
 from vljepa.models.types import Entities
 from vljepa.processing.nouns import classes_in, with_article
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.taxonomy import Taxonomy
 
 Rows = NDArray[np.float32]
+Task: TypeAlias = Literal["caption", "answer", "text"]
+"""What embeddings are read as: a prediction without a question, one under a question, or a text's own embedding."""
 
 BATCH = 32
 NARROW = 20
@@ -58,7 +61,6 @@ class Evidence:
         likelihood: Mean log-probability of its tokens.
         named: Highest probability, by the encoder, of what one of its nouns means; 0 without such a noun.
         wrong: 1 less the lowest probability of one of its narrow nouns; 0 without such a noun.
-        flawed: Whether it stutters, repeats itself or holds a word that no training text has.
         phrase: Whether it is a phrase that the decoder keeps.
     """
 
@@ -66,18 +68,18 @@ class Evidence:
     likelihood: float
     named: float
     wrong: float
-    flawed: bool
     phrase: bool = False
 
-    def score(self, config: ChoiceConfig) -> float:
+    def score(self, config: ChoiceConfig | AnswerChoiceConfig) -> float:
         """The higher, the better."""
+        if isinstance(config, AnswerChoiceConfig):
+            return self.agreement + config.likelihood * self.likelihood - (config.phrase if self.phrase else 0.0)
         return (
             config.agreement * self.agreement
             + config.likelihood * self.likelihood
             + config.named * self.named
             - config.wrong * self.wrong
             - (config.phrase if self.phrase else 0.0)
-            - (100.0 if self.flawed else 0.0)
         )
 
     def values(self) -> list[float]:
@@ -128,15 +130,24 @@ class Writer:
         model: With a Y-Decoder.
         processor: Of the model, with the decoder's tokenizer.
         embed: Embeddings [N, D] of texts, unit norm.
+        kept: The same for texts that are asked for again and again; `embed` when absent.
     """
 
-    def __init__(self, model: VLJEPA, processor: VLJEPAProcessor, *, embed: Callable[[Sequence[str]], Rows]) -> None:
+    def __init__(
+        self,
+        model: VLJEPA,
+        processor: VLJEPAProcessor,
+        *,
+        embed: Callable[[Sequence[str]], Rows],
+        kept: Callable[[Sequence[str]], Rows] | None = None,
+    ) -> None:
         assert model.y_decoder is not None
         assert processor.words is not None
         self.model = model
         self.decoder = model.y_decoder
         self.words = processor.words
         self.embed = embed
+        self.kept = kept or embed
         self._phrases = frozenset(self.decoder.phrases)
         self._device = next(model.parameters()).device
         config = self.decoder.config
@@ -145,48 +156,76 @@ class Writer:
         self._by_classifier = config.entities is not None and config.entities.of_classifier(model.config.residual)
 
     def write(
-        self, rows_ND: Rows, classes_NK: Rows | None = None, *, shift: bool = True, **options: Any
+        self, rows_ND: Rows, classes_NK: Rows | None = None, *, task: Task = "caption", **options: Any
     ) -> list[Words]:
-        """The best candidate for every embedding; of an answer the decoder's own first choice, if it has no flaw.
+        """The best candidate for every embedding; of a text's own the decoder's first.
 
         Args:
             rows_ND: Predicted embeddings.
             classes_NK: What the X-Encoder's own classifier says, where the embeddings come from images; zeros tell
                 nothing.
-            shift: As for `YDecoder.generate`: False for answers.
+            task: What the embeddings are.
             options: As for `YDecoder.generate`.
         """
         found: list[Words] = []
+        fitted = self.choice.confidence if task == "caption" else self.choice.answer.confidence
+        for texts, weigh in self._candidates(rows_ND, classes_NK, task=task, **options):
+            if task == "text" or (fitted is None and all(len(several) == 1 for several in texts)):
+                found += [Words(several[0], None) for several in texts]
+                continue
+            known: Sequence[Rows | None] = [None] * len(texts)
+            if classes_NK is not None and self._by_classifier:
+                known = list(classes_NK[len(found) : len(found) + len(texts)])
+            for several, evidence, classes_K in zip(texts, weigh(), known, strict=True):
+                if task == "caption":
+                    found.append(self.caption_of(several, evidence, classes_K))
+                else:
+                    best = self.best(evidence, task)
+                    found.append(Words(several[best], evidence[best].confidence(fitted)))
+        return found
+
+    def weighed(
+        self, rows_ND: Rows, classes_NK: Rows | None = None, *, task: Task = "caption", **options: Any
+    ) -> Iterator[tuple[list[str], list[Evidence]]]:
+        """Candidates of every embedding, and what speaks for each; as for `write`."""
+        for texts, weigh in self._candidates(rows_ND, classes_NK, task=task, **options):
+            yield from zip(texts, weigh(), strict=True)
+
+    def _candidates(
+        self, rows_ND: Rows, classes_NK: Rows | None, *, task: Task, **options: Any
+    ) -> Iterator[tuple[list[list[str]], Callable[[], list[list[Evidence]]]]]:
+        """The same in batches, and what weighs them."""
         for start in range(0, len(rows_ND), BATCH):
             rows, classes = rows_ND[start : start + BATCH], None
             if classes_NK is not None and self._by_classifier:
                 classes = classes_NK[start : start + BATCH]
             entities = self.entities(rows, classes)
-            texts = self.candidates(rows, entities, shift=shift, **options)
-            fitted = self.choice.confidence if shift else self.choice.answer
-            if fitted is None and all(len(several) == 1 for several in texts):
-                found += [Words(only, None) for [only] in texts]
-                continue
-            evidence = self.evidence(texts, rows, classes, entities, shift=shift)
-            for place, (several, speaks) in enumerate(zip(texts, evidence, strict=True)):
-                if shift:
-                    found.append(self.caption_of(several, speaks, None if classes is None else classes[place]))
-                else:
-                    found.append(self._answer(several, speaks))
-        return found
+            texts = self.candidates(rows, entities, task=task, **options)
+            yield texts, partial(self.evidence, texts, rows, classes, entities, task=task)
 
-    def _answer(self, texts: Sequence[str], evidence: Sequence[Evidence]) -> Words:
-        first = next((place for place, one in enumerate(evidence) if not one.flawed), 0)
-        return Words(texts[first], evidence[first].confidence(self.choice.answer))
+    def best(self, evidence: Sequence[Evidence], task: Task) -> int:
+        """Place of the best candidate; the decoder's own first where the choice of an answer was not fitted."""
+        if task != "caption" and self.choice.answer.nearest == 0:
+            return 0
+        config = self.choice if task == "caption" else self.choice.answer
+        return max(range(len(evidence)), key=lambda place: evidence[place].score(config))
 
     def caption_of(self, texts: Sequence[str], evidence: Sequence[Evidence], classes_K: Rows | None) -> Words:
-        """The best of one embedding's candidates; where it is unsure, the best that names what is sure, or that."""
-        best = max(range(len(texts)), key=lambda place: evidence[place].score(self.choice))
+        """The best of one embedding's candidates; where it is unsure, the best that names what is sure, or that.
+
+        Of a drawing the encoder's classifier, which has learned from photos, is not sure: there it is the nearest
+        phrase.
+        """
+        best = self.best(evidence, "caption")
         confidence = evidence[best].confidence(self.choice.confidence)
         unsure = confidence is not None and confidence < self.choice.fallback
         if unsure and classes_K is not None and self.taxonomy is not None:
+            phrases = [place for place, one in enumerate(evidence) if one.phrase]
+            if phrases and bool(self.decoder.drawn(self._tensor(classes_K[None]))):
+                best = max(phrases, key=lambda place: evidence[place].agreement)
+                return Words(texts[best], evidence[best].confidence(self.choice.confidence))
             sure = sure_of(classes_K, self.taxonomy, least=self.choice.sure)
-            names = [place for place, one in enumerate(evidence) if one.named >= self.choice.sure and not one.flawed]
+            names = [place for place, one in enumerate(evidence) if one.named >= self.choice.sure]
             if names:
                 best = max(names, key=lambda place: evidence[place].score(self.choice))
                 return Words(texts[best], evidence[best].confidence(self.choice.confidence))
@@ -204,28 +243,47 @@ class Writer:
         return self.decoder.nearest(self._tensor(rows_ND))
 
     def candidates(
-        self, rows_ND: Rows, entities: Entities | None, *, shift: bool = True, **options: Any
+        self, rows_ND: Rows, entities: Entities | None, *, task: Task = "caption", **options: Any
     ) -> list[list[str]]:
         """Texts for every embedding, the decoder's own first choice first; with entities, without, and phrases.
 
-        Answers are greedy unless beams are asked for: among beams, longer phrases go before the one word that is right.
+        What is flawed is left out, unless everything is. Answers are greedy unless beams are asked for: among beams,
+        longer phrases go before the one word that is right.
         """
         embeddings = self._tensor(rows_ND)
-        if not shift and options.get("num_beams") is None:
+        if task != "caption" and options.get("num_beams") is None:
             options["num_beams"] = 1
+        told = None if entities is None else entities.and_untold()
+        asked = embeddings if told is None else torch.cat([embeddings] * 2)
+        ids = self.model.generate(
+            asked, entities=told, candidates=self.choice.candidates, shift=task == "caption", **options
+        )
+        texts = self.words.decode(ids, told)
+        each = max(1, len(texts) // max(1, len(asked)))
         found: list[list[str]] = [[] for _ in rows_ND]
-        for told in [entities] if entities is None else [entities, None]:
-            ids = self.model.generate(
-                embeddings, entities=told, candidates=self.choice.candidates, shift=shift, **options
-            )
-            texts = self.words.decode(ids, told)
-            each = len(texts) // len(rows_ND)
-            for place, several in enumerate(found):
-                several += texts[place * each : (place + 1) * each]
-        if shift and self.choice.phrases > 0:  # of captions
-            near = self.decoder.nearest_phrases(embeddings, count=self.choice.phrases)
-            found = [[*several, *more] for several, more in zip(found, near, strict=True)]
-        return [list(dict.fromkeys(several)) for several in found]
+        for place, text in enumerate(texts):
+            found[place // each % len(rows_ND)].append(text)
+        near = self._nearest(rows_ND, task)
+        distinct = [list(dict.fromkeys([*several, *more])) for several, more in zip(found, near, strict=True)]
+        return [[text for text in several if not self._flawed(text)] or several for several in distinct]
+
+    def _nearest(self, rows_ND: Rows, task: Task) -> list[list[str]]:
+        """Phrases that are near to each embedding; for answers also the nearest common ones."""
+        count = {"caption": self.choice.phrases, "answer": self.choice.answer.nearest, "text": 0}[task]
+        texts = self.choice.answer.texts if task == "answer" else []
+        found: list[list[str]] = [[] for _ in rows_ND]
+        if count > 0 and self._phrases:
+            found = self.decoder.nearest_phrases(self._tensor(rows_ND), count=count)
+        if count > 0 and texts:
+            places = np.argsort(-(rows_ND @ self.kept(texts).T), axis=1, kind="stable")[:, :count]
+            found = [
+                [*near, *(texts[place] for place in row)] for near, row in zip(found, places.tolist(), strict=True)
+            ]
+        return found
+
+    def _flawed(self, text: str) -> bool:
+        """Whether a text stutters, repeats itself or holds a word that no training text has."""
+        return not text or stutters(text) or repeats(text) or not (text in self._phrases or self.words.knows(text))
 
     def evidence(
         self,
@@ -234,7 +292,7 @@ class Writer:
         classes_NK: Rows | None,
         entities: Entities | None,
         *,
-        shift: bool = True,
+        task: Task = "caption",
     ) -> list[list[Evidence]]:
         """What speaks for each candidate of each embedding."""
         flat = [text for several in texts for text in several]
@@ -244,16 +302,14 @@ class Writer:
         limit = self.decoder.config.generation.max_new_tokens
         ids, mask = self.words.encode(flat, max_tokens=limit, entities=told)
         likelihoods = self.decoder.log_likelihood(
-            self._tensor(rows_ND[owners]), ids.to(self._device), mask.to(self._device), told, shift=shift
+            self._tensor(rows_ND[owners]), ids.to(self._device), mask.to(self._device), told, shift=task == "caption"
         )
         found: list[list[Evidence]] = [[] for _ in texts]
         for text, owner, cosine, likelihood in zip(flat, owners, cosines, likelihoods.tolist(), strict=True):
             named, wrong = 0.0, 0.0
             if self.taxonomy is not None and classes_NK is not None:
                 named, wrong = naming(text, self.taxonomy, classes_NK[owner])
-            phrase = text in self._phrases
-            flawed = not text or stutters(text) or repeats(text) or not (phrase or self.words.knows(text))
-            found[owner].append(Evidence(float(cosine), likelihood, named, wrong, flawed, phrase))
+            found[owner].append(Evidence(float(cosine), likelihood, named, wrong, text in self._phrases))
         return found
 
     def _tensor(self, rows: Rows) -> Tensor:

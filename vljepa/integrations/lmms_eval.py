@@ -69,7 +69,7 @@ class VLJEPAModel(lmms):
             rows, classes = self._predict([(query, *place) for query, _, *place in batch])
             for number, (query, settings, *_) in enumerate(batch):
                 known = None if classes is None else classes[[number]]
-                [words] = self.embedder.write(rows[[number]], known, shift=not query.strip())
+                [words] = self.embedder.write(rows[[number]], known, task="answer" if query.strip() else "caption")
                 texts.append(_until(words.text, settings.get("until")))
         return texts
 

@@ -204,3 +204,29 @@ def _golden(loss: Callable[[float], float], *, low: float, high: float, width: f
             right = low + ratio * (high - low)
             at_right = loss(right)
     return (low + high) / 2
+
+
+def fit_logistic(values_NV: FloatArray, right_N: NDArray[np.float64], *, ridge: float = 1e-3) -> list[float]:
+    """Weights of the likeliest logistic regression; an intercept is a column of ones.
+
+    Args:
+        values_NV: What to predict from.
+        right_N: 1 or 0.
+        ridge: On all weights; keeps those of constant columns at 0.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    values, right = torch.from_numpy(np.asarray(values_NV, dtype=np.float64)), torch.from_numpy(right_N)
+    weights = torch.zeros(values.shape[1], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=200)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(values @ weights, right) + ridge * weights.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return [round(one, 4) for one in weights.detach().tolist()]

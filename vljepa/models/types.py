@@ -129,6 +129,11 @@ class Entities(_Rows):
         strengths, numbers = probabilities_BK.topk(min(count, probabilities_BK.shape[1]), dim=-1)
         return cls(numbers, strengths)
 
+    def and_untold(self) -> Self:
+        """Twice the rows: as they are, and with nothing told."""
+        untold_BN = torch.zeros_like(self.strengths_BN)
+        return type(self)(torch.cat([self.numbers_BN] * 2), torch.cat([self.strengths_BN, untold_BN]))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(_Rows):

@@ -14,7 +14,7 @@ the language model, K names.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -26,18 +26,15 @@ from torch import Tensor, nn
 from vljepa.backends.text_layers import text_config, text_state
 from vljepa.backends.weights import load_exactly
 from vljepa.configs.decoder import YDecoderConfig
-from vljepa.configs.residual import SideConfig
 from vljepa.models.causal_lm import causal_lm, generation_options
+from vljepa.models.decoder_knowledge import UNTOLD, DecoderKnowledge
 from vljepa.models.lora import add_lora, to_four_bits
 from vljepa.models.types import Entities
 
-_UNTOLD = -1
-"""Fills up names with fewer tokens than others."""
 _LEAST_STRENGTH = 1e-4
-_LEAST_DEVIATION = 1e-4
 
 
-class YDecoder(nn.Module):
+class YDecoder(DecoderKnowledge):
     """A causal language model conditioned on one embedding, and on names of what the encoder sees.
 
     Args:
@@ -45,44 +42,20 @@ class YDecoder(nn.Module):
         vocabulary: The sentencepiece model of a decoder from scratch, serialised; it is saved with the weights.
     """
 
-    shift_D: Tensor
-    scale_D: Tensor
-    names_KM: Tensor
-    names_KD: Tensor
-    phrases_PD: Tensor
-    memory_SD: Tensor
-
     def __init__(self, config: YDecoderConfig, *, vocabulary: bytes | None = None) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.vocabulary = vocabulary
-        self.lexicon: tuple[str, ...] = ()
-        """Words of the texts that it was trained on; it is saved with the weights. Empty where any word is one."""
-        self.phrases: tuple[str, ...] = ()
-        """Short texts that are captions by themselves, such as the names of drawings; saved with the weights."""
         self.tokenizer: Path | None = None
         """Folder of the part's tokenizer, where the decoder was saved whole."""
         self.lm = causal_lm(config)
         width = int(self.lm.config.hidden_size)
         # Word embeddings start this small; a unit embedding has entries of about D ** -0.5.
         small = partial(_small_linear, std=float(self.lm.config.initializer_range), seed=config.part.seed)
-        assert config.embed_dim is not None, "the width is still to be asked of the model"
-        self.width = config.embed_dim
         self.prefix = small(self.width, config.prefix_tokens * width)
         self.dropout = nn.Dropout(config.dropout if config.part.source == "random" else 0.0)
-        # What predictions lack on average; fitted on validation pictures after training.
-        self.register_buffer("shift_D", torch.zeros(self.width))
-        self.register_buffer("scale_D", torch.ones(self.width))
-        if config.phrases > 0:
-            self.register_buffer("phrases_PD", torch.zeros(config.phrases, self.width))
         self.strength: nn.Linear | None = None
         if config.entities is not None:
-            count, pieces = config.entities.size, config.entities.max_pieces
-            self.register_buffer("names_KM", torch.full((count, pieces), _UNTOLD))
-            self.register_buffer("names_KD", torch.zeros(count, self.width))
             self.strength = small(2, width)
-        if config.memory is not None:
-            self.register_buffer("memory_SD", torch.zeros(config.memory.size, self.width))
         if config.part.source != "random":
             self.lm.requires_grad_(False)
         if config.lora is not None:
@@ -113,6 +86,8 @@ class YDecoder(nn.Module):
         rest = {name: tensor for name, tensor in other.state_dict().items() if not name.startswith("lm.")}
         if other.phrases:
             self.set_phrases(other.phrases, other.phrases_PD)
+        if other.config.drawings:
+            self.set_drawings(other.drawings_K)
         self.load_state_dict(rest | {"shift_D": self.shift_D}, strict=False)
 
     @torch.no_grad()
@@ -158,60 +133,6 @@ class YDecoder(nn.Module):
         prefix_BPE: Tensor = self.prefix(scaled_BD).unflatten(1, (self.config.prefix_tokens, -1))
         return prefix_BPE
 
-    def moved(self, embeddings_BD: Tensor) -> Tensor:
-        """Predicted embeddings brought to where those of texts lie: by the mean gap, or onto the memory."""
-        memory = self.config.memory
-        if memory is None:
-            return F.normalize(embeddings_BD * self.scale_D + self.shift_D, dim=-1)
-        assert memory.temperature is not None
-        weights_BS = (embeddings_BD.float() @ self.memory_SD.float().T / memory.temperature).softmax(-1)
-        return F.normalize(weights_BS @ self.memory_SD.float(), dim=-1)
-
-    def set_sides(self, image: SideConfig, text: SideConfig) -> None:
-        """Read images where texts lie: each dimension gets the mean and the deviation of texts (TOMCap)."""
-        means, stds = ([torch.tensor(getattr(one, name)) for one in (image, text)] for name in ("mean", "std"))
-        self.scale_D.copy_(stds[1] / stds[0].clamp(min=_LEAST_DEVIATION))
-        self.shift_D.copy_(means[1] - means[0] * self.scale_D)
-
-    def set_memory(self, rows_SD: Tensor) -> None:
-        """Fill in the embeddings of the texts that predictions are projected onto, unit norm."""
-        assert self.config.memory is not None
-        self.memory_SD = rows_SD.to(self.shift_D).clone()
-        memory = self.config.memory.model_copy(update={"size": len(rows_SD)})
-        self.config = self.config.model_copy(update={"memory": memory})
-
-    def set_names(self, pieces: Sequence[Sequence[int]], rows_KD: Tensor) -> None:
-        """Fill in the names that entities are numbers of.
-
-        Args:
-            pieces: Token ids of every name.
-            rows_KD: Embeddings of the names, unit norm.
-        """
-        assert len(pieces) == len(self.names_KM) == len(rows_KD)
-        for row_M, ids in zip(self.names_KM, pieces, strict=True):
-            kept = list(ids)[: len(row_M)]
-            row_M[: len(kept)] = torch.tensor(kept)
-        self.names_KD.copy_(rows_KD)
-
-    def set_phrases(self, phrases: Sequence[str], rows_PD: Tensor) -> None:
-        """Fill in the short texts that are captions by themselves, with their embeddings, unit norm."""
-        self.phrases = tuple(phrases)
-        self.register_buffer("phrases_PD", rows_PD.to(self.shift_D).clone())
-        self.config = self.config.model_copy(update={"phrases": len(phrases)})
-
-    def nearest_phrases(self, embeddings_BD: Tensor, *, count: int) -> list[list[str]]:
-        """The phrases that are nearest to each embedding, the nearest first."""
-        found_BN = (embeddings_BD.float() @ self.phrases_PD.float().T).topk(min(count, len(self.phrases)), dim=-1)
-        return [[self.phrases[number] for number in row] for row in found_BN.indices.tolist()]
-
-    def nearest(self, embeddings_BD: Tensor) -> Entities | None:
-        """Entities by nearness: names whose embeddings are close; None for a decoder that reads no entities."""
-        config = self.config.entities
-        if config is None:
-            return None
-        assert config.temperature is not None
-        return Entities.nearest(embeddings_BD, self.names_KD, temperature=config.temperature, count=config.count)
-
     def _context(self, embeddings_BD: Tensor, entities: Entities | None) -> tuple[Tensor, Tensor]:
         """What stands before a text, [B, P + N (1 + M), E], and where it is real."""
         prefix_BPE = self.condition(embeddings_BD)
@@ -223,7 +144,7 @@ class YDecoder(nn.Module):
         marks_BNE = self.strength(torch.cat([strengths_BN1, strengths_BN1.clamp(min=_LEAST_STRENGTH).log()], dim=-1))
         names_BNME = self._embed(ids_BNM.clamp(min=0)).to(prefix_BPE.dtype)
         told_BNSE = torch.cat([marks_BNE.unsqueeze(2), names_BNME], dim=2)
-        mask_BNS = torch.cat([torch.ones_like(ids_BNM[..., :1], dtype=torch.bool), ids_BNM != _UNTOLD], dim=2)
+        mask_BNS = torch.cat([torch.ones_like(ids_BNM[..., :1], dtype=torch.bool), ids_BNM != UNTOLD], dim=2)
         mask_BNS = mask_BNS & (strengths_BN1 > 0)
         return torch.cat([prefix_BPE, told_BNSE.flatten(1, 2)], dim=1), torch.cat([mask_BP, mask_BNS.flatten(1)], dim=1)
 
@@ -240,7 +161,8 @@ class YDecoder(nn.Module):
             attention_mask=seen.long(),
             position_ids=_positions(seen),
             use_cache=False,
-        ).logits[:, told.shape[1] :]
+            logits_to_keep=words_BLE.shape[1],  # most of the work of a small model is its output layer
+        ).logits
         return logits, ids_BL[:, 1:], mask_BL[:, 1:].bool()
 
     def forward(

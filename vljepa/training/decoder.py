@@ -92,12 +92,12 @@ class DecoderTrainer(Loop):
         model, processor = self._given
         model = (model or VLJEPA.from_pretrained(run.model)).to(self.accelerator.device).eval()
         processor = processor or VLJEPAProcessor.from_pretrained(run.model)
-        self.run = run = run.model_copy(update={"decoder": fitted_config(run.decoder, model)})
+        self.fitted = run.model_copy(update={"decoder": fitted_config(run.decoder, model)})
         start = _decoder_of(run.start) if run.start is not None else None
         before = checkpoint or start
         kept = None if before is None else before / VOCABULARY_FILE
         vocabulary = kept.read_bytes() if kept is not None and kept.is_file() else None
-        self.inputs = prepare_decoder(run, model=model, processor=processor, vocabulary=vocabulary)
+        self.inputs = prepare_decoder(self.fitted, model=model, processor=processor, vocabulary=vocabulary)
         self.space = model.text_space_hash()
         if checkpoint is not None:
             decoder = load_decoder(checkpoint, text_space=self.space).unfreeze()
@@ -116,7 +116,7 @@ class DecoderTrainer(Loop):
 
     def _fresh(self, model: VLJEPA) -> YDecoder:
         """The recipe's decoder, fitted to this text space and to the vocabulary that was learnt."""
-        config = self.run.decoder.model_copy(update={"text_space": self.space})
+        config = self.fitted.decoder.model_copy(update={"text_space": self.space})
         vocabulary = self.inputs.vocabulary
         if vocabulary is not None:
             architecture = {**(config.part.config or {}), "vocab_size": vocabulary_size(vocabulary)}

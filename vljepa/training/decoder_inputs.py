@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import (
-    DecoderDataConfig,
     DecoderRunConfig,
     DecoderSourceConfig,
     TextView,
@@ -30,14 +30,12 @@ from vljepa.models.jepa import JEPA
 from vljepa.models.residuals import LabelPrior
 from vljepa.models.types import Entities
 from vljepa.processing.processor import VLJEPAProcessor
-from vljepa.processing.text import normalise_text
 from vljepa.processing.words import DecoderTokenizer, train_lexicon, train_vocabulary
 from vljepa.training.decoder_config import default_noise
+from vljepa.training.decoder_texts import Sources, read_texts
 from vljepa.training.entities import Naming, names_of
 from vljepa.training.gap import Gap, measure_gap
 from vljepa.validation.encoder import Encoder
-
-Sources = list[list[Record]]
 
 
 @dataclass
@@ -49,12 +47,16 @@ class PictureTask:
         predictions_ND: What the model predicts for them.
         texts: Right texts of each.
         entities: Names of what the encoder sees in them, for a decoder that reads them.
+        classes_NK: What the X-Encoder's own classifier says of them, probabilities; None without one.
+        queries: The question about each; empty for captions.
     """
 
     name: str
     predictions_ND: Tensor
     texts: list[tuple[str, ...]]
     entities: Entities | None = None
+    classes_NK: NDArray[np.float32] | None = None
+    queries: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -168,7 +170,7 @@ def prepare_decoder(
     )
     # Of data of one's own few texts are there, and a word of one of them is meant.
     least = 2 if run.start is None else 1
-    lexicon = () if naming is None else train_lexicon(list(dict.fromkeys(seen)), naming.words, least=least)
+    lexicon = () if naming is None else train_lexicon(_counted(train), naming.words, least=least)
     firsts = [rows for source, rows in zip(data.train, train, strict=True) if source.name in data.phrases]
     phrases = list(dict.fromkeys(row.texts[0] for rows in firsts for row in rows))
     return DecoderInputs(
@@ -188,79 +190,20 @@ def prepare_decoder(
     )
 
 
+def _counted(train: Sources) -> list[str]:
+    """Texts whose words make the lexicon: each caption once, answers as often as they are right."""
+    rows = ((record, text) for source in train for record in source for text in record.texts)
+    return [
+        text for _, text in dict.fromkeys((record.source_id if record.query else "", text) for record, text in rows)
+    ]
+
+
 def sampled(texts: Sequence[str], size: int, *, seed: int) -> list[str]:
     """So many different texts at most, drawn from all."""
     different = list(dict.fromkeys(texts))
     if len(different) <= size:
         return different
     return [different[one] for one in sorted(np.random.default_rng(seed).permutation(len(different))[:size])]
-
-
-def read_texts(data: DecoderDataConfig) -> tuple[Sources, list[str], dict[str, int]]:
-    """Rows of the training sources, held-out texts, and how many rows `exclude` took out of each source.
-
-    Raises:
-        DataError: A source is not usable.
-    """
-    train = [
-        load_source(source, root=data.root, pictures=source.see == "picture", max_skipped=data.max_skipped)
-        for source in data.train
-    ]
-    excluded = [
-        load_source(source, root=data.root, pictures=False, max_skipped=data.max_skipped) for source in data.exclude
-    ]
-    train, dropped = exclude(train, excluded, names=[source.name for source in data.train])
-    train, held_out = hold_out(train, data.train, share=data.held_out)
-    # A name may belong to several pictures: what another row trains on is not held out.
-    trained = {normalise_text(text) for source in train for record in source for text in record.texts}
-    texts = dict.fromkeys(text for record in held_out for text in record.texts if normalise_text(text) not in trained)
-    return train, list(texts), dropped
-
-
-def exclude(train: Sources, excluded: Sources, *, names: Sequence[str]) -> tuple[Sources, dict[str, int]]:
-    """Training rows without those of excluded pictures, and without excluded texts; and how many went, by source.
-
-    Two texts are the same when `normalise_text` makes them the same. A row that keeps too few texts goes whole.
-    """
-    ids = {record.source_id for source in excluded for record in source}
-    texts = {normalise_text(text) for source in excluded for record in source for text in record.texts}
-    kept: Sources = []
-    dropped: dict[str, int] = {}
-    for name, source in zip(names, train, strict=True):
-        rows = []
-        for record in source:
-            left = tuple(text for text in record.texts if normalise_text(text) not in texts)
-            if record.source_id not in ids and len(left) >= min(2, len(record.texts)):
-                rows.append(_with_texts(record, left))
-        kept.append(rows)
-        if len(rows) < len(source):
-            dropped[name] = len(source) - len(rows)
-    return kept, dropped
-
-
-def hold_out(train: Sources, configs: Sequence[DecoderSourceConfig], *, share: float) -> tuple[Sources, list[Record]]:
-    """Split rows off for the round trip: every n-th picture of the text sources, gone from all sources.
-
-    A picture's texts stay together, since they say the same thing.
-    """
-    every = round(1 / share)
-    ids = sorted(
-        {
-            record.source_id
-            for source, config in zip(train, configs, strict=True)
-            if config.see == "text"
-            for record in source
-        }
-    )
-    chosen = set(ids[::every])
-    held: dict[str, Record] = {}
-    for source, config in zip(train, configs, strict=True):
-        held |= {one.source_id: one for one in source if config.see == "text" and one.source_id in chosen}
-    return [[one for one in source if one.source_id not in chosen] for source in train], list(held.values())
-
-
-def _with_texts(record: Record, texts: tuple[str, ...]) -> Record:
-    return record if texts == record.texts else replace(record, texts=texts)
 
 
 def _pictures(
@@ -284,9 +227,10 @@ def _task(name: str, records: list[Record], encoder: Encoder, naming: Naming | N
     prompt = encoder.model.config.prompts.caption
     pairs = [(record.image, record.query or prompt) for record in records if record.image is not None]
     texts = [record.texts for record in records]
-    predictions_ND = torch.from_numpy(encoder.predictions(pairs))
+    rows_ND, classes_NK = encoder.seen(pairs)
+    predictions_ND = torch.from_numpy(rows_ND)
     entities = None if naming is None else naming.pictures([image for image, _ in pairs], predictions_ND)
-    return PictureTask(name, predictions_ND, texts, entities)
+    return PictureTask(name, predictions_ND, texts, entities, classes_NK, [record.query for record in records])
 
 
 def _rows(

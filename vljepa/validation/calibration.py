@@ -64,7 +64,7 @@ def calibrate(
     pictures: list[Scored] = []
     naming: list[NamedScores] = []
     for task in tasks:
-        predictions_ND = encoder.predictions(task.pairs())
+        predictions_ND, classes_NK = encoder.seen(task.pairs())
         if isinstance(task, VqaTask):
             questions.append((task, (task.scores(predictions_ND, encoder.texts(task.texts())), task.labels_N)))
         elif isinstance(task, RetrievalTask) and len(task.texts()) > 1:
@@ -73,7 +73,9 @@ def calibrate(
             pictures += _against_others(task, predictions_ND, texts_MD)
             named = named_pictures(task)
             if named is not None:
-                naming.append(NamedScores(task, named, encoder=encoder, predictions_ND=predictions_ND))
+                naming.append(
+                    NamedScores(task, named, encoder=encoder, predictions_ND=predictions_ND, classes_NK=classes_NK)
+                )
     changes: dict[str, Any] = {}
     metrics: Metrics = {}
     asked = [scored for _, scored in questions]

@@ -61,13 +61,18 @@ class Encoder:
         return np.concatenate(rows)
 
     @torch.no_grad()
-    def class_probabilities(self, pairs: Sequence[tuple[Visual, str]]) -> NDArray[np.float32] | None:
-        """What the X-Encoder's own classifier says of the pictures, [N, K]; None without one."""
+    def seen(self, pairs: Sequence[tuple[Visual, str]]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Predictions [N, D], and what the X-Encoder's own classifier says of the pictures, [N, K], if it has one."""
         residual = self.model.residual
-        if residual is None or residual.class_features() is None:
-            return None
-        found = [residual.class_probabilities(self.model.latents_of(batch)) for batch in self._batches(pairs)]
-        return np.concatenate([one.cpu().numpy() for one in found if one is not None])
+        rows: list[NDArray[np.float32]] = []
+        classes: list[NDArray[np.float32]] = []
+        for batch in self._batches(pairs):
+            latents = self.model.latents_of(batch)
+            rows.append(self.model.predict(latents, batch.query).float().cpu().numpy())
+            if residual is not None and residual.class_features() is not None:
+                known = residual.class_probabilities(latents)
+                classes += [] if known is None else [known.cpu().numpy()]
+        return np.concatenate(rows), np.concatenate(classes) if classes else None
 
     @torch.no_grad()
     def class_rows(self) -> NDArray[np.float32] | None:

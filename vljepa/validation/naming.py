@@ -20,8 +20,9 @@ from vljepa.configs import CalibrationConfig, OpenSetConfig
 from vljepa.metrics.classification import auroc, softmax
 from vljepa.processing.class_names import name_rows
 from vljepa.processing.evidence import class_shares, open_set_features, taxonomy_of, with_evidence
-from vljepa.processing.nouns import names_in
+from vljepa.processing.nouns import holds, names_in
 from vljepa.processing.taxonomy import Taxonomy
+from vljepa.processing.text import normalise_text
 from vljepa.validation.encoder import Encoder
 from vljepa.validation.tasks import Metrics, RetrievalTask
 
@@ -59,15 +60,9 @@ class Named:
 def named_pictures(task: RetrievalTask) -> Named | None:
     """Names of a source's pictures; None where too few pictures have any."""
     table = Taxonomy.of("imagenet-1k")
-    within = [
-        ([text] if len(text.split()) <= MOST_WORDS else []) + list(names_in(text, table)) for text in task.texts()
-    ]
-    right: list[set[str]] = []
-    seen: list[set[str]] = []
-    for texts in task.texts_of_item:
-        counts = Counter(name for text in texts for name in set(within[text]))
-        right.append({name for name, count in counts.items() if 2 * count >= len(texts)})
-        seen.append(set(counts))
+    every = task.texts()
+    found = [names_in_texts([every[text] for text in texts], table) for texts in task.texts_of_item]
+    right, seen = [one for one, _ in found], [one for _, one in found]
     pictures = [number for number, names in enumerate(right) if names]
     pictures = pictures[:: -(-len(pictures) // MOST)] if pictures else []
     names = sorted({name for number in pictures for name in right[number]})
@@ -80,10 +75,45 @@ def named_pictures(task: RetrievalTask) -> Named | None:
     return Named(names, pictures, right_NM, ~(seen_NM | (right_NM @ related_MM > 0)))
 
 
+def names_in_texts(texts: Sequence[str], table: Taxonomy) -> tuple[set[str], set[str]]:
+    """Names of what the texts of a picture describe: those that at least half of them have, and all of them."""
+    within = [([text] if len(text.split()) <= MOST_WORDS else []) + list(names_in(text, table)) for text in texts]
+    counts = Counter(name for names in within for name in set(names))
+    return {name for name, count in counts.items() if 2 * count >= len(texts)}, set(counts)
+
+
 def names_asked(task: RetrievalTask) -> list[str]:
     """Every name that the fit will ask the Y-Encoder for."""
     named = named_pictures(task)
     return [] if named is None else named.names
+
+
+def name_marks(
+    texts: Sequence[str], names: Sequence[Sequence[str]], wider: Sequence[Sequence[str]], taxonomy: Taxonomy
+) -> dict[str, Array]:
+    """Whether each text has one of its image's names (strict), a name or a wider one (lenient), a wrong one (wrong).
+
+    Args:
+        texts: Such as captions.
+        names: Of what each image shows.
+        wider: Wider names of the same.
+        taxonomy: Whose other names are wrong.
+    """
+    every = {normalise_text(name) for number in range(len(taxonomy)) for name in taxonomy.names_of(number)}
+    strict, lenient, wrong = [], [], []
+    for text, own, above in zip(texts, names, wider, strict=True):
+        right = {normalise_text(one) for one in (*own, *above)}
+        strict.append(holds(text, own))
+        lenient.append(strict[-1] or holds(text, above))
+        # A word inside a right name, such as `cat` in `Persian cat`, is not wrong.
+        rest = normalise_text(text)
+        for name in sorted(right, key=len, reverse=True):
+            rest = rest.replace(name, "")
+        wrong.append(holds(rest, every - right))
+    return {
+        name: np.array(values, dtype=float)
+        for name, values in (("strict", strict), ("lenient", lenient), ("wrong", wrong))
+    }
 
 
 class NamedScores:
@@ -94,19 +124,26 @@ class NamedScores:
         named: Its names.
         encoder: Embeds them.
         predictions_ND: Of all pictures of the task.
+        classes_NK: What the X-Encoder's own classifier says of all of them; None without one.
     """
 
     def __init__(
-        self, task: RetrievalTask, named: Named, *, encoder: Encoder, predictions_ND: NDArray[np.float32]
+        self,
+        task: RetrievalTask,
+        named: Named,
+        *,
+        encoder: Encoder,
+        predictions_ND: NDArray[np.float32],
+        classes_NK: NDArray[np.float32] | None,
     ) -> None:
         prompts = encoder.model.config.prompts
         names_MD = name_rows(named.names, prompts=prompts, embed=encoder.texts)
-        pairs, rows_ND, class_rows_KD = task.pairs(), predictions_ND[named.pictures], encoder.class_rows()
+        rows_ND, class_rows_KD = predictions_ND[named.pictures], encoder.class_rows()
         self.source, self.named = task.name, named
         self.taxonomy = taxonomy_of(encoder.model.config.residual)
         self.named_MK = None if self.taxonomy is None else class_shares(self.taxonomy, named.names) > 0
         self.cosine_NM = rows_ND @ names_MD.T
-        self.classes_NK = encoder.class_probabilities([pairs[number] for number in named.pictures])
+        self.classes_NK = None if classes_NK is None else classes_NK[named.pictures]
         self.reference_NK = None if class_rows_KD is None else rows_ND @ class_rows_KD.T
 
     def likelihood(self, calibration: CalibrationConfig, *, weight: float) -> tuple[float, float]:

@@ -144,6 +144,7 @@ def test_train_decoder_leaves_a_decoder_that_captions(run, toy, recipe, pictures
     assert code == 0
     assert "loss" in out
     assert str(tmp_path / "run" / "best") in err
+    assert "no confidence of captions: 0 validation images" in err
     report = json.loads(run("train-decoder", recipe, "--json")[1])
     assert report["steps"] == 2
     assert "round_trip/exact" in report["metrics"]

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from tests.decoders import TEXTS, decoder_config, tiny_vocabulary, units
 from vljepa.data.decoder_rows import DecoderBatches, GuessRows, PictureRows, TextRows, Visit
 from vljepa.data.sampling import StepSampler
+from vljepa.models.types import Entities
 from vljepa.processing.words import DecoderTokenizer
 
 WIDTH, NOISE = 24, 0.2
@@ -104,8 +105,8 @@ def test_the_noise_is_drawn_anew_at_each_visit_with_a_bounded_level():
 def test_without_noise_an_embedding_is_the_text_s_own():
     rows = TextRows([TEXTS[:1]], embed, 0.0)
     exact = embed(TEXTS[:1])
-    assert all(torch.allclose(rows.embeddings([visit]), exact, atol=1e-6) for visit in visits(rows, 5))
-    noisy = TextRows([TEXTS[:1]], embed, NOISE).embeddings(visits(rows, 5))
+    assert all(torch.allclose(rows.read([visit])[0], exact, atol=1e-6) for visit in visits(rows, 5))
+    noisy = TextRows([TEXTS[:1]], embed, NOISE).read(visits(rows, 5))[0]
     assert (F.cosine_similarity(noisy, exact) < 0.9999).all()
 
 
@@ -114,7 +115,7 @@ def test_a_guess_never_sees_its_own_text_and_sees_all_others():
     guess = Seen()
     rows = GuessRows([texts], guess)
     made = visits(rows, 200)
-    rows.embeddings(made)
+    rows.read(made)
     pairs = {(texts[visit.text], seen) for visit, seen in zip(made, guess.seen, strict=True)}
     assert pairs == {(own, other) for own in texts for other in texts if own != other}
     assert len(set(guess.seeds)) == len(made)
@@ -124,7 +125,7 @@ def test_a_guess_among_equal_texts_is_told_by_place():
     """A row may have a text twice; the other one may then be shown, but never an index out of the row."""
     guess = Seen()
     rows = GuessRows([(TEXTS[0], TEXTS[1])], guess)
-    rows.embeddings([Visit(0, 0, lambda count, purpose: 0), Visit(0, 1, lambda count, purpose: 0)])
+    rows.read([Visit(0, 0, lambda count, purpose: 0), Visit(0, 1, lambda count, purpose: 0)])
     assert guess.seen == [TEXTS[1], TEXTS[0]]
 
 
@@ -132,7 +133,7 @@ def test_a_picture_is_seen_in_all_its_stored_views():
     views = list(units(6 * 3, seed=5).unflatten(0, (6, 3)))
     rows = PictureRows(PAIRS, views)
     made = visits(rows, 200)
-    drawn = rows.embeddings(made)
+    drawn = rows.read(made)[0]
     hits = (drawn[:, None] == views[0]).all(-1)
     assert (hits.sum(1) == 1).all()
     assert hits.any(0).all()
@@ -144,3 +145,22 @@ def test_what_a_resumed_run_must_have_equal():
     assert order != batches(seed=1).order()
     assert order != batches(batch_size=9).order()
     assert order != batches(sources=[TextRows(PAIRS, embed, NOISE)]).order()
+
+
+def test_a_text_is_embedded_once_for_its_embedding_and_its_entities():
+    calls, given = [], []
+
+    def counted(texts):
+        calls.append(list(texts))
+        return embed(texts)
+
+    def name(texts, *, seeds, rows_BD=None):
+        given.append(rows_BD)
+        return Entities(torch.zeros(len(texts), 1, dtype=torch.long), torch.ones(len(texts), 1))
+
+    rows = TextRows(PAIRS, counted, NOISE, name)
+    made = visits(rows, 40)
+    rows.read(made)
+    [texts], [exact] = calls, given
+    assert texts == [PAIRS[visit.row][visit.text] for visit in made]
+    assert torch.equal(exact, embed(texts))  # without the noise

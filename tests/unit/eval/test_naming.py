@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from eval.tasks.naming import _groups, _marks, coverage
+from eval.tasks.naming import _groups, coverage
 from vljepa.processing.taxonomy import Taxonomy
+from vljepa.validation.naming import name_marks
 
 TAXONOMY = Taxonomy.of("imagenet-1k")
 
 
 def marks(text: str, names: list[str], wider: list[str]) -> tuple[float, float, float]:
-    found = _marks([text], [names], [wider], TAXONOMY)
+    found = name_marks([text], [names], [wider], TAXONOMY)
     return found["strict"][0], found["lenient"][0], found["wrong"][0]
 
 

@@ -23,7 +23,7 @@ def probabilities(**shares):
 
 
 def evidence(**changes):
-    return Evidence(**{"agreement": 0.5, "likelihood": -1.0, "named": 0.0, "wrong": 0.0, "flawed": False, **changes})
+    return Evidence(**{"agreement": 0.5, "likelihood": -1.0, "named": 0.0, "wrong": 0.0, **changes})
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,9 @@ def test_the_surest_of_the_narrow_is_the_fallback():
     assert sure_of(probabilities(beagle=0.3, laptop=0.3), TAXONOMY, least=0.9) is None
 
 
-def test_weights_decide_and_a_flaw_outweighs_them_all():
+def test_weights_decide():
     config = ChoiceConfig(agreement=1.0, likelihood=0.1, named=0.5, wrong=0.2)
     assert evidence(named=0.9).score(config) > evidence().score(config) > evidence(wrong=1.0).score(config)
-    assert evidence(flawed=True, agreement=1.0, named=1.0).score(config) < evidence(agreement=-1.0).score(config)
 
 
 def test_confidence_is_a_logistic_regression_on_as_many_values_as_there_are_weights():
@@ -88,14 +87,21 @@ class Decoder:
         self.phrases = ("a beagle face", "a red heart")
 
     def nearest(self, embeddings):
-        return Entities(torch.tensor([[LAPTOP, BEAGLE]]), torch.tensor([[0.5, 0.2]]))
+        return Entities(
+            torch.tensor([[LAPTOP, BEAGLE]] * len(embeddings)), torch.tensor([[0.5, 0.2]] * len(embeddings))
+        )
+
+    def drawn(self, classes):
+        return classes[:, LAPTOP] > 0.2  # stands for whatever looks like a drawing
 
     def nearest_phrases(self, embeddings, *, count):
         return [list(self.phrases[:count])] * len(embeddings)
 
     def generate(self, embeddings, *, entities, candidates, **options):
+        assert len(embeddings) == len(entities.numbers_BN)
         self.all_told.append(entities)
-        return ["a day out"] * len(embeddings) if entities is None else self.names(entities)
+        told = (entities.strengths_BN > 0).any(1).tolist()
+        return [name if is_told else "a day out" for name, is_told in zip(self.names(entities), told, strict=True)]
 
     def names(self, entities):
         return [f"a {TAXONOMY.names_of(number)[0]}" for number in entities.numbers_BN[:, 0].tolist()]
@@ -145,17 +151,32 @@ def test_phrases_are_candidates_of_captions_and_not_of_answers():
     classes = probabilities(beagle=0.9)[None]
     assert writer(phrases=2, phrase=-1.0).write(ROWS, classes)[0].text in ("a beagle face", "a red heart")
     assert writer(phrases=2, phrase=1.0, named=1.0).write(ROWS, classes)[0].text == "a beagle"
-    assert writer(phrases=2, phrase=-1.0).write(ROWS, classes, shift=False)[0].text == "a beagle"
+    assert writer(phrases=2, phrase=-1.0).write(ROWS, classes, task="answer")[0].text == "a beagle"
 
 
 def test_without_the_classifier_the_nearest_names_are_told():
     one = writer()
     assert one.entities(ROWS, None).numbers_BN.tolist() == [[LAPTOP, BEAGLE]]
     one.write(ROWS)
-    assert [None if told is None else told.numbers_BN.tolist() for told in one.decoder.all_told] == [
-        [[LAPTOP, BEAGLE]],
-        None,
-    ]
+    [told] = one.decoder.all_told
+    assert told.numbers_BN[0].tolist() == [LAPTOP, BEAGLE]
+
+
+def test_candidates_with_entities_and_without_are_written_in_one_batch():
+    one = writer()
+    texts = one.candidates(np.repeat(ROWS, 3, axis=0), one.entities(np.repeat(ROWS, 3, axis=0), None))
+    assert texts == [["a laptop", "a day out"]] * 3
+    [told] = one.decoder.all_told
+    assert told.strengths_BN.tolist() == [pytest.approx([0.5, 0.2])] * 3 + [[0.0, 0.0]] * 3
+
+
+def test_flawed_candidates_are_left_out_unless_all_are(monkeypatch):
+    one = writer()
+    entities = one.entities(ROWS, probabilities(beagle=0.9)[None])
+    monkeypatch.setattr(Decoder, "names", lambda self, entities: ["a fewodudod"] * len(entities.numbers_BN))
+    assert one.candidates(ROWS, entities) == [["a day out"]]
+    monkeypatch.setattr(one, "words", SimpleNamespace(decode=Words().decode, knows=lambda text: False))
+    assert one.candidates(ROWS, entities) == [["a fewodudod", "a day out"]]
 
 
 def test_below_the_fallback_the_caption_is_what_is_sure():
@@ -173,9 +194,9 @@ def test_below_the_fallback_the_caption_is_what_is_sure():
 def test_an_answer_is_the_decoder_s_first_without_a_flaw(monkeypatch):
     one = writer(named=-1.0)
     classes = probabilities(beagle=0.9)[None]
-    assert one.write(ROWS, classes, shift=False)[0].text == "a beagle"
-    monkeypatch.setattr(Decoder, "names", lambda self, entities: ["a fewodudod"])
-    assert one.write(ROWS, classes, shift=False)[0].text == "a day out"
+    assert one.write(ROWS, classes, task="answer")[0].text == "a beagle"
+    monkeypatch.setattr(Decoder, "names", lambda self, entities: ["a fewodudod"] * 2)
+    assert one.write(ROWS, classes, task="answer")[0].text == "a day out"
     assert one.write(ROWS, classes)[0].text == "a day out"
 
 
@@ -183,7 +204,7 @@ def test_an_answer_is_the_decoder_s_first_without_a_flaw(monkeypatch):
 def test_another_classifier_s_numbers_are_not_read_as_these_names(residual):
     one = writer(residual)
     one.write(ROWS, probabilities(beagle=0.9)[None])
-    assert one.decoder.all_told[0].numbers_BN.tolist() == [[LAPTOP, BEAGLE]]  # by nearness
+    assert one.decoder.all_told[0].numbers_BN[0].tolist() == [LAPTOP, BEAGLE]  # by nearness
 
 
 def test_answers_are_greedy_unless_beams_are_asked_for(monkeypatch):
@@ -191,10 +212,10 @@ def test_answers_are_greedy_unless_beams_are_asked_for(monkeypatch):
     one = writer()
     generate = one.model.generate
     one.model.generate = lambda rows, **options: seen.append(options.get("num_beams")) or generate(rows, **options)
-    one.write(ROWS, shift=False, num_beams=None)
-    one.write(ROWS, shift=False, num_beams=3)
+    one.write(ROWS, task="answer", num_beams=None)
+    one.write(ROWS, task="answer", num_beams=3)
     one.write(ROWS)
-    assert seen == [1, 1, 3, 3, None, None]
+    assert seen == [1, 3, None]
 
 
 def test_entities_are_the_most_probable_classes():
@@ -202,3 +223,32 @@ def test_entities_are_the_most_probable_classes():
     assert isinstance(told, Entities)
     assert told.numbers_BN.tolist() == [[BEAGLE, LAPTOP]]
     assert told.strengths_BN[0].tolist() == pytest.approx([0.6, 0.3])
+
+
+def test_an_answer_is_the_best_of_its_own_near_phrases_and_common_answers():
+    classes = probabilities(beagle=0.9)[None]
+    answer = {"texts": ["yes", "no"], "nearest": 1, "likelihood": 1.0}
+    one = writer(answer=answer)
+    assert one.candidates(ROWS, one.entities(ROWS, classes), task="answer") == [
+        ["a beagle", "a day out", "a beagle face", "yes"]
+    ]
+    one.decoder.likelihood = {"yes": -0.5}
+    assert one.write(ROWS, classes, task="answer")[0].text == "yes"
+    assert one.write(ROWS, classes, task="text")[0].text == "a beagle"  # a text's own embedding is no question
+    liked = writer(answer={**answer, "phrase": -2.0})
+    assert liked.write(ROWS, classes, task="answer")[0].text == "a beagle face"
+    unfitted = writer(answer={**answer, "nearest": 0})
+    unfitted.decoder.likelihood = {"yes": -0.5}
+    assert unfitted.write(ROWS, classes, task="answer")[0].text == "a beagle"
+
+
+def test_below_the_fallback_a_drawing_is_the_nearest_phrase_and_a_photo_is_not():
+    unsure = {"named": 1.0, "sure": 0.9, "fallback": 0.2, "phrases": 2, "confidence": [-5.0, 0.0, 0.0, 0.0, 0.0]}
+    assert writer(**unsure).write(ROWS, probabilities(beagle=0.5, laptop=0.3)[None])[0].text == "a beagle face"
+    assert writer(**unsure).write(ROWS, probabilities(beagle=0.5, husky=0.45)[None])[0].text == "a dog"
+    sure = {**unsure, "fallback": 0.0}
+    assert writer(**sure).write(ROWS, probabilities(beagle=0.5, laptop=0.3)[None])[0].text == "a beagle"
+    assert (
+        writer(**{**unsure, "phrases": 0}).write(ROWS, probabilities(beagle=0.95, laptop=0.3)[None])[0].text
+        == "a beagle"
+    )

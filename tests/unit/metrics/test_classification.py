@@ -9,6 +9,7 @@ from vljepa.metrics import (
     softmax,
     top_k_hits,
 )
+from vljepa.metrics.classification import fit_logistic
 
 
 def test_hits_and_ties():
@@ -92,3 +93,11 @@ def test_the_area_under_the_roc_curve_is_how_often_a_positive_is_above_a_negativ
     assert auroc(scores, positive) == pytest.approx(float((pairs > 0).mean() + (pairs == 0).mean() / 2))
     assert auroc(positive.astype(float), positive) == 1.0
     assert auroc(np.zeros(4), np.array([True, False, True, False])) == 0.5
+
+
+def test_logistic_regression_finds_the_weights_of_the_draw():
+    random = np.random.default_rng(0)
+    values = np.column_stack([np.ones(4000), random.normal(size=(4000, 2))])
+    right = (random.random(4000) < 1 / (1 + np.exp(-(values @ [0.5, 2.0, -1.0])))).astype(float)
+    assert fit_logistic(values, right) == pytest.approx([0.5, 2.0, -1.0], abs=0.25)
+    assert fit_logistic(np.column_stack([values, np.zeros(4000)]), right)[3] == 0.0  # what says nothing has no weight

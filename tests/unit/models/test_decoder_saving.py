@@ -151,7 +151,7 @@ def test_only_prefix_and_adapters_are_trained_and_saved(adapted, tmp_path):
     assert all(name.startswith("prefix.") or "lora_" in name for name in trained)
     assert sum("lora_" in name for name in trained) == 4  # down and up, of q_proj and v_proj, in one layer
     save_decoder(decoder, tmp_path / "thin")
-    assert load_file(tmp_path / "thin" / "model.safetensors").keys() == trained | {"shift_D"}
+    assert load_file(tmp_path / "thin" / "model.safetensors").keys() == trained | {"shift_D", "scale_D"}
     assert not (tmp_path / "thin" / "tokenizer.model").exists()
 
 
@@ -203,6 +203,7 @@ def test_without_adapters_only_the_prefix_is_trained(adapted, tmp_path):
         "prefix.weight",
         "prefix.bias",
         "shift_D",
+        "scale_D",
     }
     assert same(load_decoder(tmp_path / "thin", text_space=SPACE).state_dict(), decoder.state_dict())
 

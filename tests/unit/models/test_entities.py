@@ -7,6 +7,7 @@ from tests.decoders import SPACE, decoder_config, overfit, tiny_decoder, tokeniz
 from tests.decoders import TEXTS as CORPUS
 from vljepa.checkpoint.decoder import load_decoder, save_decoder
 from vljepa.errors import CheckpointError
+from vljepa.models.decoder_knowledge import centred
 from vljepa.models.types import Entities
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.words import DecoderTokenizer, train_vocabulary, vocabulary_size
@@ -18,7 +19,7 @@ TEXTS = ("red circle", "blue bar", "big black circle", "green square")
 def entity_decoder():
     vocabulary = train_vocabulary(CORPUS, size=80, slots=2)
     config = decoder_config(
-        entities={"names": list(NAMES), "count": 2, "max_pieces": 3},
+        entities={"names": list(NAMES), "count": 2, "max_pieces": 3, "temperature": 0.05},
         architecture={"vocab_size": vocabulary_size(vocabulary)},
     )
     torch.manual_seed(3)
@@ -123,3 +124,19 @@ def test_names_and_lexicon_travel(tmp_path):
     assert tokenizer.knows("blue <1>") is False
     ids, _ = tokenizer.encode(["a blue circle"], max_tokens=16, entities=told([1, 0]))
     assert tokenizer.decode(ids[:, 1:], told([0, 2])) == ["a red"]  # the slot takes the other name
+
+
+def test_drawings_are_told_by_the_classes_and_travel(tmp_path):
+    decoder = entity_decoder()
+    classes = torch.tensor([[0.98, 0.01, 0.01], [0.4, 0.3, 0.3]])
+    assert decoder.drawn(classes).tolist() == [False, False]  # nobody has told it how
+    logits = classes.log() + 3.0
+    torch.testing.assert_close(centred(classes), logits - logits.mean(1, keepdim=True))
+    decoder.set_drawings(torch.tensor([-1.0, 0.0, 0.0, 1.0]))
+    assert decoder.drawn(classes).tolist() == [False, True]
+    save_decoder(decoder, tmp_path)
+    loaded = load_decoder(tmp_path, text_space=SPACE)
+    assert loaded.drawn(classes).tolist() == [False, True]
+    other = entity_decoder()
+    other.take(loaded)
+    assert other.drawn(classes).tolist() == [False, True]

@@ -163,7 +163,7 @@ def test_eight_texts_come_back_from_their_embeddings_and_a_swapped_one_gives_the
 
 
 def texts_trained(run, texts):
-    from vljepa.training.decoder_inputs import read_texts
+    from vljepa.training.decoder_texts import read_texts
 
     held = read_texts(run.data)[1]
     return [text for text in texts if text not in held]

@@ -11,7 +11,9 @@ from vljepa.configs import DecoderDataConfig, DecoderRunConfig, DecoderSourceCon
 from vljepa.data.records import Record
 from vljepa.errors import ConfigError, DataError
 from vljepa.processing.processor import VLJEPAProcessor
-from vljepa.training.decoder_inputs import exclude, hold_out, prepare_decoder, read_texts
+from vljepa.processing.words import train_lexicon
+from vljepa.training.decoder_inputs import _counted, prepare_decoder
+from vljepa.training.decoder_texts import exclude, hold_out, read_texts
 from vljepa.training.gap import measure_gap
 
 SECRET = "a purple elephant"
@@ -193,3 +195,12 @@ def test_the_gap_of_a_known_example():
     assert gap.shift == pytest.approx(0.5, rel=0.02)
     assert gap.cosine == pytest.approx(float(F.cosine_similarity(predictions, exact).mean()), abs=1e-6)
     assert measure_gap([], embed=lambda texts: exact) is None
+
+
+def test_an_answer_counts_with_every_question_and_a_caption_once():
+    """A caption that several sources repeat may be a slip of the pen; an answer is right each time."""
+    rows = [Record(None, ("rectangle",), "what shape is it?", str(number)) for number in range(2)]
+    rows += [Record(None, ("a fristbee",), "", "3")]
+    counted = _counted([rows, rows])
+    assert sorted(counted) == ["a fristbee", "rectangle", "rectangle"]
+    assert train_lexicon(counted, ["dog"]) == ("dog", "rectangle")

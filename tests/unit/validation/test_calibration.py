@@ -26,6 +26,9 @@ class Spy:
     def predictions(self, pairs):
         return np.eye(len(pairs), 4, dtype=np.float32)
 
+    def seen(self, pairs):
+        return self.predictions(pairs), None
+
     def texts(self, texts):
         self.asked += texts
         return np.eye(len(texts), 4, dtype=np.float32)
@@ -53,10 +56,13 @@ class Crowd:
         self.model = SimpleNamespace(config=config, eval=lambda: None)
         kinds = random.standard_normal((count // 10, 32)).repeat(10, axis=0)
         self.vectors = unit(kinds + 0.6 * random.standard_normal(kinds.shape))
-        self.seen = unit(self.vectors + 0.2 * random.standard_normal(kinds.shape))
+        self.drawn = unit(self.vectors + 0.2 * random.standard_normal(kinds.shape))
 
     def predictions(self, pairs):
-        return self.seen
+        return self.drawn
+
+    def seen(self, pairs):
+        return self.predictions(pairs), None
 
     def texts(self, texts):
         return self.vectors[[int(text) for text in texts]]

@@ -73,6 +73,9 @@ class Namer:
     def class_rows(self):
         return self.vectors[: self.known]
 
+    def seen(self, pairs):
+        return self.predictions(pairs), self.class_probabilities(pairs)
+
     def class_probabilities(self, pairs):
         found = np.full((len(pairs), self.known), 0.05 / (self.known - 1), dtype=np.float32)
         for row, (visual, _) in enumerate(pairs):
@@ -94,7 +97,8 @@ def scores(encoder: Namer) -> NamedScores:
     task = crowd()
     named = named_pictures(task)
     assert named is not None
-    return NamedScores(task, named, encoder=encoder, predictions_ND=encoder.predictions(task.pairs()))  # type: ignore[arg-type]
+    rows_ND, classes_NK = encoder.seen(task.pairs())
+    return NamedScores(task, named, encoder=encoder, predictions_ND=rows_ND, classes_NK=classes_NK)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ class FakeEncoder:
     def predictions(self, pairs):
         return np.stack([self.vectors[(path.name, query)] for path, query in pairs])
 
+    def seen(self, pairs):
+        return self.predictions(pairs), None
+
     def texts(self, texts):
         return np.stack([self.vectors[text] for text in texts])
 

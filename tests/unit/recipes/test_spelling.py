@@ -1,0 +1,9 @@
+"""Slips of the pen in a lexicon."""
+
+from recipes.mini.spelling import slips_of
+
+
+def test_a_word_of_one_picture_that_no_dictionary_has_is_a_slip():
+    pictures = {"fristbee": {"1"}, "frisbees": {"1", "2"}, "stupas": {"1"}, "eight-spoked": {"3"}, "dog": {"1"}}
+    dictionary = {"stupa", "eight", "spoked", "dog"}
+    assert slips_of([*pictures, "beagle"], pictures, dictionary | {"beagle"}) == {"fristbee"}

@@ -1,0 +1,60 @@
+"""Pictures in batches of bounded memory, the next of which is read while the model works on this one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
+
+import torch
+
+from vljepa.errors import ImageError
+from vljepa.processing.processor import Picture
+
+Progress: TypeAlias = Callable[[int], None]
+OnBroken: TypeAlias = Callable[[Picture, ImageError], None]
+Read: TypeAlias = Callable[[Picture], torch.Tensor]
+_READERS = min(8, os.cpu_count() or 1)
+
+
+def read_ahead(
+    read: Read, images: Sequence[Picture], *, size: int, on_broken: OnBroken | None
+) -> Iterator[tuple[int, list[Picture], list[torch.Tensor]]]:
+    """For every batch: how many pictures it had, those that could be read, and their pixels [1, T, C, H, W].
+
+    Args:
+        read: Pixels of a picture.
+        images: Files, PIL images, arrays and so on.
+        size: Of a batch.
+        on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
+
+    Raises:
+        ImageError: A picture cannot be read and there is no `on_broken`.
+    """
+    chunks = [images[start : start + size] for start in range(0, len(images), size)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        waiting = [pool.submit(read, image) for image in chunks[0]] if chunks else []
+        for number, chunk in enumerate(chunks, start=1):
+            following = chunks[number] if number < len(chunks) else []
+            jobs, waiting = waiting, [pool.submit(read, image) for image in following]
+            kept, pixels = _collect(chunk, jobs, on_broken)
+            yield len(chunk), kept, pixels
+
+
+def _collect(
+    images: Sequence[Picture], jobs: list[Future[torch.Tensor]], on_broken: OnBroken | None
+) -> tuple[list[Picture], list[torch.Tensor]]:
+    """Pictures that could be read, and their [1, T, C, H, W] pixels."""
+    kept: list[Picture] = []
+    pixels: list[torch.Tensor] = []
+    for image, job in zip(images, jobs, strict=True):
+        try:
+            pixels.append(job.result())
+        except ImageError as error:
+            if on_broken is None:
+                raise
+            on_broken(image, error)
+        else:
+            kept.append(image)
+    return kept, pixels
