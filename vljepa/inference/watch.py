@@ -155,7 +155,12 @@ def prepare(
             open_source(source, grid=grid, live=live, max_pixels=max_pixels),
             grid=grid,
             segmenter=SelectiveDecoder(
-                _Say(embedder, notes, minimum=min_confidence, options={**options, "shift": not query}),
+                _Say(
+                    embedder,
+                    notes,
+                    minimum=min_confidence,
+                    options={**options, "task": "answer" if query else "caption"},
+                ),
                 config=config,
                 rate=rate,
                 max_rate=max_rate,
