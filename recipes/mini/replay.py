@@ -1,7 +1,8 @@
-"""Put the pictures that mini brings along into the package: ``python recipes/mini/replay.py data/mini``.
+"""Put what mini brings along for others into the package: ``python recipes/mini/replay.py data/mini``.
 
 Training pictures of `recipes/mini/prepare.py`, small: who trains mini on something else replays them, and it forgets
-nothing. All photos, and as many emoji and drawings as the table says.
+nothing. All photos, and as many emoji and drawings as the table says. And its training captions, one in each line, for
+who trains words for another model; those of test and validation pictures are not among them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from recipes.mini.pictures import on_white
-from vljepa.parts.saved import REPLAY_FILE
+from vljepa.parts.saved import CAPTIONS_FILE, REPLAY_FILE
 
 SHIPPED = Path(__file__).resolve().parents[2] / "vljepa" / "pretrained" / "mini"
 SOURCES = (("emoji", "google", 256, 96), ("clipart", "clipart", 256, 128), ("photos", "photo", 83, 224))
@@ -41,7 +42,17 @@ def main(arguments: list[str] | None = None) -> int:
     rows = [row for source in SOURCES for row in chosen(given.data, *source)]
     pq.write_table(pa.Table.from_pylist(rows), given.out, compression="zstd")
     print(f"{given.out}: {len(rows)} pictures, {given.out.stat().st_size / 1e6:.1f} MB")
+    texts = captions(given.data)
+    given.out.with_name(CAPTIONS_FILE).write_text("\n".join(texts) + "\n", encoding="utf-8")
+    print(f"{given.out.with_name(CAPTIONS_FILE)}: {len(texts)} captions")
     return 0
+
+
+def captions(data: Path) -> list[str]:
+    """Different training captions of photos that are not seen."""
+    lines = (data / "text" / "captions.train.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = (" ".join(text.split()) for line in lines for text in json.loads(line)["text"])
+    return list(dict.fromkeys(texts))
 
 
 def chosen(data: Path, source: str, style: str, count: int, side: int) -> list[dict[str, Any]]:

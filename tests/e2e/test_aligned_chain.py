@@ -104,7 +104,9 @@ def test_it_gets_words_from_a_text_file(start: Path, tmp_path: Path, capsys) -> 
     texts = [f"a {thing} {place}" for thing in things for place in ("on a table", "in a field", "near a wall")]
     (tmp_path / "captions.txt").write_text("\n".join(texts), encoding="utf-8")
     words = [f"model={start}", f"data.root={tmp_path}", f"data.cache.folder={tmp_path / 'cache'}",
-             f"train.output={tmp_path / 'words'}", "train.steps=120", "train.eval_every=120", "train.batch_size=16",
+             f"train.output={tmp_path / 'words'}",
+             "data.train=[{name: captions, path: captions.txt}]",
+             "train.steps=120", "train.eval_every=120", "train.batch_size=16",
              "optim.warmup_steps=10", "vocabulary=120", "decoder.memory={size: 24, temperature: 0.02}"]  # fmt: skip
     assert main(["train-decoder", "aligned_decoder", *words]) == 0
     decoder = ("--decoder", str(tmp_path / "words" / "best"))

@@ -19,7 +19,7 @@ from vljepa.data.records import Clip, Record, Still, Visual
 from vljepa.data.skips import check_skipped, name_skipped
 from vljepa.data.stored import Stored
 from vljepa.errors import DataError, FileWarning
-from vljepa.parts.saved import replay_file
+from vljepa.parts.saved import captions_file, replay_file
 from vljepa.processing.picture_sequence import frame_files
 from vljepa.processing.unicode_text import unicode_fault
 
@@ -195,8 +195,11 @@ def _is_of_split(split: str, row: Row, found: Found) -> bool:
 
 
 def source_path(source: SourceConfig, root: str | Path) -> str | Path:
-    """Where a source is: under the root, unless it is an address or a name of the hub."""
+    """Where a source is: under the root, unless it is an address, a name of the hub, or `mini:captions`."""
     named = Path(root) / source.path
+    model = source.path.removesuffix(":captions")
+    if model != source.path and not named.exists():
+        return captions_file(model)
     return source.path if source.path.startswith(HUB) or (is_stream(source.path) and not is_there(named)) else named
 
 

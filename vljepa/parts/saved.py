@@ -23,6 +23,8 @@ BASE_FILE = "vljepa_base.json"
 """Which model adapters belong to: its name and its fingerprint."""
 REPLAY_FILE = "replay.parquet"
 """Pictures that a model brings along, to be replayed when it is trained on others."""
+CAPTIONS_FILE = "captions.txt"
+"""Captions that a model brings along, from which a Y-Decoder can learn words."""
 DECODER_FOLDER = "y_decoder"
 """Of a model's own Y-Decoder, inside the model's folder."""
 TOKENIZER_FOLDER = "tokenizer"
@@ -36,6 +38,7 @@ _FILES = (
     BASE_FILE,
     ADAPTER_WEIGHTS_FILE,
     REPLAY_FILE,
+    CAPTIONS_FILE,
     *(f"{DECODER_FOLDER}/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, LEXICON_FILE, PHRASES_FILE)),
     *(
         f"{folder}/*{ending}"
@@ -52,13 +55,24 @@ def replay_file(name: str) -> Path:
     Raises:
         CheckpointError: There is no such model, or it brings none.
     """
-    file = saved_folder(name) / REPLAY_FILE
-    if not file.is_file():
-        raise CheckpointError(
-            f"the model {name!r} brings no pictures to be replayed.",
-            fix="give a folder of pictures of any kind, such as it has to go on knowing.",
-        )
-    return file
+    fix = "give a folder of pictures of any kind, such as it has to go on knowing."
+    return _brought(name, REPLAY_FILE, what="pictures to be replayed", fix=fix)
+
+
+def captions_file(name: str) -> Path:
+    """Captions that a saved model brings along, one in each line.
+
+    Raises:
+        CheckpointError: There is no such model, or it brings none.
+    """
+    return _brought(name, CAPTIONS_FILE, what="captions", fix="use mini:captions, or a text file of your own.")
+
+
+def _brought(name: str, file: str, *, what: str, fix: str) -> Path:
+    place = saved_folder(name) / file
+    if not place.is_file():
+        raise CheckpointError(f"the model {name!r} brings no {what}.", fix=fix)
+    return place
 
 
 def saved_folder(name: str | Path, *, revision: str | None = None) -> Path:

@@ -25,12 +25,16 @@ def prepared(folder: Path) -> Path:
                 {"image": name, "style": other, "source_id": f"{source}:{number}", "license": "CC0", "text": ["x"]}
             )
         write_rows(folder / source / "captions.train.jsonl", rows)
+    said = [{"text": ["a cat", "a  black\ncat"], "source_id": "coco:1"}, {"text": ["a cat"], "source_id": "coco:2"}]
+    (folder / "text").mkdir()
+    write_rows(folder / "text" / "captions.train.jsonl", said)
     return folder
 
 
 def test_small_pictures_of_the_training_with_licences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "SOURCES", tuple((*one[:2], 3, one[3]) for one in replay.SOURCES))
     assert replay.main([str(prepared(tmp_path)), "--out", str(tmp_path / "replay.parquet")]) == 0
+    assert (tmp_path / "captions.txt").read_text() == "a cat\na black cat\n", "each once, in one line"
     rows = pq.read_table(tmp_path / "replay.parquet").to_pylist()
     assert [row["source_id"].split(":")[0] for row in rows] == ["emoji"] * 3 + ["clipart"] * 3 + ["photos"] * 3
     assert {row["license"] for row in rows} == {"CC0"}

@@ -15,7 +15,9 @@ from tests.decoders import decoder_config
 from tests.unit.training.test_decoder import decoder_run, trainer
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.checkpoint.decoder import load_decoder
-from vljepa.configs import AlignedConfig, SideConfig
+from vljepa.configs import AlignedConfig, DecoderSourceConfig, SideConfig
+from vljepa.data.sources import load_source
+from vljepa.errors import CheckpointError
 from vljepa.inference.embed import Embedder
 from vljepa.training.decoder_config import default_noise, fitted_config
 
@@ -103,3 +105,11 @@ def test_images_are_read_where_texts_lie_by_the_model_s_statistics(run, model) -
     decoder = load_decoder(folder, text_space=known.text_space_hash())
     seen = F.normalize(torch.randn(5, 24, generator=torch.Generator().manual_seed(1)), dim=-1)
     torch.testing.assert_close(decoder.moved(seen), F.normalize((seen - 0.1) / 2 - 0.1, dim=-1))
+
+
+def test_the_captions_that_come_with_mini_are_a_source() -> None:
+    source = DecoderSourceConfig(name="captions", path="mini:captions")
+    rows = load_source(source, root="nowhere", pictures=False)
+    assert len(rows) == 24_366 == len({row.texts for row in rows})
+    with pytest.raises(CheckpointError, match="'toy' ships without trained weights"):
+        load_source(source.model_copy(update={"path": "toy:captions"}), root="nowhere", pictures=False)
