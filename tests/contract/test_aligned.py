@@ -18,6 +18,8 @@ from tests.contract.hub_dual_encoders import DUAL_ENCODERS
 from tests.contract.test_vision_towers_of_strangers import pictures
 from tests.videos import write_video
 from vljepa import VLJEPA, classify
+from vljepa.backends import aligned
+from vljepa.configs import RunConfig, validate
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
 from vljepa.inference.vqa import ask
@@ -178,3 +180,33 @@ def test_latents_of_a_clip_become_still_place_by_place() -> None:
     assert still.mask_BN.tolist() == [[True, True, False]]
     assert torch.equal(still.pooled_BD, torch.ones(1, 2))
     assert still.still() is still
+
+
+def test_a_folder_of_any_spelling_and_a_revision_in_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "my models" / "clip@v2#1"
+    folder.parent.mkdir()
+    DUAL_ENCODERS["clip"](folder)
+    assert VLJEPA.from_pretrained(f"aligned:{folder}").config.x_encoder.part.name == str(folder)
+    with pytest.raises(ConfigError, match=r"revision = 'v2' beside .*@v2"):
+        VLJEPA.from_pretrained("aligned:transformers:who/clip", revision="v2")
+
+
+def test_patches_that_have_no_place_in_the_predictor_are_pooled(tmp_path: Path, monkeypatch) -> None:
+    """What the encoder itself says is not touched; without it the first training step failed."""
+    DUAL_ENCODERS["clip"](tmp_path / "part")
+    paths, name = pictures(tmp_path), f"aligned:{tmp_path / 'part'}"
+    before = Embedder.from_pretrained(name)
+    monkeypatch.setitem(aligned.SCRATCH["part"]["config"], "max_position_embeddings", 256 + 8 + 3)
+    after = Embedder.from_pretrained(name)
+    assert (before.model.config.x_encoder.pool_grid, after.model.config.x_encoder.pool_grid) == (None, 1)
+    assert np.array_equal(before.images(paths), after.images(paths))
+    latents = after.encode([after.read(paths[0])])
+    with torch.no_grad():
+        after.model.predictors()["predictor"].gate.value.fill_(1.0)
+        after.ask(latents, [(0, "what " * 200)])
+
+
+def test_adapters_want_a_folder() -> None:
+    raw = {"start": "aligned:transformers:who/clip", "lora": {}, "data": {"train": [{"name": "a", "path": "a.csv"}]}}
+    with pytest.raises(ConfigError, match=r"adapters belong to a folder.*vljepa new"):
+        validate(RunConfig, raw, where="test")

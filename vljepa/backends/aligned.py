@@ -6,12 +6,14 @@ part is added to it with a gate that is 0. So every score is the dual encoder's,
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vljepa.backends.files import part_folder, resolve_part
+from vljepa.backends.protocols import VisionTower
 from vljepa.backends.registry import backend_of
 from vljepa.backends.resolve import resolve_preferences
 from vljepa.configs import AlignedConfig, PairConfig, PartSpec, VLJEPAConfig, validate
@@ -32,6 +34,8 @@ SCRATCH: dict[str, Any] = {
     "max_query_tokens": 256,
 }  # fmt: skip
 """A Predictor without files: it reads bytes, and says nothing until it is trained."""
+_SPARE = 8
+"""Positions of class and register tokens."""
 
 
 def is_aligned(name: str | Path) -> bool:
@@ -56,7 +60,8 @@ def dual_encoder(name: str) -> PartSpec:
     """
     given = name.removeprefix(PREFIX)
     if is_folder(given):
-        given = f"{_library_of(Path(given).expanduser())}:{Path(given).expanduser().absolute()}"
+        folder = Path(given).expanduser().absolute()  # of any spelling, which the shorthand would cut at @ and #
+        return PartSpec(backend=_library_of(folder), name=str(folder), source="folder")
     return validate(PartSpec, given, where=repr(name))
 
 
@@ -81,7 +86,7 @@ def aligned_config(name: str, *, predictor: str | None = None) -> VLJEPAConfig:
             fix="name one, such as aligned:transformers:google/siglip2-base-patch16-224.",
         )
     with torch.device("meta"):
-        width = backend.vision_tower(part).pooled_width
+        tower = backend.vision_tower(part)
     temperature = 1 / contrast.scale
     pair = None if contrast.bias is None else PairConfig(scale=contrast.scale, bias=contrast.bias)
     raw = {
@@ -89,13 +94,32 @@ def aligned_config(name: str, *, predictor: str | None = None) -> VLJEPAConfig:
         "predictor": SCRATCH if predictor is None else {"part": predictor, "max_query_tokens": 128, "dropout": 0.1},
         "y_encoder": {"part": part.model_dump(), "head": "identity"},
         "residual": AlignedConfig().model_dump(),
-        "embed_dim": width,
+        "embed_dim": tower.pooled_width,
         "init_temperature": temperature,
         "max_logit_scale": max(100.0, contrast.scale),
         "prompts": {"classification": TEMPLATE},
         "calibration": {"classify": temperature, "ask": temperature, "pair": pair},
     }
-    return resolve_preferences(validate(VLJEPAConfig, raw, where=repr(name)))
+    config = resolve_preferences(validate(VLJEPAConfig, raw, where=repr(name)))
+    config.x_encoder.pool_grid = _pooling(config, tower)
+    return config
+
+
+def _pooling(config: VLJEPAConfig, tower: VisionTower) -> int | None:
+    """Side of the grid that patches are pooled to, where they and a question have no place in the Predictor.
+
+    The encoder's own embedding is not touched by it.
+    """
+    part = config.predictor.part
+    if part.source == "random":
+        places = int((part.config or {})["max_position_embeddings"])
+    else:
+        places = backend_of(part).text(resolve_part(part), part_folder(part)).max_tokens
+    size = config.x_encoder.image.size
+    assert size is not None
+    height, width = tower.grid(*size)
+    left = places - config.predictor.max_query_tokens - _SPARE
+    return None if height * width <= left else math.isqrt(left)
 
 
 def config_of(name: str) -> VLJEPAConfig:
@@ -106,6 +130,16 @@ def config_of(name: str) -> VLJEPAConfig:
         PartError: As `aligned_config`.
     """
     return aligned_config(name) if is_aligned(name) else read_config(saved_folder(name))
+
+
+def refuse_revision(name: str | Path, revision: str | None) -> None:
+    """A dual encoder's revision stands in its name.
+
+    Raises:
+        ConfigError: One is given beside it.
+    """
+    if revision is not None:
+        raise ConfigError(f"revision = {revision!r} beside {str(name)!r}.", fix=f"write {name}@{revision}.")
 
 
 def is_folder(given: str) -> bool:

@@ -9,7 +9,7 @@ import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor
 
-from vljepa.backends.aligned import aligned_config, is_aligned
+from vljepa.backends.aligned import aligned_config, is_aligned, refuse_revision
 from vljepa.checkpoint import saving
 from vljepa.checkpoint.adaptation import apply_saved, is_adapted
 from vljepa.checkpoint.base import PretrainedJEPA
@@ -81,6 +81,7 @@ class VLJEPA(PretrainedJEPA, PyTorchModelHubMixin, library_name="vljepa", licens
             PartError: A frozen part cannot be found or is another one than in training.
         """
         if is_aligned(name):
+            refuse_revision(name, revision)
             return cls.from_dual_encoder(str(name))
         folder = saved_folder(name, revision=revision)
         if is_adapted(folder):

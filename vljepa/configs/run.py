@@ -324,6 +324,10 @@ class RunConfig(Strict):
             raise ValueError("a run needs `model`, or `start` to go on from a trained one: add one of them")
         if self.lora is not None and self.start is None:
             raise ValueError("lora adapts a trained model: name it with `start`")
+        if self.lora is not None and str(self.start).startswith("aligned:"):
+            raise ValueError(
+                "adapters belong to a folder: make `start` one with `vljepa new NAME --from ... -o FOLDER`"
+            )
         if self.clips is not None and self.start is None:
             raise ValueError("clips is for the model in `start`: set model.predictor.clips of a new one")
         if self.clips is not None and self.lora is not None:

@@ -17,6 +17,8 @@ from vljepa.models.types import Entities
 
 UNTOLD = -1
 """Fills up names with fewer tokens than others."""
+READING = ("shift_D", "scale_D", "memory_SD")
+"""Buffers by which predictions are read; they are of the run that fills them in."""
 _LEAST_DEVIATION = 1e-4
 
 
@@ -79,6 +81,14 @@ class DecoderKnowledge(nn.Module):
         self.memory_SD = rows_SD.to(self.shift_D).clone()
         memory = self.config.memory.model_copy(update={"size": len(rows_SD)})
         self.config = self.config.model_copy(update={"memory": memory})
+
+    def read_as(self, other: DecoderKnowledge) -> None:
+        """Take from another decoder how predictions are brought to where texts lie."""
+        self._buffers.pop("memory_SD", None)
+        for name in READING:
+            if name in other._buffers:
+                self.register_buffer(name, getattr(other, name).clone())
+        self.config = self.config.model_copy(update={"memory": other.config.memory})
 
     def set_names(self, pieces: Sequence[Sequence[int]], rows_KD: Tensor) -> None:
         """Fill in the names that entities are numbers of.

@@ -134,7 +134,13 @@ class JEPA(nn.Module):
         predictor = self.predictor.of(latents.steps) if isinstance(self.predictor, BySteps) else self.predictor
         residual, gate = self.residual, predictor.gate
         features_BE = None if residual is None else residual.features(latents)
-        if features_BE is not None and isinstance(gate, ScalarGate) and gate.is_shut and not torch.is_grad_enabled():
+        if (
+            features_BE is not None
+            and isinstance(gate, ScalarGate)
+            and gate.is_shut
+            and not torch.is_grad_enabled()
+            and ablate is None
+        ):
             return features_BE  # the learned part would be multiplied by 0
         state_BD = predictor(latents, query=query, hint_BE=features_BE)
         learned_BD: Tensor = predictor.head(state_BD)

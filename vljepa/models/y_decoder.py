@@ -27,7 +27,7 @@ from vljepa.backends.text_layers import text_config, text_state
 from vljepa.backends.weights import load_exactly
 from vljepa.configs.decoder import YDecoderConfig
 from vljepa.models.causal_lm import causal_lm, generation_options
-from vljepa.models.decoder_knowledge import UNTOLD, DecoderKnowledge
+from vljepa.models.decoder_knowledge import READING, UNTOLD, DecoderKnowledge
 from vljepa.models.lora import add_lora, to_four_bits
 from vljepa.models.types import Entities
 
@@ -88,7 +88,7 @@ class YDecoder(DecoderKnowledge):
             self.set_phrases(other.phrases, other.phrases_PD)
         if other.config.drawings:
             self.set_drawings(other.drawings_K)
-        self.load_state_dict(rest | {"shift_D": self.shift_D}, strict=False)
+        self.load_state_dict({name: one for name, one in rest.items() if name not in READING}, strict=False)
 
     @torch.no_grad()
     def _fill(self, tensors: Mapping[str, Tensor]) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vljepa.backends import backend_of, part_folder, resolve_preferences
-from vljepa.backends.aligned import aligned_config, is_aligned
+from vljepa.backends.aligned import aligned_config, is_aligned, refuse_revision
 from vljepa.backends.protocols import Tokenizer
 from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
@@ -55,6 +55,7 @@ class VLJEPAProcessor:
             revision: Branch, tag or commit of a repository.
         """
         if is_aligned(name):
+            refuse_revision(name, revision)
             return cls(aligned_config(str(name)))
         folder = saved_folder(name, revision=revision)
         processor = cls(read_config(folder), tokenizers=tokenizers_folder(folder))

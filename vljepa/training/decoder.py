@@ -152,7 +152,7 @@ class DecoderTrainer(Loop):
             fresh.take(decoder)
             fresh.config.choice = decoder.config.choice
             return fresh.unfreeze()
-        decoder.unfreeze().shift_D.zero_()
+        decoder.unfreeze().read_as(fresh)
         decoder.config.generation = fresh.config.generation
         return decoder
 

@@ -15,7 +15,7 @@ from tests.decoders import decoder_config
 from tests.unit.training.test_decoder import decoder_run, trainer
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.checkpoint.decoder import load_decoder
-from vljepa.configs import AlignedConfig, DecoderSourceConfig, SideConfig
+from vljepa.configs import AlignedConfig, DecoderSourceConfig, LoraConfig, SideConfig
 from vljepa.data.sources import load_source
 from vljepa.errors import CheckpointError
 from vljepa.inference.embed import Embedder
@@ -113,3 +113,18 @@ def test_the_captions_that_come_with_mini_are_a_source() -> None:
     assert len(rows) == 24_366 == len({row.texts for row in rows})
     with pytest.raises(CheckpointError, match="'toy' ships without trained weights"):
         load_source(source.model_copy(update={"path": "toy:captions"}), root="nowhere", pictures=False)
+
+
+def test_a_decoder_that_goes_on_reads_predictions_as_its_own_run_says(run, model) -> None:
+    """With a memory, without one, and with one of another size: of the start stays what it has learned."""
+    start = trainer(run("start"), model).fit().model_folder
+    for name, memory in (("smaller", {"size": 4}), ("none", None)):
+        recipe = run(name, memory=memory).model_copy(update={"start": str(start)})
+        decoder = load_decoder(trainer(recipe, model).fit().model_folder, text_space=model.text_space_hash())
+        assert (decoder.config.memory is None) == (memory is None)
+        assert memory is None or len(decoder.memory_SD) == 4
+    recipe = run("adapted", memory={"size": 4})
+    words = recipe.decoder.model_copy(update={"lora": LoraConfig(rank=2, alpha=4.0)})
+    adapted = recipe.model_copy(update={"start": str(start), "decoder": words})
+    decoder = load_decoder(trainer(adapted, model).fit().model_folder, text_space=model.text_space_hash())
+    assert len(decoder.memory_SD) == 4
