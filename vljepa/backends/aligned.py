@@ -101,12 +101,12 @@ def aligned_config(name: str, *, predictor: str | None = None) -> VLJEPAConfig:
         "calibration": {"classify": temperature, "ask": temperature, "pair": pair},
     }
     config = resolve_preferences(validate(VLJEPAConfig, raw, where=repr(name)))
-    config.x_encoder.pool_grid = _pooling(config, tower)
+    _make_room(config, tower)
     return config
 
 
-def _pooling(config: VLJEPAConfig, tower: VisionTower) -> int | None:
-    """Side of the grid that patches are pooled to, where they and a question have no place in the Predictor.
+def _make_room(config: VLJEPAConfig, tower: VisionTower) -> None:
+    """Pool the patches where they and a question have no place in the Predictor, and cut long questions.
 
     The encoder's own embedding is not touched by it.
     """
@@ -118,8 +118,10 @@ def _pooling(config: VLJEPAConfig, tower: VisionTower) -> int | None:
     size = config.x_encoder.image.size
     assert size is not None
     height, width = tower.grid(*size)
-    left = places - config.predictor.max_query_tokens - _SPARE
-    return None if height * width <= left else math.isqrt(left)
+    config.predictor.max_query_tokens = min(config.predictor.max_query_tokens, places // 2)
+    left = max(1, places - config.predictor.max_query_tokens - _SPARE)
+    if height * width > left:
+        config.x_encoder.pool_grid = math.isqrt(left)
 
 
 def config_of(name: str) -> VLJEPAConfig:
