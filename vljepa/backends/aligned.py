@@ -17,10 +17,10 @@ from vljepa.backends.protocols import VisionTower
 from vljepa.backends.registry import backend_of
 from vljepa.backends.resolve import resolve_preferences
 from vljepa.configs import AlignedConfig, PairConfig, PartSpec, VLJEPAConfig, validate
+from vljepa.configs.part import ALIGNED
 from vljepa.errors import ConfigError, PartError
 from vljepa.parts.saved import read_config, saved_folder
 
-PREFIX = "aligned:"
 TEMPLATE = "a photo of a {}."
 """Of class names, where a user gives none; CLIP's and open_clip's first."""
 SCRATCH: dict[str, Any] = {
@@ -45,7 +45,7 @@ def is_aligned(name: str | Path) -> bool:
         >>> is_aligned("aligned:transformers:google/siglip2-base-patch16-224"), is_aligned("mini")
         (True, False)
     """
-    return str(name).startswith(PREFIX)
+    return str(name).startswith(ALIGNED)
 
 
 def dual_encoder(name: str) -> PartSpec:
@@ -58,7 +58,7 @@ def dual_encoder(name: str) -> PartSpec:
         ConfigError: It is no such name.
         PartError: The folder is not there, or is of no library that is known.
     """
-    given = name.removeprefix(PREFIX)
+    given = name.removeprefix(ALIGNED)
     if is_folder(given):
         folder = Path(given).expanduser().absolute()  # of any spelling, which the shorthand would cut at @ and #
         return PartSpec(backend=_library_of(folder), name=str(folder), source="folder")
@@ -76,8 +76,7 @@ def aligned_config(name: str, *, predictor: str | None = None) -> VLJEPAConfig:
         ConfigError: `name` or `predictor` is no name of a part.
         PartError: The part cannot be had, or is no dual encoder.
     """
-    part = dual_encoder(name)
-    part = resolve_part(part)
+    part = resolve_part(dual_encoder(name))
     backend, folder = backend_of(part), part_folder(part)
     contrast = backend.contrast(part, folder)
     if contrast is None:

@@ -49,16 +49,22 @@ def safetensors_state(folder: Path, *, prefix: str = "", prefer: str = "") -> di
         prefix: Of the tensors.
         prefer: Where files begin like this, the others are left alone.
     """
-    from safetensors.torch import load_file
+    return {key.removeprefix(prefix): one for key, one in _tensors(folder, prefer) if key.startswith(prefix)}
+
+
+def _tensors(folder: Path, prefer: str, *, named: tuple[str, ...] | None = None) -> Iterator[tuple[str, Tensor]]:
+    """Tensors of the files by name; of `named` ones, by the last part of their names, nothing else is read."""
+    from safetensors import safe_open
 
     files = sorted(folder.glob("*.safetensors"))
     files = [file for file in files if file.name.startswith(prefer)] or files
     if not files:
         raise PartError(f"{str(folder)!r} holds no *.safetensors.", fix="point at a folder with weights.")
-    state: dict[str, Tensor] = {}
     for file in files:
-        state.update(load_file(file))
-    return {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118, the file is no mapping
+                if named is None or key.rpartition(".")[2] in named:
+                    yield key, tensors.get_tensor(key)
 
 
 def read_contrast(folder: Path, *, prefer: str = "") -> Contrast | None:
@@ -68,7 +74,8 @@ def read_contrast(folder: Path, *, prefer: str = "") -> Contrast | None:
         folder: The files.
         prefer: As for `safetensors_state`.
     """
-    state = {name.rpartition(".")[2]: one for name, one in safetensors_state(folder, prefer=prefer).items()}
+    wanted = _tensors(folder, prefer, named=("logit_scale", "logit_bias"))
+    state = {name.rpartition(".")[2]: one for name, one in wanted}
     if "logit_scale" not in state:
         return None
     bias = state.get("logit_bias")

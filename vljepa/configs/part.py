@@ -12,6 +12,9 @@ _SHORTHAND = re.compile(
 )
 
 
+ALIGNED = "aligned:"
+"""Before the name of a dual encoder that is a model by itself."""
+
 BACKENDS = ["transformers", "open_clip", "timm"]
 """Names of the libraries of models; `vljepa.backends.register` adds one."""
 

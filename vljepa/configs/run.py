@@ -11,7 +11,7 @@ from vljepa.configs.lora import AdaptersConfig
 from vljepa.configs.methods import MODEL_CONFIGS
 from vljepa.configs.model import ClipsConfig
 from vljepa.configs.objective import ObjectiveConfig
-from vljepa.configs.part import Strict
+from vljepa.configs.part import ALIGNED, Strict
 from vljepa.configs.views import ClipView, PictureView, StillView, View
 
 REPLAY = "replay"
@@ -324,7 +324,7 @@ class RunConfig(Strict):
             raise ValueError("a run needs `model`, or `start` to go on from a trained one: add one of them")
         if self.lora is not None and self.start is None:
             raise ValueError("lora adapts a trained model: name it with `start`")
-        if self.lora is not None and str(self.start).startswith("aligned:"):
+        if self.lora is not None and str(self.start).startswith(ALIGNED):
             raise ValueError(
                 "adapters belong to a folder: make `start` one with `vljepa new NAME --from ... -o FOLDER`"
             )
