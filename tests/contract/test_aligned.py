@@ -210,3 +210,18 @@ def test_adapters_want_a_folder() -> None:
     raw = {"start": "aligned:transformers:who/clip", "lora": {}, "data": {"train": [{"name": "a", "path": "a.csv"}]}}
     with pytest.raises(ConfigError, match=r"adapters belong to a folder.*vljepa new"):
         validate(RunConfig, raw, where="test")
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_half_precision_by_its_name_is_the_same_model(dtype: str, precision: torch.dtype, tmp_path: Path) -> None:
+    """In half of the memory, and with the fingerprint of the weights as they were: an index fits."""
+    DUAL_ENCODERS["siglip2"](tmp_path / "part")
+    paths, name = pictures(tmp_path), f"aligned:{tmp_path / 'part'}"
+    whole, half = Embedder.from_pretrained(name), Embedder.from_pretrained(name, dtype=dtype)
+    assert {one.dtype for one in half.model.parameters()} == {precision}
+    assert half.model.fingerprint() == whole.model.fingerprint()
+    assert half.model.text_space_hash() == whole.model.text_space_hash()
+    assert (half.images(paths) * whole.images(paths)).sum(1).min() > 0.99
+    assert not np.array_equal(half.images(paths), whole.images(paths)), "the control: it is another arithmetic"
+    with pytest.raises(ConfigError, match="there is no precision 'int8'"):
+        Embedder.from_pretrained(name, dtype="int8")
