@@ -24,6 +24,8 @@ JOBS = [f"picture {number}" for number in range(40)]
 FAILED = 3
 """Exit code of a process that ends with an error of ours."""
 SILENCE = 5.0
+ENOUGH = 10
+"""Rows of the one that works, before the other fails."""
 ROWS = {"value": np.arange(4, dtype=np.float32)}
 
 
@@ -38,8 +40,10 @@ def fill(rank: int, folder: Path, trouble: str, rank_in_trouble: int) -> None:
         for job in some:
             count += 1
             yield 0, job, ROWS
+            if rank != rank_in_trouble and count == ENOUGH:
+                (folder / "enough").touch()
             if rank == rank_in_trouble and count == 4:
-                meet(trouble)
+                meet(trouble, folder)
         if rank != rank_in_trouble and trouble == "fails":  # work without an end: it has to be told
             yield from ((0, f"more {number}", ROWS) for number in itertools.count())
 
@@ -60,10 +64,12 @@ def fill(rank: int, folder: Path, trouble: str, rank_in_trouble: int) -> None:
     (folder / f"{rank}.count").write_text(str(count), encoding="utf-8")
 
 
-def meet(trouble: str) -> None:
+def meet(trouble: str, folder: Path) -> None:
     if trouble == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if trouble == "fails":
+        while not (folder / "enough").exists():  # the other may be slow to begin
+            time.sleep(0.01)
         raise DataError("7 of 8 pictures are unreadable.", fix="mend them.")
     end = time.monotonic() + 2 * COLLECTIVE.total_seconds()
     while time.monotonic() < end:  # a picture that takes longer than any collective waits
@@ -115,7 +121,7 @@ def test_a_failing_process_stops_one_that_still_works(tmp_path: Path) -> None:
     assert "process 1 failed while filling the cache" in left(tmp_path, "0.error")
     assert "7 of 8 pictures are unreadable. Fix:" in left(tmp_path, "0.error")
     assert left(tmp_path, "1.error").startswith("7 of 8 pictures are unreadable.")
-    assert len(stored(tmp_path)) >= 10
+    assert len(stored(tmp_path)) >= ENOUGH
 
 
 def test_a_process_that_never_comes_is_named(tmp_path: Path) -> None:
