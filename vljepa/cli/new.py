@@ -56,7 +56,7 @@ def new(
     note(f"next: vljepa classify IMAGE --labels a,b --model {folder}, or train it with `start: {folder}`")
 
 
-def _measure(model: VLJEPA, pictures: Path) -> None:
+def _measure(model: VLJEPA, folder: Path) -> None:
     """Fill in where images and texts lie.
 
     Raises:
@@ -68,15 +68,15 @@ def _measure(model: VLJEPA, pictures: Path) -> None:
     from vljepa.inference.pictures import walk
     from vljepa.processing.processor import VLJEPAProcessor
 
-    files, broken = walk(pictures).files, []
+    files, broken = walk(folder).files, []
     embedder = Embedder(model, VLJEPAProcessor(model.config))
     with progress("looking at pictures", total=len(files)) as advance:
         image, text = measure_sides(
-            embedder, files, progress=advance, on_broken=lambda picture, error: broken.append(picture)
+            embedder, files, progress=advance, on_broken=lambda file, error: broken.append(file)
         )
     if len(files) - len(broken) < LEAST:
         raise DataError(
-            f"{str(pictures)!r} has {len(files) - len(broken)} pictures that can be read, too few for a mean.",
+            f"{str(folder)!r} has {len(files) - len(broken)} pictures that can be read, too few for a mean.",
             fix=f"give a folder of at least {LEAST}, or leave --pictures out.",
         )
     assert isinstance(model.config.residual, AlignedConfig)

@@ -96,11 +96,11 @@ def visual_frames(visual: Visual, *, view: int = 0, max_pixels: int) -> list[Ima
     if isinstance(visual, Clip):
         return clip_images(visual, view=view, max_pixels=max_pixels)
     if isinstance(visual, Still):
-        return [open_picture(visual.picture, max_pixels=max_pixels)] * visual.frames
-    return [open_picture(visual, max_pixels=max_pixels)]
+        return [open_still(visual.picture, max_pixels=max_pixels)] * visual.frames
+    return [open_still(visual, max_pixels=max_pixels)]
 
 
-def open_picture(picture: Path | Stored, *, max_pixels: int) -> Image.Image:
+def open_still(picture: Path | Stored, *, max_pixels: int) -> Image.Image:
     """Upright RGB picture, wherever it lies.
 
     Raises:

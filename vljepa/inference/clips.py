@@ -72,12 +72,12 @@ class VisualReader:
             raise ImageError(f"{str(image)!r} is a video, and this model has learned from pictures.", fix=_FIX)
         limit = self.processor.config.x_encoder.image.max_pixels
         try:
-            pictures = read_clip(image, shares=even_shares(self.frames), max_pixels=limit)
+            frames = read_clip(image, shares=even_shares(self.frames), max_pixels=limit)
         except VideoError as error:
             raise ImageError(error.message, fix=error.fix) from error
-        if all(picture is pictures[0] for picture in pictures):
-            return self.processor.images(pictures[:1])  # the video is one frame
-        return self.processor.frames(pictures).unsqueeze(0)
+        if all(frame is frames[0] for frame in frames):
+            return self.processor.images(frames[:1])  # the video is one frame
+        return self.processor.frames(frames).unsqueeze(0)
 
     def _is_clip(self, path: Path) -> bool:
         if not path.is_file():

@@ -118,8 +118,8 @@ class GivenFrames:
 
     def _timed(self, given: Frame | Picture, number: int) -> Frame:
         if isinstance(given, Frame):
-            picture: Picture = given.image  # a caller's frame may hold any
-            return given if isinstance(picture, Image.Image) else replace(given, image=self._image(picture))
+            own: Picture = given.image  # a caller's frame may hold any
+            return given if isinstance(own, Image.Image) else replace(given, image=self._image(own))
         image = self._image(given)
         if self.live:
             now = time.monotonic()

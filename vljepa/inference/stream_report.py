@@ -121,10 +121,10 @@ def _cards(segments: Sequence[Segment], pictures: Collection[bytes | None]) -> s
 
 
 def _card(segment: Segment, number: int, picture: bytes | None) -> str:
-    image = picture_tag(picture, alt=f"Frame at {clock(segment.time)}")
+    tag = picture_tag(picture, alt=f"Frame at {clock(segment.time)}")
     began = f"{_wall(segment.began)} &middot; " if segment.began is not None else ""
     return (
-        f'<li class="card" id="segment-{number}">{image}<div class="words">'
+        f'<li class="card" id="segment-{number}">{tag}<div class="words">'
         f'<a class="when" href="#segment-{number}">{began}{span(segment.start, segment.end)}</a>'
         f'<p class="text" dir="auto">{escaped(segment.text or "")}</p></div></li>'
     )

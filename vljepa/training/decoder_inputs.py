@@ -229,7 +229,7 @@ def _task(name: str, records: list[Record], encoder: Encoder, naming: Naming | N
     texts = [record.texts for record in records]
     rows_ND, classes_NK = encoder.seen(pairs)
     predictions_ND = torch.from_numpy(rows_ND)
-    entities = None if naming is None else naming.pictures([image for image, _ in pairs], predictions_ND)
+    entities = None if naming is None else naming.of_images([image for image, _ in pairs], predictions_ND)
     return PictureTask(name, predictions_ND, texts, entities, classes_NK, [record.query for record in records])
 
 
@@ -249,9 +249,9 @@ def _rows(
     name = None if naming is None else naming.estimate
     if source.see == "picture":
         views = source.views or run.data.cache.views
-        images = [record.image for record in records if record.image is not None]
+        visuals = [record.image for record in records if record.image is not None]
         predictions = _views(records, views, encoder, name=source.name)
-        named = None if naming is None else naming.pictures(images, torch.stack([one[0] for one in predictions]))
+        named = None if naming is None else naming.of_images(visuals, torch.stack([one[0] for one in predictions]))
         return PictureRows(everything, predictions, named)
     if source.see == "guess":
         guess = _guess(source, records, pictures, model=encoder.model, reader=reader, texts=texts)
@@ -287,13 +287,13 @@ def _guess(
             "with a label prior.",
             fix="set see: text, or give `view: {name: text, like: NAME}`.",
         )
-    images = pictures.get(view.like, [])
-    if not images:
+    like = pictures.get(view.like, [])
+    if not like:
         raise ConfigError(
             f"view.like = {view.like!r} of the source {source.name!r} names no training source with pictures.",
             fix="name one with see: picture.",
         )
-    logits_BK = reader.logits(images)
+    logits_BK = reader.logits(like)
     sample = [text for record in records for text in record.texts]
     estimates = PriorEstimate(view, texts=texts, prior=prior, real_BE=prior.of_logits(logits_BK), sample=sample)
 

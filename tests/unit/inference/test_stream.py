@@ -114,12 +114,12 @@ def test_memory_stays_flat_over_ten_thousand_frames(speaker):
     def long():
         nonlocal alive, most
         for number in range(10_000):
-            image = picture(NAMES[number // 300 % 3])
-            weakref.finalize(image, gone)
+            shown = picture(NAMES[number // 300 % 3])
+            weakref.finalize(shown, gone)
             alive += 1
             most = max(most, alive)
-            yield Frame(image, number / 4, number)
-            del image
+            yield Frame(shown, number / 4, number)
+            del shown
 
     seen = sum(1 for _ in stream(long(), **speaker, stats=StreamStats()))
 
