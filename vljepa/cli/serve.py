@@ -32,7 +32,7 @@ def serve(
 ) -> None:
     """Serve embeddings, captions and answers in the shapes of OpenAI, llama.cpp, Ollama and immich.
 
-    Pictures come in the requests: no address is fetched and no file of this machine is read. Without --host only this
+    Images come in the requests: no address is fetched and no file of this machine is read. Without --host only this
     machine reaches the server; with one, give --api-key.
 
     Example: vljepa serve --model mini --port 8000

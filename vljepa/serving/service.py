@@ -18,19 +18,19 @@ from vljepa.inference.embed import Rows
 from vljepa.inference.pipeline import Pipeline
 from vljepa.processing.unicode_text import check_text
 from vljepa.serving.errors import RequestError, TooLargeError
-from vljepa.serving.inputs import PictureInput, is_question
+from vljepa.serving.inputs import RequestImage, is_question
 
 MAX_TEXTS = 2048
-MAX_PICTURES = 64
+MAX_IMAGES = 64
 MAX_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """Words about the pictures of a request.
+    """Words about the images of a request.
 
     Args:
-        text: Of several pictures a line each, equal ones once.
+        text: Of several images a line each, equal ones once.
         kind: "answer" to a question, or "caption".
         confidence: Of the least sure of them; None of a decoder for which that was not fitted.
     """
@@ -67,29 +67,29 @@ class Service:
         """Whether the model has a Y-Decoder."""
         return self.pipeline.model.y_decoder is not None
 
-    def embed(self, inputs: Sequence[str | PictureInput], *, dimensions: int | None = None) -> Rows:
+    def embed(self, inputs: Sequence[str | RequestImage], *, dimensions: int | None = None) -> Rows:
         """Embeddings [N, D] of unit length.
 
         Args:
-            inputs: Texts and pictures, at least one.
+            inputs: Texts and images, at least one.
             dimensions: Only the first so many numbers, made of unit length again.
 
         Raises:
             RequestError: Nothing to embed, or more `dimensions` than there are.
             TooLargeError: More than the caps.
-            VLJEPAError: A text that is not Unicode, or a picture that cannot be read.
+            VLJEPAError: A text that is not Unicode, or an image that cannot be read.
         """
         if dimensions is not None and not 1 <= dimensions <= self.width:
             raise RequestError(
                 f"dimensions is {dimensions}, and embeddings of {self.name!r} have {self.width} numbers.",
                 fix=f"ask for 1 to {self.width}, or leave dimensions out.",
             )
-        pictures = [one for one in inputs if isinstance(one, PictureInput)]
+        images = [one for one in inputs if isinstance(one, RequestImage)]
         texts = [_checked(one) for one in inputs if isinstance(one, str)]
         if not inputs:
-            raise RequestError("there is nothing to embed.", fix="send at least one text or picture.")
+            raise RequestError("there is nothing to embed.", fix="send at least one text or image.")
         _check_count(len(texts), most=MAX_TEXTS, what="texts")
-        _check_count(len(pictures), most=MAX_PICTURES, what="pictures")
+        _check_count(len(images), most=MAX_IMAGES, what="images")
         are_texts = np.array([isinstance(one, str) for one in inputs])
         rows: Rows = np.zeros((len(inputs), self.width), dtype=np.float32)
         own = self.pipeline.model.config.embed_dim
@@ -97,30 +97,30 @@ class Service:
         with self._lock:
             rows[are_texts, :own] = embedder.texts(texts)
             rows[~are_texts, :own] = embedder.pairs(
-                [one.content for one in pictures], [_checked(one.question) for one in pictures]
+                [one.content for one in images], [_checked(one.question) for one in images]
             )
         return rows if dimensions is None else _cut(rows, dimensions)
 
-    def describe(self, pictures: Sequence[bytes], prompt: str = "", *, asks: bool | None = None) -> Said:
-        """Answer a question about each picture, or describe each.
+    def describe(self, images: Sequence[bytes], prompt: str = "", *, asks: bool | None = None) -> Said:
+        """Answer a question about each image, or describe each.
 
         Args:
-            pictures: At least one.
+            images: At least one.
             prompt: A question, or an instruction, which is passed over.
             asks: Whether it is a question; None for what it reads like.
 
         Raises:
-            RequestError: No picture.
+            RequestError: No image.
             TooLargeError: More than the caps.
-            VLJEPAError: A picture that cannot be read, or a model without words.
+            VLJEPAError: An image that cannot be read, or a model without words.
         """
-        if not pictures:
+        if not images:
             raise RequestError(
-                "there is no picture, and this model speaks about pictures only.", fix="send one as a data URL."
+                "there is no image, and this model speaks about images only.", fix="send one as a data URL."
             )
-        _check_count(len(pictures), most=MAX_PICTURES, what="pictures")
+        _check_count(len(images), most=MAX_IMAGES, what="images")
         asks = is_question(_checked(prompt)) if asks is None else asks
-        given = list(pictures)
+        given = list(images)
         with self._lock:
             found = self.pipeline.ask(given, prompt.strip()) if asks else self.pipeline.caption(given)
         known = [one.confidence for one in found if one.confidence is not None]
@@ -130,19 +130,19 @@ class Service:
             confidence=min(known) if known else None,
         )
 
-    def ask(self, picture: bytes, question: str, choices: Sequence[str]) -> Prediction:
+    def ask(self, image: bytes, question: str, choices: Sequence[str]) -> Prediction:
         """Answer with one of `choices`; errors as for `vljepa.ask`."""
         _check_count(len(choices), most=MAX_TEXTS, what="choices")
         with self._lock:
-            [one] = self.pipeline.ask([picture], _checked(question), [_checked(choice) for choice in choices])
+            [one] = self.pipeline.ask([image], _checked(question), [_checked(choice) for choice in choices])
         return one
 
-    def classify(self, picture: bytes, labels: Sequence[str], *, none: bool, min_confidence: float) -> Prediction:
+    def classify(self, image: bytes, labels: Sequence[str], *, none: bool, min_confidence: float) -> Prediction:
         """Say which label fits; errors as for `vljepa.classify`."""
         _check_count(len(labels), most=MAX_TEXTS, what="labels")
         names = [_checked(label) for label in labels]
         with self._lock:
-            [one] = self.pipeline.classify([picture], names, none=none, min_confidence=min_confidence)
+            [one] = self.pipeline.classify([image], names, none=none, min_confidence=min_confidence)
         return one
 
     def tokens(self, texts: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.serving.conftest import close
 from vljepa.serving.errors import RequestError
-from vljepa.serving.inputs import PictureInput, is_question, message_parts, picture_content
+from vljepa.serving.inputs import RequestImage, image_content, is_question, message_parts
 from vljepa.serving.service import Service
 
 
@@ -31,7 +31,7 @@ def test_the_model_is_used_by_one_thread_at_a_time(mini, expected, monkeypatch):
 @pytest.mark.assets
 def test_many_clients_get_their_own_answers(mini, cat, rocket, expected):
     service = Service(mini, name="mini")
-    asked = [("a cat", "a cat"), (PictureInput(picture_content(cat)), "cat.jpg"), ("a rocket", "a rocket")] * 4
+    asked = [("a cat", "a cat"), (RequestImage(image_content(cat)), "cat.jpg"), ("a rocket", "a rocket")] * 4
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda one: service.embed([one[0]])[0], asked))
     assert close(found, np.stack([expected(name) for _, name in asked]))
@@ -45,7 +45,7 @@ def test_a_folder_s_place_is_nobody_s_business(mini, tmp_path):
 
 @pytest.mark.parametrize("text", ["aGVsbG8=", "data:image/png;base64,aGVsbG8=", "DATA:;base64,aGVs\nbG8=\n"])
 def test_base64_is_taken_bare_and_as_a_data_url(text):
-    assert picture_content(text) == b"hello"
+    assert image_content(text) == b"hello"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_base64_is_taken_bare_and_as_a_data_url(text):
 )  # fmt: skip
 def test_nothing_else_is(text):
     with pytest.raises(RequestError):
-        picture_content(text)
+        image_content(text)
 
 
 @pytest.mark.parametrize(

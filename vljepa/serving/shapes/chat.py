@@ -1,4 +1,4 @@
-"""OpenAI's `POST /v1/chat/completions`: captions of pictures, and answers to short questions about them.
+"""OpenAI's `POST /v1/chat/completions`: captions of images, and answers to short questions about them.
 
 A prompt that is no question ("Describe what the person intends.") gets a caption: what is seen, and nothing about
 intent. The answer's `vljepa.kind` says which of the two it is.
@@ -42,8 +42,8 @@ def router(service: Service) -> APIRouter:
 
     @routes.post("/v1/chat/completions")
     def completions(request: ChatRequest) -> Response:
-        prompt, pictures = _asked(request.messages)
-        said = service.describe(pictures, prompt)
+        prompt, images = _asked(request.messages)
+        said = service.describe(images, prompt)
         read, written = service.tokens([prompt] if prompt else []), service.tokens([said.text])
         usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
         head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": service.name}
@@ -66,10 +66,10 @@ def router(service: Service) -> APIRouter:
 
 
 def _asked(messages: list[Message]) -> tuple[str, list[bytes]]:
-    """The last user's text, and the pictures that came last: a question may follow on an earlier picture."""
+    """The last user's text, and the images that came last: a question may follow on an earlier image."""
     users = [message_parts(message.content) for message in messages if message.role == "user"]
     prompt = users[-1][0] if users else ""
-    return prompt, next((pictures for _, pictures in reversed(users) if pictures), [])
+    return prompt, next((images for _, images in reversed(users) if images), [])
 
 
 def _events(head: dict[str, Any], said: Said, usage: dict[str, int] | None) -> Iterator[str]:

@@ -13,12 +13,12 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from vljepa import __version__
-from vljepa.serving.inputs import picture_content
+from vljepa.serving.inputs import image_content
 from vljepa.serving.service import Service
 
 
 class GenerateRequest(BaseModel):
-    """A prompt about pictures; a short question is answered, any other prompt gets a caption."""
+    """A prompt about images; a short question is answered, any other prompt gets a caption."""
 
     model: str | None = None
     prompt: str = ""
@@ -66,7 +66,7 @@ def router(service: Service) -> APIRouter:
         name = request.model or service.name
         if not request.prompt and not request.images:  # Ollama's way to load a model
             return JSONResponse(_part(name, "") | {"done": True, "done_reason": "load"})
-        said = service.describe([picture_content(one) for one in request.images or []], request.prompt)
+        said = service.describe([image_content(one) for one in request.images or []], request.prompt)
         last = {"done": True, "done_reason": "stop", "total_duration": time.perf_counter_ns() - began}
         if request.stream is False:
             return JSONResponse(_part(name, said.text) | last)

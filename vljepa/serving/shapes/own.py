@@ -1,4 +1,4 @@
-"""Our own shape: `POST /classify`, `/ask` and `/caption`, one picture each, with calibrated probabilities."""
+"""Our own shape: `POST /classify`, `/ask` and `/caption`, one image each, with calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from vljepa.inference.candidates import Prediction, check_question
-from vljepa.serving.inputs import picture_content
+from vljepa.serving.inputs import image_content
 from vljepa.serving.service import Said, Service
 
 
 class CaptionRequest(BaseModel):
-    """A picture, base64 or a data URL."""
+    """An image, base64 or a data URL."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,19 +41,19 @@ def router(service: Service) -> APIRouter:
 
     @routes.post("/caption")
     def caption(request: CaptionRequest) -> dict[str, Any]:
-        return _words(service.describe([picture_content(request.image)]), name="caption")
+        return _words(service.describe([image_content(request.image)]), name="caption")
 
     @routes.post("/ask")
     def ask(request: AskRequest) -> dict[str, Any]:
-        question, picture = check_question(request.question), picture_content(request.image)
+        question, image = check_question(request.question), image_content(request.image)
         if request.choices is not None:
-            return _chosen(service.ask(picture, question, request.choices), name="answer")
-        return _words(service.describe([picture], question, asks=True), name="answer")
+            return _chosen(service.ask(image, question, request.choices), name="answer")
+        return _words(service.describe([image], question, asks=True), name="answer")
 
     @routes.post("/classify")
     def classify(request: ClassifyRequest) -> dict[str, Any]:
-        picture = picture_content(request.image)
-        chosen = service.classify(picture, request.labels, none=request.none, min_confidence=request.min_confidence)
+        image = image_content(request.image)
+        chosen = service.classify(image, request.labels, none=request.none, min_confidence=request.min_confidence)
         return _chosen(chosen, name="label")
 
     return routes
