@@ -112,12 +112,11 @@ def cut_moments(
         config: From `moment_settings`.
     """
     times = np.asarray(times_T, dtype=np.float64)
-    segments = SelectiveDecoder(config=config).offline(rows_TD, times)
     moments = []
-    for segment in segments:
-        first, last = np.searchsorted(times, [segment.start, segment.end])
-        best = first + int((rows_TD[first:last] @ segment.embedding).argmax())
-        moments.append(Moment(start=segment.start, end=segment.end, time=float(times[best]), row_D=segment.embedding))
+    for found in SelectiveDecoder(config=config).offline(rows_TD, times):
+        first, last = np.searchsorted(times, [found.start, found.end])
+        best = first + int((rows_TD[first:last] @ found.embedding).argmax())
+        moments.append(Moment(start=found.start, end=found.end, time=float(times[best]), row_D=found.embedding))
     return moments
 
 
