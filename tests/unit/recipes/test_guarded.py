@@ -17,7 +17,7 @@ MINI = ["lora_retrieval", "lora_vqa"]
 ALIGNED = ["aligned_vqa", "aligned_lora", "aligned_captions"]
 
 
-@pytest.mark.parametrize("name", [*MINI, *ALIGNED])
+@pytest.mark.parametrize("name", [*MINI, "aligned_lora", "aligned_captions"])
 def test_what_the_start_knew_is_kept(name: str) -> None:
     run = load_run_config(find_recipe(name))
     assert run.objective.distillation >= 5
@@ -27,6 +27,14 @@ def test_what_the_start_knew_is_kept(name: str) -> None:
     check_run(run, config)
     with pytest.raises(ConfigError, match=r"set data\.replay\.path"):
         check_run(load_run_config(find_recipe(name), ["data.replay=null"]), config)
+
+
+def test_questions_for_a_dual_encoder_need_no_guard() -> None:
+    """Every row has a question, and the gate without one stays shut."""
+    run = load_run_config(find_recipe("aligned_vqa"))
+    assert run.data.replay is None
+    assert run.objective.distillation == 0
+    check_run(run, dual().config)
 
 
 @pytest.mark.parametrize("name", ALIGNED)
