@@ -46,6 +46,8 @@ def test_aligned_recipes_start_from_the_folder_that_new_makes(name: str) -> None
     if run.lora is not None:
         assert run.lora.parts == ["predictor"], "the texts stay where they are"
         return
+    if run.objective.distillation == 0:
+        return
     mini = read_config(saved_folder("mini"))
     assert isinstance(mini.residual, LabelPriorConfig)
     with pytest.raises(ConfigError, match="nothing is left of the start"):
