@@ -221,10 +221,8 @@ def test_on_a_phone_nothing_is_cut_off(visit: Callable[..., Visitor]) -> None:
     assert unnamed == [], "every box has a name that is read out"
 
 
-@pytest.mark.parametrize(
-    "place", ["/etc/passwd", str(EXAMPLES / "images" / "lemons.jpg"), "{shown}/../../../etc/passwd"]
-)
+@pytest.mark.parametrize("place", ["/etc/passwd", "{examples}/images/lemons.jpg", "{examples}/../../../etc/passwd"])
 def test_no_file_outside_the_folders_is_given(address: str, place: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as error:
-        urllib.request.urlopen(f"{address}/gradio_api/file={place.format(shown='/tmp')}")
+        urllib.request.urlopen(f"{address}/gradio_api/file={place.format(examples=EXAMPLES)}")
     assert error.value.code in (403, 404)
