@@ -149,9 +149,7 @@ def write_text(embedder: Embedder, file: Path) -> tuple[Tower, int | None]:
     length = _length(embedder, queries=False)
     axes = {0: "batch"} if length is not None else {0: "batch", 1: "length"}
     tower = TextTower(embedder.model).eval()
-    write_onnx(
-        tower, inputs(TEXTS[:2]), file, outputs=[found.output], dynamic=dict.fromkeys(found.inputs, axes)
-    )
+    write_onnx(tower, inputs(TEXTS[:2]), file, outputs=[found.output], dynamic=dict.fromkeys(found.inputs, axes))
     found.difference = _difference(tower, file, [inputs(TEXTS[:1]), inputs(TEXTS)])
     return found, length
 

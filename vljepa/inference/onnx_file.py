@@ -61,9 +61,7 @@ def write_onnx(
         ConfigError: The extra is not installed, or torch cannot write the module.
     """
     require_onnx()
-    dims: dict[str, Any] = {
-        name: torch.export.Dim(name, min=1) for axes in dynamic.values() for name in axes.values()
-    }
+    dims: dict[str, Any] = {name: torch.export.Dim(name, min=1) for axes in dynamic.values() for name in axes.values()}
     shapes = tuple({axis: dims[name] for axis, name in dynamic.get(one, {}).items()} for one in arguments)
     part = file.with_name(f".{os.getpid()}.{file.name}")
     try:
