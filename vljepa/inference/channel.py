@@ -181,11 +181,11 @@ class Channel:
             self.stats.images.append(self._image(segment.time))
         return replace(segment, began=self._began, ended=ended) if self.source.live else segment
 
-    def _image(self, moment: float) -> bytes | None:
+    def _image(self, when: float) -> bytes | None:
         """Small JPEG of the frame at a time; where it is not kept any more, a file is read once more."""
-        if not self._thumbnails.has(moment) and (image := self.source.image_at(moment)) is not None:
+        if not self._thumbnails.has(when) and (image := self.source.image_at(when)) is not None:
             return thumbnail(image)
-        return self._thumbnails.nearest(moment)
+        return self._thumbnails.nearest(when)
 
     def _tell(self, notice: Notice) -> None:
         self._notify(notice)

@@ -130,6 +130,6 @@ def _card(segment: Segment, number: int, image: bytes | None) -> str:
     )
 
 
-def _wall(moment: datetime) -> str:
+def _wall(when: datetime) -> str:
     """A time of this place: 2026-11-25 04:10:57."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
