@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vljepa.checkpoint.saving import save_tokenizers
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import CheckpointError, ConfigError
+from vljepa.export.samples import TEXTS
 from vljepa.export.towers import ImageTower, QueryTower, TextTower, takes_questions, traceable
 from vljepa.inference.embed import Embedder
 from vljepa.inference.onnx_file import OPSET, open_session, require_onnx, write_onnx
@@ -25,14 +26,6 @@ from vljepa.parts.saved import CONFIG_FILE, TOKENIZERS_FOLDER
 TOLERANCE = 1e-4
 """Largest difference of a number of an embedding from the model's own."""
 FACTS_FILE = "onnx.json"
-TEXTS = (
-    "a cat",
-    "two dogs run along a beach at sunset, and a child in a red coat looks at them from far away",
-    "an old map of the city",
-    "Katze und Hund",
-    "a bowl of soup with noodles and an egg",
-)
-"""Texts that files are checked with; one is long."""
 QUESTION = "what colour is it, and what is it made of?"
 
 Rows = NDArray[np.float32]
@@ -88,34 +81,32 @@ def export_onnx(embedder: Embedder, folder: Path) -> Written:
         CheckpointError: A file does not give what the model gives.
     """
     require_onnx()
-    model = _checked(embedder)
+    model = check_exportable(embedder)
     folder.mkdir(parents=True, exist_ok=True)
     written = Written(embed_dim=model.config.embed_dim)
     with traceable(model):
-        written.towers["image"] = write_image(embedder, folder / "image.onnx")
+        written.towers["image"] = _write_image(embedder, folder / "image.onnx")
         if takes_questions(model):
             written.towers["image_query"] = _write_query(embedder, folder / "image_query.onnx")
-        written.towers["text"], written.text_length = write_text(embedder, folder / "text.onnx")
+        written.towers["text"], written.text_length = _write_text(embedder, folder / "text.onnx")
     (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
     save_tokenizers(model, folder / TOKENIZERS_FOLDER)
     (folder / FACTS_FILE).write_text(json.dumps(asdict(written), indent=2), encoding="utf-8")
     return written
 
 
-def write_image(embedder: Embedder, file: Path, *, name: str = "pixels") -> Tower:
-    """Write the image side, and check it; within `traceable`.
+def image_tower(embedder: Embedder) -> ImageTower:
+    """The image side under the model's caption prompt."""
+    prompt = embedder.model.config.prompts.caption
+    tower = ImageTower(embedder.model, query=embedder.processor.queries([prompt]) if prompt else None)
+    return tower.eval()
 
-    Args:
-        embedder: The model on the CPU.
-        file: To write.
-        name: Of the input.
-    """
-    model = embedder.model
-    prompt = model.config.prompts.caption
-    tower = ImageTower(model, query=embedder.processor.queries([prompt]) if prompt else None).eval()
-    found = Tower(file.name, [name], "image_embedding")
-    write_onnx(tower, {name: sample_pixels(model, 2)}, file, outputs=[found.output], dynamic={name: {0: "batch"}})
-    found.difference = _difference(tower, file, [{name: sample_pixels(model, count)} for count in (1, 3)])
+
+def _write_image(embedder: Embedder, file: Path) -> Tower:
+    tower, found = image_tower(embedder), Tower(file.name, ["pixels"], "image_embedding")
+    dynamic = {"pixels": {0: "batch"}}
+    write_onnx(tower, {"pixels": sample_pixels(embedder.model, 2)}, file, outputs=[found.output], dynamic=dynamic)
+    found.difference = difference(tower, file, [{"pixels": sample_pixels(embedder.model, count)} for count in (1, 3)])
     return found
 
 
@@ -127,30 +118,26 @@ def _write_query(embedder: Embedder, file: Path) -> Tower:
         tokens = embedder.processor.queries(list(queries))
         return dict(zip(found.inputs, (sample_pixels(model, len(queries)), *_plain(tokens)), strict=True))
 
-    text = {0: "batch"} if _length(embedder, queries=True) is not None else {0: "batch", 1: "length"}
+    text = {0: "batch"} if fixed_length(embedder.processor.queries) is not None else {0: "batch", 1: "length"}
     tower = QueryTower(model).eval()
     dynamic = {"pixels": {0: "batch"}, "query_ids": text, "query_mask": text}
     write_onnx(tower, inputs([QUESTION, "what is it?"]), file, outputs=[found.output], dynamic=dynamic)
-    found.difference = _difference(tower, file, [inputs(["what is it?"]), inputs(["", QUESTION, QUESTION * 3])])
+    found.difference = difference(tower, file, [inputs(["what is it?"]), inputs(["", QUESTION, QUESTION * 3])])
     return found
 
 
-def write_text(embedder: Embedder, file: Path) -> tuple[Tower, int | None]:
-    """Write the text side, and check it; within `traceable`.
-
-    Returns:
-        What was written, and the length of a text where it is fixed.
-    """
+def _write_text(embedder: Embedder, file: Path) -> tuple[Tower, int | None]:
+    """What was written, and the length of a text where it is fixed."""
     found = Tower(file.name, ["input_ids", "attention_mask"], "text_embedding")
 
     def inputs(texts: Sequence[str]) -> dict[str, Tensor]:
         return dict(zip(found.inputs, _plain(embedder.processor.targets(list(texts))), strict=True))
 
-    length = _length(embedder, queries=False)
+    length = fixed_length(embedder.processor.targets)
     axes = {0: "batch"} if length is not None else {0: "batch", 1: "length"}
     tower = TextTower(embedder.model).eval()
     write_onnx(tower, inputs(TEXTS[:2]), file, outputs=[found.output], dynamic=dict.fromkeys(found.inputs, axes))
-    found.difference = _difference(tower, file, [inputs(TEXTS[:1]), inputs(TEXTS)])
+    found.difference = difference(tower, file, [inputs(TEXTS[:1]), inputs(TEXTS)])
     return found, length
 
 
@@ -167,7 +154,7 @@ def run_session(session: Any, inputs: dict[str, Tensor]) -> Rows:
     return found
 
 
-def _difference(tower: nn.Module, file: Path, cases: Sequence[dict[str, Tensor]]) -> float:
+def difference(tower: nn.Module, file: Path, cases: Sequence[dict[str, Tensor]]) -> float:
     """Largest difference from the model's own embeddings.
 
     Raises:
@@ -189,14 +176,18 @@ def _plain(tokens: Tokens) -> tuple[Tensor, Tensor]:
     return tokens.ids_BL, tokens.mask_BL.long()
 
 
-def _length(embedder: Embedder, *, queries: bool) -> int | None:
-    """Tokens of every text, where the tokenizer fills each to its tower's context; else None."""
-    tokens = embedder.processor.queries if queries else embedder.processor.targets
+def fixed_length(tokens: Callable[[list[str]], Tokens]) -> int | None:
+    """Tokens of every text, where a tokenizer fills each to its tower's context; else None."""
     short, long = (tokens([text]).ids_BL.shape[1] for text in ("a", TEXTS[1]))
     return short if short == long else None
 
 
-def _checked(embedder: Embedder) -> VLJEPA:
+def check_exportable(embedder: Embedder) -> VLJEPA:
+    """The model, where it can be written.
+
+    Raises:
+        ConfigError: Its X-Encoder takes clips alone, or it is on a GPU or narrowed.
+    """
     model = embedder.model
     if model.x_encoder.backend.joint_frames:
         raise ConfigError(
