@@ -21,7 +21,7 @@ from vljepa.export.towers import ImageTower, QueryTower, TextTower, takes_questi
 from vljepa.inference.embed import Embedder
 from vljepa.inference.onnx_file import OPSET, open_session, require_onnx, write_onnx
 from vljepa.models.types import Tokens
-from vljepa.parts.saved import CONFIG_FILE, TOKENIZERS_FOLDER
+from vljepa.parts.saved import TOKENIZERS_FOLDER, write_config
 
 TOLERANCE = 1e-4
 """Largest difference of a number of an embedding from the model's own."""
@@ -89,7 +89,7 @@ def export_onnx(embedder: Embedder, folder: Path) -> Written:
         if takes_questions(model):
             written.towers["image_query"] = _write_query(embedder, folder / "image_query.onnx")
         written.towers["text"], written.text_length = _write_text(embedder, folder / "text.onnx")
-    (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
+    write_config(model.config, folder)
     save_tokenizers(model, folder / TOKENIZERS_FOLDER)
     (folder / FACTS_FILE).write_text(json.dumps(asdict(written), indent=2), encoding="utf-8")
     return written
