@@ -8,6 +8,7 @@ import typer
 
 from vljepa.cli.choosing import as_json, choose_over, listed, print_predictions
 from vljepa.cli.options import (
+    BackendOption,
     DeviceOption,
     DtypeOption,
     FramesOption,
@@ -40,6 +41,7 @@ def classify(
     frames: FramesOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    backend: BackendOption = "torch",
     json: JsonOption = False,
 ) -> None:
     """Say which of the labels each image shows, with calibrated probabilities.
@@ -58,6 +60,7 @@ def classify(
         device=device,
         dtype=dtype,
         frames=frames,
+        backend=backend,
         call=run,
         labels=names,
         none=none,

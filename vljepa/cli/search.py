@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vljepa.cli.options import DeviceOption, DtypeOption, JsonOption, ModelOption
+from vljepa.cli.options import BackendOption, DeviceOption, DtypeOption, JsonOption, ModelOption
 from vljepa.cli.output import note, print_heading, print_json, print_table
 from vljepa.cli.stream_files import check_outputs
 
@@ -51,6 +51,7 @@ def search(
     model: ModelOption = "mini",
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    backend: BackendOption = "torch",
     json: JsonOption = False,
 ) -> None:
     """List the images and segments of an index that are nearest to a text or to an image, with their cosine.
@@ -73,7 +74,7 @@ def search(
     if folder is not None and not folder.is_dir():
         raise DataError(f"--folder: there is no folder {str(folder)!r}.", fix="name the one that the files lie in now.")
     asked = the_query(query, text=text, image=image)
-    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype)
+    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
     loaded = Index.load(embedder.model, embedder.processor, index)
     hits = loaded.search(asked, k=k, per_video=per_video, min_score=min_score)
     if not hits:
