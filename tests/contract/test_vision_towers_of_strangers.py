@@ -347,7 +347,7 @@ def test_a_naflex_tower_is_refused_by_name(tmp_path: Path) -> None:
         XEncoder(XEncoderConfig(part=part))
 
 
-def test_v_jepa_2_sees_every_frame_and_a_image_has_a_step(tmp_path: Path) -> None:
+def test_v_jepa_2_sees_every_frame_and_an_image_has_a_step(tmp_path: Path) -> None:
     """With min_frames 1 an image had no step at all, and the last of an odd number of frames was dropped."""
     TOWERS["vjepa2"](tmp_path / "part")
     config = config_of("vjepa2", tmp_path / "part")

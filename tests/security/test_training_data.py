@@ -77,7 +77,7 @@ CODE = {"pyd": pickled, "pkl": pickled, "pickle": pickled, "pth": torched, "npy"
 
 
 @pytest.mark.parametrize("extension", CODE)
-def test_code_beside_a_image_in_a_tar_is_not_read(folder, sentinel, extension):
+def test_code_beside_an_image_in_a_tar_is_not_read(folder, sentinel, extension):
     """PITFALLS 20: WebDataset's own reader would unpickle some of these."""
     tar = write_tar(
         folder / "a.tar", ("1.png", sound()), ("1.txt", b"red"), (f"1.{extension}", CODE[extension](sentinel))
@@ -255,7 +255,7 @@ def test_nesting_is_refused(folder, name):
         load(folder / name)
 
 
-def test_a_image_in_parquet_that_is_only_a_path_is_not_followed(folder, secret):
+def test_an_image_in_parquet_that_is_only_a_path_is_not_followed(folder, secret):
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -133,8 +133,8 @@ def the_query(query: str | None, *, text: str | None, image: Path | None) -> str
 
     given = [one for one in (query, text, image) if one is not None]
     if len(given) != 1:
-        said = "nothing to search for" if not given else "more than one thing to search for"
-        raise ConfigError(f"there is {said}.", fix="give one of QUERY, --text and --image.")
+        message = "nothing to search for" if not given else "more than one thing to search for"
+        raise ConfigError(f"there is {message}.", fix="give one of QUERY, --text and --image.")
     if text is not None:
         return text
     if image is not None:

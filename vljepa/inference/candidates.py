@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa.errors import ConfigError
-from vljepa.inference.embed import Embedded, Embedder, check_probability
+from vljepa.inference.embed import Embedded, Embedder
+from vljepa.inference.min_confidence import check_probability
 from vljepa.inference.reading import OnBroken, Progress
 from vljepa.processing.given import describe, is_image
 from vljepa.processing.processor import ImageInput
@@ -112,10 +113,10 @@ def choose(
             ranked = {candidates[i]: float(one[i]) for i in order}
             best, confidence = next(iter(ranked.items()))
             nothing = None if chances.none_N is None else float(chances.none_N[number])
-            said = confidence >= min_confidence and (nothing is None or nothing <= 0.5)
+            is_named = confidence >= min_confidence and (nothing is None or nothing <= 0.5)
             yield Prediction(
                 image=describe(image),
-                label=best if said else None,
+                label=best if is_named else None,
                 confidence=confidence,
                 probabilities=ranked,
                 none=nothing,

@@ -107,7 +107,7 @@ class Channel:
         """Take the next row; the segment that it ends, if it does."""
         pushed = time.monotonic()
         closed = self.segmenter.push(row_D, times.time, classes_K=classes_K)
-        said = time.monotonic()
+        decoded = time.monotonic()
         self._times.append(times)
         self._began = times.clock if self._began is None else self._began
         self._scored.append(times.time)
@@ -121,7 +121,7 @@ class Channel:
                         encode=following.encoded - following.taken,
                         predict=following.predicted - following.encoded,
                         decide=pushed - following.predicted,
-                        decode=said - pushed,
+                        decode=decoded - pushed,
                     )
                 )
             yield self._noted(segment, ended=following.clock)

@@ -104,7 +104,7 @@ class Pipeline:
         if texts is not None:
             return self.embedder.texts([texts] if isinstance(texts, str) else list(texts))
         items = as_list(cast(Any, inputs))
-        are_texts = np.array([isinstance(item, str) and not names_a_image(item) for item in items], dtype=bool)
+        are_texts = np.array([isinstance(item, str) and not names_an_image(item) for item in items], dtype=bool)
         rows: Rows = np.empty((len(items), self.model.config.embed_dim), dtype=np.float32)
         rows[are_texts] = self.embedder.texts([str(items[place]) for place in np.flatnonzero(are_texts)])
         rows[~are_texts] = self.embedder.images([items[place] for place in np.flatnonzero(~are_texts)])
@@ -172,7 +172,7 @@ class Pipeline:
         """
         if not isinstance(index, Index):
             index = Index.load(self.model, self.processor, index)
-        if isinstance(query, str) and names_a_image(query):
+        if isinstance(query, str) and names_an_image(query):
             query = Path(query)
         return index.search(query, **options)
 
@@ -193,7 +193,7 @@ class Pipeline:
         return cast(Rows, rows / lengths)
 
 
-def names_a_image(text: str) -> bool:
+def names_an_image(text: str) -> bool:
     """Whether a `str` is an image: it names a file that is there, ends like one, or is an address.
 
     Raises:

@@ -271,8 +271,8 @@ class _Connection(VideoFile):
                 raise  # there is no second try
             name = type(error).__name__
             # The original, which a traceback would show, holds the address with its password.
-            said = "no connection can be made" if name == "OSError" else self._said(name)
-            raise _LostError(said, lasting=name in _LASTING) from None
+            message = "no connection can be made" if name == "OSError" else self._said(name)
+            raise _LostError(message, lasting=name in _LASTING) from None
 
     def _complain(self, clock: Any, *, damaged: int, broken: str) -> None:
         if not clock.ticked and not self._halted() and "mov" in self._container.format.name:

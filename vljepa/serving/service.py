@@ -26,7 +26,7 @@ MAX_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class Description:
     """Words about the images of a request.
 
     Args:
@@ -101,7 +101,7 @@ class Service:
             )
         return rows if dimensions is None else _cut(rows, dimensions)
 
-    def describe(self, images: Sequence[bytes], prompt: str = "", *, asks: bool | None = None) -> Said:
+    def describe(self, images: Sequence[bytes], prompt: str = "", *, asks: bool | None = None) -> Description:
         """Answer a question about each image, or describe each.
 
         Args:
@@ -124,7 +124,7 @@ class Service:
         with self._lock:
             found = self.pipeline.ask(given, prompt.strip()) if asks else self.pipeline.caption(given)
         known = [one.confidence for one in found if one.confidence is not None]
-        return Said(
+        return Description(
             text="\n".join(dict.fromkeys(one.text or "" for one in found)),
             kind="answer" if asks else "caption",
             confidence=min(known) if known else None,

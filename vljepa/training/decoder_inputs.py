@@ -16,7 +16,7 @@ from vljepa.configs import (
     DecoderSourceConfig,
     TextView,
 )
-from vljepa.data.decoder_rows import DecoderBatches, GuessRows, ImageRows, Rows, TextRows
+from vljepa.data.decoder_rows import DecoderBatches, EstimateRows, ImageRows, Rows, TextRows
 from vljepa.data.features import FeatureCache
 from vljepa.data.processes import process_count, process_number
 from vljepa.data.records import Record, Visual
@@ -253,9 +253,9 @@ def _rows(
         predictions = _views(records, views, encoder, name=source.name)
         named = None if naming is None else naming.of_images(visuals, torch.stack([one[0] for one in predictions]))
         return ImageRows(everything, predictions, named)
-    if source.see == "guess":
-        guess = _guess(source, records, images, model=encoder.model, reader=reader, texts=texts)
-        return GuessRows(everything, guess, name)
+    if source.see == "estimate":
+        estimate = _estimate(source, records, images, model=encoder.model, reader=reader, texts=texts)
+        return EstimateRows(everything, estimate, name)
     noise = run.data.noise
     if noise == "gap":
         noise = default_noise(encoder.model.config.embed_dim) if gap is None else gap.noise
@@ -270,7 +270,7 @@ def _views(records: list[Record], views: int, encoder: Encoder, *, name: str) ->
     return list(torch.from_numpy(np.stack(by_view, axis=1)))
 
 
-def _guess(
+def _estimate(
     source: DecoderSourceConfig,
     records: list[Record],
     images: Mapping[str, list[Visual]],
@@ -298,7 +298,7 @@ def _guess(
     estimates = PriorEstimate(view, texts=texts, prior=prior, real_BE=prior.of_logits(logits_BK), sample=sample)
 
     @torch.no_grad()
-    def guess(seen: Sequence[str], seeds: Sequence[int]) -> Tensor:
+    def estimate(seen: Sequence[str], seeds: Sequence[int]) -> Tensor:
         return model.predict_from_prior(estimates(seen, seeds=seeds)).float().cpu()
 
-    return guess
+    return estimate

@@ -60,7 +60,7 @@ def test_flickr_30k_with_pipes_and_a_row_that_lacks_one(tmp_path):
     assert report.unused == ["comment_number"]
 
 
-def test_flickr_8k_token_files_have_a_image_once(tmp_path):
+def test_flickr_8k_token_files_have_an_image_once(tmp_path):
     write_pngs(tmp_path)
     lines = [f"{colour}.png#{number}\ta {colour} card {number} ." for colour in COLOURS for number in range(2)]
     (tmp_path / "Flickr8k.token.txt").write_text("\n".join([*lines, "no token"]))

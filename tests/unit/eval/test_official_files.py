@@ -381,7 +381,7 @@ class TestWrongFiles:
         with pytest.raises(DataError, match=r"coco_pope_random\.json.*row 1.*AoiDragon/POPE"):
             measure_suite("pope", tmp_path)
 
-    def test_a_image_outside_of_the_folder_is_refused(self, tmp_path: Path) -> None:
+    def test_an_image_outside_of_the_folder_is_refused(self, tmp_path: Path) -> None:
         row = {"image": "../secret.png", "query": "?", "text": "a", "candidates": ["a", "b"]}
         write_lines(tmp_path / "test.jsonl", [row])
         with pytest.raises(DataError, match="outside the root"):

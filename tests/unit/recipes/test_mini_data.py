@@ -326,7 +326,7 @@ class TestQuestions:
         assert first == second
         assert Counter(row["text"][0] for row in first) == {"yes": 3, "no": 3}
 
-    def test_guessing_without_a_image_is_measured(self) -> None:
+    def test_guessing_without_an_image_is_measured(self) -> None:
         train = [asked("q1", "yes", ["yes", "no"], "yesno")] * 3 + [asked("q2", "no", ["yes", "no"], "yesno")]
         test = [asked("q1", "yes", ["yes", "no"], "yesno"), asked("q2", "no", ["yes", "no"], "yesno")]
         assert guess_by_query(train, test)["yesno"]["question_only"] == 1.0
