@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vljepa.models.jepa import JEPA
-from vljepa.models.residuals import ScalarGate
+from vljepa.models.residuals import AskedGate
 from vljepa.models.types import Latents, Tokens
 
 
@@ -76,22 +76,23 @@ class TextTower(nn.Module):
 
 
 class _FixedGate(nn.Module):
-    """The number of a `ScalarGate`, which a graph cannot ask whether it is 0."""
+    """The numbers of an `AskedGate`, which a graph cannot ask whether they are 0."""
 
-    def __init__(self, gate: ScalarGate) -> None:
+    def __init__(self, gate: AskedGate) -> None:
         super().__init__()
         self.register_buffer("value", gate.value.detach().float().clone())
 
-    def forward(self, state: Tensor, latents: Latents) -> Tensor:
+    def forward(self, state: Tensor, latents: Latents, query: Tokens | None = None) -> Tensor:
         """Gate [B, 1], fp32."""
         del latents
-        value: Tensor = self.get_buffer("value")
-        return value.expand(state.shape[0], 1)
+        if query is None:
+            return self.get_buffer("value")[:1].expand(state.shape[0], 1)
+        return self.get_buffer("value")[query.mask_BL.any(1).long()].unsqueeze(1)
 
 
 def takes_questions(model: JEPA) -> bool:
     """Whether a question changes what is predicted: not where a dual encoder's gate is still 0."""
-    return not any(isinstance(one.gate, ScalarGate) and one.gate.is_shut for one in model.predictors().values())
+    return not any(isinstance(one.gate, AskedGate) and one.gate.is_shut for one in model.predictors().values())
 
 
 @contextmanager
@@ -100,7 +101,7 @@ def traceable(model: JEPA) -> Iterator[None]:
     gates = {name: one.gate for name, one in model.predictors().items()}
     for name, one in model.predictors().items():
         gate = gates[name]
-        if isinstance(gate, ScalarGate) and not gate.is_shut:
+        if isinstance(gate, AskedGate) and not gate.is_shut:
             one.gate = _FixedGate(gate)
     try:
         with torch.no_grad():
