@@ -42,7 +42,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (caption, classify, ask, stream, index, search, serve, demo, mcp, new, train, train_decoder, export, doctor):
+for verb in (
+    caption,
+    classify,
+    ask,
+    stream,
+    index,
+    search,
+    serve,
+    demo,
+    mcp,
+    new,
+    train,
+    train_decoder,
+    export,
+    doctor,
+):
     app.command()(verb)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")

@@ -53,7 +53,11 @@ class AllowedFolders:
             DataError: There are none, or a folder cannot be read.
         """
         found = find_media(list(self.folders))
-        plain = [file for file in (*found.images, *found.videos) if any(_is_plainly_below(file, folder) for folder in self.folders)]
+        plain = [
+            file
+            for file in (*found.images, *found.videos)
+            if any(_is_plainly_below(file, folder) for folder in self.folders)
+        ]
         if not plain:
             raise DataError("the allowed folders have no images or videos but links.", fix="put some there.")
         return plain
