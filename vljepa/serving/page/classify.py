@@ -15,7 +15,7 @@ def add(desk: Desk) -> None:
     with gr.Tab("Classify"), gr.Row():
         with gr.Column():
             image = gr.File(label="Image", file_types=["image"], type="filepath", elem_id="classify-image")
-            shown = gr.Image(label="What the model sees", interactive=False, height=320)
+            shown = gr.Image(label="What the model sees", interactive=False, height=320, buttons=["fullscreen"])
             labels = gr.Textbox(label="Labels", placeholder="cat, dog, cup of coffee", elem_id="labels")
             none = gr.Checkbox(label="It may be none of these", value=True)
             go = gr.Button("Classify", variant="primary", elem_id="classify")

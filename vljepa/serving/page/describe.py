@@ -19,7 +19,7 @@ def add(desk: Desk) -> None:
         with gr.Row():
             with gr.Column():
                 image = gr.File(label="Image", file_types=["image"], type="filepath", elem_id="describe-image")
-                shown = gr.Image(label="What the model sees", interactive=False, height=320)
+                shown = gr.Image(label="What the model sees", interactive=False, height=320, buttons=["fullscreen"])
                 question = gr.Textbox(label="Question", placeholder="leave empty for a caption", elem_id="question")
                 choices = gr.Textbox(
                     label="Choices", placeholder="yes, no (separated by commas; empty for an answer in words)"

@@ -48,8 +48,10 @@ def add(desk: Desk) -> None:
             shown = [(thumbnail(desk, place, hit), caption(hit)) for hit in found]
             return shown, about, found, ""
 
-        def choose(place: str, found: list[Hit], event: gr.SelectData) -> str:
+        def choose(place: str, found: list[Hit], event: Any) -> str:
             return play(desk, place, found[event.index])
+
+        choose.__annotations__["event"] = gr.SelectData  # gradio reads it, and knows no name of this function
 
         gr.on(
             [go.click, query.submit],
