@@ -19,6 +19,7 @@ from vljepa.configs import PromptsConfig, validate
 from vljepa.errors import CheckpointError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
+from vljepa.inference.onnx_towers import check_backend, run_on_onnx
 from vljepa.inference.reading import OnBroken, Progress, read_ahead
 from vljepa.inference.words import Words, Writer
 from vljepa.models.cpu import keep_freed_memory
@@ -87,6 +88,7 @@ class Embedder:
         dtype: str | None = None,
         decoder: str | None = None,
         frames: int | None = None,
+        backend: str = "torch",
     ) -> Self:
         """Load a preset with shipped weights, a folder, a hub repository, or a dual encoder.
 
@@ -96,10 +98,14 @@ class Embedder:
             dtype: Precision of the weights: `fp32`, `bf16` or `fp16`, for large models on a GPU; without it fp32.
             decoder: Folder of a Y-Decoder to use instead of the model's own.
             frames: As for the class.
+            backend: What runs the X-Encoder: `torch`, or `onnx` for onnxruntime, on the CPU alone.
 
         Raises:
-            VLJEPAError: No such model, device or precision, or a decoder of another text space.
+            VLJEPAError: No such model, device, precision or backend, or a decoder of another text space.
         """
+        check_backend(backend)
+        if backend == "onnx":
+            device = device or "cpu"
         place, precision = resolve_device(device), resolve_dtype(dtype)
         model, processor = VLJEPA.from_pretrained(name), VLJEPAProcessor.from_pretrained(name)
         if decoder is not None:
@@ -107,7 +113,10 @@ class Embedder:
             processor.load_decoder(decoder)
         if precision != torch.float32:
             model.narrow(precision)
-        return cls(model.to(place), processor, frames=frames)
+        model = model.to(place)
+        if backend == "onnx":
+            run_on_onnx(model)
+        return cls(model, processor, frames=frames)
 
     @property
     def batch_size(self) -> int:

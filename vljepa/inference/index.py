@@ -20,6 +20,7 @@ from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_in
 from vljepa.inference.indexing import Draft, Skipped
 from vljepa.inference.known_files import IndexPart, KnownFiles
 from vljepa.inference.media import find_media
+from vljepa.inference.query import Query, Weighted, query_row
 from vljepa.inference.reading import Progress
 from vljepa.inference.segments import segment_settings
 from vljepa.processing.given import is_image
@@ -206,24 +207,30 @@ class Index:
 
     def search(
         self,
-        query: str | ImageInput,
+        query: Query,
         *,
+        plus: Sequence[Weighted] = (),
+        minus: Sequence[Weighted] = (),
         k: int = 10,
         per_video: int | None = None,
         min_score: float = -1.0,
+        only: Callable[[str], bool] | None = None,
     ) -> list[Hit]:
         """The `k` nearest images and segments, best first; equal scores in the order of paths and times.
 
         Args:
             query: A text (`str`), or an image: a `Path`, a PIL image, an array and so on (see `ImageInput`).
+            plus: Texts or images that results are to be like, too; each by itself or with its weight, `("sea", 0.5)`.
+            minus: Those that they are not to be like.
             k: How many; all, when there are fewer.
             per_video: At most so many segments of one video; the best ones.
             min_score: Only those whose cosine is at least this. There is always a nearest one, also when nothing is
                 like the query; which cosine is enough depends on the model, and differs for texts and images.
+            only: Of the files, by their paths below the index's folder, those for which it is true.
 
         Raises:
-            ConfigError: An empty text or one that is not Unicode, neither a text nor an image, `k` or `per_video`
-                below 1, or `min_score` not from -1 to 1.
+            ConfigError: An empty text or one that is not Unicode, neither a text nor an image, a weight that is not
+                above 0, `k` or `per_video` below 1, or `min_score` not from -1 to 1.
             ImageError: The image cannot be read.
         """
         for name, count in (("k", k), ("per_video", per_video)):
@@ -231,17 +238,12 @@ class Index:
                 raise ConfigError(f"{name} is {count}.", fix="ask for at least 1.")
         if not -1 <= min_score <= 1:
             raise ConfigError(f"min_score is {min_score}, and a cosine is from -1 to 1.", fix="give such a number.")
-        if isinstance(query, str):
-            if not query.strip():
-                raise ConfigError("the query is empty.", fix='say what to look for, such as "a red fish".')
-            row = self._embedder.texts([query])[0]
-        elif is_image(query):
-            row = self._embedder.images([query])[0]
-        else:
-            raise ConfigError(f"the query is of type {type(query).__name__}.", fix="give a text or one image.")
+        row = query_row(self._embedder, query, plus=plus, minus=minus)
         scores = self._rows @ row
         best = np.argsort(-scores, kind="stable")
         best = best[scores[best] >= min_score]
+        if only is not None:
+            best = np.array([place for place in best if only(self.entries[place].path)], dtype=np.intp)
         return [self._hit(place, scores) for place in self._chosen(best, k=k, per_video=per_video)]
 
     def _chosen(self, best: NDArray[np.intp], *, k: int, per_video: int | None) -> list[int]:

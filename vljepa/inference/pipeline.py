@@ -37,6 +37,7 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     decoder: str | None = None,
+    backend: str = "torch",
 ) -> Pipeline:
     """Load a finished model and what belongs to it.
 
@@ -45,16 +46,17 @@ def load(
         device: `cpu`, `cuda`, `cuda:1`, `mps`; without it CUDA where present, else the CPU.
         dtype: Precision of the weights: `fp32`, `bf16` or `fp16`, for large models on a GPU; without it fp32.
         decoder: Folder of a Y-Decoder to use instead of the model's own.
+        backend: What runs the X-Encoder: `torch`, or `onnx` for onnxruntime, on the CPU alone (extra `onnx`).
 
     Raises:
-        VLJEPAError: No such model, device or precision, or a decoder of another text space.
+        VLJEPAError: No such model, device, precision or backend, or a decoder of another text space.
 
     Example:
         >>> vl = load("mini")  # doctest: +SKIP
         >>> vl.similarity("examples/images/cat.jpg", ["a cat", "a dog"]).round(2)  # doctest: +SKIP
         array([[0.56, 0.09]], dtype=float32)
     """
-    return Pipeline(Embedder.from_pretrained(str(name), device=device, dtype=dtype, decoder=decoder))
+    return Pipeline(Embedder.from_pretrained(str(name), device=device, dtype=dtype, decoder=decoder, backend=backend))
 
 
 class Pipeline:
