@@ -226,19 +226,28 @@ class Index:
                 below 1, or `min_score` not from -1 to 1.
             ImageError: The picture cannot be read.
         """
-        for name, count in (("k", k), ("per_video", per_video)):
-            if count is not None and count < 1:
-                raise ConfigError(f"{name} is {count}.", fix="ask for at least 1.")
-        if not -1 <= min_score <= 1:
-            raise ConfigError(f"min_score is {min_score}, and a cosine is from -1 to 1.", fix="give such a number.")
+        _check_limits(k=k, per_video=per_video, min_score=min_score)
         if isinstance(query, str):
-            if not query.strip():
-                raise ConfigError("the query is empty.", fix='say what to look for, such as "a red fish".')
-            row = self._embedder.texts([query])[0]
+            row = self._embedder.texts([check_query(query)])[0]
         elif is_picture(query):
             row = self._embedder.images([query])[0]
         else:
             raise ConfigError(f"the query is of type {type(query).__name__}.", fix="give a text or one picture.")
+        return self.nearest(row, k=k, per_video=per_video, min_score=min_score)
+
+    def nearest(self, row: Rows, *, k: int = 10, per_video: int | None = None, min_score: float = -1.0) -> list[Hit]:
+        """The same for a query that is embedded already.
+
+        Args:
+            row: [D], of unit length.
+            k: As for `search`.
+            per_video: As for `search`.
+            min_score: As for `search`.
+
+        Raises:
+            ConfigError: `k` or `per_video` below 1, or `min_score` not from -1 to 1.
+        """
+        _check_limits(k=k, per_video=per_video, min_score=min_score)
         scores = self._rows @ row
         best = np.argsort(-scores, kind="stable")
         best = best[scores[best] >= min_score]
@@ -262,6 +271,25 @@ class Index:
     def _hit(self, place: int, scores: Rows) -> Hit:
         entry = self.entries[place]
         return Hit(path=entry.path, score=float(scores[place]), start=entry.start, end=entry.end, time=entry.time)
+
+
+def check_query(text: str) -> str:
+    """A text query that says something.
+
+    Raises:
+        ConfigError: It is empty.
+    """
+    if not text.strip():
+        raise ConfigError("the query is empty.", fix='say what to look for, such as "a red fish".')
+    return text
+
+
+def _check_limits(*, k: int, per_video: int | None, min_score: float) -> None:
+    for name, count in (("k", k), ("per_video", per_video)):
+        if count is not None and count < 1:
+            raise ConfigError(f"{name} is {count}.", fix="ask for at least 1.")
+    if not -1 <= min_score <= 1:
+        raise ConfigError(f"min_score is {min_score}, and a cosine is from -1 to 1.", fix="give such a number.")
 
 
 def _header(model: VLJEPA, *, folder: str = "", moments: str = "") -> IndexHeader:

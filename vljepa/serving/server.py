@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import uvicorn
 
 from vljepa.errors import ConfigError
+from vljepa.serving.request_log import JsonHandler
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -44,13 +46,14 @@ def address(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: ASGIApp, bound: socket.socket, *, on_ready: Callable[[], None]) -> None:
+def run(app: ASGIApp, bound: socket.socket, *, on_ready: Callable[[], None], log: TextIO | None = None) -> None:
     """Answer requests until SIGTERM or Ctrl-C; then no new ones, and return when those that have begun are answered.
 
     Args:
         app: The application.
         bound: Of `listen`.
         on_ready: Called once requests are answered.
+        log: Where faults go, as lines of JSON; None for stderr, as text.
     """
 
     class Server(uvicorn.Server):
@@ -65,7 +68,13 @@ def run(app: ASGIApp, bound: socket.socket, *, on_ready: Callable[[], None]) -> 
         server_header=False,
         lifespan="off",
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        log_config=uvicorn.config.LOGGING_CONFIG if log is None else None,
     )
+    if log is not None:
+        for name in ("uvicorn", "vljepa.serving"):
+            logger = logging.getLogger(name)
+            logger.addHandler(JsonHandler(log))
+            logger.propagate = False
     server = Server(config)
 
     def end(*_: object) -> None:

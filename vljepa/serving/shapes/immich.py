@@ -70,4 +70,4 @@ def _kind(entries: str) -> str:
 
 def _numbers(service: Service, item: str | PictureInput) -> str:
     """Immich hands this text to its database as it is."""
-    return json.dumps(service.embed([item])[0].tolist(), separators=(",", ":"))
+    return json.dumps(service.embed([item]).rows[0].tolist(), separators=(",", ":"))

@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from vljepa import __version__
-from vljepa.serving.inputs import picture_content
 from vljepa.serving.service import Service
 
 
@@ -51,13 +50,13 @@ def router(service: Service) -> APIRouter:
     def embed(request: EmbedRequest) -> dict[str, Any]:
         began = time.perf_counter_ns()
         texts = [request.input] if isinstance(request.input, str) else request.input
-        rows = service.embed(texts, dimensions=request.dimensions)
+        found = service.embed(texts, dimensions=request.dimensions)
         return {
             "model": request.model or service.name,
-            "embeddings": rows.tolist(),
+            "embeddings": found.rows.tolist(),
             "total_duration": time.perf_counter_ns() - began,
             "load_duration": 0,
-            "prompt_eval_count": service.tokens(texts),
+            "prompt_eval_count": found.tokens,
         }
 
     @routes.post("/api/generate")
@@ -66,7 +65,7 @@ def router(service: Service) -> APIRouter:
         name = request.model or service.name
         if not request.prompt and not request.images:  # Ollama's way to load a model
             return JSONResponse(_part(name, "") | {"done": True, "done_reason": "load"})
-        said = service.describe([picture_content(one) for one in request.images or []], request.prompt)
+        said = service.describe([service.image(one) for one in request.images or []], request.prompt)
         last = {"done": True, "done_reason": "stop", "total_duration": time.perf_counter_ns() - began}
         if request.stream is False:
             return JSONResponse(_part(name, said.text) | last)
