@@ -1,4 +1,4 @@
-"""Makes `examples/clip.mp4`: the example pictures under a slowly moving camera, with cuts and cross-fades between."""
+"""Makes `examples/clip.mp4`: the example images under a slowly moving camera, with cuts and cross-fades between."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 HERE = Path(__file__).parent
 SIZE, FPS = 256, 12
-# Picture, seconds, seconds of cross-fade into the next (0: a cut), and the camera's way as (x, y, zoom) from 0 to 1.
+# Image, seconds, seconds of cross-fade into the next (0: a cut), and the camera's way as (x, y, zoom) from 0 to 1.
 SCENES = [
     ("cat", 4.0, 0.0, (0.2, 0.5, 0.0), (0.6, 0.4, 0.5)),
     ("coffee", 3.5, 1.0, (0.5, 0.5, 0.6), (0.5, 0.5, 0.0)),
@@ -21,12 +21,12 @@ SCENES = [
 ]
 
 
-def view(picture: Image.Image, start: tuple[float, ...], end: tuple[float, ...], share: float) -> Image.Image:
+def view(image: Image.Image, start: tuple[float, ...], end: tuple[float, ...], share: float) -> Image.Image:
     """What the camera sees after a share of its way."""
     x, y, zoom = (a + (b - a) * share for a, b in zip(start, end, strict=True))
-    side = min(picture.size) * (1 - 0.5 * zoom)
-    left, top = x * (picture.width - side), y * (picture.height - side)
-    return picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    side = min(image.size) * (1 - 0.5 * zoom)
+    left, top = x * (image.width - side), y * (image.height - side)
+    return image.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
 
 
 def frames() -> list[Image.Image]:
@@ -34,9 +34,9 @@ def frames() -> list[Image.Image]:
     made: list[Image.Image] = []
     overlap = 0
     for name, seconds, fade, start, end in SCENES:
-        picture = Image.open(HERE / "pictures" / f"{name}.jpg").convert("RGB")
+        image = Image.open(HERE / "images" / f"{name}.jpg").convert("RGB")
         count = round(seconds * FPS)
-        scene = [view(picture, start, end, number / (count - 1)) for number in range(count)]
+        scene = [view(image, start, end, number / (count - 1)) for number in range(count)]
         for number in range(overlap):
             share = (number + 1) / (overlap + 1)
             made[number - overlap] = Image.blend(made[number - overlap], scene[number], share)

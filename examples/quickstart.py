@@ -1,8 +1,8 @@
-"""Real pictures named, captioned, asked and searched by the shipped model, offline, on a CPU.
+"""Real images named, captioned, asked and searched by the shipped model, offline, on a CPU.
 
     python examples/quickstart.py [MODEL]
 
-The model has never seen these pictures; where they come from is in pictures/LICENSES.md. MODEL is `mini` unless you
+The model has never seen these images; where they come from is in images/LICENSES.md. MODEL is `mini` unless you
 say otherwise.
 """
 
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from vljepa import VLJEPA, Index, VLJEPAProcessor, ask, caption, classify
 
-PICTURES = Path(__file__).parent / "pictures"
+IMAGES = Path(__file__).parent / "images"
 CAPTIONS = [
     "a woman astronaut in an orange space suit",
     "the face of a tabby cat",
@@ -43,25 +43,25 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "mini"
     model, processor = VLJEPA.from_pretrained(name), VLJEPAProcessor.from_pretrained(name)
 
-    pictures = sorted(PICTURES.glob("*.*g"))
-    described = table("described: the nearest of 12 captions", "picture", "caption", "probability")
-    for guess in classify(model, processor, pictures, labels=CAPTIONS):
+    images = sorted(IMAGES.glob("*.*g"))
+    described = table("described: the nearest of 12 captions", "image", "caption", "probability")
+    for guess in classify(model, processor, images, labels=CAPTIONS):
         described.add_row(Path(guess.image).name, guess.label, f"{guess.confidence:.0%}")
 
-    captioned = table("captioned, in its own words", "picture", "caption", "confidence")
+    captioned = table("captioned, in its own words", "image", "caption", "confidence")
     decoder = model.y_decoder
     least = 0.2 if decoder is not None and decoder.config.choice.confidence is not None else 0.0
-    for said in caption(model, processor, pictures, min_confidence=least) if decoder is not None else ():
+    for said in caption(model, processor, images, min_confidence=least) if decoder is not None else ():
         sure = "-" if said.confidence is None else f"{said.confidence:.0%}"
         captioned.add_row(Path(said.image).name, said.text or "(not sure enough to say)", sure)
 
-    asked = table("asked", "picture", "question", "choices", "answer", "probability")
-    for picture, question, choices in QUESTIONS:
-        [answer] = ask(model, processor, PICTURES / picture, question=question, choices=choices)
-        asked.add_row(picture, question, ", ".join(choices), answer.label, f"{answer.confidence:.0%}")
+    asked = table("asked", "image", "question", "choices", "answer", "probability")
+    for image, question, choices in QUESTIONS:
+        [answer] = ask(model, processor, IMAGES / image, question=question, choices=choices)
+        asked.add_row(image, question, ", ".join(choices), answer.label, f"{answer.confidence:.0%}")
 
-    searched = table("searched", "text", "nearest picture", "cosine", "second", "cosine")
-    index = Index.build(model, processor, PICTURES)
+    searched = table("searched", "text", "nearest image", "cosine", "second", "cosine")
+    index = Index.build(model, processor, IMAGES)
     for text in SEARCHES:
         first, second = index.search(text, k=2)
         searched.add_row(text, first.path, f"{first.score:.2f}", second.path, f"{second.score:.2f}")

@@ -36,7 +36,7 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with pictures, captions.jsonl and questions.jsonl."""
+    """Folder with images, captions.jsonl and questions.jsonl."""
     folder = tmp_path_factory.mktemp("shapes")
     captions, questions = [], []
     for colour in COLOURS:

@@ -1,4 +1,4 @@
-"""Data as strangers keep it, small: pictures of one colour each, and what a source makes of them."""
+"""Data as strangers keep it, small: images of one colour each, and what a source makes of them."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from vljepa.configs import SourceConfig
-from vljepa.data.pictures import open_picture
+from vljepa.data.images import open_still
 from vljepa.data.sources import load_source
 from vljepa.errors import FileWarning
 
@@ -47,8 +47,8 @@ def write_tar(path, members):
             tar.addfile(member, io.BytesIO(content))
 
 
-def colour_of(picture):
-    pixel = open_picture(picture, max_pixels=1_000).getpixel((3, 3))
+def colour_of(image):
+    pixel = open_still(image, max_pixels=1_000).getpixel((3, 3))
     return next(
         colour for colour, value in COLOURS.items() if max(abs(a - b) for a, b in zip(pixel, value, strict=True)) < 9
     )

@@ -14,7 +14,7 @@ from eval.bench.live import ServerProcess
 
 
 class LiveServer(ServerProcess):
-    """Use it in a `with` block; its pictures are red, green and blue in turn, `seconds` each, by the wall's clock."""
+    """Use it in a `with` block; its images are red, green and blue in turn, `seconds` each, by the wall's clock."""
 
     def __init__(self, *, seconds: float = 2.0, fps: int = 10) -> None:
         super().__init__(scene=seconds, fps=fps)

@@ -31,7 +31,7 @@ from vljepa.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]
 RECORDS = Path(__file__).parent / "invariant" / "trajectories"
-ASSETS, PICTURES = Path(__file__).parent / "assets", ROOT / "examples" / "pictures"
+ASSETS, IMAGES = Path(__file__).parent / "assets", ROOT / "examples" / "images"
 
 SIZES = {
     # A sixteenth of each batch, so that every source keeps its share.
@@ -57,7 +57,7 @@ Trajectory = dict[str, Any]
 
 
 def fingerprint() -> dict[str, str]:
-    """What the last bit of a number depends on besides our code: the kernels, and what decodes pictures and clips."""
+    """What the last bit of a number depends on besides our code: the kernels, and what decodes images and clips."""
     packages = ("torch", "torchvision", "transformers", "timm", "peft", "numpy", "pillow", "av")
     return {
         "processor": _processor(),
@@ -185,14 +185,14 @@ def write_cut(folder: Path) -> None:
     emoji = _read(ASSETS / "mini_sample" / "emoji.jsonl")
     shapes = _read(ASSETS / "mini_sample" / "questions.jsonl")
     photos = json.loads((ASSETS / "mini_words" / "photos.json").read_text(encoding="utf-8"))["photos"]
-    pictures = sorted(path.name for path in PICTURES.glob("*.jpg"))
+    images = sorted(path.name for path in IMAGES.glob("*.jpg"))
     for source in ("emoji", "clipart", "photos", "easy_vqa", "text", "clips"):
         (folder / source).mkdir(parents=True)
     for source in ("emoji", "clipart"):
         shutil.copytree(ASSETS / "mini_sample" / "emoji", folder / source / "emoji")
     shutil.copytree(ASSETS / "mini_sample" / "easy_vqa", folder / "easy_vqa" / "easy_vqa")
-    for name in pictures:
-        shutil.copy(PICTURES / name, folder / "photos")
+    for name in images:
+        shutil.copy(IMAGES / name, folder / "photos")
 
     drawn = [{**row, "text": _texts(row["text"]), "concept": row["text"].split()[-1]} for row in emoji]
     _write(folder, "emoji/captions", train=drawn[:20], validation=drawn[20:32])
@@ -205,7 +205,7 @@ def write_cut(folder: Path) -> None:
     ]
     _write(folder, "emoji/questions", train=asked[:16], validation=asked[16:])
     _write(folder, "easy_vqa/questions", train=shapes[::5], validation=shapes[2::8])
-    shown = [{"image": name, "text": _texts(name.partition(".")[0])} for name in pictures]
+    shown = [{"image": name, "text": _texts(name.partition(".")[0])} for name in images]
     _write(folder, "photos/captions", train=shown[:4], validation=shown[4:])
     subjects = [row["text"][0] for row in shown]
     about = [
@@ -237,7 +237,7 @@ def _write_clips(folder: Path) -> None:
 
 
 def _texts(name: str) -> list[str]:
-    return [name, f"a picture of {name}", f"{name} (shown)"]
+    return [name, f"an image of {name}", f"{name} (shown)"]
 
 
 def _read(path: Path) -> list[Row]:

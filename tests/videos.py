@@ -19,12 +19,12 @@ def grey(number):
 
 
 def seen(image):
-    """Grey value in the middle of a picture."""
+    """Grey value in the middle of an image."""
     return int(np.asarray(image.convert("L"))[image.height // 3, image.width // 3])
 
 
 def number_of(image):
-    """Which frame a picture is; -1 for none of the first thirty."""
+    """Which frame an image is; -1 for none of the first thirty."""
     found = [number for number in range(30) if abs(grey(number) - seen(image)) <= 3]
     return found[0] if found else -1
 

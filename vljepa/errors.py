@@ -37,7 +37,7 @@ class DataError(VLJEPAError):
 
 
 class ImageError(DataError):
-    """A picture that is missing, broken, or larger than the pixel cap."""
+    """An image that is missing, broken, or larger than the pixel cap."""
 
 
 class VideoError(DataError):

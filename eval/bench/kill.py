@@ -47,7 +47,7 @@ def kill_trials(folder: Path, *, trials: int, seed: int, steps: int = 30) -> dic
     Raises:
         AssertionError: A checkpoint did not load, or a run ended otherwise than the one that nobody killed.
     """
-    write_pictures(folder / "data")
+    write_images(folder / "data")
     draw, began = random.Random(seed), time.monotonic()
     whole = recipe(folder, "whole", steps=steps)
     process = start(whole)
@@ -88,7 +88,7 @@ def kill_trials(folder: Path, *, trials: int, seed: int, steps: int = 30) -> dic
     }
 
 
-def write_pictures(folder: Path) -> None:
+def write_images(folder: Path) -> None:
     """A few coloured squares with captions."""
     folder.mkdir()
     rows = []

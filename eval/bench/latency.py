@@ -1,9 +1,9 @@
-"""How late a caption is at real speed: ``python eval/run.py bench.latency pictures=FOLDER``.
+"""How late a caption is at real speed: ``python eval/run.py bench.latency images=FOLDER``.
 
 A local server in a process of its own sends photos as MPEG-TS over HTTP, a new one every few seconds by the wall
 clock, and `stream` follows it for a while with `mini`. From the frame to the caption is what `stream` notes itself,
 by stage; from the change to the caption also has the server's encoder, the connection and the video decoder in it, for
-it is known when the picture changed.
+it is known when the image changed.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from vljepa.inference.stream_stats import StreamStats
 
 
 def measure(
-    *, pictures: str, seconds: float = 120.0, scene: float = 3.0, kind: str = "ts", model: str = "mini"
+    *, images: str, seconds: float = 120.0, scene: float = 3.0, kind: str = "ts", model: str = "mini"
 ) -> dict[str, Any]:
     """Follow the server.
 
     Args:
-        pictures: Folder of JPEG files.
+        images: Folder of JPEG files.
         seconds: How long.
-        scene: Seconds of each picture.
+        scene: Seconds of each image.
         kind: `ts` or `mjpeg`.
         model: Preset, folder or repository.
     """
     loaded, processor = VLJEPA.from_pretrained(model), VLJEPAProcessor.from_pretrained(model)
-    with ServerProcess(Path(pictures), scene=scene) as server:
+    with ServerProcess(Path(images), scene=scene) as server:
         address = f"http://127.0.0.1:{server.port}/{kind}"
         found = follow(address, model=loaded, processor=processor, seconds=seconds, scene=scene)
     return {"model": model, "kind": kind, "scene_seconds": scene, **found}

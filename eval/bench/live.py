@@ -16,10 +16,10 @@ class ServerProcess:
     `port` is where it listens, also after `start` was called again.
     """
 
-    def __init__(self, pictures: Path | None = None, *, scene: float, fps: int = 10) -> None:
+    def __init__(self, images: Path | None = None, *, scene: float, fps: int = 10) -> None:
         self.port = 0
         self._command = [sys.executable, live_server.__file__, "--seconds", str(scene), "--fps", str(fps)]
-        self._command += [] if pictures is None else ["--pictures", str(pictures)]
+        self._command += [] if images is None else ["--images", str(images)]
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:

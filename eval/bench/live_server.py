@@ -1,6 +1,6 @@
 """A local live server: ``python eval/bench/live_server.py --port 8000``, then watch http://127.0.0.1:8000/ts or /mjpeg.
 
-Its picture changes every few seconds by the wall-clock, for every viewer alike and whenever it was started: what
+Its image changes every few seconds by the wall-clock, for every viewer alike and whenever it was started: what
 was to be seen at a moment is known afterwards. It prints its port and serves until it is killed.
 """
 
@@ -26,26 +26,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--fps", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each picture")
-    parser.add_argument("--pictures", type=Path, help="folder of JPEG files; red, green and blue without it")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each image")
+    parser.add_argument("--images", type=Path, help="folder of JPEG files; red, green and blue without it")
     given = parser.parse_args()
     server = ThreadingHTTPServer(("127.0.0.1", given.port), Viewer)
     server.daemon_threads = True
     Viewer.fps, Viewer.seconds = given.fps, given.seconds
-    Viewer.pictures = load(given.pictures)
+    Viewer.images = load(given.images)
     print(server.server_port, flush=True)
     server.serve_forever()
 
 
 def load(folder: Path | None) -> list[Image.Image]:
-    """The pictures, all of one size."""
+    """The images, all of one size."""
     if folder is None:
         return [Image.new("RGB", SIZE, colour) for colour in COLOURS]
     return [Image.open(path).convert("RGB").resize((320, 240)) for path in sorted(folder.glob("*.jpg"))]
 
 
 def scene_at(moment: float, *, seconds: float, count: int) -> int:
-    """Number of the picture that is shown at a time since the epoch."""
+    """Number of the image that is shown at a time since the epoch."""
     return int(moment / seconds) % count
 
 
@@ -54,7 +54,7 @@ class Viewer(BaseHTTPRequestHandler):
 
     fps: int
     seconds: float
-    pictures: Sequence[Image.Image]
+    images: Sequence[Image.Image]
 
     def do_GET(self) -> None:
         """Stream until the viewer goes."""
@@ -80,7 +80,7 @@ class Viewer(BaseHTTPRequestHandler):
         number = 0
         while True:
             time.sleep(max(0.0, begin + number / self.fps - time.monotonic()))
-            yield self.pictures[scene_at(time.time(), seconds=self.seconds, count=len(self.pictures))]
+            yield self.images[scene_at(time.time(), seconds=self.seconds, count=len(self.images))]
             number += 1
 
     def _motion_jpeg(self) -> None:
@@ -93,7 +93,7 @@ class Viewer(BaseHTTPRequestHandler):
     def _transport_stream(self) -> None:
         with av.open(_Sink(self.wfile), "w", format="mpegts", options={"flush_packets": "1"}) as container:
             stream = container.add_stream("libx264", rate=self.fps)
-            stream.width, stream.height = self.pictures[0].size
+            stream.width, stream.height = self.images[0].size
             stream.pix_fmt = "yuv420p"
             stream.gop_size = self.fps
             stream.options = {"preset": "ultrafast", "tune": "zerolatency"}

@@ -1,4 +1,4 @@
-"""Hours of a camera: ``python eval/run.py bench.soak hours=2 pictures=FOLDER``.
+"""Hours of a camera: ``python eval/run.py bench.soak hours=2 images=FOLDER``.
 
 A synthetic camera pans over real photos, ten frames a second of its own clock, as fast as the model takes them: hours
 of stream in minutes, and no frame is dropped. Scenes last 4 s on average with a heavy tail. Measured on the way: the
@@ -38,9 +38,9 @@ WARM = 0.1
 
 def measure(
     *,
-    pictures: str,
+    images: str,
     hours: float = 2.0,
-    most_pictures: int = 100,
+    most_images: int = 100,
     max_rate: float = 0.2,
     camera_fps: int = 10,
     model: str = "mini",
@@ -50,16 +50,16 @@ def measure(
     """Follow the camera.
 
     Args:
-        pictures: Folder of JPEG files.
+        images: Folder of JPEG files.
         hours: Of the stream's own time.
-        most_pictures: That the camera sees.
+        most_images: That the camera sees.
         max_rate: Decodes per second.
         camera_fps: 2 is what a slow machine comes down to.
         model: Preset, folder or repository.
         seed: Of the camera.
         plot: PNG file to draw.
     """
-    photos = load(Path(pictures), most=most_pictures)
+    photos = load(Path(images), most=most_images)
     loaded, processor = VLJEPA.from_pretrained(model), VLJEPAProcessor.from_pretrained(model)
     soak = Soak(photos, scenes(seconds=3600 * hours, seed=seed), max_rate=max_rate, fps=camera_fps, seed=seed)
     soak.run(loaded, processor)
@@ -91,7 +91,7 @@ class Soak:
     ) -> None:
         self._photos, self._durations = photos, durations
         self._max_rate, self._fps, self._seed = max_rate, fps, seed
-        self.stats = StreamStats(thumbnails=True, most_pictures=100)
+        self.stats = StreamStats(thumbnails=True, most_images=100)
         self.cuts = list(accumulate(durations, initial=0.0))[:-1]
         self.memory: list[tuple[float, float]] = []  # (hours of the stream, MiB)
         self.decoded: list[float] = []  # seconds of the stream that had been looked at at each decode

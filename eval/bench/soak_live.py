@@ -1,4 +1,4 @@
-"""A server that comes and goes: ``python eval/run.py bench.soak_live minutes=15 pictures=FOLDER``.
+"""A server that comes and goes: ``python eval/run.py bench.soak_live minutes=15 images=FOLDER``.
 
 What the synthetic camera of `eval.bench.soak` leaves out, at real speed: a local server in a process of its own sends
 photos as MPEG-TS over HTTP, is killed every few seconds and started again, and `stream` follows it through PyAV. After
@@ -38,7 +38,7 @@ KINDS = ("memory_mib", "threads", "open_files")
 
 def measure(
     *,
-    pictures: str,
+    images: str,
     minutes: float = 15.0,
     every: float = 7.0,
     scene: float = 2.0,
@@ -49,16 +49,16 @@ def measure(
     """Follow the server.
 
     Args:
-        pictures: Folder of JPEG files.
+        images: Folder of JPEG files.
         minutes: How long.
         every: Seconds between two deaths of the server.
-        scene: Seconds of each picture.
+        scene: Seconds of each image.
         kind: `ts` or `mjpeg`.
         model: Preset, folder or repository.
         plot: PNG file to draw.
     """
     loaded, processor = VLJEPA.from_pretrained(model), VLJEPAProcessor.from_pretrained(model)
-    with MortalServer(Path(pictures), scene=scene, every=every) as server:
+    with MortalServer(Path(images), scene=scene, every=every) as server:
         soak = LiveSoak(f"http://127.0.0.1:{server.port}/{kind}", scene=scene)
         soak.run(loaded, processor, seconds=60 * minutes)
     if plot:
@@ -70,8 +70,8 @@ def measure(
 class MortalServer(ServerProcess):
     """Killed (SIGKILL) every so many seconds and started again on the same port."""
 
-    def __init__(self, pictures: Path, *, scene: float, every: float) -> None:
-        super().__init__(pictures, scene=scene)
+    def __init__(self, images: Path, *, scene: float, every: float) -> None:
+        super().__init__(images, scene=scene)
         self.deaths = 0
         self._every = every
         self._over = threading.Event()
@@ -95,11 +95,11 @@ class MortalServer(ServerProcess):
 
 
 class LiveSoak:
-    """One run on the server's address, whose pictures last `scene` seconds by the wall clock, and what it noted."""
+    """One run on the server's address, whose images last `scene` seconds by the wall clock, and what it noted."""
 
     def __init__(self, address: str, *, scene: float) -> None:
         self._address, self._scene = address, scene
-        self.stats = StreamStats(thumbnails=True, most_pictures=100)
+        self.stats = StreamStats(thumbnails=True, most_images=100)
         self.notices: Counter[str] = Counter()
         self.samples: list[tuple[float, float, int, int, int, int]] = []  # minutes, `KINDS`, losses, dropped frames
         self.segments: list[Segment] = []
@@ -167,7 +167,7 @@ class LiveSoak:
 
 
 def boundaries_minus_changes(segments: Sequence[Segment], *, scene: float) -> list[float]:
-    """Seconds from the nearest change of the picture to each end of a segment that the next one follows at once."""
+    """Seconds from the nearest change of the image to each end of a segment that the next one follows at once."""
     apart = []
     for one, other in pairwise(segments):
         if one.end == other.start and one.ended is not None:

@@ -36,7 +36,7 @@ WARM_UP = 2
 
 
 class Plan(NamedTuple):
-    """Folders of recipes/mini/prepare.py and of the encoded pictures, and measured steps of each setting in a turn."""
+    """Folders of recipes/mini/prepare.py and of the encoded images, and measured steps of each setting in a turn."""
 
     data: str
     cache: str

@@ -71,7 +71,7 @@ class Training:
         """What a result says: the counts, of how many, in what; or that nobody has looked.
 
         Args:
-            examined: Pictures and texts that were measured on; None where that is not known.
+            examined: Images and texts that were measured on; None where that is not known.
             note: What the suite knows beside.
 
         Raises:
@@ -81,7 +81,7 @@ class Training:
             why = self.UNKNOWN if examined is None else self.origin
             return {"looked_at": False, "why": why, "note": note}
         found = self._known.overlap(examined).as_dict()
-        # Tasks give no identities: pictures are compared by themselves.
+        # Tasks give no identities: images are compared by themselves.
         del found["source_id"], found["test"]["source_ids"], found["train"]["source_ids"]
         del found["examples"]["source_id"]
         for kind in ("exact", "near"):
@@ -129,6 +129,6 @@ def _trained_on(recipe: Path) -> list[str]:
     return [source["path"] for part in parts for source in part.get("data", {}).get("train", [])]
 
 
-def _shown(picture: str) -> str:
-    """A picture's name without the folders of this machine."""
-    return "/".join(Path(picture).parts[-3:])
+def _shown(image: str) -> str:
+    """An image's name without the folders of this machine."""
+    return "/".join(Path(image).parts[-3:])

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from eval.core.console import CONSOLE
 from vljepa.backends.pooling import masked_mean
-from vljepa.data.pictures import open_picture
+from vljepa.data.images import open_still
 from vljepa.data.records import Clip
 from vljepa.data.stored import Stored
 from vljepa.errors import ConfigError, ImageError
@@ -118,7 +118,7 @@ class FileEmbedder:
                 return self._read.together(one)
             if isinstance(one, Path):
                 return self._read(one)
-            return self._read(open_picture(one, max_pixels=max_pixels(self.embedder)))
+            return self._read(open_still(one, max_pixels=max_pixels(self.embedder)))
         except ImageError as error:
             self.unreadable[str(one)] = error.message
             return None

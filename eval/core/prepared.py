@@ -1,4 +1,4 @@
-"""Reads a folder of `recipes/mini/prepare.py`: captioned pictures, questions, and captions by picture."""
+"""Reads a folder of `recipes/mini/prepare.py`: captioned images, questions, and captions by image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUESTION_SOURCES = ("emoji", "clipart", "photos", "easy_vqa")
 
 @dataclass(frozen=True, slots=True)
 class Captioned:
-    """A picture and its texts; `texts[0]` is the caption that the emoji test uses."""
+    """An image and its texts; `texts[0]` is the caption that the emoji test uses."""
 
     path: Path
     texts: tuple[str, ...]
@@ -29,7 +29,7 @@ class Captioned:
 
 
 def read_captions(folder: Path, source: str, split: str) -> list[Captioned]:
-    """Captioned pictures of one source and split; empty when the folder has none."""
+    """Captioned images of one source and split; empty when the folder has none."""
     rows = _rows(folder / source / f"captions.{split}.jsonl")
     return [
         Captioned(
@@ -51,8 +51,8 @@ def read_questions(folder: Path, source: str, split: str) -> list[Record]:
     return load_source(SourceConfig(name=source, path=str(path), task="vqa"))
 
 
-def captions_by_picture(folder: Path, tsv: Path | None) -> list[list[str]]:
-    """Captions of COCO pictures that are nobody's test: two or more a picture, for baselines that see text alone.
+def captions_by_image(folder: Path, tsv: Path | None) -> list[list[str]]:
+    """Captions of COCO images that are nobody's test: two or more an image, for baselines that see text alone.
 
     Left out, as in the preparation: the validation and test photos by image id, and any caption that is word for word
     one of theirs. `text/captions.train.jsonl` of the folder is used when it is there, else `image_id<TAB>caption`.

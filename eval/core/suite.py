@@ -38,11 +38,11 @@ class Suite(BaseModel):
         task: Function of `eval/tasks` that measures it.
         source: Where the official files come from.
         version: Of the files.
-        licence: Of the files, and of the pictures where it is another.
+        licence: Of the files, and of the images where it is another.
         split: Which part of the data it is.
         folder: Where the files are, under a data folder; the suite's name when empty.
         files: By role; of a list, the first that is there.
-        media: Folder of the pictures or videos under the suite's folder.
+        media: Folder of the images or videos under the suite's folder.
         rows: How many rows the official files have; another number is said in the result.
         protocol: How it is measured: in a sentence, or as named notes, those of the task in `eval/protocols.yaml` among
             them.
@@ -122,7 +122,7 @@ class Found:
 
     @property
     def media(self) -> Path:
-        """Folder of the pictures or videos, resolved."""
+        """Folder of the images or videos, resolved."""
         return (self.folder / self.suite.media).resolve()
 
     def digest(self) -> str:

@@ -95,7 +95,7 @@ def measure(
     return Result(
         metrics={f"{run['row']}, seed {run['seed']}": run["columns"] for run in runs} if only else {},
         rows=len(test.questions.records),
-        pool=[{"pictures": sum(map(len, test.captioned.values())), "questions": len(test.questions.records)}],
+        pool=[{"images": sum(map(len, test.captioned.values())), "questions": len(test.questions.records)}],
         prompt="the caption prompt, or the question",
         more={
             "split": split,

@@ -80,7 +80,7 @@ def measure(context: Context, *, shots: Sequence[int], seeds: Sequence[int], arm
                 recipe = arm_recipe(arm, train, held, data=data, work=work, name=run, seed=seed)
                 done = Embedder.from_pretrained(str(Trainer(recipe, device="cpu").fit().model_folder))
                 note(arm, few, seed, score(done, test, data) | memory.remembered(done))
-    return Result(rows=len(rows), pool=[{"test pictures": len(test)}], more={"pool": len(test), "rows": rows})
+    return Result(rows=len(rows), pool=[{"test images": len(test)}], more={"pool": len(test), "rows": rows})
 
 
 class Memory:

@@ -25,7 +25,7 @@ from vljepa.errors import DataError, VideoError
 from vljepa.inference.embed import Embedded, Embedder
 from vljepa.metrics import cider_at, saving
 from vljepa.metrics.selective import REFERENCE_RATE
-from vljepa.processing.processor import Picture
+from vljepa.processing.processor import ImageInput
 from vljepa.processing.video import read_frames
 
 GREY = (32, 32)
@@ -103,7 +103,7 @@ def watch(path: Path, notes: Sequence[tuple[float, int]], embedder: Embedder) ->
     """Embed the frames of an annotated video at `FPS`."""
     grey: list[np.ndarray] = []
     batches: list[Embedded] = []
-    block: list[Picture] = []
+    block: list[ImageInput] = []
     for frame in read_frames(path, fps=FPS, max_pixels=max_pixels(embedder)):
         grey.append(np.asarray(frame.image.convert("L").resize(GREY), dtype=np.float32))
         block.append(frame.image)

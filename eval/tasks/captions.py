@@ -112,7 +112,7 @@ def _result(
     predictions = [{"image_id": one, "caption": text} for one, text in zip(ids, captions["model"], strict=True)]
     return Result(
         metrics=metrics,
-        pool=[{"pictures": len(references), "references": sum(map(len, references))}],
+        pool=[{"images": len(references), "references": sum(map(len, references))}],
         more={"predictions": predictions},
         **more,
     )

@@ -15,7 +15,7 @@ from eval.core.result import Context, Result
 from eval.core.statistics import interval
 from eval.core.suite import Found
 from eval.tasks.questions import listed
-from vljepa.data.formats.walking import PICTURES
+from vljepa.data.formats.walking import IMAGES
 from vljepa.data.records import Record
 from vljepa.inference.candidates import Chances
 from vljepa.inference.embed import Embedder
@@ -202,7 +202,7 @@ def _samples(found: Found, *, item: str, label: str, split: str) -> Iterator[tup
     if place.is_dir():
         for folder in sorted(path for path in place.iterdir() if path.is_dir()):
             for file in sorted(folder.iterdir()):
-                if file.suffix.lower() in PICTURES | VIDEOS:
+                if file.suffix.lower() in IMAGES | VIDEOS:
                     yield file, folder.name.replace("_", " ").replace("-", " ")
         return
     for row in found.rows("rows"):

@@ -103,7 +103,7 @@ def pairs(context: Context) -> Result:
         metrics={"model": figures | {"rows": interval(hits, [str(seen[place]) for place in kept])}},
         chance={"model": {"rows": 0.5}},
         rows=len(texts),
-        pool=[{"pictures": len(set(seen)), "pairs": len(kept)}],
+        pool=[{"images": len(set(seen)), "pairs": len(kept)}],
         skipped=files.report(),
         examined=[Record(path, both) for path, both in zip(seen, texts, strict=True)],
     )

@@ -33,7 +33,7 @@ Cuts = dict[int, list[list[Moment]]]
 class Indexes(NamedTuple):
     """Photos, the videos of the index of each seed, embeddings [Q, D] of all captions, and each one's photo [Q]."""
 
-    pictures: list[Captioned]
+    images: list[Captioned]
     videos: dict[int, list[Watched]]
     queries_QD: np.ndarray
     about_Q: np.ndarray
@@ -91,7 +91,7 @@ def measure(
         pool=[{"moments": one.pool} for one in scores.values()],
         more={
             "threshold": config.offline_threshold,
-            "photos": len(indexes.pictures),
+            "photos": len(indexes.images),
             "indexes": len(seeds),
             "queries": len(main.about),
             "shots": sum(len(one.made.starts) for several in indexes.videos.values() for one in several),
@@ -107,18 +107,18 @@ def build_indexes(
     data: Path, split: str, embedder: Embedder, *, videos: int, seconds: int, seeds: Sequence[int], cache: Path
 ) -> Indexes:
     """Videos of a split's photos, encoded, and its captions."""
-    pictures = held_out(data, "photos", split)
+    images = held_out(data, "photos", split)
     streams = {
-        seed: [build_stream(pictures=len(pictures), seconds=seconds, seed=seed, number=one) for one in range(videos)]
+        seed: [build_stream(images=len(images), seconds=seconds, seed=seed, number=one) for one in range(videos)]
         for seed in seeds
     }
     every = [stream for several in streams.values() for stream in several]
-    frames = encode_frames(every, pictures=pictures, embedder=embedder, cache=cache)
+    frames = encode_frames(every, images=images, embedder=embedder, cache=cache)
     return Indexes(
-        pictures,
+        images,
         {seed: list(map(frames.watched, several)) for seed, several in streams.items()},
-        embedder.texts([text for one in pictures for text in one.texts]),
-        np.array([number for number, one in enumerate(pictures) for _ in one.texts]),
+        embedder.texts([text for one in images for text in one.texts]),
+        np.array([number for number, one in enumerate(images) for _ in one.texts]),
     )
 
 
@@ -159,9 +159,9 @@ def score(indexes: Indexes, cuts: Cuts) -> Scores:
     about: list[str] = []
     pool = 0
     for seed, videos in indexes.videos.items():
-        pictures = {picture for one in videos for picture in one.made.pictures}
-        asked = [place for place, picture in enumerate(indexes.about_Q) if picture in pictures]
-        about += [indexes.pictures[indexes.about_Q[place]].source_id for place in asked]
+        images = {image for one in videos for image in one.made.images}
+        asked = [place for place, image in enumerate(indexes.about_Q) if image in images]
+        about += [indexes.images[indexes.about_Q[place]].source_id for place in asked]
         items_MD = np.stack([one.row_D for several in cuts[seed] for one in several])
         pool += len(items_MD)
         for overlap in OVERLAPS:
@@ -179,16 +179,16 @@ def score(indexes: Indexes, cuts: Cuts) -> Scores:
 
 
 def right_moments(videos: Sequence[Watched], cuts: Sequence[Sequence[Moment]], overlap: float) -> dict[int, list[int]]:
-    """Numbers of the right moments of each picture; moments are numbered through all videos of an index."""
+    """Numbers of the right moments of each image; moments are numbered through all videos of an index."""
     right: dict[int, list[int]] = {}
     number = 0
     for video, moments in zip(videos, cuts, strict=True):
-        shots = list(zip(oracle(video), video.made.pictures, strict=True))
+        shots = list(zip(oracle(video), video.made.images, strict=True))
         for moment in moments:
-            for shot, picture in shots:
+            for shot, image in shots:
                 common = min(shot.end, moment.end) - max(shot.start, moment.start)
                 if common > 0 and common / (max(shot.end, moment.end) - min(shot.start, moment.start)) >= overlap:
-                    right.setdefault(picture, []).append(number)
+                    right.setdefault(image, []).append(number)
             number += 1
     return right
 

@@ -1,6 +1,6 @@
 """The two retrieval protocols, both ways, ties against the model: emoji within each style, photos with five captions.
 
-Shapes: N pictures, M texts, D width of the row's space.
+Shapes: N images, M texts, D width of the row's space.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Ranks = dict[str, list[tuple[list[str], NDArray[np.int64]]]]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a way to embed pictures and texts in one space.
+    """One line of the table: a way to embed images and texts in one space.
 
     Args:
         name: Key in the result file.
-        images: Embeddings [N, D] of pictures, unit norm.
+        images: Embeddings [N, D] of images, unit norm.
         texts: Embeddings [M, D] of texts, unit norm.
         parameters: Trained parameters.
         chosen: What validation chose for it.
@@ -52,7 +52,7 @@ class Pool:
     """Images and texts that are searched in each other.
 
     Args:
-        paths: The pictures.
+        paths: The images.
         texts: The texts, each once in normal form.
         right: By direction, the right items of every query.
         keys: By direction, what the bootstrap draws for every query: its concept or photo.
@@ -65,7 +65,7 @@ class Pool:
 
 
 def make_pool(items: Sequence[Captioned], *, first_text_only: bool) -> Pool:
-    """Pool of some captioned pictures."""
+    """Pool of some captioned images."""
     index: dict[str, int] = {}
     texts: list[str] = []
     text_keys: list[str] = []

@@ -1,4 +1,4 @@
-"""What can be answered without the picture: the majority answer, and a classifier that reads the question alone."""
+"""What can be answered without the image: the majority answer, and a classifier that reads the question alone."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def expected_hit(scores: Sequence[float], record: Record) -> float:
     return 1 / len(tied) if record.texts[0] in tied else 0.0
 
 
-def swapped_pictures(records: Sequence[Record], *, seed: int = 0) -> list[Visual]:
-    """For every row, the picture of another row of its type that shows another picture (its own if there is none)."""
+def swapped_images(records: Sequence[Record], *, seed: int = 0) -> list[Visual]:
+    """For every row, the image of another row of its type that shows another image (its own if there is none)."""
     random = np.random.default_rng(seed)
     by_type: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:

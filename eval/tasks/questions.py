@@ -55,7 +55,7 @@ def measure(context: Context, *, format: str, scoring: str, **columns: Any) -> R
             for kind, places in _kinds(asked).items()
         },
         rows=len(questions),
-        pool=[{"questions": len(asked), "pictures": len({one.image for one in asked})}],
+        pool=[{"questions": len(asked), "images": len({one.image for one in asked})}],
         ties=sum(one is None for one in chosen),
         candidates=printed(asked),
         prompt="the question, as it is",
@@ -130,7 +130,7 @@ def _scored(score: Callable[[str, Sequence[str]], float]) -> Callable[[Sequence[
 
 
 def _by_type(questions: Sequence[Question], scores: Sequence[float]) -> dict[str, Any]:
-    """Mean over all and over each type; of one picture, the questions are drawn together."""
+    """Mean over all and over each type; of one image, the questions are drawn together."""
     return {
         kind: {"accuracy": interval([scores[n] for n in subset], [str(questions[n].image) for n in subset]),
                "questions": len(subset)}

@@ -14,15 +14,15 @@ COUNTS = tuple(str(number) for number in range(16))
 
 
 class Question(NamedTuple):
-    """A question about a picture.
+    """A question about an image.
 
     Args:
-        image: The picture.
+        image: The image.
         query: The question.
         answers: Right ones; the ten people's for VQAv2.
         candidates: What may be answered.
         type: Part of the figures that it belongs to.
-        pair: Of POPEv2: what the original and the edited picture share.
+        pair: Of POPEv2: what the original and the edited image share.
     """
 
     image: Visual

@@ -47,7 +47,7 @@ SHOWN = {
 class StreamSet(NamedTuple):
     """Streams of one kind of image, encoded; `faded` have cross-fades alone."""
 
-    pictures: list[Captioned]
+    images: list[Captioned]
     frames: Frames
     watched: list[Watched]
     faded: list[Watched]
@@ -85,27 +85,25 @@ class Plan:
 
     def build(self, source: str, split: str, embedder: Embedder) -> StreamSet:
         """Streams of a source's held-out images, encoded."""
-        pictures = held_out(self.context.found.folder, source, split, style=STYLE if source == "emoji" else None)
+        images = held_out(self.context.found.folder, source, split, style=STYLE if source == "emoji" else None)
         plain, faded = (
             [
-                build_stream(
-                    pictures=len(pictures), seconds=self.streams["seconds"], seed=seed, number=number, fades=fades
-                )
+                build_stream(images=len(images), seconds=self.streams["seconds"], seed=seed, number=number, fades=fades)
                 for seed in self.streams["seeds"]
                 for number in range(self.streams["per_seed"][source])
             ]
             for fades in (0.5, 1.0)
         )
         cache = self.context.cache / "selective"
-        frames = encode_frames([*plain, *faded], pictures=pictures, embedder=embedder, cache=cache)
-        log(f"{source} {split}: {len(pictures)} pictures, {len(frames.rows)} different frames, {len(plain)} streams")
+        frames = encode_frames([*plain, *faded], images=images, embedder=embedder, cache=cache)
+        log(f"{source} {split}: {len(images)} images, {len(frames.rows)} different frames, {len(plain)} streams")
         scorer = Scorer(
-            [one.texts for one in pictures],
+            [one.texts for one in images],
             decode=lambda rows, classes: embedder.write(rows, classes, num_beams=self.beams),
             kept=cache / f"texts-{self.digest()}.jsonl",
         )
         watched, fading = (list(map(frames.watched, several)) for several in (plain, faded))
-        return StreamSet(pictures, frames, watched, fading, scorer)
+        return StreamSet(images, frames, watched, fading, scorer)
 
     def digest(self) -> str:
         """Hash of all that decides what the curves' decoder writes."""
@@ -130,8 +128,8 @@ def measure(context: Context, **plan: Any) -> Result:
         sources[source] = _curves(setting, streams)
         if timed is None:
             adaptive = sources[source]["savings"][ADAPTIVE][MAIN]
-            pictures = [one.path for one in streams.pictures]
-            timed = wall_clock(context.model.name, setting.decoders, streams.frames, pictures, adaptive=adaptive)
+            images = [one.path for one in streams.images]
+            timed = wall_clock(context.model.name, setting.decoders, streams.frames, images, adaptive=adaptive)
     decoder = {"name": next(iter(setting.decoders)), "num_beams": setting.beams, "digest": setting.digest()}
     return Result(
         rows=sum(one["streams"] for one in sources.values()),
@@ -171,7 +169,7 @@ def choose(context: Context, **plan: Any) -> Result:
         "offline rate": rate,
         "offline threshold": offline_threshold(streams.watched, rate=rate),
     }
-    return Result(metrics={best: figures}, rows=len(streams.watched), pool=[{"photos": len(streams.pictures)}])
+    return Result(metrics={best: figures}, rows=len(streams.watched), pool=[{"photos": len(streams.images)}])
 
 
 def offline_threshold(streams: list[Watched], *, rate: float) -> float:
@@ -198,7 +196,7 @@ def _curves(setting: Plan, streams: StreamSet) -> dict[str, Any]:
     }
     seeds = len(setting.streams["seeds"])
     return {
-        "pool": len(streams.pictures),
+        "pool": len(streams.images),
         "streams": len(watched),
         "different_frames": len(streams.frames.rows),
         "shots_per_second": float(np.mean([len(one.made.starts) * FPS / len(one.rows) for one in watched])),

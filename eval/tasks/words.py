@@ -70,13 +70,13 @@ def measure(context: Context, *, recipe: str, decoders: dict[str, str] | None = 
     read = [rows for source, rows in zip(run.data.train, train, strict=True) if source.see == "text"]
     log("embedding the bank")
     bank = _bank(embedder, list(dict.fromkeys(text for rows in read for row in rows for text in row.texts)), context)
-    pictures: dict[str, tuple[Rows, Rows | None, list[tuple[str, ...]]]] = {}
+    images: dict[str, tuple[Rows, Rows | None, list[tuple[str, ...]]]] = {}
     tables: dict[str, dict[str, Any]] = {}
     for source in SOURCES:
         items = [one for one in read_captions(data, source, split) if source != "emoji" or one.style == STYLE]
         rows, classes = FileEmbedder(embedder).answered([(item.path, "") for item in items])
         texts = [item.texts for item in items]
-        pictures[source], readouts = (
+        images[source], readouts = (
             (rows, classes, texts),
             {NEAREST: bank.nearest(rows), CONSENSUS: bank.consensus(rows)},
         )
@@ -85,9 +85,9 @@ def measure(context: Context, *, recipe: str, decoders: dict[str, str] | None = 
     for decoder, folder in (decoders or own_decoder(name)).items():
         log(f"decoder {decoder}")
         own = Embedder.from_pretrained(name, decoder=folder)
-        for source, (rows, classes, texts) in pictures.items():
+        for source, (rows, classes, texts) in images.items():
             _decoder_rows(decoder, own, rows, classes, texts, tables[source])
-        rows, classes, texts = pictures["photos"]
+        rows, classes, texts = images["photos"]
         first, others = [one[0] for one in texts], [one[1:] for one in texts]
         said = own.words(own.texts(first), task="text")
         tables["photos"]["human, against the other four"] = _row(first, others)
@@ -96,9 +96,9 @@ def measure(context: Context, *, recipe: str, decoders: dict[str, str] | None = 
         found["latency_ms"][decoder] = _latency(own, rows, classes)
         asked = {source: read_questions(data, source, split) for source in QUESTION_SOURCES}
         found["answers"][decoder] = {source: _answers(own, questions) for source, questions in asked.items()}
-    sizes = {source: len(texts) for source, (_, _, texts) in pictures.items()}
+    sizes = {source: len(texts) for source, (_, _, texts) in images.items()}
     shown = {source: {"pool": sizes[source], "bank": len(bank.texts), "rows": rows} for source, rows in tables.items()}
-    return Result(rows=sum(sizes.values()), pool=[sizes], more={"pictures": shown, **found})
+    return Result(rows=sum(sizes.values()), pool=[sizes], more={"images": shown, **found})
 
 
 def _bank(embedder: Embedder, texts: list[str], context: Context) -> Bank:

@@ -1,4 +1,4 @@
-"""Builds the whole dataset: fetch, split, write pictures, captions and questions, check the overlap, sum up."""
+"""Builds the whole dataset: fetch, split, write images, captions and questions, check the overlap, sum up."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def build_clipart(request: Request, folders: dict[str, Path], built: Built) -> N
     for split in SPLITS[1:]:
         prints = prints_of(request.out / "clipart", rows, split)
         rows[split], dropped = overlap.drop_near(rows[split], prints, taught)
-        built.notes[f"clipart {split} pictures dropped: copy of a training emoji"] = dropped
+        built.notes[f"clipart {split} images dropped: copy of a training emoji"] = dropped
     built.captions["clipart"] = rows
     built.questions["clipart"] = {
         split: emoji_questions.what_questions([row for row in rows[split] if len(row["text"][0].split()) <= 3])
@@ -173,12 +173,12 @@ def prints_of(folder: Path, rows: CaptionSplits, split: Split) -> dict[str, over
 def drop_near_copies(
     request: Request, name: str, rows: CaptionSplits, held: CaptionSplits, built: Built, held_name: str | None = None
 ) -> None:
-    """Take pictures out of training that equal or nearly equal a validation or test picture; note which."""
+    """Take images out of training that equal or nearly equal a validation or test image; note which."""
     train = prints_of(request.out / name, rows, "train")
     folder = request.out / (held_name or name)
     held_prints = [item for split in SPLITS[1:] for item in prints_of(folder, held, split).values()]
     rows["train"], dropped = overlap.drop_near(rows["train"], train, held_prints)
-    built.notes[f"{name} train pictures dropped: copy of held-out {held_name or name}"] = dropped
+    built.notes[f"{name} train images dropped: copy of held-out {held_name or name}"] = dropped
 
 
 def check_overlap(request: Request, built: Built) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if __name__ == "__main__":
 
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import load_run_config
-from vljepa.data.pictures import LivePictures
+from vljepa.data.images import LiveImages
 from vljepa.data.sources import load_source
 from vljepa.errors import VLJEPAError
 from vljepa.validation.calibration import calibrate
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     current = model.config.calibration
     tasks = [RetrievalTask(*source, caption_prompt=model.config.prompts.caption) for source in records.items()]
-    encoder = Encoder(model, processor, pictures=LivePictures(processor))
+    encoder = Encoder(model, processor, images=LiveImages(processor))
     calibration, metrics = calibrate(tasks, encoder=encoder, current=current)
     file = given.model / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))

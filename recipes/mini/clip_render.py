@@ -25,26 +25,26 @@ class Sprite:
     concept: str
     name: str
     kind: str
-    picture: Path
+    image: Path
     license: str
 
 
 @lru_cache(maxsize=512)
-def _drawing(picture: Path) -> Image.Image:
-    with Image.open(picture) as image:
+def _drawing(image: Path) -> Image.Image:
+    with Image.open(image) as image:
         drawing = image.convert("RGBA")
     return drawing.crop(drawing.getchannel("A").point([0 if value < 16 else 255 for value in range(256)]).getbbox())
 
 
 @lru_cache(maxsize=128)
-def _photo(picture: Path) -> Image.Image:
-    with Image.open(picture) as image:
+def _photo(image: Path) -> Image.Image:
+    with Image.open(image) as image:
         return image.convert("RGB")
 
 
-def background(picture: Path, random: Random) -> Image.Image:
+def background(image: Path, random: Random) -> Image.Image:
     """A square cut from a photo, mirrored or not."""
-    photo = _photo(picture)
+    photo = _photo(image)
     side = round(min(photo.size) * random.uniform(0.6, 1))
     left, top = random.randint(0, photo.width - side), random.randint(0, photo.height - side)
     cut = photo.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
@@ -53,31 +53,31 @@ def background(picture: Path, random: Random) -> Image.Image:
 
 def frames(scene: Scene, sprites: list[Sprite], behind: Image.Image) -> list[Image.Image]:
     """The frames of a scene, each SIDE x SIDE."""
-    pictures = []
+    images = []
     for number in range(FRAMES):
-        picture = behind.copy()
+        image = behind.copy()
         for sprite, track in reversed(list(zip(sprites, scene.tracks, strict=True))):
             pose = track[number]
             if pose is None:
                 continue
-            drawing = _drawing(sprite.picture)
+            drawing = _drawing(sprite.image)
             scale = pose.size * SIDE / max(drawing.size)
             size = (max(1, round(drawing.width * scale)), max(1, round(drawing.height * scale)))
             scaled = drawing.resize(size, Image.Resampling.LANCZOS)
             corner = (round(pose.x * SIDE - size[0] / 2), round(pose.y * SIDE - size[1] / 2))
-            picture.paste(scaled, corner, scaled)
-        pictures.append(picture)
-    return pictures
+            image.paste(scaled, corner, scaled)
+        images.append(image)
+    return images
 
 
-def save_clip(pictures: list[Image.Image], target: Path) -> None:
+def save_clip(images: list[Image.Image], target: Path) -> None:
     """Write frames as an animated WebP."""
     data = io.BytesIO()
-    pictures[0].save(
+    images[0].save(
         data,
         format="WEBP",
         save_all=True,
-        append_images=pictures[1:],
+        append_images=images[1:],
         duration=MILLISECONDS,
         loop=0,
         quality=80,

@@ -2,7 +2,7 @@
 
 All scenes are made so that frames without their order do not tell an answer about order: the frames of a clip run
 backwards are as likely as those of the clip itself, and there the answer is the other one. Lengths are in shares of the
-picture's side.
+image's side.
 """
 
 from __future__ import annotations

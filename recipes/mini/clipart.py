@@ -9,15 +9,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from recipes.mini.pictures import MAX_PIXELS, save_png
+from recipes.mini.images import MAX_PIXELS, save_png
 from recipes.mini.records import SPLITS, Caption, CaptionSplits, normalise
 from recipes.mini.splitting import split_of_title
 from recipes.mini.titles import SKIPPED_FOLDERS, clean_description, clean_title
 
 LONGEST = 256
 SMALLEST = 24
-COMMON = 6  # a title that more pictures than this carry names a series
-MOST_ALIKE = 8  # pictures kept of one cleaned title: sixty arrows teach no more than eight
+COMMON = 6  # a title that more images than this carry names a series
+MOST_ALIKE = 8  # images kept of one cleaned title: sixty arrows teach no more than eight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Drawing:
 
 
 def read_drawings(root: Path) -> tuple[list[Drawing], Counter[str]]:
-    """Return every readable picture under ``root`` with its texts, and why others were left out."""
+    """Return every readable image under ``root`` with its texts, and why others were left out."""
     drawings, skipped = [], Counter[str]()
     for path in sorted(root.rglob("*.png")):
         name = path.relative_to(root).as_posix()
@@ -63,9 +63,9 @@ def read_drawings(root: Path) -> tuple[list[Drawing], Counter[str]]:
 
 
 def captions(root: Path, held_out: frozenset[str], out: Path) -> tuple[CaptionSplits, Counter[str]]:
-    """Write the usable pictures; return their captions and how many were left out, by reason.
+    """Write the usable images; return their captions and how many were left out, by reason.
 
-    A picture with a text equal to one of ``held_out`` (normalised texts of held-out emoji concepts) is left out.
+    An image with a text equal to one of ``held_out`` (normalised texts of held-out emoji concepts) is left out.
     """
     drawings, skipped = read_drawings(root)
     times = Counter(drawing.title for drawing in drawings)

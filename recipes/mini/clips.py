@@ -68,19 +68,19 @@ def read_sprites(data: Path) -> dict[Split, list[Sprite]]:
     keys = ("google", "twitter", "fluent", "emojibase")
     folders = {key: fetch.get(key, downloads=downloads, cache=downloads / "unpacked") for key in keys}
     owner = {
-        f"emoji:{style}/{item.code}": (item, picture)
+        f"emoji:{style}/{item.code}": (item, image)
         for item in load_emoji(folders)
-        for style, picture in item.pictures.items()
+        for style, image in item.images.items()
     }
     sprites: dict[Split, list[Sprite]] = {}
     for split in SPLITS:
         sprites[split] = []
         for row in read_rows(data / "emoji" / f"captions.{split}.jsonl"):
-            item, picture = owner[row["source_id"]]
+            item, image = owner[row["source_id"]]
             if item.group not in LEFT_OUT:
                 name = row["text"][0]
                 sprites[split].append(
-                    Sprite(row["source_id"], row["concept"], name, kind_of(item), picture, emoji.STYLES[row["style"]])
+                    Sprite(row["source_id"], row["concept"], name, kind_of(item), image, emoji.STYLES[row["style"]])
                 )
     return sprites
 
@@ -123,7 +123,7 @@ def pick(sprites: Sequence[Sprite], count: int, random: Random) -> list[Sprite]:
 def clip_rows(split: Split, number: int, drawn: Scene, sprites: Sequence[Sprite], random: Random, **pools: Any) -> Row:
     """Return a clip's captions and questions, by the file that they belong to; in training also of the clip backwards.
 
-    The two are the same pictures with opposite answers: nothing but the order is to be learned.
+    The two are the same images with opposite answers: nothing but the order is to be learned.
     """
     rows = one_way(split, number, drawn, sprites, random, **pools)
     if split == "train":

@@ -1,4 +1,4 @@
-"""Colours of emoji: named in the name ("blue heart"), or measured on a picture that is mostly of one colour."""
+"""Colours of emoji: named in the name ("blue heart"), or measured on an image that is mostly of one colour."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def colour_of_pixel(red: int, green: int, blue: int) -> str:
 
 
 def measured_colour(path: Path) -> str:
-    """Return the colour of at least ``MEASURED_SHARE`` of the drawn part of a picture, else "".
+    """Return the colour of at least ``MEASURED_SHARE`` of the drawn part of an image, else "".
 
     Looks at the drawing with its transparency: the part that is not drawn has no colour.
     """

@@ -1,12 +1,12 @@
 """A small dual encoder with real weights: ``python recipes/mini/dual_encoder.py DATA FOLDER``.
 
 EfficientNet-lite0 and MiniLM behind linear heads, as a `VisionTextDualEncoder` of transformers, so that everything
-that `aligned:` offers can be tried without a hub. Only the heads are trained, by InfoNCE on mini's pictures with
+that `aligned:` offers can be tried without a hub. Only the heads are trained, by InfoNCE on mini's images with
 captions, and on the classes of EfficientNet's own classifier: the features of a class are drawn around its mean, which
 follows from the classifier's weights and the covariance of the features (linear discriminant analysis), and its text is
 its name.
 
-A few minutes on two cores, most of them for the features of the pictures. FOLDER is then a model for `aligned:FOLDER`,
+A few minutes on two cores, most of them for the features of the images. FOLDER is then a model for `aligned:FOLDER`,
 and FOLDER/heads.safetensors holds what was trained: ``assemble`` makes the same folder of it again.
 """
 
@@ -143,7 +143,7 @@ class Classes:
     """Features of the classifier's classes, drawn around their means.
 
     Args:
-        real_NF: Features of real pictures, for mean and covariance.
+        real_NF: Features of real images, for mean and covariance.
     """
 
     def __init__(self, real_NF: Tensor) -> None:
@@ -186,7 +186,7 @@ def train(data: Path, folder: Path, *, seed: int) -> dict[str, Tensor]:
         rows = [json.loads(line) for line in lines]
         images[source] = image_features(model, [data / source / row["image"] for row in rows])
         texts[source] = [row["text"] for row in rows]
-        print(f"{source}: {len(rows)} pictures", flush=True)
+        print(f"{source}: {len(rows)} images", flush=True)
     classes = Classes(torch.cat([images["photos"], images["clipart"]]))
     print(f"class means that the classifier names right: {classes.reached:.3f}")
     taxonomy = Taxonomy.of("imagenet-1k")

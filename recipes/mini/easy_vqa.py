@@ -1,4 +1,4 @@
-"""The easy-VQA pictures (one coloured shape each) with their questions."""
+"""The easy-VQA images (one coloured shape each) with their questions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def question_type(answer: str) -> str:
 
 
 def validation_images(image_ids: list[int], count: int) -> frozenset[int]:
-    """Return the training pictures that are kept for validation, by hash of their number."""
+    """Return the training images that are kept for validation, by hash of their number."""
     return frozenset(sorted(image_ids, key=lambda image_id: stable_key("easy_vqa", image_id))[:count])
 
 
 def questions(data: Path, out: Path, *, held_out: int = HELD_OUT_IMAGES) -> QuestionSplits:
-    """Copy the pictures and return the questions as they are shipped, with some training pictures held out."""
+    """Copy the images and return the questions as they are shipped, with some training images held out."""
     answers = sorted((data / "answers.txt").read_text(encoding="utf-8").split())
     rows: QuestionSplits = {split: [] for split in SPLITS}
     for folder in ("train", "test"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.mini.concepts import clean_name, concept_of, dropped, is_gendered
-from recipes.mini.pictures import save_png
+from recipes.mini.images import save_png
 from recipes.mini.records import SPLITS, Caption, CaptionSplits, Split, ascii_text, normalise, stable_key
 
 STYLES = {"google": "Apache-2.0", "twitter": "CC BY 4.0", "fluent": "MIT"}
@@ -19,7 +19,7 @@ FLAG_GROUP, COMPONENT_GROUP = 9, 2
 
 @dataclass(frozen=True, kw_only=True)
 class Emoji:
-    """One emoji: its names, where it stands in the Unicode order, and its picture in each style that has it."""
+    """One emoji: its names, where it stands in the Unicode order, and its image in each style that has it."""
 
     code: str
     label: str
@@ -29,7 +29,7 @@ class Emoji:
     group: str
     subgroup: str
     order: int
-    pictures: Mapping[str, Path] = field(default_factory=dict)
+    images: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -42,8 +42,8 @@ def code_key(code: str) -> str:
     return "-".join(part for part in code.lower().split("-") if part != "fe0f")
 
 
-def find_pictures(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
-    """Return code -> style -> picture file for every style's folder."""
+def find_images(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+    """Return code -> style -> image file for every style's folder."""
     found: dict[str, dict[str, Path]] = {}
     for style, folder in folders.items():
         for path in sorted(folder.iterdir()):
@@ -53,7 +53,7 @@ def find_pictures(folders: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
 
 
 def other_names(entry: Mapping[str, Any], label: str) -> tuple[str, ...]:
-    """Return the names that the picture package gives, where they are words and differ from the label."""
+    """Return the names that the image package gives, where they are words and differ from the label."""
     raw = [str(entry.get("name") or ""), *(str(name) for name in entry.get("short_names", []))]
     names = [ascii_text(name.replace("_", " ").replace("-", " ")).lower() for name in raw]
     known = {normalise(label)}
@@ -66,19 +66,19 @@ def other_names(entry: Mapping[str, Any], label: str) -> tuple[str, ...]:
 
 
 def read_emoji(emojibase: Path, google_json: Path, folders: Mapping[str, Path]) -> list[Emoji]:
-    """Return every emoji that takes part, in Unicode order: no flags, keycaps, components, nor pictureless ones."""
+    """Return every emoji that takes part, in Unicode order: no flags, keycaps, components, nor imageless ones."""
     data = json.loads((emojibase / "data.json").read_text(encoding="utf-8"))
     messages = json.loads((emojibase / "messages.json").read_text(encoding="utf-8"))
     groups = {item["order"]: item["key"] for item in messages["groups"]}
     # Two subgroups share an order number in the package ("food-marine" and "food-sweet"): the kind is "food" anyway.
     subgroups = {item["order"]: item["key"] for item in messages["subgroups"]}
     named = {code_key(entry["unified"]): entry for entry in json.loads(google_json.read_text(encoding="utf-8"))}
-    pictures = find_pictures(folders)
+    images = find_images(folders)
     result = []
     for entry in data:
         code, label = code_key(entry["hexcode"]), str(entry["label"])
         group = entry.get("group")
-        if group in (None, FLAG_GROUP, COMPONENT_GROUP) or dropped(label) or code not in pictures:
+        if group in (None, FLAG_GROUP, COMPONENT_GROUP) or dropped(label) or code not in images:
             continue
         result.append(
             Emoji(
@@ -90,7 +90,7 @@ def read_emoji(emojibase: Path, google_json: Path, folders: Mapping[str, Path]) 
                 group=groups[group],
                 subgroup=subgroups.get(entry.get("subgroup"), ""),
                 order=int(entry["order"]),
-                pictures=pictures[code],
+                images=images[code],
             )
         )
     return sorted(result, key=lambda emoji: emoji.order)
@@ -100,7 +100,7 @@ def basic(variants: Iterable[Emoji]) -> Emoji:
     """Return the concept's most basic emoji: no gender, not "facing right", drawn in most styles, first in order."""
     return min(
         variants,
-        key=lambda emoji: (is_gendered(emoji.label), ":" in emoji.label, -len(emoji.pictures), emoji.order),
+        key=lambda emoji: (is_gendered(emoji.label), ":" in emoji.label, -len(emoji.images), emoji.order),
     )
 
 
@@ -142,7 +142,7 @@ def held_out_texts(emojis: Iterable[Emoji], table: Mapping[str, Split]) -> dict[
 
 
 def captions(emojis: list[Emoji], table: Mapping[str, Split], out: Path) -> tuple[CaptionSplits, dict[str, Emoji]]:
-    """Write the pictures and return the captions of every split, and the emoji of each ``source_id``.
+    """Write the images and return the captions of every split, and the emoji of each ``source_id``.
 
     Training has every variant; validation and test have the basic emoji of each concept once per style.
     """
@@ -152,7 +152,7 @@ def captions(emojis: list[Emoji], table: Mapping[str, Split], out: Path) -> tupl
     for concept, variants in by_concept(emojis).items():
         split = table[concept]
         for emoji in variants if split == "train" else [basic(variants)]:
-            for style, source in sorted(emoji.pictures.items()):
+            for style, source in sorted(emoji.images.items()):
                 image = f"images/{style}/{emoji.code}.png"
                 if not save_png(source, out / image, LONGEST[style]):
                     continue

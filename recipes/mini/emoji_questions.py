@@ -27,7 +27,7 @@ MIN_COLOURS = 3  # a noun is named in the question only when it comes in several
 
 
 def what_questions(rows: Sequence[Caption]) -> list[Question]:
-    """Ask what each picture shows, among names of other concepts of the same split."""
+    """Ask what each image shows, among names of other concepts of the same split."""
     names = {row["concept"]: row["text"][0] for row in rows}
     result = []
     for row in rows:
@@ -47,7 +47,7 @@ def label_questions(
     label: Callable[[Emoji], str],
     candidates: Sequence[str],
 ) -> list[Question]:
-    """Ask ``query`` of every picture whose emoji has a label; no answer more than twice as often as the middle one."""
+    """Ask ``query`` of every image whose emoji has a label; no answer more than twice as often as the middle one."""
     asked = [(row, label(owner[row["source_id"]])) for row in rows]
     result = [question(row, query, answer, candidates, "kind") for row, answer in asked if answer]
     return even_answers(result)
@@ -85,7 +85,7 @@ def nouns_in_many_colours(emojis: Sequence[Emoji]) -> frozenset[str]:
 
 
 def colour_questions(rows: Sequence[Caption], owner: Mapping[str, Emoji], nouns: frozenset[str]) -> list[Question]:
-    """Ask the colour that the name states, and the colour of pictures that are mostly of one colour."""
+    """Ask the colour that the name states, and the colour of images that are mostly of one colour."""
     result = []
     for row in rows:
         emoji = owner[row["source_id"]]
@@ -93,7 +93,7 @@ def colour_questions(rows: Sequence[Caption], owner: Mapping[str, Emoji], nouns:
         if found:
             query = f"what colour is the {found[1]}?" if found[1] in nouns else COLOUR
             result.append(question(row, query, found[0], COLOURS, "colour"))
-        if colour := measured_colour(emoji.pictures[row["style"]]):
+        if colour := measured_colour(emoji.images[row["style"]]):
             result.append(question(row, MAIN_COLOUR, colour, COLOURS, "colour"))
     return even_answers(result)
 
@@ -101,7 +101,7 @@ def colour_questions(rows: Sequence[Caption], owner: Mapping[str, Emoji], nouns:
 def questions(
     rows: Sequence[Caption], owner: Mapping[str, Emoji], nouns: frozenset[str], kinds: Sequence[str]
 ) -> list[Question]:
-    """Return every question about the pictures of one split."""
+    """Return every question about the images of one split."""
     result = what_questions(rows)
     result += label_questions(rows, owner, KIND, kind_of, kinds)
     result += label_questions(rows, owner, ANIMAL, animal_of, sorted(set(ANIMALS.values())))

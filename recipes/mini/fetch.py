@@ -1,4 +1,4 @@
-"""Gets the packages that carry the pictures, through the registries' own clients, and unpacks what is needed."""
+"""Gets the packages that carry the images, through the registries' own clients, and unpacks what is needed."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _LONGEST = 3
 
 
 class NamedTexts(TypedDict):
-    """Captions of one picture with the name of a class in them."""
+    """Captions of one image with the name of a class in them."""
 
     text: list[str]
     label: str
@@ -61,7 +61,7 @@ class Substitution:
     """Puts the names of a taxonomy's classes into captions.
 
     Args:
-        rows: Captions by picture, `text` and `source_id`.
+        rows: Captions by image, `text` and `source_id`.
         taxonomy: Names and hypernyms of the classes.
     """
 
@@ -90,7 +90,7 @@ class Substitution:
         return rows, width
 
     def _nouns(self, number: int) -> tuple[dict[int, list[Noun]], int]:
-        """By picture, the nouns that may give way to a class, below the nearest hypernym that has enough."""
+        """By image, the nouns that may give way to a class, below the nearest hypernym that has enough."""
         found: dict[int, list[Noun]] = {}
         concepts = [(number,), *(concept.classes for concept in self.taxonomy.hypernyms_of(number))]
         for classes in concepts:

@@ -1,4 +1,4 @@
-"""Is a training picture or text also in validation or test? Equal files, near pictures, equal texts.
+"""Is a training image or text also in validation or test? Equal files, near images, equal texts.
 
 ``drop_near`` takes near copies out of training; ``check`` then looks again, on its own, at what was written.
 """
@@ -22,7 +22,7 @@ Matcher = Callable[[Sequence[Fingerprint], Sequence[Fingerprint]], NDArray[np.in
 
 @dataclass(frozen=True, kw_only=True)
 class Print:
-    """A picture's file and its fingerprint."""
+    """An image's file and its fingerprint."""
 
     path: str
     fingerprint: Fingerprint
@@ -35,7 +35,7 @@ def print_of(path: Path) -> Print:
 
 
 def pairs(left: Sequence[Print], right: Sequence[Print], *, how: Matcher) -> list[tuple[int, int]]:
-    """Return (left, right) for every left picture that has a match on the right; ``how`` is ``equal`` or ``near``."""
+    """Return (left, right) for every left image that has a match on the right; ``how`` is ``equal`` or ``near``."""
     found = how([item.fingerprint for item in left], [item.fingerprint for item in right])
     return [(one, int(other)) for one, other in enumerate(found) if other >= 0]
 
@@ -43,7 +43,7 @@ def pairs(left: Sequence[Print], right: Sequence[Print], *, how: Matcher) -> lis
 def drop_near(
     rows: Sequence[Caption], prints: Mapping[str, Print], held_out: Sequence[Print]
 ) -> tuple[list[Caption], list[str]]:
-    """Return the rows without those whose picture equals or nearly equals a held-out one, and the dropped ids.
+    """Return the rows without those whose image equals or nearly equals a held-out one, and the dropped ids.
 
     ``prints`` maps ``source_id`` to the fingerprint.
     """

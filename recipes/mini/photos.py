@@ -54,7 +54,7 @@ def assign(photos: list[Photo], committed: Assignment) -> dict[str, Split]:
 
 
 def captions(photos: list[Photo], table: dict[str, Split], folder: Path, out: Path) -> CaptionSplits:
-    """Copy the pictures and return the captions of every split."""
+    """Copy the images and return the captions of every split."""
     rows: CaptionSplits = {split: [] for split in SPLITS}
     (out / "images").mkdir(parents=True, exist_ok=True)
     for photo in photos:
@@ -78,27 +78,27 @@ def captions(photos: list[Photo], table: dict[str, Split], folder: Path, out: Pa
 
 
 class Texts(TypedDict):
-    """Captions of one picture that is not there: a row for training on text alone."""
+    """Captions of one image that is not there: a row for training on text alone."""
 
     text: list[str]
     source_id: str
 
 
 def training_texts(tsv: Path, table: dict[str, Split], held_out: Container[str]) -> list[Texts]:
-    """Return the captions of ``tsv`` (``image_id<TAB>caption``) by picture, two or more each, for text-only training.
+    """Return the captions of ``tsv`` (``image_id<TAB>caption``) by image, two or more each, for text-only training.
 
     Left out by image id are the validation and test photos, and wherever it stands any caption that is word for word
     one of theirs (``held_out``, normalised).
     """
-    by_picture: dict[str, list[str]] = {}
+    by_image: dict[str, list[str]] = {}
     for line in tsv.read_text(encoding="utf-8").splitlines():
         image_id, _, caption = line.partition("\t")
         text = ascii_text(caption)
         if not text or not image_id.isdigit() or table.get(str(int(image_id)), "train") != "train":
             continue
         if normalise(text) not in held_out:
-            by_picture.setdefault(str(int(image_id)), []).append(text)
-    return [Texts(text=texts, source_id=f"coco:{key}") for key, texts in by_picture.items() if len(texts) > 1]
+            by_image.setdefault(str(int(image_id)), []).append(text)
+    return [Texts(text=texts, source_id=f"coco:{key}") for key, texts in by_image.items() if len(texts) > 1]
 
 
 def attributions(photos: Iterable[Photo], table: dict[str, Split]) -> list[str]:

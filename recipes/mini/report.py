@@ -38,7 +38,7 @@ def attribution(photo_rows: Sequence[str]) -> str:
 
 
 def guess_by_query(train: Sequence[Question], asked: Sequence[Question]) -> dict[str, dict[str, float]]:
-    """Return, for every type, the share right of two guessers that never see a picture.
+    """Return, for every type, the share right of two guessers that never see an image.
 
     ``majority``: the commonest answer of the type in ``asked`` itself (an upper bound of any constant guess).
     ``question_only``: the commonest answer that training gives to this very query, else the type's commonest.
@@ -81,7 +81,7 @@ def summary(
         "captions": {
             name: {
                 split: {
-                    "pictures": len(table[split]),
+                    "images": len(table[split]),
                     "texts": sum(len(row["text"]) for row in table[split]),
                     "concepts": len({row["concept"] for row in table[split]}),
                     "licences": dict(Counter(row["license"] for row in table[split])),
@@ -113,7 +113,7 @@ def show(
     """Print the counts and the overlap report."""
     table = Table("source", "kind", *SPLITS)
     for name, rows in captions.items():
-        table.add_row(name, "captioned pictures", *(str(len(rows[split])) for split in SPLITS))
+        table.add_row(name, "captioned images", *(str(len(rows[split])) for split in SPLITS))
     for name, asked in questions.items():
         for kind in sorted({row["type"] for split in SPLITS for row in asked[split]}):
             table.add_row(

@@ -1,7 +1,7 @@
 """Take slips of the pen out of a lexicon: ``python recipes/mini/spelling.py DECODER --data DATA --words FILE``.
 
 Captions by hyponyms repeat the slips of the caption that they are made of, so a slip can stand in many texts. A word
-goes if all its texts are of one picture and no dictionary has it, such as Debian's wamerican-large (SCOWL).
+goes if all its texts are of one image and no dictionary has it, such as Debian's wamerican-large (SCOWL).
 """
 
 from __future__ import annotations
@@ -32,24 +32,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--words", type=Path, required=True, help="dictionary: one word per line")
     given = parser.parse_args(arguments)
     run = load_decoder_run_config("recipes/mini_decoder.yaml", [f"data.root={given.data}"])
-    pictures: defaultdict[str, set[str]] = defaultdict(set)
+    images: defaultdict[str, set[str]] = defaultdict(set)
     for record in (record for source in read_texts(run.data)[0] for record in source):
         for word in {word for text in record.texts for word in words_of(text)}:
-            pictures[word].add(record.source_id)
+            images[word].add(record.source_id)
     dictionary = {word.strip().lower() for word in given.words.read_text(encoding="utf-8").splitlines()}
     names = {word for name in Taxonomy.of("imagenet-1k").every_name() for word in words_of(name)}
     lexicon = read_lines(given.decoder / LEXICON_FILE)
-    slips = slips_of(lexicon, pictures, dictionary | names)
+    slips = slips_of(lexicon, images, dictionary | names)
     write_lines([word for word in lexicon if word not in slips], given.decoder / LEXICON_FILE)
     print(f"{len(slips)} of {len(lexicon)} words taken out: {', '.join(sorted(slips))}")
     return 0
 
 
-def slips_of(
-    lexicon: Collection[str], pictures: Mapping[str, Collection[str]], dictionary: Collection[str]
-) -> set[str]:
-    """Words that stand with one picture alone and that no dictionary has, nor their parts or their singular."""
-    return {word for word in lexicon if len(pictures.get(word, ())) < 2 and not is_word(word, dictionary)}
+def slips_of(lexicon: Collection[str], images: Mapping[str, Collection[str]], dictionary: Collection[str]) -> set[str]:
+    """Words that stand with one image alone and that no dictionary has, nor their parts or their singular."""
+    return {word for word in lexicon if len(images.get(word, ())) < 2 and not is_word(word, dictionary)}
 
 
 def is_word(word: str, dictionary: Collection[str]) -> bool:

@@ -43,7 +43,7 @@ NO_WORDS = {
     "n06254669": "medium",
     "n15046900": "solid",
 }
-"""Hypernyms by which nobody would name what a picture shows."""
+"""Hypernyms by which nobody would name what an image shows."""
 Synset = tuple[list[str], list[str]]
 """Lemmas, and the ids of the direct hypernyms."""
 

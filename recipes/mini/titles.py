@@ -1,4 +1,4 @@
-"""From the title of a clip-art picture to words that describe it, or to nothing when it says nothing."""
+"""From the title of a clip-art image to words that describe it, or to nothing when it says nothing."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def file_words(name: str, author: str) -> list[str]:
 
 
 def clean_title(title: str, *, file_name: str, author: str, common: bool) -> str:
-    """Return the words for a picture, or "" when neither the title nor the file name is usable.
+    """Return the words for an image, or "" when neither the title nor the file name is usable.
 
-    ``common`` says that many pictures carry this very title: it names the series, so the file name is used.
+    ``common`` says that many images carry this very title: it names the series, so the file name is used.
     """
     if FOREIGN_AUTHORS.search(author):
         return ""

@@ -2,7 +2,7 @@
 
     python recipes/scripts/minimal_loop.py PATH/TO/FOLDER --output runs/minimal
 
-The folder has pictures and captions.csv with the columns image and text. What `vljepa train` adds: resume, validation,
+The folder has images and captions.csv with the columns image and text. What `vljepa train` adds: resume, validation,
 a cache on disk, augmentation, mixtures of sources, many processes, LoRA. The model saved here loads everywhere.
 """
 
@@ -31,7 +31,7 @@ def build(preset: str) -> tuple[VLJEPA, VLJEPAProcessor]:
 
 
 def read(folder: Path) -> tuple[list[Path], list[str]]:
-    """Pictures and their captions; a picture may come more than once."""
+    """Images and their captions; an image may come more than once."""
     with (folder / "captions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [folder / row["image"] for row in rows], [row["text"] for row in rows]
@@ -39,7 +39,7 @@ def read(folder: Path) -> tuple[list[Path], list[str]]:
 
 @torch.no_grad()
 def encode(model: VLJEPA, processor: VLJEPAProcessor, images: list[Path]) -> Latents:
-    """Visual tokens of all pictures: the X-Encoder is frozen, so once is enough."""
+    """Visual tokens of all images: the X-Encoder is frozen, so once is enough."""
     pieces = [model.encode_vision(processor.images(images[at : at + 8])) for at in range(0, len(images), 8)]
     return Latents(torch.cat([one.tokens_BND for one in pieces]), torch.cat([one.mask_BN for one in pieces]))
 
@@ -47,13 +47,13 @@ def encode(model: VLJEPA, processor: VLJEPAProcessor, images: list[Path]) -> Lat
 def train(
     folder: Path, *, preset: str, steps: int, batch_size: int, lr: float, seed: int = 0
 ) -> tuple[VLJEPA, list[float]]:
-    """Train on the pictures of a folder; the model and the loss of each step."""
+    """Train on the images of a folder; the model and the loss of each step."""
     torch.manual_seed(seed)
     model, processor = build(preset)
     images, texts = read(folder)
     different = list(dict.fromkeys(images))
     latents = encode(model, processor, different)
-    picture_ids = torch.tensor([different.index(image) for image in images])
+    image_ids = torch.tensor([different.index(image) for image in images])
     text_ids = torch.tensor([texts.index(text) for text in texts])
     query = model.config.prompts.caption
 
@@ -67,7 +67,7 @@ def train(
     model.train()
     for step in range(steps):
         rows: Tensor = torch.randperm(len(images))[:batch_size]
-        seen = picture_ids[rows]
+        seen = image_ids[rows]
         batch = Batch(
             latents=latents.choose(seen),
             query=processor.queries([query] * len(rows)) if query else None,
@@ -78,7 +78,7 @@ def train(
             output.prediction_BD,
             output.target_BD,
             logit_scale=output.logit_scale,
-            positives=Positives(picture_ids[rows], text_ids[rows]),  # the same picture, or the same words
+            positives=Positives(image_ids[rows], text_ids[rows]),  # the same image, or the same words
         )
         optimizer.zero_grad()
         loss.backward()
@@ -103,7 +103,7 @@ def main() -> None:
     given = parser.parse_args()
     model, _ = train(given.folder, preset=given.preset, steps=given.steps, batch_size=given.batch_size, lr=given.lr)
     model.save_pretrained(given.output)
-    print(f"saved: {given.output}; try `vljepa classify PICTURE --labels a,b --model {given.output}`")
+    print(f"saved: {given.output}; try `vljepa classify IMAGE --labels a,b --model {given.output}`")
 
 
 if __name__ == "__main__":

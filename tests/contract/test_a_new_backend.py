@@ -19,7 +19,7 @@ from vljepa.backends.weights import load_exactly, safetensors_state
 from vljepa.configs import PartSpec, VLJEPAConfig, YEncoderConfig, load_preset
 from vljepa.configs.part import BACKENDS
 
-PICTURE = Path(__file__).parents[2] / "examples" / "pictures" / "cat.jpg"
+IMAGE = Path(__file__).parents[2] / "examples" / "images" / "cat.jpg"
 
 
 class Patches(nn.Module):
@@ -101,14 +101,14 @@ def test_it_is_resolved_trained_saved_and_used(config: VLJEPAConfig, tmp_path: P
     model, processor = VLJEPA.from_parts(config), VLJEPAProcessor(config)
     assert model.config.x_encoder.image.size == (32, 32)
     assert (model.config.y_encoder.prefix, model.config.y_encoder.max_tokens) == ("say: ", 9)
-    batch = processor(images=[PICTURE, PICTURE], queries=["", "what?"], targets=["cat", "a dog"])
+    batch = processor(images=[IMAGE, IMAGE], queries=["", "what?"], targets=["cat", "a dog"])
     out = model.train()(batch)
     (1 - (out.prediction_BD * out.target_BD).sum(-1)).sum().backward()
     assert any(parameter.grad is not None for parameter in model.predictor.parameters())
     model.eval().save_pretrained(tmp_path)
     again = VLJEPA.from_pretrained(tmp_path)
     labels = ["cat", "dog", "cup"]
-    [one], [other] = (classify(each, processor, PICTURE, labels=labels) for each in (model, again))
+    [one], [other] = (classify(each, processor, IMAGE, labels=labels) for each in (model, again))
     assert one.probabilities == other.probabilities
 
 

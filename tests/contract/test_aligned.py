@@ -15,7 +15,7 @@ from PIL import Image
 
 from eval.core.embedding import clip_frames
 from tests.contract.hub_dual_encoders import DUAL_ENCODERS
-from tests.contract.test_vision_towers_of_strangers import pictures
+from tests.contract.test_vision_towers_of_strangers import images
 from tests.videos import write_video
 from vljepa import VLJEPA, classify
 from vljepa.backends import aligned
@@ -42,7 +42,7 @@ def similarities(embedder: Embedder, paths: list[Path]) -> np.ndarray:
 
 @pytest.mark.parametrize("name", DUAL_ENCODERS)
 def test_similarities_are_the_library_s_own_alone_batched_and_after_a_save(name: str, tmp_path: Path) -> None:
-    library, paths = DUAL_ENCODERS[name](tmp_path / "part"), pictures(tmp_path)
+    library, paths = DUAL_ENCODERS[name](tmp_path / "part"), images(tmp_path)
     wanted = (library.images([Image.open(path) for path in paths]) @ library.texts(TEXTS).T).numpy()
     assert np.ptp(wanted, axis=0).min() > 1e-3, "the control: images are told apart by every text"
     embedder = Embedder.from_pretrained(f"aligned:{tmp_path / 'part'}")
@@ -61,7 +61,7 @@ def test_similarities_are_the_library_s_own_alone_batched_and_after_a_save(name:
 
 @pytest.mark.parametrize("name", DUAL_ENCODERS)
 def test_probabilities_are_the_encoder_s_own(name: str, tmp_path: Path) -> None:
-    library, paths = DUAL_ENCODERS[name](tmp_path / "part"), pictures(tmp_path)
+    library, paths = DUAL_ENCODERS[name](tmp_path / "part"), images(tmp_path)
     embedder = Embedder.from_pretrained(f"aligned:{tmp_path / 'part'}")
     texts = library.texts([f"a photo of a {label}." for label in LABELS])
     logits = library.scale * (library.images([Image.open(path) for path in paths]) @ texts.T).double()
@@ -81,7 +81,7 @@ def test_a_sigmoid_can_say_that_none_fits(tmp_path: Path) -> None:
     """Each label by itself: below a half it does not fit, whatever the others."""
     DUAL_ENCODERS["siglip2"](tmp_path / "part")
     embedder = Embedder.from_pretrained(f"aligned:{tmp_path / 'part'}")
-    [path, *_] = pictures(tmp_path)
+    [path, *_] = images(tmp_path)
     calibration = embedder.model.config.calibration
     best = float((embedder.images([path]) @ embedder.names(LABELS).T).max())
     for shift, label in ((1.0, True), (-1.0, False)):
@@ -94,7 +94,7 @@ def test_a_sigmoid_can_say_that_none_fits(tmp_path: Path) -> None:
 
 def test_templates_are_those_of_open_clip_s_zero_shot_recipe(tmp_path: Path) -> None:
     DUAL_ENCODERS["open_clip_clip"](tmp_path / "part")
-    paths = pictures(tmp_path)
+    paths = images(tmp_path)
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'part'}")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'part'}")
     model.eval()
@@ -127,7 +127,7 @@ np.save(sys.argv[2], embedder.images(sys.argv[3:]))
 def test_it_is_the_same_model_in_another_process(tmp_path: Path) -> None:
     """Fingerprints are equal, so that an index made in one process is taken in another."""
     DUAL_ENCODERS["clip"](tmp_path / "part")
-    name, paths = f"aligned:{tmp_path / 'part'}", pictures(tmp_path)
+    name, paths = f"aligned:{tmp_path / 'part'}", images(tmp_path)
     torch.manual_seed(5)
     here = Embedder.from_pretrained(name)
     words = [sys.executable, "-c", _ELSEWHERE, name, str(tmp_path / "rows.npy"), *map(str, paths)]
@@ -148,10 +148,10 @@ def test_what_a_name_becomes_is_in_the_config(tmp_path: Path) -> None:
 
 
 def test_a_video_is_the_mean_of_its_frames_in_any_order(tmp_path: Path) -> None:
-    """Frames through the encoder of pictures, which knows nothing of order and is not asked about it."""
+    """Frames through the encoder of images, which knows nothing of order and is not asked about it."""
     DUAL_ENCODERS["open_clip_clip"](tmp_path / "part")
     embedder = Embedder.from_pretrained(f"aligned:{tmp_path / 'part'}")
-    paths = pictures(tmp_path)
+    paths = images(tmp_path)
     stills = [Image.open(path).convert("RGB").resize((64, 64)) for path in paths]
     film = write_video(tmp_path / "film.mp4", count=8, size=(64, 64), make=lambda number, size: stills[number // 2])
     pixels = embedder.read(film)
@@ -194,7 +194,7 @@ def test_a_folder_of_any_spelling_and_a_revision_in_its_place(tmp_path: Path) ->
 def test_patches_that_have_no_place_in_the_predictor_are_pooled(tmp_path: Path, monkeypatch) -> None:
     """What the encoder itself says is not touched; without it the first training step failed."""
     DUAL_ENCODERS["clip"](tmp_path / "part")
-    paths, name = pictures(tmp_path), f"aligned:{tmp_path / 'part'}"
+    paths, name = images(tmp_path), f"aligned:{tmp_path / 'part'}"
     before = Embedder.from_pretrained(name)
     monkeypatch.setitem(aligned.SCRATCH["part"]["config"], "max_position_embeddings", 22)
     after = Embedder.from_pretrained(name)
@@ -216,7 +216,7 @@ def test_adapters_want_a_folder() -> None:
 def test_half_precision_by_its_name_is_the_same_model(dtype: str, precision: torch.dtype, tmp_path: Path) -> None:
     """In half of the memory, and with the fingerprint of the weights as they were: an index fits."""
     DUAL_ENCODERS["siglip2"](tmp_path / "part")
-    paths, name = pictures(tmp_path), f"aligned:{tmp_path / 'part'}"
+    paths, name = images(tmp_path), f"aligned:{tmp_path / 'part'}"
     whole, half = Embedder.from_pretrained(name), Embedder.from_pretrained(name, dtype=dtype)
     assert {one.dtype for one in half.model.parameters()} == {precision}
     assert half.model.fingerprint() == whole.model.fingerprint()

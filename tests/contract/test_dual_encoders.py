@@ -12,7 +12,7 @@ import transformers as tf
 from PIL import Image
 from torch import Tensor
 
-from tests.contract.test_vision_towers_of_strangers import TOWERS, config_of, pictures
+from tests.contract.test_vision_towers_of_strangers import TOWERS, config_of, images
 from vljepa.backends import backend_of
 from vljepa.configs import PartSpec
 from vljepa.models.x_encoder import XEncoder
@@ -38,7 +38,7 @@ def embedded(name: str, folder: Path, paths: list[Path]) -> Tensor:
 @torch.no_grad()
 def test_images_of_transformers_lie_where_the_library_puts_them(name: str, tmp_path: Path) -> None:
     TOWERS[name](tmp_path / "part")
-    paths = pictures(tmp_path)
+    paths = images(tmp_path)
     own = DUALS[name].from_pretrained(tmp_path / "part").eval()
     processor = tf.AutoImageProcessor.from_pretrained(tmp_path / "part")
     images = [Image.open(path) for path in paths]
@@ -57,7 +57,7 @@ def test_images_of_transformers_lie_where_the_library_puts_them(name: str, tmp_p
 @torch.no_grad()
 def test_images_of_open_clip_lie_where_the_library_puts_them(tmp_path: Path) -> None:
     TOWERS["open_clip_clip"](tmp_path / "part")
-    paths = pictures(tmp_path)
+    paths = images(tmp_path)
     own, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'part'}")
     wanted = own.eval().encode_image(torch.stack([preprocess(Image.open(path)) for path in paths]), normalize=True)
     assert (embedded("open_clip_clip", tmp_path / "part", paths) * wanted).sum(-1).min() > 0.9999

@@ -1,6 +1,6 @@
 """Vision towers in the layouts that the hub has: from a file on disk to tokens, ours are the library's own.
 
-Random weights, but real configuration and preprocessing files, and real pictures of several shapes.
+Random weights, but real configuration and preprocessing files, and real images of several shapes.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from vljepa.errors import PartError
 from vljepa.models.x_encoder import XEncoder
 from vljepa.processing.image import ImageTransform, open_image
 
-PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
 Library = Callable[[list[Image.Image]], Tensor]
 _VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 _CLIP_MEAN, _CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-def pictures(folder: Path) -> list[Path]:
-    """Real pictures: as they are, tall, wide, and with sides whose margins are odd."""
-    cat, coffee = (Image.open(PICTURES / name).convert("RGB") for name in ("cat.jpg", "coffee.jpg"))
+def images(folder: Path) -> list[Path]:
+    """Real images: as they are, tall, wide, and with sides whose margins are odd."""
+    cat, coffee = (Image.open(IMAGES / name).convert("RGB") for name in ("cat.jpg", "coffee.jpg"))
     made = {"cat": cat, "tall": cat.crop((40, 0, 201, 300)), "wide": coffee.resize((410, 171))}
     made["odd"] = cat.resize((97, 131))
     for name, image in made.items():
@@ -123,7 +123,7 @@ def convnext(folder: Path) -> Library:
 
 
 def vjepa2(folder: Path) -> Library:
-    """A clip of the picture twice: its least frames."""
+    """A clip of the image twice: its least frames."""
     config = tf.VJEPA2Config(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2.0, crop_size=32, patch_size=16,
         tubelet_size=2, frames_per_clip=4, pred_hidden_size=24, pred_num_attention_heads=2, pred_num_hidden_layers=1,
@@ -275,10 +275,10 @@ def tokens_of(config: XEncoderConfig, folder: Path) -> Callable[[list[Path]], Te
 
 @pytest.mark.parametrize("name", TOWERS)
 def test_our_tokens_are_the_library_s_own_alone_and_batched(name: str, tmp_path: Path) -> None:
-    library, paths = TOWERS[name](tmp_path / "part"), pictures(tmp_path)
+    library, paths = TOWERS[name](tmp_path / "part"), images(tmp_path)
     ours = tokens_of(config_of(name, tmp_path / "part"), tmp_path / "part")
     wanted = library([Image.open(path) for path in paths]).flatten(1)
-    assert F.cosine_similarity(wanted[0], wanted[2], dim=0) < 0.999, "the pictures are told apart"
+    assert F.cosine_similarity(wanted[0], wanted[2], dim=0) < 0.999, "the images are told apart"
     for got in (ours(paths), torch.cat([ours([path]) for path in paths])):
         assert got.flatten(1).shape == wanted.shape
         alike = F.cosine_similarity(got.flatten(1), wanted)
@@ -298,7 +298,7 @@ def test_our_tokens_are_the_library_s_own_alone_and_batched(name: str, tmp_path:
 )
 def test_another_preprocessing_gives_other_tokens(name: str, wrong: dict[str, Any], tmp_path: Path) -> None:
     """The control: what the files say is what makes them equal."""
-    library, paths = TOWERS[name](tmp_path / "part"), pictures(tmp_path)
+    library, paths = TOWERS[name](tmp_path / "part"), images(tmp_path)
     config = config_of(name, tmp_path / "part")
     config.image = ImageConfig.model_validate({**config.image.model_dump(), **wrong})
     got = tokens_of(config, tmp_path / "part")(paths).flatten(1)
@@ -347,8 +347,8 @@ def test_a_naflex_tower_is_refused_by_name(tmp_path: Path) -> None:
         XEncoder(XEncoderConfig(part=part))
 
 
-def test_v_jepa_2_sees_every_frame_and_a_picture_has_a_step(tmp_path: Path) -> None:
-    """With min_frames 1 a picture had no step at all, and the last of an odd number of frames was dropped."""
+def test_v_jepa_2_sees_every_frame_and_a_image_has_a_step(tmp_path: Path) -> None:
+    """With min_frames 1 an image had no step at all, and the last of an odd number of frames was dropped."""
     TOWERS["vjepa2"](tmp_path / "part")
     config = config_of("vjepa2", tmp_path / "part")
     assert config.min_frames == 2

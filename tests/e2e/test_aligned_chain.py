@@ -22,7 +22,7 @@ from vljepa.processing.image import open_image
 pytestmark = pytest.mark.assets
 
 ROOT = Path(__file__).parents[2]
-PICTURES = ROOT / "examples" / "pictures"
+IMAGES = ROOT / "examples" / "images"
 NAMES = {
     "astronaut.jpg": "an astronaut",
     "cat.jpg": "a cat",
@@ -33,7 +33,7 @@ NAMES = {
     "pizza.png": "a pizza",
     "rocket.jpg": "a rocket",
 }
-FILES = [PICTURES / name for name in NAMES]
+FILES = [IMAGES / name for name in NAMES]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_it_is_the_library_s_own_model(dual: Path, start: Path) -> None:
         np.testing.assert_allclose(embedder.images(FILES) @ embedder.texts(list(NAMES.values())).T, wanted, atol=1e-6)
 
 
-def test_it_knows_what_is_in_a_picture(dual: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_knows_what_is_in_a_image(dual: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [*map(str, FILES), "--labels", "cat,rocket,pizza,coffee,flower,lemons,pagoda,astronaut"]
     assert main(["classify", *words, "--model", f"aligned:{dual}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["predictions"]
@@ -72,13 +72,13 @@ def test_it_knows_what_is_in_a_picture(dual: Path, capsys: pytest.CaptureFixture
     assert right >= 5, found  # one of eight by chance
 
 
-def test_an_index_of_pictures_and_a_video_is_searched(dual: Path, tmp_path: Path, capsys) -> None:
+def test_an_index_of_images_and_a_video_is_searched(dual: Path, tmp_path: Path, capsys) -> None:
     index, model = str(tmp_path / "my.index"), ("--model", f"aligned:{dual}")
-    assert main(["index", str(PICTURES), str(ROOT / "examples" / "clip.mp4"), "-o", index, *model]) == 0
+    assert main(["index", str(IMAGES), str(ROOT / "examples" / "clip.mp4"), "-o", index, *model]) == 0
     capsys.readouterr()
     assert main(["search", index, "a cat", *model, "--json"]) == 0
     hits = json.loads(capsys.readouterr().out)["hits"]
-    assert {Path(one["path"]).name for one in hits[:2]} == {"cat.jpg", "clip.mp4"}, "the clip shows that picture, too"
+    assert {Path(one["path"]).name for one in hits[:2]} == {"cat.jpg", "clip.mp4"}, "the clip shows that image, too"
 
 
 def test_it_learns_names_and_keeps_its_towers(start: Path, tmp_path: Path, capsys) -> None:
@@ -111,7 +111,7 @@ def test_it_gets_words_from_a_text_file(start: Path, tmp_path: Path, capsys) -> 
     assert main(["train-decoder", "aligned_decoder", *words]) == 0
     decoder = ("--decoder", str(tmp_path / "words" / "best"))
     capsys.readouterr()
-    assert main(["caption", str(PICTURES / "cat.jpg"), str(PICTURES / "pizza.png"), "--model", str(start), *decoder,
+    assert main(["caption", str(IMAGES / "cat.jpg"), str(IMAGES / "pizza.png"), "--model", str(start), *decoder,
                  "--json"]) == 0  # fmt: skip
     said = [one["caption"] for one in json.loads(capsys.readouterr().out)["captions"]]
     assert "cat" in said[0], said

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from tests.contract.hub_dual_encoders import DUAL_ENCODERS, Library
-from tests.contract.test_vision_towers_of_strangers import pictures, timm_vit
+from tests.contract.test_vision_towers_of_strangers import images, timm_vit
 from tests.e2e.test_hub import run
 from tests.hub_stand_in import Hub, hub
 
@@ -43,7 +43,7 @@ def best(library: Library, paths: list[Path], query: str) -> list[tuple[str, flo
 def test_index_and_search_are_all(kind: str, name: str, repository: str, server: Hub, tmp_path: Path) -> None:
     library = DUAL_ENCODERS[kind](tmp_path / "part")
     (tmp_path / "photos").mkdir()
-    paths = pictures(tmp_path / "photos")
+    paths = images(tmp_path / "photos")
     server.push(repository, tmp_path / "part")
     server.breaks = 1  # the first download of weights breaks off
     index, model = str(tmp_path / "my.index"), ("--model", f"aligned:{name}")
@@ -68,7 +68,7 @@ def test_a_folder_of_its_own_is_pinned_to_the_commit(server: Hub, tmp_path: Path
     DUAL_ENCODERS["clip"](tmp_path / "part")
     commit = server.push("who/clip", tmp_path / "part")
     (tmp_path / "photos").mkdir()
-    paths = pictures(tmp_path / "photos")
+    paths = images(tmp_path / "photos")
     words = ("--from", "transformers:who/clip", "--predictor", "scratch")
     made = run(server, tmp_path, COMMAND, "new", "m", *words, "-o", str(tmp_path / "m"))
     assert made.returncode == 0, made.stderr
@@ -125,7 +125,7 @@ np.save(sys.argv[2], Embedder.from_pretrained(sys.argv[1]).images(sys.argv[3:]))
 def test_what_cannot_be_had_is_said(prepare, said: str, server: Hub, tmp_path: Path) -> None:
     prepare(server, tmp_path / "part")
     backend = "timm" if said == "no dual encoder" else "transformers"
-    pictures(tmp_path)
+    images(tmp_path)
     done = run(server, tmp_path, COMMAND, "index", str(tmp_path), "-o", str(tmp_path / "i"),
                "--model", f"aligned:{backend}:who/it")  # fmt: skip
     assert done.returncode == 2

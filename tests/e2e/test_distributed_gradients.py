@@ -23,7 +23,7 @@ from vljepa.models.layers.sharded import whole
 from vljepa.objectives import Positives, gather_with_gradient, grad_cache, infonce
 
 ROWS, WIDTH = 26, 6
-CASES = {  # tile, chunks, shares, sharded; "uneven" is a step of which some processes could not read most pictures
+CASES = {  # tile, chunks, shares, sharded; "uneven" is a step of which some processes could not read most images
     "dense": (None, 1, "even", False),
     "dense, uneven": (None, 1, "uneven", False),
     "tiled": (5, 1, "even", False),

@@ -20,7 +20,7 @@ from vljepa.data.filling import Encoded, fill_together
 from vljepa.data.store import RowStore
 from vljepa.errors import DataError
 
-JOBS = [f"picture {number}" for number in range(40)]
+JOBS = [f"image {number}" for number in range(40)]
 FAILED = 3
 """Exit code of a process that ends with an error of ours."""
 SILENCE = 5.0
@@ -70,9 +70,9 @@ def meet(trouble: str, folder: Path) -> None:
     if trouble == "fails":
         while not (folder / "enough").exists():  # the other may be slow to begin
             time.sleep(0.01)
-        raise DataError("7 of 8 pictures are unreadable.", fix="mend them.")
+        raise DataError("7 of 8 images are unreadable.", fix="mend them.")
     end = time.monotonic() + 2 * COLLECTIVE.total_seconds()
-    while time.monotonic() < end:  # a picture that takes longer than any collective waits
+    while time.monotonic() < end:  # an image that takes longer than any collective waits
         np.linalg.svd(np.random.default_rng(0).normal(size=(50, 50)))
 
 
@@ -119,8 +119,8 @@ def test_a_failing_process_stops_one_that_still_works(tmp_path: Path) -> None:
     """With its own words, and what the other one has done is kept."""
     assert run_processes(fill, tmp_path, "fails", 1) == [FAILED, FAILED]
     assert "process 1 failed while filling the cache" in left(tmp_path, "0.error")
-    assert "7 of 8 pictures are unreadable. Fix:" in left(tmp_path, "0.error")
-    assert left(tmp_path, "1.error").startswith("7 of 8 pictures are unreadable.")
+    assert "7 of 8 images are unreadable. Fix:" in left(tmp_path, "0.error")
+    assert left(tmp_path, "1.error").startswith("7 of 8 images are unreadable.")
     assert len(stored(tmp_path)) >= ENOUGH
 
 

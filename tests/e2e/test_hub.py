@@ -24,7 +24,7 @@ from vljepa import VLJEPA, VLJEPAProcessor, caption
 from vljepa.parts.folders import weights_sha256
 
 ROOT = Path(__file__).parents[2]
-CAT = ROOT / "examples" / "pictures" / "cat.jpg"
+CAT = ROOT / "examples" / "images" / "cat.jpg"
 
 
 @pytest.fixture

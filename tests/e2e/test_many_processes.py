@@ -92,7 +92,7 @@ def test_two_processes_train_as_one(
 def test_two_processes_keep_the_start_as_one(
     recipe: Callable[..., RunConfig], shapes: Path, tmp_path: Path, cached: int | None
 ) -> None:
-    """Adapters, and distillation on replayed pictures: 7 in each step, which two processes share as 3 and 4."""
+    """Adapters, and distillation on replayed images: 7 in each step, which two processes share as 3 and 4."""
     toy = recipe("toy")
     assert isinstance(toy.model, VLJEPAConfig)
     VLJEPA.from_parts(toy.model).save_pretrained(tmp_path / "start")

@@ -1,4 +1,4 @@
-"""The first thing that a stranger runs: real pictures described, asked and searched."""
+"""The first thing that a stranger runs: real images described, asked and searched."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[2]
-PICTURES = REPOSITORY / "examples" / "pictures"
+IMAGES = REPOSITORY / "examples" / "images"
 DESCRIPTIONS = {
     "astronaut.jpg": "a woman astronaut in an orange space suit",
     "cat.jpg": "the face of a tabby cat",
@@ -37,7 +37,7 @@ def quickstart(monkeypatch, capsys):
     return quickstart
 
 
-def test_it_prints_every_picture_question_and_search_with_scores(quickstart, tmp_path):
+def test_it_prints_every_image_question_and_search_with_scores(quickstart, tmp_path):
     from vljepa import VLJEPA
     from vljepa.configs import load_preset
 
@@ -59,8 +59,8 @@ def test_the_shipped_model_gets_most_of_it_right(quickstart):
 
     threes = [row for row in rows if len(row) == 3]
     described, captioned = threes[: len(DESCRIPTIONS)], threes[len(DESCRIPTIONS) :]
-    assert sum(caption == DESCRIPTIONS[picture] for picture, caption, _ in described) >= 6, rows
-    captions = {picture: caption for picture, caption, _ in captioned}
+    assert sum(caption == DESCRIPTIONS[image] for image, caption, _ in described) >= 6, rows
+    captions = {image: caption for image, caption, _ in captioned}
     assert sorted(captions) == sorted(DESCRIPTIONS)
     assert all(re.fullmatch(r"\d+%", confidence) for _, _, confidence in captioned)
     assert "cat" in captions["cat.jpg"]
@@ -74,12 +74,12 @@ def test_the_drawing_is_of_a_concept_that_was_held_out():
         assert "pizza" in json.loads(split.read_text())["test"]
 
 
-def test_the_pictures_are_small_and_their_licences_named():
-    licences = (PICTURES / "LICENSES.md").read_text()
-    pictures = [path for path in PICTURES.iterdir() if path.suffix != ".md"]
+def test_the_images_are_small_and_their_licences_named():
+    licences = (IMAGES / "LICENSES.md").read_text()
+    images = [path for path in IMAGES.iterdir() if path.suffix != ".md"]
 
-    assert {path.name for path in pictures} == set(DESCRIPTIONS)
-    for path in pictures:
+    assert {path.name for path in images} == set(DESCRIPTIONS)
+    for path in images:
         assert f"| `{path.name}` |" in licences
         assert path.stat().st_size <= 60_000
         assert max(Image.open(path).size) <= 320

@@ -1,4 +1,4 @@
-"""The shipped model indexes the example clip, and finds its scenes by words and by pictures."""
+"""The shipped model indexes the example clip, and finds its scenes by words and by images."""
 
 import json
 from pathlib import Path
@@ -37,12 +37,12 @@ def overlap(hit, scene):
 
 
 @pytest.mark.assets
-@pytest.mark.parametrize(("by", "wanted"), [("words", 5), ("pictures", 7)])
+@pytest.mark.parametrize(("by", "wanted"), [("words", 5), ("images", 7)])
 def test_scenes_are_found(index, by, wanted):
     found = {}
     for scene in SCENES:
-        picture = EXAMPLES / "pictures" / f"{scene}.jpg"
-        [best] = index.search(DESCRIPTIONS[picture.name] if by == "words" else picture, k=1)
+        image = EXAMPLES / "images" / f"{scene}.jpg"
+        [best] = index.search(DESCRIPTIONS[image.name] if by == "words" else image, k=1)
         found[scene] = overlap(best, scene)
 
     assert sum(share >= 0.5 for share in found.values()) >= wanted, found  # by chance: one of seven

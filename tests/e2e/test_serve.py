@@ -17,7 +17,7 @@ import pytest
 import vljepa
 
 pytestmark = pytest.mark.assets
-PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
 KEY = "of-the-test"
 
 
@@ -41,15 +41,15 @@ def test_the_openai_client_gets_what_the_model_says_and_sigterm_drains(server):
     process, port = server
     client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=KEY, max_retries=0)
     vl = vljepa.load("mini")
-    cat = (PICTURES / "cat.jpg").read_bytes()
+    cat = (IMAGES / "cat.jpg").read_bytes()
 
     assert [model.id for model in client.models.list()] == ["mini"]
     answer = client.embeddings.create(model="mini", input=["a tabby cat", "a rocket"])  # the client asks for base64
     rows = np.array([one.embedding for one in answer.data])
     assert rows == pytest.approx(vl.encode(texts=["a tabby cat", "a rocket"]), abs=1e-5)
     items = [{"image": base64.b64encode(cat).decode()}]
-    [picture] = client.embeddings.create(model="mini", input=items, encoding_format="float").data  # type: ignore
-    assert picture.embedding == pytest.approx(vl.encode(images=[cat])[0], abs=1e-5)
+    [image] = client.embeddings.create(model="mini", input=items, encoding_format="float").data  # type: ignore
+    assert image.embedding == pytest.approx(vl.encode(images=[cat])[0], abs=1e-5)
 
     content = [
         {"type": "text", "text": "Describe this image."},

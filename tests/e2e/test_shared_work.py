@@ -27,7 +27,7 @@ from vljepa.training.decoder import DecoderTrainer
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
 
-PICTURES = 20
+IMAGES = 20
 WORDS = [f"text number {number}" for number in range(40)]
 
 
@@ -37,8 +37,8 @@ def toy() -> tuple[VLJEPA, VLJEPAProcessor]:
     return model, VLJEPAProcessor(model.config)
 
 
-def pictures(folder: Path) -> list[Path]:
-    return [folder / "pictures" / f"{number}.png" for number in range(PICTURES)] + [folder / "pictures" / "broken.png"]
+def images(folder: Path) -> list[Path]:
+    return [folder / "images" / f"{number}.png" for number in range(IMAGES)] + [folder / "images" / "broken.png"]
 
 
 def filled(folder: Path, cache: Path) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def filled(folder: Path, cache: Path) -> dict[str, Any]:
     model.text_features = lambda text: (asked.append(len(text.ids_BL)), original_text(text))[1]  # type: ignore[method-assign]
     config = CacheConfig(folder=str(cache))
     features = FeatureCache(config, fingerprint=model.x_encoder_fingerprint())
-    wanted = dict.fromkeys(pictures(folder), 1)
+    wanted = dict.fromkeys(images(folder), 1)
     skipped = features.fill(wanted, model=model, processor=processor, max_skipped=0.5)
     texts = TextFeatures(config.folder, config=model.config.y_encoder)
     texts.fill(WORDS, model=model, processor=processor)
@@ -60,7 +60,7 @@ def filled(folder: Path, cache: Path) -> dict[str, Any]:
         "encoded": sum(encoded),
         "texts encoded": sum(asked),
         "skipped": [path.name for path in skipped],
-        "tokens": features.read([(path, 0) for path in pictures(folder)[:-1]]).latents.tokens_BND,
+        "tokens": features.read([(path, 0) for path in images(folder)[:-1]]).latents.tokens_BND,
         "texts": texts.read(WORDS),
     }
 
@@ -120,11 +120,11 @@ def work(rank: int, ports: tuple[int, int], folder: Path, starts: list[RunConfig
 def folder(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that the two processes left; process 0 finds a checkpoint of another folder than process 1."""
     folder = tmp_path_factory.mktemp("shared")
-    (folder / "pictures").mkdir()
-    for number, path in enumerate(pictures(folder)[:-1]):
+    (folder / "images").mkdir()
+    for number, path in enumerate(images(folder)[:-1]):
         pixels = np.random.default_rng(number).integers(0, 255, size=(40, 50, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
-    pictures(folder)[-1].write_bytes(b"no picture")
+    images(folder)[-1].write_bytes(b"no image")
 
     def run(disk: str, steps: int) -> RunConfig:
         train = {"steps": steps, "eval_every": 2, "output": str(folder / disk / "run")}
@@ -150,8 +150,8 @@ def alone(folder: Path) -> dict[str, Any]:
 def test_a_cold_cache_is_filled_in_shares(found: list[dict[str, Any]], alone: dict[str, Any]) -> None:
     """No process waits while another encodes everything: a process group would give up after ten minutes."""
     shares = [one["together"]["encoded"] for one in found]
-    assert sum(shares) == alone["encoded"] == PICTURES
-    assert min(shares) >= PICTURES // 4
+    assert sum(shares) == alone["encoded"] == IMAGES
+    assert min(shares) >= IMAGES // 4
     texts = [one["together"]["texts encoded"] for one in found]
     assert sum(texts) == alone["texts encoded"] == len(WORDS)
     assert min(texts) >= len(WORDS) // 4
@@ -163,7 +163,7 @@ def test_a_cold_cache_is_filled_in_shares(found: list[dict[str, Any]], alone: di
 
 def test_without_a_common_disk_each_machine_fills_its_own(found: list[dict[str, Any]], alone: dict[str, Any]) -> None:
     for one in found:
-        assert one["apart"]["encoded"] == PICTURES
+        assert one["apart"]["encoded"] == IMAGES
         torch.testing.assert_close(one["apart"]["tokens"], alone["tokens"], rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(one["apart"]["texts"], alone["texts"])
 

@@ -14,7 +14,7 @@ from tests.decoders import tiny_decoder
 from tests.videos import write_video
 from vljepa.checkpoint.decoder import save_decoder
 
-PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
 VLJEPA_COMMAND = [sys.executable, "-c", "import sys; from vljepa.cli.main import main; sys.exit(main())"]
 
 
@@ -32,7 +32,7 @@ def decoder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
     """Twenty minutes of photos, five seconds each: more than any machine looks through in a moment."""
-    photos = [Image.open(path).convert("RGB").resize((160, 120)) for path in sorted(PICTURES.glob("*.jpg"))]
+    photos = [Image.open(path).convert("RGB").resize((160, 120)) for path in sorted(IMAGES.glob("*.jpg"))]
     path = tmp_path_factory.mktemp("film") / "film.mp4"
     return write_video(
         path, count=4800, fps=4, size=(160, 120), make=lambda number, _: photos[number // 20 % len(photos)]

@@ -25,7 +25,7 @@ from vljepa.inference.embed import Embedder
 pytestmark = pytest.mark.assets
 
 SAMPLE = Path(__file__).parents[1] / "assets" / "mini_clips"
-PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
 MODEL = os.environ.get("VLJEPA_ORDER_MODEL", "mini")
 FRAMES = 8
 
@@ -75,11 +75,11 @@ def test_without_the_order_it_is_chance(embedder: Embedder, clips: EncodedFrames
     assert np.mean(single) < 0.6
 
 
-def test_pictures_are_answered_as_mini_answers_them(embedder: Embedder) -> None:
+def test_images_are_answered_as_mini_answers_them(embedder: Embedder) -> None:
     mini = Embedder.from_pretrained("mini", device="cpu")
-    pictures = sorted(str(path) for path in PICTURES.glob("*.jpg"))
+    images = sorted(str(path) for path in IMAGES.glob("*.jpg"))
     for query in ("", "what colour is it?"):
-        ours, theirs = (one.images(pictures, query=query) for one in (embedder, mini))
+        ours, theirs = (one.images(images, query=query) for one in (embedder, mini))
         assert np.array_equal(ours, theirs)
 
 

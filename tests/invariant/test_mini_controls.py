@@ -1,4 +1,4 @@
-"""Does the shipped model look at the picture and read the question? Controls on a small sample of the test split.
+"""Does the shipped model look at the image and read the question? Controls on a small sample of the test split.
 
 The sample (tests/assets/mini_sample, made by tests/assets/make_samples.py) has 120 easy-vqa test questions, 40 a
 type, with the chance that a classifier of the question alone gets each right, and 60 emoji of held-out concepts. The
@@ -44,7 +44,7 @@ def standard_error(share: float, count: int) -> float:
 
 
 class Mini:
-    """The model with the sample; every picture is encoded once."""
+    """The model with the sample; every image is encoded once."""
 
     def __init__(self, model: VLJEPA, processor: VLJEPAProcessor) -> None:
         self.model, self.processor = model, processor
@@ -52,20 +52,20 @@ class Mini:
         self._seen: dict[Path | None, Latents] = {}
 
     @torch.inference_mode()
-    def encode(self, pictures: Sequence[Path | None]) -> Latents:
-        """Visual tokens of pictures, all of one batch; None is a grey one."""
+    def encode(self, images: Sequence[Path | None]) -> Latents:
+        """Visual tokens of images, all of one batch; None is a grey one."""
         blank = Image.new("RGB", (64, 64), (127, 127, 127))
-        return self.model.encode_vision(self.processor.images([path or blank for path in pictures]))
+        return self.model.encode_vision(self.processor.images([path or blank for path in images]))
 
-    def tokens(self, pictures: Sequence[Path | None]) -> Latents:
+    def tokens(self, images: Sequence[Path | None]) -> Latents:
         """The same from memory."""
-        new = [path for path in dict.fromkeys(pictures) if path not in self._seen]
+        new = [path for path in dict.fromkeys(images) if path not in self._seen]
         for start in range(0, len(new), 8):
             seen = self.encode(new[start : start + 8])
             logits = [None] * len(seen.mask_BN) if seen.logits_BK is None else seen.logits_BK.split(1)
             parts = zip(seen.tokens_BND.split(1), seen.mask_BN.split(1), logits, strict=True)
             self._seen.update(zip(new[start : start + 8], (Latents(*part) for part in parts), strict=True))
-        return join([self._seen[path] for path in pictures])
+        return join([self._seen[path] for path in images])
 
     @torch.inference_mode()
     def predict(self, vision: Latents, queries: list[str], *, ablate: Ablation | None = None) -> Rows:
@@ -79,19 +79,19 @@ class Mini:
         rows: Rows = self.model.encode_text(tokens).numpy()
         return rows
 
-    def accuracy(self, pictures: Sequence[Path | None], queries: list[str]) -> float:
-        """Share of the sample's questions that are answered right with these pictures and queries."""
-        return float(self.hits(pictures, queries).mean())
+    def accuracy(self, images: Sequence[Path | None], queries: list[str]) -> float:
+        """Share of the sample's questions that are answered right with these images and queries."""
+        return float(self.hits(images, queries).mean())
 
-    def hits(self, pictures: Sequence[Path | None], queries: list[str]) -> NDArray[np.bool_]:
-        """Which of the sample's questions are answered right with these pictures and queries."""
+    def hits(self, images: Sequence[Path | None], queries: list[str]) -> NDArray[np.bool_]:
+        """Which of the sample's questions are answered right with these images and queries."""
         answers = self.questions[0]["candidates"]
         assert all(row["candidates"] == answers for row in self.questions)
         labels = np.array([answers.index(row["text"][0]) for row in self.questions])
-        return top_k_hits(self.predict(self.tokens(pictures), queries) @ self.texts(answers).T, labels)
+        return top_k_hits(self.predict(self.tokens(images), queries) @ self.texts(answers).T, labels)
 
     @property
-    def question_pictures(self) -> list[Path]:
+    def question_images(self) -> list[Path]:
         return [SAMPLE / row["image"] for row in self.questions]
 
     @property
@@ -120,7 +120,7 @@ def mini() -> Mini:
 
 @pytest.fixture(scope="module")
 def accuracy(mini: Mini) -> float:
-    return mini.accuracy(mini.question_pictures, mini.queries)
+    return mini.accuracy(mini.question_images, mini.queries)
 
 
 @pytest.fixture(scope="module")
@@ -136,17 +136,17 @@ def test_sample_is_whole(mini: Mini, question_only: float) -> None:
     assert 0.3 < question_only < 0.5
 
 
-def test_questions_are_answered_from_the_picture(accuracy: float, question_only: float) -> None:
+def test_questions_are_answered_from_the_image(accuracy: float, question_only: float) -> None:
     """99 of 100 are expected; six standard errors (27 points) above question-only is no chance at all."""
     assert accuracy > question_only + 6 * standard_error(0.5, 120)
 
 
 @pytest.mark.parametrize("control", ["blank", "swapped"])
-def test_without_the_right_picture_the_model_knows_no_more_than_the_question(
+def test_without_the_right_image_the_model_knows_no_more_than_the_question(
     mini: Mini, question_only: float, control: str
 ) -> None:
     """Three standard errors of tolerance: the sample is small, and both guess."""
-    pictures: list[Path | None] = [None] * len(mini.questions)
+    images: list[Path | None] = [None] * len(mini.questions)
     if control == "swapped":
         by_type = {
             kind: [row for row in mini.questions if row["type"] == kind] for kind in ("colour", "shape", "yesno")
@@ -155,9 +155,9 @@ def test_without_the_right_picture_the_model_knows_no_more_than_the_question(
         following = {kind: iter(rows) for kind, rows in turned.items()}
         others = [next(following[row["type"]]) for row in mini.questions]
         same = sum(other["image"] == row["image"] for other, row in zip(others, mini.questions, strict=True))
-        assert same <= 3, "the sample's order puts a picture beside itself"
-        pictures = [SAMPLE / row["image"] for row in others]
-    hits = mini.hits(pictures, mini.queries)
+        assert same <= 3, "the sample's order puts an image beside itself"
+        images = [SAMPLE / row["image"] for row in others]
+    hits = mini.hits(images, mini.queries)
     assert hits.mean() <= question_only + 3 * standard_error(question_only, 120)
     for kind in ("colour", "shape", "yesno"):
         rows = [row["type"] == kind for row in mini.questions]
@@ -168,7 +168,7 @@ def test_without_the_right_picture_the_model_knows_no_more_than_the_question(
 def test_without_the_query_accuracy_falls_by_twenty_points(mini: Mini, accuracy: float) -> None:
     """A model that ignores its query would lose nothing."""
     prompt = mini.model.config.prompts.caption
-    assert mini.accuracy(mini.question_pictures, [prompt] * len(mini.questions)) <= accuracy - 0.2
+    assert mini.accuracy(mini.question_images, [prompt] * len(mini.questions)) <= accuracy - 0.2
 
 
 @pytest.mark.parametrize("direction", ["image_to_text", "text_to_image"])
@@ -190,7 +190,7 @@ def test_the_learned_part_is_alive(mini: Mini) -> None:
 
 
 def test_embeddings_are_not_collapsed(mini: Mini) -> None:
-    """Of 60 pictures a collapsed space uses 1 direction; predictions are nearer to their own texts than to others."""
+    """Of 60 images a collapsed space uses 1 direction; predictions are nearer to their own texts than to others."""
     images, texts = mini.describe(), mini.texts([row["text"] for row in mini.emoji])
     assert effective_rank(images) > 20
     assert effective_rank(texts) > 20
@@ -199,9 +199,9 @@ def test_embeddings_are_not_collapsed(mini: Mini) -> None:
 
 def test_predictions_do_not_depend_on_batch_mates(mini: Mini) -> None:
     """Alone, together, and under padding by a longer query: equal up to the order of float32 sums."""
-    pictures, queries = mini.question_pictures[:8], mini.queries[:8]
-    together = mini.predict(mini.encode(pictures), queries)
-    alone = [mini.predict(mini.encode([path]), [query]) for path, query in zip(pictures, queries, strict=True)]
-    longer = mini.predict(mini.encode([*pictures, pictures[0]]), [*queries, "is there " * 12 + "?"])[:8]
+    images, queries = mini.question_images[:8], mini.queries[:8]
+    together = mini.predict(mini.encode(images), queries)
+    alone = [mini.predict(mini.encode([path]), [query]) for path, query in zip(images, queries, strict=True)]
+    longer = mini.predict(mini.encode([*images, images[0]]), [*queries, "is there " * 12 + "?"])[:8]
     assert np.abs(together - np.concatenate(alone)).max() < 1e-4
     assert np.abs(together - longer).max() < 1e-4

@@ -168,7 +168,7 @@ def test_the_number_of_loader_processes_may_change(make):
 
 @pytest.fixture
 def shard_server(shapes, tmp_path):
-    """The captions in tars of five pictures, behind an address."""
+    """The captions in tars of five images, behind an address."""
     folder = tmp_path / "remote"
     folder.mkdir()
     rows = [json.loads(line) for line in (shapes / "captions.jsonl").read_text().splitlines()]

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.security.field_bugs import FieldBugs
-from tests.security.hostile_pictures import bmp_header
+from tests.security.hostile_images import bmp_header
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.checkpoint.adaptation import adapt
 from vljepa.configs import AdaptersConfig, VLJEPAConfig, load_preset
@@ -50,7 +50,7 @@ def brightness(path):
     return np.asarray(open_image(path, max_pixels=CAP).convert("L"), dtype=int)
 
 
-# -- pictures ---------------------------------------------------------------------------------------------------------
+# -- images ---------------------------------------------------------------------------------------------------------
 
 
 @bug("Pillow #9109")

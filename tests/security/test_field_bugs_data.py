@@ -1,6 +1,6 @@
 """Faults that users of this field's tools reported over tables and archives, rebuilt small; named by the public thread.
 
-Pictures and towers are in `test_field_bugs.py`, videos in `test_field_bugs_videos.py`.
+Images and towers are in `test_field_bugs.py`, videos in `test_field_bugs_videos.py`.
 """
 
 import pytest
@@ -21,18 +21,18 @@ bug = BUGS.reported
 
 
 @bug("ComfyUI PR #16214")
-def the_text_lies_beside_the_folder_of_its_picture(tmp_path):
+def the_text_lies_beside_the_folder_of_its_image(tmp_path):
     """The caption would be empty, or the folder's name, without a word."""
     write_pngs(tmp_path / "images")
     (tmp_path / "red.txt").write_text("a red card")
-    with pytest.raises(DataError, match=r"red\.txt' is called like a picture, and lies beside the folder"):
+    with pytest.raises(DataError, match=r"red\.txt' is called like an image, and lies beside the folder"):
         find_data(tmp_path)
     for colour in ("red", "green"):
         (tmp_path / "images" / f"{colour}.txt").write_text(f"a {colour} card\n")
     rows, skipped = read(tmp_path)
     assert rows == [("green", ("a green card",), ""), ("red", ("a red card",), "")]
     assert "images/blue.png has no text beside it" in skipped
-    assert find_data(tmp_path).passed_over == ("1 texts without a picture beside them",)
+    assert find_data(tmp_path).passed_over == ("1 texts without an image beside them",)
 
 
 @bug("open_clip #144", "open_clip #789")
@@ -117,13 +117,13 @@ def metadata_is_ignored(tmp_path):
     assert f"in {str(outside / 'images')!r}: give it with --root" in " ".join(report.notes)
     zipped = tmp_path / "zipped"
     zipped.mkdir()
-    (zipped / "pictures.zip").touch()
+    (zipped / "images.zip").touch()
     with pytest.raises(DataError, match="unpack the zip"):
         find_data(zipped)
     with pytest.raises(DataError, match=r"is a zip.*unpack it"):
-        find_data(zipped / "pictures.zip")
+        find_data(zipped / "images.zip")
     write_table(zipped / "metadata.csv", rows)
-    assert find_data(zipped).passed_over == ("pictures.zip: not read",)
+    assert find_data(zipped).passed_over == ("images.zip: not read",)
     bare = tmp_path / "bare"
     write_pngs(bare / "train")
     with pytest.raises(DataError, match="lie in train, which are no classes"):
@@ -131,8 +131,8 @@ def metadata_is_ignored(tmp_path):
 
 
 @bug("img2dataset #244")
-def a_picture_per_caption(tmp_path):
-    """COCO with a row per caption: each picture would be a wrong answer to its own captions."""
+def a_image_per_caption(tmp_path):
+    """COCO with a row per caption: each image would be a wrong answer to its own captions."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -149,7 +149,7 @@ def a_picture_per_caption(tmp_path):
     repeated = repeated_contents({one.image: content_of(one.image, {}) for one in records})
     known = [known_by_content(one, repeated) for one in records]
     assert known[0].source_id == known[1].source_id != known[2].source_id == records[2].source_id
-    assert check_data(str(tmp_path / "bytes.parquet"), max_pixels=CAP).same_pictures == 1
+    assert check_data(str(tmp_path / "bytes.parquet"), max_pixels=CAP).same_images == 1
 
 
 @pytest.mark.parametrize("check", BUGS.values(), ids=BUGS)
@@ -158,7 +158,7 @@ def test_what_users_reported(check, tmp_path):
 
 
 def test_an_identity_that_rows_have_is_kept(tmp_path):
-    """Contents speak only for pictures without an identity of their own."""
+    """Contents speak only for images without an identity of their own."""
     write_png(tmp_path / "a.png", "red")
     write_png(tmp_path / "b.png", "red")
     write_rows(

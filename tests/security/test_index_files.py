@@ -14,7 +14,7 @@ from vljepa.errors import DataError
 from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_index
 
 REST = {"fingerprint": "f", "folder": "f", "moments": "m"}
-HEADER = IndexHeader(model="m", fingerprint="f", text_space="s", folder="/pictures", moments="")
+HEADER = IndexHeader(model="m", fingerprint="f", text_space="s", folder="/images", moments="")
 
 
 ROW = {"path": "a.png", "size": 1, "mtime": 1.0, "start": None, "end": None, "time": None}

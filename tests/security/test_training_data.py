@@ -16,7 +16,7 @@ from PIL import Image
 from tests.security.payloads import Payload, object_array, pickled, torched
 from vljepa.configs import SourceConfig, load_run_config
 from vljepa.data.checking import check_data
-from vljepa.data.pictures import open_picture
+from vljepa.data.images import open_still
 from vljepa.data.sources import load_source
 from vljepa.errors import ConfigError, DataError
 
@@ -25,7 +25,7 @@ CAP = 1_000_000
 
 @pytest.fixture
 def secret(tmp_path):
-    """A picture outside of the data's folder."""
+    """An image outside of the data's folder."""
     path = tmp_path / "secret.png"
     path.write_bytes(sound())
     return path
@@ -46,11 +46,11 @@ def sound():
 
 
 def load(path):
-    """All that training would read: rows, and every picture."""
+    """All that training would read: rows, and every image."""
     records = load_source(SourceConfig(name="s", path=str(path)))
     for record in records:
         with suppress(DataError):
-            open_picture(record.image, max_pixels=CAP)
+            open_still(record.image, max_pixels=CAP)
     return records
 
 
@@ -77,7 +77,7 @@ CODE = {"pyd": pickled, "pkl": pickled, "pickle": pickled, "pth": torched, "npy"
 
 
 @pytest.mark.parametrize("extension", CODE)
-def test_code_beside_a_picture_in_a_tar_is_not_read(folder, sentinel, extension):
+def test_code_beside_a_image_in_a_tar_is_not_read(folder, sentinel, extension):
     """PITFALLS 20: WebDataset's own reader would unpickle some of these."""
     tar = write_tar(
         folder / "a.tar", ("1.png", sound()), ("1.txt", b"red"), (f"1.{extension}", CODE[extension](sentinel))
@@ -97,12 +97,12 @@ def test_a_name_in_a_tar_is_only_a_name(folder, name):
     text = name.removesuffix("png") + "txt"
     before = set(folder.parent.rglob("*"))
     [record] = load(write_tar(folder / "a.tar", (name, sound()), (text, b"red")))
-    assert open_picture(record.image, max_pixels=CAP).size == (4, 4)
+    assert open_still(record.image, max_pixels=CAP).size == (4, 4)
     assert set(folder.parent.rglob("*")) - before == {folder / "a.tar"}
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
-def test_what_is_no_file_in_a_tar_is_no_picture(folder, secret, kind):
+def test_what_is_no_file_in_a_tar_is_no_image(folder, secret, kind):
     link = tarfile.TarInfo("1.png")
     link.type, link.linkname = kind, str(secret)
     tar = write_tar(folder / "a.tar", link, ("1.txt", b"red"))
@@ -110,7 +110,7 @@ def test_what_is_no_file_in_a_tar_is_no_picture(folder, secret, kind):
         load(tar)
 
 
-def test_a_tar_s_json_names_no_picture_outside(folder, secret):
+def test_a_tar_s_json_names_no_image_outside(folder, secret):
     tar = write_tar(folder / "a.tar", ("1.json", json.dumps({"image": str(secret), "text": "x"}).encode()))
     with pytest.raises(DataError, match="no column 'image'"):
         load(tar)
@@ -245,7 +245,7 @@ def test_a_path_that_stays_inside_is_read(folder):
     (folder / "link").symlink_to(folder)
     (folder / "rows.jsonl").write_text(json.dumps({"image": "link/in.png", "text": "x"}))
     [record] = load(folder / "rows.jsonl")
-    assert open_picture(record.image, max_pixels=CAP).size == (4, 4)
+    assert open_still(record.image, max_pixels=CAP).size == (4, 4)
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
@@ -255,7 +255,7 @@ def test_nesting_is_refused(folder, name):
         load(folder / name)
 
 
-def test_a_picture_in_parquet_that_is_only_a_path_is_not_followed(folder, secret):
+def test_a_image_in_parquet_that_is_only_a_path_is_not_followed(folder, secret):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -266,7 +266,7 @@ def test_a_picture_in_parquet_that_is_only_a_path_is_not_followed(folder, secret
         folder / "rows.parquet",
     )
     report = check_data(str(folder / "rows.parquet"), max_pixels=CAP)
-    assert "holds no picture" in next(iter(report.broken.values()))
+    assert "holds no image" in next(iter(report.broken.values()))
 
 
 def test_a_pickled_type_in_parquet_is_not_built(folder, sentinel):

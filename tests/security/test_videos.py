@@ -10,7 +10,7 @@ import av
 import pytest
 from PIL import Image
 
-from tests.security.hostile_pictures import encoded, gif_header
+from tests.security.hostile_images import encoded, gif_header
 from tests.videos import write_video
 from vljepa.errors import VideoError
 from vljepa.processing import video_file as module

@@ -70,7 +70,7 @@ class TextTower(Protocol):
         ...
 
     def features(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
-        """Pooled features [B, E], not normalised; of a dual encoder, in the space it shares with pictures."""
+        """Pooled features [B, E], not normalised; of a dual encoder, in the space it shares with images."""
         ...
 
     def load_pretrained(self, folder: Path) -> None:

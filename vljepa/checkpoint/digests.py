@@ -30,7 +30,7 @@ def text_space_digest(model: JEPA, state: dict[str, Tensor] | None = None) -> st
 
 
 def model_digest(model: JEPA) -> str:
-    """Hash over what embeds pictures and texts: config without temperatures, and tensors no part's files determine.
+    """Hash over what embeds images and texts: config without temperatures, and tensors no part's files determine.
 
     Of the calibration only the residual's factor moves an embedding.
     """

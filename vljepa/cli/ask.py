@@ -1,4 +1,4 @@
-"""`vljepa ask`: a question about a picture, answered with one of the choices, or in words."""
+"""`vljepa ask`: a question about an image, answered with one of the choices, or in words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vljepa.errors import ConfigError
 
 def ask(
     image: Annotated[
-        str, typer.Argument(metavar="IMAGE", help="A picture, a video, or a folder or quoted glob of pictures.")
+        str, typer.Argument(metavar="IMAGE", help="An image, a video, or a folder or quoted glob of images.")
     ],
     question: Annotated[str, typer.Argument(metavar="QUESTION", help='Such as "what colour is it?".')],
     choices: Annotated[
@@ -38,7 +38,7 @@ def ask(
     ] = None,
     top_k: Annotated[
         int | None,
-        typer.Option("--top-k", "-k", min=1, help="With choices: how many to list per picture; 5 without it."),
+        typer.Option("--top-k", "-k", min=1, help="With choices: how many to list per image; 5 without it."),
     ] = None,
     answer_prior: Annotated[
         bool | None,
@@ -55,7 +55,7 @@ def ask(
     dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Answer a question about a picture or a video: with one of the choices and calibrated probabilities, or in words.
+    """Answer a question about an image or a video: with one of the choices and calibrated probabilities, or in words.
 
     Example: vljepa ask photo.jpg "what colour is it?" --choices red,green,blue
     """

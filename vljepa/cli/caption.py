@@ -1,4 +1,4 @@
-"""`vljepa caption`: pictures in words."""
+"""`vljepa caption`: images in words."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from vljepa.cli.options import (
 
 
 def caption(
-    pictures: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Pictures, videos, folders, or quoted globs.")
-    ],
+    images: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, videos, folders, or quoted globs.")],
     query: Annotated[str, typer.Option("--query", help="Ask this instead of describing.")] = "",
     min_confidence: MinConfidenceOption = 0.0,
     num_beams: NumBeamsOption = None,
@@ -33,12 +31,12 @@ def caption(
     dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Describe pictures in words.
+    """Describe images in words.
 
     Example: vljepa caption photo.jpg holidays/ --json
     """
     found, skipped = caption_all(
-        pictures,
+        images,
         query=query,
         min_confidence=min_confidence,
         model=model,

@@ -1,4 +1,4 @@
-"""What `caption` and open `ask` share: run over the pictures that the words stand for, print what was said."""
+"""What `caption` and open `ask` share: run over the images that the words stand for, print what was said."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vljepa.cli.output import note_passed_over, note_skipped, print_json, print_
 if TYPE_CHECKING:
     from vljepa.errors import ImageError
     from vljepa.inference.caption import Caption
-    from vljepa.processing.processor import Picture
+    from vljepa.processing.processor import ImageInput
 
 Skipped = list[tuple[str, str]]
 
@@ -27,20 +27,20 @@ def caption_all(
     min_confidence: float = 0.0,
     **options: Any,
 ) -> tuple[list[Caption], Skipped]:
-    """Load the model, describe all pictures, and return captions and the skipped pictures with reasons.
+    """Load the model, describe all images, and return captions and the skipped images with reasons.
 
     Raises:
-        VLJEPAError: No such picture, model, decoder or device, or not one picture that can be read.
+        VLJEPAError: No such image, model, decoder or device, or not one image that can be read.
     """
     from vljepa.inference.caption import captions
     from vljepa.inference.embed import Embedder
-    from vljepa.inference.pictures import expand
+    from vljepa.inference.images import expand
 
     found_files = expand(words)
     files = found_files.files
     embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, decoder=decoder, frames=frames)
-    broken: list[tuple[Picture, ImageError]] = []
-    with progress("looking at pictures", total=len(files)) as advance:
+    broken: list[tuple[ImageInput, ImageError]] = []
+    with progress("looking at images", total=len(files)) as advance:
         found = list(
             captions(
                 embedder,
@@ -48,15 +48,15 @@ def caption_all(
                 query=query,
                 min_confidence=min_confidence,
                 progress=advance,
-                on_broken=lambda picture, error: broken.append((picture, error)),
+                on_broken=lambda image, error: broken.append((image, error)),
                 **options,
             )
         )
     if not found:
         raise broken[0][1]
-    skipped = [(str(picture), error.message) for picture, error in broken]
+    skipped = [(str(image), error.message) for image, error in broken]
     note_skipped(skipped, total=len(files))
-    note_passed_over(found_files.passed_over, what="pictures")
+    note_passed_over(found_files.passed_over, what="images")
     return found, skipped
 
 
@@ -65,7 +65,7 @@ def print_said(found: Sequence[Caption], *, name: str) -> None:
     sure = [f"{one.agreement:.2f}" if one.confidence is None else f"{one.confidence:.0%}" for one in found]
     fitted = any(one.confidence is not None for one in found)
     rows = [[one.image, one.text or "-", how] for one, how in zip(found, sure, strict=True)]
-    print_table(columns=["picture", name, "confidence" if fitted else "agreement"], rows=rows)
+    print_table(columns=["image", name, "confidence" if fitted else "agreement"], rows=rows)
 
 
 def print_said_json(found: Sequence[Caption], skipped: Skipped, *, name: str, **about: str) -> None:

@@ -1,4 +1,4 @@
-"""What `classify` and `ask` share: run over the pictures that the words stand for, print the chosen candidates."""
+"""What `classify` and `ask` share: run over the images that the words stand for, print the chosen candidates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vljepa.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from vljepa.errors import ImageError
     from vljepa.inference.candidates import Prediction
-    from vljepa.processing.processor import Picture
+    from vljepa.processing.processor import ImageInput
 
 NONE = "none of these"
 """In a table, what is chosen where no candidate is."""
@@ -28,33 +28,33 @@ def choose_over(
     call: Callable[..., list[Prediction]],
     **arguments: Any,
 ) -> tuple[list[Prediction], list[tuple[str, str]]]:
-    """Load the model, run `call` over all pictures, and return predictions and the skipped pictures with reasons.
+    """Load the model, run `call` over all images, and return predictions and the skipped images with reasons.
 
     Raises:
-        VLJEPAError: No such picture, model or device, or not one picture that can be read.
+        VLJEPAError: No such image, model or device, or not one image that can be read.
     """
     from vljepa.inference.embed import Embedder
-    from vljepa.inference.pictures import expand
+    from vljepa.inference.images import expand
 
     found = expand(words)
     files = found.files
     embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, frames=frames)
-    broken: list[tuple[Picture, ImageError]] = []
-    with progress("looking at pictures", total=len(files)) as advance:
+    broken: list[tuple[ImageInput, ImageError]] = []
+    with progress("looking at images", total=len(files)) as advance:
         predictions = call(
             embedder.model,
             embedder.processor,
             files,
             frames=frames,
             progress=advance,
-            on_broken=lambda picture, error: broken.append((picture, error)),
+            on_broken=lambda image, error: broken.append((image, error)),
             **arguments,
         )
     if not predictions:
         raise broken[0][1]
-    skipped = [(str(picture), error.message) for picture, error in broken]
+    skipped = [(str(image), error.message) for image, error in broken]
     note_skipped(skipped, total=len(files))
-    note_passed_over(found.passed_over, what="pictures")
+    note_passed_over(found.passed_over, what="images")
     return predictions, skipped
 
 
@@ -129,4 +129,4 @@ def print_predictions(predictions: Sequence[Prediction], *, name: str, top_k: in
         runners_up = ", ".join(f"{text} {share:.1%}" for text, share in others)
         said = f"abstains (at best: {best[0]})" if said is None else said
         rows.append([prediction.image, said, runners_up, f"{confidence:.1%}"])
-    print_table(columns=["picture", name, "then", "confidence"], rows=rows)
+    print_table(columns=["image", name, "then", "confidence"], rows=rows)

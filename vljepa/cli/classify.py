@@ -1,4 +1,4 @@
-"""`vljepa classify`: which of these labels does each picture show?"""
+"""`vljepa classify`: which of these labels does each image show?"""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from vljepa.cli.output import print_json
 
 
 def classify(
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Pictures, videos, folders or glob patterns.")
-    ],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Images, videos, folders or glob patterns.")],
     labels: Annotated[str | None, typer.Option("--labels", help="Names to choose from, separated by commas.")] = None,
     labels_file: LabelsFileOption = None,
     none: Annotated[
@@ -44,9 +42,9 @@ def classify(
     dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say which of the labels each picture shows, with calibrated probabilities.
+    """Say which of the labels each image shows, with calibrated probabilities.
 
-    One label is always the likeliest, also of a picture that shows something else: --none says so, and
+    One label is always the likeliest, also of an image that shows something else: --none says so, and
     --min-confidence abstains where no label is likely enough.
 
     Example: vljepa classify photo.jpg --labels cat,dog,horse --none

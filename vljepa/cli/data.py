@@ -19,7 +19,7 @@ app = typer.Typer(help="Data for training: look before you train.", no_args_is_h
 
 BROKEN = 1
 FOUND = 1
-_COUNTED = {"exact": "pictures", "near": "pictures", "source_id": "source_ids", "text": "texts"}
+_COUNTED = {"exact": "images", "near": "images", "source_id": "source_ids", "text": "texts"}
 
 _LONGEST = 300
 """Characters of a sample's texts that are shown."""
@@ -30,7 +30,7 @@ def check(
     path: Annotated[
         str, typer.Argument(metavar="PATH", help="A file, a folder, a tar, hf:NAME:SPLIT, https://host/{000..123}.tar.")
     ],
-    root: Annotated[Path | None, typer.Option("--root", help="Folder that paths of pictures are relative to.")] = None,
+    root: Annotated[Path | None, typer.Option("--root", help="Folder that paths of images are relative to.")] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Which split, where there are several; else that for training.")
     ] = None,
@@ -39,17 +39,17 @@ def check(
         Path | None,
         typer.Option("--candidates", help="A file with an answer per line that all validation questions choose from."),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Open no more pictures than this.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Open no more images than this.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what data is, show three samples, open its pictures, and print the command that trains on it.
+    """Say what data is, show three samples, open its images, and print the command that trains on it.
 
     Reads CSV, TSV, JSONL, Parquet and parts of these, JSON of COCO, Karpathy, VQA and LLaVA, token files of Flickr,
-    folders of classes, with a .txt beside each picture, or with such a file, WebDataset tars and datasets of Hugging
-    Face. Of shards behind an address it fetches the first and looks at that. The exit code is 1 if some picture or text
-    cannot be used, or a picture is in the validation data too.
+    folders of classes, with a .txt beside each image, or with such a file, WebDataset tars and datasets of Hugging
+    Face. Of shards behind an address it fetches the first and looks at that. The exit code is 1 if some image or text
+    cannot be used, or an image is in the validation data too.
 
-    Example: vljepa data check my_pictures
+    Example: vljepa data check my_images
     """
     from vljepa.configs import load_preset
     from vljepa.data.checking import check_data
@@ -75,18 +75,18 @@ def check(
 @app.command("overlap")
 def overlap(
     train: Annotated[str, typer.Argument(metavar="TRAIN", help="Training data, as for `data check`.")],
-    test: Annotated[str, typer.Argument(metavar="TEST", help="Test data; a folder of pictures will do for both.")],
+    test: Annotated[str, typer.Argument(metavar="TEST", help="Test data; a folder of images will do for both.")],
     train_root: Annotated[
-        Path | None, typer.Option("--train-root", help="Folder that paths of training pictures are relative to.")
+        Path | None, typer.Option("--train-root", help="Folder that paths of training images are relative to.")
     ] = None,
     test_root: Annotated[
-        Path | None, typer.Option("--test-root", help="Folder that paths of test pictures are relative to.")
+        Path | None, typer.Option("--test-root", help="Folder that paths of test images are relative to.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say which test pictures and texts are in the training data too.
+    """Say which test images and texts are in the training data too.
 
-    Pictures are exact with the same bytes, and near when they look the same: saved again, scaled, re-encoded. Cropped,
+    Images are exact with the same bytes, and near when they look the same: saved again, scaled, re-encoded. Cropped,
     mirrored or turned copies are not found. Texts are compared in lower case without closing punctuation; under a
     question, question and answer together. The exit code is 1 if anything was found, 0 if nothing was.
 
@@ -106,9 +106,9 @@ def overlap(
 
 def _print_overlap(found: Overlap) -> None:
     names = {
-        "exact": "pictures with the same bytes",
-        "near": "other pictures that look the same",
-        "source_id": "identities of pictures",
+        "exact": "images with the same bytes",
+        "near": "other images that look the same",
+        "source_id": "identities of images",
         "text": "texts, or questions with their answers",
     }
     rows = [
@@ -123,7 +123,7 @@ def _print_overlap(found: Overlap) -> None:
             print_heading(f"{key}: and {found.counts()[key] - len(pairs):,} more")
     for where, count in found.unreadable.items():
         if count:
-            note(f"{count:,} {where} pictures cannot be read and were not compared")
+            note(f"{count:,} {where} images cannot be read and were not compared")
 
 
 def _print(report: DataReport) -> None:
@@ -139,27 +139,27 @@ def _print(report: DataReport) -> None:
         ("columns", mapped),
         *([("columns that are not read", ", ".join(report.unused))] if report.unused else []),
         ("rows", f"{report.rows:,}"),
-        ("different pictures", f"{report.pictures:,}"),
+        ("different images", f"{report.images:,}"),
         ("different texts", f"{report.texts:,}"),
         ("rows with a question", f"{report.queries:,}"),
-        ("the same picture under another name", f"{report.same_pictures:,}"),
+        ("the same image under another name", f"{report.same_images:,}"),
         ("the same row again", f"{report.same_rows:,}"),
-        ("unreadable pictures", f"{len(report.broken):,} of {report.opened:,} opened"),
+        ("unreadable images", f"{len(report.broken):,} of {report.opened:,} opened"),
         ("rows without a usable text", f"{len(report.skipped):,} of {report.rows + len(report.skipped):,}"),
         ("validation", report.validation or "none"),
-        ("validation pictures that are in it too", "-" if report.overlap is None else f"{report.overlap:,}"),
+        ("validation images that are in it too", "-" if report.overlap is None else f"{report.overlap:,}"),
         ("others with the source_id of one in it", "-" if report.same_ids is None else f"{report.same_ids:,}"),
     ]
     print_table(columns=("what", "found"), rows=rows)
     if report.blind:
         told = ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in report.blind.items())
-        print_heading(f"right without looking at the picture: {told}")
+        print_heading(f"right without looking at the image: {told}")
     for sample in report.samples:
         texts = " | ".join(sample["text"])
         if len(texts) > _LONGEST:
             texts = f"{texts[:_LONGEST]}... ({len(texts):,} characters)"
         asked = f"  {sample['query']}" if "query" in sample else ""
-        print_heading(f"{sample['picture']}{asked}  ->  {texts}")
+        print_heading(f"{sample['image']}{asked}  ->  {texts}")
     note_skipped(list(report.broken.items()), total=report.opened)
     note_skipped(list(report.skipped.items()), total=report.rows + len(report.skipped), what="rows")
     for passed in report.passed_over:
@@ -167,5 +167,5 @@ def _print(report: DataReport) -> None:
     for said in report.notes:
         note(said)
     if report.validation is None:
-        note("without validation data, the last weights are kept: put some pictures aside into a validation.csv")
+        note("without validation data, the last weights are kept: put some images aside into a validation.csv")
     print_heading(f"\n{report.command}".lstrip())

@@ -1,4 +1,4 @@
-"""`vljepa index`: embed pictures and videos once, to search them ever after."""
+"""`vljepa index`: embed images and videos once, to search them ever after."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def index(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="Pictures, videos, glob patterns, and folders with all below them."),
+        typer.Argument(metavar="PATH...", help="Images, videos, glob patterns, and folders with all below them."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The index file to write.")],
     threshold: Annotated[
@@ -34,17 +34,17 @@ def index(
     dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Embed pictures and videos into one index file for `vljepa search`.
+    """Embed images and videos into one index file for `vljepa search`.
 
     A video (also an animated GIF, WebP, AVIF or PNG) becomes moments: stretches of one meaning, with their start and
     end. Files that FILE has already and that have not changed are not embedded again. A file's content says what it is,
-    not its name; what is neither a picture nor a video is counted and named.
+    not its name; what is neither an image nor a video is counted and named.
 
     Ctrl-C, SIGTERM and SIGUSR1 end it with all files that are done in FILE.part (exit code 130, 143 or 138), and the
-    same command without --again goes on from there. The video, however long, or the few pictures in hand are begun
+    same command without --again goes on from there. The video, however long, or the few images in hand are begun
     anew. A run that was killed has also lost what was done in the minute before, at most.
 
-    Example: vljepa index pictures clip.mp4 -o my.index
+    Example: vljepa index images clip.mp4 -o my.index
     """
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
@@ -87,18 +87,18 @@ def _report(built: Index, output: Path, *, total: int, json: bool) -> None:
     for skipped in built.skipped:
         if skipped.partly:
             note(f"only a part of {skipped.path} could be read: {skipped.reason}")
-    note_passed_over(built.passed_over, what="pictures or videos")
+    note_passed_over(built.passed_over, what="images or videos")
     moments = [entry.path for entry in built.entries if entry.start is not None]
-    pictures, videos = len(built) - len(moments), len(set(moments))
+    images, videos = len(built) - len(moments), len(set(moments))
     if json:
         unread = [{"path": one.path, "reason": one.reason, "partly": one.partly} for one in built.skipped]
-        counts = {"pictures": pictures, "videos": videos, "moments": len(moments), "unchanged": built.unchanged}
+        counts = {"images": images, "videos": videos, "moments": len(moments), "unchanged": built.unchanged}
         about = {"index": str(output), "folder": str(built.folder)}
         print_json({**about, **counts, "skipped": unread, "passed_over": built.passed_over})
     else:
         found = []
-        if pictures:
-            found.append(_count(pictures, "picture"))
+        if images:
+            found.append(_count(images, "image"))
         if moments:
             found.append(f"{_count(len(moments), 'moment')} of {_count(videos, 'video')}")
         same = f"; unchanged: {_count(built.unchanged, 'file')}" if built.unchanged else ""

@@ -62,7 +62,7 @@ def _vljepa(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Vision-language JEPA: classify, ask and search pictures by predicted embeddings."""
+    """Vision-language JEPA: classify, ask and search images by predicted embeddings."""
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -32,9 +32,9 @@ def new(
         str,
         typer.Option("--predictor", help=f"Text transformer that learns the questions; {_SCRATCH} for a new one."),
     ] = "transformers:asset/minilm-l6-v2#4:6",
-    pictures: Annotated[
+    images: Annotated[
         Path | None,
-        typer.Option("--pictures", metavar="FOLDER", help="Measure where images and texts lie, for words later."),
+        typer.Option("--images", metavar="FOLDER", help="Measure where images and texts lie, for words later."),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Save frozen parts too, for machines that lack them.")] = False,
 ) -> None:
@@ -47,8 +47,8 @@ def new(
 
     folder = empty_folder(output or Path(name))
     model = VLJEPA.from_dual_encoder(start, predictor=None if predictor == _SCRATCH else predictor)
-    if pictures is not None:
-        _measure(model, pictures)
+    if images is not None:
+        _measure(model, images)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text(model_card(model.config, name=name), encoding="utf-8")
     model.save_pretrained(folder, full=full)
@@ -56,7 +56,7 @@ def new(
     note(f"next: vljepa classify IMAGE --labels a,b --model {folder}, or train it with `start: {folder}`")
 
 
-def _measure(model: VLJEPA, pictures: Path) -> None:
+def _measure(model: VLJEPA, images: Path) -> None:
     """Fill in where images and texts lie.
 
     Raises:
@@ -64,20 +64,20 @@ def _measure(model: VLJEPA, pictures: Path) -> None:
     """
     from vljepa.configs import AlignedConfig
     from vljepa.inference.embed import Embedder
+    from vljepa.inference.images import walk
     from vljepa.inference.modality import LEAST, measure_sides
-    from vljepa.inference.pictures import walk
     from vljepa.processing.processor import VLJEPAProcessor
 
-    files, broken = walk(pictures).files, []
+    files, broken = walk(images).files, []
     embedder = Embedder(model, VLJEPAProcessor(model.config))
-    with progress("looking at pictures", total=len(files)) as advance:
+    with progress("looking at images", total=len(files)) as advance:
         image, text = measure_sides(
-            embedder, files, progress=advance, on_broken=lambda picture, error: broken.append(picture)
+            embedder, files, progress=advance, on_broken=lambda image, error: broken.append(image)
         )
     if len(files) - len(broken) < LEAST:
         raise DataError(
-            f"{str(pictures)!r} has {len(files) - len(broken)} pictures that can be read, too few for a mean.",
-            fix=f"give a folder of at least {LEAST}, or leave --pictures out.",
+            f"{str(images)!r} has {len(files) - len(broken)} images that can be read, too few for a mean.",
+            fix=f"give a folder of at least {LEAST}, or leave --images out.",
         )
     assert isinstance(model.config.residual, AlignedConfig)
     model.config.residual = model.config.residual.model_copy(update={"image": image, "text": text})

@@ -20,7 +20,7 @@ DtypeOption = Annotated[
     str | None, typer.Option("--dtype", help="fp32, bf16 or fp16: precision of large models; without it fp32.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-TopKOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many candidates to list per picture.")]
+TopKOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many candidates to list per image.")]
 MinConfidenceOption = Annotated[
     float, typer.Option("--min-confidence", min=0.0, max=1.0, help="Abstain below this probability.")
 ]

@@ -65,7 +65,7 @@ def note(message: str) -> None:
     print(printable(message), file=sys.stderr)
 
 
-def note_skipped(skipped: Sequence[tuple[str, str]], *, total: int, what: str = "pictures") -> None:
+def note_skipped(skipped: Sequence[tuple[str, str]], *, total: int, what: str = "images") -> None:
     """Count and name what could not be read, on stderr."""
     if skipped:
         note(f"skipped {len(skipped)} of {total} {what}:")
@@ -76,7 +76,7 @@ def note_skipped(skipped: Sequence[tuple[str, str]], *, total: int, what: str = 
 def note_passed_over(files: Sequence[str | Path], *, what: str) -> None:
     """Count and name, on stderr, what lies in a folder and is none of what was looked for."""
     if files:
-        from vljepa.inference.pictures import folded
+        from vljepa.inference.images import folded
 
         number = f"{len(files)} file{'' if len(files) == 1 else 's'}"
         note(f"passed over {number} that are no {what}: {folded([Path(file) for file in files])}")

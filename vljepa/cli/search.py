@@ -1,4 +1,4 @@
-"""`vljepa search`: the pictures and moments of an index that are nearest to a text or to a picture."""
+"""`vljepa search`: the images and moments of an index that are nearest to a text or to an image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def search(
         str | None,
         typer.Argument(
             metavar="[QUERY]",
-            help="A picture where it reads like a file: ends as pictures do (.jpg), begins with / ./ ../ ~/, or lies "
+            help="An image where it reads like a file: ends as images do (.jpg), begins with / ./ ../ ~/, or lies "
             "in an existing folder. Otherwise a text.",
             show_default=False,
         ),
@@ -32,9 +32,9 @@ def search(
         str | None, typer.Option("--text", help="Search for this text, whatever it reads like; instead of QUERY.")
     ] = None,
     image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE", help="Search by this picture; instead of QUERY.")
+        Path | None, typer.Option("--image", metavar="FILE", help="Search by this image; instead of QUERY.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many pictures and moments to list.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many images and moments to list.")] = 10,
     per_video: Annotated[
         int | None, typer.Option("--per-video", min=1, help="List at most so many moments of one video.")
     ] = None,
@@ -53,13 +53,13 @@ def search(
     dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the pictures and moments of an index that are nearest to a text or to a picture, with their cosine.
+    """List the images and moments of an index that are nearest to a text or to an image, with their cosine.
 
-    Scores compare pictures and moments under one query; those of a text query and of a picture query are not on one
+    Scores compare images and moments under one query; those of a text query and of an image query are not on one
     scale. There is always a nearest one, also when nothing in the index is like the query: --min-score draws the line
     that suits your model and files.
 
-    --html reads the pictures of the page from the folder that the index was made of, or from --folder, and says
+    --html reads the images of the page from the folder that the index was made of, or from --folder, and says
     which; a folder that a stranger's index names is not one that you chose.
 
     Example: vljepa search my.index "a red fish" --html fish.html
@@ -81,22 +81,22 @@ def search(
         note(f"nothing scores {min_score:g} or more; the nearest, {nearest.path}, has {nearest.score:.3f}")
     place = loaded.folder if folder is None else folder.resolve()
     if json:
-        kind = "text" if isinstance(asked, str) else "picture"
+        kind = "text" if isinstance(asked, str) else "image"
         print_json({"query": str(asked), "kind": kind, "folder": str(place), "hits": [asdict(hit) for hit in hits]})
     else:
         _print_hits(hits, heading=f"{str(asked)!r} in {place}")
     if html is not None:
-        note(f"the pictures in {html} are read from {place}" + ("" if folder else ", the folder that the index names"))
+        note(f"the images in {html} are read from {place}" + ("" if folder else ", the folder that the index names"))
         lacking = write_contact_sheet(
             Path(html),
             query=asked,
             hits=hits,
             folder=place,
-            about=f"{len(hits)} of {len(loaded)} pictures and moments in {place}, model {model}",
+            about=f"{len(hits)} of {len(loaded)} images and moments in {place}, model {model}",
             max_pixels=embedder.processor.config.x_encoder.image.max_pixels,
         )
         for reason in lacking:
-            note(f"no picture in {html} of {reason}")
+            note(f"no image in {html} of {reason}")
 
 
 def _print_hits(hits: Sequence[Hit], *, heading: str) -> None:
@@ -117,7 +117,7 @@ def _print_hits(hits: Sequence[Hit], *, heading: str) -> None:
 
 
 def the_query(query: str | None, *, text: str | None, image: Path | None) -> str | Path:
-    """A text, or the path of a picture that is there.
+    """A text, or the path of an image that is there.
 
     Args:
         query: What reads like a file is one; anything else is a text, also where a file of that name is there.
@@ -142,7 +142,7 @@ def the_query(query: str | None, *, text: str | None, image: Path | None) -> str
     if _reads_like_a_file(query):
         return _existing(Path(query).expanduser(), fix="check the path, or search for the words with --text.")
     if _is_file(Path(query)):
-        note(f"searching for the text {query!r}; for the picture in the file of that name use --image")
+        note(f"searching for the text {query!r}; for the image in the file of that name use --image")
     return query
 
 
@@ -162,7 +162,7 @@ def _existing(path: Path, *, fix: str) -> Path:
     from vljepa.errors import ImageError
 
     if not _is_file(path):
-        raise ImageError(f"there is no picture {str(path)!r}.", fix=fix)
+        raise ImageError(f"there is no image {str(path)!r}.", fix=fix)
     return path
 
 

@@ -52,7 +52,7 @@ def serve(
 ) -> None:
     """Serve embeddings, captions and answers in the shapes of OpenAI, llama.cpp, Ollama and immich.
 
-    Pictures come in the requests: no file of this machine is read, and without --allow-urls no address is fetched.
+    Images come in the requests: no file of this machine is read, and without --allow-urls no address is fetched.
     Without --host only this machine reaches the server; with one, give --api-key.
 
     Example: vljepa serve --model mini --port 8000

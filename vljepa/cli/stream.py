@@ -85,7 +85,7 @@ def stream(
             "--jsonl", metavar="FILE", help="Write JSON lines, of live sources after those in the file; - is stdout."
         ),
     ] = None,
-    html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write a page with pictures.")] = None,
+    html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write a page with images.")] = None,
     num_beams: NumBeamsOption = None,
     model: ModelOption = "mini",
     decoder: DecoderOption = None,

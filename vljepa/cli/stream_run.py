@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _BROKEN_PIPE = 141
 """What a shell says of a program that SIGPIPE has ended."""
 _MOST_CARDS = 1000
-"""Captions with pictures on the page of a live source, which may run for days."""
+"""Captions with images on the page of a live source, which may run for days."""
 
 
 def check_sources(sources: Sequence[str], *, offline: bool, outputs: Mapping[str, str | None]) -> dict[str, Source]:
@@ -95,7 +95,7 @@ def follow(
     page = outputs.get("html")
     live = any(map(is_live, sources.values()))
     most = _MOST_CARDS if live else None
-    stats = {name: StreamStats(thumbnails=page is not None, most_pictures=most) for name in sources}
+    stats = {name: StreamStats(thumbnails=page is not None, most_images=most) for name in sources}
     cards: deque[Segment] = deque(maxlen=0 if page is None else most)
     settings |= {"model": embedder.model, "processor": embedder.processor}
     try:

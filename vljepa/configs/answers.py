@@ -1,4 +1,4 @@
-"""How often the answers of a training set occur: what is known of an answer before the picture is looked at."""
+"""How often the answers of a training set occur: what is known of an answer before the image is looked at."""
 
 from __future__ import annotations
 

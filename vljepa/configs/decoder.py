@@ -80,7 +80,7 @@ class MemoryConfig(Strict):
     """Embeddings of training texts, onto which a predicted embedding is projected before it is read (DeCap).
 
     A mean of texts weighted by softmax(cosine / T) lies where texts lie, whatever lies between the modalities. It needs
-    no pictures at all. Source: Li et al., DeCap, arXiv 2303.03032.
+    no images at all. Source: Li et al., DeCap, arXiv 2303.03032.
 
     Args:
         size: Texts that are kept, drawn from all.
@@ -163,8 +163,8 @@ class DecoderSourceConfig(SourceConfig):
 
     Args:
         see: What the decoder gets to see of a row. `text`: the embedding of the text itself, with noise. `guess`: what
-            the model would predict for a picture that another text of the row describes (needs a `view` of text).
-            `picture`: what the model predicts for the row's picture and query.
+            the model would predict for an image that another text of the row describes (needs a `view` of text).
+            `image`: what the model predicts for the row's image and query.
     """
 
     see: Literal["text", "guess", "picture"] = "text"
@@ -176,15 +176,15 @@ class DecoderDataConfig(Strict):
     Args:
         root: Folder that relative source paths start from; relative to the working directory.
         train: Training sources, mixed by weight.
-        validation: Sources of pictures with captions, on whose predictions the readout is chosen.
-        exclude: Sources whose pictures and texts must not be trained on, such as test sets: rows with one of their
+        validation: Sources of images with captions, on whose predictions the readout is chosen.
+        exclude: Sources whose images and texts must not be trained on, such as test sets: rows with one of their
             `source_id`, or one of their texts, are dropped and counted.
         phrases: Training sources whose rows' first texts are kept as captions by themselves, such as names of drawings.
         held_out: Share of the rows of each `see: text` source that is kept for the round trip.
         noise: Standard deviation per dimension of the noise on `text` embeddings; `gap` measures it: that of the
-            validation predictions around their texts, or, without such pictures, that of a noise of length 1.
+            validation predictions around their texts, or, without such images, that of a noise of length 1.
         cache: Feature cache of the frozen encoders.
-        max_skipped: As of the training of a model: of pictures and of rows, each for itself.
+        max_skipped: As of the training of a model: of images and of rows, each for itself.
     """
 
     root: str = "."
@@ -216,7 +216,7 @@ class DecoderRunConfig(Strict):
         start: A trained decoder of that very architecture, whose weights and vocabulary are gone on from: its folder,
             or a model that has one, such as "mini".
         vocabulary: Size of the sentencepiece vocabulary of a decoder from scratch.
-        beams: Numbers of beams that are tried on the validation pictures at the end; 1 is greedy.
+        beams: Numbers of beams that are tried on the validation images at the end; 1 is greedy.
         data: Texts.
         optim: Optimizer.
         train: The loop; `best_metric` is `loss` (held-out, lower is better) or a validation source's `NAME/cider`.

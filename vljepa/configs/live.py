@@ -20,9 +20,9 @@ class LiveOptions(Strict):
             Without it: cameras, addresses and iterables drop, standard input does not.
         min_fps: Frames per second below which the rate is never lowered when the model is too slow; without it a
             quarter of the full rate. The full rate itself keeps the rate fixed.
-        size: Standard input carries raw rgb24 pictures of this width and height.
-        source_fps: Pictures per second of standard input in a format without times (MJPEG, PNG, raw); without it a
-            picture's time is that of its arrival.
+        size: Standard input carries raw rgb24 images of this width and height.
+        source_fps: Images per second of standard input in a format without times (MJPEG, PNG, raw); without it an
+            image's time is that of its arrival.
     """
 
     timeout: float = Field(10.0, gt=0, le=3600)

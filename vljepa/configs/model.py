@@ -83,7 +83,7 @@ class ClipsConfig(Strict):
     Args:
         frames: Frames that are taken of a video, one of each equal part, unless the caller says otherwise.
         max_frames: Most steps in time: frames, or tubelets of an X-Encoder that sees them jointly. A learned encoding
-            of this many places, zero at first, is stretched over the steps that a clip has; a picture gets none.
+            of this many places, zero at first, is stretched over the steps that a clip has; an image gets none.
         changes: Tokens of change: the first cosines in time (DCT-II, k = 1 to `changes`) of what is seen, over all
             places of a frame together. They say what no frame can: what comes, goes and moves. 0 for none; needs
             `x_encoder.pool_grid`.

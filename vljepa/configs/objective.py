@@ -23,12 +23,12 @@ class ObjectiveConfig(Strict):
         answers: Weight of a softmax over all answers of the training questions, beside the contrast, which does not
             learn how often answers occur: cross-entropy of each question's own answer. Needs a frozen Y-Encoder.
         answer_prior: With `answers`: add the logarithm of each answer's share to its logit, so that the predictions
-            learn what the picture says beyond it.
+            learn what the image says beyond it.
         distillation: Weight of what keeps a model that goes on from another at what that one said (Learning without
             Forgetting, arXiv 1606.09282): 1 - cosine of the prediction without a question to that of the start, on the
-            pictures of `data.replay`. The start is the model without its adapters, or a dual encoder's own
+            images of `data.replay`. The start is the model without its adapters, or a dual encoder's own
             embedding. The residual's factor stays that of the start, too. Costs two forwards of the Predictor for
-            each such picture, one of them without gradients.
+            each such image, one of them without gradients.
         sigreg: Weight of SIGReg on predictions and targets, which keeps them spread without negatives.
         stop_gradient: Targets get no gradient from the loss, only the predictions.
     """

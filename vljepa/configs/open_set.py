@@ -6,7 +6,7 @@ from vljepa.configs.part import Strict
 
 
 class OpenSetConfig(Strict):
-    """Logistic regression on validation pictures, with the right name among the candidates and without it.
+    """Logistic regression on validation images, with the right name among the candidates and without it.
 
     The probability that a candidate is right is sigmoid(bias + cosine * a + reference * b + candidates * log(M / 20)).
 

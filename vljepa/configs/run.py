@@ -22,14 +22,14 @@ class ColumnsConfig(Strict):
     """Which column of a source is what. A missing optional column is simply absent.
 
     Args:
-        image: Path of the picture, relative to the source's root.
+        image: Path of the image, relative to the source's root.
         video: Path of the video, in a source whose `view` is a clip.
         start: Optional start of the clip in seconds; that of the video when absent or empty.
         end: Optional end of the clip in seconds; that of the video when absent or empty.
         backwards: Optional; true runs the clip backwards, which a question about order has to tell apart.
         text: Target text, or a list of texts of which one is drawn per visit.
         query: Optional question; absent or empty means query-free.
-        source_id: Optional identity of the picture; the path when absent (of a clip, with its times).
+        source_id: Optional identity of the image; the path when absent (of a clip, with its times).
         candidates: Optional list of answers, for validation by accuracy.
         type: Optional question type, for accuracy per type.
     """
@@ -53,8 +53,8 @@ class SourceConfig(Strict):
         name: What logs and metrics call it.
         path: CSV, TSV, JSONL or Parquet file with one row per sample; JSON of COCO captions, Karpathy's splits, VQA
             questions or LLaVA conversations; Flickr's token file; a folder with a `captions` or `metadata` file or with
-            one other such file, with numbered parts of one, with pictures and a .txt beside each, with a folder of
-            pictures per class, with tars (WebDataset), or of a saved dataset; a tar; a pattern of parts, such as
+            one other such file, with numbered parts of one, with images and a .txt beside each, with a folder of
+            images per class, with tars (WebDataset), or of a saved dataset; a tar; a pattern of parts, such as
             `data/train-*.parquet`; or `hf:NAME:SPLIT`, which is downloaded whole. In
             `data.train` also the address of shards that are too many to keep, `https://host/train-{000..123}.tar`
             (or `.parquet`): they are fetched one after the other, and a run that goes on fetches the shard in hand
@@ -62,17 +62,17 @@ class SourceConfig(Strict):
             of one.
         split: Which split to read, where there are several: of parts, of folders, of Karpathy's JSON, of a dataset, or
             by a column `split`. By default that for training, and all rows of a table with such a column.
-        root: Folder that picture paths are relative to and may not leave; the file's own folder when absent.
+        root: Folder that image paths are relative to and may not leave; the file's own folder when absent.
         columns: Column mapping.
         weight: Share of each training batch, relative to the other sources.
         group: Sources of one group are each other's negatives; the loss is the mean over groups.
-        views: Stored views per picture; `data.cache.views` when absent. Questions about places or small things want 1.
+        views: Stored views per image; `data.cache.views` when absent. Questions about places or small things want 1.
         first_text: Share of visits that take a row's first text; the others draw from all its texts.
-        gate_only: Train only the gate of the label prior's residual: for pictures so few that they would be learned
+        gate_only: Train only the gate of the label prior's residual: for images so few that they would be learned
             by heart (needs a `label_prior` with `residual`).
-        view: What is seen of a row: `picture`; `{name: clip, frames: 8}` of a video; `{name: still, frames: 8}`, a
-            picture as a clip in which nothing moves; or `{name: text, like: SOURCE}`, where a text stands for it.
-            Sources of one group need views of equally many frames, and a picture counts as one.
+        view: What is seen of a row: `image`; `{name: clip, frames: 8}` of a video; `{name: still, frames: 8}`, an
+            image as a clip in which nothing moves; or `{name: text, like: SOURCE}`, where a text stands for it.
+            Sources of one group need views of equally many frames, and an image counts as one.
         task: How validation measures it: retrieval both ways, or accuracy over `candidates`.
         candidates: Answers that all rows choose from, unless a row has its own: a list, or a file with one per line,
             relative to the data's `root`.
@@ -94,7 +94,7 @@ class SourceConfig(Strict):
 
     @property
     def frames(self) -> int:
-        """Frames that are seen of a row; 1 of a picture, and of a text that stands for one."""
+        """Frames that are seen of a row; 1 of an image, and of a text that stands for one."""
         return self.view.frames if isinstance(self.view, ClipView | StillView) else 1
 
     @field_validator("candidates")
@@ -106,17 +106,17 @@ class SourceConfig(Strict):
 
 
 class ReplayConfig(Strict):
-    """Pictures that teach nothing new: on them predictions stay what the start predicted (`objective.distillation`).
+    """Images that teach nothing new: on them predictions stay what the start predicted (`objective.distillation`).
 
-    Pictures of any kind, the more like what is to be kept the better. Texts are not read.
+    Images of any kind, the more like what is to be kept the better. Texts are not read.
 
     Args:
-        path: A folder, of which all pictures below are taken; a table with a column of pictures, as of a source; or
-            `mini:replay`, 595 small pictures of mini's own training, which it brings along.
+        path: A folder, of which all images below are taken; a table with a column of images, as of a source; or
+            `mini:replay`, 595 small images of mini's own training, which it brings along.
         root: Folder that a table's paths are relative to and may not leave; the table's own folder when absent.
-        column: Of the pictures, in a table.
-        views: Stored views per picture; `data.cache.views` when absent, and one without a cache.
-        share: Pictures in each step, as a share of `train.batch_size`, to which they come in addition.
+        column: Of the images, in a table.
+        views: Stored views per image; `data.cache.views` when absent, and one without a cache.
+        share: Images in each step, as a share of `train.batch_size`, to which they come in addition.
     """
 
     path: str
@@ -143,7 +143,7 @@ class CacheConfig(Strict):
 
     Args:
         folder: Where the Arrow files live.
-        views: Views per training picture: the plain one and `views - 1` seeded augmented ones.
+        views: Views per training image: the plain one and `views - 1` seeded augmented ones.
         seed: Seed of the augmented views.
         min_scale: Smallest area share of a random resized crop.
         flip: Mirror half of the augmented views.
@@ -174,10 +174,10 @@ class DataConfig(Strict):
     Args:
         root: Folder that relative source paths start from; relative to the working directory.
         train: Training sources, mixed by weight.
-        replay: Pictures on which nothing is to change.
+        replay: Images on which nothing is to change.
         validation: Validation sources, measured each by its own task.
         cache: Feature cache; None runs the X-Encoder in every step.
-        max_skipped: Share that is tolerated before the run stops, of pictures that cannot be read and of rows without a
+        max_skipped: Share that is tolerated before the run stops, of images that cannot be read and of rows without a
             usable text, each for itself. One of each is tolerated however few there are, unless it is 0.
         workers: Loader processes for sources without a cache.
         shards: Folder for the shards in hand of sources behind an address, in a folder of its own for every run and

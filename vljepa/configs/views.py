@@ -1,4 +1,4 @@
-"""What is seen of a source's rows, as a union by name: a picture, a clip, a still clip, or a text instead."""
+"""What is seen of a source's rows, as a union by name: an image, a clip, a still clip, or a text instead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _View(Strict):
 
 
 class PictureView(_View):
-    """Rows have a picture."""
+    """Rows have an image."""
 
     name: Literal["picture"] = "picture"
 
@@ -35,7 +35,7 @@ class ClipView(_View):
 
 
 class StillView(_View):
-    """Rows have a picture, which is shown as a clip in which nothing moves: it keeps in mind what things are called.
+    """Rows have an image, which is shown as a clip in which nothing moves: it keeps in mind what things are called.
 
     Args:
         frames: How often it is shown.
@@ -46,14 +46,14 @@ class StillView(_View):
 
 
 class TextView(_View):
-    """Rows have no picture and at least two texts: one stands for the picture, another is the target.
+    """Rows have no image and at least two texts: one stands for the image, another is the target.
 
     The text is turned into a guess of the label prior (the model needs a `label_prior` with `residual`):
     softmax(cosine(text, labels) / temperature), the largest kept as by the label prior, moved so that its mean is that
-    of real pictures, with Gaussian noise: a classifier is less sure than a text about itself.
+    of real images, with Gaussian noise: a classifier is less sure than a text about itself.
 
     Args:
-        like: Name of the training source whose pictures' priors give the mean.
+        like: Name of the training source whose images' priors give the mean.
         temperature: Of the softmax over cosines.
         noise: Standard deviation of the noise, in units of the estimates' own mean standard deviation.
     """

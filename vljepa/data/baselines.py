@@ -1,4 +1,4 @@
-"""What questions are answered right without a look at the picture: beside every result, so that nobody is fooled.
+"""What questions are answered right without a look at the image: beside every result, so that nobody is fooled.
 
 Majority answers, and a classifier that reads the question alone (a question-only, or blind, baseline).
 """
@@ -118,7 +118,7 @@ def fit_classifier(features_QF: Tensor, counts_QA: Tensor, *, strength: float) -
 
 
 class Blind:
-    """The accuracies that need no picture.
+    """The accuracies that need no image.
 
     Args:
         train: Training questions, at least one.

@@ -17,7 +17,7 @@ from vljepa.data.baselines import Blind
 from vljepa.data.columns import columns_of, source_of
 from vljepa.data.contents import content_of
 from vljepa.data.formats import DATA_FILES, HELD_OUT, find_data
-from vljepa.data.pictures import visual_frames
+from vljepa.data.images import visual_frames
 from vljepa.data.progress import track
 from vljepa.data.records import Record, Visual
 from vljepa.data.report import DataReport
@@ -42,20 +42,20 @@ def check_data(
     max_pixels: int,
     limit: int | None = None,
 ) -> DataReport:
-    """Read all rows and open all pictures, and say what there is.
+    """Read all rows and open all images, and say what there is.
 
     Args:
         path: As of a source in a recipe.
-        root: Folder that paths of pictures are relative to; by default the data's own.
+        root: Folder that paths of images are relative to; by default the data's own.
         split: Which split, where there are several; by default that for training.
         validation: Validation data; by default a split `validation`, `valid` or `val`, a file of such a name (`.csv`,
             `.json` or the like) beside the data, or a folder of such a name beside a folder `train`.
         candidates: Answers that all validation questions choose from, where rows do not have their own.
-        max_pixels: Cap on a picture's width x height.
-        limit: Most pictures to open; None for all.
+        max_pixels: Cap on an image's width x height.
+        limit: Most images to open; None for all.
 
     Raises:
-        DataError: No data, of no known kind, without a picture or text column, or with a row that does not fit.
+        DataError: No data, of no known kind, without an image or text column, or with a row that does not fit.
     """
     with TemporaryDirectory() as room:
         addresses = shard_addresses(path) if is_shards(path) else None
@@ -114,11 +114,11 @@ def _report(
         passed_over=[*rows.found.passed_over, *(f"{count:,} {what}" for what, count in rows.passed_over.items())],
         skipped=rows.skipped,
         rows=len(records),
-        pictures=len(visuals),
+        images=len(visuals),
         texts=len({text for record in records for text in record.texts}),
         queries=sum(bool(record.query) for record in records),
         samples=[_shown(record) for record in _spread(records)],
-        same_pictures=sum(count - 1 for count in Counter(contents.values()).values()),
+        same_images=sum(count - 1 for count in Counter(contents.values()).values()),
         same_rows=len(records) - len({(str(one.image), one.query, one.texts) for one in records}),
         broken={str(visual): reason for visual, reason in broken.items()},
         opened=len(opened),
@@ -169,7 +169,7 @@ def _look(visuals: Sequence[Visual], *, max_pixels: int) -> tuple[dict[Visual, s
     contents: dict[Visual, str] = {}
     broken: dict[Visual, str] = {}
     hashes: dict[Path, str] = {}
-    for visual in track(visuals, what="opening pictures", total=len(visuals)):
+    for visual in track(visuals, what="opening images", total=len(visuals)):
         try:
             content = content_of(visual, hashes)
             visual_frames(visual, max_pixels=max_pixels)
@@ -182,7 +182,7 @@ def _look(visuals: Sequence[Visual], *, max_pixels: int) -> tuple[dict[Visual, s
 
 
 def _overlap(held_out: Sequence[Record], contents: Iterable[str], records: Sequence[Record]) -> tuple[int, int]:
-    """Held-out pictures with the content of a training picture, and others with the `source_id` of one."""
+    """Held-out images with the content of a training image, and others with the `source_id` of one."""
     known, same, hashes = set(contents), set[Visual](), dict[Path, str]()
     for visual in _visuals(held_out):
         with suppress(OSError, ImageError):
@@ -194,7 +194,7 @@ def _overlap(held_out: Sequence[Record], contents: Iterable[str], records: Seque
 
 
 def _blind(records: Sequence[Record], validated: Sequence[Record]) -> dict[str, float]:
-    """Baselines that do not look, on validation questions; without these every fifth picture is put aside for it."""
+    """Baselines that do not look, on validation questions; without these every fifth image is put aside for it."""
     train, rows = ([one for one in some if one.query] for some in (records, validated))
     if not rows:
         aside = set(sorted({one.source_id for one in train})[::_ASIDE])
@@ -204,7 +204,7 @@ def _blind(records: Sequence[Record], validated: Sequence[Record]) -> dict[str, 
 
 
 def _shown(record: Record) -> dict[str, Any]:
-    shown = {"picture": str(record.image), "query": record.query, "text": list(record.texts)}
+    shown = {"image": str(record.image), "query": record.query, "text": list(record.texts)}
     return {name: value for name, value in shown.items() if value}
 
 

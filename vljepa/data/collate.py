@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vljepa.configs import ClipView, SourceConfig
-from vljepa.data.pictures import PictureReader
+from vljepa.data.images import ImageReader
 from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import Draw, StepSampler, choose
 from vljepa.data.streaming import ShardStream
@@ -34,8 +34,8 @@ class Sample:
     Args:
         record: The row.
         target: The text to predict; empty where the row has none, which not every method needs.
-        view: View of the picture or clip.
-        seen: For a row of text alone, the text that stands for the picture; else empty.
+        view: View of the image or clip.
+        seen: For a row of text alone, the text that stands for the image; else empty.
         seed: Of whatever else is random about this visit.
     """
 
@@ -52,7 +52,7 @@ class Group:
 
     Args:
         batch: What the model takes; nothing about targets where a sample has none.
-        skipped: Reason per picture that could not be read; its samples are left out.
+        skipped: Reason per image that could not be read; its samples are left out.
     """
 
     batch: Batch
@@ -69,9 +69,9 @@ class Collator:
 
     Args:
         processor: Tokenizes queries and targets.
-        pictures: Where pictures or their features come from.
+        images: Where images or their features come from.
         texts: Features of the targets, when the Y-Encoder is frozen; None tokenizes them.
-        estimates: By source, what stands in for the pictures of rows of text alone.
+        estimates: By source, what stands in for the images of rows of text alone.
         answers: Numbers of the training answers, in normal form, for an objective that asks for them.
     """
 
@@ -79,26 +79,26 @@ class Collator:
         self,
         processor: VLJEPAProcessor,
         *,
-        pictures: PictureReader,
+        images: ImageReader,
         texts: TextFeatures | None = None,
         estimates: Mapping[str, PriorEstimate] | None = None,
         answers: Mapping[str, int] | None = None,
     ) -> None:
         self.processor = processor
-        self.pictures = pictures
+        self.images = images
         self.texts = texts
         self.estimates = estimates or {}
         self.answers = answers
         self.caption_prompt = processor.config.prompts.caption
 
     def __call__(self, samples: Sequence[Sample], *, gate_only: bool = False) -> Group:
-        """Group of samples, all with pictures or all without; those whose picture cannot be read are left out.
+        """Group of samples, all with images or all without; those whose image cannot be read are left out.
 
         A record without a query gets the caption prompt of the model's config, so that training and use agree.
         """
         if samples[0].record.image is None:
             return Group(Batch(prior_BE=self._guess(samples), **self._targets(samples), gate_only=gate_only))
-        read = self.pictures.read([(_picture(sample), sample.view) for sample in samples])
+        read = self.images.read([(_image(sample), sample.view) for sample in samples])
         kept = [samples[position] for position in read.kept]
         if not kept:
             return Group(Batch(), skipped=read.skipped)
@@ -148,8 +148,8 @@ class StepBatches(torch.utils.data.Dataset[list[Group]]):
         configs: Config of each source.
         sampler: Order of the samples.
         collator: Makes the batches.
-        views: Stored views per picture, for sources that do not say.
-        clip_views: Views to draw from per clip of a video; None for as many as of a picture.
+        views: Stored views per image, for sources that do not say.
+        clip_views: Views to draw from per clip of a video; None for as many as of an image.
         shard: Number of this process and of all; each gets its share of every group of the same global batch.
     """
 
@@ -234,13 +234,13 @@ class StepBatches(torch.utils.data.Dataset[list[Group]]):
         return Sample(record, target=record.texts[text], seen=seen, seed=noise)
 
 
-def _picture(sample: Sample) -> Visual:
+def _image(sample: Sample) -> Visual:
     assert sample.record.image is not None
     return sample.record.image
 
 
 def _pair(record: Record) -> str:
-    """What is asked about which picture; a bare number is another picture in every source."""
+    """What is asked about which image; a bare number is another image in every source."""
     source = record.source if record.numbered else ""
     return "\0".join((source, record.source_id, record.query))
 

@@ -53,7 +53,7 @@ def source_of(
         path: As the user wrote it.
         found: As `find_data` gives it.
         columns: Meaning to column.
-        root: Folder that paths of pictures are relative to; by default the data's own.
+        root: Folder that paths of images are relative to; by default the data's own.
         frames: Of a clip, where the rows have videos.
         candidates: That all rows choose from.
     """

@@ -1,4 +1,4 @@
-"""What a picture or clip is known by, wherever it lies: a hash of its bytes."""
+"""What an image or clip is known by, wherever it lies: a hash of its bytes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from vljepa.data.records import Clip, Record, Still, Visual
 from vljepa.data.stored import Stored
-from vljepa.processing.picture_sequence import frame_files
+from vljepa.processing.image_sequence import frame_files
 
 
 def content_of(visual: Visual, hashes: dict[Path, str]) -> str:
-    """Hash of a picture's file, or of a clip's video together with its times and frames, or of a picture with theirs.
+    """Hash of an image's file, or of a clip's video together with its times and frames, or of an image with theirs.
 
     Args:
         visual: What to hash.
@@ -22,10 +22,10 @@ def content_of(visual: Visual, hashes: dict[Path, str]) -> str:
 
     Raises:
         OSError: The file cannot be read.
-        ImageError: A picture inside a larger file cannot be read.
+        ImageError: An image inside a larger file cannot be read.
     """
     if isinstance(visual, Still):
-        return f"{content_of(visual.picture, hashes)}x{visual.frames}"
+        return f"{content_of(visual.image, hashes)}x{visual.frames}"
     if isinstance(visual, Stored):
         return hashlib.blake2b(visual.read(), digest_size=16).hexdigest()
     path = visual.path if isinstance(visual, Clip) else visual
@@ -44,9 +44,9 @@ def repeated_contents(contents: Mapping[Visual, str]) -> dict[Visual, str]:
 
 
 def known_by_content(record: Record, repeated: Mapping[Visual, str]) -> Record:
-    """A record whose picture stands under several names, with its content as its identity if it had none but its name.
+    """A record whose image stands under several names, with its content as its identity if it had none but its name.
 
-    A table with a row, and a copy of the picture, per caption would otherwise make each caption's picture a wrong
+    A table with a row, and a copy of the image, per caption would otherwise make each caption's image a wrong
     answer to the others.
 
     Args:

@@ -82,11 +82,11 @@ class TextRows:
 
 @dataclass
 class GuessRows:
-    """What the model would predict for a picture that another text of the row describes.
+    """What the model would predict for an image that another text of the row describes.
 
     Args:
-        texts: Right texts of each row; one that stands alone describes its own picture.
-        guess: Predicted embeddings [N, D] from texts that stand for pictures, and the seeds of their noise.
+        texts: Right texts of each row; one that stands alone describes its own image.
+        guess: Predicted embeddings [N, D] from texts that stand for images, and the seeds of their noise.
         name: As of `TextRows`.
     """
 
@@ -106,13 +106,13 @@ class GuessRows:
 
 
 @dataclass
-class PictureRows:
-    """What the model predicts for the row's picture and query.
+class ImageRows:
+    """What the model predicts for the row's image and query.
 
     Args:
         texts: Right texts of each row.
         predictions: Per row, its stored views' predicted embeddings [V, D].
-        named: Entities of every row's picture; None for none.
+        named: Entities of every row's image; None for none.
     """
 
     texts: Sequence[tuple[str, ...]]

@@ -1,6 +1,6 @@
-"""What an encoder would name in a picture that a text describes: the entities of a training text.
+"""What an encoder would name in an image that a text describes: the entities of a training text.
 
-The names that a real picture gives are right in part, and more often the surer they are. What is drawn here is alike,
+The names that a real image gives are right in part, and more often the surer they are. What is drawn here is alike,
 so that a decoder learns when to say a name, when to say something wider, and when to say neither.
 """
 

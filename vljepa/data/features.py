@@ -1,8 +1,8 @@
 """What the frozen X-Encoder makes of images and clips, computed once and kept on disk.
 
-Pictures are known by the hash of their content: a file that is renamed or shared between sources costs nothing, one
+Images are known by the hash of their content: a file that is renamed or shared between sources costs nothing, one
 that is changed is encoded anew; clips, by that of the video, their times and their number of frames. View 0 is the
-plain picture; view v > 0 is augmented, and of a clip has other frames, with a seed made of (cache seed, content, v).
+plain image; view v > 0 is augmented, and of a clip has other frames, with a seed made of (cache seed, content, v).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch import Tensor
 from vljepa.configs import CacheConfig
 from vljepa.data.contents import content_of
 from vljepa.data.filling import Encoded, fill_together
+from vljepa.data.images import ImageBatch, visual_frames
 from vljepa.data.long_work import long_work
-from vljepa.data.pictures import PictureBatch, visual_frames
 from vljepa.data.processes import from_all_processes
 from vljepa.data.progress import track
 from vljepa.data.records import Clip, Still, Visual, frames_of
@@ -41,7 +41,7 @@ FRAMES_PER_FORWARD = 32
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One picture or clip to encode: the views that the cache lacks.
+    """One image or clip to encode: the views that the cache lacks.
 
     Args:
         visual: As it was asked for.
@@ -94,21 +94,21 @@ class FeatureCache:
         """Encode what is not there yet; of several processes each its share, and all must call this together.
 
         Args:
-            views: Wanted views per picture, the same in all processes.
+            views: Wanted views per image, the same in all processes.
             model: Its X-Encoder is used, on the device where it is.
-            processor: Opens pictures and makes views.
-            workers: Processes that decode pictures.
-            max_skipped: Share of unreadable pictures that is tolerated.
+            processor: Opens images and makes views.
+            workers: Processes that decode images.
+            max_skipped: Share of unreadable images that is tolerated.
 
         Returns:
-            Reason per picture that could not be read.
+            Reason per image that could not be read.
 
         Raises:
-            DataError: Too many pictures are unreadable, or the disk is full.
+            DataError: Too many images are unreadable, or the disk is full.
         """
         self._joint = model.x_encoder.backend.joint_frames
         self._steps |= {frames: model.x_encoder.steps(frames) for frames in {frames_of(visual) for visual in views}}
-        with long_work(f"looking through {len(views):,} pictures"):  # which reads all of them once
+        with long_work(f"looking through {len(views):,} images"):  # which reads all of them once
             jobs, skipped = self._jobs(views)
 
         def on_skip(visual: Visual, reason: str) -> None:
@@ -164,30 +164,30 @@ class FeatureCache:
             jobs += [_Job(visual, encoded, content, missing)] if missing else []
         return _unique(jobs), skipped
 
-    def read(self, pictures: Sequence[tuple[Visual, int]]) -> PictureBatch:
-        """Features of (picture, view) pairs, all of which `fill` has seen, in fp32; clips of equally many frames."""
-        if not pictures:
-            return PictureBatch(kept=[], skipped={})
-        rows = [self._row(visual, view) for visual, view in pictures]
+    def read(self, images: Sequence[tuple[Visual, int]]) -> ImageBatch:
+        """Features of (image, view) pairs, all of which `fill` has seen, in fp32; clips of equally many frames."""
+        if not images:
+            return ImageBatch(kept=[], skipped={})
+        rows = [self._row(visual, view) for visual, view in images]
         latents = Latents(
             _stack(rows, "vision_tokens"),
             _stack(rows, "vision_mask").bool(),
             logits_BK=_stack(rows, "vision_logits") if "vision_logits" in rows[0] else None,
             pooled_BD=_stack(rows, "vision_pooled") if "vision_pooled" in rows[0] else None,
-            steps=self._steps[frames_of(pictures[0][0])],
+            steps=self._steps[frames_of(images[0][0])],
         )
-        return PictureBatch(kept=list(range(len(rows))), skipped={}, latents=latents)
+        return ImageBatch(kept=list(range(len(rows))), skipped={}, latents=latents)
 
-    def logits(self, pictures: Sequence[Visual]) -> Tensor:
-        """Classifier logits [B, K] of plain pictures alone: their tokens, a hundred times as much, are not read."""
-        return _stack([self._row(picture, 0) for picture in pictures], "vision_logits")
+    def logits(self, images: Sequence[Visual]) -> Tensor:
+        """Classifier logits [B, K] of plain images alone: their tokens, a hundred times as much, are not read."""
+        return _stack([self._row(image, 0) for image in images], "vision_logits")
 
     def _encoded(self, visual: Visual) -> Visual:
-        """What is kept: of a clip backwards the clip, of a still the picture; each as it is where frames are joint."""
+        """What is kept: of a clip backwards the clip, of a still the image; each as it is where frames are joint."""
         if self._joint:
             return visual
         if isinstance(visual, Still):
-            return visual.picture
+            return visual.image
         return replace(visual, backwards=False) if isinstance(visual, Clip) and visual.backwards else visual
 
     def _row(self, visual: Visual, view: int) -> Row:
@@ -201,7 +201,7 @@ class FeatureCache:
 
 
 class _Decoder(torch.utils.data.Dataset[tuple[str, list[tuple[int, Tensor]], str]]):
-    """Opens pictures and clips in loader processes; an unreadable one comes back as its reason."""
+    """Opens images and clips in loader processes; an unreadable one comes back as its reason."""
 
     def __init__(self, jobs: list[_Job], processor: VLJEPAProcessor, config: CacheConfig) -> None:
         self.jobs, self.processor, self.config = jobs, processor, config
@@ -241,7 +241,7 @@ def _clips(
     workers: int,
     on_skip: Callable[[Visual, str], None],
 ) -> Iterator[tuple[str, Tensor]]:
-    """Key and pixels of every missing view of every readable picture."""
+    """Key and pixels of every missing view of every readable image."""
     loader = torch.utils.data.DataLoader(
         _Decoder(jobs, processor, config),
         batch_size=None,
@@ -249,7 +249,7 @@ def _clips(
         generator=torch.Generator(),
         worker_init_fn=ignore_signals,
     )
-    decoded = track(loader, what="encoding pictures", total=len(jobs))
+    decoded = track(loader, what="encoding images", total=len(jobs))
     for (content, views, reason), job in zip(decoded, jobs, strict=True):
         if reason:
             on_skip(job.visual, reason)
@@ -278,7 +278,7 @@ def _half(values: Tensor, key: str) -> Any:
     array = values.float().cpu().numpy().astype(np.float16)
     if not np.isfinite(array).all():
         raise DataError(
-            f"the X-Encoder's features of picture {key} do not fit fp16.", fix="set data.cache=null to do without."
+            f"the X-Encoder's features of image {key} do not fit fp16.", fix="set data.cache=null to do without."
         )
     return array
 

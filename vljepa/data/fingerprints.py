@@ -1,4 +1,4 @@
-"""Which pictures are the same, or look the same: hashes of bytes, perceptual hashes and small thumbnails.
+"""Which images are the same, or look the same: hashes of bytes, perceptual hashes and small thumbnails.
 
 Shapes: N queries, M items.
 """
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vljepa.data.contents import content_of
-from vljepa.data.pictures import clip_images, open_picture
+from vljepa.data.images import clip_images, open_still
 from vljepa.data.progress import track
 from vljepa.data.records import Clip, Still, Visual
 from vljepa.data.stored import Cell
@@ -31,7 +31,7 @@ NEAR_COLOUR = 24.0
 FLAT = 12.0
 """Standard deviation of grey levels under which the hash is noise."""
 MAX_PIXELS = 100_000_000
-"""Cap on width x height of a picture."""
+"""Cap on width x height of an image."""
 
 _SIDE = 8
 _READERS = min(8, os.cpu_count() or 1)
@@ -45,11 +45,11 @@ _BLOCKS = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fingerprint:
-    """What a picture is compared by; a clip is known by its whole video and looked at in its middle.
+    """What an image is compared by; a clip is known by its whole video and looked at in its middle.
 
     Args:
         content: Hash of the file's bytes.
-        bits: Perceptual hash (pHash: signs of low frequencies of the grey picture); None where the picture is flat.
+        bits: Perceptual hash (pHash: signs of low frequencies of the grey image); None where the image is flat.
         thumbnail: [8, 8, 3] mean colours, 0 to 255.
     """
 
@@ -59,7 +59,7 @@ class Fingerprint:
 
 
 def fingerprint(visual: Visual, *, max_pixels: int = MAX_PIXELS, hashes: dict[Path, str] | None = None) -> Fingerprint:
-    """Open one picture, or the middle frame of a clip.
+    """Open one image, or the middle frame of a clip.
 
     Args:
         visual: What to open.
@@ -67,31 +67,31 @@ def fingerprint(visual: Visual, *, max_pixels: int = MAX_PIXELS, hashes: dict[Pa
         hashes: Those of files so far, kept here: many clips are cut from one video.
 
     Raises:
-        DataError: ImageHash is not installed; as `ImageError` or `VideoError`, the picture or clip cannot be read.
+        DataError: ImageHash is not installed; as `ImageError` or `VideoError`, the image or clip cannot be read.
     """
     hashing = _imagehash()
     known = {} if hashes is None else hashes
     if isinstance(visual, Still):
-        visual = visual.picture
+        visual = visual.image
     if isinstance(visual, Clip):
-        [picture] = clip_images(replace(visual, frames=1), view=0, max_pixels=max_pixels)
+        [image] = clip_images(replace(visual, frames=1), view=0, max_pixels=max_pixels)
         content = content_of(Clip(visual.path, start=0.0, end=None, frames=1), known)
     else:
-        picture = open_picture(visual, max_pixels=max_pixels)
+        image = open_still(visual, max_pixels=max_pixels)
         content = content_of(visual, known)
     box = Image.Resampling.BOX
-    grey = np.asarray(picture.convert("L").resize((4 * _SIDE, 4 * _SIDE), box), dtype=np.float32)
+    grey = np.asarray(image.convert("L").resize((4 * _SIDE, 4 * _SIDE), box), dtype=np.float32)
     return Fingerprint(
         content=content,
-        bits=None if float(grey.std()) < FLAT else int(str(hashing.phash(picture, hash_size=_SIDE)), 16),
-        thumbnail=np.asarray(picture.resize((_SIDE, _SIDE), box)),
+        bits=None if float(grey.std()) < FLAT else int(str(hashing.phash(image, hash_size=_SIDE)), 16),
+        thumbnail=np.asarray(image.resize((_SIDE, _SIDE), box)),
     )
 
 
 def fingerprints(
     visuals: Sequence[Visual], *, max_pixels: int = MAX_PIXELS
 ) -> tuple[dict[Visual, Fingerprint], dict[Visual, str]]:
-    """Open many pictures and clips, several at a time.
+    """Open many images and clips, several at a time.
 
     Returns:
         The fingerprint of each that can be read, and the reason for each that cannot.
@@ -117,7 +117,7 @@ def fingerprints(
     inside = [visual for visual in visuals if isinstance(visual, Cell)]
     with ThreadPoolExecutor(_READERS) as pool:
         looked = chain(zip(apart, pool.map(look, apart), strict=True), ((visual, look(visual)) for visual in inside))
-        for visual, found in track(looked, what="looking at pictures", total=len(visuals)):
+        for visual, found in track(looked, what="looking at images", total=len(visuals)):
             if isinstance(found, Fingerprint):
                 seen[visual] = found
             else:
@@ -136,7 +136,7 @@ def equal(queries: Sequence[Fingerprint], items: Sequence[Fingerprint]) -> NDArr
 def near(queries: Sequence[Fingerprint], items: Sequence[Fingerprint]) -> NDArray[np.int64]:
     """For each query, the index of the item that looks the most like it; -1 where none looks the same, [N].
 
-    Two pictures look the same when their hashes differ by at most `NEAR_BITS` bits and their thumbnails by at most
+    Two images look the same when their hashes differ by at most `NEAR_BITS` bits and their thumbnails by at most
     `NEAR_COLOUR`. Time grows with N + M and the pairs that share a block of bits, not with N x M.
     """
     best_N = np.full(len(queries), -1, dtype=np.int64)
@@ -166,7 +166,7 @@ def near(queries: Sequence[Fingerprint], items: Sequence[Fingerprint]) -> NDArra
 
 
 def _hashes(prints: Sequence[Fingerprint]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Indices of the pictures that are not flat, and their hashes."""
+    """Indices of the images that are not flat, and their hashes."""
     found = [(index, one.bits) for index, one in enumerate(prints) if one.bits is not None]
     return np.array([one for one, _ in found], dtype=np.int64), np.array([bits for _, bits in found], dtype=np.uint64)
 
@@ -191,7 +191,7 @@ def _imagehash() -> Any:
         import imagehash
     except ImportError:
         raise DataError(
-            "pictures that look the same are found by ImageHash, which is not installed.",
+            "images that look the same are found by ImageHash, which is not installed.",
             fix="run `pip install 'vljepa-torch[eval]'`.",
         ) from None
     return imagehash

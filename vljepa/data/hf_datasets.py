@@ -1,4 +1,4 @@
-"""Opens datasets of Hugging Face, for their rows (`formats/datasets.py`) and for their pictures (`stored.py`)."""
+"""Opens datasets of Hugging Face, for their rows (`formats/datasets.py`) and for their images (`stored.py`)."""
 
 from __future__ import annotations
 

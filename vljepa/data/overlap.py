@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from vljepa.data.columns import columns_of, source_of
 from vljepa.data.fingerprints import FLAT, NEAR_BITS, NEAR_COLOUR, Fingerprint, equal, fingerprints, near
 from vljepa.data.formats import HUB, find_data, has_captions
-from vljepa.data.formats.walking import pictures_below
+from vljepa.data.formats.walking import images_below
 from vljepa.data.records import Record, Visual
 from vljepa.data.sources import load_source
 from vljepa.errors import DataError
@@ -30,14 +30,14 @@ class Overlap:
     """What `find_overlap` found. Every count is of different things of the test set that training has too.
 
     Args:
-        exact: Pictures with the same bytes, and clips of the same video, at whatever times.
-        near: Other pictures that look the same.
-        source_id: Identities that the data gives its pictures. Ids that are only a path, a text or a bare number do not
-            count: every file may count its pictures from 0.
+        exact: Images with the same bytes, and clips of the same video, at whatever times.
+        near: Other images that look the same.
+        source_id: Identities that the data gives its images. Ids that are only a path, a text or a bare number do not
+            count: every file may count its images from 0.
         text: Texts in their normal form; under a question, the question and the answer together.
-        test: How many `pictures`, `source_ids` and `texts` the test set has.
+        test: How many `images`, `source_ids` and `texts` the test set has.
         train: How many training has.
-        unreadable: Pictures that could not be opened, and so were not compared, of `test` and of `train`.
+        unreadable: Images that could not be opened, and so were not compared, of `test` and of `train`.
         examples: The first few of each, as (test, train) pairs.
     """
 
@@ -60,15 +60,15 @@ class Overlap:
         return {"exact": self.exact, "near": self.near, "source_id": self.source_id, "text": self.text}
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, with the rules that near pictures were found by."""
+        """For JSON, with the rules that near images were found by."""
         return asdict(self) | {"rules": {"near_bits": NEAR_BITS, "near_colour": NEAR_COLOUR, "flat": FLAT}}
 
 
 class TrainingSet:
-    """Training data that several test sets are compared with; its pictures are opened once.
+    """Training data that several test sets are compared with; its images are opened once.
 
     Args:
-        records: Of all sources; rows without a picture, and pictures without texts, are welcome.
+        records: Of all sources; rows without an image, and images without texts, are welcome.
 
     Raises:
         DataError: ImageHash is not installed.
@@ -121,12 +121,12 @@ def find_overlap(train: Iterable[Record], test: Iterable[Record]) -> Overlap:
 
 
 def read_records(path: str, *, root: Path | None = None) -> list[Record]:
-    """Rows of data of any kind: as training reads them, but pictures need no text, and texts no picture.
+    """Rows of data of any kind: as training reads them, but images need no text, and texts no image.
 
     Args:
-        path: As of a source in a recipe, or a folder with pictures anywhere below; where folders are classes, their
+        path: As of a source in a recipe, or a folder with images anywhere below; where folders are classes, their
             names are no texts, since training and test share them by design.
-        root: Folder that paths of pictures are relative to; by default the data's own.
+        root: Folder that paths of images are relative to; by default the data's own.
 
     Raises:
         DataError: No data, of no known kind, without a text column, or with a row that does not fit.
@@ -134,18 +134,18 @@ def read_records(path: str, *, root: Path | None = None) -> list[Record]:
     try:
         found = find_data(path)
     except DataError:
-        if path.startswith(HUB) or has_captions(Path(path)) or not (bare := _pictures_below(Path(path))):
+        if path.startswith(HUB) or has_captions(Path(path)) or not (bare := _images_below(Path(path))):
             raise
         return bare
     if found.kind == "classes":
-        return _pictures_below(found.path)
+        return _images_below(found.path)
     columns = columns_of(found, needed=("text",))
     source = source_of("overlap", path, found, columns=columns, root=root, frames=1)
-    return load_source(source, pictures="image" in columns or "video" in columns)
+    return load_source(source, images="image" in columns or "video" in columns)
 
 
 class _Set:
-    """Different pictures, identities and texts of some rows."""
+    """Different images, identities and texts of some rows."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         named: dict[Visual, None] = {}
@@ -164,13 +164,13 @@ class _Set:
         self.prints: Sequence[Fingerprint] = [seen[visual] for visual in self.visuals]
 
     def sizes(self) -> dict[str, int]:
-        pictures = len(self.visuals) + len(self.unreadable)
-        return {"pictures": pictures, "source_ids": len(self.source_ids), "texts": len(self.texts)}
+        images = len(self.visuals) + len(self.unreadable)
+        return {"images": images, "source_ids": len(self.source_ids), "texts": len(self.texts)}
 
 
 def _shared(ours: Mapping[Key, str], theirs: Mapping[Key, str]) -> list[tuple[str, str]]:
     return [(shown, theirs[key]) for key, shown in ours.items() if key in theirs]
 
 
-def _pictures_below(folder: Path) -> list[Record]:
-    return [Record(file.resolve(), ()) for file in pictures_below(folder)] if folder.is_dir() else []
+def _images_below(folder: Path) -> list[Record]:
+    return [Record(file.resolve(), ()) for file in images_below(folder)] if folder.is_dir() else []

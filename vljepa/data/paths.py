@@ -16,7 +16,7 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 def path_under(root: Path, text: str, *, where: str) -> Path:
     """Resolve a path of a data file, links followed, and refuse one that leaves `root`.
 
-    The file need not exist: a missing picture is skipped and counted later, a path that leaves the root is an attack
+    The file need not exist: a missing image is skipped and counted later, a path that leaves the root is an attack
     or a mistake and stops at once.
 
     Args:
@@ -28,7 +28,7 @@ def path_under(root: Path, text: str, *, where: str) -> Path:
         DataError: An address, an absolute path, one with `..` or a link that leads outside, or one that no file system
             takes.
     """
-    fix = "use paths relative to the source's `root`, or set `root` to the folder that holds the pictures."
+    fix = "use paths relative to the source's `root`, or set `root` to the folder that holds the images."
     if not text or "\0" in text:
         raise DataError(f"{where}: {text!r} is not a path.", fix=fix)
     if _ADDRESS.match(text):
@@ -40,7 +40,7 @@ def path_under(root: Path, text: str, *, where: str) -> Path:
         raise DataError(f"{where}: the absolute path {text!r} is not allowed.", fix=fix)
     try:
         path = (root / text).resolve()
-        if "\\" in text and not path.exists():  # as a table made on Windows names its pictures
+        if "\\" in text and not path.exists():  # as a table made on Windows names its images
             path = (root / text.replace("\\", "/")).resolve()
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{where}: {text!r} is not a path ({error}).", fix=fix) from error

@@ -1,4 +1,4 @@
-"""One row of a source, and what it is about: a picture, a clip of a video, or a picture shown as a clip."""
+"""One row of a source, and what it is about: an image, a clip of a video, or an image shown as a clip."""
 
 from __future__ import annotations
 
@@ -34,39 +34,39 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """A picture as a clip in which nothing moves.
+    """An image as a clip in which nothing moves.
 
     Args:
-        picture: A file, or a picture inside a larger file.
+        image: A file, or an image inside a larger file.
         frames: How often it is seen, T.
     """
 
-    picture: Path | Stored
+    image: Path | Stored
     frames: int
 
     def __str__(self) -> str:
-        return str(self.picture)
+        return str(self.image)
 
 
 Visual = Path | Stored | Clip | Still
-"""What the X-Encoder sees: a picture's file, a picture inside a larger file, a clip, or a picture as a clip."""
+"""What the X-Encoder sees: an image's file, an image inside a larger file, a clip, or an image as a clip."""
 
 
 def frames_of(visual: Visual) -> int:
-    """Frames that are seen of it, T; 1 of a picture."""
+    """Frames that are seen of it, T; 1 of an image."""
     return visual.frames if isinstance(visual, Clip | Still) else 1
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A picture or a clip, a question about it, and the texts that answer it.
+    """An image or a clip, a question about it, and the texts that answer it.
 
     Args:
-        image: The picture or the clip; files are absolute and known to lie under their root; None for rows of text.
+        image: The image or the clip; files are absolute and known to lie under their root; None for rows of text.
         texts: Right texts, at least one where the method predicts text. Training draws one per visit; retrieval counts
             all, accuracy the first.
         query: The question; empty for query-free rows.
-        source_id: Identity of the picture: equal ids are the same picture, but see `numbered`.
+        source_id: Identity of the image: equal ids are the same image, but see `numbered`.
         candidates: Answers to choose from, for validation by accuracy; empty when not given.
         type: Question type, for accuracy per type.
         source: Name of the source that the row comes from.
@@ -82,5 +82,5 @@ class Record:
 
     @property
     def numbered(self) -> bool:
-        """Whether `source_id` is a bare number: files count their pictures, so it means another one in another file."""
+        """Whether `source_id` is a bare number: files count their images, so it means another one in another file."""
         return self.source_id.isdecimal()

@@ -20,20 +20,20 @@ class DataReport:
         passed_over: What is not read, and why, with its number.
         skipped: Reason per row that has no usable text.
         rows: Number of rows that can be used.
-        pictures: Number of different pictures or clips that are named.
+        images: Number of different images or clips that are named.
         texts: Number of different texts.
         queries: Number of rows with a question.
         samples: A first, a middle and the last row, as they are understood.
-        same_pictures: Pictures whose very content stands under another name already.
+        same_images: Images whose very content stands under another name already.
         same_rows: Rows that say what an earlier one says.
-        broken: Reason per picture or clip that cannot be read.
-        opened: Pictures and clips that were tried.
+        broken: Reason per image or clip that cannot be read.
+        opened: Images and clips that were tried.
         validation: The validation data, if there is any.
-        overlap: Validation pictures whose content is among those opened here.
-        same_ids: Other validation pictures whose `source_id` is among the rows; bare numbers do not count, since every
-            file may count its pictures from 0.
-        blind: Accuracy on the validation questions, or on a fifth of the pictures where there are none, that needs no
-            picture; empty without questions.
+        overlap: Validation images whose content is among those opened here.
+        same_ids: Other validation images whose `source_id` is among the rows; bare numbers do not count, since every
+            file may count its images from 0.
+        blind: Accuracy on the validation questions, or on a fifth of the images where there are none, that needs no
+            image; empty without questions.
         source: Entry of `data.train` in a recipe.
         command: Command that trains on it.
         notes: What looks wrong though it can be read.
@@ -48,11 +48,11 @@ class DataReport:
     passed_over: list[str]
     skipped: dict[str, str]
     rows: int
-    pictures: int
+    images: int
     texts: int
     queries: int
     samples: list[dict[str, Any]]
-    same_pictures: int
+    same_images: int
     same_rows: int
     broken: dict[str, str]
     opened: int

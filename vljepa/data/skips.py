@@ -11,13 +11,13 @@ NAMED = 5
 
 
 def check_skipped(
-    skipped: Mapping[Visual, str] | Mapping[str, str], *, total: int, tolerated: float, what: str = "pictures"
+    skipped: Mapping[Visual, str] | Mapping[str, str], *, total: int, tolerated: float, what: str = "images"
 ) -> None:
     """Stop when more than tolerated could not be used; one is in any dataset, however small.
 
     Args:
-        skipped: Reason per picture or row.
-        total: Pictures or rows that were tried.
+        skipped: Reason per image or row.
+        total: Images or rows that were tried.
         tolerated: Largest share that may be skipped, 0 to 1; 0 for none at all.
         what: What is counted.
 

@@ -13,14 +13,14 @@ from vljepa.configs import ClipView, PictureView, ReplayConfig, SourceConfig, St
 from vljepa.data.cells import is_missing, text_in, texts_in
 from vljepa.data.formats import HUB, Fault, Found, Row, find_data, is_stream, is_there, rows_of
 from vljepa.data.formats.text_files import text_lines
-from vljepa.data.formats.walking import pictures_below
+from vljepa.data.formats.walking import images_below
 from vljepa.data.paths import path_under
 from vljepa.data.records import Clip, Record, Still, Visual
 from vljepa.data.skips import check_skipped, name_skipped
 from vljepa.data.stored import Stored
 from vljepa.errors import DataError, FileWarning
 from vljepa.parts.saved import captions_file, replay_file
-from vljepa.processing.picture_sequence import frame_files
+from vljepa.processing.image_sequence import frame_files
 from vljepa.processing.unicode_text import unicode_fault
 
 Texts = Literal["required", "optional"]
@@ -64,19 +64,19 @@ def load_source(
     source: SourceConfig,
     *,
     root: str | Path = ".",
-    pictures: bool = True,
+    images: bool = True,
     texts: Texts = "required",
     max_skipped: float = 0.01,
 ) -> list[Record]:
     """Read all rows of a source; those without a usable text are left out, and a `FileWarning` names them.
 
     `vljepa.data.formats` knows what files may be. `text` and `candidates` may be lists: as they are where the format
-    has lists, in CSV written as JSON (`["a cat", "a kitten"]`). Pictures and videos are not opened here.
+    has lists, in CSV written as JSON (`["a cat", "a kitten"]`). Images and videos are not opened here.
 
     Args:
         source: What to read.
         root: Folder that `source.path` and `source.root` are relative to.
-        pictures: Whether rows must have a picture; without, only their texts and ids are read.
+        images: Whether rows must have an image; without, only their texts and ids are read.
         texts: Whether rows must have a text, which the method decides; `optional` also reads those without one.
         max_skipped: Share of rows without a usable text that is tolerated.
 
@@ -84,10 +84,10 @@ def load_source(
         One record per usable row, in file order.
 
     Raises:
-        DataError: The file or a column is missing, a row does not fit, too many have no usable text, or a picture's
+        DataError: The file or a column is missing, a row does not fit, too many have no usable text, or an image's
             path leaves the root.
     """
-    rows = read_source(source, root=root, pictures=pictures, texts=texts)
+    rows = read_source(source, root=root, images=images, texts=texts)
     check_skipped(rows.skipped, total=rows.tried, tolerated=max_skipped, what=f"rows of {rows.found.place}")
     if rows.skipped:
         said = f"skipped {len(rows.skipped)} of {rows.tried} rows of {rows.found.place}: {name_skipped(rows.skipped)}"
@@ -96,12 +96,12 @@ def load_source(
 
 
 def load_replay(config: ReplayConfig, *, root: str | Path = ".", max_skipped: float = 0.01) -> list[Record]:
-    """The pictures that are replayed, each once, without texts.
+    """The images that are replayed, each once, without texts.
 
     Args:
         config: Where they are.
         root: Folder that its paths are relative to.
-        max_skipped: Share of rows without a picture that is tolerated.
+        max_skipped: Share of rows without an image that is tolerated.
 
     Raises:
         CheckpointError: They come with a model, and there is no such model, or it brings none along.
@@ -109,7 +109,7 @@ def load_replay(config: ReplayConfig, *, root: str | Path = ".", max_skipped: fl
     """
     source, place = config.as_source(), replay_place(config, root)
     if place.is_dir():
-        names = [str(picture.relative_to(place)) for picture in pictures_below(place)]
+        names = [str(image.relative_to(place)) for image in images_below(place)]
         files = [path_under(place.resolve(), name, where=str(place)) for name in names]
         records = [Record(image=file, texts=(), source_id=str(file), source=source.name) for file in files]
     else:
@@ -117,7 +117,7 @@ def load_replay(config: ReplayConfig, *, root: str | Path = ".", max_skipped: fl
         records = load_source(found, root=root, texts="optional", max_skipped=max_skipped)
     once = {record.image: replace(record, texts=(), query="", candidates=(), type="") for record in records}
     if not once:
-        raise DataError(f"{str(place)!r} has no pictures to be replayed.", fix="check data.replay.path.")
+        raise DataError(f"{str(place)!r} has no images to be replayed.", fix="check data.replay.path.")
     return list(once.values())
 
 
@@ -128,16 +128,16 @@ def replay_place(config: ReplayConfig, root: str | Path) -> Path:
 
 
 def read_source(
-    source: SourceConfig, *, root: str | Path = ".", pictures: bool = True, texts: Texts = "required"
+    source: SourceConfig, *, root: str | Path = ".", images: bool = True, texts: Texts = "required"
 ) -> SourceRows:
     """As `load_source`, with all that is not usable told instead of refused.
 
     Raises:
         DataError: As `load_source`, but for rows without a usable text, of which there may be any number but all.
     """
-    found = _find(source, root=Path(root), pictures=pictures)
+    found = _find(source, root=Path(root), images=images)
     folder = _root(source, found.place, root=Path(root))
-    seen = pictures and not isinstance(source.view, TextView)
+    seen = images and not isinstance(source.view, TextView)
     rows = SourceRows(found, [], {}, Counter(), Counter(), [])
     candidates = _candidates_of(source, root=Path(root))
     lacking: DataError | None = None
@@ -157,13 +157,13 @@ def read_source(
         if source.split is not None and not _is_of_split(source.split, row, found):
             rows.passed_over[f"rows of another split than {source.split!r}"] += 1
             continue
-        missing = _missing_column(source, row, where, pictures=seen, texts=texts)
+        missing = _missing_column(source, row, where, images=seen, texts=texts)
         if missing is not None:
             lacking = lacking or missing
             rows.skipped[name] = missing.message.partition(": ")[2].partition(";")[0]
             continue
         try:
-            record = _record(source, row, candidates, root=folder, pictures=seen, texts=texts, where=where)
+            record = _record(source, row, candidates, root=folder, images=seen, texts=texts, where=where)
             rows.records.append(record)
         except _UnusableError as error:
             rows.skipped[name] = str(error)
@@ -203,12 +203,12 @@ def source_path(source: SourceConfig, root: str | Path) -> str | Path:
     return source.path if source.path.startswith(HUB) or (is_stream(source.path) and not is_there(named)) else named
 
 
-def _find(source: SourceConfig, *, root: Path, pictures: bool) -> Found:
+def _find(source: SourceConfig, *, root: Path, images: bool) -> Found:
     found = find_data(source_path(source, root), split=source.split)
-    if found.kind == "txt" and pictures:
+    if found.kind == "txt" and images:
         raise DataError(
-            f"{str(found.place)!r} holds texts and no pictures.",
-            fix="give a file with a picture and a text in each row; a .txt may have a header line with their names.",
+            f"{str(found.place)!r} holds texts and no images.",
+            fix="give a file with an image and a text in each row; a .txt may have a header line with their names.",
         )
     return found
 
@@ -233,10 +233,10 @@ def _root(source: SourceConfig, file: Path | str, *, root: Path) -> Path:
     return (file if file.is_dir() else file.parent).resolve()
 
 
-def _missing_column(source: SourceConfig, row: Row, where: str, *, pictures: bool, texts: Texts) -> DataError | None:
+def _missing_column(source: SourceConfig, row: Row, where: str, *, images: bool, texts: Texts) -> DataError | None:
     columns = source.columns
     seen = columns.video if isinstance(source.view, ClipView) else columns.image
-    needed = ([seen] if pictures else []) + ([columns.text] if texts == "required" else [])
+    needed = ([seen] if images else []) + ([columns.text] if texts == "required" else [])
     if source.task == "vqa" and source.candidates is None:
         needed.append(columns.candidates)
     for name in needed:
@@ -256,7 +256,7 @@ def _record(
     candidates: tuple[str, ...],
     *,
     root: Path,
-    pictures: bool,
+    images: bool,
     texts: Texts,
     where: str,
 ) -> Record:
@@ -272,10 +272,10 @@ def _record(
         )
     if source.task == "vqa":
         _check_candidates(candidates, right[0] if right else "", where=where)
-    image = _visual(source, row, root=root, where=where) if pictures else None
+    image = _visual(source, row, root=root, where=where) if images else None
     identity = row.get(columns.source_id)
     if is_missing(identity):
-        identity = image or _named_picture(source, row, root=root, where=where) or "".join(right[:1])
+        identity = image or _named_image(source, row, root=root, where=where) or "".join(right[:1])
     return Record(
         image=image,
         texts=right,
@@ -302,8 +302,8 @@ def _text(row: Row, column: str) -> str:
     return text
 
 
-def _named_picture(source: SourceConfig, row: Row, *, root: Path, where: str) -> Visual | None:
-    """Picture that a row of texts says it belongs to: its identity is the same where the picture itself is read."""
+def _named_image(source: SourceConfig, row: Row, *, root: Path, where: str) -> Visual | None:
+    """Image that a row of texts says it belongs to: its identity is the same where the image itself is read."""
     try:
         return _visual(source, row, root=root, where=where)
     except (DataError, KeyError, _UnusableError):
@@ -313,10 +313,10 @@ def _named_picture(source: SourceConfig, row: Row, *, root: Path, where: str) ->
 def _visual(source: SourceConfig, row: Row, *, root: Path, where: str) -> Visual:
     columns = source.columns
     if not isinstance(source.view, ClipView):
-        picture = row[columns.image]
-        if not isinstance(picture, Stored):
-            picture = path_under(root, _path(picture, columns.image), where=where)
-        return Still(picture, frames=source.frames) if isinstance(source.view, StillView) else picture
+        image = row[columns.image]
+        if not isinstance(image, Stored):
+            image = path_under(root, _path(image, columns.image), where=where)
+        return Still(image, frames=source.frames) if isinstance(source.view, StillView) else image
     path = path_under(root, _path(row[columns.video], columns.video), where=where)
     if path.is_dir():
         try:

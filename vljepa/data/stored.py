@@ -1,4 +1,4 @@
-"""Pictures that lie inside a larger file: a tar, a Parquet file, a dataset of Hugging Face."""
+"""Images that lie inside a larger file: a tar, a Parquet file, a dataset of Hugging Face."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from vljepa.errors import ImageError
 
 @dataclass(frozen=True, slots=True)
 class TarMember:
-    """A picture in an uncompressed tar, read by its offset: nothing is unpacked, and any one can be read at any time.
+    """An image in an uncompressed tar, read by its offset: nothing is unpacked, and any one can be read at any time.
 
     Args:
         path: The tar.
-        offset: Of the picture's first byte.
+        offset: Of the image's first byte.
         size: In bytes.
-        name: The picture's name in the tar; it is only shown.
+        name: The image's name in the tar; it is only shown.
     """
 
     path: Path
@@ -28,7 +28,7 @@ class TarMember:
     name: str
 
     def read(self) -> bytes:
-        """The picture's file.
+        """The image's file.
 
         Raises:
             ImageError: The tar is gone or has been cut short.
@@ -49,7 +49,7 @@ class TarMember:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A picture in a column of a Parquet file or of a dataset.
+    """An image in a column of a Parquet file or of a dataset.
 
     Args:
         table: The Parquet file, or what `vljepa.data.hf_datasets.open_dataset` takes.
@@ -62,7 +62,7 @@ class Cell:
     row: int
 
     def read(self) -> bytes:
-        """The picture's file.
+        """The image's file.
 
         Raises:
             ImageError: The cell holds no bytes.
@@ -73,7 +73,7 @@ class Cell:
         except (OSError, ValueError, IndexError, KeyError) as error:
             raise ImageError(f"{self} cannot be read: {error}.", fix="check the file.") from error
         if not isinstance(content, bytes) or not content:
-            raise ImageError(f"{self} holds no picture.", fix="mend or remove the row.")
+            raise ImageError(f"{self} holds no image.", fix="mend or remove the row.")
         return content
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ Stored = TarMember | Cell
 
 
 class _ParquetColumn:
-    """Reads a row group at a time: pictures are mostly asked for in their order."""
+    """Reads a row group at a time: images are mostly asked for in their order."""
 
     def __init__(self, path: str, column: str) -> None:
         import numpy as np

@@ -192,5 +192,5 @@ class ShardStream:
 
 
 def _apart(record: Record, shard: str) -> Record:
-    """A record whose number, if its picture has no other identity, is not taken for that of another shard's picture."""
+    """A record whose number, if its image has no other identity, is not taken for that of another shard's image."""
     return replace(record, source_id=f"{shard}:{record.source_id}") if record.numbered else record

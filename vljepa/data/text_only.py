@@ -1,4 +1,4 @@
-"""Rows without a picture: one text stands for what the X-Encoder's classifier would have said, another is predicted."""
+"""Rows without an image: one text stands for what the X-Encoder's classifier would have said, another is predicted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PriorEstimate:
         config: Temperature and noise.
         texts: Y-Encoder features of the texts.
         prior: The model's label prior, filled.
-        real_BE: Label prior's features of real pictures, [B, E], for the mean.
+        real_BE: Label prior's features of real images, [B, E], for the mean.
         sample: Texts of the source, for mean and standard deviation of the estimates.
     """
 

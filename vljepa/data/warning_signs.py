@@ -19,12 +19,12 @@ def notes_on(rows: SourceRows, broken: Mapping[Visual, str], *, opened: int) -> 
 
     Args:
         rows: Of a source.
-        broken: Its pictures that cannot be read.
-        opened: Pictures that were tried.
+        broken: Its images that cannot be read.
+        opened: Images that were tried.
     """
     notes = []
     if broken and _over_budget(len(broken), opened):
-        notes.append(_REFUSED.format(what="pictures"))
+        notes.append(_REFUSED.format(what="images"))
     if rows.skipped and _over_budget(len(rows.skipped), rows.tried):
         notes.append(_REFUSED.format(what="rows"))
     texts = {text for record in rows.records for text in record.texts}
@@ -38,7 +38,7 @@ def notes_on(rows: SourceRows, broken: Mapping[Visual, str], *, opened: int) -> 
         notes.append(f"the column 'split' has {counted}, and all are read: choose one with --split")
     folder = _elsewhere(broken)
     if folder is not None:
-        notes.append(f"pictures are not where the rows say, but in {str(folder)!r}: give it with --root")
+        notes.append(f"images are not where the rows say, but in {str(folder)!r}: give it with --root")
     return notes
 
 
@@ -47,7 +47,7 @@ def _over_budget(count: int, total: int) -> bool:
 
 
 def _elsewhere(broken: Mapping[Visual, str]) -> Path | None:
-    """A folder in that of the rows' pictures that holds the first one that is missing."""
+    """A folder in that of the rows' images that holds the first one that is missing."""
     missing = next((visual for visual in broken if isinstance(visual, Path) and not visual.exists()), None)
     if missing is None or not missing.parent.is_dir():
         return None

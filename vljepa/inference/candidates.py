@@ -1,4 +1,4 @@
-"""From a picture's embedding to a calibrated choice among candidate texts: the shared half of `classify` and `ask`."""
+"""From an image's embedding to a calibrated choice among candidate texts: the shared half of `classify` and `ask`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedded, Embedder, check_probability
 from vljepa.inference.reading import OnBroken, Progress
-from vljepa.processing.given import describe, is_picture
-from vljepa.processing.processor import Picture
+from vljepa.processing.given import describe, is_image
+from vljepa.processing.processor import ImageInput
 from vljepa.processing.unicode_text import check_text
 
 
 class Chances(NamedTuple):
-    """Of M candidates for N pictures.
+    """Of M candidates for N images.
 
     Attributes:
         candidates_NM: Probability of each.
@@ -32,10 +32,10 @@ class Chances(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What the model says about one picture.
+    """What the model says about one image.
 
     Args:
-        image: The picture as it was given, as text.
+        image: The image as it was given, as text.
         label: The likeliest candidate; None when its probability is below the asked minimum, or when none of them is
             more likely than one of them.
         confidence: Probability of the likeliest candidate, said or not.
@@ -94,7 +94,7 @@ def _few(texts: Sequence[str], most: int = 8) -> str:
 
 def choose(
     embedder: Embedder,
-    images: Sequence[Picture],
+    images: Sequence[ImageInput],
     *,
     candidates: Sequence[str],
     probabilities: Callable[[Embedded], Chances],
@@ -103,7 +103,7 @@ def choose(
     progress: Progress | None,
     on_broken: OnBroken | None,
 ) -> Iterator[Prediction]:
-    """One prediction per readable picture, in order; `probabilities` gives those of the candidates for a batch."""
+    """One prediction per readable image, in order; `probabilities` gives those of the candidates for a batch."""
     check_probability(min_confidence)
     for batch in embedder.embedded(images, query=query, progress=progress, on_broken=on_broken):
         chances = probabilities(batch)
@@ -122,17 +122,17 @@ def choose(
             )
 
 
-def as_list(images: Picture | Iterable[Picture]) -> list[Picture]:
-    """One picture or many, as a list; a batch of arrays or tensors is many.
+def as_list(images: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
+    """One image or many, as a list; a batch of arrays or tensors is many.
 
     Raises:
         ConfigError: Neither.
     """
-    if is_picture(images):
-        return [cast(Picture, images)]
+    if is_image(images):
+        return [cast(ImageInput, images)]
     if isinstance(images, Mapping) or not isinstance(images, Iterable):
         raise ConfigError(
-            f"images is of type {type(images).__name__}, neither a picture nor a list of them.",
+            f"images is of type {type(images).__name__}, neither an image nor a list of them.",
             fix="give a path, a PIL image, an array, a tensor, or a list of such.",
         )
     return list(images)

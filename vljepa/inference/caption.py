@@ -1,4 +1,4 @@
-"""Words for pictures, read by the Y-Decoder: captions without a query, open answers with one."""
+"""Words for images, read by the Y-Decoder: captions without a query, open answers with one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vljepa.inference.candidates import as_list
 from vljepa.inference.embed import Embedder
 from vljepa.inference.reading import OnBroken, Progress
 from vljepa.processing.given import describe
-from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.processor import ImageInput, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What was said about a picture.
+    """What was said about an image.
 
     Args:
         image: The file.
@@ -41,7 +41,7 @@ class Caption:
 def caption(
     model: VLJEPA,
     processor: VLJEPAProcessor,
-    images: Picture | Sequence[Picture],
+    images: ImageInput | Sequence[ImageInput],
     *,
     query: str = "",
     min_confidence: float = 0.0,
@@ -50,27 +50,27 @@ def caption(
     on_broken: OnBroken | None = None,
     **options: Any,
 ) -> list[Caption]:
-    """Describe pictures, or answer an open question about them.
+    """Describe images, or answer an open question about them.
 
     Args:
         model: A finished model with a Y-Decoder.
         processor: The processor that belongs to it.
-        images: One picture or many: files, PIL images, arrays, tensors or bytes (see `Picture`); videos too, for a
+        images: One image or many: files, PIL images, arrays, tensors or bytes (see `ImageInput`); videos too, for a
             model that has learned from clips.
         query: A question; empty means the model's caption prompt.
         min_confidence: Below this confidence the text is None: the model abstains.
         frames: Frames of each video; None for as many as the model was trained with.
-        progress: Called with the number of pictures done since the last call.
-        on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
+        progress: Called with the number of images done since the last call.
+        on_broken: Called for an image that cannot be read, which is then left out; without it, that is an error.
         options: As for `YDecoder.generate`, such as `num_beams`.
 
     Returns:
-        One caption per readable picture, in order.
+        One caption per readable image, in order.
 
     Raises:
         CheckpointError: The model has no Y-Decoder.
         ConfigError: An option is outside of its range, `query` is not a text, or the decoder has no confidence.
-        ImageError: A picture cannot be read and there is no `on_broken`.
+        ImageError: An image cannot be read and there is no `on_broken`.
 
     Example:
         >>> [said] = caption(model, processor, "cat.jpg")  # doctest: +SKIP
@@ -92,7 +92,7 @@ def caption(
 
 def captions(
     embedder: Embedder,
-    images: Sequence[Picture],
+    images: Sequence[ImageInput],
     *,
     query: str = "",
     min_confidence: float = 0.0,
@@ -100,7 +100,7 @@ def captions(
     on_broken: OnBroken | None = None,
     **options: Any,
 ) -> Iterator[Caption]:
-    """The same, picture by picture, in batches of bounded memory."""
+    """The same, image by image, in batches of bounded memory."""
     embedder.require_words()
     check_text(query, what="the query")
     embedder.check_minimum(min_confidence, answers=bool(query))

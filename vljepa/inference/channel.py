@@ -90,7 +90,7 @@ class Channel:
         self._began: datetime | None = None  # of the open segment
         self._away = False
 
-    def saw(self, times: FrameTimes, picture: bytes | None) -> None:
+    def saw(self, times: FrameTimes, image: bytes | None) -> None:
         """Note a frame."""
         stats = self.stats
         stats.saw(times.time, lasts=1 / self.segmenter.config.fps)
@@ -98,8 +98,8 @@ class Channel:
         if stats.live:
             stats.began = times.clock if stats.began is None else stats.began
             stats.lagged(self.source.lag + times.predicted - times.arrived)
-        if picture is not None:
-            self._thumbnails.add(times.time, picture)
+        if image is not None:
+            self._thumbnails.add(times.time, image)
 
     def push(
         self, row_D: NDArray[np.float32], times: FrameTimes, classes_K: NDArray[np.float32] | None
@@ -178,10 +178,10 @@ class Channel:
         self.stats.decodes += 1
         self.stats.tick()
         if self.stats.thumbnails:
-            self.stats.pictures.append(self._picture(segment.time))
+            self.stats.images.append(self._image(segment.time))
         return replace(segment, began=self._began, ended=ended) if self.source.live else segment
 
-    def _picture(self, moment: float) -> bytes | None:
+    def _image(self, moment: float) -> bytes | None:
         """Small JPEG of the frame at a time; where it is not kept any more, a file is read once more."""
         if not self._thumbnails.has(moment) and (image := self.source.image_at(moment)) is not None:
             return thumbnail(image)

@@ -12,13 +12,13 @@ from vljepa.inference.candidates import Prediction, as_list, check_candidates, c
 from vljepa.inference.embed import Embedder
 from vljepa.inference.naming import Naming
 from vljepa.inference.reading import OnBroken, Progress
-from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.processor import ImageInput, VLJEPAProcessor
 
 
 def classify(
     model: VLJEPA,
     processor: VLJEPAProcessor,
-    images: Picture | Sequence[Picture],
+    images: ImageInput | Sequence[ImageInput],
     *,
     labels: Sequence[str],
     none: bool = False,
@@ -28,12 +28,12 @@ def classify(
     progress: Progress | None = None,
     on_broken: OnBroken | None = None,
 ) -> list[Prediction]:
-    """Say which of `labels` each picture shows, with calibrated probabilities.
+    """Say which of `labels` each image shows, with calibrated probabilities.
 
     Args:
         model: A finished model.
         processor: The processor that belongs to it.
-        images: One picture or many: files, PIL images, arrays, tensors or bytes (see `Picture`); videos too, for a
+        images: One image or many: files, PIL images, arrays, tensors or bytes (see `ImageInput`); videos too, for a
             model that has learned from clips.
         labels: At least two names; templates turn each into texts.
         none: Whether it may be none of the labels: the prediction says how likely that is, and its label is None where
@@ -42,15 +42,15 @@ def classify(
             model's own.
         min_confidence: Below this probability the label is None: the model abstains.
         frames: Frames of each video; None for as many as the model was trained with.
-        progress: Called with the number of pictures done since the last call.
-        on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
+        progress: Called with the number of images done since the last call.
+        on_broken: Called for an image that cannot be read, which is then left out; without it, that is an error.
 
     Returns:
-        One prediction per readable picture, in order.
+        One prediction per readable image, in order.
 
     Raises:
         ConfigError: `labels` or `min_confidence` is not usable, or the model was not calibrated for `none`.
-        ImageError: A picture cannot be read and there is no `on_broken`.
+        ImageError: An image cannot be read and there is no `on_broken`.
 
     Example:
         >>> model = VLJEPA.from_pretrained("mini")  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""Pictures and clips for the Predictor: a picture is a clip of one frame, a video is sampled evenly."""
+"""Images and clips for the Predictor: an image is a clip of one frame, a video is sampled evenly."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from vljepa.configs import ClipsConfig
 from vljepa.errors import ConfigError, ImageError, VideoError
-from vljepa.inference.pictures import media_type, still_or_video
+from vljepa.inference.images import media_type, still_or_video
 from vljepa.processing.file_errors import naming_file
 from vljepa.processing.given import describe
-from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.processor import ImageInput, VLJEPAProcessor
 from vljepa.processing.video import even_shares, read_clip
 
 
@@ -30,10 +30,10 @@ class ReadImage:
 
 
 class VisualReader:
-    """Reads pictures and, for a model that knows time, clips.
+    """Reads images and, for a model that knows time, clips.
 
     The content of a file says whether it is a video. To a model without `clips` an animated GIF, WebP, AVIF or PNG is
-    its first frame, as any picture, and a video is refused: it has learned from single pictures, and would answer about
+    its first frame, as any image, and a video is refused: it has learned from single images, and would answer about
     several as if they were one.
 
     Args:
@@ -49,7 +49,7 @@ class VisualReader:
         self.processor = processor
         if frames is not None:
             if clips is None:
-                raise ConfigError(f"frames = {frames} is for a model of clips, and this is one of pictures.", fix=_FIX)
+                raise ConfigError(f"frames = {frames} is for a model of clips, and this is one of images.", fix=_FIX)
             if not 2 <= frames <= clips.max_frames:
                 raise ConfigError(
                     f"frames = {frames} is not from 2 to {clips.max_frames}, the places that the model has in time.",
@@ -57,8 +57,8 @@ class VisualReader:
                 )
         self.frames = frames if frames is not None or clips is None else clips.frames
 
-    def __call__(self, image: Picture | ReadImage) -> Tensor:
-        """Pixels [1, T, C, H, W] of a picture or a video of one frame (T = 1), or of a clip.
+    def __call__(self, image: ImageInput | ReadImage) -> Tensor:
+        """Pixels [1, T, C, H, W] of an image or a video of one frame (T = 1), or of a clip.
 
         Raises:
             ImageError: Missing, broken or too large; a video that the model cannot take.
@@ -68,30 +68,30 @@ class VisualReader:
         with naming_file(describe(image), ImageError):
             return self._read(image)
 
-    def together(self, images: Sequence[Picture]) -> Tensor:
-        """Pixels [1, T, C, H, W] of pictures that make one clip.
+    def together(self, images: Sequence[ImageInput]) -> Tensor:
+        """Pixels [1, T, C, H, W] of images that make one clip.
 
         Raises:
-            ConfigError: The model has learned from single pictures.
+            ConfigError: The model has learned from single images.
             ImageError: One is missing, broken or too large.
         """
         if self.frames is None:
-            raise ConfigError(f"{len(images)} pictures as one clip are for a model of clips.", fix=_FIX)
+            raise ConfigError(f"{len(images)} images as one clip are for a model of clips.", fix=_FIX)
         return self.processor.frames(list(images)).unsqueeze(0)
 
-    def _read(self, image: Picture) -> Tensor:
+    def _read(self, image: ImageInput) -> Tensor:
         if not isinstance(image, str | os.PathLike) or not self._is_clip(Path(image)):
             return self.processor.images([image])
         if self.frames is None:
-            raise ImageError(f"{str(image)!r} is a video, and this model has learned from pictures.", fix=_FIX)
+            raise ImageError(f"{str(image)!r} is a video, and this model has learned from images.", fix=_FIX)
         limit = self.processor.config.x_encoder.image.max_pixels
         try:
-            pictures = read_clip(image, shares=even_shares(self.frames), max_pixels=limit)
+            images = read_clip(image, shares=even_shares(self.frames), max_pixels=limit)
         except VideoError as error:
             raise ImageError(error.message, fix=error.fix) from error
-        if all(picture is pictures[0] for picture in pictures):
-            return self.processor.images(pictures[:1])  # the video is one frame
-        return self.processor.frames(pictures).unsqueeze(0)
+        if all(image is images[0] for image in images):
+            return self.processor.images(images[:1])  # the video is one frame
+        return self.processor.frames(images).unsqueeze(0)
 
     def _is_clip(self, path: Path) -> bool:
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""`vljepa search --html`: the hits of a search as one self-contained page, each with its picture."""
+"""`vljepa search --html`: the hits of a search as one self-contained page, each with its image."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vljepa.errors import DataError
+from vljepa.inference.images import is_special
 from vljepa.inference.index import Hit
-from vljepa.inference.page import escaped, picture_tag, render_page, write_page
-from vljepa.inference.pictures import is_special
+from vljepa.inference.page import escaped, image_tag, render_page, write_page
 from vljepa.inference.stream_stats import thumbnail
 from vljepa.inference.subtitles import span
 from vljepa.processing.image import open_image
@@ -21,7 +21,7 @@ class _Shown:
     """A hit with its small JPEG, or the reason why there is none."""
 
     hit: Hit
-    picture: bytes | None
+    image: bytes | None
     lacking: str = ""
 
 
@@ -30,30 +30,30 @@ def write_contact_sheet(
 ) -> list[str]:
     """Write the page; the file is complete or not there.
 
-    Pictures and best frames are read from the indexed files, where these still are; a hit without one is shown by its
+    Images and best frames are read from the indexed files, where these still are; a hit without one is shown by its
     name, and the page says why.
 
     Args:
         path: The file.
-        query: What was asked: a text, or the file of a picture, which is shown.
+        query: What was asked: a text, or the file of an image, which is shown.
         hits: As `Index.search` returned them.
         folder: Where the indexed files are.
         about: A line below the query; whatever is in it is shown as text.
         max_pixels: Cap on width x height of what is read.
 
     Returns:
-        Why hits have no picture, once for each file of which that is so.
+        Why hits have no image, once for each file of which that is so.
 
     Raises:
         DataError: The page cannot be written.
-        ImageError: The query's picture cannot be read.
+        ImageError: The query's image cannot be read.
     """
     shown = [_look(hit, folder, max_pixels) for hit in hits]
-    lacking = list(dict.fromkeys(f"{one.hit.path}: {one.lacking}" for one in shown if one.picture is None))
+    lacking = list(dict.fromkeys(f"{one.hit.path}: {one.lacking}" for one in shown if one.image is None))
     page = render_page(
         "contact_sheet.html",
         title=escaped(query if isinstance(query, str) else query.name),
-        asked="" if isinstance(query, str) else picture_tag(_small(query, max_pixels), alt="The query"),
+        asked="" if isinstance(query, str) else image_tag(_small(query, max_pixels), alt="The query"),
         about=escaped(about),
         hits="\n".join(['<ol class="cards">', *(_card(one, rank) for rank, one in enumerate(shown, start=1)), "</ol>"]),
         footer="Made by <code>vljepa search</code>. Numbers are cosines, from -1 to 1.",
@@ -81,10 +81,10 @@ def _small(path: Path, max_pixels: int) -> bytes:
 
 def _card(shown: _Shown, rank: int) -> str:
     hit = shown.hit
-    lacking = f'<p class="lacking">no picture: {escaped(shown.lacking)}</p>' if shown.picture is None else ""
+    lacking = f'<p class="lacking">no image: {escaped(shown.lacking)}</p>' if shown.image is None else ""
     when = "" if hit.start is None or hit.end is None else span(hit.start, hit.end)
     return (
-        f'<li class="card" id="hit-{rank}">{picture_tag(shown.picture, alt=hit.path)}<div class="words">'
+        f'<li class="card" id="hit-{rank}">{image_tag(shown.image, alt=hit.path)}<div class="words">'
         f'<a class="when" href="#hit-{rank}"><span>{rank}. {when}</span><span class="score">{hit.score:.3f}</span></a>'
         f'<p class="text" dir="auto">{escaped(hit.path)}</p>{lacking}</div></li>'
     )

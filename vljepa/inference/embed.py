@@ -1,6 +1,6 @@
-"""Pictures and texts in, rows of the shared space out: what every use of a finished model stands on.
+"""Images and texts in, rows of the shared space out: what every use of a finished model stands on.
 
-Shapes: N pictures or texts, D width of the shared space.
+Shapes: N images or texts, D width of the shared space.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vljepa.models.device import resolve_device, resolve_dtype
 from vljepa.models.residuals import Ablation
 from vljepa.models.types import Latents
 from vljepa.processing.class_names import name_rows
-from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.processor import ImageInput, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
 
 Rows: TypeAlias = NDArray[np.float32]
@@ -39,7 +39,7 @@ _QUERY_BATCH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """A batch of pictures, embedded.
+    """A batch of images, embedded.
 
     Args:
         images: Those that could be read, b of them.
@@ -47,7 +47,7 @@ class Embedded:
         classes: What the X-Encoder's own classifier says, [b, K] probabilities; None without one.
     """
 
-    images: list[Picture]
+    images: list[ImageInput]
     rows: Rows
     classes: Rows | None
 
@@ -55,7 +55,7 @@ class Embedded:
 class Embedder:
     """A model and its processor, ready to embed files.
 
-    The model is put into eval mode and used on the device that it is on. Files may be pictures, and videos for a model
+    The model is put into eval mode and used on the device that it is on. Files may be images, and videos for a model
     that has learned from clips.
 
     Args:
@@ -111,49 +111,49 @@ class Embedder:
 
     @property
     def batch_size(self) -> int:
-        """How many pictures this device takes at a time."""
+        """How many images this device takes at a time."""
         return _CPU_BATCH if self.device.type == "cpu" else _GPU_BATCH
 
-    def images(self, images: Sequence[Picture], *, query: str = "", progress: Progress | None = None) -> Rows:
-        """Predicted embeddings of pictures under a query.
+    def images(self, images: Sequence[ImageInput], *, query: str = "", progress: Progress | None = None) -> Rows:
+        """Predicted embeddings of images under a query.
 
         Args:
-            images: Files, PIL images, arrays and so on; see `Picture`.
+            images: Files, PIL images, arrays and so on; see `ImageInput`.
             query: The question; empty means the model's caption prompt.
-            progress: Called with the number of pictures done since the last call.
+            progress: Called with the number of images done since the last call.
 
         Returns:
             [N, D] float32 rows of unit length, in the order of `images`.
 
         Raises:
-            ImageError: A picture is missing, broken or too large.
+            ImageError: An image is missing, broken or too large.
         """
         rows = [rows for _, rows in self.batches(images, query=query, progress=progress)]
         return np.concatenate(rows) if rows else self._no_rows()
 
-    def batches(self, images: Sequence[Picture], **options: Any) -> Iterator[tuple[list[Picture], Rows]]:
-        """The pictures and rows of `embedded`, with its options."""
+    def batches(self, images: Sequence[ImageInput], **options: Any) -> Iterator[tuple[list[ImageInput], Rows]]:
+        """The images and rows of `embedded`, with its options."""
         for batch in self.embedded(images, **options):
             yield batch.images, batch.rows
 
     def embedded(
         self,
-        images: Sequence[Picture],
+        images: Sequence[ImageInput],
         *,
         query: str = "",
         progress: Progress | None = None,
         on_broken: OnBroken | None = None,
     ) -> Iterator[Embedded]:
-        """Pictures in batches of bounded memory; the next batch is read while the model works on this one.
+        """Images in batches of bounded memory; the next batch is read while the model works on this one.
 
         Args:
-            images: Files, PIL images, arrays and so on; see `Picture`.
+            images: Files, PIL images, arrays and so on; see `ImageInput`.
             query: The question; empty means the model's caption prompt.
-            progress: Called with the number of pictures done since the last call, broken ones included.
-            on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
+            progress: Called with the number of images done since the last call, broken ones included.
+            on_broken: Called for an image that cannot be read, which is then left out; without it, that is an error.
 
         Raises:
-            ImageError: A picture cannot be read and there is no `on_broken`.
+            ImageError: An image cannot be read and there is no `on_broken`.
         """
         check_text(query, what="the query")
         batches = read_ahead(self.read, images, size=self.batch_size, on_broken=on_broken)
@@ -164,18 +164,18 @@ class Embedder:
             if progress is not None:
                 progress(count)
 
-    def pairs(self, images: Sequence[Picture], queries: Sequence[str]) -> Rows:
-        """Predicted embeddings of pictures, each under a query of its own.
+    def pairs(self, images: Sequence[ImageInput], queries: Sequence[str]) -> Rows:
+        """Predicted embeddings of images, each under a query of its own.
 
         Args:
-            images: Files, PIL images, arrays and so on; see `Picture`.
-            queries: One per picture; an empty one means the model's caption prompt.
+            images: Files, PIL images, arrays and so on; see `ImageInput`.
+            queries: One per image; an empty one means the model's caption prompt.
 
         Returns:
             [N, D] float32 rows of unit length, in the order of `images`.
 
         Raises:
-            ImageError: A picture is missing, broken or too large.
+            ImageError: An image is missing, broken or too large.
         """
         rows = [self._no_rows()]
         for start in range(0, len(images), self.batch_size):
@@ -185,11 +185,11 @@ class Embedder:
 
     @torch.inference_mode()
     def asked(self, pixels: Sequence[torch.Tensor], pairs: Sequence[tuple[int, str]]) -> Rows:
-        """Predicted embeddings of pictures under several queries each; every picture is encoded once.
+        """Predicted embeddings of images under several queries each; every image is encoded once.
 
         Args:
             pixels: [1, T, C, H, W] each, as from `read`; at least one, and all of one length T in one batch.
-            pairs: Number of a picture and a query each; an empty query means the model's caption prompt.
+            pairs: Number of an image and a query each; an empty query means the model's caption prompt.
 
         Returns:
             [N, D] float32 rows of unit length, in the order of `pairs`.
@@ -201,7 +201,7 @@ class Embedder:
         rows: Rows = np.empty((len(pairs), self.model.config.embed_dim), dtype=np.float32)
         classes: list[tuple[list[int], Rows]] = []
         lengths = np.array([one.shape[1] for one in pixels])
-        for length in np.unique(lengths):  # pictures and clips each go by themselves
+        for length in np.unique(lengths):  # images and clips each go by themselves
             alike = np.flatnonzero(lengths == length).tolist()
             within = {number: place for place, number in enumerate(alike)}
             wanted = [place for place, (number, _) in enumerate(pairs) if number in within]
@@ -224,7 +224,7 @@ class Embedder:
 
     @torch.inference_mode()
     def encode(self, pixels: Sequence[torch.Tensor]) -> Latents:
-        """What the X-Encoder makes of pictures, or of clips of one length, for `ask`: encode once, ask many.
+        """What the X-Encoder makes of images, or of clips of one length, for `ask`: encode once, ask many.
 
         Args:
             pixels: [1, T, C, H, W] each, as from `read`, all of one length T; at least one, and all in one batch.
@@ -255,7 +255,7 @@ class Embedder:
         return np.concatenate(rows)
 
     def pixels(self, pixels: Sequence[torch.Tensor]) -> Rows:
-        """Predicted embeddings, under the model's caption prompt, of pictures that the processor has prepared.
+        """Predicted embeddings, under the model's caption prompt, of images that the processor has prepared.
 
         Args:
             pixels: [1, T, C, H, W] each, as from `VLJEPAProcessor.images`; at least one, and all in one batch.

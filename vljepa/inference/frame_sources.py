@@ -15,13 +15,13 @@ from PIL import Image
 
 from vljepa.configs import ImageConfig, LiveOptions
 from vljepa.errors import ConfigError, VideoError
-from vljepa.processing.given import Picture, as_rgb, is_picture
+from vljepa.processing.given import ImageInput, as_rgb, is_image
 from vljepa.processing.grid import Grid
 from vljepa.processing.live import Gap, Halted, LiveSource
 from vljepa.processing.live_places import STDIN, live_place, shown
 from vljepa.processing.video import Frame, frame_at, read_frames
 
-Source: TypeAlias = str | Path | Iterable[Frame | Picture]
+Source: TypeAlias = str | Path | Iterable[Frame | ImageInput]
 """A path, a live source as a word (see `stream`), or frames or bare images as they come."""
 
 
@@ -64,7 +64,7 @@ class GivenFrames:
 
     def __init__(
         self,
-        frames: Iterable[Frame | Picture],
+        frames: Iterable[Frame | ImageInput],
         *,
         grid: Grid | None = None,
         live: bool = False,
@@ -116,10 +116,10 @@ class GivenFrames:
         except VideoError:
             return None
 
-    def _timed(self, given: Frame | Picture, number: int) -> Frame:
+    def _timed(self, given: Frame | ImageInput, number: int) -> Frame:
         if isinstance(given, Frame):
-            picture: Picture = given.image  # a caller's frame may hold any
-            return given if isinstance(picture, Image.Image) else replace(given, image=self._image(picture))
+            image: ImageInput = given.image  # a caller's frame may hold any
+            return given if isinstance(image, Image.Image) else replace(given, image=self._image(image))
         image = self._image(given)
         if self.live:
             now = time.monotonic()
@@ -127,8 +127,8 @@ class GivenFrames:
             return Frame(image, now - self._began, number)
         return Frame(image, number / (self._grid.fps if self._grid is not None else 1.0), number)
 
-    def _image(self, picture: Picture) -> Image.Image:
-        return as_rgb(picture, max_pixels=self._max_pixels)
+    def _image(self, image: ImageInput) -> Image.Image:
+        return as_rgb(image, max_pixels=self._max_pixels)
 
 
 def open_source(source: Source, *, grid: Grid, live: LiveOptions | None, max_pixels: int) -> FrameSource:
@@ -157,7 +157,7 @@ def open_source(source: Source, *, grid: Grid, live: LiveOptions | None, max_pix
 def check_source(source: object) -> None:
     """Raise ConfigError unless something can be a `Source`."""
     several = isinstance(source, np.ndarray | torch.Tensor) and source.ndim == 4
-    single = is_picture(source) and not isinstance(source, str | Path)
+    single = is_image(source) and not isinstance(source, str | Path)
     if several or (isinstance(source, Iterable) and not single and not isinstance(source, Mapping)):
         return
     if isinstance(source, str | Path):

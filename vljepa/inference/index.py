@@ -1,4 +1,4 @@
-"""Exact search over pictures and over the moments of videos, by text or by picture."""
+"""Exact search over images and over the moments of videos, by text or by image."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from vljepa.inference.known_files import IndexPart, KnownFiles
 from vljepa.inference.media import find_media
 from vljepa.inference.moments import moment_settings
 from vljepa.inference.reading import Progress
-from vljepa.processing.given import is_picture
-from vljepa.processing.picture_sequence import is_moving
-from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.given import is_image
+from vljepa.processing.image_sequence import is_moving
+from vljepa.processing.processor import ImageInput, VLJEPAProcessor
 from vljepa.processing.video_file import require_pyav
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """One search result: a picture, or a moment of a video.
+    """One search result: an image, or a moment of a video.
 
     Args:
         path: Of the file, relative to the index's folder.
-        score: Cosine between the query and the picture or moment, from -1 to 1.
-        start: Of a moment, in seconds from the start of its video; None for a picture, as the next two.
+        score: Cosine between the query and the image or moment, from -1 to 1.
+        start: Of a moment, in seconds from the start of its video; None for an image, as the next two.
         end: Of a moment, not included.
         time: Of the moment's best frame.
     """
@@ -52,25 +52,25 @@ _KEEP_EVERY = 60.0
 
 
 class Index:
-    """Embedded pictures and moments of videos, searched exactly.
+    """Embedded images and moments of videos, searched exactly.
 
-    Pictures are embedded by the Predictor under the model's caption prompt, text queries by the Y-Encoder; a picture
-    as query is embedded as the pictures are, so that its score is the cosine of two predictions. The frames of a video
-    are embedded as pictures are, and become moments: stretches of one meaning, each with the mean of its frames.
+    Images are embedded by the Predictor under the model's caption prompt, text queries by the Y-Encoder; an image
+    as query is embedded as the images are, so that its score is the cosine of two predictions. The frames of a video
+    are embedded as images are, and become moments: stretches of one meaning, each with the mean of its frames.
 
     Make one with `Index.build` or `Index.load`.
 
     Attributes:
-        entries: The indexed pictures and moments, in the order of their paths and times.
+        entries: The indexed images and moments, in the order of their paths and times.
         skipped: After `build`: the files that could not be read, or only in part.
-        passed_over: After `build`: the files in its folders that are neither pictures nor videos.
+        passed_over: After `build`: the files in its folders that are neither images nor videos.
         unchanged: After `build`: how many files were taken over from earlier indexes.
         unfinished: Whether it is one that `keep` was given; its file says so.
 
     Example:
         >>> model = VLJEPA.from_pretrained("mini")  # doctest: +SKIP
         >>> processor = VLJEPAProcessor.from_pretrained("mini")  # doctest: +SKIP
-        >>> index = Index.build(model, processor, ["pictures", "clip.mp4"])  # doctest: +SKIP
+        >>> index = Index.build(model, processor, ["images", "clip.mp4"])  # doctest: +SKIP
         >>> index.save("my.index")  # doctest: +SKIP
         >>> index.search("a red fish", k=5)  # doctest: +SKIP
     """
@@ -108,16 +108,16 @@ class Index:
         keep: Callable[[Self], object] | None = None,
         progress: Progress | None = None,
     ) -> Self:
-        """Embed pictures and videos. What is broken is left out and listed in `skipped`.
+        """Embed images and videos. What is broken is left out and listed in `skipped`.
 
         Videos are read one after the other, so that memory does not grow with their number, but for the rows: 4 bytes
-        x D for each picture and moment.
+        x D for each image and moment.
 
         Args:
             model: A finished model.
             processor: The processor that belongs to it.
             paths: Files, folders (with all below them) and glob patterns; or one of these. Animated GIF, WebP, AVIF
-                and PNG are videos. The pictures in a folder are pictures, also where they are the frames of something.
+                and PNG are videos. The images in a folder are images, also where they are the frames of something.
             threshold: Ward distance above which neighbouring moments of a video stay apart: less makes more and shorter
                 ones. By default what validation chose for the model's Y-Decoder.
             known: Earlier indexes of this model: files whose size and time are as they were are not read again. A file
@@ -157,7 +157,7 @@ class Index:
             raise DataError(
                 f"none of the {len(media)} files in {str(media.folder)!r} can be read; the first: "
                 f"{draft.skipped[0].reason}",
-                fix="check that they are pictures or videos.",
+                fix="check that they are images or videos.",
             )
         return whole(**draft.sorted())
 
@@ -206,33 +206,33 @@ class Index:
 
     def search(
         self,
-        query: str | Picture,
+        query: str | ImageInput,
         *,
         k: int = 10,
         per_video: int | None = None,
         min_score: float = -1.0,
     ) -> list[Hit]:
-        """The `k` nearest pictures and moments, best first; equal scores in the order of paths and times.
+        """The `k` nearest images and moments, best first; equal scores in the order of paths and times.
 
         Args:
-            query: A text (`str`), or a picture: a `Path`, a PIL image, an array and so on (see `Picture`).
+            query: A text (`str`), or an image: a `Path`, a PIL image, an array and so on (see `ImageInput`).
             k: How many; all, when there are fewer.
             per_video: At most so many moments of one video; the best ones.
             min_score: Only those whose cosine is at least this. There is always a nearest one, also when nothing is
-                like the query; which cosine is enough depends on the model, and differs for texts and pictures.
+                like the query; which cosine is enough depends on the model, and differs for texts and images.
 
         Raises:
-            ConfigError: An empty text or one that is not Unicode, neither a text nor a picture, `k` or `per_video`
+            ConfigError: An empty text or one that is not Unicode, neither a text nor an image, `k` or `per_video`
                 below 1, or `min_score` not from -1 to 1.
-            ImageError: The picture cannot be read.
+            ImageError: The image cannot be read.
         """
         _check_limits(k=k, per_video=per_video, min_score=min_score)
         if isinstance(query, str):
             row = self._embedder.texts([check_query(query)])[0]
-        elif is_picture(query):
+        elif is_image(query):
             row = self._embedder.images([query])[0]
         else:
-            raise ConfigError(f"the query is of type {type(query).__name__}.", fix="give a text or one picture.")
+            raise ConfigError(f"the query is of type {type(query).__name__}.", fix="give a text or one image.")
         return self.nearest(row, k=k, per_video=per_video, min_score=min_score)
 
     def nearest(self, row: Rows, *, k: int = 10, per_video: int | None = None, min_score: float = -1.0) -> list[Hit]:
@@ -260,7 +260,7 @@ class Index:
         chosen: list[int] = []
         seen: Counter[str] = Counter()
         for place in places:
-            path = self.entries[place].path  # of a picture there is one row
+            path = self.entries[place].path  # of an image there is one row
             if seen[path] < per_video:
                 seen[path] += 1
                 chosen.append(place)

@@ -26,13 +26,13 @@ _REMAKE = "make the index again with `vljepa index PATH -o FILE`."
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One indexed picture, or one moment of an indexed video.
+    """One indexed image, or one moment of an indexed video.
 
     Args:
         path: Relative to the indexed folder, with `/`.
         size: Of the file, in bytes; 0, with an `mtime` of 0, where it was not read whole or changed meanwhile.
         mtime: Of the file, in seconds since 1970.
-        start: Of a moment, in seconds from the start of its video; None for a picture, as the next two.
+        start: Of a moment, in seconds from the start of its video; None for an image, as the next two.
         end: Of a moment, not included.
         time: Of the frame that is nearest to the moment's meaning.
     """
@@ -105,7 +105,7 @@ def write_index(file: Path, *, header: IndexHeader, entries: list[Entry], rows: 
     Args:
         file: Where to.
         header: What it says about itself.
-        entries: Its pictures and moments.
+        entries: Its images and moments.
         rows: Their embeddings [N, D].
         unfinished: Mark it as one that a build has left on its way.
 

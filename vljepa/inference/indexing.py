@@ -18,7 +18,7 @@ from vljepa.inference.known_files import KnownFiles, entry_of
 from vljepa.inference.media import Media
 from vljepa.inference.moments import read_moments
 from vljepa.inference.reading import Progress
-from vljepa.processing.processor import Picture
+from vljepa.processing.processor import ImageInput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Draft:
 
     Attributes:
         skipped: Files that could not be read, or only in part.
-        passed_over: Files that are neither pictures nor videos, relative to the index's folder.
+        passed_over: Files that are neither images nor videos, relative to the index's folder.
         unchanged: How many files were known.
     """
 
@@ -56,9 +56,9 @@ class Draft:
         # One list, so that a signal finds entries and rows of the same length at any time.
         self._found: list[tuple[list[Entry], Rows]] = []
         self._before: dict[Path, Entry] = {}
-        self._pictures = [one for one in media.pictures if not self._take(one, known)]
+        self._images = [one for one in media.images if not self._take(one, known)]
         self._videos = [one for one in media.videos if not self._take(one, known)]
-        self.unchanged = len(media) - len(self._pictures) - len(self._videos)
+        self.unchanged = len(media) - len(self._images) - len(self._videos)
 
     def __bool__(self) -> bool:
         """Whether there is anything in it so far."""
@@ -74,8 +74,8 @@ class Draft:
         """
         if progress is not None and self.unchanged:
             progress(self.unchanged)
-        for kept, rows in embedder.batches(self._pictures, progress=progress, on_broken=self._skip):
-            self._found.append(([self._entry(Path(str(picture))) for picture in kept], rows))
+        for kept, rows in embedder.batches(self._images, progress=progress, on_broken=self._skip):
+            self._found.append(([self._entry(Path(str(image))) for image in kept], rows))
             yield
         for video in self._videos:
             moments, failure = read_moments(video, embedder, config=settings)
@@ -117,6 +117,6 @@ class Draft:
             return before
         return Entry(path=before.path, size=0, mtime=0.0)
 
-    def _skip(self, file: Picture, error: DataError, *, partly: bool = False) -> None:
+    def _skip(self, file: ImageInput, error: DataError, *, partly: bool = False) -> None:
         path = entry_of(Path(str(file)), folder=self._folder).path
         self.skipped.append(Skipped(path=path, reason=error.message, partly=partly))

@@ -1,4 +1,4 @@
-"""Embeddings of labels and answers, kept between calls: a thousand labels are embedded once, not at every picture."""
+"""Embeddings of labels and answers, kept between calls: a thousand labels are embedded once, not at every image."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class IndexPart:
 
     Args:
         header: What it says about itself.
-        entries: Its pictures and moments.
+        entries: Its images and moments.
         rows: Their embeddings [N, D].
     """
 

@@ -1,4 +1,4 @@
-"""What an index is made of: the pictures and videos that some paths stand for, and one folder that holds them all."""
+"""What an index is made of: the images and videos that some paths stand for, and one folder that holds them all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vljepa.errors import DataError
-from vljepa.inference.pictures import expand, folded, media_type
+from vljepa.inference.images import expand, folded, media_type
 
 
 @dataclass(frozen=True)
@@ -17,25 +17,25 @@ class Media:
 
     Args:
         folder: All are in it or below it.
-        pictures: Sorted; a GIF, WebP, AVIF or PNG of one frame is a picture, and so is a file that nobody can read.
+        images: Sorted; a GIF, WebP, AVIF or PNG of one frame is an image, and so is a file that nobody can read.
         videos: Sorted; animated GIF, WebP, AVIF and PNG are videos.
         others: Sorted; what lies beside them in folders and is found by patterns, by its content.
     """
 
     folder: Path
-    pictures: list[Path]
+    images: list[Path]
     videos: list[Path]
     others: list[Path]
 
     def __len__(self) -> int:
-        """Number of pictures and videos."""
-        return len(self.pictures) + len(self.videos)
+        """Number of images and videos."""
+        return len(self.images) + len(self.videos)
 
 
 def find_media(paths: str | Path | Sequence[str | Path]) -> Media:
-    """Pictures and videos of files, folders (with all below them) and glob patterns, each file once.
+    """Images and videos of files, folders (with all below them) and glob patterns, each file once.
 
-    A file's content says what it is. The pictures in a folder are pictures, also where they are the frames of
+    A file's content says what it is. The images in a folder are images, also where they are the frames of
     something.
 
     Raises:
@@ -52,7 +52,7 @@ def find_media(paths: str | Path | Sequence[str | Path]) -> Media:
         files |= found
         others |= strange
     if not files:
-        raise DataError("there is no path to index.", fix="name files or folders of pictures and videos.")
+        raise DataError("there is no path to index.", fix="name files or folders of images and videos.")
     videos = sorted(file for file in files if media_type(file) in ("video", "animation"))
     return Media(_common_folder(roots), sorted(files - set(videos)), videos, sorted(others - files))
 
@@ -68,8 +68,8 @@ def _found(word: str | Path) -> tuple[set[Path], set[Path]]:
         strange = {file for file in found if media_type(file) is None}
         if strange == found:
             raise DataError(
-                f"of the {len(found)} files of {str(word)!r} none is a picture or a video: {folded(sorted(found))}.",
-                fix="name pictures and videos, or a folder of them.",
+                f"of the {len(found)} files of {str(word)!r} none is an image or a video: {folded(sorted(found))}.",
+                fix="name images and videos, or a folder of them.",
             )
         found -= strange
     return found, strange

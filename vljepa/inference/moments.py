@@ -1,6 +1,6 @@
 """Moments of a video: stretches of one meaning, each with one embedding, found by clustering its frames in time.
 
-The frames are embedded as pictures are, and cut by Ward clustering in time (`segmentation`). Shapes: T frames, D width
+The frames are embedded as images are, and cut by Ward clustering in time (`segmentation`). Shapes: T frames, D width
 of the shared space.
 """
 

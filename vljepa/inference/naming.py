@@ -1,6 +1,6 @@
-"""How likely each label is for a picture: by its text, and by the encoder's own classifier where it names a class.
+"""How likely each label is for an image: by its text, and by the encoder's own classifier where it names a class.
 
-Shapes: N pictures, M labels, D width of the shared space, K classes.
+Shapes: N images, M labels, D width of the shared space, K classes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Naming:
             self.reference_KD = self.reference_KD[~self.shares_MK.any(axis=0)]
 
     def probabilities(self, rows_ND: Rows, classes_NK: Rows | None) -> Chances:
-        """Of each label for each picture, and that it is none of them where that was asked.
+        """Of each label for each image, and that it is none of them where that was asked.
 
         Args:
             rows_ND: Predicted embeddings.

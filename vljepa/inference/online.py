@@ -140,7 +140,7 @@ class RateControl:
     """Moves a threshold so that boundaries come at a wanted rate on average, as far as there is change.
 
     Each boundary raises it by a fifth, and the time without one lets it sink again, so that the two balance at `rate`.
-    It stays within a factor of 4 of where it began: a still picture is not cut up, however long it stays.
+    It stays within a factor of 4 of where it began: a still image is not cut up, however long it stays.
 
     Args:
         rate: Boundaries per second.

@@ -48,8 +48,8 @@ def escaped(text: str) -> str:
     return html.escape(printable.encode("utf-8", "replace").decode("utf-8"))
 
 
-def picture_tag(jpeg: bytes | None, *, alt: str) -> str:
-    """A picture inside the page; an empty place where there is none.
+def image_tag(jpeg: bytes | None, *, alt: str) -> str:
+    """An image inside the page; an empty place where there is none.
 
     Args:
         jpeg: The file.

@@ -1,6 +1,6 @@
 """One object for a finished model: what the functions of `vljepa.inference` do, without the pair of arguments.
 
-Shapes: N pictures or texts, D width of the shared space.
+Shapes: N images or texts, D width of the shared space.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from vljepa.inference.selective import Segment
 from vljepa.inference.stream import stream
 from vljepa.inference.vqa import ask
 from vljepa.processing.file_types import type_by_suffix
-from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.processor import ImageInput, VLJEPAProcessor
 
-Pictures: TypeAlias = Picture | Iterable[Picture]
-Inputs: TypeAlias = Pictures
-"""Pictures and texts, one or many: a `str` is a picture where it names one, else a text (see `Pipeline.encode`)."""
+Images: TypeAlias = ImageInput | Iterable[ImageInput]
+Inputs: TypeAlias = Images
+"""Images and texts, one or many: a `str` is an image where it names one, else a text (see `Pipeline.encode`)."""
 
 
 def load(
@@ -51,7 +51,7 @@ def load(
 
     Example:
         >>> vl = load("mini")  # doctest: +SKIP
-        >>> vl.similarity("examples/pictures/cat.jpg", ["a cat", "a dog"]).round(2)  # doctest: +SKIP
+        >>> vl.similarity("examples/images/cat.jpg", ["a cat", "a dog"]).round(2)  # doctest: +SKIP
         array([[0.56, 0.09]], dtype=float32)
     """
     return Pipeline(Embedder.from_pretrained(str(name), device=device, dtype=dtype, decoder=decoder))
@@ -75,25 +75,25 @@ class Pipeline:
         self.processor: VLJEPAProcessor = embedder.processor
 
     def encode(
-        self, inputs: Inputs | None = None, *, images: Pictures | None = None, texts: str | Iterable[str] | None = None
+        self, inputs: Inputs | None = None, *, images: Images | None = None, texts: str | Iterable[str] | None = None
     ) -> Rows:
-        """Embeddings of pictures by the Predictor, and of texts by the Y-Encoder, in one space.
+        """Embeddings of images by the Predictor, and of texts by the Y-Encoder, in one space.
 
-        Give one of the three arguments. In `inputs` the kinds may be mixed. A `str` there is a picture where a file of
-        that name is there, or where it ends as pictures and videos do (`.jpg`) or is an address without blanks, which
+        Give one of the three arguments. In `inputs` the kinds may be mixed. A `str` there is an image where a file of
+        that name is there, or where it ends as images and videos do (`.jpg`) or is an address without blanks, which
         then is an error if it cannot be read: a mistyped name is never embedded as a text. Any other `str` is a text.
 
         Args:
             inputs: One or many: texts, files, PIL images, arrays, tensors, bytes, open files.
-            images: One or many, all pictures, whatever they read like.
+            images: One or many, all images, whatever they read like.
             texts: One or many, all texts, whatever they read like.
 
         Returns:
             [N, D] float32 rows of unit length, also for one input; dot products are cosines.
 
         Raises:
-            ConfigError: Not one of the three arguments, or something that is neither a text nor a picture.
-            ImageError: A picture is missing, broken or too large.
+            ConfigError: Not one of the three arguments, or something that is neither a text nor an image.
+            ImageError: An image is missing, broken or too large.
         """
         if sum(one is not None for one in (inputs, images, texts)) != 1:
             raise ConfigError("encode takes one of inputs, images= and texts=.", fix="give exactly one of them.")
@@ -102,7 +102,7 @@ class Pipeline:
         if texts is not None:
             return self.embedder.texts([texts] if isinstance(texts, str) else list(texts))
         items = as_list(cast(Any, inputs))
-        are_texts = np.array([isinstance(item, str) and not names_a_picture(item) for item in items], dtype=bool)
+        are_texts = np.array([isinstance(item, str) and not names_a_image(item) for item in items], dtype=bool)
         rows: Rows = np.empty((len(items), self.model.config.embed_dim), dtype=np.float32)
         rows[are_texts] = self.embedder.texts([str(items[place]) for place in np.flatnonzero(are_texts)])
         rows[~are_texts] = self.embedder.images([items[place] for place in np.flatnonzero(~are_texts)])
@@ -120,22 +120,22 @@ class Pipeline:
 
         Raises:
             ConfigError: An array of one or two axes whose last one is not D; else as `encode`.
-            ImageError: A picture is missing, broken or too large.
+            ImageError: An image is missing, broken or too large.
         """
         return self._rows(a) @ self._rows(b).T
 
-    def classify(self, images: Pictures, labels: Sequence[str], **options: Any) -> list[Prediction]:
-        """Say which of `labels` each picture shows; options and errors as for `vljepa.classify`."""
+    def classify(self, images: Images, labels: Sequence[str], **options: Any) -> list[Prediction]:
+        """Say which of `labels` each image shows; options and errors as for `vljepa.classify`."""
         return classify(self.model, self.processor, cast(Any, images), labels=labels, **options)
 
     @overload
-    def ask(self, images: Pictures, question: str, choices: None = None, **options: Any) -> list[Caption]: ...
+    def ask(self, images: Images, question: str, choices: None = None, **options: Any) -> list[Caption]: ...
     @overload
-    def ask(self, images: Pictures, question: str, choices: Sequence[str], **options: Any) -> list[Prediction]: ...
+    def ask(self, images: Images, question: str, choices: Sequence[str], **options: Any) -> list[Prediction]: ...
     def ask(
-        self, images: Pictures, question: str, choices: Sequence[str] | None = None, **options: Any
+        self, images: Images, question: str, choices: Sequence[str] | None = None, **options: Any
     ) -> list[Prediction] | list[Caption]:
-        """Answer a question about each picture: with one of `choices`, or without them in words.
+        """Answer a question about each image: with one of `choices`, or without them in words.
 
         Options and errors are those of `vljepa.ask`, and without choices those of `vljepa.caption`.
         """
@@ -144,8 +144,8 @@ class Pipeline:
             return ask(self.model, self.processor, given, question=question, choices=choices, **options)
         return caption(self.model, self.processor, given, query=check_question(question), **options)
 
-    def caption(self, images: Pictures, **options: Any) -> list[Caption]:
-        """Describe pictures in words; options and errors as for `vljepa.caption`."""
+    def caption(self, images: Images, **options: Any) -> list[Caption]:
+        """Describe images in words; options and errors as for `vljepa.caption`."""
         return caption(self.model, self.processor, cast(Any, images), **options)
 
     def stream(self, source: Source, **options: Any) -> Generator[Segment, None, None]:
@@ -153,15 +153,15 @@ class Pipeline:
         return stream(source, model=self.model, processor=self.processor, **options)
 
     def index(self, paths: str | Path | Sequence[str | Path], **options: Any) -> Index:
-        """Embed folders of pictures and videos for `search`; options and errors as for `vljepa.Index.build`."""
+        """Embed folders of images and videos for `search`; options and errors as for `vljepa.Index.build`."""
         return Index.build(self.model, self.processor, paths, **options)
 
-    def search(self, index: Index | str | Path, query: str | Picture, **options: Any) -> list[Hit]:
-        """The pictures and moments of an index that are nearest to a text or a picture, best first.
+    def search(self, index: Index | str | Path, query: str | ImageInput, **options: Any) -> list[Hit]:
+        """The images and moments of an index that are nearest to a text or an image, best first.
 
         Args:
             index: As `index` makes it, or the file that one was saved in.
-            query: A text or a picture; a `str` is told apart as in `encode`.
+            query: A text or an image; a `str` is told apart as in `encode`.
             options: As for `vljepa.Index.search`, such as `k`.
 
         Raises:
@@ -170,7 +170,7 @@ class Pipeline:
         """
         if not isinstance(index, Index):
             index = Index.load(self.model, self.processor, index)
-        if isinstance(query, str) and names_a_picture(query):
+        if isinstance(query, str) and names_a_image(query):
             query = Path(query)
         return index.search(query, **options)
 
@@ -183,7 +183,7 @@ class Pipeline:
             raise ConfigError(
                 f"an array of shape {given.shape} is no embeddings of this model, which have "
                 f"{self.model.config.embed_dim} numbers.",
-                fix="give rows of `encode`; a picture as an array without colours goes through encode(images=...).",
+                fix="give rows of `encode`; an image as an array without colours goes through encode(images=...).",
             )
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         if not (np.isfinite(lengths).all() and (lengths > 0).all()):
@@ -191,11 +191,11 @@ class Pipeline:
         return cast(Rows, rows / lengths)
 
 
-def names_a_picture(text: str) -> bool:
-    """Whether a `str` is a picture: it names a file that is there, ends like one, or is an address.
+def names_a_image(text: str) -> bool:
+    """Whether a `str` is an image: it names a file that is there, ends like one, or is an address.
 
     Raises:
-        ImageError: It ends like a picture, and there is no such file.
+        ImageError: It ends like an image, and there is no such file.
     """
     path = Path(text)
     try:
@@ -206,5 +206,5 @@ def names_a_picture(text: str) -> bool:
     if "://" in text and not any(map(str.isspace, text)):
         return True
     if type_by_suffix(path.suffix) is not None:
-        raise ImageError(f"there is no picture {text!r}.", fix="check the path; a text goes in as texts=[...].")
+        raise ImageError(f"there is no image {text!r}.", fix="check the path; a text goes in as texts=[...].")
     return False

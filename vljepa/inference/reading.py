@@ -1,4 +1,4 @@
-"""Pictures in batches of bounded memory, the next of which is read while the model works on this one."""
+"""Images in batches of bounded memory, the next of which is read while the model works on this one."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import TypeAlias
 import torch
 
 from vljepa.errors import ImageError
-from vljepa.processing.processor import Picture
+from vljepa.processing.processor import ImageInput
 
 Progress: TypeAlias = Callable[[int], None]
-OnBroken: TypeAlias = Callable[[Picture, ImageError], None]
-Read: TypeAlias = Callable[[Picture], torch.Tensor]
+OnBroken: TypeAlias = Callable[[ImageInput, ImageError], None]
+Read: TypeAlias = Callable[[ImageInput], torch.Tensor]
 _READERS = min(8, os.cpu_count() or 1)
 
 
 def read_ahead(
-    read: Read, images: Sequence[Picture], *, size: int, on_broken: OnBroken | None
-) -> Iterator[tuple[int, list[Picture], list[torch.Tensor]]]:
-    """For every batch: how many pictures it had, those that could be read, and their pixels [1, T, C, H, W].
+    read: Read, images: Sequence[ImageInput], *, size: int, on_broken: OnBroken | None
+) -> Iterator[tuple[int, list[ImageInput], list[torch.Tensor]]]:
+    """For every batch: how many images it had, those that could be read, and their pixels [1, T, C, H, W].
 
     Args:
-        read: Pixels of a picture.
+        read: Pixels of an image.
         images: Files, PIL images, arrays and so on.
         size: Of a batch.
-        on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
+        on_broken: Called for an image that cannot be read, which is then left out; without it, that is an error.
 
     Raises:
-        ImageError: A picture cannot be read and there is no `on_broken`.
+        ImageError: An image cannot be read and there is no `on_broken`.
     """
     chunks = [images[start : start + size] for start in range(0, len(images), size)]
     with ThreadPoolExecutor(_READERS) as pool:
@@ -43,10 +43,10 @@ def read_ahead(
 
 
 def _collect(
-    images: Sequence[Picture], jobs: list[Future[torch.Tensor]], on_broken: OnBroken | None
-) -> tuple[list[Picture], list[torch.Tensor]]:
-    """Pictures that could be read, and their [1, T, C, H, W] pixels."""
-    kept: list[Picture] = []
+    images: Sequence[ImageInput], jobs: list[Future[torch.Tensor]], on_broken: OnBroken | None
+) -> tuple[list[ImageInput], list[torch.Tensor]]:
+    """Images that could be read, and their [1, T, C, H, W] pixels."""
+    kept: list[ImageInput] = []
     pixels: list[torch.Tensor] = []
     for image, job in zip(images, jobs, strict=True):
         try:

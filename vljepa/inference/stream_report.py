@@ -1,4 +1,4 @@
-"""`--html`: one self-contained page about a stream: its captions with pictures, its change signal, what it cost."""
+"""`--html`: one self-contained page about a stream: its captions with images, its change signal, what it cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vljepa.inference.page import escaped, picture_tag, render_page, write_page
+from vljepa.inference.page import escaped, image_tag, render_page, write_page
 from vljepa.inference.stream_chart import change_chart, delay_panel, work_chart
 from vljepa.inference.stream_stats import StreamStats
 from vljepa.inference.subtitles import clock, span
@@ -27,7 +27,7 @@ def write_report(path: Path, *, title: str, about: str, segments: Sequence[Segme
         title: Of the page, such as the video's name; whatever is in it is shown as text.
         about: A line below it.
         segments: What `stream` yielded.
-        stats: What it noted, with one picture per segment or none.
+        stats: What it noted, with one image per segment or none.
 
     Raises:
         DataError: The file cannot be written.
@@ -48,7 +48,7 @@ def render_report(*, title: str, about: str, segments: Sequence[Segment], stats:
         work=work_chart(stats),
         delays=delay_panel(stats),
         captions_hint=_captions_hint(segments, stats),
-        captions=_cards(segments, stats.pictures),
+        captions=_cards(segments, stats.images),
         footer="Made by <code>vljepa stream</code>. One text is decoded per segment, when its meaning has changed.",
     )
 
@@ -109,19 +109,19 @@ def _captions_hint(segments: Sequence[Segment], stats: StreamStats) -> str:
     return f"{newest}left and right arrow keys go through them"
 
 
-def _cards(segments: Sequence[Segment], pictures: Collection[bytes | None]) -> str:
+def _cards(segments: Sequence[Segment], images: Collection[bytes | None]) -> str:
     if not segments:
         return '<p class="about">There is nothing to say: no frame was looked at.</p>'
     # Those of the newest segments.
-    shown = [*([None] * (len(segments) - len(pictures))), *pictures][-len(segments) :]
+    shown = [*([None] * (len(segments) - len(images))), *images][-len(segments) :]
     cards = (
-        _card(segment, number, picture) for number, (segment, picture) in enumerate(zip(segments, shown, strict=False))
+        _card(segment, number, image) for number, (segment, image) in enumerate(zip(segments, shown, strict=False))
     )
     return '<ol class="cards">\n' + "\n".join(cards) + "\n</ol>"
 
 
-def _card(segment: Segment, number: int, picture: bytes | None) -> str:
-    image = picture_tag(picture, alt=f"Frame at {clock(segment.time)}")
+def _card(segment: Segment, number: int, image: bytes | None) -> str:
+    image = image_tag(image, alt=f"Frame at {clock(segment.time)}")
     began = f"{_wall(segment.began)} &middot; " if segment.began is not None else ""
     return (
         f'<li class="card" id="segment-{number}">{image}<div class="words">'

@@ -1,4 +1,4 @@
-"""What `stream` notes on the way, in bounded memory: change over time, where the time went, a picture per segment."""
+"""What `stream` notes on the way, in bounded memory: change over time, where the time went, an image per segment."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Peaks:
 
 
 class Thumbnails:
-    """Small JPEG pictures of moments of which nobody knows yet whether they will be wanted.
+    """Small JPEG images of moments of which nobody knows yet whether they will be wanted.
 
     When there are too many, every second one goes and new ones come half as often.
 
     Args:
-        limit: Most pictures that wait at a time.
+        limit: Most images that wait at a time.
     """
 
     def __init__(self, limit: int = _CANDIDATES) -> None:
@@ -72,22 +72,22 @@ class Thumbnails:
         self._waiting: list[tuple[float, bytes]] = []
         self._spacing = 0.0
 
-    def add(self, moment: float, picture: bytes) -> None:
-        """Keep the picture of a moment, unless one has just been kept."""
+    def add(self, moment: float, image: bytes) -> None:
+        """Keep the image of a moment, unless one has just been kept."""
         if self._waiting and moment < self._waiting[-1][0] + self._spacing:
             return
-        self._waiting.append((moment, picture))
+        self._waiting.append((moment, image))
         if len(self._waiting) > self._limit:
             self._waiting = self._waiting[::2]
             mean_gap = (self._waiting[-1][0] - self._waiting[0][0]) / (len(self._waiting) - 1)
             self._spacing = 0.99 * mean_gap  # frames do not come like clockwork
 
     def nearest(self, moment: float) -> bytes | None:
-        """Picture of the nearest moment that is kept."""
+        """Image of the nearest moment that is kept."""
         return min(self._waiting, key=lambda kept: abs(kept[0] - moment))[1] if self._waiting else None
 
     def has(self, moment: float) -> bool:
-        """Whether the picture of this very moment is kept."""
+        """Whether the image of this very moment is kept."""
         return any(kept == moment for kept, _ in self._waiting)
 
     def forget(self, before: float) -> None:
@@ -105,7 +105,7 @@ class StreamStats:
 
     Args:
         thumbnails: Keep a small JPEG per segment (about 10 kB each; the only thing here that grows with the stream).
-        most_pictures: Keep those of so many newest segments, and nothing grows.
+        most_images: Keep those of so many newest segments, and nothing grows.
 
     Attributes:
         frames: Frames that were looked at.
@@ -116,7 +116,7 @@ class StreamStats:
         signal: Change over time, as the segmenter saw it.
         seconds: Work by stage. `read` runs beside the others, so that they add up to more than `wall`.
         wall: Seconds from the first frame asked for to the last segment yielded, pauses of the caller included.
-        pictures: One JPEG, or None, per segment so far, or per newest segment.
+        images: One JPEG, or None, per segment so far, or per newest segment.
         live: The source is of now; what follows is about such sources.
         began: When the first frame was there, in wall-clock time.
         dropped: Frames that should have been looked at, but the model was too slow.
@@ -132,7 +132,7 @@ class StreamStats:
     """
 
     thumbnails: bool = False
-    most_pictures: int | None = None
+    most_images: int | None = None
     frames: int = 0
     decodes: int = 0
     begin: float = 0.0
@@ -143,7 +143,7 @@ class StreamStats:
         default_factory=lambda: {"read": 0.0, "encode": 0.0, "predict": 0.0, "decode": 0.0}
     )
     wall: float = 0.0
-    pictures: deque[bytes | None] = field(init=False)
+    images: deque[bytes | None] = field(init=False)
     live: bool = False
     began: datetime | None = None
     dropped: int = 0
@@ -158,7 +158,7 @@ class StreamStats:
     _started: float = field(default_factory=time.perf_counter, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.pictures = deque(maxlen=self.most_pictures)
+        self.images = deque(maxlen=self.most_images)
 
     @property
     def duration(self) -> float:
@@ -230,7 +230,7 @@ class StreamStats:
 
 
 def thumbnail(image: Image.Image, *, side: int = _SIDE) -> bytes:
-    """An RGB picture as a small JPEG, at most `side` pixels wide and high."""
+    """An RGB image as a small JPEG, at most `side` pixels wide and high."""
     small = image.copy()
     small.thumbnail((side, side))
     file = io.BytesIO()

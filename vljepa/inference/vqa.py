@@ -14,13 +14,13 @@ from vljepa.inference.embed import Embedder
 from vljepa.inference.reading import OnBroken, Progress
 from vljepa.metrics.classification import softmax
 from vljepa.processing.answers import prior_scores
-from vljepa.processing.processor import Picture, VLJEPAProcessor
+from vljepa.processing.processor import ImageInput, VLJEPAProcessor
 
 
 def ask(
     model: VLJEPA,
     processor: VLJEPAProcessor,
-    images: Picture | Sequence[Picture],
+    images: ImageInput | Sequence[ImageInput],
     *,
     question: str,
     choices: Sequence[str],
@@ -30,12 +30,12 @@ def ask(
     progress: Progress | None = None,
     on_broken: OnBroken | None = None,
 ) -> list[Prediction]:
-    """Answer a question about each picture with one of `choices`, with calibrated probabilities.
+    """Answer a question about each image with one of `choices`, with calibrated probabilities.
 
     Args:
         model: A finished model.
         processor: The processor that belongs to it.
-        images: One picture or many: files, PIL images, arrays, tensors or bytes (see `Picture`); videos too, for a
+        images: One image or many: files, PIL images, arrays, tensors or bytes (see `ImageInput`); videos too, for a
             model that has learned from clips.
         question: In plain words; it becomes the query.
         choices: At least two possible answers.
@@ -43,16 +43,16 @@ def ask(
         answer_prior: Whether the frequencies of the model's training answers count. None: where all `choices` are among
             these answers, as in the training's own questions; your own choices are all alike likely beforehand.
         frames: Frames of each video; None for as many as the model was trained with.
-        progress: Called with the number of pictures done since the last call.
-        on_broken: Called for a picture that cannot be read, which is then left out; without it, that is an error.
+        progress: Called with the number of images done since the last call.
+        on_broken: Called for an image that cannot be read, which is then left out; without it, that is an error.
 
     Returns:
-        One prediction per readable picture, in order; its `label` is the answer.
+        One prediction per readable image, in order; its `label` is the answer.
 
     Raises:
         ConfigError: `question`, `choices` or `min_confidence` is not usable, or `answer_prior` is asked of a model that
             has none.
-        ImageError: A picture cannot be read and there is no `on_broken`.
+        ImageError: An image cannot be read and there is no `on_broken`.
 
     Example:
         >>> [answer] = ask(model, processor, "a.jpg", question="a cat?", choices=["yes", "no"])  # doctest: +SKIP

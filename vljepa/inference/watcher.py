@@ -37,7 +37,7 @@ class _Look:
     """A prepared frame: pixels [1, 1, C, H, W] for the model, and a small JPEG where one is wanted."""
 
     pixels: torch.Tensor
-    picture: bytes | None
+    image: bytes | None
 
 
 class Watcher:
@@ -65,7 +65,7 @@ class Watcher:
         self._query = embedder.processor.queries([query])
         self._pace = pace
         self._stop = stop
-        self._pictures = any(channel.stats.thumbnails for channel in channels)
+        self._images = any(channel.stats.thumbnails for channel in channels)
         self._busy = 0.0  # seconds that the model has worked
 
     def online(self) -> Generator[tuple[Channel, Segment], None, None]:
@@ -132,14 +132,14 @@ class Watcher:
                         row, way, classes = next(rows)
                         if channel.over:
                             continue  # since an earlier frame of this batch
-                        channel.saw(way, thing.item.picture)
+                        channel.saw(way, thing.item.image)
                         yield channel, (row, way, classes)
                     else:
                         yield channel, thing
 
     def _prepare(self, frame: Frame) -> _Look:
-        picture = thumbnail(frame.image) if self._pictures else None
-        return _Look(self._embedder.processor.images([frame.image]), picture)
+        image = thumbnail(frame.image) if self._images else None
+        return _Look(self._embedder.processor.images([frame.image]), image)
 
     @torch.inference_mode()
     def _predict(self, looks: Sequence[tuple[Channel, Read[_Look]]]) -> list[_Seen]:

@@ -26,7 +26,7 @@ MODEL_TYPE = "vljepa"
 
 
 class ClipModel(nn.Module):
-    """A model as CLIP_benchmark calls it: pictures under the caption prompt, texts by the Y-Encoder.
+    """A model as CLIP_benchmark calls it: images under the caption prompt, texts by the Y-Encoder.
 
     The harness computes in half precision unless told otherwise; embeddings are computed as `vljepa` computes them.
 
@@ -64,7 +64,7 @@ def load_vljepa(
     cache_dir: str | None = None,
     device: str | torch.device = "cpu",
 ) -> tuple[ClipModel, Callable[[Any], Tensor], Callable[[Sequence[str]], Tensor]]:
-    """What CLIP_benchmark asks a loader for: model, transform of a picture, and tokenizer.
+    """What CLIP_benchmark asks a loader for: model, transform of an image, and tokenizer.
 
     Args:
         model_name: Preset, folder or repository, as for `VLJEPA.from_pretrained`.

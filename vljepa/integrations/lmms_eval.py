@@ -28,7 +28,7 @@ def manifest() -> ModelManifest:
 
 
 class VLJEPAModel(lmms):
-    """A model as lmms-eval calls it: one picture and a text per request, the text is the query.
+    """A model as lmms-eval calls it: one image and a text per request, the text is the query.
 
     Args:
         pretrained: Preset, folder or repository, as for `VLJEPA.from_pretrained`.
@@ -84,7 +84,7 @@ class VLJEPAModel(lmms):
         choice (`acc_norm`) mean nothing here; use `acc`.
 
         Raises:
-            ConfigError: A sample with a single choice, or a request without a picture.
+            ConfigError: A sample with a single choice, or a request without an image.
         """
         samples: dict[tuple[Any, ...], list[int]] = {}
         for number, request in enumerate(requests):
@@ -128,8 +128,8 @@ class VLJEPAModel(lmms):
             visuals = visuals_of(self._doc(*place)) or []
             if len(visuals) != 1 or not isinstance(visuals[0], Image.Image):
                 raise DataError(
-                    f"document {place[0]} of the task {place[1]!r} has {len(visuals)} visuals, or no picture.",
-                    fix="choose tasks with one picture per question.",
+                    f"document {place[0]} of the task {place[1]!r} has {len(visuals)} visuals, or no image.",
+                    fix="choose tasks with one image per question.",
                 )
             images.append(visuals[0])
         pixels = [self.embedder.read(image) for image in images]
@@ -142,7 +142,7 @@ class VLJEPAModel(lmms):
 def _sample(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Task, split and number of the document that a request for a likelihood is about."""
     if len(arguments) != 6:
-        raise ConfigError("a request of lmms-eval has no picture, as for acc_mutual_info.", fix="use the metric acc.")
+        raise ConfigError("a request of lmms-eval has no image, as for acc_mutual_info.", fix="use the metric acc.")
     return arguments[4], arguments[5], arguments[3]
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class VLJEPAEncoder(AbsEncoder):
-    """A model as MTEB calls it: texts by the Y-Encoder, pictures by the Predictor.
+    """A model as MTEB calls it: texts by the Y-Encoder, images by the Predictor.
 
-    A picture that comes with a text is embedded under it, as the query. The prompts of MTEB's tasks are instructions
+    An image that comes with a text is embedded under it, as the query. The prompts of MTEB's tasks are instructions
     for language models and are not used.
 
     Args:
@@ -85,5 +85,5 @@ class VLJEPAEncoder(AbsEncoder):
             return self.embedder.texts(list(batch["text"]))
         raise DataError(
             f"a batch of MTEB has {', '.join(batch)} and neither text nor image.",
-            fix="choose tasks with pictures and texts.",
+            fix="choose tasks with images and texts.",
         )

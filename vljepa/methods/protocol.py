@@ -45,7 +45,7 @@ class Inputs:
 
     Args:
         batches: Training groups by step.
-        skipped: Reason per unreadable picture.
+        skipped: Reason per unreadable image.
         workers: Loader processes that make sense for these batches.
     """
 
@@ -54,7 +54,7 @@ class Inputs:
     workers: int = 0
 
     def tried(self, step: int) -> int:
-        """Pictures that were looked for up to a step, it included."""
+        """Images that were looked for up to a step, it included."""
         del step
         return 0
 

@@ -146,7 +146,7 @@ class VLJepaMethod(Method):
         """The residual's factor and the calibration.
 
         Where clips alone were trained, both stay what they are. With distillation the factor stays: chosen on new
-        pictures it would change what is said of all others.
+        images it would change what is said of all others.
         """
         if self.clips_alone:
             return ()
@@ -167,8 +167,8 @@ class VLJepaMethod(Method):
             shard = stream.where(step * inputs.batches.quota_of(stream.source))
             report(f"source {stream.source.name!r}: from {shard}; after a stop, from the shard then in hand")
         if inputs.overlap:
-            report(f"WARNING: {inputs.overlap} validation pictures are also training pictures")
-        return {"overlap": inputs.overlap, "pictures": inputs.pictures}
+            report(f"WARNING: {inputs.overlap} validation images are also training images")
+        return {"overlap": inputs.overlap, "images": inputs.images}
 
     def notes(self, metrics: Metrics) -> list[str]:
         """What the chosen factor and the answers without an image mean for the metrics."""

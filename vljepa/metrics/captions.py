@@ -68,7 +68,7 @@ class CiderD:
 
     The number is the one that pycocoevalcap prints: n-grams of 1 to 4 words, sigma 6, times 10, so that a candidate
     equal to its only reference gets 10. The inverse document frequency comes from these references, so values of
-    different sets are not comparable (a person's caption against the other four has 0.959 on the first 300 pictures of
+    different sets are not comparable (a person's caption against the other four has 0.959 on the first 300 images of
     COCO val2017 and 0.887 on all 5,000), and one item alone would score 0 by construction.
 
     Args:

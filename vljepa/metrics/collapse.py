@@ -23,7 +23,7 @@ def effective_rank(embedding_ND: NDArray[np.float32]) -> float:
 def matched_minus_shuffled(prediction_ND: NDArray[np.float32], target_ND: NDArray[np.float32]) -> float:
     """Mean cosine of predictions to their own targets, minus to everybody else's.
 
-    0 says that a prediction knows nothing of its picture; 1 is the most for targets that are orthogonal on average.
+    0 says that a prediction knows nothing of its image; 1 is the most for targets that are orthogonal on average.
     """
     count = len(prediction_ND)
     assert count == len(target_ND) > 1, (count, len(target_ND))

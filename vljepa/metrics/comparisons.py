@@ -40,20 +40,20 @@ def triplet_hits(first_ND: Rows, second_ND: Rows, negative_ND: Rows) -> Hits:
 
 
 def pair_hits(image_ND: Rows, right_ND: Rows, wrong_ND: Rows) -> Hits:
-    """Whether a picture is nearer to its own caption than to the changed one, as in SugarCrepe (arXiv 2306.14610)."""
+    """Whether an image is nearer to its own caption than to the changed one, as in SugarCrepe (arXiv 2306.14610)."""
     hits: Hits = _cosines(image_ND, wrong_ND) < _cosines(image_ND, right_ND) - TIE
     return hits
 
 
 def winoground(images_N2D: Rows, captions_N2D: Rows) -> dict[str, float]:
-    """Two pictures and two captions of the same words: the three scores of Winoground (arXiv 2204.03162).
+    """Two images and two captions of the same words: the three scores of Winoground (arXiv 2204.03162).
 
     Args:
-        images_N2D: Unit norm; picture k of an item belongs to caption k.
+        images_N2D: Unit norm; image k of an item belongs to caption k.
         captions_N2D: Unit norm.
 
     Returns:
-        `text` (both pictures prefer their caption), `image` (both captions prefer their picture) and `group` (all
+        `text` (both images prefer their caption), `image` (both captions prefer their image) and `group` (all
         four); chance is 1/4, 1/4 and 1/6.
     """
     scores_N22 = np.einsum("nid,ncd->nic", images_N2D.astype(np.float64), captions_N2D.astype(np.float64))

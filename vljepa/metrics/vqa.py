@@ -162,7 +162,7 @@ def pope(said: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
 
 
 def pair_accuracy(right: Sequence[bool], pairs: Sequence[str]) -> float:
-    """Share of pairs of which every question is answered right, as in POPEv2: an original and its edited picture.
+    """Share of pairs of which every question is answered right, as in POPEv2: an original and its edited image.
 
     Args:
         right: Whether each question was answered right.

@@ -45,7 +45,7 @@ class DecoderKnowledge(nn.Module):
         """Words of the texts that it was trained on; it is saved with the weights. Empty where any word is one."""
         self.phrases: tuple[str, ...] = ()
         """Short texts that are captions by themselves, such as the names of drawings; saved with the weights."""
-        # What predictions lack on average; fitted on validation pictures after training.
+        # What predictions lack on average; fitted on validation images after training.
         self.register_buffer("shift_D", torch.zeros(self.width))
         self.register_buffer("scale_D", torch.ones(self.width))
         if config.phrases > 0:

@@ -142,7 +142,7 @@ class Batch(_Rows):
     Args:
         pixels_BTCHW: Contexts as normalised pixels; or
         latents: contexts as a frozen encoder has seen them; or
-        prior_BE: for samples of text alone, the feature that a label prior would have given for a picture.
+        prior_BE: for samples of text alone, the feature that a label prior would have given for an image.
         query: Condition: a question.
         actions_BTA: Condition: what is done at each step in time, A numbers.
         asked_BN: Condition: which tokens of the context are hidden and to be predicted.

@@ -9,9 +9,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Positives:
-    """Positives of a batch: the same (picture, query), or the same normalised target text.
+    """Positives of a batch: the same (image, query), or the same normalised target text.
 
-    Two captions of one picture are both right, and so is the answer "yes" of another sample. The same picture under
+    Two captions of one image are both right, and so is the answer "yes" of another sample. The same image under
     *another* query stays a negative: telling those apart is what makes the Predictor read its query.
 
     Args:

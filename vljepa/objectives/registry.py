@@ -21,7 +21,7 @@ class Gathered:
 
     Args:
         rows: By name, [B, ...]: `prediction` and `target`, unit norm; `image` where `alignment` is asked for;
-            `answer_logits` [B, A] and `answer_ids` [B] where `answers` is; and of pictures of `replay`, which have no
+            `answer_logits` [B, A] and `answer_ids` [B] where `answers` is; and of images of `replay`, which have no
             target, `prediction` and `start`, what the start predicted.
         scale: 1 / temperature, [1].
         positives: Which targets are right for which predictions.

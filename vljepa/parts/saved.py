@@ -22,7 +22,7 @@ ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
 BASE_FILE = "vljepa_base.json"
 """Which model adapters belong to: its name and its fingerprint."""
 REPLAY_FILE = "replay.parquet"
-"""Pictures that a model brings along, to be replayed when it is trained on others."""
+"""Images that a model brings along, to be replayed when it is trained on others."""
 CAPTIONS_FILE = "captions.txt"
 """Captions that a model brings along, from which a Y-Decoder can learn words."""
 DECODER_FOLDER = "y_decoder"
@@ -50,13 +50,13 @@ _FILES = (
 
 
 def replay_file(name: str) -> Path:
-    """Table of the pictures that a saved model brings along, so that it can be trained on others and forget nothing.
+    """Table of the images that a saved model brings along, so that it can be trained on others and forget nothing.
 
     Raises:
         CheckpointError: There is no such model, or it brings none.
     """
-    fix = "give a folder of pictures of any kind, such as it has to go on knowing."
-    return _brought(name, REPLAY_FILE, what="pictures to be replayed", fix=fix)
+    fix = "give a folder of images of any kind, such as it has to go on knowing."
+    return _brought(name, REPLAY_FILE, what="images to be replayed", fix=fix)
 
 
 def captions_file(name: str) -> Path:

@@ -1,6 +1,6 @@
 """What an encoder's own classifier says about candidates that name its classes, beside the cosines.
 
-Shapes: N pictures, M candidates, K classes.
+Shapes: N images, M candidates, K classes.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from vljepa.processing.file_types import HEAD_BYTES, type_of_bytes
 from vljepa.processing.grey import to_8_bits
 from vljepa.processing.image import decode_image, open_image, to_rgb
 
-Picture: TypeAlias = Image.Image | str | Path | bytes | BinaryIO | NDArray[Any] | Tensor
+ImageInput: TypeAlias = Image.Image | str | Path | bytes | BinaryIO | NDArray[Any] | Tensor
 """One image: the path of a file; a PIL image; the bytes of a file, or the file opened with "rb"; an array H x W x 3 (or
 1, or 4 with alpha) or H x W; a tensor C x H x W. Arrays and tensors are RGB (OpenCV's are BGR: turn them first), uint8,
 other integers, or floats from 0 to 1."""
@@ -30,53 +30,53 @@ _LEAST_OF_255 = 16.0
 _KINDS = "give a path, a PIL image, an array H x W x 3, a tensor C x H x W, the bytes of a file, or an open file."
 
 
-def is_picture(value: object) -> bool:
-    """Whether something is one `Picture`, by its type; a batch of arrays is not."""
+def is_image(value: object) -> bool:
+    """Whether something is one `ImageInput`, by its type; a batch of arrays is not."""
     if isinstance(value, np.ndarray | Tensor):
         return value.ndim <= 3
     return isinstance(value, Image.Image | str | os.PathLike | bytes | bytearray | memoryview) or hasattr(value, "read")
 
 
-def describe(picture: object) -> str:
+def describe(image: object) -> str:
     """What to call an image in a table or an error."""
-    if isinstance(picture, str | os.PathLike):
-        return str(picture)
-    if isinstance(picture, Image.Image):
-        return str(getattr(picture, "filename", "") or "<image>")
-    if isinstance(picture, np.ndarray | Tensor):
-        kind = "tensor" if isinstance(picture, Tensor) else "array"
-        return f"<{kind} {' x '.join(map(str, picture.shape))}>"
-    name = getattr(picture, "name", None)
-    return str(name) if isinstance(name, str) and name else f"<{type(picture).__name__}>"
+    if isinstance(image, str | os.PathLike):
+        return str(image)
+    if isinstance(image, Image.Image):
+        return str(getattr(image, "filename", "") or "<image>")
+    if isinstance(image, np.ndarray | Tensor):
+        kind = "tensor" if isinstance(image, Tensor) else "array"
+        return f"<{kind} {' x '.join(map(str, image.shape))}>"
+    name = getattr(image, "name", None)
+    return str(name) if isinstance(name, str) and name else f"<{type(image).__name__}>"
 
 
-def as_rgb(picture: object, *, max_pixels: int) -> Image.Image:
+def as_rgb(image: object, *, max_pixels: int) -> Image.Image:
     """Upright RGB image of whatever stands for one.
 
     Args:
-        picture: A `Picture`.
+        image: A `ImageInput`.
         max_pixels: Cap on width x height of files.
 
     Raises:
         ImageError: It is none, or cannot be read; see `open_image`.
     """
-    name = describe(picture)
+    name = describe(image)
     with naming_file(name, ImageError):
-        if isinstance(picture, str) and "://" in picture:
-            raise ImageError(f"{picture!r} is an address, not a local file.", fix="download it, and name the file.")
-        if isinstance(picture, str | os.PathLike):
-            return open_image(os.fspath(picture), max_pixels=max_pixels)
-        if isinstance(picture, Image.Image):
-            return to_rgb(picture, name=name)
-        if isinstance(picture, Tensor):
-            return _from_tensor(picture, name)
-        if isinstance(picture, np.ndarray):
-            return _from_array(picture, name, channels_first=False)
-        if isinstance(picture, bytes | bytearray | memoryview):
-            return _from_bytes(bytes(picture), name, max_pixels)
-        if hasattr(picture, "read"):
-            return _from_file(picture, name, max_pixels)
-    raise ImageError(f"{_short(picture)} is not an image but of type {type(picture).__name__}.", fix=_KINDS)
+        if isinstance(image, str) and "://" in image:
+            raise ImageError(f"{image!r} is an address, not a local file.", fix="download it, and name the file.")
+        if isinstance(image, str | os.PathLike):
+            return open_image(os.fspath(image), max_pixels=max_pixels)
+        if isinstance(image, Image.Image):
+            return to_rgb(image, name=name)
+        if isinstance(image, Tensor):
+            return _from_tensor(image, name)
+        if isinstance(image, np.ndarray):
+            return _from_array(image, name, channels_first=False)
+        if isinstance(image, bytes | bytearray | memoryview):
+            return _from_bytes(bytes(image), name, max_pixels)
+        if hasattr(image, "read"):
+            return _from_file(image, name, max_pixels)
+    raise ImageError(f"{_short(image)} is not an image but of type {type(image).__name__}.", fix=_KINDS)
 
 
 def _from_bytes(content: bytes, name: str, max_pixels: int) -> Image.Image:

@@ -48,9 +48,9 @@ def open_image(path: str | Path, *, max_pixels: int) -> Image.Image:
     path, name = Path(path), str(path)
     with naming_file(name, ImageError):
         if not path.exists():
-            raise ImageError(f"there is no picture {name!r}.", fix="check the path.")
+            raise ImageError(f"there is no image {name!r}.", fix="check the path.")
         if not path.is_file():  # reading from a pipe might never begin
-            raise ImageError(f"{name!r} is not a readable picture: not a regular file.", fix="write it to a file.")
+            raise ImageError(f"{name!r} is not a readable image: not a regular file.", fix="write it to a file.")
         if is_camera_raw(path):
             raise ImageError(
                 f"{name!r} is a camera's raw file, and only its small preview could be read.", fix="convert it to JPEG."
@@ -91,12 +91,12 @@ def _decoded(stream: BinaryIO, *, name: str, max_pixels: int) -> Image.Image:
         raise _too_large(name, "more pixels than Pillow opens", max_pixels) from None
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{name!r} is not a readable picture (its content is in no format that is read here).",
+            f"{name!r} is not a readable image (its content is in no format that is read here).",
             fix="convert or remove the file.",
         ) from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise ImageError(
-            f"{name!r} is not a readable picture ({type(error).__name__}: {error}).",
+            f"{name!r} is not a readable image ({type(error).__name__}: {error}).",
             fix="convert or remove the file.",
         ) from error
 
@@ -206,7 +206,7 @@ def _warn(name: str, said: str) -> None:
 
 
 class ImageTransform:
-    """From an RGB picture to the pixels that the X-Encoder wants, [C, H, W].
+    """From an RGB image to the pixels that the X-Encoder wants, [C, H, W].
 
     Args:
         config: Size, resize rule, interpolation, mean and std; nothing may be left open.
@@ -224,10 +224,10 @@ class ImageTransform:
         return normalised(resized(image, self.config), self.config)
 
     def view(self, image: Image.Image, *, seed: int, min_scale: float, flip: bool) -> Tensor:
-        """Augmented view, a pure function of picture and seed: random resized crop, mirrored half of the time.
+        """Augmented view, a pure function of image and seed: random resized crop, mirrored half of the time.
 
         Args:
-            image: RGB picture.
+            image: RGB image.
             seed: Of this view.
             min_scale: Smallest area share of the crop.
             flip: Whether mirroring is allowed.
@@ -252,5 +252,5 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
 def _too_large(name: str, what: str, max_pixels: int) -> ImageError:
     return ImageError(
         f"{name!r} has {what}, the cap is {max_pixels:,}.",
-        fix="scale the picture down, or raise x_encoder.image.max_pixels.",
+        fix="scale the image down, or raise x_encoder.image.max_pixels.",
     )

@@ -46,7 +46,7 @@ _WORDS = {
     "HTTPForbiddenError": "access is forbidden (HTTP 403)",
     "HTTPNotFoundError": "there is nothing at this address (HTTP 404)",
     "InvalidDataError": "it is no video in a known format",
-    "ArgumentError": "it is in a format that is not followed, such as a playlist or a picture",
+    "ArgumentError": "it is in a format that is not followed, such as a playlist or an image",
 }
 _PATIENCE = 0.1
 """Seconds between two looks at whether to stop."""
@@ -82,7 +82,7 @@ class LiveSource:
     Args:
         place: Where it is.
         options: Patience, retries, dropping.
-        grid: Which frames are looked at; the others are decoded, as codecs need, and not made into pictures.
+        grid: Which frames are looked at; the others are decoded, as codecs need, and not made into images.
         max_pixels: Cap on width x height.
 
     Attributes:
@@ -129,7 +129,7 @@ class LiveSource:
                         yield Gap(self._last, frame.time, reason, attempts)
                         attempts = 0
                     self._last = frame.time
-                    if self._grid.takes(frame.time) and (image := self._picture(frame)) is not None:
+                    if self._grid.takes(frame.time) and (image := self._image(frame)) is not None:
                         yield Frame(image, frame.time, self._count)
                         self._count += 1
                 return
@@ -140,7 +140,7 @@ class LiveSource:
                     raise self._hopeless(lost) from None
                 reason = lost.reason
             except VideoError as error:
-                # Such as a stream whose pictures had not begun when it was joined again.
+                # Such as a stream whose images had not begun when it was joined again.
                 if self._began is None or self._place.stdin or not self.live:
                     raise
                 reason = error.message
@@ -163,7 +163,7 @@ class LiveSource:
                 self.drops = False
             shots, lag = connection.shots(0.0), Lag()
             if own_times:
-                coming = arrivals(on_screen(shots, self._grid))  # a picture may stay for long
+                coming = arrivals(on_screen(shots, self._grid))  # an image may stay for long
             else:
                 coming = arrivals(shots) if self._place.stdin else of_now(shots)
             for number, (now, shot) in enumerate(coming):
@@ -180,7 +180,7 @@ class LiveSource:
                     moment = now - self._began
                 yield _Arrival(moment, shot.load)
 
-    def _picture(self, frame: _Arrival) -> Image.Image | None:
+    def _image(self, frame: _Arrival) -> Image.Image | None:
         try:
             return frame.load()
         except VideoError:
@@ -236,7 +236,7 @@ class _Connection(VideoFile):
     """
 
     _own_errors = (VideoError, _LostError)
-    _other_format = "send MPEG-TS, Matroska, NUT, FLV, AVI, Ogg, YUV4MPEG, or JPEG or PNG pictures."
+    _other_format = "send MPEG-TS, Matroska, NUT, FLV, AVI, Ogg, YUV4MPEG, or JPEG or PNG images."
 
     def __init__(self, place: LivePlace, *, options: LiveOptions, max_pixels: int, halted: Halted) -> None:
         self._place = place

@@ -1,4 +1,4 @@
-"""VLJEPAProcessor: pictures, queries and targets to the batch that the model takes."""
+"""VLJEPAProcessor: images, queries and targets to the batch that the model takes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
 from vljepa.models.types import Batch, Tokens
 from vljepa.parts.saved import decoder_folder, read_config, saved_folder, tokenizers_folder
-from vljepa.processing.given import Picture, as_rgb
+from vljepa.processing.given import ImageInput, as_rgb
 from vljepa.processing.image import ImageTransform
 from vljepa.processing.words import DecoderTokenizer
 
-__all__ = ["Picture", "VLJEPAProcessor"]
+__all__ = ["ImageInput", "VLJEPAProcessor"]
 
 
 class VLJEPAProcessor:
@@ -75,7 +75,7 @@ class VLJEPAProcessor:
     def __call__(
         self,
         *,
-        images: Sequence[Picture] | None = None,
+        images: Sequence[ImageInput] | None = None,
         queries: Sequence[str] | None = None,
         targets: Sequence[str] | None = None,
     ) -> Batch:
@@ -86,19 +86,19 @@ class VLJEPAProcessor:
             target=None if targets is None else self.targets(targets),
         )
 
-    def images(self, images: Sequence[Picture]) -> Tensor:
-        """Pictures as clips of one frame, [B, 1, C, H, W]."""
+    def images(self, images: Sequence[ImageInput]) -> Tensor:
+        """Images as clips of one frame, [B, 1, C, H, W]."""
         return torch.stack([self.transform(self._open(image)) for image in images]).unsqueeze(1)
 
-    def image_view(self, image: Picture, *, seed: int, min_scale: float, flip: bool) -> Tensor:
-        """Augmented view of one picture, [1, C, H, W]; a pure function of picture and seed."""
+    def image_view(self, image: ImageInput, *, seed: int, min_scale: float, flip: bool) -> Tensor:
+        """Augmented view of one image, [1, C, H, W]; a pure function of image and seed."""
         return self.transform.view(self._open(image), seed=seed, min_scale=min_scale, flip=flip).unsqueeze(0)
 
-    def frames(self, images: Sequence[Picture]) -> Tensor:
+    def frames(self, images: Sequence[ImageInput]) -> Tensor:
         """Frames of one clip, [T, C, H, W]."""
         return self.images(images)[:, 0]
 
-    def frames_view(self, images: Sequence[Picture], *, seed: int, min_scale: float, flip: bool) -> Tensor:
+    def frames_view(self, images: Sequence[ImageInput], *, seed: int, min_scale: float, flip: bool) -> Tensor:
         """Augmented view of one clip, [T, C, H, W]: every frame cut and mirrored alike."""
         views = [self.image_view(image, seed=seed, min_scale=min_scale, flip=flip) for image in images]
         return torch.cat(views)
@@ -127,7 +127,7 @@ class VLJEPAProcessor:
             raise CheckpointError("this model has no Y-Decoder.", fix="give one to load_decoder.")
         return self.words.decode(ids)
 
-    def _open(self, image: Picture) -> Image.Image:
+    def _open(self, image: ImageInput) -> Image.Image:
         return as_rgb(image, max_pixels=self.config.x_encoder.image.max_pixels)
 
 

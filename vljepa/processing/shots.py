@@ -1,4 +1,4 @@
-"""What files, folders and animations have in common: pictures that each stay on the screen for a while."""
+"""What files, folders and animations have in common: images that each stay on the screen for a while."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture and when it is on the screen.
+    """One image and when it is on the screen.
 
     Args:
         time: Seconds from the start of the video.
         duration: Seconds until the next one should follow; 0 when unknown.
-        load: Makes the upright RGB picture, which costs more than knowing of it; raises VideoError when it cannot.
+        load: Makes the upright RGB image, which costs more than knowing of it; raises VideoError when it cannot.
     """
 
     time: float
@@ -49,7 +49,7 @@ class Shot:
 
     @cached_property
     def image(self) -> Image.Image:
-        """The upright RGB picture."""
+        """The upright RGB image."""
         return self.load()
 
 

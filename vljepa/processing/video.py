@@ -16,7 +16,7 @@ from vljepa.configs import ImageConfig
 from vljepa.errors import VideoError
 from vljepa.processing.file_errors import naming_file
 from vljepa.processing.file_types import file_type
-from vljepa.processing.picture_sequence import Animation, FrameFolder, is_animation
+from vljepa.processing.image_sequence import Animation, FrameFolder, is_animation
 from vljepa.processing.shots import TOLERANCE, Shot, ShotSource, VideoInfo
 from vljepa.processing.video_file import VideoFile
 
@@ -28,7 +28,7 @@ class Frame:
     """One frame that was asked for.
 
     Args:
-        image: Upright RGB picture.
+        image: Upright RGB image.
         time: Seconds from the start of the video at which it is on the screen.
         index: Running number among the frames that were asked for.
     """
@@ -41,7 +41,7 @@ class Frame:
 def probe_video(path: str | Path) -> VideoInfo:
     """Duration, frame count, rate and upright size; decodes one frame of a file, and all of an animation.
 
-    A frame folder counts as one picture per second. The cap on pixels is the default one of `ImageConfig`.
+    A frame folder counts as one image per second. The cap on pixels is the default one of `ImageConfig`.
 
     Raises:
         VideoError: As `read_frames`.
@@ -59,12 +59,12 @@ def read_frames(
     end: float | None = None,
     max_pixels: int,
 ) -> Iterator[Frame]:
-    """Frames of a video file, a folder of pictures, or an animated GIF, WebP, AVIF or PNG, one at a time.
+    """Frames of a video file, a folder of images, or an animated GIF, WebP, AVIF or PNG, one at a time.
 
     With `fps`, what is on the screen at `start`, `start + 1 / fps` and so on, whatever the video's own rate: a frame
     that stays is repeated. With `count`, that many frames at equal distances, the first and the last included: number
     i * (total - 1) / (count - 1). With neither, every frame. Times are those that the file gives its frames. The
-    pictures of a folder are taken to be `fps` per second (one per second without it), and all are read.
+    images of a folder are taken to be `fps` per second (one per second without it), and all are read.
 
     What cannot be decoded is passed over. When that, or an early end of the file, has cost frames, the error comes
     after the last frame that could be read, so that whoever takes frames as they come has them all.

@@ -38,11 +38,11 @@ class VideoFile:
         max_pixels: Cap on width x height, checked before a frame is decoded and again on each frame.
 
     Raises:
-        VideoError: Not a video, no moving picture in it, above the cap, or PyAV is missing.
+        VideoError: Not a video, no moving image in it, above the cap, or PyAV is missing.
     """
 
     _own_errors: tuple[type[Exception], ...] = (VideoError,)
-    _other_format = "convert it to MP4; for a picture there are `vljepa caption`, `ask` and `classify`."
+    _other_format = "convert it to MP4; for an image there are `vljepa caption`, `ask` and `classify`."
 
     def __init__(self, path: Path | str, *, max_pixels: int) -> None:
         self._av = require_pyav()
@@ -174,7 +174,7 @@ class VideoFile:
         return Shot(time, clock.shown, partial(self._image, frame, width=width))
 
     def _image(self, frame: Any, *, width: int) -> Image.Image:
-        """Upright picture of a frame whose pixels are square at this width."""
+        """Upright image of a frame whose pixels are square at this width."""
         try:
             image: Image.Image
             if is_hdr(frame):
@@ -183,7 +183,7 @@ class VideoFile:
                 image = frame.to_image() if width == frame.width else frame.to_image(width=width)
         except Exception as error:
             raise VideoError(
-                f"a frame of {str(self.path)!r} is no picture ({type(error).__name__}).", fix="convert it to MP4."
+                f"a frame of {str(self.path)!r} is no image ({type(error).__name__}).", fix="convert it to MP4."
             ) from error
         return image if self._turn is None else image.transpose(self._turn)
 
@@ -217,7 +217,7 @@ class VideoFile:
                 fix="check that it plays, or convert it to MP4.",
             ) from error
         try:
-            self._stream = self._moving_picture(container)
+            self._stream = self._moving_image(container)
         except Exception:
             container.close()
             raise
@@ -236,11 +236,11 @@ class VideoFile:
         }
         return self._av.open(str(self.path), options=options, metadata_errors="replace")
 
-    def _moving_picture(self, container: Any) -> Any:
+    def _moving_image(self, container: Any) -> Any:
         cover = self._av.stream.Disposition.attached_pic
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams:
-            raise VideoError(f"{str(self.path)!r} has no moving picture, only sound.", fix="name a video.")
+            raise VideoError(f"{str(self.path)!r} has no moving image, only sound.", fix="name a video.")
         coder = streams[0].codec_context
         if coder is None:
             raise VideoError(f"{str(self.path)!r} is in a format without a decoder.", fix="convert it to MP4.")
@@ -273,7 +273,7 @@ class VideoFile:
         return 1.0 / float(rate) if rate else 0.0
 
     def _stream_duration(self) -> float | None:
-        """Of the moving picture itself: sound may be longer."""
+        """Of the moving image itself: sound may be longer."""
         if self._stream.duration is not None:
             return float(self._stream.duration * self._stream.time_base)
         hours, _, rest = self._stream.metadata.get("DURATION", "").partition(":")

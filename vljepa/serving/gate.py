@@ -78,6 +78,6 @@ class LimitBody:
 
     def _message(self) -> str:
         return (
-            f"the request is larger than {self.most / 2**20:g} MiB. Fix: send fewer or smaller pictures, or raise the "
+            f"the request is larger than {self.most / 2**20:g} MiB. Fix: send fewer or smaller images, or raise the "
             "server's --max-body."
         )

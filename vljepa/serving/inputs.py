@@ -1,4 +1,4 @@
-"""Pictures and texts as requests carry them: base64, or addresses where those are fetched. No path is read."""
+"""Images and texts as requests carry them: base64, or addresses where those are fetched. No path is read."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Address:
 Content: TypeAlias = bytes | Address
 """The bytes of an image file, or where they are."""
 
-_FIX = "send the picture itself: base64, or a data URL (data:image/jpeg;base64,...)."
+_FIX = "send the image itself: base64, or a data URL (data:image/jpeg;base64,...)."
 
 
 @dataclass(frozen=True)
-class PictureInput:
-    """A picture to embed.
+class RequestImage:
+    """An image to embed.
 
     Args:
         content: Of an image file.
@@ -41,8 +41,8 @@ class PictureInput:
     question: str = ""
 
 
-def picture_content(text: object, *, addresses: bool = False) -> Content:
-    """The bytes of a picture, or its address.
+def image_content(text: object, *, addresses: bool = False) -> Content:
+    """The bytes of an image, or its address.
 
     Args:
         text: base64, a data URL with base64, or an address.
@@ -52,7 +52,7 @@ def picture_content(text: object, *, addresses: bool = False) -> Content:
         RequestError: An address, a path, or anything else that is not base64.
     """
     if not isinstance(text, str) or not text.strip():
-        raise RequestError("a picture is empty or not a text of base64.", fix=_FIX)
+        raise RequestError("an image is empty or not a text of base64.", fix=_FIX)
     text = text.strip()
     if text[:5].lower() == "data:":
         head, comma, text = text.partition(",")
@@ -61,11 +61,11 @@ def picture_content(text: object, *, addresses: bool = False) -> Content:
     elif "://" in text[:20]:
         if addresses:
             return Address(text)
-        raise RequestError(f"a picture is given by the address {_short(text)}, and none is fetched.", fix=_FIX)
+        raise RequestError(f"an image is given by the address {_short(text)}, and none is fetched.", fix=_FIX)
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise RequestError(f"the picture {_short(text)} is not base64.", fix=_FIX) from None
+        raise RequestError(f"the image {_short(text)} is not base64.", fix=_FIX) from None
 
 
 def is_question(prompt: str) -> bool:
@@ -77,20 +77,20 @@ def is_question(prompt: str) -> bool:
 
 
 def message_parts(content: object, *, addresses: bool = False) -> tuple[str, list[Content]]:
-    """Text and pictures of one chat message.
+    """Text and images of one chat message.
 
     Args:
         content: A text, or a list of parts as OpenAI has them: `text` and `image_url`.
         addresses: Whether an image may be one.
 
     Raises:
-        RequestError: A part of another type, or a picture that is not base64.
+        RequestError: A part of another type, or an image that is not base64.
     """
     if content is None or isinstance(content, str):
         return content or "", []
     parts: Sequence[Any] = content if isinstance(content, list) else [content]
     texts: list[str] = []
-    pictures: list[Content] = []
+    images: list[Content] = []
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and isinstance(part.get("text"), str):
@@ -98,13 +98,13 @@ def message_parts(content: object, *, addresses: bool = False) -> tuple[str, lis
         elif kind == "image_url":
             url = part.get("image_url")
             given = url.get("url") if isinstance(url, dict) else url
-            pictures.append(picture_content(given, addresses=addresses))
+            images.append(image_content(given, addresses=addresses))
         else:
             raise RequestError(
-                "a part of a message is neither text nor a picture.",
+                "a part of a message is neither text nor an image.",
                 fix='send {"type": "text", "text": ...} or {"type": "image_url", "image_url": {"url": ...}}.',
             )
-    return "\n".join(texts), pictures
+    return "\n".join(texts), images
 
 
 def _short(text: str) -> str:

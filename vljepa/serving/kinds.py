@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 from torch import Tensor
 
 from vljepa.inference.clips import ReadImage
-from vljepa.inference.pipeline import Pictures, Pipeline
+from vljepa.inference.pipeline import Images, Pipeline
 from vljepa.inference.words import Task
 from vljepa.serving.batching import Kind
 
@@ -102,5 +102,5 @@ def _queries(looks: list[Look]) -> list[tuple[int, str]]:
     return [(place, look.query) for place, look in enumerate(looks)]
 
 
-def _given(pixels: list[Tensor]) -> Pictures:
-    return cast(Pictures, [ReadImage(one) for one in pixels])
+def _given(pixels: list[Tensor]) -> Images:
+    return cast(Images, [ReadImage(one) for one in pixels])

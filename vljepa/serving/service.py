@@ -26,11 +26,11 @@ from vljepa.processing.unicode_text import check_text
 from vljepa.serving.axes import principal_axes, shortened
 from vljepa.serving.batching import Batcher, Job, Kind, too_slow
 from vljepa.serving.errors import MissingError, RequestError, TooLargeError
-from vljepa.serving.inputs import Address, Content, PictureInput, is_question, picture_content
+from vljepa.serving.inputs import Address, Content, RequestImage, image_content, is_question
 from vljepa.serving.kinds import Kinds, Look, SaidOfOne
 
 MAX_TEXTS = 2048
-MAX_PICTURES = 64
+MAX_IMAGES = 64
 MAX_CHARACTERS = 100_000
 TIMEOUT = 60.0
 """Seconds that a request may take."""
@@ -51,10 +51,10 @@ class Embedded:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """Words about the pictures of a request.
+    """Words about the images of a request.
 
     Args:
-        text: Of several pictures a line each, equal ones once.
+        text: Of several images a line each, equal ones once.
         kind: "answer" to a question, or "caption".
         confidence: Of the least sure of them; None of a decoder for which that was not fitted.
         read: Tokens of the prompt.
@@ -127,19 +127,19 @@ class Service:
         Raises:
             RequestError: Anything else.
         """
-        return picture_content(given, addresses=self.addresses)
+        return image_content(given, addresses=self.addresses)
 
-    def embed(self, inputs: Sequence[str | PictureInput], *, dimensions: int | None = None) -> Embedded:
+    def embed(self, inputs: Sequence[str | RequestImage], *, dimensions: int | None = None) -> Embedded:
         """Embeddings of unit length.
 
         Args:
-            inputs: Texts and pictures, at least one.
+            inputs: Texts and images, at least one.
             dimensions: Only so many numbers: the first along the principal axes of the space, of unit length again.
 
         Raises:
             RequestError: Nothing to embed, more `dimensions` than there are, or the model is too slow or gone.
             TooLargeError: More than the caps.
-            VLJEPAError: A text that is not Unicode, or a picture that cannot be read.
+            VLJEPAError: A text that is not Unicode, or an image that cannot be read.
         """
         if dimensions is not None and not 1 <= dimensions <= self.width:
             raise RequestError(
@@ -147,11 +147,11 @@ class Service:
                 fix=f"ask for 1 to {self.width}, or leave dimensions out.",
             )
         deadline = time.monotonic() + self.timeout
-        images = [one for one in inputs if isinstance(one, PictureInput)]
+        images = [one for one in inputs if isinstance(one, RequestImage)]
         texts = [_checked(one) for one in inputs if isinstance(one, str)]
         questions = [_checked(one.question) for one in images]
         if not inputs:
-            raise RequestError("there is nothing to embed.", fix="send at least one text or picture.")
+            raise RequestError("there is nothing to embed.", fix="send at least one text or image.")
         _check_count(len(texts), most=MAX_TEXTS, what="texts")
         are_texts = np.array([isinstance(one, str) for one in inputs])
         rows: Rows = np.zeros((len(inputs), self.width), dtype=np.float32)
@@ -173,28 +173,28 @@ class Service:
             rows = rows[:, :dimensions] if dimensions >= own else shortened(rows[:, :own], self._axes(), dimensions)
         return Embedded(rows=rows, tokens=sum(tokens for _, tokens in read))
 
-    def describe(self, pictures: Sequence[Content], prompt: str = "", *, asks: bool | None = None) -> Said:
-        """Answer a question about each picture, or describe each.
+    def describe(self, images: Sequence[Content], prompt: str = "", *, asks: bool | None = None) -> Said:
+        """Answer a question about each image, or describe each.
 
         Args:
-            pictures: At least one.
+            images: At least one.
             prompt: A question, or an instruction, which is passed over.
             asks: Whether it is a question; None for what it reads like.
 
         Raises:
-            RequestError: No picture, or the model is too slow or gone.
+            RequestError: No image, or the model is too slow or gone.
             TooLargeError: More than the caps.
-            VLJEPAError: A picture that cannot be read, or a model without words.
+            VLJEPAError: An image that cannot be read, or a model without words.
         """
-        if not pictures:
+        if not images:
             raise RequestError(
-                "there is no picture, and this model speaks about pictures only.", fix="send one as a data URL."
+                "there is no image, and this model speaks about images only.", fix="send one as a data URL."
             )
         asks = is_question(_checked(prompt)) if asks is None else asks
         self.pipeline.embedder.require_words()
         query = prompt.strip() if asks else ""
         kind = self._kinds.answers if asks else self._kinds.captions
-        found: list[SaidOfOne] = self._look(kind, pictures, lambda pixels, _: Look(pixels, query, prompt))
+        found: list[SaidOfOne] = self._look(kind, images, lambda pixels, _: Look(pixels, query, prompt))
         known = [one.confidence for one in found if one.confidence is not None]
         lines = {one.text: one.written for one in found}
         return Said(
@@ -205,19 +205,19 @@ class Service:
             written=sum(lines.values()),
         )
 
-    def ask(self, picture: Content, question: str, choices: Sequence[str]) -> Prediction:
+    def ask(self, image: Content, question: str, choices: Sequence[str]) -> Prediction:
         """Answer with one of `choices`; errors as for `vljepa.ask`."""
         _check_count(len(choices), most=MAX_TEXTS, what="choices")
         kind = self._kinds.choose(_checked(question), [_checked(choice) for choice in choices])
-        return self._predicted(kind, picture)
+        return self._predicted(kind, image)
 
-    def classify(self, picture: Content, labels: Sequence[str], *, none: bool, min_confidence: float) -> Prediction:
+    def classify(self, image: Content, labels: Sequence[str], *, none: bool, min_confidence: float) -> Prediction:
         """Say which label fits; errors as for `vljepa.classify`."""
         _check_count(len(labels), most=MAX_TEXTS, what="labels")
         names = [_checked(label) for label in labels]
-        return self._predicted(self._kinds.classify(names, none=none, min_confidence=min_confidence), picture)
+        return self._predicted(self._kinds.classify(names, none=none, min_confidence=min_confidence), image)
 
-    def search(self, query: str | PictureInput, **options: Any) -> list[Hit]:
+    def search(self, query: str | RequestImage, **options: Any) -> list[Hit]:
         """The images and segments of the server's index that are nearest to a query.
 
         Args:
@@ -250,8 +250,8 @@ class Service:
         found = self.batcher.submit(self._kinds.texts, texts).result(self.timeout)
         return np.stack([row for row, _ in found])
 
-    def _predicted(self, kind: Kind, picture: Content) -> Prediction:
-        [one] = self._look(kind, [picture], lambda pixels, _: pixels)
+    def _predicted(self, kind: Kind, image: Content) -> Prediction:
+        [one] = self._look(kind, [image], lambda pixels, _: pixels)
         assert isinstance(one, Prediction)
         return one
 
@@ -271,7 +271,7 @@ class Service:
             item: What the work takes, from the pixels and the number of an image.
             deadline: By the monotonic clock; None for `timeout` from now.
         """
-        _check_count(len(images), most=MAX_PICTURES, what="pictures")
+        _check_count(len(images), most=MAX_IMAGES, what="images")
         deadline = time.monotonic() + self.timeout if deadline is None else deadline
         jobs: list[Job] = []
         try:

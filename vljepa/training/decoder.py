@@ -33,7 +33,7 @@ from vljepa.training.decoder_validation import (
     check_best_metric,
     choose_generation,
     held_out_loss,
-    picture_metrics,
+    image_metrics,
     round_trip,
 )
 from vljepa.training.guards import check_master_weights
@@ -179,11 +179,11 @@ class DecoderTrainer(Loop):
             monitor.report(step, f"loss {loss_value:.3f}  {rate:.0f} texts/s")
 
     def _validate(self, step: int, log: RunLog, monitor: Monitor) -> None:
-        """Measure held-out texts and validation pictures, and keep the weights as `best` if they are."""
+        """Measure held-out texts and validation images, and keep the weights as `best` if they are."""
         with self.average.applied(), self.accelerator.autocast():
             self.decoder.eval()
             metrics = {"loss": held_out_loss(self.decoder, self.inputs)} if self.inputs.held_out else {}
-            metrics |= picture_metrics(self.decoder, self.inputs, num_beams=1)
+            metrics |= image_metrics(self.decoder, self.inputs, num_beams=1)
             log.write("validation", step, **metrics)
             name = self.run.train.best_metric
             value = -metrics[name] if name == "loss" else metrics[name]
@@ -201,7 +201,7 @@ class DecoderTrainer(Loop):
         total = sum(one.numel() for one in self.decoder.parameters())
         monitor.say(f"{trained:,} of {total:,} parameters are trained, on {self.accelerator.device}, from step {start}")
         for name, count in inputs.dropped.items():
-            monitor.say(f"{name}: {count} rows left out, since data.exclude names their picture or text")
+            monitor.say(f"{name}: {count} rows left out, since data.exclude names their image or text")
         gap = {}
         if inputs.gap is not None:
             gap = {"gap_cosine": inputs.gap.cosine, "gap_shift": inputs.gap.shift, "gap_noise": inputs.gap.noise}

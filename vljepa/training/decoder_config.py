@@ -9,8 +9,8 @@ from vljepa.configs import CALIBRATED_AT, YDecoderConfig
 from vljepa.errors import ConfigError
 
 _NOISE_NORM = 1.0
-"""Length of the noise on embeddings of texts, which have length 1, where no pictures say how far predictions lie from
-their texts (docs/LOG.md: what pictures said of four encoders)."""
+"""Length of the noise on embeddings of texts, which have length 1, where no images say how far predictions lie from
+their texts (docs/LOG.md: what images said of four encoders)."""
 
 
 def fitted_config(config: YDecoderConfig, model: VLJEPA) -> YDecoderConfig:
@@ -34,5 +34,5 @@ def fitted_config(config: YDecoderConfig, model: VLJEPA) -> YDecoderConfig:
 
 
 def default_noise(width: int) -> float:
-    """Standard deviation per dimension of the noise on texts' embeddings without pictures."""
+    """Standard deviation per dimension of the noise on texts' embeddings without images."""
     return _NOISE_NORM / float(width) ** 0.5

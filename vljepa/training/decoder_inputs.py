@@ -1,4 +1,4 @@
-"""From a decoder recipe's data section to batches by step, held-out texts and validation pictures' predictions."""
+"""From a decoder recipe's data section to batches by step, held-out texts and validation images' predictions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vljepa.configs import (
     DecoderSourceConfig,
     TextView,
 )
-from vljepa.data.decoder_rows import DecoderBatches, GuessRows, PictureRows, Rows, TextRows
+from vljepa.data.decoder_rows import DecoderBatches, GuessRows, ImageRows, Rows, TextRows
 from vljepa.data.features import FeatureCache
 from vljepa.data.processes import process_count, process_number
 from vljepa.data.records import Record, Visual
@@ -39,8 +39,8 @@ from vljepa.validation.encoder import Encoder
 
 
 @dataclass
-class PictureTask:
-    """Validation pictures with captions.
+class ImageTask:
+    """Validation images with captions.
 
     Args:
         name: Of the source.
@@ -66,7 +66,7 @@ class DecoderInputs:
     Args:
         batches: Training batches by step.
         held_out: Texts that are not trained on.
-        tasks: Validation pictures.
+        tasks: Validation images.
         encoder: Embeds texts.
         tokenizer: Of the decoder.
         vocabulary: Serialised vocabulary of a decoder from scratch.
@@ -74,14 +74,14 @@ class DecoderInputs:
         naming: Of a decoder that reads entities.
         phrases: Short texts that are captions by themselves.
         memory: Texts onto which predictions are projected.
-        gap: How predictions of the validation pictures lie to their texts; None without such pictures.
+        gap: How predictions of the validation images lie to their texts; None without such images.
         dropped: Training rows that `data.exclude` took out, by source.
-        skipped: Reason per unreadable picture.
+        skipped: Reason per unreadable image.
     """
 
     batches: DecoderBatches
     held_out: list[str]
-    tasks: list[PictureTask]
+    tasks: list[ImageTask]
     encoder: Encoder
     tokenizer: DecoderTokenizer
     vocabulary: bytes | None
@@ -110,13 +110,13 @@ def prepare_decoder(
         vocabulary: Of the run that is gone on with; None learns it from the training texts.
 
     Raises:
-        DataError: A source is not usable, or too many pictures are unreadable.
+        DataError: A source is not usable, or too many images are unreadable.
         ConfigError: A source asks for what the model cannot do.
     """
     data = run.data
     train, held_texts, dropped = read_texts(data)
     validation = [load_source(source, root=data.root, max_skipped=data.max_skipped) for source in data.validation]
-    reader, skipped = _pictures(run, model, processor, train + validation)
+    reader, skipped = _images(run, model, processor, train + validation)
     train = [[record for record in source if record.image not in skipped] for source in train]
     validation = [[record for record in source if record.image not in skipped] for source in validation]
 
@@ -124,7 +124,7 @@ def prepare_decoder(
     needed = [text for source in train + validation for record in source for text in record.texts]
     names = [] if run.decoder.entities is None else names_of(run.decoder.entities)
     texts.fill([*needed, *held_texts, *names, *model.config.prompts.named(names)], model=model, processor=processor)
-    encoder = Encoder(model, processor, pictures=reader, texts=texts)
+    encoder = Encoder(model, processor, images=reader, texts=texts)
     naming = None if run.decoder.entities is None else Naming(run.decoder.entities, encoder=encoder, reader=reader)
     tasks = [
         _task(source.name, records, encoder, naming)
@@ -137,7 +137,7 @@ def prepare_decoder(
     slots = 0 if run.decoder.entities is None else run.decoder.entities.count
     if run.decoder.part.source == "random" and vocabulary is None:
         vocabulary = train_vocabulary(list(dict.fromkeys([*seen, *names])), size=run.vocabulary, slots=slots)
-    pictures = {
+    images = {
         source.name: list(dict.fromkeys(record.image for record in records if record.image is not None))
         for source, records in zip(data.train, train, strict=True)
     }
@@ -148,7 +148,7 @@ def prepare_decoder(
                 source,
                 records,
                 run=run,
-                pictures=pictures,
+                images=images,
                 encoder=encoder,
                 reader=reader,
                 texts=texts,
@@ -206,10 +206,10 @@ def sampled(texts: Sequence[str], size: int, *, seed: int) -> list[str]:
     return [different[one] for one in sorted(np.random.default_rng(seed).permutation(len(different))[:size])]
 
 
-def _pictures(
+def _images(
     run: DecoderRunConfig, model: VLJEPA, processor: VLJEPAProcessor, sources: Sources
 ) -> tuple[FeatureCache, dict[Visual, str]]:
-    """Cache with every picture of some sources, the training ones in all views."""
+    """Cache with every image of some sources, the training ones in all views."""
     data = run.data
     wanted: dict[Visual, int] = {}
     views = {source.name: source.views or data.cache.views for source in data.train}
@@ -223,14 +223,14 @@ def _pictures(
     return reader, skipped
 
 
-def _task(name: str, records: list[Record], encoder: Encoder, naming: Naming | None) -> PictureTask:
+def _task(name: str, records: list[Record], encoder: Encoder, naming: Naming | None) -> ImageTask:
     prompt = encoder.model.config.prompts.caption
     pairs = [(record.image, record.query or prompt) for record in records if record.image is not None]
     texts = [record.texts for record in records]
     rows_ND, classes_NK = encoder.seen(pairs)
     predictions_ND = torch.from_numpy(rows_ND)
-    entities = None if naming is None else naming.pictures([image for image, _ in pairs], predictions_ND)
-    return PictureTask(name, predictions_ND, texts, entities, classes_NK, [record.query for record in records])
+    entities = None if naming is None else naming.images([image for image, _ in pairs], predictions_ND)
+    return ImageTask(name, predictions_ND, texts, entities, classes_NK, [record.query for record in records])
 
 
 def _rows(
@@ -238,7 +238,7 @@ def _rows(
     records: list[Record],
     *,
     run: DecoderRunConfig,
-    pictures: Mapping[str, list[Visual]],
+    images: Mapping[str, list[Visual]],
     encoder: Encoder,
     reader: FeatureCache,
     texts: TextFeatures,
@@ -251,10 +251,10 @@ def _rows(
         views = source.views or run.data.cache.views
         images = [record.image for record in records if record.image is not None]
         predictions = _views(records, views, encoder, name=source.name)
-        named = None if naming is None else naming.pictures(images, torch.stack([one[0] for one in predictions]))
-        return PictureRows(everything, predictions, named)
+        named = None if naming is None else naming.images(images, torch.stack([one[0] for one in predictions]))
+        return ImageRows(everything, predictions, named)
     if source.see == "guess":
-        guess = _guess(source, records, pictures, model=encoder.model, reader=reader, texts=texts)
+        guess = _guess(source, records, images, model=encoder.model, reader=reader, texts=texts)
         return GuessRows(everything, guess, name)
     noise = run.data.noise
     if noise == "gap":
@@ -263,7 +263,7 @@ def _rows(
 
 
 def _views(records: list[Record], views: int, encoder: Encoder, *, name: str) -> list[Tensor]:
-    """Per record, the predictions [V, D] of its picture's stored views."""
+    """Per record, the predictions [V, D] of its image's stored views."""
     prompt = encoder.model.config.prompts.caption
     pairs = [(record.image, record.query or prompt) for record in records if record.image is not None]
     by_view = [encoder.predictions(pairs, view=view, progress=f"predicting {name}") for view in range(views)]
@@ -273,24 +273,24 @@ def _views(records: list[Record], views: int, encoder: Encoder, *, name: str) ->
 def _guess(
     source: DecoderSourceConfig,
     records: list[Record],
-    pictures: Mapping[str, list[Visual]],
+    images: Mapping[str, list[Visual]],
     *,
     model: JEPA,
     reader: FeatureCache,
     texts: TextFeatures,
 ) -> Callable[[Sequence[str], Sequence[int]], Tensor]:
-    """Predicted embeddings of texts that stand for pictures."""
+    """Predicted embeddings of texts that stand for images."""
     view, prior = source.view, model.residual
     if not isinstance(view, TextView) or not isinstance(prior, LabelPrior):
         raise ConfigError(
-            f"the source {source.name!r} estimates what pictures would give, which needs a view of text and a model "
+            f"the source {source.name!r} estimates what images would give, which needs a view of text and a model "
             "with a label prior.",
             fix="set see: text, or give `view: {name: text, like: NAME}`.",
         )
-    images = pictures.get(view.like, [])
+    images = images.get(view.like, [])
     if not images:
         raise ConfigError(
-            f"view.like = {view.like!r} of the source {source.name!r} names no training source with pictures.",
+            f"view.like = {view.like!r} of the source {source.name!r} names no training source with images.",
             fix="name one with see: picture.",
         )
     logits_BK = reader.logits(images)

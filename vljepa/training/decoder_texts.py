@@ -20,22 +20,22 @@ def read_texts(data: DecoderDataConfig) -> tuple[Sources, list[str], dict[str, i
         DataError: A source is not usable.
     """
     train = [
-        load_source(source, root=data.root, pictures=source.see == "picture", max_skipped=data.max_skipped)
+        load_source(source, root=data.root, images=source.see == "picture", max_skipped=data.max_skipped)
         for source in data.train
     ]
     excluded = [
-        load_source(source, root=data.root, pictures=False, max_skipped=data.max_skipped) for source in data.exclude
+        load_source(source, root=data.root, images=False, max_skipped=data.max_skipped) for source in data.exclude
     ]
     train, dropped = exclude(train, excluded, names=[source.name for source in data.train])
     train, held_out = hold_out(train, data.train, share=data.held_out)
-    # A name may belong to several pictures: what another row trains on is not held out.
+    # A name may belong to several images: what another row trains on is not held out.
     trained = {normalise_text(text) for source in train for record in source for text in record.texts}
     texts = dict.fromkeys(text for record in held_out for text in record.texts if normalise_text(text) not in trained)
     return train, list(texts), dropped
 
 
 def exclude(train: Sources, excluded: Sources, *, names: Sequence[str]) -> tuple[Sources, dict[str, int]]:
-    """Training rows without those of excluded pictures, and without excluded texts; and how many went, by source.
+    """Training rows without those of excluded images, and without excluded texts; and how many went, by source.
 
     Two texts are the same when `normalise_text` makes them the same. A row that keeps too few texts goes whole.
     """
@@ -56,9 +56,9 @@ def exclude(train: Sources, excluded: Sources, *, names: Sequence[str]) -> tuple
 
 
 def hold_out(train: Sources, configs: Sequence[DecoderSourceConfig], *, share: float) -> tuple[Sources, list[Record]]:
-    """Split rows off for the round trip: every n-th picture of the text sources, gone from all sources.
+    """Split rows off for the round trip: every n-th image of the text sources, gone from all sources.
 
-    A picture's texts stay together, since they say the same thing.
+    An image's texts stay together, since they say the same thing.
     """
     every = round(1 / share)
     ids = sorted(

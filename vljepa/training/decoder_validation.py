@@ -1,4 +1,4 @@
-"""What a Y-Decoder is measured by: held-out texts, captions of validation pictures, and the round trip of a text."""
+"""What a Y-Decoder is measured by: held-out texts, captions of validation images, and the round trip of a text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vljepa.metrics.captions import CiderD, bleu4, distinct_share, mean_length
 from vljepa.models.types import Entities
 from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.text import normalise_text
-from vljepa.training.decoder_inputs import DecoderInputs, PictureTask
+from vljepa.training.decoder_inputs import DecoderInputs, ImageTask
 
 BATCH = 64
 LENGTH_PENALTIES = (0.8, 1.0, 1.3)
@@ -52,8 +52,8 @@ def held_out_loss(decoder: YDecoder, inputs: DecoderInputs) -> float:
     return total / max(1, tokens)
 
 
-def picture_metrics(decoder: YDecoder, inputs: DecoderInputs, *, num_beams: int | None = None) -> dict[str, float]:
-    """CIDEr-D, distinct share, length in tokens and share that ended of the captions of each task's pictures."""
+def image_metrics(decoder: YDecoder, inputs: DecoderInputs, *, num_beams: int | None = None) -> dict[str, float]:
+    """CIDEr-D, distinct share, length in tokens and share that ended of the captions of each task's images."""
     metrics: dict[str, float] = {}
     for task in inputs.tasks:
         texts, ended = write(decoder, inputs, task.predictions_ND, entities=task.entities, num_beams=num_beams)
@@ -63,12 +63,12 @@ def picture_metrics(decoder: YDecoder, inputs: DecoderInputs, *, num_beams: int 
 
 
 def choose_generation(decoder: YDecoder, inputs: DecoderInputs, *, beams: Sequence[int]) -> dict[str, float]:
-    """Give the decoder the share of the mean gap, the beams and the length penalty that serve validation pictures best.
+    """Give the decoder the share of the mean gap, the beams and the length penalty that serve validation images best.
 
     Best is the highest CIDEr-D, mean over tasks; the penalty is tried with the best share and beams only.
 
     Returns:
-        The metrics with that choice; empty without validation pictures.
+        The metrics with that choice; empty without validation images.
     """
     if inputs.gap is None:
         return {}
@@ -77,7 +77,7 @@ def choose_generation(decoder: YDecoder, inputs: DecoderInputs, *, beams: Sequen
     def tried(share: float, number: int, penalty: float) -> tuple[float, tuple[float, int, float], dict[str, float]]:
         decoder.shift_D.copy_(share * gap_D)
         decoder.config.generation = before.model_copy(update={"num_beams": number, "length_penalty": penalty})
-        metrics = picture_metrics(decoder, inputs)
+        metrics = image_metrics(decoder, inputs)
         cider = sum(metrics[f"{task.name}/cider"] for task in inputs.tasks) / len(inputs.tasks)
         return cider, (share, number, penalty), metrics
 
@@ -103,7 +103,7 @@ def round_trip(decoder: YDecoder, inputs: DecoderInputs) -> dict[str, float]:
         "round_trip/bleu4": bleu4(back, [[text] for text in texts]),
         "round_trip/exact": _equal(back, texts),
     }
-    # Half way round: neighbours are captions of one picture.
+    # Half way round: neighbours are captions of one image.
     swapped, _ = write(decoder, inputs, exact_ND.roll(len(texts) // 2, dims=0), shift=False)
     zeroed, _ = write(decoder, inputs, torch.zeros_like(exact_ND), shift=False)
     metrics["round_trip/swapped_cosine"] = _cosine(swapped, exact_ND, inputs)
@@ -133,7 +133,7 @@ def write(
     return texts, ended
 
 
-def _caption_metrics(task: PictureTask, texts: Sequence[str]) -> dict[str, float]:
+def _caption_metrics(task: ImageTask, texts: Sequence[str]) -> dict[str, float]:
     scores = CiderD(task.texts).scores(texts)
     return {
         f"{task.name}/cider": float(scores.mean()),

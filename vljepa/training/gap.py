@@ -34,16 +34,16 @@ class Gap:
 
 
 def measure_gap(
-    pictures: Sequence[tuple[Tensor, Sequence[tuple[str, ...]]]], *, embed: Callable[[Sequence[str]], Tensor]
+    images: Sequence[tuple[Tensor, Sequence[tuple[str, ...]]]], *, embed: Callable[[Sequence[str]], Tensor]
 ) -> Gap | None:
-    """Measure the gap on pictures with texts; None when there are none.
+    """Measure the gap on images with texts; None when there are none.
 
     Args:
-        pictures: Predictions [N, D] and the right texts of each row, per source.
+        images: Predictions [N, D] and the right texts of each row, per source.
         embed: Embeddings [M, D] of texts, unit norm.
     """
     differences, cosines = [], []
-    for predictions_ND, texts in pictures:
+    for predictions_ND, texts in images:
         for prediction_D, right in zip(predictions_ND, texts, strict=True):
             right_MD = embed(right)
             differences.append(right_MD - prediction_D)

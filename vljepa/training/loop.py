@@ -270,7 +270,7 @@ class Loop(OptimizerStep, ABC):
         return int(state["step"])
 
     def _all_skipped(self) -> dict[str, str]:
-        """Reason per unreadable picture, those before a stop included."""
+        """Reason per unreadable image, those before a stop included."""
         return self._skipped_before | {str(path): reason for path, reason in self.inputs.skipped.items()}
 
     def _compare_processes(self, monitor: Monitor) -> None:
@@ -282,7 +282,7 @@ class Loop(OptimizerStep, ABC):
         """Name what was skipped and write the result down, which says that the run is finished."""
         skipped = self._all_skipped()
         if skipped:
-            monitor.say(f"{len(skipped)} pictures were skipped: {name_skipped(skipped)}")
+            monitor.say(f"{len(skipped)} images were skipped: {name_skipped(skipped)}")
         result = TrainResult(
             folder=str(self.folder),
             steps=done,

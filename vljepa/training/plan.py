@@ -67,7 +67,7 @@ class Plan:
 def plan_run(run: RunConfig) -> Plan:
     """Check a recipe as far as its files are there, and say what it would do.
 
-    Rows of sources that exist are read, pictures are not. The model is built, and run on a batch of the recipe's
+    Rows of sources that exist are read, images are not. The model is built, and run on a batch of the recipe's
     frames, on torch's meta device: shapes without numbers. For that its parts' files are looked up, and fetched if need
     be, as training would.
 

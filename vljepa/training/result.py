@@ -24,7 +24,7 @@ class TrainResult:
         best_step: Step of `best`; None without validation sources.
         metrics: Validation metrics at `best_step`, with the calibration's. They are those of the residual's factor that
             was chosen on the same data afterwards, so higher than in the log: `calibration/residual/logged` is that.
-        skipped: Reason per unreadable picture.
+        skipped: Reason per unreadable image.
         stopped_early: Whether the steps are fewer than were planned, since validation was not getting better.
     """
 

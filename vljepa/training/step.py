@@ -69,7 +69,7 @@ class Step:
             self.accelerator.backward(loss)
 
     def shared(self, groups: Sequence[Group]) -> list[Group]:
-        """Those groups of which every process has something to embed; unreadable pictures may leave it nothing."""
+        """Those groups of which every process has something to embed; unreadable images may leave it nothing."""
         sizes = torch.tensor([group.size for group in groups], device=self.accelerator.device)
         if self.accelerator.num_processes > 1:
             dist.all_reduce(sizes, op=dist.ReduceOp.MIN)
@@ -90,7 +90,7 @@ class Step:
     def _count(self, rows: int) -> int:
         """Pieces of a group: as many in every process, for FSDP2 gathers the layers for each of them.
 
-        No more than the fewest rows of any process, so that none is empty: where unreadable pictures leave one process
+        No more than the fewest rows of any process, so that none is empty: where unreadable images leave one process
         next to nothing, pieces of the others are larger than `grad_cache`.
         """
         size = self.at_once

@@ -1,4 +1,4 @@
-"""What the validation questions would be answered right without the picture, beside what the model answers."""
+"""What the validation questions would be answered right without the image, beside what the model answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def blind_metrics(tasks: Sequence[Task], *, train: Sequence[Sequence[Record]]) -
 
 
 def blind_warnings(metrics: Metrics) -> list[str]:
-    """A line per question source: what the model answers, and what needs no picture; a warning where that is as good.
+    """A line per question source: what the model answers, and what needs no image; a warning where that is as good.
 
     Args:
         metrics: Of a finished run.
@@ -38,7 +38,7 @@ def blind_warnings(metrics: Metrics) -> list[str]:
         own = metrics.get(f"{name}/accuracy_with_prior", metrics[f"{name}/accuracy"])
         blind = {key: metrics[f"{name}/blind/{key}"] for key in _NAMES if f"{name}/blind/{key}" in metrics}
         told = ", ".join(f"{value:.1%} {_NAMES[key]}" for key, value in blind.items())
-        lines.append(f"{name}: {own:.1%} right; without looking at the picture: {told}")
+        lines.append(f"{name}: {own:.1%} right; without looking at the image: {told}")
         if own <= max(blind.values()):
-            lines.append(f"WARNING: {name}: the model answers no better than without looking at the picture")
+            lines.append(f"WARNING: {name}: the model answers no better than without looking at the image")
     return lines

@@ -20,11 +20,11 @@ from vljepa.metrics.classification import (
 from vljepa.processing.answers import are_known, log_shares
 from vljepa.processing.class_names import name_rows
 from vljepa.validation.encoder import Encoder
-from vljepa.validation.naming import NamedScores, fit_evidence, fit_open_set, named_pictures
+from vljepa.validation.naming import NamedScores, fit_evidence, fit_open_set, named_images
 from vljepa.validation.tasks import Metrics, RetrievalTask, Task, VqaTask
 
 SIZES = (2, 5, 20, 100, 500)
-"""How many candidates a picture or a question chooses among: its own, and others of the source as far as there are."""
+"""How many candidates an image or a question chooses among: its own, and others of the source as far as there are."""
 STEEPEST = 0.1
 """Largest exponent: for 1,000 candidates a temperature of 0.7 to 1.5 times that for 20."""
 ROWS = 1000
@@ -43,14 +43,14 @@ def calibrate(
     """Fit the softmax temperatures of `ask` on question sources, with the answer prior, and those of `classify`.
 
     `classify` also gets the weight of its classifier's evidence and what tells none of the labels from one of them,
-    where a source has enough pictures with names.
+    where a source has enough images with names.
 
     They are fitted over several numbers of candidates: one that fits 20 is far from right for 1,000. The sources of a
     kind are pooled. A kind without a source keeps its current temperature.
 
     Args:
         tasks: Validation sources; `classify` is fitted on those of retrieval.
-        encoder: Reads their pictures and texts.
+        encoder: Reads their images and texts.
         current: What is kept where there is nothing to fit on.
         answers: Rows per answer of the training questions.
 
@@ -61,7 +61,7 @@ def calibrate(
     """
     encoder.model.eval()
     questions: list[tuple[VqaTask, Scored]] = []
-    pictures: list[Scored] = []
+    images: list[Scored] = []
     naming: list[NamedScores] = []
     for task in tasks:
         predictions_ND, classes_NK = encoder.seen(task.pairs())
@@ -70,8 +70,8 @@ def calibrate(
         elif isinstance(task, RetrievalTask) and len(task.texts()) > 1:
             prompts = encoder.model.config.prompts  # `classify` puts its labels into templates
             texts_MD = name_rows(task.texts(), prompts=prompts, embed=encoder.texts)
-            pictures += _against_others(task, predictions_ND, texts_MD)
-            named = named_pictures(task)
+            images += _against_others(task, predictions_ND, texts_MD)
+            named = named_images(task)
             if named is not None:
                 naming.append(
                     NamedScores(task, named, encoder=encoder, predictions_ND=predictions_ND, classes_NK=classes_NK)
@@ -90,7 +90,7 @@ def calibrate(
             for (task, _), (scores_NC, labels_N) in zip(questions, asked, strict=True):
                 metrics[f"{task.name}/accuracy_with_prior"] = float(top_k_hits(scores_NC, labels_N).mean())
     fitted: list[tuple[Kind, list[Scored]]] = [("ask", [part for one in asked for part in fewer(*one)]),
-                                               ("classify", pictures)]  # fmt: skip
+                                               ("classify", images)]  # fmt: skip
     for kind, parts in fitted:
         if parts:
             widest = max(int(count_candidates(scores_NC).max()) for scores_NC, _ in parts)
@@ -195,7 +195,7 @@ def fewer(scores_NC: NDArray[np.float32], labels_N: NDArray[np.int64]) -> list[S
 def _against_others(
     task: RetrievalTask, predictions_ND: NDArray[np.float32], texts_MD: NDArray[np.float32]
 ) -> list[Scored]:
-    """Each picture's first text (column 0) against as many others that are not right for it, for each of `SIZES`.
+    """Each image's first text (column 0) against as many others that are not right for it, for each of `SIZES`.
 
     All are drawn with a fixed seed; the last size is that of all texts where there are fewer than in `SIZES`.
     """

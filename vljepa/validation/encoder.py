@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vljepa.data.pictures import PictureReader
+from vljepa.data.images import ImageReader
 from vljepa.data.progress import track
 from vljepa.data.records import Visual, frames_of
 from vljepa.data.text_features import TextFeatures
@@ -18,16 +18,16 @@ from vljepa.models.types import Batch
 from vljepa.processing.processor import VLJEPAProcessor
 
 BATCH = 128
-"""Texts, or frames of pictures and clips, that are encoded at a time; of a longer clip all frames go together."""
+"""Texts, or frames of images and clips, that are encoded at a time; of a longer clip all frames go together."""
 
 
 class Encoder:
-    """Embeds pictures under a query, and texts.
+    """Embeds images under a query, and texts.
 
     Args:
         model: Put into eval mode by the caller.
         processor: Of the model.
-        pictures: Where pictures or their features come from.
+        images: Where images or their features come from.
         texts: Features of all texts that will be asked for, when the Y-Encoder is frozen.
     """
 
@@ -36,12 +36,12 @@ class Encoder:
         model: JEPA,
         processor: VLJEPAProcessor,
         *,
-        pictures: PictureReader,
+        images: ImageReader,
         texts: TextFeatures | None = None,
     ) -> None:
         self.model = model
         self.processor = processor
-        self.pictures = pictures
+        self.images = images
         self.text_features = texts
         self.pause: Callable[[], None] = lambda: None
         """Called before every batch: where a run may be stopped. All processes encode the same batches."""
@@ -50,7 +50,7 @@ class Encoder:
     def predictions(
         self, pairs: Sequence[tuple[Visual, str]], *, view: int = 0, progress: str = ""
     ) -> NDArray[np.float32]:
-        """Predicted embeddings [N, D] of (picture, query) pairs from one stored view; all pictures are readable.
+        """Predicted embeddings [N, D] of (image, query) pairs from one stored view; all images are readable.
 
         Long work is given the name `progress` and shows a bar.
         """
@@ -62,7 +62,7 @@ class Encoder:
 
     @torch.no_grad()
     def seen(self, pairs: Sequence[tuple[Visual, str]]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Predictions [N, D], and what the X-Encoder's own classifier says of the pictures, [N, K], if it has one."""
+        """Predictions [N, D], and what the X-Encoder's own classifier says of the images, [N, K], if it has one."""
         residual = self.model.residual
         rows: list[NDArray[np.float32]] = []
         classes: list[NDArray[np.float32]] = []
@@ -88,7 +88,7 @@ class Encoder:
         for start in starts:
             self.pause()
             chunk = pairs[start : start + size]
-            read = self.pictures.read([(path, view) for path, _ in chunk])
+            read = self.images.read([(path, view) for path, _ in chunk])
             assert not read.skipped, read.skipped
             queries = [query for _, query in chunk]
             yield Batch(

@@ -1,9 +1,9 @@
 """What `classify` knows of names beyond their cosines, fitted on validation data: classifier evidence, none of them.
 
-Captions are no names, but hold some: the names of a picture are its texts of few words, and the names of things that at
+Captions are no names, but hold some: the names of an image are its texts of few words, and the names of things that at
 least half of its texts have.
 
-Shapes: N pictures, M names, K classes, R draws of candidates.
+Shapes: N images, M names, K classes, R draws of candidates.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from vljepa.validation.encoder import Encoder
 from vljepa.validation.tasks import Metrics, RetrievalTask
 
 LEAST = 40
-"""Pictures with names; of fewer nothing is fitted."""
+"""Images with names; of fewer nothing is fitted."""
 MOST = 1000
-"""Pictures of a source that are taken, evenly spaced."""
+"""Images of a source that are taken, evenly spaced."""
 MOST_WORDS = 3
 """Of a text that is a name; longer ones are captions."""
 SIZES = (2, 5, 20, 100)
@@ -42,41 +42,41 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Named:
-    """Pictures of a source and the names of what they show.
+    """Images of a source and the names of what they show.
 
     Args:
         names: All of them, M.
-        pictures: Numbers of the N pictures that have names, in the task.
+        images: Numbers of the N images that have names, in the task.
         right_NM: Which are right.
-        wrong_NM: Which are wrong: in none of a picture's texts, and neither wider nor narrower than a right one.
+        wrong_NM: Which are wrong: in none of an image's texts, and neither wider nor narrower than a right one.
     """
 
     names: list[str]
-    pictures: list[int]
+    images: list[int]
     right_NM: NDArray[np.bool_]
     wrong_NM: NDArray[np.bool_]
 
 
-def named_pictures(task: RetrievalTask) -> Named | None:
-    """Names of a source's pictures; None where too few pictures have any."""
+def named_images(task: RetrievalTask) -> Named | None:
+    """Names of a source's images; None where too few images have any."""
     table = Taxonomy.of("imagenet-1k")
     every = task.texts()
     found = [names_in_texts([every[text] for text in texts], table) for texts in task.texts_of_item]
     right, seen = [one for one, _ in found], [one for _, one in found]
-    pictures = [number for number, names in enumerate(right) if names]
-    pictures = pictures[:: -(-len(pictures) // MOST)] if pictures else []
-    names = sorted({name for number in pictures for name in right[number]})
-    if len(pictures) < LEAST or len(names) < 2:
+    images = [number for number, names in enumerate(right) if names]
+    images = images[:: -(-len(images) // MOST)] if images else []
+    names = sorted({name for number in images for name in right[number]})
+    if len(images) < LEAST or len(names) < 2:
         return None
     has_MK = (class_shares(table, names) > 0).astype(np.float32)
     related_MM = has_MK @ has_MK.T
-    right_NM = np.array([[name in right[number] for name in names] for number in pictures])
-    seen_NM = np.array([[name in seen[number] for name in names] for number in pictures])
-    return Named(names, pictures, right_NM, ~(seen_NM | (right_NM @ related_MM > 0)))
+    right_NM = np.array([[name in right[number] for name in names] for number in images])
+    seen_NM = np.array([[name in seen[number] for name in names] for number in images])
+    return Named(names, images, right_NM, ~(seen_NM | (right_NM @ related_MM > 0)))
 
 
 def names_in_texts(texts: Sequence[str], table: Taxonomy) -> tuple[set[str], set[str]]:
-    """Names of what the texts of a picture describe: those that at least half of them have, and all of them."""
+    """Names of what the texts of an image describe: those that at least half of them have, and all of them."""
     within = [([text] if len(text.split()) <= MOST_WORDS else []) + list(names_in(text, table)) for text in texts]
     counts = Counter(name for names in within for name in set(names))
     return {name for name, count in counts.items() if 2 * count >= len(texts)}, set(counts)
@@ -84,7 +84,7 @@ def names_in_texts(texts: Sequence[str], table: Taxonomy) -> tuple[set[str], set
 
 def names_asked(task: RetrievalTask) -> list[str]:
     """Every name that the fit will ask the Y-Encoder for."""
-    named = named_pictures(task)
+    named = named_images(task)
     return [] if named is None else named.names
 
 
@@ -117,13 +117,13 @@ def name_marks(
 
 
 class NamedScores:
-    """A source's pictures against all of its names.
+    """A source's images against all of its names.
 
     Args:
         task: The source.
         named: Its names.
         encoder: Embeds them.
-        predictions_ND: Of all pictures of the task.
+        predictions_ND: Of all images of the task.
         classes_NK: What the X-Encoder's own classifier says of all of them; None without one.
     """
 
@@ -138,16 +138,16 @@ class NamedScores:
     ) -> None:
         prompts = encoder.model.config.prompts
         names_MD = name_rows(named.names, prompts=prompts, embed=encoder.texts)
-        rows_ND, class_rows_KD = predictions_ND[named.pictures], encoder.class_rows()
+        rows_ND, class_rows_KD = predictions_ND[named.images], encoder.class_rows()
         self.source, self.named = task.name, named
         self.taxonomy = taxonomy_of(encoder.model.config.residual)
         self.named_MK = None if self.taxonomy is None else class_shares(self.taxonomy, named.names) > 0
         self.cosine_NM = rows_ND @ names_MD.T
-        self.classes_NK = None if classes_NK is None else classes_NK[named.pictures]
+        self.classes_NK = None if classes_NK is None else classes_NK[named.images]
         self.reference_NK = None if class_rows_KD is None else rows_ND @ class_rows_KD.T
 
     def likelihood(self, calibration: CalibrationConfig, *, weight: float) -> tuple[float, float]:
-        """Mean log-likelihood of the right names among all, and the share of pictures whose likeliest is right."""
+        """Mean log-likelihood of the right names among all, and the share of images whose likeliest is right."""
         names, right_NM = self.named.names, self.named.right_NM
         temperature = calibration.temperature("classify", candidates=len(names))
         probabilities_NM = softmax(self.cosine_NM, temperature=temperature)
@@ -161,26 +161,26 @@ class NamedScores:
         return float(likelihood_N.mean()), float((right_N.max(axis=1) > wrong_N).mean())
 
     def draw(self, size: int) -> Draw:
-        """So many candidates for each picture, with a right name and without, drawn with a fixed seed."""
+        """So many candidates for each image, with a right name and without, drawn with a fixed seed."""
         random = np.random.default_rng(size)
         rows = []
-        for picture, (right_M, wrong_M) in enumerate(zip(self.named.right_NM, self.named.wrong_NM, strict=True)):
+        for image, (right_M, wrong_M) in enumerate(zip(self.named.right_NM, self.named.wrong_NM, strict=True)):
             wrong = random.permutation(np.flatnonzero(wrong_M))[:size]
             if len(wrong) == size:
                 right = random.choice(np.flatnonzero(right_M))
-                rows.append((*self._among(picture, wrong), False))
-                rows.append((*self._among(picture, np.append(wrong[1:], right)), True))
+                rows.append((*self._among(image, wrong), False))
+                rows.append((*self._among(image, np.append(wrong[1:], right)), True))
         features, given, among = zip(*rows, strict=True) if rows else ((), (), ())
         return Draw(np.array(features).reshape(-1, 4), np.array(given, dtype=float), np.array(among, dtype=bool))
 
-    def _among(self, picture: int, candidates: NDArray[np.intp]) -> tuple[Array, float]:
+    def _among(self, image: int, candidates: NDArray[np.intp]) -> tuple[Array, float]:
         """Open-set features [4], and what the classifier gives to all candidates together."""
-        cosine_1M = self.cosine_NM[[picture]][:, candidates]
+        cosine_1M = self.cosine_NM[[image]][:, candidates]
         if self.classes_NK is None or self.reference_NK is None or self.named_MK is None:
             return open_set_features(cosine_1M, None)[0], 0.0
         named_K = self.named_MK[candidates].any(axis=0)
-        features_14 = open_set_features(cosine_1M, self.reference_NK[[picture]][:, ~named_K])
-        return features_14[0], float(self.classes_NK[picture, named_K].sum())
+        features_14 = open_set_features(cosine_1M, self.reference_NK[[image]][:, ~named_K])
+        return features_14[0], float(self.classes_NK[image, named_K].sum())
 
 
 def fit_evidence(sources: Sequence[NamedScores], calibration: CalibrationConfig) -> tuple[float, Metrics]:
@@ -227,7 +227,7 @@ def fit_open_set(sources: Sequence[NamedScores], *, evidence: float) -> tuple[Op
 
 @dataclass(frozen=True)
 class Draw:
-    """Pictures with candidates.
+    """Images with candidates.
 
     Args:
         features_RF: As of `open_set_features`.

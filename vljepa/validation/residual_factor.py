@@ -1,7 +1,7 @@
-"""How far to trust the label prior on new pictures: one factor on its gate, chosen on validation data.
+"""How far to trust the label prior on new images: one factor on its gate, chosen on validation data.
 
-In training the Predictor knows the pictures by heart, so the gate learns to trust the residual less than it should on
-pictures that nobody has seen (docs/LOG.md).
+In training the Predictor knows the images by heart, so the gate learns to trust the residual less than it should on
+images that nobody has seen (docs/LOG.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def fit_residual(model: JEPA, tasks: Sequence[Task], *, encoder: Encoder, metric
     Args:
         model: The one that `encoder` encodes with.
         tasks: Validation tasks.
-        encoder: Reads their pictures and texts.
+        encoder: Reads their images and texts.
         metric: As `train.best_metric`.
 
     Returns:

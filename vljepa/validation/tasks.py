@@ -46,7 +46,7 @@ class Task(Protocol):
         ...
 
     def pairs(self) -> list[tuple[Visual, str]]:
-        """Every (picture, query) that it will ask the Predictor for."""
+        """Every (image, query) that it will ask the Predictor for."""
         ...
 
     def evaluate(self, encoder: Encoder) -> Metrics:
@@ -55,10 +55,10 @@ class Task(Protocol):
 
 
 class RetrievalTask:
-    """Pictures against texts, both ways.
+    """Images against texts, both ways.
 
-    An item is a picture, embedded under the caption prompt; every text of a row is a text of its own. A picture has
-    all its texts as positives (rows with equal `source_id` are one picture), and a text all pictures that have it
+    An item is an image, embedded under the caption prompt; every text of a row is a text of its own. An image has
+    all its texts as positives (rows with equal `source_id` are one image), and a text all images that have it
     (compared in normal form).
 
     Args:

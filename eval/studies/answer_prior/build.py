@@ -1,4 +1,4 @@
-"""Skewed questions about the photos, split by picture: from the objects counted in them, and from their captions.
+"""Skewed questions about the photos, split by image: from the objects counted in them, and from their captions.
 
 `objects` asks how many there are, whether something is there, and which of a kind it is; numbers and nays are as
 frequent as they are in the photos. `captions` asks what five people's captions say (after COCO-QA, Ren et al. 2015):
@@ -59,7 +59,7 @@ def read_photos(folder: Path) -> list[Photo]:
 
 
 def split_photos(photos: Sequence[Photo], *, held_out: Mapping[str, Sequence[str]]) -> dict[str, list[Photo]]:
-    """By picture.
+    """By image.
 
     Args:
         photos: All of them.
@@ -76,7 +76,7 @@ def split_photos(photos: Sequence[Photo], *, held_out: Mapping[str, Sequence[str
 
 
 def fold_of(held_out: Mapping[str, Sequence[str]], fold: int, *, folds: int) -> dict[str, list[str]]:
-    """One part of a cross-validation by picture, as for `split_photos`; the next fold is the validation."""
+    """One part of a cross-validation by image, as for `split_photos`; the next fold is the validation."""
     unseen = sorted([*held_out["test"], *held_out["validation"]], key=_hash)
     return {"test": unseen[fold::folds], "validation": unseen[(fold + 1) % folds :: folds]}
 

@@ -21,7 +21,7 @@ from eval.core.embedding import EncodedImages, FileEmbedder
 from eval.core.result import Context, Result
 from eval.core.statistics import interval
 from eval.studies.answer_prior.build import SPLITS, fold_of, write_data
-from eval.tasks.question_only import swapped_pictures
+from eval.tasks.question_only import swapped_images
 from vljepa.configs import RunConfig, SourceConfig, load_run_config
 from vljepa.data.baselines import STRENGTHS, Majority, expected_hit, fit_classifier
 from vljepa.data.records import Record
@@ -53,7 +53,7 @@ def measure(
         context: `photos`; a run that is complete in the work folder is not trained again.
         seeds: Of the runs.
         sets: Which of SETS are measured.
-        folds: Of a cross-validation by picture; 1 is the one split of `held_out`.
+        folds: Of a cross-validation by image; 1 is the one split of `held_out`.
         held_out: JSON file whose `test` and `validation` list the ids of photos that mini has not been trained on.
     """
     photos, work = context.found.files["photos"].parent, context.work / "answer_prior"
@@ -169,7 +169,7 @@ def _train_and_test(test: Sequence[Record], name: str, seed: int, *, photos: Pat
         pairs = [record.image for record in test]
         hits[arms[0]] = answers(embedder, test, pairs, prior=False)
         hits[arms[1]] = answers(embedder, test, pairs, prior=True)
-    hits["swapped"] = answers(embedder, test, swapped_pictures(test), prior=True)
+    hits["swapped"] = answers(embedder, test, swapped_images(test), prior=True)
     _note(f"{name}, seed {seed}", hits)
     return hits
 
@@ -191,11 +191,9 @@ def recipe(name: str, seed: int, changes: Sequence[str], *, photos: Path, work: 
     )
 
 
-def answers(embedder: Embedder, records: Sequence[Record], pictures: Sequence[Any], *, prior: bool) -> Hits:
+def answers(embedder: Embedder, records: Sequence[Record], images: Sequence[Any], *, prior: bool) -> Hits:
     """Whether each question is answered right, as `vljepa ask` answers it; a tie is wrong."""
-    rows_ND = FileEmbedder(embedder).ask(
-        [(picture, record.query) for picture, record in zip(pictures, records, strict=True)]
-    )
+    rows_ND = FileEmbedder(embedder).ask([(image, record.query) for image, record in zip(images, records, strict=True)])
     candidates = records[0].candidates
     scores_NC = rows_ND @ embedder.texts(candidates).T
     if prior:
@@ -205,15 +203,15 @@ def answers(embedder: Embedder, records: Sequence[Record], pictures: Sequence[An
 
 
 def _summary(test: Sequence[Record], hits: dict[str, Hits]) -> dict[str, Any]:
-    pictures = [record.source_id for record in test]
+    images = [record.source_id for record in test]
     kinds_N = np.array([record.type for record in test])
     return {
-        "accuracy": {arm: interval(values, pictures) for arm, values in hits.items()},
+        "accuracy": {arm: interval(values, images) for arm, values in hits.items()},
         "by_type": {
             kind: {arm: float(values[kinds_N == kind].mean()) for arm, values in hits.items()}
             for kind in sorted(set(kinds_N.tolist()))
         },
-        "differences": {f"{one} - {other}": interval(hits[one] - hits[other], pictures) for one, other in COMPARED},
+        "differences": {f"{one} - {other}": interval(hits[one] - hits[other], images) for one, other in COMPARED},
     }
 
 

@@ -62,7 +62,7 @@ def _latency(
     all after it; `classify` chooses among the photo classes from visual tokens, the texts' embeddings at hand.
     """
     learner.model.eval()
-    photos = shared.pictures("validation")["photos"]
+    photos = shared.images("validation")["photos"]
     paths, classes = photos.paths[:batch], photos.classes
     pixels = shared.processor.images(paths)
     base, autocast, asked = shared.base, shared.accelerator.autocast, [QUERY] * batch

@@ -25,7 +25,7 @@ from vljepa.processing.words import DecoderTokenizer
 SPLITS = ("train", "validation", "test")
 
 
-class Pictures(NamedTuple):
+class Images(NamedTuple):
     """Held-out images of one source: their captions, classes and which are right [N, C], and a text of each."""
 
     paths: list[Path]
@@ -35,7 +35,7 @@ class Pictures(NamedTuple):
     texts: list[str]
 
 
-def read_pictures(data: Path, photos: Path, *, split: str, style: str) -> dict[str, Pictures]:
+def read_images(data: Path, photos: Path, *, split: str, style: str) -> dict[str, Images]:
     """Emoji of one style with the names of their split as classes, and photos with the 80 COCO classes."""
     emoji = [one for one in read_captions(data, "emoji", split) if one.style == style]
     objects = {f"coco:{one.image_id}": one.objects for one in read_photos(photos)}
@@ -43,11 +43,11 @@ def read_pictures(data: Path, photos: Path, *, split: str, style: str) -> dict[s
     names, same = [one.texts[0] for one in emoji], np.eye(len(emoji), dtype=bool)
     truth = np.array([[name in objects[one.source_id] for name in CLASSES] for one in shown])
 
-    def pictures(rows: list[Captioned], classes: list[str], truth_NC: NDArray[np.bool_]) -> Pictures:
+    def images(rows: list[Captioned], classes: list[str], truth_NC: NDArray[np.bool_]) -> Images:
         paths, texts = [one.path for one in rows], [one.texts for one in rows]
-        return Pictures(paths, texts, classes, truth_NC, [several[0] for several in texts])
+        return Images(paths, texts, classes, truth_NC, [several[0] for several in texts])
 
-    return {"emoji": pictures(emoji, names, same), "photos": pictures(shown, list(CLASSES), truth)}
+    return {"emoji": images(emoji, names, same), "photos": images(shown, list(CLASSES), truth)}
 
 
 def corpus(data: Path) -> list[str]:
@@ -77,15 +77,13 @@ class WithWords:
         return Group(WordBatch(**vars(group.batch), words=Tokens(ids, mask)))
 
 
-def constant_captions(
-    data: Path, test: dict[str, Pictures], validation: dict[str, Pictures]
-) -> dict[str, dict[str, Any]]:
+def constant_captions(data: Path, test: dict[str, Images], validation: dict[str, Images]) -> dict[str, dict[str, Any]]:
     """By source, CIDEr-D of one training caption for all images: the most frequent ones, and the best on validation."""
     trained = {source: [one.texts for one in read_captions(data, source, "train")] for source in CAPTION_SOURCES}
     everything = [normalise_text(text) for rows in trained.values() for texts in rows for text in texts]
     found: dict[str, dict[str, Any]] = {}
-    for source, pictures in test.items():
-        scorer, chooser = CiderD(pictures.references), CiderD(validation[source].references)
+    for source, images in test.items():
+        scorer, chooser = CiderD(images.references), CiderD(validation[source].references)
         frequent = Counter(normalise_text(text) for texts in trained[source] for text in texts)
         chosen = {
             "most frequent of all": Counter(everything).most_common(1)[0][0],
@@ -96,7 +94,7 @@ def constant_captions(
     return found
 
 
-def constant_ranking(data: Path, photos: Path, test: Pictures) -> dict[str, list[float]]:
+def constant_ranking(data: Path, photos: Path, test: Images) -> dict[str, list[float]]:
     """Top-1 and top-5 hits per test photo of the classes in the order of their frequency in the training photos."""
     trained = {one.source_id for one in read_captions(data, "photos", "train")}
     seen = Counter(

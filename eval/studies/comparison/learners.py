@@ -1,6 +1,6 @@
 """The two learners behind one face: a loss on the same batch, scores of candidates, captions.
 
-Shapes: N pictures, C candidates, D width of the shared space.
+Shapes: N images, C candidates, D width of the shared space.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from eval.studies.comparison.vlm import TokenVLM
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import RunConfig
 from vljepa.data.collate import Group
-from vljepa.data.pictures import PictureReader
+from vljepa.data.images import ImageReader
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
 from vljepa.methods.vision_language.module import VisionLanguageModule
@@ -36,11 +36,11 @@ BATCH, LONGEST = 64, 64
 
 
 class Learner(ABC):
-    """What is compared; its pictures come from a feature cache."""
+    """What is compared; its images come from a feature cache."""
 
     model: nn.Module
 
-    def __init__(self, reader: PictureReader, accelerator: Accelerator) -> None:
+    def __init__(self, reader: ImageReader, accelerator: Accelerator) -> None:
         self.reader, self.accelerator = reader, accelerator
 
     @abstractmethod
@@ -48,19 +48,19 @@ class Learner(ABC):
         """Loss of one step's samples, with a graph."""
 
     @abstractmethod
-    def scores(self, pictures: Sequence[Path], texts: Sequence[str]) -> dict[str, Rows]:
-        """How well each text fits each picture, [N, C]: larger is better, comparable within a picture.
+    def scores(self, images: Sequence[Path], texts: Sequence[str]) -> dict[str, Rows]:
+        """How well each text fits each image, [N, C]: larger is better, comparable within an image.
 
         By the name of the scoring; the first is the learner's own and has the name "".
         """
 
     @abstractmethod
-    def captions(self, pictures: Sequence[Path]) -> dict[str, list[str]]:
-        """Captions of pictures, by the name of what writes them."""
+    def captions(self, images: Sequence[Path]) -> dict[str, list[str]]:
+        """Captions of images, by the name of what writes them."""
 
-    def seen(self, pictures: Sequence[Path]) -> Latents:
-        """What the X-Encoder has made of the pictures."""
-        latents = self.reader.read([(picture, 0) for picture in pictures]).latents
+    def seen(self, images: Sequence[Path]) -> Latents:
+        """What the X-Encoder has made of the images."""
+        latents = self.reader.read([(image, 0) for image in images]).latents
         assert latents is not None
         return latents
 
@@ -75,7 +75,7 @@ class EmbeddingLearner(Learner):
         model: VLJEPA,
         processor: VLJEPAProcessor,
         *,
-        reader: PictureReader,
+        reader: ImageReader,
         run: RunConfig,
         accelerator: Accelerator,
     ) -> None:
@@ -93,13 +93,13 @@ class EmbeddingLearner(Learner):
         """See `Learner`."""
         return self._step.loss(batches, step=step)
 
-    def embed(self, pictures: Sequence[Path]) -> Rows:
+    def embed(self, images: Sequence[Path]) -> Rows:
         """Predicted embeddings [N, D] under the caption prompt."""
         embedder = Embedder(self.model, self.processor)
         with self.accelerator.autocast():
             rows = [
                 embedder.ask(self.seen(part), [(number, "") for number in range(len(part))])
-                for part in chunks(pictures, BATCH)
+                for part in chunks(images, BATCH)
             ]
         return np.concatenate(rows)
 
@@ -107,13 +107,13 @@ class EmbeddingLearner(Learner):
         """Embeddings [C, D] of texts."""
         return Embedder(self.model, self.processor).texts(texts)
 
-    def scores(self, pictures: Sequence[Path], texts: Sequence[str]) -> dict[str, Rows]:
+    def scores(self, images: Sequence[Path], texts: Sequence[str]) -> dict[str, Rows]:
         """Cosine of prediction and text."""
-        return {"": self.embed(pictures) @ self.embed_texts(texts).T}
+        return {"": self.embed(images) @ self.embed_texts(texts).T}
 
-    def captions(self, pictures: Sequence[Path]) -> dict[str, list[str]]:
+    def captions(self, images: Sequence[Path]) -> dict[str, list[str]]:
         """See `Learner`."""
-        parts = torch.split(torch.from_numpy(self.embed(pictures)), BATCH)
+        parts = torch.split(torch.from_numpy(self.embed(images)), BATCH)
         return {
             name: [text for part in parts for text in words.decode(decoder.generate(part))]
             for name, (decoder, words) in self.decoders.items()
@@ -126,13 +126,13 @@ class TokenLearner(Learner):
     model: TokenVLM
 
     def __init__(
-        self, model: TokenVLM, tokenizer: DecoderTokenizer, *, reader: PictureReader, accelerator: Accelerator
+        self, model: TokenVLM, tokenizer: DecoderTokenizer, *, reader: ImageReader, accelerator: Accelerator
     ) -> None:
         super().__init__(reader, accelerator)
         self.model, self.tokenizer = model, tokenizer
         self._wrapped = accelerator.prepare(model)
         self.marginal: Sequence[Path] = ()
-        """Pictures over which a text's own likelihood is the mean, for the pointwise mutual information."""
+        """Images over which a text's own likelihood is the mean, for the pointwise mutual information."""
 
     def loss(self, batches: Sequence[Group], *, step: int) -> Tensor:
         """Mean over all target tokens of the step, as if in one batch."""
@@ -155,32 +155,32 @@ class TokenLearner(Learner):
         ids, mask = self.tokenizer.encode(texts, max_tokens=LONGEST)
         return [row[: int(kept.sum())].tolist() for row, kept in zip(ids, mask, strict=True)]
 
-    def scores(self, pictures: Sequence[Path], texts: Sequence[str]) -> dict[str, Rows]:
-        """Mean token log-likelihood of the text as the whole caption; and, as `pmi`, what the picture adds to it.
+    def scores(self, images: Sequence[Path], texts: Sequence[str]) -> dict[str, Rows]:
+        """Mean token log-likelihood of the text as the whole caption; and, as `pmi`, what the image adds to it.
 
-        The pointwise mutual information is the text's log-likelihood given the picture minus its own, which is the
-        log of its mean likelihood over the `marginal` pictures.
+        The pointwise mutual information is the text's log-likelihood given the image minus its own, which is the
+        log of its mean likelihood over the `marginal` images.
         """
         rows = self.rows(texts)
         lengths_C = np.array([len(row) - 1 for row in rows], dtype=np.float32)
         with self.accelerator.autocast():
-            sums_NC: Rows = self.model.log_likelihoods(self.seen(pictures).tokens_BND, rows).numpy()
+            sums_NC: Rows = self.model.log_likelihoods(self.seen(images).tokens_BND, rows).numpy()
             found: dict[str, Rows] = {"": (sums_NC / lengths_C).astype(np.float32)}
             if self.marginal:
                 marginal_MC = self.model.log_likelihoods(self.seen(self.marginal).tokens_BND, rows).numpy()
                 found["pmi"] = pmi(sums_NC, marginal_MC)
         return found
 
-    def captions(self, pictures: Sequence[Path]) -> dict[str, list[str]]:
+    def captions(self, images: Sequence[Path]) -> dict[str, list[str]]:
         """See `Learner`."""
         with self.accelerator.autocast():
-            parts = torch.split(self.seen(pictures).tokens_BND, BATCH)
+            parts = torch.split(self.seen(images).tokens_BND, BATCH)
             written = [self.tokenizer.decode(self.model.generate(part, shift=False)) for part in parts]
         return {"tokens": [text for several in written for text in several]}
 
 
 def pmi(sums_NC: Rows, marginal_MC: Rows) -> Rows:
-    """Log-likelihoods of texts given pictures minus the texts' own, the log of the mean over the marginal pictures."""
+    """Log-likelihoods of texts given images minus the texts' own, the log of the mean over the marginal images."""
     own_C = np.logaddexp.reduce(marginal_MC.astype(np.float64), axis=0) - np.log(len(marginal_MC))
     found: Rows = (sums_NC - own_C).astype(np.float32)
     return found

@@ -15,7 +15,7 @@ PMI = "pmi"
 SCORINGS = {"ours": ("",), "vlm": ("", f"{PMI}/")}
 RANKED = ("top1", "top5")
 """Metrics of the photos that the constant ranking has, too."""
-PANELS = {"top1": "top-1, %", "top5": "top-5, %", "to_image": "R@1 text to picture, %", "cider": "CIDEr-D"}
+PANELS = {"top1": "top-1, %", "top5": "top-5, %", "to_image": "R@1 text to image, %", "cider": "CIDEr-D"}
 NAMES = {"ours": "embeddings (ours)", "vlm": "tokens (VLM)"}
 CIDER = {
     "ours, own decoder": ("ours", f"cider/{OWN}", "-"),
@@ -24,7 +24,7 @@ CIDER = {
 }
 Measured = dict[str, dict[int, list[dict[str, Any]]]]
 Seeds = list[list[float]]
-"""Values per picture of every seed."""
+"""Values per image of every seed."""
 
 
 def curves_of(batch_size: int, measured: Measured, ranking: dict[str, list[float]]) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def curves_of(batch_size: int, measured: Measured, ranking: dict[str, list[float
 
     Args:
         batch_size: Samples of a step.
-        measured: By arm and step, the values per picture of every seed.
+        measured: By arm and step, the values per image of every seed.
         ranking: Hits per photo of the constant ranking.
     """
     names = {arm: [f"{scoring}{name}" for scoring in SCORINGS[arm] for name in METRICS] for arm in ARMS}
@@ -80,7 +80,7 @@ def curves_of(batch_size: int, measured: Measured, ranking: dict[str, list[float
 
 
 def _interval(seeds: Seeds, *, minus: Seeds | None = None) -> dict[str, float]:
-    """Mean and interval of pictures' values by seed, or of their differences picture by picture, seed by seed."""
+    """Mean and interval of images' values by seed, or of their differences image by image, seed by seed."""
     others = minus or [[0.0] * len(values) for values in seeds]
     pairs = [enumerate(zip(*pair, strict=True)) for pair in zip(seeds, others, strict=True)]
     found = paired_bootstrap([{str(item): value - other for item, (value, other) in one} for one in pairs])
@@ -106,7 +106,7 @@ def plots(result: dict[str, Any]) -> dict[str, bytes]:
                 drawn.append(Line(label, samples, mean, low, high, style=style, colour=colours[arm]))
             if metric in levels:
                 flat = [scale * levels[metric]] * len(samples)
-                drawn.append(Line("the same for all pictures", samples, flat, style="--", colour="0.6"))
+                drawn.append(Line("the same for all images", samples, flat, style="--", colour="0.6"))
             panels.append((f"{source}: {title}", "", drawn))
         rows.append(panels)
     return {"comparison.png": lines(rows, x="samples seen")}

@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from eval.core.provenance import ROOT
-from eval.studies.comparison.data import Pictures, WithWords, corpus, read_pictures
+from eval.studies.comparison.data import Images, WithWords, corpus, read_images
 from eval.studies.comparison.learners import EmbeddingLearner, Learner, TokenLearner, check_sizes, trained_parameters
 from eval.studies.comparison.vlm import build_vlm
 from vljepa import VLJEPA, VLJEPAProcessor
@@ -83,13 +83,13 @@ class Shared:
     @cached_property
     def marginal(self) -> list[Path]:
         """Validation images, evenly spaced: over them a text's own likelihood is the mean."""
-        paths = [path for source in self.pictures("validation").values() for path in source.paths]
+        paths = [path for source in self.images("validation").values() for path in source.paths]
         return paths[:: max(1, len(paths) // MARGINAL)][:MARGINAL]
 
-    def pictures(self, split: str) -> dict[str, Pictures]:
-        """Held-out pictures, encoded."""
+    def images(self, split: str) -> dict[str, Images]:
+        """Held-out images, encoded."""
         setting = self.setting
-        found = read_pictures(setting.data, setting.photos, split=split, style=setting.suite["emoji_style"])
+        found = read_images(setting.data, setting.photos, split=split, style=setting.suite["emoji_style"])
         paths = [path for source in found.values() for path in source.paths]
         skipped = self.reader.fill(dict.fromkeys(paths, 1), model=self.base, processor=self.processor)
         assert not skipped, skipped

@@ -17,7 +17,7 @@ from eval.core.console import log
 from eval.core.prepared import read_captions
 from eval.core.result import Context, Result
 from eval.studies.comparison.cost import costs
-from eval.studies.comparison.data import Pictures, constant_captions, constant_ranking
+from eval.studies.comparison.data import Images, constant_captions, constant_ranking
 from eval.studies.comparison.learners import EmbeddingLearner, Learner, TokenLearner
 from eval.studies.comparison.points import OWN, READERS, SHIPPED, curves_of
 from eval.studies.comparison.points import plots as plots
@@ -128,7 +128,7 @@ def validated(shared: Shared, plan: Plan, step: int) -> dict[str, float]:
     mean: dict[str, float] = kept(
         file,
         _key(shared, plan, step),
-        lambda: {"mean": means(score(loaded(shared, plan, step), shared.pictures("validation")))},
+        lambda: {"mean": means(score(loaded(shared, plan, step), shared.images("validation")))},
     )["mean"]
     log(f"{plan.name}: {choice_of(mean):.4f}  " + "  ".join(f"{name} {value:.3f}" for name, value in mean.items()))
     return mean
@@ -148,28 +148,28 @@ def _key(shared: Shared, plan: Plan, step: int, **more: Any) -> dict[str, str]:
     return key_of(__name__, recipe=shared.setting.digest(), plan=f"{plan.name}, {step}", data=data, **more)
 
 
-def score(learner: Learner, sources: dict[str, Pictures]) -> dict[str, dict[str, Any]]:
+def score(learner: Learner, sources: dict[str, Images]) -> dict[str, dict[str, Any]]:
     """By source, every metric's value per image, as lists; captions with their texts.
 
     `top1` and `top5`: a right class is among the best; `to_text`: the image's own text is the best of all; `to_image`:
     the text's own image is the best of all; with `pmi/` before them, by pointwise mutual information; `cider/NAME`:
     CIDEr-D of the caption that NAME wrote. Ties count against the learner.
     """
-    return {name: _score(learner, pictures) for name, pictures in sources.items()}
+    return {name: _score(learner, images) for name, images in sources.items()}
 
 
-def _score(learner: Learner, pictures: Pictures) -> dict[str, Any]:
-    classes = learner.scores(pictures.paths, pictures.classes)
-    texts = classes if pictures.texts == pictures.classes else learner.scores(pictures.paths, pictures.texts)
-    own_NN = np.eye(len(pictures.paths), dtype=bool)
+def _score(learner: Learner, images: Images) -> dict[str, Any]:
+    classes = learner.scores(images.paths, images.classes)
+    texts = classes if images.texts == images.classes else learner.scores(images.paths, images.texts)
+    own_NN = np.eye(len(images.paths), dtype=bool)
     found: dict[str, Any] = {}
     for scoring, classes_NC in classes.items():
         before = f"{scoring}/" if scoring else ""
-        found[f"{before}top1"] = hits_in_truth(classes_NC, pictures.truth_NC, k=1)
-        found[f"{before}top5"] = hits_in_truth(classes_NC, pictures.truth_NC, k=5)
+        found[f"{before}top1"] = hits_in_truth(classes_NC, images.truth_NC, k=1)
+        found[f"{before}top5"] = hits_in_truth(classes_NC, images.truth_NC, k=5)
         found[f"{before}to_text"] = hits_in_truth(texts[scoring], own_NN, k=1)
         found[f"{before}to_image"] = hits_in_truth(texts[scoring].T, own_NN, k=1)
-    scorer, written = CiderD(pictures.references), learner.captions(pictures.paths)
+    scorer, written = CiderD(images.references), learner.captions(images.paths)
     found |= {f"cider/{name}": scorer.scores(captions) for name, captions in written.items()}
     return {name: np.asarray(values, dtype=float).round(6).tolist() for name, values in found.items()} | {
         f"said/{name}": captions for name, captions in written.items()
@@ -218,7 +218,7 @@ def read_test(shared: Shared, trained: dict[str, Any]) -> Result:
     setting = shared.setting
     checkpoints, seeds = setting.until(trained["steps"]), setting.suite["seeds"]
     decoders = _decoders(shared, Plan("ours", trained["chosen"]["ours"], seeds[0]), checkpoints[-1])
-    pictures = shared.pictures("test")
+    images = shared.images("test")
     measured: dict[str, dict[int, list[dict[str, Any]]]] = {arm: {} for arm in ARMS}
     runs: dict[str, list[Any]] = {arm: [] for arm in ARMS}
     for plan in (Plan(arm, trained["chosen"][arm], seed) for arm in ARMS for seed in seeds):
@@ -230,31 +230,31 @@ def read_test(shared: Shared, trained: dict[str, Any]) -> Result:
                 learner = loaded(shared, plan, step)
                 if isinstance(learner, EmbeddingLearner):
                     learner.decoders = decoders
-                return score(learner, pictures)
+                return score(learner, images)
 
             found = kept(setting.work / plan.name / f"test_{step:06}.json", key, look)
             measured[plan.arm].setdefault(step, []).append(found)
         log(f"{plan.name}: test images read")
-    ranking = constant_ranking(setting.data, setting.photos, pictures["photos"])
+    ranking = constant_ranking(setting.data, setting.photos, images["photos"])
     sanity = kept(
         setting.work / "sanity.json", _key(shared, Plan("vlm", PAIR_LR, 0), PAIR_STEPS), lambda: overfit(shared)
     )
     return Result(
-        rows=sum(len(one.paths) for one in pictures.values()),
-        pool=[{name: len(one.paths) for name, one in pictures.items()}],
+        rows=sum(len(one.paths) for one in images.values()),
+        pool=[{name: len(one.paths) for name, one in images.items()}],
         prompt=shared.base.config.prompts.caption,
         more={
             "recipe": setting.recipe(lr=1.0, seed=0).model_dump(mode="json"),
-            "pool": {name: {"pictures": len(one.paths), "classes": len(one.classes)} for name, one in pictures.items()},
+            "pool": {name: {"images": len(one.paths), "classes": len(one.classes)} for name, one in images.items()},
             "training": trained,
             "sanity": {name: value for name, value in sanity.items() if name != "key"},
             "runs": runs,
             "curves": curves_of(setting.recipe(lr=1.0, seed=0).train.batch_size, measured, ranking),
             "constant": {
-                "captions": constant_captions(setting.data, pictures, shared.pictures("validation")),
+                "captions": constant_captions(setting.data, images, shared.images("validation")),
                 "photos ranking": {name: float(np.mean(hits)) for name, hits in ranking.items()},
             },
-            "examples": _examples(measured, pictures, checkpoints[-1]),
+            "examples": _examples(measured, images, checkpoints[-1]),
             "cost": costs(shared, decoders[OWN]),
         },
     )
@@ -289,11 +289,11 @@ def _decoders(shared: Shared, plan: Plan, step: int) -> dict[str, Any]:
 
 
 def _examples(
-    measured: dict[str, dict[int, list[dict[str, Any]]]], pictures: dict[str, Pictures], step: int
+    measured: dict[str, dict[int, list[dict[str, Any]]]], images: dict[str, Images], step: int
 ) -> dict[str, Any]:
     """Captions of the first seed's last checkpoint, and how different they are."""
     found: dict[str, Any] = {}
-    for source, several in pictures.items():
+    for source, several in images.items():
         written = {reader: measured[arm][step][0][source][f"said/{reader}"] for arm in ARMS for reader in READERS[arm]}
         found[source] = {
             "statistics": {
@@ -301,7 +301,7 @@ def _examples(
                 for name, texts in written.items()
             },
             "captions": [
-                {"picture": path.name, "right": right[0], **{name: texts[place] for name, texts in written.items()}}
+                {"image": path.name, "right": right[0], **{name: texts[place] for name, texts in written.items()}}
                 for place, (path, right) in enumerate(zip(several.paths, several.references, strict=True))
             ],
         }

@@ -1,6 +1,6 @@
 """The opponent: a vision-language model that writes tokens, from the LM slice that the Predictor starts from.
 
-Shapes: B pictures, N visual tokens of width D, C candidates, T nodes of the tree of their tokens, E tokens scored,
+Shapes: B images, N visual tokens of width D, C candidates, T nodes of the tree of their tokens, E tokens scored,
 S = N + T, W width of the language model, V vocabulary.
 """
 
@@ -19,7 +19,7 @@ from vljepa.models.y_decoder import YDecoder
 from vljepa.processing.text import normalise_text
 from vljepa.processing.words import DecoderTokenizer, Vocabulary
 
-PICTURES_PER_FORWARD = 4
+IMAGES_PER_FORWARD = 4
 
 
 class TokenVLM(YDecoder):
@@ -56,14 +56,14 @@ class TokenVLM(YDecoder):
 
     @torch.no_grad()
     def log_likelihoods(self, tokens_BND: Tensor, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Log-likelihood of every candidate for every picture, the end mark included, summed over tokens: fp32 [B, C].
+        """Log-likelihood of every candidate for every image, the end mark included, summed over tokens: fp32 [B, C].
 
         All candidates, ids from begin to end mark, go through in one sequence, hidden from each other but for common
         beginnings.
         """
         packed = pack(rows, prefix=tokens_BND.shape[1])
         found = []
-        for chunk_BND in tokens_BND.split(PICTURES_PER_FORWARD):
+        for chunk_BND in tokens_BND.split(IMAGES_PER_FORWARD):
             size = len(chunk_BND)
             words_BTW = self.lm.get_input_embeddings()(packed.ids_T).expand(size, -1, -1)
             sequence_BSW = torch.cat([self.condition(chunk_BND).to(words_BTW.dtype), words_BTW], dim=1)

@@ -1,8 +1,8 @@
 """The fitted baselines: maps from pooled visual features to the Y-Encoder's own space, ConSE, and its ridge regression.
 
-They see what the model sees (the same pictures and texts, the same frozen encoders); the maps are trained with its
-loss. ConSE and the ridge learn nothing from pictures (Norouzi et al., arXiv 1312.5650).
-Shapes: N pictures, V stored views, Dv width of a visual feature, M texts, K labels of the X-Encoder's classifier, E
+They see what the model sees (the same images and texts, the same frozen encoders); the maps are trained with its
+loss. ConSE and the ridge learn nothing from images (Norouzi et al., arXiv 1312.5650).
+Shapes: N images, V stored views, Dv width of a visual feature, M texts, K labels of the X-Encoder's classifier, E
 width of the Y-Encoder.
 """
 
@@ -27,7 +27,7 @@ TOP_K, PSEUDO_TOP_K = 10, 50
 
 @dataclass(frozen=True)
 class TrainSet:
-    """One source of pairs: features of every view, texts' unit-norm embeddings by picture, and equal texts' ids."""
+    """One source of pairs: features of every view, texts' unit-norm embeddings by image, and equal texts' ids."""
 
     features_NVD: Tensor
     targets_ME: Tensor
@@ -39,7 +39,7 @@ class TrainSet:
     def of(
         cls, features_NVD: Tensor, texts: Sequence[Sequence[str]], targets_ME: Tensor, *, weight: float = 1.0
     ) -> TrainSet:
-        """From the texts by picture; `targets_ME` has them in the same order."""
+        """From the texts by image; `targets_ME` has them in the same order."""
         flat = [text.lower().encode() for group in texts for text in group]
         assert len(flat) == len(targets_ME), (len(flat), len(targets_ME))
         ids = [int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little") for text in flat]
@@ -47,7 +47,7 @@ class TrainSet:
         return cls(features_NVD, targets_ME, counts, torch.tensor(ids), weight)
 
     def draw(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Features, targets, picture numbers and text ids of `count` pictures, each under one view and one text."""
+        """Features, targets, image numbers and text ids of `count` images, each under one view and one text."""
         total, views = self.features_NVD.shape[:2]
         if count <= total:
             rows = torch.randperm(total, generator=random)[:count]
@@ -190,14 +190,14 @@ def fit_ridge(inputs_NE: Tensor, outputs_NE: Tensor, *, penalty: float) -> Ridge
 
 
 class CaptionPairs(NamedTuple):
-    """Captions: their cosines to each label, and the unit-norm mean embedding of the picture's other captions."""
+    """Captions: their cosines to each label, and the unit-norm mean embedding of the image's other captions."""
 
     cosines_NK: Tensor
     others_NE: Tensor
 
     @classmethod
     def of(cls, groups: Sequence[Sequence[str]], embedded_NE: Tensor, labels_KE: Tensor) -> CaptionPairs:
-        """From the captions by picture and their embeddings, in the order of the groups."""
+        """From the captions by image and their embeddings, in the order of the groups."""
         sizes = torch.tensor([len(group) for group in groups])
         owner_N = torch.arange(len(groups)).repeat_interleave(sizes)
         sums = torch.zeros(len(groups), embedded_NE.shape[1]).index_add_(0, owner_N, embedded_NE)

@@ -11,7 +11,7 @@ from eval.core.prepared import (
     CAPTION_SOURCES,
     QUESTION_SOURCES,
     Captioned,
-    captions_by_picture,
+    captions_by_image,
     read_captions,
     read_questions,
 )
@@ -31,9 +31,9 @@ class Job:
         data: Prepared folder.
         model: Saved model.
         photos: Folder with `photos.jsonl`.
-        captions: `image_id<TAB>caption` lines for the ridge, where the folder has no captions by picture.
+        captions: `image_id<TAB>caption` lines for the ridge, where the folder has no captions by image.
         sources: Captioned training sources of the baselines; must be those of the model.
-        views: Stored views of each training picture that the baselines see; of photos at least `PHOTO_VIEWS`.
+        views: Stored views of each training image that the baselines see; of photos at least `PHOTO_VIEWS`.
         split: `test`, or `validation` while developing.
         cache: Feature cache; a training's own may be used.
     """
@@ -50,7 +50,7 @@ class Job:
 
 
 class Inputs(NamedTuple):
-    """Training pictures, pools of both splits, questions, photos by group, and captions by picture."""
+    """Training images, pools of both splits, questions, photos by group, and captions by image."""
 
     train: dict[str, list[Captioned]]
     validation: dict[str, list[Pool]]
@@ -60,7 +60,7 @@ class Inputs(NamedTuple):
     groups: list[list[str]]
 
     def views(self, job: Job) -> dict[Visual, int]:
-        """How many views of each picture are wanted."""
+        """How many views of each image are wanted."""
         wanted: dict[Visual, int] = {}
         for path, count in self._wanted(job):
             wanted[path] = max(count, wanted.get(path, 0))
@@ -103,5 +103,5 @@ def read_inputs(job: Job) -> Inputs:
         measured=pools[job.split],
         questions={source: rows for source, rows in asked.items() if rows["train"] and rows[job.split]},
         classes=classes,
-        groups=captions_by_picture(job.data, job.captions),
+        groups=captions_by_image(job.data, job.captions),
     )

@@ -1,4 +1,4 @@
-"""Closed questions: accuracy per source and type, and what is left of it without the picture or without the query."""
+"""Closed questions: accuracy per source and type, and what is left of it without the image or without the query."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from eval.core.embedding import Rows
 from eval.core.statistics import calibrated
 from eval.studies.mini.features import Features
-from eval.tasks.question_only import Majority, QuestionOnly, swapped_pictures
+from eval.tasks.question_only import Majority, QuestionOnly, swapped_images
 from vljepa.data.records import Record, Visual
 from vljepa.metrics.classification import top_k_hits
 from vljepa.validation.tasks import VqaTask
@@ -44,7 +44,7 @@ def evaluate_questions(
     temperatures_N = [calibration.temperature("ask", candidates=len(record.candidates)) for record in rows]
     return {
         "rows": len(rows),
-        "pictures": len({record.source_id for record in rows}),
+        "images": len({record.source_id for record in rows}),
         "accuracy": _table(columns, rows),
         "controls": _controls(features, task, texts_MD, columns),
         "calibration": calibrated(scores_NC, task.labels_N, temperature=np.array(temperatures_N)),
@@ -65,7 +65,7 @@ def _question_only(features: Features, train: Sequence[Record], validation: Sequ
 
 
 def _controls(features: Features, task: VqaTask, texts_MD: Rows, columns: dict[str, NDArray[Any]]) -> Table:
-    """Accuracy on a sample of rows with the picture blanked, swapped within the type, and the query removed."""
+    """Accuracy on a sample of rows with the image blanked, swapped within the type, and the query removed."""
     step = -(-len(task.records) // CONTROL_ROWS)
     sample = VqaTask(task.name, task.records[::step])
     place = {text: row for row, text in enumerate(task.texts())}
@@ -77,7 +77,7 @@ def _controls(features: Features, task: VqaTask, texts_MD: Rows, columns: dict[s
     pairs = sample.pairs()
     changed: dict[str, list[tuple[Visual, str]]] = {
         "blank": [(features.blank, query) for _, query in pairs],
-        "swapped": list(zip(swapped_pictures(sample.records), [query for _, query in pairs], strict=True)),
+        "swapped": list(zip(swapped_images(sample.records), [query for _, query in pairs], strict=True)),
         "no_query": [(path, features.caption_prompt) for path, _ in pairs],
     }
     result: dict[str, NDArray[Any]] = {name: values[::step] for name, values in columns.items()}

@@ -130,7 +130,7 @@ class Baselines:
         return Row(name, _sum_of(parts, [1.0, *best]), self._texts, parameters, chosen)
 
     def _ridge(self) -> tuple[Ridge, Shown, dict[str, float]]:
-        """Sharpness of the pseudo labels, penalty, and what it is shown of a picture: chosen on validation photos."""
+        """Sharpness of the pseudo labels, penalty, and what it is shown of an image: chosen on validation photos."""
         groups, photos = self.inputs.groups, [self.inputs.validation["photos"]]
         flat = [text for group in groups for text in group]
         pairs = CaptionPairs.of(groups, self.features.texts(flat), self.labels_KE)
@@ -230,6 +230,6 @@ def _sum_of(parts: Sequence[Images], weights: Sequence[float]) -> Callable[[Sequ
 
 
 def _remember(part: Images) -> Images:
-    """The same part, computing each list of pictures once."""
+    """The same part, computing each list of images once."""
     known = cache(part)  # of tuples, which can be keys
     return lambda paths: known(tuple(paths))

@@ -151,7 +151,7 @@ def _retrieval(name: str, measured: list[Pool], rows: list[Row]) -> tuple[dict[s
                 "parameters": row.parameters,
                 "chosen_on_validation": row.chosen,
             }
-    sizes = [{"pictures": len(pool.paths), "texts": len(pool.texts)} for pool in measured]
+    sizes = [{"images": len(pool.paths), "texts": len(pool.texts)} for pool in measured]
     return {"pools": sizes, "rows": found}, pools.differences(hits[MODEL], hits[RIVALS[name]])
 
 

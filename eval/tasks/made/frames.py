@@ -1,4 +1,4 @@
-"""The different frames of all streams, made from the pictures and encoded once, kept on disk."""
+"""The different frames of all streams, made from the images and encoded once, kept on disk."""
 
 from __future__ import annotations
 
@@ -42,25 +42,23 @@ class Frames(NamedTuple):
 
 
 def held_out(data: Path, source: str, split: str, *, style: str | None = None) -> list[Captioned]:
-    """Pictures of a split that streams may show; none of them is a training picture."""
+    """Images of a split that streams may show; none of them is a training image."""
     known = {one.source_id for one in read_captions(data, source, "train")}
-    pictures = [one for one in read_captions(data, source, split) if style in (None, one.style)]
-    assert not known & {one.source_id for one in pictures}, "streams show held-out pictures only"
-    return pictures
+    images = [one for one in read_captions(data, source, split) if style in (None, one.style)]
+    assert not known & {one.source_id for one in images}, "streams show held-out images only"
+    return images
 
 
-def encode_frames(
-    streams: Iterable[Stream], *, pictures: Sequence[Captioned], embedder: Embedder, cache: Path
-) -> Frames:
-    """Make and encode every frame, or read them from the cache of the same frames, pictures and model."""
+def encode_frames(streams: Iterable[Stream], *, images: Sequence[Captioned], embedder: Embedder, cache: Path) -> Frames:
+    """Make and encode every frame, or read them from the cache of the same frames, images and model."""
     frames = sorted({frame for stream in streams for frame in stream.frames})
     places = {frame: place for place, frame in enumerate(frames)}
-    contents = [hashlib.blake2b(one.path.read_bytes(), digest_size=8).hexdigest() for one in pictures]
+    contents = [hashlib.blake2b(one.path.read_bytes(), digest_size=8).hexdigest() for one in images]
     key = json.dumps([contents, frames, embedder.model.fingerprint(), SIDE, ZOOM, "classes"])
     file = cache / f"{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}.npz"
     if not file.is_file():
         rows, grey, classes = [], [], []
-        opened = [Image.open(one.path).convert("RGBA") for one in pictures]
+        opened = [Image.open(one.path).convert("RGBA") for one in images]
         for start in range(0, len(frames), CHUNK):
             made = [render(frame, opened) for frame in frames[start : start + CHUNK]]
             for batch in embedder.embedded(made):
@@ -79,21 +77,21 @@ def encode_frames(
         return Frames(kept["rows"], kept["grey"], places, kept.get("classes"))
 
 
-def render(frame: Frame, pictures: Sequence[Image.Image]) -> Image.Image:
+def render(frame: Frame, images: Sequence[Image.Image]) -> Image.Image:
     """Pixels of a frame, RGB."""
-    image = view(pictures[frame.picture], frame.view, seed=frame.picture)
+    image = view(images[frame.image], frame.view, seed=frame.image)
     if frame.other < 0:
         return image
-    return Image.blend(image, view(pictures[frame.other], 0, seed=frame.other), frame.alpha)
+    return Image.blend(image, view(images[frame.other], 0, seed=frame.other), frame.alpha)
 
 
-def view(picture: Image.Image, number: int, *, seed: int) -> Image.Image:
-    """View `number` of a picture's path: from the whole square to a seeded part of it, in equal steps."""
-    side = min(picture.size)
-    left, top = (picture.width - side) / 2, (picture.height - side) / 2
+def view(image: Image.Image, number: int, *, seed: int) -> Image.Image:
+    """View `number` of an image's path: from the whole square to a seeded part of it, in equal steps."""
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
     along = number / (VIEWS - 1)
     aim_x, aim_y = np.random.default_rng([7, seed]).random(2)
     size = side * (1 - along * (1 - ZOOM))
     box = (left + aim_x * (side - size), top + aim_y * (side - size))
-    cut = picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=(*box, box[0] + size, box[1] + size))
+    cut = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=(*box, box[0] + size, box[1] + size))
     return Image.alpha_composite(Image.new("RGBA", cut.size, "white"), cut).convert("RGB")

@@ -32,7 +32,7 @@ class Scorer:
     """Scores the decodes of a stream; every different row is decoded once.
 
     Args:
-        references: Captions of each picture; the weights of CIDEr-D come from them, once for all streams.
+        references: Captions of each image; the weights of CIDEr-D come from them, once for all streams.
         decode: From rows [N, D], and classes [N, K] where there are some, to texts.
         kept: File for the texts, one JSON line each, so that another run of the same decoder goes on from there.
     """
@@ -73,10 +73,10 @@ class Scorer:
         placed, match = protocol.split(", ")
         stream, total = watched.stream, 0.0
         annotations = stream.annotations(placed) if isinstance(stream, Stream) else stream
-        for time, picture in annotations:
+        for time, image in annotations:
             place = nearest(decodes.times, time) if match == "nearest" else covering(decodes.starts, time)
             known = None if decodes.classes is None else decodes.classes[place]
-            total += self._score(picture, self._texts[_key(decodes.rows[place], known)])
+            total += self._score(image, self._texts[_key(decodes.rows[place], known)])
         return total / len(annotations)
 
 

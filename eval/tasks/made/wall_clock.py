@@ -19,13 +19,13 @@ TIMED = 48
 
 
 def wall_clock(
-    model: str, decoders: dict[str, str], frames: Frames, pictures: Sequence[Path], *, adaptive: dict[str, float]
+    model: str, decoders: dict[str, str], frames: Frames, images: Sequence[Path], *, adaptive: dict[str, float]
 ) -> dict[str, Any]:
     """Seconds of work per second of stream, split, by decoder; and how uniform and adaptive decoding compare.
 
     `adaptive` is the saving of adaptive decoding at equal quality; some of the frames are rendered and encoded again.
     """
-    opened = [Image.open(path).convert("RGBA") for path in pictures]
+    opened = [Image.open(path).convert("RGBA") for path in images]
     embedders = {name: Embedder.from_pretrained(model, device="cpu", decoder=path) for name, path in decoders.items()}
     first = next(iter(embedders.values()))
     seconds: dict[str, list[float]] = {"read": [], "encode": [], "predict": []}

@@ -22,22 +22,22 @@ def toy(tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(tmp_path, monkeypatch):
-    """Working directory with pictures/: red.png, deep/blue.jpg and broken.png, which is no picture."""
+def images(tmp_path, monkeypatch):
+    """Working directory with images/: red.png, deep/blue.jpg and broken.png, which is no image."""
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     (folder / "deep").mkdir(parents=True)
     Image.new("RGB", (8, 8), "red").save(folder / "red.png")
     Image.new("RGB", (8, 8), "blue").save(folder / "deep" / "blue.jpg")
-    (folder / "broken.png").write_bytes(b"not a picture")
+    (folder / "broken.png").write_bytes(b"not an image")
     return folder
 
 
 @pytest.fixture
-def story(pictures):
-    """story.gif beside the pictures: red for two seconds, blue for one, white for one."""
+def story(images):
+    """story.gif beside the images: red for two seconds, blue for one, white for one."""
     scenes = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "white")]
-    path = pictures.parent / "story.gif"
+    path = images.parent / "story.gif"
     scenes[0].save(path, save_all=True, append_images=scenes[1:], duration=[2000, 1000, 1000])
     return path
 

@@ -50,19 +50,19 @@ def recipe(toy, tmp_path):
     return str(path)
 
 
-def test_captions_as_json(run, speaking, pictures):
-    code, out, _ = run("caption", "pictures", "--model", speaking, "--json", "--device", "cpu")
+def test_captions_as_json(run, speaking, images):
+    code, out, _ = run("caption", "images", "--model", speaking, "--json", "--device", "cpu")
     report = json.loads(out)
     assert code == 0
     assert report["query"] == ""
     names = [row["image"].replace("\\", "/") for row in report["captions"]]
-    assert sorted(names) == ["pictures/deep/blue.jpg", "pictures/red.png"]
+    assert sorted(names) == ["images/deep/blue.jpg", "images/red.png"]
     assert all(-1.001 <= row["agreement"] <= 1.001 and isinstance(row["caption"], str) for row in report["captions"])
-    assert [row["path"].replace("\\", "/") for row in report["skipped"]] == ["pictures/broken.png"]
+    assert [row["path"].replace("\\", "/") for row in report["skipped"]] == ["images/broken.png"]
 
 
-def test_captions_as_a_table_with_skipped_pictures_on_stderr(run, speaking, pictures):
-    code, out, err = run("caption", "pictures", "--model", speaking)
+def test_captions_as_a_table_with_skipped_images_on_stderr(run, speaking, images):
+    code, out, err = run("caption", "images", "--model", speaking)
     assert code == 0
     assert "red.png" in out
     assert "agreement" in out
@@ -70,76 +70,76 @@ def test_captions_as_a_table_with_skipped_pictures_on_stderr(run, speaking, pict
     assert "broken.png" in err
 
 
-def test_a_decoder_can_be_named_and_says_what_the_model_s_own_says(run, toy, speaking, decoder, pictures):
-    named = run("caption", "pictures", "--model", toy, "--decoder", decoder, "--json")[1]
-    assert json.loads(named) == json.loads(run("caption", "pictures", "--model", speaking, "--json")[1])
+def test_a_decoder_can_be_named_and_says_what_the_model_s_own_says(run, toy, speaking, decoder, images):
+    named = run("caption", "images", "--model", toy, "--decoder", decoder, "--json")[1]
+    assert json.loads(named) == json.loads(run("caption", "images", "--model", speaking, "--json")[1])
 
 
-def test_beams_and_a_query_reach_the_decoder(run, speaking, pictures, monkeypatch):
+def test_beams_and_a_query_reach_the_decoder(run, speaking, images, monkeypatch):
     seen = []
     original = VLJEPA.generate
     monkeypatch.setattr(VLJEPA, "generate", lambda self, rows, **options: seen.append(options) or original(self, rows))
-    assert run("caption", "pictures/red.png", "--model", speaking, "--num-beams", "3")[0] == 0
+    assert run("caption", "images/red.png", "--model", speaking, "--num-beams", "3")[0] == 0
     assert seen[-1]["num_beams"] == 3
-    report = json.loads(run("caption", "pictures/red.png", "--model", speaking, "--query", "what?", "--json")[1])
+    report = json.loads(run("caption", "images/red.png", "--model", speaking, "--query", "what?", "--json")[1])
     assert report["query"] == "what?"
 
 
-def test_without_words_a_model_says_how_to_get_them(fails, toy, pictures):
-    assert "train-decoder" in fails("caption", "pictures/red.png", "--model", toy)
-    assert "no Y-Decoder" in fails("ask", "pictures/red.png", "which colour?", "--model", toy)
+def test_without_words_a_model_says_how_to_get_them(fails, toy, images):
+    assert "train-decoder" in fails("caption", "images/red.png", "--model", toy)
+    assert "no Y-Decoder" in fails("ask", "images/red.png", "which colour?", "--model", toy)
 
 
-def test_what_cannot_be_captioned_is_told(fails, toy, speaking, pictures, tmp_path):
-    assert "broken.png" in fails("caption", "pictures/broken.png", "--model", speaking)
+def test_what_cannot_be_captioned_is_told(fails, toy, speaking, images, tmp_path):
+    assert "broken.png" in fails("caption", "images/broken.png", "--model", speaking)
     assert "absent" in fails("caption", "absent.png", "--model", speaking)
-    assert "--num-beams" in fails("caption", "pictures/red.png", "--model", speaking, "--num-beams", "0")
-    assert "no Y-Decoder" in fails("caption", "pictures/red.png", "--model", toy, "--decoder", toy + "/absent")
+    assert "--num-beams" in fails("caption", "images/red.png", "--model", speaking, "--num-beams", "0")
+    assert "no Y-Decoder" in fails("caption", "images/red.png", "--model", toy, "--decoder", toy + "/absent")
     save_decoder(tiny_decoder(), tmp_path / "stranger")
-    assert "text space" in fails("caption", "pictures/red.png", "--model", toy, "--decoder", str(tmp_path / "stranger"))
+    assert "text space" in fails("caption", "images/red.png", "--model", toy, "--decoder", str(tmp_path / "stranger"))
 
 
-def test_open_answers(run, speaking, pictures):
-    code, out, _ = run("ask", "pictures", "which colour?", "--model", speaking)
+def test_open_answers(run, speaking, images):
+    code, out, _ = run("ask", "images", "which colour?", "--model", speaking)
     assert code == 0
     assert out.startswith("which colour?\n")
     assert "answer" in out
-    report = json.loads(run("ask", "pictures", "which colour?", "--model", speaking, "--json")[1])
+    report = json.loads(run("ask", "images", "which colour?", "--model", speaking, "--json")[1])
     assert report["question"] == "which colour?"
     assert [set(row) for row in report["answers"]] == [{"image", "answer", "confidence", "agreement"}] * 2
     assert len(report["skipped"]) == 1
 
 
-def test_a_decoder_that_was_not_fitted_cannot_be_asked_how_sure_it_is(fails, speaking, pictures):
-    said = fails("caption", "pictures/red.png", "--min-confidence", "0.5", "--model", speaking)
+def test_a_decoder_that_was_not_fitted_cannot_be_asked_how_sure_it_is(fails, speaking, images):
+    said = fails("caption", "images/red.png", "--min-confidence", "0.5", "--model", speaking)
     assert "does not say how sure it is" in said
     assert "recipes/mini/choice.py" in said
-    assert "does not say" in fails("ask", "pictures", "which?", "--min-confidence", "0.5", "--model", speaking)
+    assert "does not say" in fails("ask", "images", "which?", "--min-confidence", "0.5", "--model", speaking)
 
 
-def test_below_the_minimum_confidence_there_is_no_caption(run, speaking, pictures, tmp_path):
+def test_below_the_minimum_confidence_there_is_no_caption(run, speaking, images, tmp_path):
     folder = shutil.copytree(speaking, tmp_path / "model")
     file = folder / "y_decoder" / "config.json"
     config = json.loads(file.read_text())
     for intercept, said in ((-3.0, False), (3.0, True)):
         config["choice"]["confidence"] = [intercept, 0.0, 0.0, 0.0, 0.0]
         file.write_text(json.dumps(config))
-        words = ["caption", "pictures/red.png", "--min-confidence", "0.5", "--model", str(folder)]
+        words = ["caption", "images/red.png", "--min-confidence", "0.5", "--model", str(folder)]
         [row] = json.loads(run(*words, "--json")[1])["captions"]
         assert (row["caption"] is not None) is said
         assert row["confidence"] == pytest.approx(0.9526 if said else 0.0474, abs=1e-3)
         assert ("-" in run(*words)[1].split()) is not said
 
 
-def test_an_empty_open_question_is_told(fails, speaking, pictures):
-    assert "question is empty" in fails("ask", "pictures/red.png", " ", "--model", speaking)
+def test_an_empty_open_question_is_told(fails, speaking, images):
+    assert "question is empty" in fails("ask", "images/red.png", " ", "--model", speaking)
 
 
-def test_choices_need_no_decoder(run, toy, pictures):
-    assert run("ask", "pictures/red.png", "which?", "--choices", "red,blue", "--model", toy)[0] == 0
+def test_choices_need_no_decoder(run, toy, images):
+    assert run("ask", "images/red.png", "which?", "--choices", "red,blue", "--model", toy)[0] == 0
 
 
-def test_train_decoder_leaves_a_decoder_that_captions(run, toy, recipe, pictures, tmp_path):
+def test_train_decoder_leaves_a_decoder_that_captions(run, toy, recipe, images, tmp_path):
     code, out, err = run("train-decoder", recipe, "--device", "cpu")
     assert code == 0
     assert "loss" in out
@@ -148,7 +148,7 @@ def test_train_decoder_leaves_a_decoder_that_captions(run, toy, recipe, pictures
     report = json.loads(run("train-decoder", recipe, "--json")[1])
     assert report["steps"] == 2
     assert "round_trip/exact" in report["metrics"]
-    said = run("caption", "pictures/red.png", "--model", toy, "--decoder", tmp_path / "run" / "best", "--json")[1]
+    said = run("caption", "images/red.png", "--model", toy, "--decoder", tmp_path / "run" / "best", "--json")[1]
     assert len(json.loads(said)["captions"]) == 1
 
 

@@ -14,77 +14,77 @@ from tests.videos import write_video
 COMMAND = [sys.executable, "-c", "import sys; from vljepa.cli.main import main; sys.exit(main())"]
 
 
-def test_a_folder_becomes_a_file(run, toy, pictures):
-    code, out, err = run("index", "pictures", "-o", "p.index", "--model", toy)
+def test_a_folder_becomes_a_file(run, toy, images):
+    code, out, err = run("index", "images", "-o", "p.index", "--model", toy)
 
     assert code == 0
-    assert out == "2 pictures in p.index\n"
+    assert out == "2 images in p.index\n"
     assert err.startswith("skipped 1 of 3 files:\n  broken.png: ")
 
 
-def test_json(run, toy, pictures):
-    report = json.loads(run("index", "pictures", "-o", "p.index", "--model", toy, "--json")[1])
+def test_json(run, toy, images):
+    report = json.loads(run("index", "images", "-o", "p.index", "--model", toy, "--json")[1])
 
     assert report["index"] == "p.index"
-    assert report["pictures"] == 2
+    assert report["images"] == 2
     assert [skipped["path"] for skipped in report["skipped"]] == ["broken.png"]
 
 
-def test_what_cannot_work_fails_before_the_model_is_loaded(fails, pictures):
+def test_what_cannot_work_fails_before_the_model_is_loaded(fails, images):
     nowhere = ["--model", "nope"]
-    assert "no picture or video 'none'" in fails("index", "none", "-o", "p.index", *nowhere)
-    assert "no folder 'none'" in fails("index", "pictures", "-o", "none/p.index", *nowhere)
-    assert "it is a folder" in fails("index", "pictures", "-o", "pictures", *nowhere)
+    assert "no image or video 'none'" in fails("index", "none", "-o", "p.index", *nowhere)
+    assert "no folder 'none'" in fails("index", "images", "-o", "none/p.index", *nowhere)
+    assert "it is a folder" in fails("index", "images", "-o", "images", *nowhere)
 
 
-def test_an_index_that_is_there_survives_a_failing_run(fails, run, toy, pictures):
-    run("index", "pictures", "-o", "p.index", "--model", toy)
-    before = (pictures.parent / "p.index").read_bytes()
-    for picture in ("red.png", "deep/blue.jpg"):
-        (pictures / picture).write_bytes(b"broken")
+def test_an_index_that_is_there_survives_a_failing_run(fails, run, toy, images):
+    run("index", "images", "-o", "p.index", "--model", toy)
+    before = (images.parent / "p.index").read_bytes()
+    for image in ("red.png", "deep/blue.jpg"):
+        (images / image).write_bytes(b"broken")
 
-    assert "none of the 3 files" in fails("index", "pictures", "-o", "p.index", "--model", toy)
-    assert (pictures.parent / "p.index").read_bytes() == before
+    assert "none of the 3 files" in fails("index", "images", "-o", "p.index", "--model", toy)
+    assert (images.parent / "p.index").read_bytes() == before
 
 
-def test_a_photo_is_never_overwritten_by_an_index(fails, run, toy, pictures):
-    before = (pictures / "red.png").read_bytes()
-    assert "not an index" in fails("index", "pictures", "-o", "pictures/red.png", "--model", "nope")
-    assert (pictures / "red.png").read_bytes() == before
+def test_a_photo_is_never_overwritten_by_an_index(fails, run, toy, images):
+    before = (images / "red.png").read_bytes()
+    assert "not an index" in fails("index", "images", "-o", "images/red.png", "--model", "nope")
+    assert (images / "red.png").read_bytes() == before
 
     for _ in range(2):  # an index may be made again in its place
-        assert run("index", "pictures", "-o", "p.index", "--model", toy)[0] == 0
+        assert run("index", "images", "-o", "p.index", "--model", toy)[0] == 0
 
 
-def test_videos_become_moments(run, toy, pictures, story):
-    code, out, err = run("index", "pictures/red.png", "story.gif", "-o", "p.index", "--model", toy)
+def test_videos_become_moments(run, toy, images, story):
+    code, out, err = run("index", "images/red.png", "story.gif", "-o", "p.index", "--model", toy)
 
     assert code == 0
     assert err == ""
-    assert out == "1 picture and 3 moments of 1 video in p.index\n"
+    assert out == "1 image and 3 moments of 1 video in p.index\n"
     assert run("index", story, "-o", "p.index", "--model", toy, "--threshold", "100")[1] == (
         "1 moment of 1 video in p.index\n"
     )
 
 
-def test_json_counts_pictures_videos_and_moments(run, toy, pictures, story):
-    (pictures / "broken.mp4").write_bytes(b"no video")
+def test_json_counts_images_videos_and_moments(run, toy, images, story):
+    (images / "broken.mp4").write_bytes(b"no video")
 
-    report = json.loads(run("index", "pictures", "story.gif", "-o", "p.index", "--model", toy, "--json")[1])
+    report = json.loads(run("index", "images", "story.gif", "-o", "p.index", "--model", toy, "--json")[1])
 
-    assert (report["pictures"], report["videos"], report["moments"]) == (2, 1, 3)
-    assert report["folder"] == str(pictures.parent)
+    assert (report["images"], report["videos"], report["moments"]) == (2, 1, 3)
+    assert report["folder"] == str(images.parent)
     assert {one["path"]: one["partly"] for one in report["skipped"]} == {
-        "pictures/broken.mp4": False,
-        "pictures/broken.png": False,
+        "images/broken.mp4": False,
+        "images/broken.png": False,
     }
 
 
-def test_a_damaged_video_is_named_with_what_could_be_read(run, toy, pictures):
-    whole = write_video(pictures / "cut.mkv", count=40, fps=10)
+def test_a_damaged_video_is_named_with_what_could_be_read(run, toy, images):
+    whole = write_video(images / "cut.mkv", count=40, fps=10)
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
 
-    code, out, err = run("index", "pictures/cut.mkv", "-o", "p.index", "--model", toy)
+    code, out, err = run("index", "images/cut.mkv", "-o", "p.index", "--model", toy)
 
     assert code == 0
     assert "of 1 video in p.index" in out
@@ -92,7 +92,7 @@ def test_a_damaged_video_is_named_with_what_could_be_read(run, toy, pictures):
     assert "skipped" not in err
 
 
-def test_an_index_of_an_older_version_is_replaced_and_not_searched(fails, run, toy, pictures):
+def test_an_index_of_an_older_version_is_replaced_and_not_searched(fails, run, toy, images):
     from safetensors.numpy import save_file
 
     old = {"format": "vljepa-index", "version": "2", "model": "m", "fingerprint": "f", "text_space": "s", "folder": "/"}
@@ -102,22 +102,22 @@ def test_an_index_of_an_older_version_is_replaced_and_not_searched(fails, run, t
 
     assert "version '2'; this vljepa reads 3" in message
     assert "make the index again" in message
-    assert run("index", "pictures", "-o", "p.index", "--model", toy)[0] == 0
+    assert run("index", "images", "-o", "p.index", "--model", toy)[0] == 0
 
 
-def test_unchanged_files_are_taken_over_and_again_embeds_them(run, toy, pictures):
-    words = ["index", "pictures/red.png", "pictures/deep", "-o", "p.index", "--model", toy]
-    assert run(*words)[1] == "2 pictures in p.index\n"
-    assert run(*words)[1] == "2 pictures in p.index; unchanged: 2 files\n"
+def test_unchanged_files_are_taken_over_and_again_embeds_them(run, toy, images):
+    words = ["index", "images/red.png", "images/deep", "-o", "p.index", "--model", toy]
+    assert run(*words)[1] == "2 images in p.index\n"
+    assert run(*words)[1] == "2 images in p.index; unchanged: 2 files\n"
     assert json.loads(run(*words, "--json")[1])["unchanged"] == 2
-    assert run(*words, "--again")[1] == "2 pictures in p.index\n"
+    assert run(*words, "--again")[1] == "2 images in p.index\n"
 
 
-def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, toy, pictures, monkeypatch):
+def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, toy, images, monkeypatch):
     from vljepa.inference import indexing
 
-    (pictures / "clip.mp4").write_bytes(b"x")
-    words = ["index", "pictures", "-o", "p.index", "--model", toy]
+    (images / "clip.mp4").write_bytes(b"x")
+    words = ["index", "images", "-o", "p.index", "--model", toy]
 
     def interrupt(*_, **__):
         os.kill(os.getpid(), signal.SIGINT)
@@ -126,7 +126,7 @@ def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, toy, pictu
     with monkeypatch.context() as context:
         context.setattr(indexing, "read_moments", interrupt)
         assert run(*words)[0] == 130
-    folder = pictures.parent
+    folder = images.parent
     assert (folder / "p.index.part").is_file()
     assert not (folder / "p.index").exists()
     assert "unchanged: 2 files" in run(*words)[1]
@@ -134,24 +134,24 @@ def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, toy, pictu
 
 
 @pytest.mark.parametrize("stranger", ["notes", "nothing", "an index"])
-def test_a_file_at_the_place_of_the_part_that_is_not_one_is_refused_and_stays(fails, run, toy, pictures, stranger):
-    part = pictures.parent / "p.index.part"
+def test_a_file_at_the_place_of_the_part_that_is_not_one_is_refused_and_stays(fails, run, toy, images, stranger):
+    part = images.parent / "p.index.part"
     if stranger == "an index":
-        run("index", "pictures/red.png", "-o", "p.index.part", "--model", toy)
+        run("index", "images/red.png", "-o", "p.index.part", "--model", toy)
     else:
         part.write_bytes(b"dear diary" if stranger == "notes" else b"")
     before = part.read_bytes()
 
-    message = fails("index", "pictures", "-o", "p.index", "--model", "nope")
+    message = fails("index", "images", "-o", "p.index", "--model", "nope")
 
     assert "'p.index.part' is there and was not left by an index that was broken off" in message
     assert part.read_bytes() == before
 
 
-def test_a_file_that_comes_to_the_place_of_the_part_meanwhile_stays(run, toy, pictures, monkeypatch):
+def test_a_file_that_comes_to_the_place_of_the_part_meanwhile_stays(run, toy, images, monkeypatch):
     from vljepa.inference.index import Index
 
-    part = pictures.parent / "p.index.part"
+    part = images.parent / "p.index.part"
     save = Index.save
 
     def save_late(index, file):
@@ -159,26 +159,26 @@ def test_a_file_that_comes_to_the_place_of_the_part_meanwhile_stays(run, toy, pi
         part.write_bytes(b"dear diary")
 
     monkeypatch.setattr(Index, "save", save_late)
-    assert run("index", "pictures", "-o", "p.index", "--model", toy)[0] == 0
+    assert run("index", "images", "-o", "p.index", "--model", toy)[0] == 0
     assert part.read_bytes() == b"dear diary"
 
 
-def test_other_files_of_a_pattern_are_counted_and_named(run, toy, pictures, story):
-    (pictures / "notes.txt").write_text("red")
+def test_other_files_of_a_pattern_are_counted_and_named(run, toy, images, story):
+    (images / "notes.txt").write_text("red")
 
-    code, out, err = run("index", "pictures/*", "story.gif", "-o", "p.index", "--model", toy)
+    code, out, err = run("index", "images/*", "story.gif", "-o", "p.index", "--model", toy)
 
     assert code == 0
-    assert out == "1 picture and 3 moments of 1 video in p.index\n"
+    assert out == "1 image and 3 moments of 1 video in p.index\n"
     assert [line.partition(": ")[0].strip() for line in err.splitlines()] == [
         "skipped 1 of 3 files:",
-        "pictures/broken.png",
-        "passed over 1 file that are no pictures or videos",
+        "images/broken.png",
+        "passed over 1 file that are no images or videos",
     ]
-    assert err.endswith(": pictures/notes.txt\n")
+    assert err.endswith(": images/notes.txt\n")
 
 
-def test_a_signal_while_the_index_is_being_written_does_not_cost_it(run, toy, pictures, monkeypatch):
+def test_a_signal_while_the_index_is_being_written_does_not_cost_it(run, toy, images, monkeypatch):
     from vljepa.inference.index import Index
 
     save = Index.save
@@ -188,13 +188,13 @@ def test_a_signal_while_the_index_is_being_written_does_not_cost_it(run, toy, pi
         save(index, file)
 
     monkeypatch.setattr(Index, "save", interrupted)
-    assert run("index", "pictures", "-o", "p.index", "--model", toy)[:2] == (0, "2 pictures in p.index\n")
-    assert (pictures.parent / "p.index").is_file()
+    assert run("index", "images", "-o", "p.index", "--model", toy)[:2] == (0, "2 images in p.index\n")
+    assert (images.parent / "p.index").is_file()
 
 
-def test_a_signal_in_a_long_video_keeps_all_that_is_done(run, toy, pictures):
-    film = write_video(pictures / "film.mkv", count=20_000, fps=4, size=(32, 32))  # forty seconds of work
-    words = ["index", "pictures", "-o", "p.index", "--model", toy]
+def test_a_signal_in_a_long_video_keeps_all_that_is_done(run, toy, images):
+    film = write_video(images / "film.mkv", count=20_000, fps=4, size=(32, 32))  # forty seconds of work
+    words = ["index", "images", "-o", "p.index", "--model", toy]
     with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_until_open(film, process)
         process.terminate()
@@ -202,9 +202,9 @@ def test_a_signal_in_a_long_video_keeps_all_that_is_done(run, toy, pictures):
 
     assert (process.returncode, out) == (143, "")
     assert err == "stopped by SIGTERM: all that was done is in p.index.part\n"
-    assert not (pictures.parent / "p.index").exists()
+    assert not (images.parent / "p.index").exists()
     film.unlink()
-    assert run(*words)[1] == "2 pictures in p.index; unchanged: 2 files\n"
+    assert run(*words)[1] == "2 images in p.index; unchanged: 2 files\n"
 
 
 def wait_until_open(file, process):

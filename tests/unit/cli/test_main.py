@@ -74,7 +74,7 @@ def test_interrupted(run, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vljepa.inference.pictures.expand", interrupt)
+    monkeypatch.setattr("vljepa.inference.images.expand", interrupt)
     assert run("classify", "x.jpg", "--labels", "a,b")[0] == 130
 
 
@@ -82,6 +82,6 @@ def test_a_defect_of_ours_is_not_hidden(monkeypatch):
     def crash(*_, **__):
         raise AssertionError("a bug")
 
-    monkeypatch.setattr("vljepa.inference.pictures.expand", crash)
+    monkeypatch.setattr("vljepa.inference.images.expand", crash)
     with pytest.raises(AssertionError, match="a bug"):
         main_module.main(["classify", "x.jpg", "--labels", "a,b"])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.hub_dual_encoders import DUAL_ENCODERS
 from tests.contract.hub_text_towers import minilm
-from tests.contract.test_vision_towers_of_strangers import TOWERS, pictures
+from tests.contract.test_vision_towers_of_strangers import TOWERS, images
 from vljepa import VLJEPA
 from vljepa.cli.main import main
 from vljepa.inference.embed import Embedder
@@ -17,7 +17,7 @@ from vljepa.inference.embed import Embedder
 
 @pytest.mark.parametrize("given", ["transformers:{}", "aligned:transformers:{}", "{}", "aligned:{}"])
 def test_the_folder_answers_as_the_dual_encoder(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    library, paths = DUAL_ENCODERS["clip"](tmp_path / "part"), pictures(tmp_path)
+    library, paths = DUAL_ENCODERS["clip"](tmp_path / "part"), images(tmp_path)
     folder = tmp_path / "models" / "mine"
     words = ["new", "my CLIP", "--from", given.format(tmp_path / "part"), "-o", str(folder), "--predictor", "scratch"]
     assert main(words) == 0
@@ -67,10 +67,10 @@ def test_a_name_of_no_library_is_refused(tmp_path: Path, capsys: pytest.CaptureF
     assert "choose among transformers, open_clip, timm" in capsys.readouterr().err
 
 
-def test_where_images_and_texts_lie_is_measured_on_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_images_and_texts_lie_is_measured_on_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     DUAL_ENCODERS["clip"](tmp_path / "part")
-    folder = Path(__file__).parents[3] / "examples" / "pictures"
-    words = ["new", "m", "--from", str(tmp_path / "part"), "--predictor", "scratch", "--pictures"]
+    folder = Path(__file__).parents[3] / "examples" / "images"
+    words = ["new", "m", "--from", str(tmp_path / "part"), "--predictor", "scratch", "--images"]
     assert main([*words, str(folder), "-o", str(tmp_path / "m")]) == 0
     embedder = Embedder.from_pretrained(str(tmp_path / "m"))
     residual = embedder.model.config.residual
@@ -79,7 +79,7 @@ def test_where_images_and_texts_lie_is_measured_on_pictures(tmp_path: Path, caps
     np.testing.assert_allclose(residual.image.std, rows.std(0), atol=1e-5)
     assert np.abs(np.array(residual.image.mean) - residual.text.mean).max() > 1e-3
     (tmp_path / "few").mkdir()
-    pictures(tmp_path / "few")
+    images(tmp_path / "few")
     assert main([*words, str(tmp_path / "few"), "-o", str(tmp_path / "n")]) == 2
-    assert "has 4 pictures that can be read, too few for a mean" in capsys.readouterr().err
+    assert "has 4 images that can be read, too few for a mean" in capsys.readouterr().err
     assert not (tmp_path / "n").exists()

@@ -26,7 +26,7 @@ def test_shipped_recipes_are_valid(name, capsys):
     "name", [name for name in shipped_recipes() if "decoder" not in name and "caption" not in name]
 )
 def test_shipped_recipes_keep_features_and_have_large_batches(name):
-    """PITFALLS 14: small batches of pictures that are encoded again and again lose to a linear map."""
+    """PITFALLS 14: small batches of images that are encoded again and again lose to a linear map."""
     path = find_recipe(name)
     for run in load_stages(path).values() if is_staged_recipe(path) else [load_run_config(path)]:
         assert run.data.cache is not None or run.train.batch_size >= 1024

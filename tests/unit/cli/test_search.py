@@ -4,17 +4,17 @@ import pytest
 
 
 @pytest.fixture
-def index(run, toy, pictures):
-    run("index", "pictures", "-o", "p.index", "--model", toy)
+def index(run, toy, images):
+    run("index", "images", "-o", "p.index", "--model", toy)
     return "p.index"
 
 
-def test_table(run, toy, pictures, index):
+def test_table(run, toy, images, index):
     code, out, err = run("search", index, "a red fish", "--model", toy)
 
     assert code == 0
     assert err == ""
-    assert out.startswith(f"'a red fish' in {pictures}\n")
+    assert out.startswith(f"'a red fish' in {images}\n")
     assert "red.png" in out
     assert "deep/blue.jpg" in out
 
@@ -27,21 +27,21 @@ def test_json_of_a_text(run, toy, index):
     assert -1 <= report["hits"][0]["score"] <= 1
 
 
-def test_an_existing_file_is_a_picture_query(run, toy, index):
-    report = json.loads(run("search", index, "pictures/deep/blue.jpg", "--model", toy, "--json")[1])
+def test_an_existing_file_is_a_image_query(run, toy, index):
+    report = json.loads(run("search", index, "images/deep/blue.jpg", "--model", toy, "--json")[1])
 
-    assert report["kind"] == "picture"
+    assert report["kind"] == "image"
     assert report["hits"][0]["path"] == "deep/blue.jpg"
     assert report["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
 
 
 def test_unusable_queries(fails, toy, index):
     model = ["--model", toy]
-    assert "no picture 'none.jpg'" in fails("search", index, "none.jpg", *model)
+    assert "no image 'none.jpg'" in fails("search", index, "none.jpg", *model)
     assert "query is empty" in fails("search", index, "", *model)
-    assert "not a readable picture" in fails("search", index, "pictures/broken.png", *model)
+    assert "not a readable image" in fails("search", index, "images/broken.png", *model)
     assert "no index 'none.index'" in fails("search", "none.index", "a fish", *model)
-    assert "not an index" in fails("search", "pictures/red.png", "a fish", *model)
+    assert "not an index" in fails("search", "images/red.png", "a fish", *model)
 
 
 def test_an_index_made_by_another_model_is_refused(fails, index, tmp_path):
@@ -73,27 +73,27 @@ def test_an_index_made_by_another_predictor_is_refused(fails, index, toy, tmp_pa
 
 
 @pytest.fixture
-def mixed(run, toy, pictures, story):
-    run("index", "pictures", "story.gif", "-o", "mixed.index", "--model", toy, "--threshold", "0.1")
+def mixed(run, toy, images, story):
+    run("index", "images", "story.gif", "-o", "mixed.index", "--model", toy, "--threshold", "0.1")
     return "mixed.index"
 
 
 def test_moments_have_times(run, toy, mixed):
-    out = run("search", mixed, "pictures/deep/blue.jpg", "--model", toy)[1]
+    out = run("search", mixed, "images/deep/blue.jpg", "--model", toy)[1]
 
     [moment] = [line for line in out.splitlines() if "00:02.0 - 00:03.0" in line]
-    [picture] = [line for line in out.splitlines() if "pictures/deep/blue.jpg" in line and "1.000" in line]
+    [image] = [line for line in out.splitlines() if "images/deep/blue.jpg" in line and "1.000" in line]
     assert "story.gif" in moment
-    assert " - " not in picture
+    assert " - " not in image
 
 
 def test_json_of_moments(run, toy, mixed):
-    report = json.loads(run("search", mixed, "pictures/deep/blue.jpg", "--model", toy, "--json")[1])
+    report = json.loads(run("search", mixed, "images/deep/blue.jpg", "--model", toy, "--json")[1])
 
-    picture, moment = report["hits"][:2]
-    assert picture == {
-        "path": "pictures/deep/blue.jpg",
-        "score": picture["score"],
+    image, moment = report["hits"][:2]
+    assert image == {
+        "path": "images/deep/blue.jpg",
+        "score": image["score"],
         "start": None,
         "end": None,
         "time": None,
@@ -112,33 +112,33 @@ def test_as_many_moments_of_a_video_as_asked_for(run, toy, mixed):
     assert len(paths("--per-video", "1")) == 3
 
 
-def test_a_contact_sheet(run, toy, mixed, pictures):
+def test_a_contact_sheet(run, toy, mixed, images):
     code, out, err = run("search", mixed, "a red fish", "--model", toy, "--html", "sheet.html")
 
     assert code == 0
-    assert err == f"the pictures in sheet.html are read from {pictures.parent}, the folder that the index names\n"
+    assert err == f"the images in sheet.html are read from {images.parent}, the folder that the index names\n"
     assert "story.gif" in out
-    page = (pictures.parent / "sheet.html").read_text(encoding="utf-8")
+    page = (images.parent / "sheet.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 5
     assert "<title>a red fish</title>" in page
     assert "00:02.0 - 00:03.0" in page
 
 
-def test_a_contact_sheet_of_files_that_have_moved_is_made_and_says_so(run, toy, mixed, pictures, story):
-    story.rename(pictures / "moved.gif")
+def test_a_contact_sheet_of_files_that_have_moved_is_made_and_says_so(run, toy, mixed, images, story):
+    story.rename(images / "moved.gif")
 
-    code, _, err = run("search", mixed, "pictures/red.png", "--model", toy, "--html", "sheet.html")
+    code, _, err = run("search", mixed, "images/red.png", "--model", toy, "--html", "sheet.html")
 
     assert code == 0
-    assert "\nno picture in sheet.html of story.gif: " in err
+    assert "\nno image in sheet.html of story.gif: " in err
     assert err.count("\n") == 2
-    page = (pictures.parent / "sheet.html").read_text(encoding="utf-8")
+    page = (images.parent / "sheet.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 3  # the query's too
-    assert page.count("no picture: ") == 3
+    assert page.count("no image: ") == 3
 
 
-def test_files_that_lie_elsewhere_now_are_read_there_and_nowhere_else(run, fails, toy, mixed, pictures, story):
-    elsewhere = pictures.parent / "elsewhere"
+def test_files_that_lie_elsewhere_now_are_read_there_and_nowhere_else(run, fails, toy, mixed, images, story):
+    elsewhere = images.parent / "elsewhere"
     elsewhere.mkdir()
     story.rename(elsewhere / story.name)
     words = ["search", mixed, "a red fish", "--model", toy, "--folder", elsewhere]
@@ -148,10 +148,10 @@ def test_files_that_lie_elsewhere_now_are_read_there_and_nowhere_else(run, fails
     assert code == 0
     assert out.startswith(f"'a red fish' in {elsewhere}\n")
     lines = err.splitlines()
-    assert lines[0] == f"the pictures in sheet.html are read from {elsewhere}"
+    assert lines[0] == f"the images in sheet.html are read from {elsewhere}"
     lacking = [line.partition(" of ")[2].partition(": ")[0] for line in lines[1:]]
-    assert sorted(lacking) == ["pictures/deep/blue.jpg", "pictures/red.png"]  # the index's own folder has them
-    page = (pictures.parent / "sheet.html").read_text(encoding="utf-8")
+    assert sorted(lacking) == ["images/deep/blue.jpg", "images/red.png"]  # the index's own folder has them
+    page = (images.parent / "sheet.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 3
     assert json.loads(run(*words, "--json")[1])["folder"] == str(elsewhere)
     assert "no folder 'none'" in fails(*words[:3], "--model", "nope", "--folder", "none")
@@ -159,7 +159,7 @@ def test_files_that_lie_elsewhere_now_are_read_there_and_nowhere_else(run, fails
 
 def test_a_sheet_that_cannot_be_written_fails_before_the_model_is_loaded(fails, mixed):
     nowhere = [mixed, "a fish", "--model", "nope", "--html"]
-    assert "does not end in .html" in fails("search", *nowhere, "pictures/red.png")
+    assert "does not end in .html" in fails("search", *nowhere, "images/red.png")
     assert "no folder 'none'" in fails("search", *nowhere, "none/a.html")
     assert "does not end in .html" in fails("search", *nowhere, "-")
 
@@ -168,27 +168,27 @@ def kind_of(run, *words):
     return json.loads(run("search", *words, "--json")[1])["kind"]
 
 
-def test_a_stray_file_named_like_the_query_does_not_hijack_it(run, toy, pictures, index):
-    (pictures / "red.png").rename("fish")
+def test_a_stray_file_named_like_the_query_does_not_hijack_it(run, toy, images, index):
+    (images / "red.png").rename("fish")
 
     code, out, err = run("search", index, "fish", "--model", toy)
     report = json.loads(run("search", index, "--image", "fish", "--model", toy, "--json")[1])
 
     assert code == 0
     assert out.startswith("'fish' in ")
-    assert "searching for the text 'fish'; for the picture in the file of that name use --image" in err
+    assert "searching for the text 'fish'; for the image in the file of that name use --image" in err
     assert kind_of(run, index, "fish", "--model", toy) == "text"
-    assert report["kind"] == "picture"
+    assert report["kind"] == "image"
     assert report["hits"][0]["path"] == "red.png"
     assert report["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize(
-    "query", ["none.jpg", "my photo.JPG", "photo.heic", "clip.mp4", "pictures/none", "./none", "../none", "/none/fish"]
+    "query", ["none.jpg", "my photo.JPG", "photo.heic", "clip.mp4", "images/none", "./none", "../none", "/none/fish"]
 )
 def test_a_file_that_is_not_there_is_no_text(fails, run, toy, index, query):
     said = fails("search", index, query, "--model", toy)
-    assert "there is no picture" in said
+    assert "there is no image" in said
     assert "--text" in said
     assert kind_of(run, index, "--text", query, "--model", toy) == "text"
 
@@ -201,11 +201,11 @@ def test_words_are_words(run, toy, index, query):
 def test_one_query_and_one_only(fails, toy, index):
     assert "nothing to search for" in fails("search", index, "--model", toy)
     assert "more than one thing" in fails("search", index, "a fish", "--text", "a cat", "--model", toy)
-    assert "there is no picture 'none'" in fails("search", index, "--image", "none", "--model", toy)
+    assert "there is no image 'none'" in fails("search", index, "--image", "none", "--model", toy)
     assert "is not Unicode" in fails("search", index, "caf\udce9", "--model", toy)
 
 
-def test_a_query_about_none_of_the_pictures_lists_none(run, toy, index):
+def test_a_query_about_none_of_the_images_lists_none(run, toy, index):
     words = ["search", index, "a volcano", "--model", toy]
     best = json.loads(run(*words, "--json")[1])["hits"][0]["score"]
 

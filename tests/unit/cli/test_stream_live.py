@@ -141,7 +141,7 @@ def test_lines_of_a_live_source_come_after_those_of_the_run_before(tmp_path, liv
     assert json.loads(last)["text"] == "red"
 
 
-def test_pictures_from_a_pipe(run, speaking_toy, tmp_path):
+def test_images_from_a_pipe(run, speaking_toy, tmp_path):
     def send(file):
         for number in range(36):
             Image.new("RGB", (32, 32), ["red", "blue", "white"][number // 12]).save(file, "JPEG")

@@ -20,7 +20,7 @@ def test_a_view_comes_back_as_it_was_written_down(view, shortened):
     assert source(**{key: value for key, value in written.items() if key not in ("name", "path")}).view == view
 
 
-def test_a_picture_is_what_is_seen_unless_a_view_is_named():
+def test_a_image_is_what_is_seen_unless_a_view_is_named():
     assert source().view == source(view="picture").view == source(view={"name": "picture"}).view == PictureView()
     assert [source(view=view).frames for view in VIEWS] == [1, 3, 5, 1]
 
@@ -40,9 +40,9 @@ def test_a_picture_is_what_is_seen_unless_a_view_is_named():
         ({"view": {"frames": 8}}, r"the key 'view\.name' is missing"),
         (
             {"view": {"nam": "clip", "frames": 8}},
-            r"unknown key 'view\.nam'.*did you mean 'name'\? It is one of picture,",
+            r"unknown key 'view\.nam'.*did you mean 'name'\? It is one of image,",
         ),
-        ({"view": {"name": "film"}}, r"'film'.*expected tags: 'picture', 'clip', 'still', 'text'"),
+        ({"view": {"name": "film"}}, r"'film'.*expected tags: 'image', 'clip', 'still', 'text'"),
         ({"frames": 8}, r"unknown key 'frames'"),
         ({"frames": 8, "still": True}, r"unknown key"),
         ({"text_only": {"like": "photos"}}, r"unknown key 'text_only'"),

@@ -1,4 +1,4 @@
-"""What needs no picture: numbers that can be worked out by hand."""
+"""What needs no image: numbers that can be worked out by hand."""
 
 import numpy as np
 import pytest

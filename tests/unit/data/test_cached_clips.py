@@ -1,4 +1,4 @@
-"""What the feature cache keeps of clips, of clips backwards, and of pictures shown as clips."""
+"""What the feature cache keeps of clips, of clips backwards, and of images shown as clips."""
 
 import shutil
 from dataclasses import replace
@@ -23,13 +23,13 @@ from vljepa.configs import (
 from vljepa.data.collate import Collator, StepBatches
 from vljepa.data.contents import content_of
 from vljepa.data.features import FeatureCache
-from vljepa.data.pictures import LivePictures, clip_images, visual_frames
+from vljepa.data.images import LiveImages, clip_images, visual_frames
 from vljepa.data.records import Clip, Record, Still
 from vljepa.data.sampling import StepSampler
 from vljepa.data.sources import load_source
 from vljepa.errors import DataError
 
-PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
+IMAGES = Path(__file__).parents[3] / "examples" / "images"
 CAP = 1_000_000
 
 
@@ -88,34 +88,34 @@ def test_a_clip_runs_backwards_without_being_encoded_anew(toy, numbers, cache_co
 
 @pytest.fixture
 def still(tmp_path):
-    """The example pictures as clips of three frames, as a source gives them."""
-    write_rows(tmp_path / "rows.jsonl", [{"image": path.name, "text": "x"} for path in sorted(PICTURES.glob("*.jpg"))])
-    source = SourceConfig(name="s", path="rows.jsonl", root=str(PICTURES), view=StillView(frames=3))
+    """The example images as clips of three frames, as a source gives them."""
+    write_rows(tmp_path / "rows.jsonl", [{"image": path.name, "text": "x"} for path in sorted(IMAGES.glob("*.jpg"))])
+    source = SourceConfig(name="s", path="rows.jsonl", root=str(IMAGES), view=StillView(frames=3))
     stills = [record.image for record in load_source(source, root=tmp_path)]
-    assert stills[0] == Still(sorted(PICTURES.glob("*.jpg"))[0], frames=3)
-    assert str(stills[0]) == str(stills[0].picture), "the same picture by its source_id"
+    assert stills[0] == Still(sorted(IMAGES.glob("*.jpg"))[0], frames=3)
+    assert str(stills[0]) == str(stills[0].image), "the same image by its source_id"
     return stills[0]
 
 
-def test_a_still_clip_is_the_picture_seen_often_and_encoded_once(toy, cache_config, tmp_path, still):
+def test_a_still_clip_is_the_image_seen_often_and_encoded_once(toy, cache_config, tmp_path, still):
     model, processor = toy
     frames = visual_frames(still, max_pixels=CAP)
     assert len(frames) == 3
     expected = model.encode_vision(processor.frames(frames)[None])
-    live = LivePictures(processor).read([(still, 0)]).pixels_BTCHW
+    live = LiveImages(processor).read([(still, 0)]).pixels_BTCHW
     assert torch.equal(live, processor.frames(frames)[None])
     cache = open_cache(cache_config, model)
-    cache.fill({still.picture: 2}, model=model, processor=processor)
+    cache.fill({still.image: 2}, model=model, processor=processor)
     cache.fill({still: 2}, model=model, processor=processor)
     assert len(list((tmp_path / "cache" / "vision").glob("*.arrow"))) == 1
-    assert cache.contents[still] == cache.contents[still.picture], "so that it is found in both training and validation"
+    assert cache.contents[still] == cache.contents[still.image], "so that it is found in both training and validation"
     got = cache.read([(still, 0), (still, 1)]).latents
     torch.testing.assert_close(got.tokens_BND[:1], expected.tokens_BND, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(got.logits_BK[:1], expected.logits_BK, rtol=1e-2, atol=1e-2)
     assert torch.equal(got.mask_BN[:1], expected.mask_BN)
     assert got.steps == expected.steps == 3
-    assert not torch.equal(*got.tokens_BND), "views of stills are those of the picture"
-    assert cache.read([(still.picture, 0)]).latents.steps == 1, "the control"
+    assert not torch.equal(*got.tokens_BND), "views of stills are those of the image"
+    assert cache.read([(still.image, 0)]).latents.steps == 1, "the control"
 
 
 def test_an_encoder_that_joins_frames_encodes_a_still_clip_as_one(cache_config, tmp_path, still):
@@ -132,14 +132,14 @@ def test_an_encoder_that_joins_frames_encodes_a_still_clip_as_one(cache_config, 
     got = cache.read([(still, 0)]).latents
     torch.testing.assert_close(got.tokens_BND, expected.tokens_BND, rtol=1e-2, atol=1e-2)
     assert got.steps == expected.steps == 2
-    assert cache.contents[still] != content_of(still.picture, {})
+    assert cache.contents[still] != content_of(still.image, {})
 
 
-def test_a_visit_to_a_live_still_clip_is_the_plain_picture(toy, still):
+def test_a_visit_to_a_live_still_clip_is_the_plain_image(toy, still):
     record = Record(still, texts=("x",), source_id="v", source="a")
     config = SourceConfig(name="a", path="a", view=StillView(frames=3))
     sampler = StepSampler([2], weights=[1.0], names=["a"], batch_size=2, seed=0)
-    collator = Collator(toy[1], pictures=LivePictures(toy[1]))
+    collator = Collator(toy[1], images=LiveImages(toy[1]))
     live = StepBatches([[record] * 2], configs=[config], sampler=sampler, collator=collator, views=1, clip_views=2**31)
     pixels = live[3][0].batch.pixels_BTCHW
     assert pixels.shape[:2] == (2, 3)
@@ -203,5 +203,5 @@ def test_broken_clips_are_skipped_within_the_budget(toy, numbers, cache_config, 
     skipped = open_cache(cache_config, toy[0]).fill(wanted, model=toy[0], processor=toy[1], max_skipped=0.8)
     assert set(skipped) == set(bad)
     assert "no frame from 9 s" in skipped[bad[2]]
-    with pytest.raises(DataError, match=r"3 of 4 pictures are unreadable.*broken\.mp4"):
+    with pytest.raises(DataError, match=r"3 of 4 images are unreadable.*broken\.mp4"):
         open_cache(cache_config, toy[0]).fill(wanted, model=toy[0], processor=toy[1], max_skipped=0.5)

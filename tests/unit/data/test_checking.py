@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import draw_shape, write_rows
 from tests.shard_server import serve
-from tests.unit.data.test_formats import COLOURS, KINDS, write_coco, write_pictures, write_tars, write_vqa
+from tests.unit.data.test_formats import COLOURS, KINDS, write_coco, write_images, write_tars, write_vqa
 from vljepa.cli.main import main
 from vljepa.configs import load_run_config
 from vljepa.data.checking import check_data
@@ -26,7 +26,7 @@ def checked(path, **settings):
 @pytest.mark.parametrize("write", KINDS.values(), ids=KINDS)
 def test_every_kind_is_recognised_and_its_command_reads_the_same(tmp_path, write):
     report = checked(write(tmp_path / "data"))
-    assert (report.rows, report.pictures, report.texts, report.opened, report.broken) == (3, 3, 6, 3, {})
+    assert (report.rows, report.images, report.texts, report.opened, report.broken) == (3, 3, 6, 3, {})
     words = shlex.split(report.command)
     assert words[:3] == ["vljepa", "train", "lora_retrieval"]
     [source] = load_run_config("recipes/lora_retrieval.yaml", words[3:]).data.train
@@ -36,13 +36,13 @@ def test_every_kind_is_recognised_and_its_command_reads_the_same(tmp_path, write
 def test_questions_get_the_recipe_of_questions(tmp_path):
     report = checked(write_vqa(tmp_path / "data"))
     assert (report.queries, report.samples[0]["query"]) == (1, "how many?")
-    assert report.broken, "the pictures are not there"
+    assert report.broken, "the images are not there"
     words = shlex.split(report.command)
     assert words[2] == "lora_vqa"
 
 
 def test_the_command_for_questions_is_the_recipe_with_the_data(tmp_path):
-    write_pictures(tmp_path)
+    write_images(tmp_path)
     table = "image,query,text,candidates\n"
     table += "".join(f'{colour}.png,what colour?,{colour},"[""red"", ""green"", ""blue""]"\n' for colour in COLOURS)
     for name in ("questions.csv", "validation.csv"):
@@ -62,17 +62,17 @@ def test_the_command_for_questions_is_the_recipe_with_the_data(tmp_path):
         assert records[0].candidates == ("red", "green", "blue")
 
 
-def test_duplicates_broken_pictures_and_overlap_are_counted(tmp_path):
-    write_pictures(tmp_path)
+def test_duplicates_broken_images_and_overlap_are_counted(tmp_path):
+    write_images(tmp_path)
     (tmp_path / "again.png").write_bytes((tmp_path / "red.png").read_bytes())
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     names = ["red", "again", "green", "broken", "absent", "green"]
     write_rows(tmp_path / "captions.jsonl", [{"image": f"{name}.png", "text": "a card"} for name in names])
     write_rows(
         tmp_path / "validation.jsonl", [{"image": f"{name}.png", "text": "a card"} for name in ("blue", "again")]
     )
     report = checked(tmp_path)
-    assert (report.rows, report.pictures, report.same_pictures, report.same_rows) == (6, 5, 1, 1)
+    assert (report.rows, report.images, report.same_images, report.same_rows) == (6, 5, 1, 1)
     assert [name.rpartition("/")[2] for name in report.broken] == ["broken.png", "absent.png"]
     assert (report.validation, report.overlap) == (str(tmp_path / "validation.jsonl"), 1)
     assert "held_out" in report.command
@@ -81,7 +81,7 @@ def test_duplicates_broken_pictures_and_overlap_are_counted(tmp_path):
     assert (checked(tmp_path).validation, checked(tmp_path).overlap) == (None, None)
 
 
-def test_pictures_that_are_numbered_per_file_are_not_the_same(tmp_path):
+def test_images_that_are_numbered_per_file_are_not_the_same(tmp_path):
     """COCO files, one per split, that both count from 7: contents decide."""
     train = write_coco(tmp_path / "train")
     other = write_coco(tmp_path / "val")
@@ -94,7 +94,7 @@ def test_pictures_that_are_numbered_per_file_are_not_the_same(tmp_path):
     assert (report.overlap, report.same_ids) == (1, 0)
 
 
-def test_a_picture_that_was_saved_again_is_found_by_its_id(tmp_path):
+def test_a_image_that_was_saved_again_is_found_by_its_id(tmp_path):
     for name, shift in (("a", 0), ("b", 1), ("c", 2)):
         draw_shape(tmp_path / f"{name}.png", colour="red", shape="bar", shift=shift)
     for file, ids in (("captions", {"a": "coco:1", "b": "coco:2"}), ("validation", {"b": "coco:2", "c": "coco:1"})):
@@ -117,7 +117,7 @@ def test_the_samples_are_from_the_whole_and_a_folder_of_validation_is_found(tmp_
 
 @pytest.mark.parametrize("name", ["validation.json", "validation.tsv", "valid.csv", "val.jsonl", "val.json"])
 def test_a_file_of_validation_is_found_beside_the_data(tmp_path, name):
-    write_pictures(tmp_path)
+    write_images(tmp_path)
     rows = [{"image": f"{colour}.png", "text": "a card"} for colour in ("red", "green")]
     write_rows(tmp_path / "rows.jsonl", rows[:1])
     image, text = rows[1].values()
@@ -164,7 +164,7 @@ def test_columns_are_guessed_by_name(row, columns):
         ({"image": "x", "tag": "x"}, "looks like the text; the columns are image, tag"),
     ],
 )
-def test_without_a_picture_or_a_text_column_it_says_what_there_is(tmp_path, row, message):
+def test_without_a_image_or_a_text_column_it_says_what_there_is(tmp_path, row, message):
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))
     with pytest.raises(DataError, match=message):
         checked(tmp_path / "rows.jsonl")
@@ -183,8 +183,8 @@ def test_shards_behind_an_address_are_known_by_the_first(tmp_path):
 
 
 @pytest.mark.parametrize("held_out", [True, False])
-def test_what_needs_no_picture_is_said_of_questions(tmp_path, capsys, held_out):
-    write_pictures(tmp_path)
+def test_what_needs_no_image_is_said_of_questions(tmp_path, capsys, held_out):
+    write_images(tmp_path)
     table = "image,query,text\n" + "".join(
         f"{colour}.png,{query},{answer}\n" * count
         for colour in COLOURS
@@ -194,11 +194,11 @@ def test_what_needs_no_picture_is_said_of_questions(tmp_path, capsys, held_out):
         (tmp_path / name).write_text(table)
     assert checked(tmp_path).blind == {"majority": 0.6, "majority_per_question": 0.8, "question_only": 0.8}
     main(["data", "check", str(tmp_path)])
-    told = "right without looking at the picture: majority 60.0%, majority per question 80.0%, question only 80.0%"
+    told = "right without looking at the image: majority 60.0%, majority per question 80.0%, question only 80.0%"
     assert told in capsys.readouterr().out
 
 
-def test_pictures_without_questions_have_no_baseline(tmp_path):
-    write_pictures(tmp_path)
+def test_images_without_questions_have_no_baseline(tmp_path):
+    write_images(tmp_path)
     (tmp_path / "captions.csv").write_text("image,text\n" + "".join(f"{one}.png,{one}\n" for one in COLOURS))
     assert checked(tmp_path).blind == {}

@@ -8,23 +8,23 @@ from PIL import Image
 from vljepa import VLJEPAProcessor
 from vljepa.configs import SourceConfig, TextView, load_preset
 from vljepa.data.collate import Collator, Sample, StepBatches
-from vljepa.data.pictures import LivePictures, PictureBatch
+from vljepa.data.images import ImageBatch, LiveImages
 from vljepa.data.records import Record
 from vljepa.data.sampling import StepSampler
 from vljepa.models.types import Latents
 
 
 class FakeFeatures:
-    """A reader whose features say which picture and view they are of."""
+    """A reader whose features say which image and view they are of."""
 
-    def read(self, pictures):
-        numbers = torch.tensor([[float(path.stem), float(view)] for path, view in pictures]).reshape(-1, 2)
+    def read(self, images):
+        numbers = torch.tensor([[float(path.stem), float(view)] for path, view in images]).reshape(-1, 2)
         latents = Latents(
             numbers[:, None, :].expand(-1, 3, -1).clone(),
-            torch.ones(len(pictures), 3, dtype=torch.bool),
-            logits_BK=torch.zeros(len(pictures), 12),
+            torch.ones(len(images), 3, dtype=torch.bool),
+            logits_BK=torch.zeros(len(images), 12),
         )
-        return PictureBatch(kept=list(range(len(pictures))), skipped={}, latents=latents if pictures else None)
+        return ImageBatch(kept=list(range(len(images))), skipped={}, latents=latents if images else None)
 
 
 class FakeGuess:
@@ -49,7 +49,7 @@ def sample(number, text, **settings):
 
 
 def test_equal_pairs_and_equal_texts_get_equal_ids(processor):
-    collate = Collator(processor, pictures=FakeFeatures())
+    collate = Collator(processor, images=FakeFeatures())
     batch = collate([sample(1, "A cat."), sample(1, "tabby"), sample(1, "yes", query="is it?"), sample(2, "a  cat")])
     pairs, texts = batch.batch.pair_ids_B.tolist(), batch.batch.text_ids_B.tolist()
     assert (pairs[0] == pairs[1], pairs[0] == pairs[2], pairs[0] == pairs[3]) == (True, False, False)
@@ -57,8 +57,8 @@ def test_equal_pairs_and_equal_texts_get_equal_ids(processor):
     assert batch.size == 4
 
 
-def test_a_bare_number_is_another_picture_in_another_source_and_other_ids_are_not(processor):
-    collate = Collator(processor, pictures=FakeFeatures())
+def test_a_bare_number_is_another_image_in_another_source_and_other_ids_are_not(processor):
+    collate = Collator(processor, images=FakeFeatures())
     named = [("1", "a"), ("1", "a"), ("1", "b"), ("coco:1", "a"), ("coco:1", "b")]
     batch = collate([sample(1, "x", source_id=one, source=source) for one, source in named])
     pairs = batch.batch.pair_ids_B.tolist()
@@ -66,25 +66,25 @@ def test_a_bare_number_is_another_picture_in_another_source_and_other_ids_are_no
 
 
 def test_rows_without_a_query_get_the_caption_prompt(processor):
-    plain = Collator(processor, pictures=FakeFeatures())
+    plain = Collator(processor, images=FakeFeatures())
     assert plain([sample(1, "x")]).batch.query is None
     mixed = plain([sample(1, "x"), sample(2, "y", query="what?")]).batch
     assert mixed.query.mask_BL.any(dim=1).tolist() == [False, True]
     config = load_preset("toy")
     config.prompts.caption = "describe"
-    prompted = Collator(VLJEPAProcessor(config), pictures=FakeFeatures())([sample(1, "x")]).batch
+    prompted = Collator(VLJEPAProcessor(config), images=FakeFeatures())([sample(1, "x")]).batch
     assert torch.equal(prompted.query.ids_BL, processor.queries(["describe"]).ids_BL)
 
 
-def test_a_broken_picture_is_left_out_and_named(processor, tmp_path):
+def test_a_broken_image_is_left_out_and_named(processor, tmp_path):
     Image.new("RGB", (8, 8), "red").save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"no")
     samples = [Sample(Record(image=tmp_path / name, texts=("x",)), target="x") for name in ("bad.png", "good.png")]
-    batch = Collator(processor, pictures=LivePictures(processor))(samples)
+    batch = Collator(processor, images=LiveImages(processor))(samples)
     assert batch.size == 1
     assert list(batch.skipped) == [tmp_path / "bad.png"]
     assert {len(one) for one in tensors_of(batch.batch).values()} == {1}
-    assert Collator(processor, pictures=LivePictures(processor))(samples[:1]).size == 0
+    assert Collator(processor, images=LiveImages(processor))(samples[:1]).size == 0
 
 
 def step_batches(processor, sources, configs, *, batch_size, views=3, seed=5, estimates=None):
@@ -97,7 +97,7 @@ def step_batches(processor, sources, configs, *, batch_size, views=3, seed=5, es
         batch_size=batch_size,
         seed=seed,
     )
-    collator = Collator(processor, pictures=FakeFeatures(), estimates=estimates)
+    collator = Collator(processor, images=FakeFeatures(), estimates=estimates)
     return StepBatches(sources, configs=configs, sampler=sampler, collator=collator, views=views)
 
 
@@ -111,8 +111,8 @@ def alone(count, *, source):
     return [Record(image=None, texts=row, source_id=f"{source}{row[0]}", source=source) for row in texts]
 
 
-def seen_pictures(batches, group, steps=12):
-    """Rows (picture, view) of one group over some steps."""
+def seen_images(batches, group, steps=12):
+    """Rows (image, view) of one group over some steps."""
     return torch.cat([batches[step][group].batch.latents.tokens_BND[:, 0] for step in range(steps)])
 
 
@@ -136,7 +136,7 @@ def equal_batches(ours, theirs):
 def test_one_group_draws_all_texts_and_views(processor):
     batches = step_batches(processor, [captioned(6)], [{}], batch_size=6)
     assert [len(batches[step]) for step in range(3)] == [1, 1, 1]
-    assert set(seen_pictures(batches, 0)[:, 1].tolist()) == {0.0, 1.0, 2.0}
+    assert set(seen_images(batches, 0)[:, 1].tolist()) == {0.0, 1.0, 2.0}
     texts = {number for step in range(12) for number in batches[step][0].batch.text_ids_B.tolist()}
     assert len(texts) == 12
 
@@ -163,15 +163,15 @@ def test_sources_of_a_group_stay_together_and_apart_from_the_others(processor):
     assert (x.size, y.size) == (4, 2)
     assert not x.batch.gate_only
     assert y.batch.gate_only
-    assert set(seen_pictures(batches, 0)[:, 0].tolist()) == {0, 1, 2, 3, 8, 9, 10, 11}
-    assert set(seen_pictures(batches, 1)[:, 0].tolist()) == {4, 5, 6, 7}
+    assert set(seen_images(batches, 0)[:, 0].tolist()) == {0, 1, 2, 3, 8, 9, 10, 11}
+    assert set(seen_images(batches, 1)[:, 0].tolist()) == {4, 5, 6, 7}
 
 
 def test_a_source_chooses_its_own_number_of_views(processor):
     sources = [captioned(6), captioned(6, first=6), captioned(6, first=12)]
     configs = [{"group": "few", "views": 1}, {"group": "many", "views": 5}, {"group": "usual"}]
     batches = step_batches(processor, sources, configs, batch_size=18)
-    drawn = [set(seen_pictures(batches, group)[:, 1].tolist()) for group in range(3)]
+    drawn = [set(seen_images(batches, group)[:, 1].tolist()) for group in range(3)]
     assert drawn == [{0}, {0, 1, 2, 3, 4}, {0, 1, 2}]
     assert batches.order()["views"] == [1, 5, 3]
 
@@ -182,7 +182,7 @@ def test_the_first_text_is_drawn_as_often_as_asked(processor, share, low, high):
     rows = [record(number, "first", "second") for number in range(50)]
     batches = step_batches(processor, [rows], [{"first_text": share}], batch_size=50)
     drawn = torch.cat([batches[step][0].batch.text_ids_B for step in range(8)])
-    reference = Collator(processor, pictures=FakeFeatures())([sample(1, "first")]).batch.text_ids_B
+    reference = Collator(processor, images=FakeFeatures())([sample(1, "first")]).batch.text_ids_B
     assert low <= float((drawn == reference).float().mean()) <= high
 
 
@@ -200,7 +200,7 @@ def test_rows_of_text_alone_give_a_guess_from_another_text_than_the_target(proce
         targets = batch.batch.text_ids_B.tolist()
         rows = [row for row in alone(6, source="s0") for text in seen if text in row.texts]
         assert len(rows) == 6
-        own = Collator(processor, pictures=FakeFeatures(), estimates={"s0": FakeGuess()})(
+        own = Collator(processor, images=FakeFeatures(), estimates={"s0": FakeGuess()})(
             [Sample(rows[0], target=text, seen=text) for text in seen]
         )
         assert all(ours != theirs for ours, theirs in zip(own.batch.text_ids_B.tolist(), targets, strict=True))
@@ -229,7 +229,7 @@ def test_the_order_names_what_a_resumed_run_must_have_equal(processor):
 
 def test_a_sample_without_a_text_has_nothing_about_targets(processor):
     """Where the method predicts no text; every one has to have one, or none of the batch has."""
-    collate = Collator(processor, pictures=FakeFeatures())
+    collate = Collator(processor, images=FakeFeatures())
     batch = collate([Sample(record(1), ""), Sample(record(2), "")])
     assert batch.size == 2
     assert not {"target.ids_BL", "target_features_BE", "text_ids_B"} & tensors_of(batch.batch).keys()
@@ -244,7 +244,7 @@ def test_rows_without_a_text_are_visited_in_all_their_views(processor):
         [[record(number) for number in range(4)]],
         configs=[SourceConfig(name="a", path="a")],
         sampler=StepSampler([4], weights=[1.0], names=["a"], batch_size=4, seed=0),
-        collator=Collator(processor, pictures=FakeFeatures()),
+        collator=Collator(processor, images=FakeFeatures()),
         views=3,
     )
     seen = [tuple(row[0].tolist()) for step in range(12) for row in batches[step][0].batch.latents.tokens_BND]

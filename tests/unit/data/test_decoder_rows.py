@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.decoders import TEXTS, decoder_config, tiny_vocabulary, units
-from vljepa.data.decoder_rows import DecoderBatches, GuessRows, PictureRows, TextRows, Visit
+from vljepa.data.decoder_rows import DecoderBatches, GuessRows, ImageRows, TextRows, Visit
 from vljepa.data.sampling import StepSampler
 from vljepa.models.types import Entities
 from vljepa.processing.words import DecoderTokenizer
@@ -34,7 +34,7 @@ def batches(*, seed=0, sources=None, batch_size=8):
     sources = sources or [
         TextRows(PAIRS, embed, NOISE),
         GuessRows(PAIRS, Seen()),
-        PictureRows(PAIRS, list(units(6 * 3, seed=5).unflatten(0, (6, 3)))),
+        ImageRows(PAIRS, list(units(6 * 3, seed=5).unflatten(0, (6, 3)))),
     ]
     sampler = StepSampler(
         [len(source.texts) for source in sources],
@@ -129,9 +129,9 @@ def test_a_guess_among_equal_texts_is_told_by_place():
     assert guess.seen == [TEXTS[1], TEXTS[0]]
 
 
-def test_a_picture_is_seen_in_all_its_stored_views():
+def test_a_image_is_seen_in_all_its_stored_views():
     views = list(units(6 * 3, seed=5).unflatten(0, (6, 3)))
-    rows = PictureRows(PAIRS, views)
+    rows = ImageRows(PAIRS, views)
     made = visits(rows, 200)
     drawn = rows.read(made)[0]
     hits = (drawn[:, None] == views[0]).all(-1)

@@ -18,7 +18,7 @@ def toy():
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     paths = []
     for number in range(5):
         path = tmp_path / f"{number}.png"
@@ -41,71 +41,71 @@ def fill(cache, toy, wanted, **settings):
     return cache.fill(wanted, model=toy[0], processor=toy[1], **settings)
 
 
-def test_cached_features_are_the_encoders_to_fp16(toy, pictures, cache_config):
+def test_cached_features_are_the_encoders_to_fp16(toy, images, cache_config):
     model, processor = toy
-    assert fill(open_cache(cache_config, model), toy, dict.fromkeys(pictures, 2)) == {}
+    assert fill(open_cache(cache_config, model), toy, dict.fromkeys(images, 2)) == {}
     cache = open_cache(cache_config, model)
-    assert fill(cache, toy, dict.fromkeys(pictures, 2)) == {}
+    assert fill(cache, toy, dict.fromkeys(images, 2)) == {}
     with torch.no_grad():
-        vision = model.encode_vision(processor.images(pictures))
-    found = cache.read([(path, 0) for path in pictures]).latents
+        vision = model.encode_vision(processor.images(images))
+    found = cache.read([(path, 0) for path in images]).latents
     torch.testing.assert_close(found.tokens_BND, vision.tokens_BND.half().float(), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(found.logits_BK, vision.logits_BK.half().float(), rtol=1e-3, atol=1e-3)
     assert found.mask_BN.dtype == torch.bool
     assert found.mask_BN.all()
 
 
-def test_augmented_views_differ_and_are_seeded(toy, pictures, cache_config, tmp_path):
+def test_augmented_views_differ_and_are_seeded(toy, images, cache_config, tmp_path):
     cache = open_cache(cache_config, toy[0])
-    fill(cache, toy, {pictures[0]: 3})
-    views = [cache.read([(pictures[0], view)]).latents.tokens_BND for view in range(3)]
+    fill(cache, toy, {images[0]: 3})
+    views = [cache.read([(images[0], view)]).latents.tokens_BND for view in range(3)]
     assert not torch.equal(views[0], views[1])
     assert not torch.equal(views[1], views[2])
     other = open_cache(cache_config.model_copy(update={"folder": str(tmp_path / "other")}), toy[0])
-    fill(other, toy, {pictures[1]: 1, pictures[0]: 3})
-    torch.testing.assert_close(other.read([(pictures[0], 2)]).latents.tokens_BND, views[2], rtol=1e-3, atol=1e-3)
+    fill(other, toy, {images[1]: 1, images[0]: 3})
+    torch.testing.assert_close(other.read([(images[0], 2)]).latents.tokens_BND, views[2], rtol=1e-3, atol=1e-3)
 
 
-def test_only_what_is_missing_is_encoded(toy, pictures, cache_config, tmp_path, monkeypatch):
-    fill(open_cache(cache_config, toy[0]), toy, dict.fromkeys(pictures[:3], 1))
+def test_only_what_is_missing_is_encoded(toy, images, cache_config, tmp_path, monkeypatch):
+    fill(open_cache(cache_config, toy[0]), toy, dict.fromkeys(images[:3], 1))
     copy = tmp_path / "copy.png"
-    copy.write_bytes(pictures[0].read_bytes())
-    pictures[1].write_bytes(pictures[4].read_bytes())
+    copy.write_bytes(images[0].read_bytes())
+    images[1].write_bytes(images[4].read_bytes())
     seen = []
     original = VLJEPA.encode_vision
     monkeypatch.setattr(
         VLJEPA, "encode_vision", lambda self, pixels: (seen.append(len(pixels)), original(self, pixels))[1]
     )
     cache = open_cache(cache_config, toy[0])
-    fill(cache, toy, {copy: 1, pictures[0]: 1, pictures[1]: 1, pictures[4]: 1, pictures[2]: 2})
-    # New are: the content of picture 4, once, though two files have it; and the second view of picture 2.
+    fill(cache, toy, {copy: 1, images[0]: 1, images[1]: 1, images[4]: 1, images[2]: 2})
+    # New are: the content of image 4, once, though two files have it; and the second view of image 2.
     assert sum(seen) == 2
-    same = cache.read([(copy, 0), (pictures[0], 0), (pictures[1], 0), (pictures[4], 0)]).latents.tokens_BND
+    same = cache.read([(copy, 0), (images[0], 0), (images[1], 0), (images[4], 0)]).latents.tokens_BND
     assert torch.equal(same[0], same[1])
     assert torch.equal(same[2], same[3])
 
 
-def test_another_encoder_or_augmentation_is_refused(toy, pictures, cache_config):
-    fill(open_cache(cache_config, toy[0]), toy, dict.fromkeys(pictures, 1))
+def test_another_encoder_or_augmentation_is_refused(toy, images, cache_config):
+    fill(open_cache(cache_config, toy[0]), toy, dict.fromkeys(images, 1))
     with pytest.raises(DataError, match=r"x_encoder = .* this run has 'other'"):
         FeatureCache(cache_config, fingerprint="other")
     with pytest.raises(DataError, match=r"min_scale = 0\.4, this run has 0\.5"):
         open_cache(cache_config.model_copy(update={"min_scale": 0.5}), toy[0])
 
 
-def test_broken_and_missing_pictures_are_skipped_within_the_budget(toy, pictures, cache_config, tmp_path):
+def test_broken_and_missing_images_are_skipped_within_the_budget(toy, images, cache_config, tmp_path):
     broken, twin, missing = tmp_path / "broken.png", tmp_path / "twin.png", tmp_path / "missing.png"
-    broken.write_bytes(pictures[0].read_bytes()[:60])
+    broken.write_bytes(images[0].read_bytes()[:60])
     twin.write_bytes(broken.read_bytes())
-    wanted = dict.fromkeys([*pictures, broken, twin, missing], 1)
+    wanted = dict.fromkeys([*images, broken, twin, missing], 1)
     skipped = fill(open_cache(cache_config, toy[0]), toy, wanted, max_skipped=0.5)
     assert set(skipped) == {broken, twin, missing}
-    assert "not a readable picture" in skipped[broken]
-    with pytest.raises(DataError, match=r"of 8 pictures are unreadable, more than data\.max_skipped = 0\.3"):
+    assert "not a readable image" in skipped[broken]
+    with pytest.raises(DataError, match=r"of 8 images are unreadable, more than data\.max_skipped = 0\.3"):
         fill(open_cache(cache_config, toy[0]), toy, wanted, max_skipped=0.3)
 
 
-def test_features_that_fp16_cannot_hold_are_refused(toy, pictures, cache_config, monkeypatch):
+def test_features_that_fp16_cannot_hold_are_refused(toy, images, cache_config, monkeypatch):
     original = VLJEPA.encode_vision
 
     def huge(self, pixels):
@@ -115,16 +115,16 @@ def test_features_that_fp16_cannot_hold_are_refused(toy, pictures, cache_config,
 
     monkeypatch.setattr(VLJEPA, "encode_vision", huge)
     with pytest.raises(DataError, match="do not fit fp16"):
-        fill(open_cache(cache_config, toy[0]), toy, dict.fromkeys(pictures, 1))
+        fill(open_cache(cache_config, toy[0]), toy, dict.fromkeys(images, 1))
 
 
-def test_loader_processes_change_nothing(toy, pictures, cache_config, tmp_path):
+def test_loader_processes_change_nothing(toy, images, cache_config, tmp_path):
     found = []
     for workers in (0, 2):
         config = cache_config.model_copy(update={"folder": str(tmp_path / f"cache{workers}")})
         cache = open_cache(config, toy[0])
-        fill(cache, toy, dict.fromkeys(pictures, 2), workers=workers)
-        found.append(cache.read([(path, 1) for path in pictures]).latents.tokens_BND)
+        fill(cache, toy, dict.fromkeys(images, 2), workers=workers)
+        found.append(cache.read([(path, 1) for path in images]).latents.tokens_BND)
     assert torch.equal(*found)
 
 
@@ -142,12 +142,12 @@ def test_text_features_are_the_y_encoders(toy, tmp_path):
         TextFeatures(tmp_path, config=changed)
 
 
-def test_logits_are_read_without_the_tokens(toy, pictures, cache_config, monkeypatch):
+def test_logits_are_read_without_the_tokens(toy, images, cache_config, monkeypatch):
     cache = open_cache(cache_config, toy[0])
-    fill(cache, toy, dict.fromkeys(pictures, 1))
-    whole = cache.read([(path, 0) for path in pictures]).latents.logits_BK
+    fill(cache, toy, dict.fromkeys(images, 1))
+    whole = cache.read([(path, 0) for path in images]).latents.logits_BK
     stacked = []
     original = module._stack
     monkeypatch.setattr(module, "_stack", lambda rows, name: (stacked.append(name), original(rows, name))[1])
-    assert torch.equal(cache.logits(pictures), whole)
+    assert torch.equal(cache.logits(images), whole)
     assert stacked == ["vision_logits"]

@@ -1,4 +1,4 @@
-"""Every kind of data gives the same samples, and pictures inside larger files are the same pictures."""
+"""Every kind of data gives the same samples, and images inside larger files are the same images."""
 
 import csv
 import importlib
@@ -16,14 +16,14 @@ from vljepa.data import formats
 from vljepa.data.contents import content_of
 from vljepa.data.formats import find_data, registry
 from vljepa.data.hf_datasets import open_dataset
-from vljepa.data.pictures import open_picture
+from vljepa.data.images import open_still
 from vljepa.data.sources import load_source
 from vljepa.errors import DataError, ImageError
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 160, 30), "blue": (30, 30, 220)}
 
 
-def picture(colour):
+def image(colour):
     file = io.BytesIO()
     Image.new("RGB", (20, 12), COLOURS[colour]).save(file, "PNG")
     return file.getvalue()
@@ -33,14 +33,14 @@ def texts_of(colour):
     return [f"a {colour} card", f"{colour}"]
 
 
-def write_pictures(folder):
+def write_images(folder):
     folder.mkdir(exist_ok=True)
     for colour in COLOURS:
-        (folder / f"{colour}.png").write_bytes(picture(colour))
+        (folder / f"{colour}.png").write_bytes(image(colour))
 
 
 def write_csv(folder, name="captions.csv", delimiter=","):
-    write_pictures(folder)
+    write_images(folder)
     with (folder / name).open("w", newline="") as file:
         table = csv.writer(file, delimiter=delimiter)
         table.writerow(["image", "text"])
@@ -53,7 +53,7 @@ def write_tsv(folder):
 
 
 def write_jsonl(folder):
-    write_pictures(folder)
+    write_images(folder)
     rows = [{"image": f"{colour}.png", "text": texts_of(colour)} for colour in COLOURS]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder / "rows.jsonl"
@@ -67,7 +67,7 @@ def write_json(folder):
 
 
 def write_coco(folder):
-    write_pictures(folder)
+    write_images(folder)
     images = [{"id": 7 + number, "file_name": f"{colour}.png"} for number, colour in enumerate(COLOURS)]
     annotations = [
         {"id": 0, "image_id": 7 + number, "caption": text}
@@ -84,7 +84,7 @@ def write_tars(folder):
     for number, colour in enumerate(COLOURS):
         with tarfile.open(folder / f"{number:03}.tar", "w") as tar:
             for name, content in (
-                (f"a/{colour}.png", picture(colour)),
+                (f"a/{colour}.png", image(colour)),
                 (f"a/{colour}.json", json.dumps({"text": texts_of(colour)}).encode()),
                 (f"a/{colour}.pyd", b"not read"),
             ):
@@ -100,7 +100,7 @@ def write_parquet(folder):
 
     folder.mkdir(exist_ok=True)
     table = {
-        "image": [{"bytes": picture(colour), "path": f"{colour}.png"} for colour in COLOURS],
+        "image": [{"bytes": image(colour), "path": f"{colour}.png"} for colour in COLOURS],
         "text": [texts_of(colour) for colour in COLOURS],
     }
     pq.write_table(pa.table(table), folder / "rows.parquet", row_group_size=2)
@@ -111,7 +111,7 @@ def write_dataset(folder):
     import datasets
 
     rows = {
-        "image": [{"bytes": picture(colour), "path": None} for colour in COLOURS],
+        "image": [{"bytes": image(colour), "path": None} for colour in COLOURS],
         "text": [texts_of(colour) for colour in COLOURS],
     }
     features = datasets.Features({"image": datasets.Image(), "text": datasets.List(datasets.Value("string"))})
@@ -143,16 +143,16 @@ def test_every_kind_gives_the_same_samples(tmp_path, write):
     assert [list(record.texts) for record in records] == [texts_of(colour) for colour in COLOURS]
     assert len({record.source_id for record in records}) == 3
     for record, colour in zip(records, COLOURS, strict=True):
-        assert open_picture(record.image, max_pixels=1_000).getpixel((3, 3)) == COLOURS[colour]
-        (tmp_path / "same.png").write_bytes(picture(colour))
+        assert open_still(record.image, max_pixels=1_000).getpixel((3, 3)) == COLOURS[colour]
+        (tmp_path / "same.png").write_bytes(image(colour))
         assert content_of(record.image, {}) == content_of(tmp_path / "same.png", {})
     with pytest.raises(ImageError, match="the cap is 100"):
-        open_picture(records[0].image, max_pixels=100)
+        open_still(records[0].image, max_pixels=100)
 
 
 def test_a_folder_per_class(tmp_path):
     for colour in COLOURS:
-        write_pictures(tmp_path / f"{colour}_dark-card")
+        write_images(tmp_path / f"{colour}_dark-card")
     records = load_source(SourceConfig(name="s", path="."), root=tmp_path)
     assert len(records) == 9
     assert {record.texts for record in records} == {(f"{colour} dark card",) for colour in COLOURS}
@@ -160,7 +160,7 @@ def test_a_folder_per_class(tmp_path):
 
 
 def write_vqa(folder):
-    write_pictures(folder)
+    write_images(folder)
     questions = {
         "data_subtype": "val2014",
         "questions": [
@@ -190,7 +190,7 @@ def test_class_labels_of_a_data_set_are_words_and_splits_are_named(tmp_path):
     import datasets
 
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
-    rows = {"image": [{"bytes": picture("red"), "path": None}] * 2, "label": [1, 0]}
+    rows = {"image": [{"bytes": image("red"), "path": None}] * 2, "label": [1, 0]}
     saved = datasets.DatasetDict({"train": datasets.Dataset.from_dict(rows, features=features)})
     saved.save_to_disk(tmp_path / "data")
     columns = {"text": "label"}
@@ -216,7 +216,7 @@ def test_a_data_set_of_the_hub_is_read_by_name_and_split(tmp_path, monkeypatch):
     open_dataset.cache_clear()
     records = load_source(SourceConfig(name="s", path="hf:someone/cards:test"), root="elsewhere")
     assert [list(record.texts) for record in records] == [texts_of(colour) for colour in COLOURS]
-    assert open_picture(records[1].image, max_pixels=1_000).getpixel((3, 3)) == COLOURS["green"]
+    assert open_still(records[1].image, max_pixels=1_000).getpixel((3, 3)) == COLOURS["green"]
     assert asked == [("someone/cards", "test")], "opened once"
     with pytest.raises(DataError, match="has the splits test") as error:
         load_source(SourceConfig(name="s", path="hf:someone/cards"))
@@ -226,7 +226,7 @@ def test_a_data_set_of_the_hub_is_read_by_name_and_split(tmp_path, monkeypatch):
     open_dataset.cache_clear()
 
 
-def test_a_tar_that_is_cut_after_it_was_indexed_is_an_unreadable_picture(tmp_path):
+def test_a_tar_that_is_cut_after_it_was_indexed_is_an_unreadable_image(tmp_path):
     folder = write_tars(tmp_path / "data")
     [first, *_] = load_source(SourceConfig(name="s", path=str(folder)))
     (folder / "000.tar").write_bytes((folder / "000.tar").read_bytes()[:520])
@@ -240,9 +240,9 @@ def test_a_tar_that_is_cut_after_it_was_indexed_is_an_unreadable_picture(tmp_pat
 def test_samples_of_a_tar_are_told_apart_by_name_and_texts_are_found(tmp_path):
     with tarfile.open(tmp_path / "one.tar", "w") as tar:
         for name, content in (
-            ("x/1.png", picture("red")),
+            ("x/1.png", image("red")),
             ("x/1.txt", b" red card \n"),
-            ("y/1.png", picture("blue")),
+            ("y/1.png", image("blue")),
             ("y/1.caption", b"blue card"),
             ("y/1.question", b"what is it?"),
         ):
@@ -278,11 +278,11 @@ def test_an_empty_folder_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("write", [write_tsv, write_jsonl, write_json, write_coco, write_parquet, write_vqa])
-def test_one_data_file_in_a_folder_is_it_even_beside_a_folder_of_pictures(tmp_path, write):
+def test_one_data_file_in_a_folder_is_it_even_beside_a_folder_of_images(tmp_path, write):
     file = write(tmp_path / "data")
     if write is write_json:
         (file.parent / "rows.jsonl").unlink()
-    write_pictures(tmp_path / "data" / "images")
+    write_images(tmp_path / "data" / "images")
     (tmp_path / "data" / "validation.csv").write_text("image,text\n")
     assert find_data(tmp_path / "data").place == file
 
@@ -292,7 +292,7 @@ def test_several_data_files_are_named_unless_the_folders_are_classes(tmp_path):
         (tmp_path / name).write_text("image,text\n")
     with pytest.raises(DataError, match=r"several data files: a.csv, b.tsv"):
         find_data(tmp_path)
-    write_pictures(tmp_path / "red")
+    write_images(tmp_path / "red")
     assert found(tmp_path) == ("classes", tmp_path)
 
 
@@ -307,18 +307,18 @@ def test_several_data_files_are_named_unless_the_folders_are_classes(tmp_path):
 )
 def test_a_list_of_classes_beside_their_folders_is_no_data(tmp_path, name, content):
     for colour in ("red", "blue"):
-        write_pictures(tmp_path / colour)
+        write_images(tmp_path / colour)
     (tmp_path / name).write_text(content)
     assert found(tmp_path) == ("classes", tmp_path)
     (tmp_path / name).unlink()
     (tmp_path / "labels.csv").write_text("filename,label\nred/red.png,red\n")
-    assert found(tmp_path) == ("csv", tmp_path / "labels.csv"), "this one names pictures"
+    assert found(tmp_path) == ("csv", tmp_path / "labels.csv"), "this one names images"
 
 
 def test_a_folder_whose_parts_are_folders_of_classes_names_them(tmp_path):
     for part in ("cards", "tiles"):
         (tmp_path / part).mkdir()
-        write_pictures(tmp_path / part / "red")
+        write_images(tmp_path / part / "red")
     with pytest.raises(DataError, match="name one of its parts: cards, tiles"):
         find_data(tmp_path)
     assert found(tmp_path / "cards") == ("classes", tmp_path / "cards")

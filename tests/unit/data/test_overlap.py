@@ -18,9 +18,9 @@ from vljepa.data.overlap import Overlap, TrainingSet, find_overlap, read_records
 from vljepa.data.records import Clip, Record
 from vljepa.errors import DataError
 
-PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
-PHOTOS = sorted(PICTURES.glob("*.jpg"))
-CLIP = PICTURES.parent / "clip.mp4"
+IMAGES = Path(__file__).parents[3] / "examples" / "images"
+PHOTOS = sorted(IMAGES.glob("*.jpg"))
+CLIP = IMAGES.parent / "clip.mp4"
 
 # What is done to the cat, and whether it is seen to be the cat.
 CHANGES = {
@@ -43,35 +43,35 @@ def counts(train: list[Record], test: list[Record]) -> dict[str, int]:
     return find_overlap(train, test).counts()
 
 
-def test_other_pictures_with_other_texts_are_no_overlap(tmp_path: Path) -> None:
+def test_other_images_with_other_texts_are_no_overlap(tmp_path: Path) -> None:
     half = len(PHOTOS) // 2
     train = [Record(photo, (f"text {photo.stem}",)) for photo in PHOTOS[:half]]
     test = [Record(photo, (f"text {photo.stem}",)) for photo in PHOTOS[half:]]
     found = find_overlap(train, test)
     assert not found.found
     assert found.counts() == {"exact": 0, "near": 0, "source_id": 0, "text": 0}
-    assert found.test["pictures"] == len(PHOTOS) - half
+    assert found.test["images"] == len(PHOTOS) - half
 
 
 def test_a_planted_copy_is_exact_and_not_counted_as_near_again(training: TrainingSet, tmp_path: Path) -> None:
-    copy = Path(shutil.copy(PICTURES / "cat.jpg", tmp_path / "1.jpg"))
+    copy = Path(shutil.copy(IMAGES / "cat.jpg", tmp_path / "1.jpg"))
     found = training.overlap([Record(copy, ("x",)), Record(copy, ("y",))])
-    assert (found.exact, found.near, found.test["pictures"]) == (1, 0, 1)
-    assert found.examples["exact"] == [(str(copy), str(PICTURES / "cat.jpg"))]
+    assert (found.exact, found.near, found.test["images"]) == (1, 0, 1)
+    assert found.examples["exact"] == [(str(copy), str(IMAGES / "cat.jpg"))]
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_copies_are_found_or_known_not_to_be(training: TrainingSet, tmp_path: Path, change: str) -> None:
     save, seen = CHANGES[change]
-    with Image.open(PICTURES / "cat.jpg") as cat:
+    with Image.open(IMAGES / "cat.jpg") as cat:
         save(cat.convert("RGB"), tmp_path / "1.jpg")
     found = training.overlap([Record(tmp_path / "1.jpg", ("x",))])
     assert (found.exact, found.near) == (0, int(seen))
     if seen:
-        assert found.examples["near"] == [(str(tmp_path / "1.jpg"), str(PICTURES / "cat.jpg"))]
+        assert found.examples["near"] == [(str(tmp_path / "1.jpg"), str(IMAGES / "cat.jpg"))]
 
 
-def test_flat_pictures_are_compared_by_bytes_alone(tmp_path: Path) -> None:
+def test_flat_images_are_compared_by_bytes_alone(tmp_path: Path) -> None:
     for name, grey in (("a", 200), ("b", 200), ("c", 201)):
         Image.new("L", (64, 64), grey).save(tmp_path / f"{name}.png")
     a, b, c = (Record(tmp_path / f"{name}.png", ()) for name in "abc")
@@ -101,10 +101,10 @@ def test_identities_count_where_the_data_gives_them(training: TrainingSet) -> No
 
 
 def test_what_cannot_be_read_is_counted(training: TrainingSet, tmp_path: Path) -> None:
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
     found = training.overlap([Record(tmp_path / "broken.jpg", ()), Record(tmp_path / "absent.jpg", ())])
     assert found.unreadable == {"test": 2, "train": 0}
-    assert found.test["pictures"] == 2
+    assert found.test["images"] == 2
     assert not found.found
 
 
@@ -141,10 +141,10 @@ def test_the_nearest_of_many_is_named_whatever_the_parts(monkeypatch: pytest.Mon
 def test_every_kind_of_data_is_compared(tmp_path: Path, write) -> None:
     records = read_records(str(write(tmp_path / "data")))
     found = find_overlap(records, records)
-    assert (found.exact, found.text, found.test["pictures"]) == (3, 6, 3)
+    assert (found.exact, found.text, found.test["images"]) == (3, 6, 3)
 
 
-def test_pictures_need_no_texts_and_texts_no_pictures(tmp_path: Path) -> None:
+def test_images_need_no_texts_and_texts_no_images(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     shutil.copy(PHOTOS[0], tmp_path / "deep" / "b.JPG")
     shutil.copy(PHOTOS[1], tmp_path / "a.jpg")
@@ -172,7 +172,7 @@ def test_without_imagehash_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
 def test_a_report_says_what_it_compared_and_how() -> None:
     report: Overlap = find_overlap([Record(None, ("x",))], [Record(None, ("x",))])
     assert report.as_dict()["rules"] == {"near_bits": 2, "near_colour": 24.0, "flat": 12.0}
-    assert report.as_dict()["train"] == {"pictures": 0, "source_ids": 0, "texts": 1}
+    assert report.as_dict()["train"] == {"images": 0, "source_ids": 0, "texts": 1}
 
 
 def _print(bits: int, colour: int = 0) -> Fingerprint:

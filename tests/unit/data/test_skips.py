@@ -15,6 +15,6 @@ def test_the_budget_and_its_names():
     check_skipped(one, total=3, tolerated=0.01)
     with pytest.raises(DataError, match="1 of 3 rows are"):
         check_skipped(one, total=3, tolerated=0, what="rows")
-    with pytest.raises(DataError, match="2 of 3 pictures are"):
+    with pytest.raises(DataError, match="2 of 3 images are"):
         check_skipped(dict.fromkeys("ab", "broken"), total=3, tolerated=0.01)
     assert name_skipped(dict(list(skipped.items())[:1])) == "0.png (broken)"

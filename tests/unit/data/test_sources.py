@@ -53,7 +53,7 @@ def test_rows_of_text_alone(tmp_path):
         tmp_path, [{"text": ["a cat", "a kitten"]}, {"text": ["a dog", "a puppy"]}], **settings
     )
     assert (first.image, first.texts) == (None, ("a cat", "a kitten"))
-    assert first.source_id != second.source_id, "rows without a picture must not all be the same picture"
+    assert first.source_id != second.source_id, "rows without an image must not all be the same image"
     with pytest.raises(DataError, match="two texts"):
         jsonl_source(tmp_path, [{"text": "a cat"}], **settings)
     with pytest.raises(DataError, match="no column 'image'"):
@@ -104,43 +104,43 @@ def test_missing_and_odd_files(tmp_path):
 
 def test_a_file_of_texts_has_one_per_line(tmp_path):
     (tmp_path / "texts.txt").write_text("a cat\n\n  two dogs \na, b\n", encoding="utf-8")
-    records = load_source(SourceConfig(name="s", path="texts.txt"), root=tmp_path, pictures=False)
+    records = load_source(SourceConfig(name="s", path="texts.txt"), root=tmp_path, images=False)
     assert [record.texts for record in records] == [("a cat",), ("two dogs",), ("a, b",)]
     assert [record.source_id for record in records] == ["a cat", "two dogs", "a, b"]
     assert {record.image for record in records} == {None}
 
 
-def test_a_file_of_texts_has_no_pictures(tmp_path):
+def test_a_file_of_texts_has_no_images(tmp_path):
     (tmp_path / "texts.txt").write_text("a cat\n", encoding="utf-8")
-    with pytest.raises(DataError, match="texts and no pictures"):
+    with pytest.raises(DataError, match="texts and no images"):
         load_source(SourceConfig(name="s", path="texts.txt"), root=tmp_path)
 
 
 def test_an_empty_file_of_texts_is_told(tmp_path):
     (tmp_path / "texts.txt").write_text("\n \n", encoding="utf-8")
     with pytest.raises(DataError, match="no rows"):
-        load_source(SourceConfig(name="s", path="texts.txt"), root=tmp_path, pictures=False)
+        load_source(SourceConfig(name="s", path="texts.txt"), root=tmp_path, images=False)
 
 
-def test_texts_and_ids_of_a_source_with_pictures_are_read_without_them(tmp_path):
-    """Nothing of the pictures is looked at: they may be missing, or their paths lead outside."""
+def test_texts_and_ids_of_a_source_with_images_are_read_without_them(tmp_path):
+    """Nothing of the images is looked at: they may be missing, or their paths lead outside."""
     rows = '{"image": "../absent.png", "text": ["a cat", "cat"], "source_id": "7"}\n{"text": "a dog"}\n'
     (tmp_path / "rows.jsonl").write_text(rows, encoding="utf-8")
     source = SourceConfig(name="s", path="rows.jsonl")
-    first, second = load_source(source, root=tmp_path, pictures=False)
+    first, second = load_source(source, root=tmp_path, images=False)
     assert (first.image, first.texts, first.source_id) == (None, ("a cat", "cat"), "7")
     assert (second.image, second.source_id) == (None, "a dog")
     with pytest.raises(DataError):
         load_source(source, root=tmp_path)
 
 
-def test_texts_are_known_by_the_picture_that_they_are_read_without(tmp_path):
+def test_texts_are_known_by_the_image_that_they_are_read_without(tmp_path):
     rows = '{"image": "a.png", "text": "a cat"}\n{"image": "a.png", "text": "cat"}\n{"image": "b.png", "text": "cat"}\n'
     (tmp_path / "rows.jsonl").write_text(rows, encoding="utf-8")
     source = SourceConfig(name="s", path="rows.jsonl")
-    with_pictures = [record.source_id for record in load_source(source, root=tmp_path)]
-    without = [record.source_id for record in load_source(source, root=tmp_path, pictures=False)]
-    assert without == with_pictures
+    with_images = [record.source_id for record in load_source(source, root=tmp_path)]
+    without = [record.source_id for record in load_source(source, root=tmp_path, images=False)]
+    assert without == with_images
     assert without[0] == without[1] != without[2]
 
 
@@ -168,7 +168,7 @@ def test_candidates_of_a_source_are_those_of_rows_without_their_own(tmp_path):
 
 
 def test_texts_are_optional_where_the_method_predicts_none(tmp_path):
-    """A folder of clips or pictures for a method that predicts latents; what there is of texts is read all the same."""
+    """A folder of clips or images for a method that predicts latents; what there is of texts is read all the same."""
     rows = [{"image": "a.png"}, {"image": "b.png", "text": ""}, {"image": "c.png", "text": "a cat"}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     source = SourceConfig(name="s", path="rows.jsonl")

@@ -60,7 +60,7 @@ def test_flickr_30k_with_pipes_and_a_row_that_lacks_one(tmp_path):
     assert report.unused == ["comment_number"]
 
 
-def test_flickr_8k_token_files_have_a_picture_once(tmp_path):
+def test_flickr_8k_token_files_have_a_image_once(tmp_path):
     write_pngs(tmp_path)
     lines = [f"{colour}.png#{number}\ta {colour} card {number} ." for colour in COLOURS for number in range(2)]
     (tmp_path / "Flickr8k.token.txt").write_text("\n".join([*lines, "no token"]))
@@ -178,7 +178,7 @@ def test_class_labels_that_datasets_itself_wrote(tmp_path):
     assert [texts for _, texts, _ in read(tmp_path / "a.parquet", columns={"text": "label"})[0]] == [("dog",), ("cat",)]
 
 
-def test_two_columns_of_pictures(tmp_path):
+def test_two_columns_of_images(tmp_path):
     table = {"mask": [png("blue")], "image": [png("red")], "caption": ["a red card"]}
     write_parquet(tmp_path / "a.parquet", table)
     report = checked(tmp_path / "a.parquet")
@@ -187,7 +187,7 @@ def test_two_columns_of_pictures(tmp_path):
     (tmp_path / "a.parquet").rename(tmp_path / "A.PARQUET")
     assert read(tmp_path / "A.PARQUET", columns=CAPTION)[0] == CARDS[:1]
     write_parquet(tmp_path / "b.parquet", {"left": [png("blue")], "right": [png("red")], "caption": ["a red card"]})
-    with pytest.raises(DataError, match="'left' and 'right' both hold pictures"):
+    with pytest.raises(DataError, match="'left' and 'right' both hold images"):
         checked(tmp_path / "b.parquet")
     assert read(tmp_path / "b.parquet", columns=CAPTION | {"image": "right"})[0] == CARDS[:1]
 
@@ -285,7 +285,7 @@ def test_karpathy_splits(tmp_path):
     with pytest.raises(DataError, match=r"no split 'test'.*train, val"):
         read(tmp_path, split="test")
     report = checked(tmp_path)
-    assert report.passed_over == ["1 pictures of the split val"]
+    assert report.passed_over == ["1 images of the split val"]
     assert (report.validation, report.overlap) == (f"{tmp_path}, split val", 0)
     assert "split: val" in report.command
 
@@ -353,9 +353,9 @@ def test_hidden_and_system_folders_are_no_classes(tmp_path):
         ".thumbs: hidden, or a system's own",
         "@eaDir: hidden, or a system's own",
         "__MACOSX: hidden, or a system's own",
-        "1 pictures in no folder: of no class",
-        "1 pictures in folders of classes' folders",
-        "1 files in the classes' folders that are no pictures",
+        "1 images in no folder: of no class",
+        "1 images in folders of classes' folders",
+        "1 files in the classes' folders that are no images",
     )
 
 

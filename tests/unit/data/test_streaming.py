@@ -13,7 +13,7 @@ from urllib.request import Request
 import pytest
 
 from tests.shard_server import serve
-from tests.unit.data.test_formats import picture
+from tests.unit.data.test_formats import image
 from vljepa.configs import SourceConfig
 from vljepa.data import shards, streaming
 from vljepa.data.shards import fetch_shard, is_shards, shard_addresses, shown
@@ -28,7 +28,7 @@ ROWS = (3, 1, 4, 2, 3)
 def write_shard(path, names):
     with tarfile.open(path, "w") as tar:
         for name in names:
-            for suffix, content in ((".png", picture("red")), (".json", json.dumps({"text": name}).encode())):
+            for suffix, content in ((".png", image("red")), (".json", json.dumps({"text": name}).encode())):
                 member = tarfile.TarInfo(f"{name}{suffix}")
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
@@ -240,7 +240,7 @@ class TestOrder:
         for shard in range(2):
             rows = [{"text": f"{shard}{row}", "image": "a.png", "source_id": str(row)} for row in range(3)]
             (tmp_path / "remote" / f"rows{shard}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (tmp_path / "a.png").write_bytes(picture("red"))
+        (tmp_path / "a.png").write_bytes(image("red"))
         stream = open_stream(pattern="rows{0..1}.jsonl")
         assert len({stream[position].source_id for position in range(6)}) == 6
 
@@ -276,11 +276,11 @@ class TestRoom:
         for position in range(60):
             leader[position]
             server.asked.clear()
-            picture_of = laggard[max(0, position - 8)].image
+            image_of = laggard[max(0, position - 8)].image
             assert server.asked == [], "a process that lags behind finds its shard"
-            assert picture_of.read() == picture("red")
+            assert image_of.read() == image("red")
 
-    def test_pictures_are_those_of_the_shard(self, open_stream, server, tmp_path):
+    def test_images_are_those_of_the_shard(self, open_stream, server, tmp_path):
         stream = open_stream()
         record = stream[0]
         assert record.image.path == tmp_path / "spool" / f"{stream.addresses.index(stream._address(0)):06}.tar"

@@ -47,7 +47,7 @@ def test_a_guess_is_pure_in_the_seed_of_its_row():
     assert (ours[2] - other[2]).abs().max() > 0.01
 
 
-def test_guesses_have_the_mean_of_real_pictures():
+def test_guesses_have_the_mean_of_real_images():
     mean = make_guess(noise=0)(ALL, seeds=range(TEXTS)).mean(0)
     torch.testing.assert_close(mean, REAL.mean(0), rtol=0, atol=1e-5)
     noisy = make_guess(noise=1)

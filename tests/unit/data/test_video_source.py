@@ -11,7 +11,7 @@ from tests.videos import number_of, plain, write_video
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import ClipView, RunConfig, SourceConfig, load_preset, validate
 from vljepa.data.collate import Collator, StepBatches
-from vljepa.data.pictures import LivePictures, clip_images
+from vljepa.data.images import LiveImages, clip_images
 from vljepa.data.records import Clip, Record
 from vljepa.data.sampling import StepSampler
 from vljepa.data.sources import load_source
@@ -21,19 +21,19 @@ from vljepa.training.plan import plan_run
 from vljepa.training.stages import train_stages
 from vljepa.training.trainer import Trainer
 
-PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
+IMAGES = Path(__file__).parents[3] / "examples" / "images"
 CAP = 1_000_000
 
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """A folder with a film per example picture, one broken film, and the rows over their halves."""
+    """A folder with a film per example image, one broken film, and the rows over their halves."""
     folder = tmp_path_factory.mktemp("films")
     rows = []
-    for path in sorted(PICTURES.glob("*.jpg")):
-        picture = Image.open(path).convert("RGB").resize((96, 96))
+    for path in sorted(IMAGES.glob("*.jpg")):
+        image = Image.open(path).convert("RGB").resize((96, 96))
         write_video(
-            folder / f"{path.stem}.mp4", count=12, make=lambda n, _, p=picture: p.crop((n, n, n + 64, n + 48)), gop=4
+            folder / f"{path.stem}.mp4", count=12, make=lambda n, _, p=image: p.crop((n, n, n + 64, n + 48)), gop=4
         )
         for start, end in ((0, 0.6), (0.6, None)):
             text = [f"a film of {path.stem}", f"{path.stem}, half from {start}"]
@@ -136,7 +136,7 @@ def test_an_augmented_view_treats_all_frames_alike(toy):
 def test_clips_are_read_live_and_broken_ones_left_out(toy, numbers, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no")
     good, bad = (Clip(path, start=0.0, end=None, frames=4) for path in (numbers, tmp_path / "broken.mp4"))
-    reader = LivePictures(toy[1])
+    reader = LiveImages(toy[1])
     batch = reader.read([(bad, 0), (good, 0), (good, 9)])
     assert batch.pixels_BTCHW.shape[:2] == (2, 4)
     assert batch.kept == [1, 2]
@@ -148,7 +148,7 @@ def test_clips_are_read_live_and_broken_ones_left_out(toy, numbers, tmp_path):
 def test_each_visit_to_a_live_clip_sees_other_frames_and_is_a_pure_function(toy, numbers):
     record = Record(Clip(numbers, start=0.0, end=None, frames=4), texts=("x",), source_id="v", source="a")
     sampler = StepSampler([2], weights=[1.0], names=["a"], batch_size=2, seed=0)
-    collator = Collator(toy[1], pictures=LivePictures(toy[1]))
+    collator = Collator(toy[1], images=LiveImages(toy[1]))
     config = SourceConfig(name="a", path="a", view=ClipView(frames=4))
 
     def batches(**views):
@@ -178,7 +178,7 @@ def films_run(films, folder, output="run", *, cached=True, **sections):
 def test_training_on_videos_skips_the_broken_one_and_resumes_exactly(films, tmp_path, cached, capsys):
     whole = run_through(films_run(films, tmp_path, "whole", cached=cached))
     said = capsys.readouterr().err
-    assert "1 pictures were skipped" in said
+    assert "1 images were skipped" in said
     assert "broken.mp4 (" in said
     result = json.loads((tmp_path / "whole" / "result.json").read_text())
     assert [Path(path).name for path in result["skipped"]] == ["broken.mp4"]
@@ -192,11 +192,11 @@ def test_training_on_videos_skips_the_broken_one_and_resumes_exactly(films, tmp_
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_a_model_of_pictures_learns_the_places_of_frames(films, tmp_path, cached):
+def test_a_model_of_images_learns_the_places_of_frames(films, tmp_path, cached):
     torch.manual_seed(0)
-    VLJEPA.from_parts(load_preset("toy")).save_pretrained(tmp_path / "pictures")
+    VLJEPA.from_parts(load_preset("toy")).save_pretrained(tmp_path / "images")
     run = films_run(films, tmp_path, cached=cached)
-    given = {"model": None, "start": str(tmp_path / "pictures"), "clips": {"frames": 3, "max_frames": 5}}
+    given = {"model": None, "start": str(tmp_path / "images"), "clips": {"frames": 3, "max_frames": 5}}
     run = RunConfig.model_validate(run.model_dump() | given)
     learned = VLJEPA.from_pretrained(Trainer(run).fit().model_folder)
     assert learned.config.predictor.clips == run.clips
@@ -210,18 +210,18 @@ def test_a_model_of_pictures_learns_the_places_of_frames(films, tmp_path, cached
 
 @pytest.fixture
 def given_clips(films, tmp_path):
-    """A trained model of pictures that is given a Predictor of its own for clips, and the run that does it."""
+    """A trained model of images that is given a Predictor of its own for clips, and the run that does it."""
     torch.manual_seed(0)
-    pictures = VLJEPA.from_parts(load_preset("toy"))
-    fill_label_prior(pictures.eval(), VLJEPAProcessor(pictures.config))
-    pictures.config.calibration.residual, pictures.config.calibration.classify = 3.0, 0.3
-    pictures.save_pretrained(tmp_path / "pictures")
+    images = VLJEPA.from_parts(load_preset("toy"))
+    fill_label_prior(images.eval(), VLJEPAProcessor(images.config))
+    images.config.calibration.residual, images.config.calibration.classify = 3.0, 0.3
+    images.save_pretrained(tmp_path / "images")
     given = {
         "model": None,
-        "start": str(tmp_path / "pictures"),
+        "start": str(tmp_path / "images"),
         "clips": {"frames": 3, "max_frames": 5, "predictor": "own"},
     }
-    return pictures, RunConfig.model_validate(films_run(films, tmp_path).model_dump() | given)
+    return images, RunConfig.model_validate(films_run(films, tmp_path).model_dump() | given)
 
 
 def trained(run, name, **changes):
@@ -233,10 +233,10 @@ def trained(run, name, **changes):
 
 
 def test_on_clips_alone_nothing_else_is_trained(given_clips):
-    """Pictures are answered as before, calibration included; also by a model that goes on, whole or by adapters."""
-    pictures, run = given_clips
+    """Images are answered as before, calibration included; also by a model that goes on, whole or by adapters."""
+    images, run = given_clips
     first = trained(run, "first")
-    before, after = dict(pictures.named_parameters()), dict(VLJEPA.from_pretrained(first).named_parameters())
+    before, after = dict(images.named_parameters()), dict(VLJEPA.from_pretrained(first).named_parameters())
     copies = {
         name: after[name.replace("predictor.", "predictor.clip.", 1)]
         for name in before
@@ -247,32 +247,32 @@ def test_on_clips_alone_nothing_else_is_trained(given_clips):
     further = {"start": str(first), "clips": None}
     for folder in (first, trained(run, "on", **further), trained(run, "lora", **further, lora={"rank": 2})):
         learned = VLJEPA.from_pretrained(folder)
-        assert learned.config.calibration == pictures.config.calibration
-        assert torch.equal(learned.predict(picture_of(learned)), pictures.predict(picture_of(pictures)))
-        assert learned.text_space_hash() == pictures.text_space_hash()
+        assert learned.config.calibration == images.config.calibration
+        assert torch.equal(learned.predict(image_of(learned)), images.predict(image_of(images)))
+        assert learned.text_space_hash() == images.text_space_hash()
     assert (
         plan_run(run).trained
         == sum(one.numel() for name, one in after.items() if name.startswith("predictor.clip.")) + 1
     )
 
 
-def test_stages_on_clips_alone_leave_pictures_as_they_are(given_clips):
-    pictures, run = given_clips
+def test_stages_on_clips_alone_leave_images_as_they_are(given_clips):
+    images, run = given_clips
     second = run.model_copy(update={"train": run.train.model_copy(update={"output": f"{run.train.output} 2"})})
     learned = VLJEPA.from_pretrained(train_stages({"a": run, "b": second}).model_folder)
-    assert torch.equal(learned.predict(picture_of(learned)), pictures.predict(picture_of(pictures)))
+    assert torch.equal(learned.predict(image_of(learned)), images.predict(image_of(images)))
 
 
-def test_pictures_among_the_data_train_the_whole_model(given_clips):
-    pictures, run = given_clips
+def test_images_among_the_data_train_the_whole_model(given_clips):
+    images, run = given_clips
     still = run.data.train[0].model_copy(update={"name": "still", "view": ClipView(frames=1), "group": "still"})
     mixed = run.model_copy(update={"data": run.data.model_copy(update={"train": [*run.data.train, still]})})
     assert plan_run(mixed).trained > plan_run(run).trained
     learned = VLJEPA.from_pretrained(trained(mixed, "mixed"))
-    assert not torch.equal(learned.predict(picture_of(learned)), pictures.predict(picture_of(pictures)))
+    assert not torch.equal(learned.predict(image_of(learned)), images.predict(image_of(images)))
 
 
-def picture_of(model):
+def image_of(model):
     return model.encode_vision(torch.randn(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(5)))
 
 
@@ -291,7 +291,7 @@ def test_too_many_broken_videos_stop_the_run(films, tmp_path):
         Trainer(films_run(films, tmp_path, data={"max_skipped": 0})).fit()
 
 
-def test_pictures_and_videos_train_together_in_groups_of_their_own(films, shapes, tmp_path):
+def test_images_and_videos_train_together_in_groups_of_their_own(films, shapes, tmp_path):
     photos = {"name": "photos", "path": str(shapes / "captions.jsonl"), "root": str(shapes)}
     clips = {"name": "films", "path": "films.jsonl", "view": {"name": "clip", "frames": 3}}
     still = {"name": "still", "path": "films.jsonl", "view": {"name": "clip", "frames": 1}}

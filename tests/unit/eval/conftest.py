@@ -15,7 +15,7 @@ SPLITS = {"train": -4, "validation": 0, "test": 4}
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As recipes/mini/prepare.py writes it, and beside it the photos' folder and the captions by picture."""
+    """As recipes/mini/prepare.py writes it, and beside it the photos' folder and the captions by image."""
     root = tmp_path_factory.mktemp("prepared")
     for folder in ("emoji/images/round", "emoji/images/flat", "photos/images", "easy_vqa/images", "raw/images", "text"):
         (root / "data" / folder).mkdir(parents=True)

@@ -1,6 +1,6 @@
-"""A model whose right answers are known: it sees the colour of a picture, and knows a few words by heart.
+"""A model whose right answers are known: it sees the colour of an image, and knows a few words by heart.
 
-A text is the bag of its known words. A picture predicts its colour; asked whether something of a colour is there, yes
+A text is the bag of its known words. An image predicts its colour; asked whether something of a colour is there, yes
 or no; asked how many, three. `blind` gives the same embedding for everything.
 """
 
@@ -31,7 +31,7 @@ WORDS = [*COLOURS, "yes", "no", *map(str, range(16)), "bright", "dark"]
 
 
 class Processor:
-    """Colours of pictures, and queries by number."""
+    """Colours of images, and queries by number."""
 
     def __init__(self) -> None:
         self.config = SimpleNamespace(x_encoder=SimpleNamespace(image=SimpleNamespace(max_pixels=10_000_000)))
@@ -133,7 +133,7 @@ class Seer(Embedder):
 
 
 def paint(path: Path, colour: str) -> str:
-    """A picture of one colour; its name."""
+    """An image of one colour; its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (8, 8), COLOURS[colour]).save(path)
     return path.name

@@ -1,4 +1,4 @@
-"""The questions with skewed answers: what is asked, and that a picture is in one split."""
+"""The questions with skewed answers: what is asked, and that an image is in one split."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_captions_are_asked_for_what_most_of_them_say():
     assert asked(rows, "on what") == [("what is the man riding on?", "water")]
 
 
-def test_a_picture_is_in_one_split_and_candidates_are_training_answers(tmp_path):
+def test_a_image_is_in_one_split_and_candidates_are_training_answers(tmp_path):
     photos = [photo(number, {"dog": 1 + number % 3, "cat": 1}, ["a red bus on the street"]) for number in range(12)]
     (tmp_path / "photos.jsonl").write_text("".join(json.dumps(one) + "\n" for one in photos))
     held_out = {"test": ["0", "7"], "validation": ["1", "2", "3", "4"], "train": []}
@@ -54,7 +54,7 @@ def test_a_picture_is_in_one_split_and_candidates_are_training_answers(tmp_path)
             assert seen.setdefault(row["source_id"], split) == split
 
 
-def test_folds_test_every_unseen_picture_once_and_validate_on_others():
+def test_folds_test_every_unseen_image_once_and_validate_on_others():
     held_out = {"test": [str(one) for one in range(20)], "validation": [str(one) for one in range(20, 50)], "train": []}
     parts = [fold_of(held_out, fold, folds=5) for fold in range(5)]
     assert sorted((one for part in parts for one in part["test"]), key=int) == [str(one) for one in range(50)]

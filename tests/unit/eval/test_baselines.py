@@ -35,7 +35,7 @@ def test_conse_is_the_weighted_mean_of_the_best_labels() -> None:
 
 
 def test_a_caption_never_predicts_itself() -> None:
-    """The output of a pair is made of the other captions of the same picture alone."""
+    """The output of a pair is made of the other captions of the same image alone."""
     embedded = F.normalize(torch.randn(5, 8, generator=torch.Generator().manual_seed(2)), dim=-1)
     pairs = CaptionPairs.of([["a", "b"], ["c", "d", "e"]], embedded, torch.randn(7, 8))
     assert torch.allclose(pairs.others_NE[0], embedded[1], atol=1e-5)
@@ -94,7 +94,7 @@ def test_sizes_are_those_of_the_table() -> None:
     assert round(mlp.parameters_count() / 1e6, 1) == 1.7
 
 
-def test_draw_pairs_a_picture_with_its_own_texts() -> None:
+def test_draw_pairs_a_image_with_its_own_texts() -> None:
     texts = [["a"], ["b", "c"], ["d", "e", "f"]]
     targets = torch.arange(6.0)[:, None]
     source = TrainSet.of(torch.arange(3.0)[:, None, None].expand(3, 2, 1), texts, targets)

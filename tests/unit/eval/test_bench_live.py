@@ -41,7 +41,7 @@ def test_only_ends_that_are_no_losses_are_compared_with_changes():
     assert boundaries_minus_changes(told, scene=2.0) == pytest.approx([0.25, -0.1, 0.5])
 
 
-def test_the_servers_picture_depends_on_the_clock_alone():
+def test_the_servers_image_depends_on_the_clock_alone():
     shown = [scene_at(1000.0 + moment / 10, seconds=2.0, count=3) for moment in range(120)]
 
     assert [(number, len(list(run))) for number, run in itertools.groupby(shown)] == [

@@ -42,11 +42,11 @@ def test_draws_are_seeded() -> None:
 
 
 def test_values_of_one_item_are_drawn_together() -> None:
-    """Ten questions about each of 30 pictures, all right or all wrong, are 30 things to know and not 300."""
-    pictures = [str(number) for number in range(30)]
+    """Ten questions about each of 30 images, all right or all wrong, are 30 things to know and not 300."""
+    images = [str(number) for number in range(30)]
     hits = [float(number % 2) for number in range(30)]
-    alone = interval(hits, pictures)
-    ten = interval(hits * 10, pictures * 10)
+    alone = interval(hits, images)
+    ten = interval(hits * 10, images * 10)
     assert ten == {**alone, "low": pytest.approx(alone["low"]), "high": pytest.approx(alone["high"])}
     apart = interval(hits * 10, [str(number) for number in range(300)])
     assert apart["high"] - apart["low"] < 0.4 * (ten["high"] - ten["low"])

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from eval import registry
 from eval.studies.comparison import study
-from eval.studies.comparison.data import Pictures, WordBatch, constant_ranking
+from eval.studies.comparison.data import Images, WordBatch, constant_ranking
 from eval.studies.comparison.learners import TokenLearner, check_sizes, pmi, trained_parameters
 from eval.studies.comparison.points import METRICS, READERS, SCORINGS, curves_of
 from eval.studies.comparison.runner import Plan, load_checkpoint, train_run
@@ -35,7 +35,7 @@ from vljepa.models.types import Latents, Tokens
 from vljepa.models.x_encoder import XEncoder
 from vljepa.processing.image import ImageTransform, open_image
 
-PICTURES = Path(__file__).parents[2] / "assets/mini_sample/emoji/fluent"
+IMAGES = Path(__file__).parents[2] / "assets/mini_sample/emoji/fluent"
 WIDTH, TOKENS = 12, 3
 SAID = (*TEXTS[:5], *TEXTS[12:15])
 
@@ -86,12 +86,12 @@ class TestTokenVlm:
         vlm, tokenizer = built(language_model)
         tokens_BND = torch.randn(6, TOKENS, WIDTH)
         found = vlm.log_likelihoods(tokens_BND, rows_of(tokenizer, SAID))
-        for picture in range(6):
+        for image in range(6):
             for candidate, text in enumerate(SAID):
                 ids, mask = tokenizer.encode([text], max_tokens=20)
-                direct = -float(vlm(tokens_BND[picture : picture + 1], ids, mask).detach())
+                direct = -float(vlm(tokens_BND[image : image + 1], ids, mask).detach())
                 tokens = int(mask.sum()) - 1
-                assert float(found[picture, candidate]) / tokens == pytest.approx(direct, abs=1e-4)
+                assert float(found[image, candidate]) / tokens == pytest.approx(direct, abs=1e-4)
         assert float(found.std()) > 0.05
 
     def test_a_candidate_that_saw_the_others_would_score_otherwise(
@@ -171,7 +171,7 @@ def trained(shared: Shared, arm: str, folder: Path, *, digest: str = "") -> dict
 
 
 class TestBothArms:
-    def test_they_see_the_same_pictures_views_and_targets_in_the_same_order(self, shared: Shared) -> None:
+    def test_they_see_the_same_images_views_and_targets_in_the_same_order(self, shared: Shared) -> None:
         ours, vlm = (shared.learner(arm, lr=1e-3, seed=1) for arm in ARMS)
         one, two = (shared.batches(learner, lr=1e-3, seed=1) for learner in (ours, vlm))
         assert isinstance(vlm, TokenLearner)
@@ -244,7 +244,7 @@ def test_a_right_class_must_be_strictly_among_the_best() -> None:
     assert hits_in_truth(scores_NC, truth_NC, k=3).tolist() == [True, False, True]
 
 
-def test_points_hold_both_arms_with_their_seeds_and_the_difference_on_the_same_pictures() -> None:
+def test_points_hold_both_arms_with_their_seeds_and_the_difference_on_the_same_images() -> None:
     def seen(arm: str, shift: float) -> dict[str, Any]:
         names = [f"{scoring}{name}" for scoring in SCORINGS[arm] for name in METRICS]
         names += [f"cider/{reader}" for reader in READERS[arm]]
@@ -259,11 +259,11 @@ def test_points_hold_both_arms_with_their_seeds_and_the_difference_on_the_same_p
     assert top1["seeds"] == pytest.approx([1.0, 1.2])
     assert top1["mean"] == pytest.approx(1.1)
     assert top1["low"] < 1.1 < top1["high"]
-    # Pictures differ by 1, but the two learners on the same picture never do.
+    # Images differ by 1, but the two learners on the same image never do.
     for name in ("cider/shipped decoder", "top1", "pmi/top1"):
         difference = emoji["ours_minus_vlm"][name]
         assert [difference[end] for end in ("low", "mean", "high")] == pytest.approx([0.55] * 3)
-    # Both arms against the constant ranking, on the same pictures: it is right where they are wrong.
+    # Both arms against the constant ranking, on the same images: it is right where they are wrong.
     assert "minus_constant" not in emoji
     against = photos["minus_constant"]
     assert {arm: list(found) for arm, found in against.items()} == {
@@ -276,13 +276,13 @@ def test_points_hold_both_arms_with_their_seeds_and_the_difference_on_the_same_p
 
 
 def test_what_every_text_gets_is_taken_out_by_pmi() -> None:
-    """Two texts, of which one is likely whatever the picture is: PMI asks what the picture adds."""
+    """Two texts, of which one is likely whatever the image is: PMI asks what the image adds."""
     sums_NC = np.array([[-1.0, -3.0], [-1.5, -6.0]], dtype=np.float32)
     marginal_MC = np.array([[-1.0, -6.0], [-1.0, -6.0], [-1.0, -6.0]], dtype=np.float32)
     assert sums_NC.argmax(1).tolist() == [0, 0]
     found = pmi(sums_NC, marginal_MC)
     assert found == pytest.approx(np.array([[0.0, 3.0], [-0.5, 0.0]]), abs=1e-6)
-    # The mean is of likelihoods and not of their logs, and each column is shifted alike: pictures keep their order.
+    # The mean is of likelihoods and not of their logs, and each column is shifted alike: images keep their order.
     one = pmi(sums_NC, np.array([[-1.0, -6.0], [-2.0, -6.0]], dtype=np.float32))
     own = np.log((np.exp(-1) + np.exp(-2)) / 2)
     assert one[:, 0] == pytest.approx([-1 - own, -1.5 - own], abs=1e-6)
@@ -322,15 +322,15 @@ class TestGrid:
 
 def test_the_scores_of_a_learner_are_measured_by_each_of_its_scorings() -> None:
     class Fixed:
-        def scores(self, pictures: Any, texts: Any) -> dict[str, np.ndarray]:
+        def scores(self, images: Any, texts: Any) -> dict[str, np.ndarray]:
             right = np.eye(3, dtype=np.float32)
             return {"": np.tile(np.array([3.0, 2.0, 1.0], dtype=np.float32), (3, 1)), "pmi": right}
 
-        def captions(self, pictures: Any) -> dict[str, list[str]]:
+        def captions(self, images: Any) -> dict[str, list[str]]:
             return {}
 
-    pictures = Pictures([Path("a")] * 3, [("a",)] * 3, ["a", "b", "c"], np.eye(3, dtype=bool), ["a", "b", "c"])
-    found = study.means(study.score(Fixed(), {"emoji": pictures}))  # type: ignore[arg-type]
+    images = Images([Path("a")] * 3, [("a",)] * 3, ["a", "b", "c"], np.eye(3, dtype=bool), ["a", "b", "c"])
+    found = study.means(study.score(Fixed(), {"emoji": images}))  # type: ignore[arg-type]
     assert found["emoji/top1"] == pytest.approx(1 / 3)
     assert found["emoji/pmi/top1"] == found["emoji/pmi/to_text"] == 1.0
 
@@ -357,18 +357,18 @@ def test_the_ranking_without_looking_is_that_of_the_training_photos(tmp_path: Pa
     ]
     write_rows(tmp_path / "photos.jsonl", shown)
     truth_NC = np.array([[name in right for name in CLASSES] for right in (["person"], ["dog"], ["cat"])])
-    test = Pictures([Path("a")] * 3, [("a",)] * 3, list(CLASSES), truth_NC, ["a"] * 3)
+    test = Images([Path("a")] * 3, [("a",)] * 3, list(CLASSES), truth_NC, ["a"] * 3)
     assert constant_ranking(tmp_path, tmp_path, test) == {"top1": [1, 0, 0], "top5": [1, 1, 0]}
 
 
 @pytest.mark.assets
-def test_the_opponent_learns_pictures_by_heart_from_the_real_encoders_tokens(language_model: Path) -> None:
+def test_the_opponent_learns_images_by_heart_from_the_real_encoders_tokens(language_model: Path) -> None:
     config = load_preset("mini").x_encoder
     part = config.part.model_copy(update={"config": part_config(config.part)})
     encoder = XEncoder(config.model_copy(update={"part": part}))
     encoder.load_pretrained(part_folder(part))
     transform = ImageTransform(config.image)
-    paths = sorted(PICTURES.glob("*.png"))[: len(SAID)]
+    paths = sorted(IMAGES.glob("*.png"))[: len(SAID)]
     pixels = torch.stack([transform(open_image(path, max_pixels=10**7)) for path in paths]).unsqueeze(1)
     tokens_BND = encoder(pixels).tokens_BND
     vlm, tokenizer = built(language_model, width=tokens_BND.shape[2], tokens=tokens_BND.shape[1])
@@ -380,7 +380,7 @@ def test_the_opponent_learns_pictures_by_heart_from_the_real_encoders_tokens(lan
         optimizer.step()
     vlm.eval()
     assert tokenizer.decode(vlm.generate(tokens_BND, shift=False)) == list(SAID)
-    # It reads the picture: another picture's tokens give that picture's caption.
+    # It reads the image: another image's tokens give that image's caption.
     assert tokenizer.decode(vlm.generate(tokens_BND.roll(1, dims=0), shift=False)) == [SAID[-1], *SAID[:-1]]
     best = vlm.log_likelihoods(tokens_BND, rows_of(tokenizer, SAID)).argmax(1)
     assert best.tolist() == list(range(len(SAID)))

@@ -29,20 +29,20 @@ EYE = np.eye(4, dtype=np.float32)
 
 
 def video(*shots: tuple[int, float]) -> Watched:
-    """Shots of (picture, seconds), each frame of which is embedded as the picture's own axis."""
-    shown = [picture for picture, seconds in shots for _ in range(round(seconds * FPS))]
+    """Shots of (image, seconds), each frame of which is embedded as the image's own axis."""
+    shown = [image for image, seconds in shots for _ in range(round(seconds * FPS))]
     starts = np.cumsum([0, *(round(seconds * FPS) for _, seconds in shots)])[:-1].tolist()
-    pictures = tuple(picture for picture, _ in shots)
-    stream = Stream(tuple(Frame(one, 0) for one in shown), tuple(starts), pictures, (0.5,) * len(shots))
+    images = tuple(image for image, _ in shots)
+    stream = Stream(tuple(Frame(one, 0) for one in shown), tuple(starts), images, (0.5,) * len(shots))
     return Watched(stream, EYE[shown], np.zeros((len(shown), 1, 1)))
 
 
 def world(*videos: Watched, queries: np.ndarray = EYE) -> Indexes:
-    pictures: Any = [
+    images: Any = [
         Captioned(path=None, texts=("a",), source_id=f"{one}", concept="", style="")  # type: ignore[arg-type]
         for one in range(4)
     ]
-    return Indexes(pictures, {0: list(videos)}, queries, np.arange(4))
+    return Indexes(images, {0: list(videos)}, queries, np.arange(4))
 
 
 def spans(moments: list[Moment]) -> list[tuple[float, float]]:
@@ -81,7 +81,7 @@ def test_right_moments_are_found_and_a_query_without_any_is_missed() -> None:
     assert best.minus(worse)["iou 0.5"]["r5"]["mean"] > 0
 
 
-def test_only_pictures_that_are_shown_are_asked_for_and_ties_count_against() -> None:
+def test_only_images_that_are_shown_are_asked_for_and_ties_count_against() -> None:
     asked = world(CLEAR)
     assert score(asked, cut_all(asked, oracle)).about == ["0", "1", "2"]
 

@@ -33,7 +33,7 @@ def share(figure: Any) -> float:
 
 
 def examined(found: dict[str, Any]) -> tuple[list[str], int]:
-    """What is looked for in the training data: names of the pictures and videos, and how many texts."""
+    """What is looked for in the training data: names of the images and videos, and how many texts."""
     records = found["examined"]
     seen = {Path(one.image.path if isinstance(one.image, Clip) else one.image).name for one in records if one.image}
     return sorted(seen), len({(one.query, text) for one in records for text in one.texts})
@@ -139,7 +139,7 @@ class TestClasses:
         assert share(table["metrics"]["cosines alone"]["top1_lacking"]) == 0.0, "a model without a classifier"
 
     def test_calibration_by_the_number_of_candidates(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The first of several names counts; more candidates that no picture shows make the model less sure."""
+        """The first of several names counts; more candidates that no image shows make the model less sure."""
         rows = [{"image": paint(tmp_path / f"{one}.png", one), "names": [f"{one} thing", one]} for one in COLOURS]
         write_lines(tmp_path / "photos.jsonl", rows)
         monkeypatch.setattr(
@@ -381,7 +381,7 @@ class TestWrongFiles:
         with pytest.raises(DataError, match=r"coco_pope_random\.json.*row 1.*AoiDragon/POPE"):
             measure_suite("pope", tmp_path)
 
-    def test_a_picture_outside_of_the_folder_is_refused(self, tmp_path: Path) -> None:
+    def test_a_image_outside_of_the_folder_is_refused(self, tmp_path: Path) -> None:
         row = {"image": "../secret.png", "query": "?", "text": "a", "candidates": ["a", "b"]}
         write_lines(tmp_path / "test.jsonl", [row])
         with pytest.raises(DataError, match="outside the root"):

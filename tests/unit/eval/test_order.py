@@ -55,10 +55,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
         way = "left" if number % 2 else "right"
         frames = []
         for step in range(FRAMES):
-            picture = Image.new("RGB", (64, 64), (40, 10 * number, 90))
+            image = Image.new("RGB", (64, 64), (40, 10 * number, 90))
             place = 12 * step + number
-            picture.paste((250, 250, 20), (place, 24, place + 14, 38))
-            frames.append(picture)
+            image.paste((250, 250, 20), (place, 24, place + 14, 38))
+            frames.append(image)
         frames = frames[::-1] if way == "left" else frames
         name = f"{number}.webp"
         frames[0].save(folder / name, save_all=True, append_images=frames[1:], duration=250, lossless=True)
@@ -152,7 +152,7 @@ def test_the_weak_groups_are_named() -> None:
     assert order.derived({"metrics": metrics})["weak"] == "order, by name (60.0 [50.0, 70.0] in order, 50.0 shuffled)"
 
 
-def test_a_model_of_pictures_is_refused(found: Found) -> None:
+def test_a_model_of_images_is_refused(found: Found) -> None:
     model = VLJEPA(load_preset("toy")).eval()
     with pytest.raises(ConfigError, match="needs a model of clips"):
         order.measure(context_of(found, Embedder(model, VLJEPAProcessor(model.config))), shuffles=1, seed=0)

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from eval.tasks.coco_classes import CLASSES, hits_in_truth
-from eval.tasks.question_only import Majority, QuestionOnly, swapped_pictures
+from eval.tasks.question_only import Majority, QuestionOnly, swapped_images
 from vljepa.data.records import Record
 
 
-def question(query: str, answer: str, candidates: Sequence[str], *, kind: str = "yesno", picture: int = 0) -> Record:
+def question(query: str, answer: str, candidates: Sequence[str], *, kind: str = "yesno", image: int = 0) -> Record:
     return Record(
-        image=Path(f"{picture}.png"),
+        image=Path(f"{image}.png"),
         texts=(answer,),
         query=query,
-        source_id=str(picture),
+        source_id=str(image),
         candidates=tuple(candidates),
         type=kind,
         source="s",
@@ -72,18 +72,18 @@ def test_majority_is_that_of_the_type_among_the_candidates() -> None:
     assert majority.hit(question("anything", "blue", ["blue", "green"], kind="colour")) == 0.5
 
 
-def test_swapped_pictures_are_others_of_the_same_type() -> None:
-    rows = [question("q", "yes", ["yes", "no"], picture=number // 3) for number in range(30)]
-    rows += [question("q", "red", ["red", "blue"], kind="colour", picture=100 + number) for number in range(5)]
-    swapped = swapped_pictures(rows)
+def test_swapped_images_are_others_of_the_same_type() -> None:
+    rows = [question("q", "yes", ["yes", "no"], image=number // 3) for number in range(30)]
+    rows += [question("q", "red", ["red", "blue"], kind="colour", image=100 + number) for number in range(5)]
+    swapped = swapped_images(rows)
     assert all(path != row.image for path, row in zip(swapped, rows, strict=True))
     assert {path.stem for path in swapped[30:]} <= {str(number) for number in range(100, 105)}
-    assert swapped == swapped_pictures(rows)
+    assert swapped == swapped_images(rows)
 
 
-def test_a_lone_picture_has_no_other() -> None:
+def test_a_lone_image_has_no_other() -> None:
     row = question("q", "yes", ["yes", "no"])
-    assert swapped_pictures([row]) == [row.image]
+    assert swapped_images([row]) == [row.image]
 
 
 def test_class_is_right_when_it_is_present_and_strictly_best() -> None:

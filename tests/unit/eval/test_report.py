@@ -17,8 +17,8 @@ from tests.unit.eval.seer import write_json
 
 LOOKED = {
     "looked_at": True, "note": "split by concept", "exact": 1, "near": 2, "text": 3,
-    "test": {"pictures": 8, "texts": 9}, "unreadable": {"test": 0, "train": 4},
-    "train": {"pictures": 1000, "texts": 2000, "files": ["a.jsonl"], "lacking": ["b.jsonl"], "origin": "a recipe"},
+    "test": {"images": 8, "texts": 9}, "unreadable": {"test": 0, "train": 4},
+    "train": {"images": 1000, "texts": 2000, "files": ["a.jsonl"], "lacking": ["b.jsonl"], "origin": "a recipe"},
 }  # fmt: skip
 FIGURE = {"mean": 0.5, "low": 0.25, "high": 0.75, "items": 8}
 
@@ -39,7 +39,7 @@ def result(name: str, task: str, metrics: dict[str, Any], chance: dict[str, Any]
 def folder(tmp_path: Path) -> Path:
     ways = {way: {"r1": FIGURE, "r5": FIGURE, "median_rank": 2.0} for way in ("image_to_text", "text_to_image")}
     chance = {way: {"r1": 0.125, "r5": 0.5} for way in ways}
-    write_json(tmp_path / "pictures.json", result("pictures", "retrieval", ways, chance))
+    write_json(tmp_path / "images.json", result("images", "retrieval", ways, chance))
     answers = {"all": {"accuracy": FIGURE, "questions": 8}}
     write_json(tmp_path / "asked.json", result("asked", "questions", answers, {"all": {"accuracy": 0.1}}))
     hits = {"a": 0.5, "macro": 0.5, "rows": FIGURE}
@@ -140,8 +140,8 @@ def test_every_stored_result_says_what_of_its_test_is_in_training_or_that_nobody
     counted = [one["overlap"] for one in results if one["overlap"]["looked_at"]]
     assert len(counted) >= 10
     for overlap in counted:
-        assert overlap["train"]["pictures"] > 9000
-        for what, counts in (("pictures", ("exact", "near")), ("texts", ("text",))):
+        assert overlap["train"]["images"] > 9000
+        for what, counts in (("images", ("exact", "near")), ("texts", ("text",))):
             assert 0 <= sum(overlap[count] for count in counts) <= overlap["test"][what]
     assert all(one["overlap"]["why"] for one in results if not one["overlap"]["looked_at"])
 
@@ -166,7 +166,7 @@ def test_another_result_gives_another_readme(tmp_path: Path) -> None:
     for path in (ROOT / "eval" / "results").glob("*.json"):
         (tmp_path / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     captions = json.loads((tmp_path / "captions.json").read_text(encoding="utf-8"))
-    captions["pictures"]["photos"]["rows"]["scratch"]["cider"] = 0.123456
+    captions["images"]["photos"]["rows"]["scratch"]["cider"] = 0.123456
     write_json(tmp_path / "captions.json", captions)
     assert numbers(results=tmp_path) != numbers()
     readme = tmp_path / "README.md"

@@ -16,7 +16,7 @@ def seed_result(seed: int, *, hit: float) -> dict[str, Any]:
     metrics = {way: {"r1": hit, "r5": hit, "r10": hit, "median_rank": 1.0, "mrr": hit} for way in DIRECTIONS}
     chance = {way: {"r1": 0.1, "r5": 0.2, "r10": 0.3} for way in DIRECTIONS}
     rows = {"chance": {"metrics": chance}, "model": {"metrics": metrics, "parameters": 10, "chosen_on_validation": {}}}
-    retrieval = {"pools": [{"pictures": 2, "texts": 2}], "rows": rows}
+    retrieval = {"pools": [{"images": 2, "texts": 2}], "rows": rows}
     differences = {f"{way}/r{k}": {"a": hit, "b": 0.0} for way in (*DIRECTIONS, "both") for k in (1, 5)}
     calibration = {"temperature": 0.05, "ece": 0.02, "mean_confidence": 0.5}
     answers = {"model": 0.9, "chance": 0.5, "majority": 0.5, "question_only": 0.6, "rows": 8}
@@ -38,7 +38,7 @@ def seed_result(seed: int, *, hit: float) -> dict[str, Any]:
         "questions": {
             "easy_vqa": {
                 "rows": 8,
-                "pictures": 4,
+                "images": 4,
                 "accuracy": {"all": answers},
                 "controls": {"all": controls},
                 "calibration": calibration,
@@ -82,7 +82,7 @@ def test_a_key_that_one_seed_lacks_is_pooled_over_the_others() -> None:
 def test_tables_name_rows_and_pools() -> None:
     text = registry.tables("mini", whole())
     assert "| **vljepa mini** | 0.0M | 30.0 (14.1) |" in text
-    assert "pool 2 pictures x 2 texts" in text
+    assert "pool 2 images x 2 texts" in text
     assert "+15.0 [" in text
     assert "| easy_vqa, all | 8 | 90.0 | 60.0 | 50.0 | 50.0 |" in text
     assert text.isascii()

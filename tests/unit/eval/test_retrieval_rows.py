@@ -70,7 +70,7 @@ def test_a_photo_has_several_right_captions() -> None:
     assert pool.right["text_to_image"][7] == [1]
 
 
-def test_texts_that_two_pictures_share_are_right_for_both() -> None:
+def test_texts_that_two_images_share_are_right_for_both() -> None:
     items = [Captioned(Path(name), ("The sun.",), name, f"c{name}", "round") for name in "ab"]
     [pool] = source_pools("emoji", items)
     assert pool.texts == ["The sun."]
@@ -110,7 +110,7 @@ def test_main_score_is_the_mean_of_four() -> None:
     vectors = {str(number): number for number in range(5)}
     pools = source_pools("emoji", emoji(5))
     assert main_score(row_of(vectors, width=5), pools) == pytest.approx(1.0)
-    # Turned by one, no picture has its name; among five names each is found all the same.
+    # Turned by one, no image has its name; among five names each is found all the same.
     assert main_score(row_of(vectors, width=5, shuffle=True), pools) == pytest.approx(0.5)
 
 
@@ -128,8 +128,8 @@ def test_a_mean_over_pools_of_other_sizes_lies_inside_its_interval() -> None:
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * np.sqrt(0.09 / 20 + 0.09 / 200) / 2, rel=0.15)
 
 
-def test_a_picture_with_more_texts_counts_for_more_in_mean_and_interval() -> None:
-    """Ten texts of one picture are found, one each of ten others is not: 10 of 20, and not 1 of 11."""
+def test_a_image_with_more_texts_counts_for_more_in_mean_and_interval() -> None:
+    """Ten texts of one image are found, one each of ten others is not: 10 of 20, and not 1 of 11."""
     keys = ["much"] * 10 + [f"little {number}" for number in range(10)]
     found = recall_interval([(keys, np.array([1] * 10 + [7] * 10))], k=5)
     assert (found["mean"], found["items"]) == (0.5, 11)

@@ -269,11 +269,11 @@ def test_a_result_with_sections_of_its_own_is_kept_and_its_tables_are_printed(
 
     def words(context: Any, **settings: Any) -> Result:
         seen.append(settings)
-        return Result(rows=1, pool=[{}], prompt="", more={"pictures": "all of them"})
+        return Result(rows=1, pool=[{}], prompt="", more={"images": "all of them"})
 
     words.__module__ = "eval.tasks.words"
     monkeypatch.setattr(registry, "task", lambda name: words)
-    monkeypatch.setattr(registry, "tables", lambda task, result: f"{task}: tables of {result['pictures']}")
+    monkeypatch.setattr(registry, "tables", lambda task, result: f"{task}: tables of {result['images']}")
     write_json(folder / "data" / "mini" / "summary.json", {"split_seed": 0})
     for _ in range(2):
         assert measure(folder, "captions") == run.DONE

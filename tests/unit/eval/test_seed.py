@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from eval import run
-from eval.core.prepared import captions_by_picture
+from eval.core.prepared import captions_by_image
 from eval.studies.mini import rows, study
 from eval.studies.mini.baselines import HeadConfig
 from eval.studies.mini.features import Features
@@ -64,8 +64,8 @@ def test_every_row_and_section_is_measured(prepared: Path, saved: Path, tmp_path
     photos, emoji = (result["retrieval"][name] for name in ("photos", "emoji"))
     assert set(photos["rows"]) == set(TITLES)
     assert set(emoji["rows"]) == {name for name in TITLES if not name.endswith("_views")}
-    assert photos["pools"] == [{"pictures": 12, "texts": 36}]
-    assert emoji["pools"] == [{"pictures": 12, "texts": 12}] * 2
+    assert photos["pools"] == [{"images": 12, "texts": 36}]
+    assert emoji["pools"] == [{"images": 12, "texts": 12}] * 2
     shares = [row["metrics"][way]["r1"] for row in photos["rows"].values() for way in row["metrics"]]
     assert all(0 <= share <= 1 for share in shares)
     assert set(result["differences"]["emoji"]["both/r5"]) == {
@@ -116,15 +116,15 @@ def test_a_finished_seed_is_not_computed_again(
 
 def test_ablations_change_the_prediction_in_their_own_way(prepared: Path, saved: Path, tmp_path: Path) -> None:
     frozen = Features(Embedder.from_pretrained(str(saved), device="cpu"), cache=tmp_path)
-    pictures = sorted((prepared / "data/photos/images").glob("*.png"))[:6]
-    frozen.fill_images(dict.fromkeys(pictures, 1))
+    images = sorted((prepared / "data/photos/images").glob("*.png"))[:6]
+    frozen.fill_images(dict.fromkeys(images, 1))
     full, residual, learned = rows.model_rows(frozen)[0], *rows.model_rows(frozen)[2:]
     assert [residual.name, learned.name] == ["model_no_residual", "model_no_learned"]
-    embedded = [row.images(pictures) for row in (full, residual, learned)]
+    embedded = [row.images(images) for row in (full, residual, learned)]
     assert not np.allclose(embedded[0], embedded[1], atol=1e-3)
     assert not np.allclose(embedded[0], embedded[2], atol=1e-3)
     # Without the learned part a prediction is the label prior alone, which no query reaches.
-    asked = frozen.predictions([(path, "which colour?") for path in pictures], ablate="learned")
+    asked = frozen.predictions([(path, "which colour?") for path in images], ablate="learned")
     assert np.allclose(asked, embedded[2], atol=1e-6)
 
 
@@ -132,9 +132,9 @@ def test_equal_pairs_are_computed_once_and_order_is_kept(
     prepared: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frozen = Features(Embedder.from_pretrained(str(saved), device="cpu"), cache=tmp_path)
-    pictures = sorted((prepared / "data/photos/images").glob("*.png"))[:3]
-    frozen.fill_images(dict.fromkeys(pictures, 1))
-    pairs = [(path, query) for query in ("a longer question?", "", "short?") for path in pictures]
+    images = sorted((prepared / "data/photos/images").glob("*.png"))[:3]
+    frozen.fill_images(dict.fromkeys(images, 1))
+    pairs = [(path, query) for query in ("a longer question?", "", "short?") for path in images]
     one_by_one = np.concatenate([frozen.predictions([pair]) for pair in pairs])
     sizes: list[int] = []
     plain = frozen.model.predict
@@ -144,7 +144,7 @@ def test_equal_pairs_are_computed_once_and_order_is_kept(
 
 
 def test_captions_of_held_out_photos_stay_out(prepared: Path) -> None:
-    groups = captions_by_picture(prepared / "data", prepared / "captions.tsv")
+    groups = captions_by_image(prepared / "data", prepared / "captions.tsv")
     texts = {text for group in groups for text in group}
     assert "caption a of 3" in texts  # a training photo
     assert "caption a of 399" in texts  # not among the photos
@@ -155,9 +155,9 @@ def test_captions_of_held_out_photos_stay_out(prepared: Path) -> None:
 def test_a_caption_that_equals_a_held_out_one_stays_out(prepared: Path, tmp_path: Path) -> None:
     tsv = tmp_path / "captions.tsv"
     tsv.write_text("7\tA red circle 200!\n7\tfine\n7\tgood\n8\tone\n8\ttwo\n", encoding="utf-8")
-    assert captions_by_picture(prepared / "data", tsv) == [["fine", "good"], ["one", "two"]]
+    assert captions_by_image(prepared / "data", tsv) == [["fine", "good"], ["one", "two"]]
 
 
-def test_blank_picture_is_grey(saved: Path, tmp_path: Path) -> None:
+def test_blank_image_is_grey(saved: Path, tmp_path: Path) -> None:
     frozen = Features(Embedder.from_pretrained(str(saved), device="cpu"), cache=tmp_path)
     assert torch.isfinite(frozen.pooled([frozen.blank])).all()

@@ -21,7 +21,7 @@ from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.checkpoint.clips import with_clips
 from vljepa.cli.main import main
 from vljepa.configs import ClipsConfig, VLJEPAConfig, load_preset, validate
-from vljepa.data.pictures import LivePictures
+from vljepa.data.images import LiveImages
 from vljepa.data.records import Clip
 from vljepa.errors import ConfigError
 from vljepa.inference.embed import Embedder
@@ -52,12 +52,12 @@ def embedder() -> Embedder:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A square that moves over a ground that changes: other frames are other pictures."""
+    """A square that moves over a ground that changes: other frames are other images."""
     frames = []
     for step in range(12):
-        picture = Image.new("RGB", (64, 64), (20 * step, 255 - 20 * step, 90))
-        picture.paste((250, 250, 20), (4 * step, 24, 4 * step + 14, 38))
-        frames.append(picture)
+        image = Image.new("RGB", (64, 64), (20 * step, 255 - 20 * step, 90))
+        image.paste((250, 250, 20), (4 * step, 24, 4 * step + 14, 38))
+        frames.append(image)
     path = tmp_path_factory.mktemp("clip") / "clip.webp"
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=250, lossless=True)
     return path
@@ -84,7 +84,7 @@ def test_one_clip_has_one_embedding_whoever_asks(
     assert main(["classify", str(clip), "--labels", "a square,a circle", "--model", str(tmp_path / "model")]) == 0
     [[cli]] = told
     [evaluation] = FileEmbedder(embedder, frames=FRAMES).embed([clip])
-    encoder = Encoder(embedder.model, embedder.processor, pictures=LivePictures(embedder.processor))
+    encoder = Encoder(embedder.model, embedder.processor, images=LiveImages(embedder.processor))
     [training] = encoder.predictions([(Clip(clip, start=0.0, end=None, frames=FRAMES), "")])
     assert cosines(np.stack([cli, evaluation, training]), api) == pytest.approx([1, 1, 1], abs=1e-5)
     # The control: first and last frame included, as the evaluation once had it, is another embedding.
@@ -100,26 +100,26 @@ def test_a_suite_s_number_of_frames_counts_and_not_the_model_s(embedder: Embedde
     assert float(two @ embedder.images([clip])[0]) < 0.999
 
 
-def test_a_picture_has_one_embedding_too(embedder: Embedder, tmp_path: Path) -> None:
+def test_a_image_has_one_embedding_too(embedder: Embedder, tmp_path: Path) -> None:
     path = tmp_path / "upright.jpg"
-    picture = Image.new("RGB", (60, 40), "red")
-    picture.paste("blue", (0, 0, 20, 40))
+    image = Image.new("RGB", (60, 40), "red")
+    image.paste("blue", (0, 0, 20, 40))
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
-    picture.save(path, exif=exif)
-    encoder = Encoder(embedder.model, embedder.processor, pictures=LivePictures(embedder.processor))
+    image.save(path, exif=exif)
+    encoder = Encoder(embedder.model, embedder.processor, images=LiveImages(embedder.processor))
     seen = [FileEmbedder(embedder).embed([path])[0], encoder.predictions([(path, "")])[0]]
     assert cosines(np.stack(seen), embedder.images([path])[0]) == pytest.approx([1, 1], abs=1e-5)
 
 
 def test_what_the_product_refuses_is_not_scored(clip: Path, tmp_path: Path) -> None:
     model = toy(clips=False)
-    pictures = Embedder(model, VLJEPAProcessor(model.config))
+    images = Embedder(model, VLJEPAProcessor(model.config))
     with pytest.raises(ConfigError, match="frames = 4 is for a model of clips"):
-        FileEmbedder(pictures, frames=4)
-    with pytest.raises(ConfigError, match="2 pictures as one clip are for a model of clips"):
-        FileEmbedder(pictures).embed([(clip, clip)])
-    assert readable(FileEmbedder(pictures).embed([clip])).tolist() == [
+        FileEmbedder(images, frames=4)
+    with pytest.raises(ConfigError, match="2 images as one clip are for a model of clips"):
+        FileEmbedder(images).embed([(clip, clip)])
+    assert readable(FileEmbedder(images).embed([clip])).tolist() == [
         True
     ]  # an animation is its first frame, as in classify
 
@@ -194,7 +194,7 @@ def test_frozen_features_come_back_from_the_device(elsewhere: Any, clip: Path, m
 def test_what_is_encoded_once_is_asked_as_the_product_asks(
     embedder: Embedder, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Encode once, ask many: kept encodings of pictures, and of a clip's frames, give the product's own rows."""
+    """Encode once, ask many: kept encodings of images, and of a clip's frames, give the product's own rows."""
     still = tmp_path / "still.png"
     Image.new("RGB", (32, 32), "green").save(still)
     other = tmp_path / "other.png"

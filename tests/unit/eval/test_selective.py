@@ -23,8 +23,8 @@ from vljepa.metrics.selective import Curve, cider_at, nearest, saving
 CAPTIONS = [["a red cat sleeps here"], ["two dogs run far away"], ["one blue boat on water"]]
 
 
-def built(number: int = 0, *, seed: int = 0, fades: float = 0.5, pictures: int = 30) -> Stream:
-    return build_stream(pictures=pictures, seconds=360, seed=seed, number=number, fades=fades)
+def built(number: int = 0, *, seed: int = 0, fades: float = 0.5, images: int = 30) -> Stream:
+    return build_stream(images=images, seconds=360, seed=seed, number=number, fades=fades)
 
 
 class TestStreams:
@@ -54,8 +54,8 @@ class TestStreams:
     def test_fades_go_to_successors_and_no_shot_follows_itself(self) -> None:
         following = successors(30, seed=0)
         for frame in built(fades=1.0).frames:
-            assert frame.other < 0 or frame.other in following[frame.picture]
-        shown = built().pictures
+            assert frame.other < 0 or frame.other in following[frame.image]
+        shown = built().images
         assert all(one != two for one, two in pairwise(shown))
 
     def test_the_camera_goes_in_and_comes_back(self) -> None:
@@ -64,7 +64,7 @@ class TestStreams:
         assert max(view_at(place, 400) for place in range(400)) == VIEWS - 1
 
     def test_annotations_are_at_the_middle_of_their_shots(self) -> None:
-        stream = Stream(tuple(Frame(0, 0) for _ in range(12)), starts=(0, 8), pictures=(5, 7), shares=(0.25, 1.0))
+        stream = Stream(tuple(Frame(0, 0) for _ in range(12)), starts=(0, 8), images=(5, 7), shares=(0.25, 1.0))
         assert stream.annotations() == [(1.0, 5), (2.5, 7)]
         assert stream.annotations("random") == [(0.5, 5), (3.0, 7)]
 
@@ -77,17 +77,17 @@ class TestFrames:
         assert np.asarray(wide).std() > np.asarray(close).std() * 0.9
         assert np.array_equal(np.asarray(render(Frame(0, 3), [ramp])), np.asarray(view(ramp, 3, seed=0)))
 
-    def test_a_cross_fade_mixes_two_pictures(self) -> None:
+    def test_a_cross_fade_mixes_two_images(self) -> None:
         black, white = (Image.new("RGBA", (32, 32), colour) for colour in ("black", "white"))
         mixed = np.asarray(render(Frame(0, 0, 1, 0.2), [black, white]))
         assert mixed.mean() == pytest.approx(0.2 * 255, abs=1)
 
 
 def watched(lengths: Sequence[int] = (8, 40, 12)) -> Watched:
-    """A clean stream: each picture has an embedding of its own."""
-    pictures = [place for place, length in enumerate(lengths) for _ in range(length)]
-    rows = np.eye(3, 8, dtype=np.float32)[pictures]
-    frames = tuple(Frame(picture, 0) for picture in pictures)
+    """A clean stream: each image has an embedding of its own."""
+    images = [place for place, length in enumerate(lengths) for _ in range(length)]
+    rows = np.eye(3, 8, dtype=np.float32)[images]
+    frames = tuple(Frame(image, 0) for image in images)
     starts = tuple(int(one) for one in np.cumsum([0, *lengths[:-1]]))
     return Watched(
         Stream(frames, starts, (0, 1, 2), (0.1, 0.9, 0.5)),

@@ -1,4 +1,4 @@
-"""The suites' ways to embed, with the shipped model: many questions about a picture, clips, texts before training."""
+"""The suites' ways to embed, with the shipped model: many questions about an image, clips, texts before training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eval.tasks.comparisons import UNTOUCHED, both_encoders, triplets
 from tests.unit.eval.seer import context_of, write_json
 from vljepa.inference.embed import Embedder
 
-PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
+IMAGES = Path(__file__).parents[3] / "examples" / "images"
 
 pytestmark = pytest.mark.assets
 
@@ -24,8 +24,8 @@ def embedder() -> Embedder:
     return Embedder.from_pretrained("mini")
 
 
-def test_questions_about_one_picture_are_answered_as_one_by_one(embedder: Embedder) -> None:
-    pairs = [(PICTURES / name, query) for name, query in (
+def test_questions_about_one_image_are_answered_as_one_by_one(embedder: Embedder) -> None:
+    pairs = [(IMAGES / name, query) for name, query in (
         ("cat.jpg", "is it an animal?"), ("coffee.jpg", ""), ("cat.jpg", "which colour is it?"), ("cat.jpg", ""),
     )]  # fmt: skip
     rows = FileEmbedder(embedder).ask(pairs)
@@ -35,19 +35,19 @@ def test_questions_about_one_picture_are_answered_as_one_by_one(embedder: Embedd
 
 
 def test_what_cannot_be_read_is_named_and_left_out(embedder: Embedder, tmp_path: Path) -> None:
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
     eyes = FileEmbedder(embedder)
-    rows = eyes.embed([PICTURES / "cat.jpg", tmp_path / "broken.jpg", tmp_path / "gone.jpg"])
+    rows = eyes.embed([IMAGES / "cat.jpg", tmp_path / "broken.jpg", tmp_path / "gone.jpg"])
     assert readable(rows).tolist() == [True, False, False]
     assert eyes.report()["count"] == 2
     assert set(eyes.unreadable) == {str(tmp_path / "broken.jpg"), str(tmp_path / "gone.jpg")}
 
 
-def test_pictures_that_make_a_clip_and_a_video(embedder: Embedder) -> None:
-    cat, coffee, video = PICTURES / "cat.jpg", PICTURES / "coffee.jpg", embedder
+def test_images_that_make_a_clip_and_a_video(embedder: Embedder) -> None:
+    cat, coffee, video = IMAGES / "cat.jpg", IMAGES / "coffee.jpg", embedder
     rows = FileEmbedder(video).embed([(cat, cat), (cat, coffee)])
     assert (rows[0] * rows[1]).sum() < 0.98
-    clip = PICTURES.parent / "clip.mp4"
+    clip = IMAGES.parent / "clip.mp4"
     [watched] = FileEmbedder(video, frames=4).embed([clip])
     [wanted] = Embedder(video.model, video.processor, frames=4).images([clip])
     np.testing.assert_allclose(watched, wanted, atol=1e-5)

@@ -17,7 +17,7 @@ from eval.core.result import Model
 from tests.unit.eval.seer import Seer, write_lines
 from vljepa.data.records import Record
 
-EXAMPLES = Path(__file__).parents[3] / "examples" / "pictures"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "images"
 PHOTOS = ["cat", "coffee", "rocket"]
 SUITE = "own_retrieval"
 
@@ -64,14 +64,14 @@ def written(folder: Path) -> dict[str, Any]:
     return loaded
 
 
-def test_equal_pictures_near_ones_and_texts_are_counted(folder: Path) -> None:
+def test_equal_images_near_ones_and_texts_are_counted(folder: Path) -> None:
     assert measure(folder, "--train", str(folder / "train" / "train.jsonl")) == run.DONE
     overlap = written(folder)["overlap"]
     assert overlap["looked_at"]
     assert (overlap["exact"], overlap["near"], overlap["text"]) == (1, 1, 1)
-    assert overlap["test"] == {"pictures": 3, "texts": 3}
+    assert overlap["test"] == {"images": 3, "texts": 3}
     train = overlap["train"]
-    assert (train["pictures"], train["texts"], train["files"]) == (3, 3, ["PATH/TO/train.jsonl"])
+    assert (train["images"], train["texts"], train["files"]) == (3, 3, ["PATH/TO/train.jsonl"])
     assert [one[1] for one in overlap["examples"]["near"]] == [f"{folder.name}/train/two.jpg"]
     assert str(folder) not in json.dumps(written(folder)["overlap"])
     said = page_of(written(folder))
@@ -86,7 +86,7 @@ def test_other_training_data_have_nothing_of_it(folder: Path) -> None:
     measure(folder, "--train", str(folder / "train" / "train.jsonl"))
     overlap = written(folder)["overlap"]
     assert (overlap["exact"], overlap["near"], overlap["text"]) == (0, 0, 0)
-    assert overlap["train"]["pictures"] == 1
+    assert overlap["train"]["images"] == 1
 
 
 def test_without_training_data_it_says_that_nobody_has_looked(folder: Path) -> None:
@@ -164,7 +164,7 @@ def test_sources_of_every_stage_count(folder: Path, monkeypatch: pytest.MonkeyPa
     assert training.overlap([Record(None, ("later",))], note="n")["text"] == 1
 
 
-def test_folders_of_pictures_are_training_data_and_their_files_change_the_hash(folder: Path) -> None:
+def test_folders_of_images_are_training_data_and_their_files_change_the_hash(folder: Path) -> None:
     bare = folder / "bare"
     bare.mkdir()
     (bare / "a.jpg").write_bytes((EXAMPLES / "cat.jpg").read_bytes())

@@ -108,14 +108,14 @@ def animation(tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Folder with red.png, green.jpg, deep/blue.webp, and broken.png that is no picture."""
-    folder = tmp_path / "pictures"
+def images(tmp_path):
+    """Folder with red.png, green.jpg, deep/blue.webp, and broken.png that is no image."""
+    folder = tmp_path / "images"
     (folder / "deep").mkdir(parents=True)
     Image.new("RGB", (8, 8), "#ff0000").save(folder / "red.png")
     Image.new("RGB", (8, 8), "#00ff00").save(folder / "green.jpg")
     Image.new("RGB", (8, 8), "#0000ff").save(folder / "deep" / "blue.webp", lossless=True)
-    (folder / "broken.png").write_bytes(b"not a picture")
+    (folder / "broken.png").write_bytes(b"not an image")
     (folder / "notes.txt").write_text("red green blue")
     return folder
 

@@ -9,7 +9,7 @@ COLOURS = dict(zip(NAMES, [(255, 0, 0), (0, 255, 0), (0, 0, 255)], strict=True))
 STORY = [("red", 5.0), ("green", 4.0), ("blue", 3.0)]
 
 
-def picture(colour):
+def image(colour):
     return Image.new("RGB", (8, 6), COLOURS.get(colour, colour))
 
 
@@ -18,5 +18,5 @@ def story(scenes=STORY, *, fps=4.0, begin=0.0):
     number = 0
     for colour, seconds in scenes:
         for _ in range(round(seconds * fps)):
-            yield Frame(picture(colour), begin + number / fps, number)
+            yield Frame(image(colour), begin + number / fps, number)
             number += 1

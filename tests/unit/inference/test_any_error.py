@@ -22,14 +22,14 @@ ERRORS = [OddError, KeyError, AttributeError, RecursionError, NotImplementedErro
 
 
 @pytest.fixture
-def files(pictures):
-    write_video(pictures / "film.mp4", make=lambda number, size: Image.new("RGB", size, "#00ff00"))
-    (pictures / "broken.png").unlink()
-    return pictures
+def files(images):
+    write_video(images / "film.mp4", make=lambda number, size: Image.new("RGB", size, "#00ff00"))
+    (images / "broken.png").unlink()
+    return images
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
-def test_an_index_names_the_picture(model, processor, files, monkeypatch, error):
+def test_an_index_names_the_image(model, processor, files, monkeypatch, error):
     plain = image_module.to_rgb
 
     def odd(image, **options):
@@ -46,7 +46,7 @@ def test_an_index_names_the_picture(model, processor, files, monkeypatch, error)
     assert index.passed_over == ["notes.txt"]
 
 
-@pytest.mark.parametrize("where", ["_moving_picture", "_shot", "_image", "_open", "_decode", "entry"])
+@pytest.mark.parametrize("where", ["_moving_image", "_shot", "_image", "_open", "_decode", "entry"])
 @pytest.mark.parametrize("error", ERRORS[:2], ids=lambda error: error.__name__)
 def test_an_index_names_the_video(model, processor, files, monkeypatch, error, where):
     def odd(*args, **options):

@@ -52,7 +52,7 @@ def test_queries_that_are_none(speaker, query):
 
 @pytest.mark.parametrize("images", [None, 3, {"a": "a.png"}, 2.5])
 def test_images_that_are_none(model, processor, images):
-    with pytest.raises(ConfigError, match=r"images is of type .*neither a picture nor a list"):
+    with pytest.raises(ConfigError, match=r"images is of type .*neither an image nor a list"):
         classify(model, processor, images, labels=["red", "green"])
 
 

@@ -1,4 +1,4 @@
-"""Words for pictures, by a decoder that knows the colours of the model that sees colours."""
+"""Words for images, by a decoder that knows the colours of the model that sees colours."""
 
 import numpy as np
 import pytest
@@ -30,49 +30,49 @@ def speaking(model, processor, decoder, monkeypatch):
     return model, processor
 
 
-def test_pictures_are_described_in_order(speaking, pictures):
-    files = [pictures / "green.jpg", pictures / "red.png", pictures / "deep" / "blue.webp"]
+def test_images_are_described_in_order(speaking, images):
+    files = [images / "green.jpg", images / "red.png", images / "deep" / "blue.webp"]
     said = caption(*speaking, files)
     assert [one.text for one in said] == ["green", "red", "blue"]
     assert [one.image for one in said] == [str(file) for file in files]
     assert all(one.embedding.shape == (3,) and one.embedding.dtype == np.float32 for one in said)
 
 
-def test_one_picture_needs_no_list(speaking, pictures):
-    (said,) = caption(*speaking, str(pictures / "red.png"))
+def test_one_image_needs_no_list(speaking, images):
+    (said,) = caption(*speaking, str(images / "red.png"))
     assert said.text == "red"
     assert said.agreement == pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_question_changes_what_is_said_and_the_prompt_is_the_model_s_own(speaking, pictures):
+def test_a_question_changes_what_is_said_and_the_prompt_is_the_model_s_own(speaking, images):
     """Under this question the model predicts the opposite colour."""
-    (asked,) = caption(*speaking, pictures / "red.png", query="which colour is least here?")
+    (asked,) = caption(*speaking, images / "red.png", query="which colour is least here?")
     assert asked.text == "blue"
     assert asked.embedding == pytest.approx([-1, 0, 0], abs=1e-3)
-    (plain,) = caption(*speaking, pictures / "red.png")
+    (plain,) = caption(*speaking, images / "red.png")
     assert plain.text == "red"
     assert plain.embedding == pytest.approx([1, 0, 0], abs=1e-3)
 
 
-def test_answers_to_questions_are_not_shifted_as_captions_are(speaking, pictures):
+def test_answers_to_questions_are_not_shifted_as_captions_are(speaking, images):
     """The shift is the mean gap between captions and their predictions; answers have none such."""
     model, processor = speaking
     plain, shifts = model.generate, []
     model.generate = lambda rows, *, shift, **options: shifts.append(shift) or plain(rows, shift=shift, **options)
-    caption(model, processor, pictures / "red.png")
-    caption(model, processor, pictures / "red.png", query="which colour is least here?")
+    caption(model, processor, images / "red.png")
+    caption(model, processor, images / "red.png", query="which colour is least here?")
     assert shifts == [True, False]
 
 
-def test_the_agreement_tells_words_that_miss_what_was_meant(speaking, pictures):
-    (asked,) = caption(*speaking, pictures / "red.png", query="which colour is least here?")
+def test_the_agreement_tells_words_that_miss_what_was_meant(speaking, images):
+    (asked,) = caption(*speaking, images / "red.png", query="which colour is least here?")
     assert asked.agreement < 0.1
 
 
-def test_broken_pictures_are_left_out_and_told_or_are_errors(speaking, pictures):
-    files = [pictures / "broken.png", pictures / "red.png"]
+def test_broken_images_are_left_out_and_told_or_are_errors(speaking, images):
+    files = [images / "broken.png", images / "red.png"]
     broken, done = [], []
-    said = caption(*speaking, files, on_broken=lambda picture, error: broken.append(picture), progress=done.append)
+    said = caption(*speaking, files, on_broken=lambda image, error: broken.append(image), progress=done.append)
     assert [one.text for one in said] == ["red"]
     assert broken == files[:1]
     assert sum(done) == 2
@@ -80,22 +80,22 @@ def test_broken_pictures_are_left_out_and_told_or_are_errors(speaking, pictures)
         caption(*speaking, files)
 
 
-def test_captions_come_batch_by_batch(speaking, pictures):
+def test_captions_come_batch_by_batch(speaking, images):
     embedder = Embedder(*speaking)
-    stream = captions(embedder, [pictures / "red.png"] * 20)
+    stream = captions(embedder, [images / "red.png"] * 20)
     next(stream)
     assert sum(speaking[0].said) == 8
     assert len(list(stream)) == 19
 
 
-def test_options_reach_the_decoder(speaking, pictures):
-    (said,) = caption(*speaking, pictures / "green.jpg", num_beams=3, max_new_tokens=20)
+def test_options_reach_the_decoder(speaking, images):
+    (said,) = caption(*speaking, images / "green.jpg", num_beams=3, max_new_tokens=20)
     assert said.text == "green"
     with pytest.raises(ConfigError, match="num_beams = 0"):
-        caption(*speaking, pictures / "red.png", num_beams=0)
+        caption(*speaking, images / "red.png", num_beams=0)
 
 
-def test_without_a_decoder_it_is_told_before_a_picture_is_read(model, processor, tmp_path):
+def test_without_a_decoder_it_is_told_before_a_image_is_read(model, processor, tmp_path):
     model.y_decoder, processor.words = None, None
     with pytest.raises(CheckpointError, match="no Y-Decoder"):
         caption(model, processor, [tmp_path / "absent.png"])

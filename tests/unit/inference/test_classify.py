@@ -41,10 +41,10 @@ def test_labels_go_through_the_template_and_come_back_without(model, processor):
 
 
 def test_below_the_minimum_confidence_it_abstains(model, processor):
-    picture = Image.new("RGB", (2, 2), (200, 198, 0))
+    image = Image.new("RGB", (2, 2), (200, 198, 0))
 
-    [sure] = classify(model, processor, picture, labels=["red", "green"], min_confidence=0.5)
-    [unsure] = classify(model, processor, picture, labels=["red", "green"], min_confidence=0.9)
+    [sure] = classify(model, processor, image, labels=["red", "green"], min_confidence=0.5)
+    [unsure] = classify(model, processor, image, labels=["red", "green"], min_confidence=0.9)
 
     assert sure.label == "red"
     assert unsure.label is None
@@ -52,18 +52,18 @@ def test_below_the_minimum_confidence_it_abstains(model, processor):
 
 
 def test_a_confidence_of_just_the_minimum_is_said(model, processor):
-    picture = Image.new("RGB", (2, 2), (200, 198, 0))
-    [plain] = classify(model, processor, picture, labels=["red", "green"])
-    [just] = classify(model, processor, picture, labels=["red", "green"], min_confidence=plain.confidence)
+    image = Image.new("RGB", (2, 2), (200, 198, 0))
+    [plain] = classify(model, processor, image, labels=["red", "green"])
+    [just] = classify(model, processor, image, labels=["red", "green"], min_confidence=plain.confidence)
     [above] = classify(
-        model, processor, picture, labels=["red", "green"], min_confidence=math.nextafter(plain.confidence, 1)
+        model, processor, image, labels=["red", "green"], min_confidence=math.nextafter(plain.confidence, 1)
     )
     assert just.label == "red"
     assert above.label is None
 
 
-def test_pictures_are_named_as_they_were_given(model, processor, pictures):
-    files = [str(pictures / "red.png"), pictures / "green.jpg", RED]
+def test_images_are_named_as_they_were_given(model, processor, images):
+    files = [str(images / "red.png"), images / "green.jpg", RED]
 
     estimates = classify(model, processor, files, labels=["red", "green"])
 
@@ -71,19 +71,19 @@ def test_pictures_are_named_as_they_were_given(model, processor, pictures):
     assert [guess.label for guess in estimates] == ["red", "green", "red"]
 
 
-def test_broken_pictures(model, processor, pictures):
+def test_broken_images(model, processor, images):
     with pytest.raises(ImageError):
-        classify(model, processor, pictures / "broken.png", labels=["red", "green"])
+        classify(model, processor, images / "broken.png", labels=["red", "green"])
     broken = []
     estimates = classify(
         model,
         processor,
-        [pictures / "broken.png", pictures / "red.png"],
+        [images / "broken.png", images / "red.png"],
         labels=["red", "green"],
-        on_broken=lambda picture, error: broken.append(picture),
+        on_broken=lambda image, error: broken.append(image),
     )
     assert [guess.label for guess in estimates] == ["red"]
-    assert broken == [pictures / "broken.png"]
+    assert broken == [images / "broken.png"]
 
 
 @pytest.mark.parametrize(

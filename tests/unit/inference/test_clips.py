@@ -1,4 +1,4 @@
-"""Videos beside pictures in `ask`, `classify` and `caption`: which files are clips, and for which models."""
+"""Videos beside images in `ask`, `classify` and `caption`: which files are clips, and for which models."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ def folder(tmp_path_factory):
     """numbers.mp4 with 20 frames, moving.gif with three, still.gif and photo.png, and broken.mp4."""
     folder = tmp_path_factory.mktemp("visuals")
     write_video(folder / "numbers.mp4")
-    pictures = [plain(number, (16, 16)) for number in (0, 9, 19)]
-    pictures[0].save(folder / "moving.gif", save_all=True, append_images=pictures[1:], duration=100)
-    pictures[0].save(folder / "still.gif")
-    pictures[1].save(folder / "photo.png")
+    images = [plain(number, (16, 16)) for number in (0, 9, 19)]
+    images[0].save(folder / "moving.gif", save_all=True, append_images=images[1:], duration=100)
+    images[0].save(folder / "still.gif")
+    images[1].save(folder / "photo.png")
     (folder / "broken.mp4").write_bytes((folder / "numbers.mp4").read_bytes()[:300])
     return folder
 
 
 @pytest.fixture(scope="module")
 def models():
-    pictures = VLJEPA(load_preset("toy")).eval()
-    clips = with_clips(pictures, CLIPS)
+    images = VLJEPA(load_preset("toy")).eval()
+    clips = with_clips(images, CLIPS)
     torch.nn.init.normal_(clips.predictor.clip_places.places)
-    return pictures, clips
+    return images, clips
 
 
 class Numbers:
-    """A processor that hands the pictures on."""
+    """A processor that hands the images on."""
 
     def __init__(self, config):
         self.config = config
 
     def images(self, images):
-        return [["picture"]]
+        return [["image"]]
 
     def frames(self, images):
         return torch.tensor([number_of(image) for image in images])
@@ -58,9 +58,9 @@ def test_a_video_is_read_as_the_middles_of_its_parts(models, folder):
     assert VisualReader(processor, clips=CLIPS, frames=2)(folder / "numbers.mp4")[0].tolist() == [5, 15]
 
 
-def test_a_video_of_one_frame_is_a_picture(models, folder, tmp_path):
+def test_a_video_of_one_frame_is_a_image(models, folder, tmp_path):
     write_video(tmp_path / "one.mp4", count=1)
-    assert VisualReader(Numbers(models[1].config), clips=CLIPS)(tmp_path / "one.mp4") == [["picture"]]
+    assert VisualReader(Numbers(models[1].config), clips=CLIPS)(tmp_path / "one.mp4") == [["image"]]
     write_video(tmp_path / "two.mp4", count=2)
     assert len(VisualReader(Numbers(models[1].config), clips=CLIPS)(tmp_path / "two.mp4")[0]) == 4, "the control"
 
@@ -72,12 +72,12 @@ def test_lengths_of_what_is_read(models, folder):
     assert read(Image.open(folder / "photo.png")).shape[1] == 1
 
 
-def test_a_model_of_pictures_refuses_videos_and_takes_the_first_frame_of_an_animation(models, folder):
+def test_a_model_of_images_refuses_videos_and_takes_the_first_frame_of_an_animation(models, folder):
     read = VisualReader(VLJEPAProcessor(models[0].config), clips=None)
     assert read(folder / "moving.gif").shape[1] == 1
-    with pytest.raises(ImageError, match=r"is a video, and this model has learned from pictures.*model mini"):
+    with pytest.raises(ImageError, match=r"is a video, and this model has learned from images.*model mini"):
         read(folder / "numbers.mp4")
-    with pytest.raises(ImageError, match="no picture"):
+    with pytest.raises(ImageError, match="no image"):
         read(folder / "nowhere.mp4")
     with pytest.raises(ConfigError, match="frames = 4 is for a model of clips"):
         VisualReader(read.processor, clips=None, frames=4)
@@ -89,7 +89,7 @@ def test_frames_have_a_limit(models, frames):
         Embedder(models[1], VLJEPAProcessor(models[1].config), frames=frames)
 
 
-def test_pictures_and_clips_go_together_and_broken_ones_are_left_out(models, folder):
+def test_images_and_clips_go_together_and_broken_ones_are_left_out(models, folder):
     embedder = Embedder(models[1], VLJEPAProcessor(models[1].config))
     names = ["photo.png", "numbers.mp4", "broken.mp4", "still.gif", "moving.gif"]
     broken = []

@@ -12,14 +12,14 @@ from vljepa.inference.contact_sheet import write_contact_sheet
 from vljepa.inference.index import Hit
 
 CAP = 10_000
-PICTURE = Hit(path="green.jpg", score=0.5)
+IMAGE = Hit(path="green.jpg", score=0.5)
 MOMENT = Hit(path="story.gif", score=0.25, start=1.0, end=65.5, time=2.0)
 
 
 @pytest.fixture
-def folder(pictures, animation):
-    animation("pictures/story.gif", ("red", 2), ("blue", 64))
-    return pictures
+def folder(images, animation):
+    animation("images/story.gif", ("red", 2), ("blue", 64))
+    return images
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def sheet(folder, tmp_path):
 
 
 def colours(page):
-    """Middle of each picture on a page, as the colour that it is nearest to."""
+    """Middle of each image on a page, as the colour that it is nearest to."""
     seen = []
     for found in page.all("img"):
         content = base64.b64decode(found["src"].removeprefix("data:image/jpeg;base64,"))
@@ -44,8 +44,8 @@ def colours(page):
     return seen
 
 
-def test_hits_with_scores_names_times_and_their_own_pictures(sheet):
-    text, lacking = sheet([PICTURE, MOMENT])
+def test_hits_with_scores_names_times_and_their_own_images(sheet):
+    text, lacking = sheet([IMAGE, MOMENT])
 
     page = Page(text)
     assert lacking == []
@@ -53,31 +53,31 @@ def test_hits_with_scores_names_times_and_their_own_pictures(sheet):
     assert [found["id"] for found in page.all("li", **{"class": "card"})] == ["hit-1", "hit-2"]
     for said in ("a green field", "3 of 9", "green.jpg", "0.500", "story.gif", "00:01.0 - 01:05.5", "0.250"):
         assert said in page.text
-    assert page.text.count(" - ") == 1  # a picture has no times
+    assert page.text.count(" - ") == 1  # an image has no times
 
 
-def test_the_picture_that_was_asked_with_is_shown(sheet, folder):
-    text, _ = sheet([PICTURE], query=folder / "red.png")
+def test_the_image_that_was_asked_with_is_shown(sheet, folder):
+    text, _ = sheet([IMAGE], query=folder / "red.png")
 
     page = Page(text)
     assert colours(page) == ["red", "green"]
     assert "red.png" in page.text
     with pytest.raises(ImageError):
-        sheet([PICTURE], query=folder / "broken.png")
+        sheet([IMAGE], query=folder / "broken.png")
 
 
 def test_files_that_are_gone_or_broken_are_shown_by_name_and_the_page_says_why(sheet, folder):
     (folder / "green.jpg").unlink()
     (folder / "story.gif").write_bytes(b"GIF89a broken")
 
-    text, lacking = sheet([PICTURE, MOMENT, MOMENT, Hit(path="red.png", score=0.1)])
+    text, lacking = sheet([IMAGE, MOMENT, MOMENT, Hit(path="red.png", score=0.1)])
 
     page = Page(text)
     assert colours(page) == ["red"]
     assert len(page.all("div", **{"class": "blank"})) == 3
-    assert page.text.count("no picture: ") == 3
+    assert page.text.count("no image: ") == 3
     assert [reason.partition(":")[0] for reason in lacking] == ["green.jpg", "story.gif"]
-    assert "there is no picture" in lacking[0]
+    assert "there is no image" in lacking[0]
 
 
 def test_a_video_that_got_shorter_is_not_shown_with_another_frame(sheet):
@@ -111,14 +111,14 @@ def test_whatever_a_name_or_a_query_holds_is_text(sheet, folder):
     assert page.text.count("<script>alert(1)</script>") >= 4
 
 
-def test_a_picture_above_the_cap_is_not_decoded(sheet, folder):
+def test_a_image_above_the_cap_is_not_decoded(sheet, folder):
     Image.new("RGB", (101, 100)).save(folder / "green.jpg")
 
-    assert "10,000" in sheet([PICTURE])[1][0]
+    assert "10,000" in sheet([IMAGE])[1][0]
 
 
 def test_the_page_is_self_contained_and_its_policy_fits(sheet, folder):
-    check_self_contained(sheet([PICTURE, MOMENT], query=folder / "red.png")[0], links="#hit-")
+    check_self_contained(sheet([IMAGE, MOMENT], query=folder / "red.png")[0], links="#hit-")
 
 
 def test_no_hits_make_a_page_too(sheet):
@@ -128,5 +128,5 @@ def test_no_hits_make_a_page_too(sheet):
 def test_a_place_that_cannot_be_written(folder, tmp_path):
     with pytest.raises(DataError, match="cannot write"):
         write_contact_sheet(
-            tmp_path / "none" / "a.html", query="x", hits=[PICTURE], folder=folder, about="", max_pixels=CAP
+            tmp_path / "none" / "a.html", query="x", hits=[IMAGE], folder=folder, about="", max_pixels=CAP
         )

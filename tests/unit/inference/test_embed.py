@@ -8,8 +8,8 @@ from vljepa.inference import embed
 from vljepa.inference.embed import Embedder
 
 
-def test_images_are_unit_float32_rows_in_order(model, processor, pictures):
-    rows = Embedder(model, processor).images([pictures / "green.jpg", Image.new("RGB", (4, 4), "#ff0000")])
+def test_images_are_unit_float32_rows_in_order(model, processor, images):
+    rows = Embedder(model, processor).images([images / "green.jpg", Image.new("RGB", (4, 4), "#ff0000")])
 
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, [[0, 1, 0], [1, 0, 0]], atol=0.02)
@@ -39,26 +39,26 @@ def test_the_model_runs_in_eval_and_inference_mode_and_callers_do_not(model, pro
 
 def test_an_empty_query_is_the_caption_prompt(model, processor):
     model.config.prompts.caption = "which colour is least here?"
-    picture = [Image.new("RGB", (2, 2), "#ff0000")]
+    image = [Image.new("RGB", (2, 2), "#ff0000")]
     embedder = Embedder(model, processor)
 
-    np.testing.assert_array_equal(embedder.images(picture), -embedder.images(picture, query="what colour is it?"))
+    np.testing.assert_array_equal(embedder.images(image), -embedder.images(image, query="what colour is it?"))
 
 
-def test_a_broken_picture_is_an_error_without_a_handler(model, processor, pictures):
+def test_a_broken_image_is_an_error_without_a_handler(model, processor, images):
     with pytest.raises(ImageError, match="broken"):
-        Embedder(model, processor).images([pictures / "red.png", pictures / "broken.png"])
+        Embedder(model, processor).images([images / "red.png", images / "broken.png"])
 
 
-def test_a_broken_picture_is_left_out_with_a_handler(model, processor, pictures):
+def test_a_broken_image_is_left_out_with_a_handler(model, processor, images):
     broken = []
-    files = [pictures / "broken.png", pictures / "red.png"]
+    files = [images / "broken.png", images / "red.png"]
 
     [(kept, rows)] = Embedder(model, processor).batches(files, on_broken=lambda *what: broken.append(what))
 
-    assert kept == [pictures / "red.png"]
+    assert kept == [images / "red.png"]
     assert rows.shape == (1, 3)
-    assert [path for path, _ in broken] == [pictures / "broken.png"]
+    assert [path for path, _ in broken] == [images / "broken.png"]
 
 
 def test_nothing_gives_no_rows(model, processor):
@@ -78,12 +78,12 @@ def test_texts_are_batched_in_order(model, processor):
 
 def test_pairs_have_a_query_each(model, processor, monkeypatch):
     monkeypatch.setattr(embed, "_CPU_BATCH", 2)
-    pictures = [Image.new("RGB", (2, 2), colour) for colour in ("#ff0000", "#00ff00", "#0000ff")]
+    images = [Image.new("RGB", (2, 2), colour) for colour in ("#ff0000", "#00ff00", "#0000ff")]
     queries = ["which colour is least here?", "what colour is it?", ""]
     embedder = Embedder(model, processor)
 
-    rows = embedder.pairs(pictures, queries)
+    rows = embedder.pairs(images, queries)
 
-    expected = [embedder.images([picture], query=query)[0] for picture, query in zip(pictures, queries, strict=True)]
+    expected = [embedder.images([image], query=query)[0] for image, query in zip(images, queries, strict=True)]
     np.testing.assert_array_equal(rows, expected)
     assert embedder.pairs([], []).shape == (0, 3)

@@ -14,17 +14,17 @@ from vljepa.inference.index import Index
 
 
 @pytest.fixture
-def index(model, processor, pictures):
-    return Index.build(model, processor, pictures)
+def index(model, processor, images):
+    return Index.build(model, processor, images)
 
 
-def test_build_walks_and_names_what_it_skips(index, pictures):
+def test_build_walks_and_names_what_it_skips(index, images):
     assert [entry.path for entry in index.entries] == ["deep/blue.webp", "green.jpg", "red.png"]
-    assert [entry.size for entry in index.entries] == [(pictures / e.path).stat().st_size for e in index.entries]
+    assert [entry.size for entry in index.entries] == [(images / e.path).stat().st_size for e in index.entries]
     assert len(index) == 3
     [skipped] = index.skipped
     assert skipped.path == "broken.png"
-    assert "not a readable picture" in skipped.reason
+    assert "not a readable image" in skipped.reason
 
 
 def test_search_by_text(index):
@@ -38,8 +38,8 @@ def test_search_by_text(index):
 
 
 @pytest.mark.parametrize("as_path", [True, False])
-def test_search_by_picture(index, pictures, as_path):
-    query = pictures / "deep" / "blue.webp" if as_path else Image.new("RGB", (2, 2), "#0000ff")
+def test_search_by_image(index, images, as_path):
+    query = images / "deep" / "blue.webp" if as_path else Image.new("RGB", (2, 2), "#0000ff")
 
     [best] = index.search(query, k=1)
 
@@ -78,40 +78,40 @@ def test_search_is_the_exact_order_of_cosines(model, processor, tmp_path):
     assert [hit.path for hit in index.search("red", k=40)] == [f"{n:02}.png" for n in np.argsort(-red, kind="stable")]
 
 
-def test_saved_and_loaded_it_answers_the_same(index, model, processor, pictures, tmp_path):
-    file = tmp_path / "pictures.index"
+def test_saved_and_loaded_it_answers_the_same(index, model, processor, images, tmp_path):
+    file = tmp_path / "images.index"
     index.save(file)
 
     loaded = Index.load(model, processor, file)
 
     assert loaded.search("green") == index.search("green")
     assert loaded.entries == index.entries
-    assert loaded.folder == pictures.resolve()
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["pictures.index"]
+    assert loaded.folder == images.resolve()
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["images.index"]
 
 
 def test_an_index_of_another_text_space_is_refused(index, model, processor, tmp_path):
-    index.save(tmp_path / "pictures.index")
+    index.save(tmp_path / "images.index")
     model.space = "moved"
 
     with pytest.raises(TextSpaceError, match=r"text space colours.*text space moved"):
-        Index.load(model, processor, tmp_path / "pictures.index")
+        Index.load(model, processor, tmp_path / "images.index")
 
 
 def test_an_index_of_another_model_in_the_same_text_space_is_refused(index, model, processor, tmp_path):
-    index.save(tmp_path / "pictures.index")
+    index.save(tmp_path / "images.index")
     model.identity = "trained on"
 
     with pytest.raises(TextSpaceError, match=r"colour model.*trained on.*build the index again"):
-        Index.load(model, processor, tmp_path / "pictures.index")
+        Index.load(model, processor, tmp_path / "images.index")
 
 
 def test_rows_of_another_width_than_the_model_that_the_header_names_are_refused(index, model, processor, tmp_path):
-    index.save(tmp_path / "pictures.index")
+    index.save(tmp_path / "images.index")
     model.config.embed_dim = 4
 
     with pytest.raises(DataError, match="rows have 3 numbers, and those of its model have 4"):
-        Index.load(model, processor, tmp_path / "pictures.index")
+        Index.load(model, processor, tmp_path / "images.index")
 
 
 def test_unusable_queries(index, tmp_path):
@@ -123,33 +123,33 @@ def test_unusable_queries(index, tmp_path):
         index.search(tmp_path / "none.png")
 
 
-def test_a_folder_of_broken_pictures_only(model, processor, tmp_path):
+def test_a_folder_of_broken_images_only(model, processor, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no")
     with pytest.raises(DataError, match="none of the 1 files"):
         Index.build(model, processor, tmp_path)
 
 
-def test_a_picture_that_is_removed_while_indexing_does_not_cost_the_index(model, processor, pictures, monkeypatch):
+def test_a_image_that_is_removed_while_indexing_does_not_cost_the_index(model, processor, images, monkeypatch):
     def embed_then_remove(*args, real=model.predict):
-        (pictures / "red.png").unlink(missing_ok=True)
+        (images / "red.png").unlink(missing_ok=True)
         return real(*args)
 
     monkeypatch.setattr(model, "predict", embed_then_remove)
 
-    index = Index.build(model, processor, pictures)
+    index = Index.build(model, processor, images)
 
     assert {Path(entry.path).name: entry.size > 0 for entry in index.entries}["red.png"] is False
 
 
 @pytest.fixture
-def mixed(model, processor, pictures, animation):
-    """Index of the pictures beside an animation of five scenes and a file that is no video."""
-    animation("pictures/clip.gif", ("blue", 2), ("green", 1), ("blue", 1), ("red", 1), ("green", 2))
-    (pictures / "broken.mp4").write_bytes(b"not a video")
-    return Index.build(model, processor, pictures)
+def mixed(model, processor, images, animation):
+    """Index of the images beside an animation of five scenes and a file that is no video."""
+    animation("images/clip.gif", ("blue", 2), ("green", 1), ("blue", 1), ("red", 1), ("green", 2))
+    (images / "broken.mp4").write_bytes(b"not a video")
+    return Index.build(model, processor, images)
 
 
-def test_videos_are_indexed_by_moments_among_pictures(mixed):
+def test_videos_are_indexed_by_moments_among_images(mixed):
     found = [(entry.path, entry.start, entry.end) for entry in mixed.entries]
 
     scenes = [("clip.gif", *span) for span in ((0, 2), (2, 3), (3, 4), (4, 5), (5, 7))]
@@ -161,9 +161,9 @@ def test_videos_are_indexed_by_moments_among_pictures(mixed):
 
 
 def test_a_hit_is_a_moment(mixed):
-    moment, picture, *_ = mixed.search("red")  # equal scores in the order of paths
+    moment, image, *_ = mixed.search("red")  # equal scores in the order of paths
 
-    assert (picture.path, picture.start, picture.end, picture.time) == ("red.png", None, None, None)
+    assert (image.path, image.start, image.end, image.time) == ("red.png", None, None, None)
     assert (moment.path, moment.start, moment.end) == ("clip.gif", 4, 5)
     assert 4 <= moment.time < 5
     assert moment.score == pytest.approx(1, abs=1e-3)
@@ -201,26 +201,26 @@ def test_a_video_that_breaks_off_is_named_and_found_as_far_as_it_goes(model, pro
     assert (skipped.path, skipped.partly) == ("cut.mkv", True)
 
 
-def test_files_that_are_done_are_counted_videos_too(model, processor, pictures, animation):
-    animation("pictures/story.gif", ("blue", 2), ("green", 1))
+def test_files_that_are_done_are_counted_videos_too(model, processor, images, animation):
+    animation("images/story.gif", ("blue", 2), ("green", 1))
     done = []
 
-    Index.build(model, processor, pictures, progress=done.append)
+    Index.build(model, processor, images, progress=done.append)
 
     assert sum(done) == 5  # one of them broken
 
 
 def test_without_pyav_video_files_are_refused_at_once_and_animations_are_not(
-    model, processor, pictures, animation, monkeypatch
+    model, processor, images, animation, monkeypatch
 ):
-    animation("pictures/story.gif", ("blue", 2), ("green", 1))
+    animation("images/story.gif", ("blue", 2), ("green", 1))
     monkeypatch.setitem(sys.modules, "av", None)
-    assert len(Index.build(model, processor, pictures)) == 5
+    assert len(Index.build(model, processor, images)) == 5
 
-    (pictures / "clip.mp4").write_bytes(b"any")
+    (images / "clip.mp4").write_bytes(b"any")
     monkeypatch.setattr(model, "predict", None)  # not reached
     with pytest.raises(VideoError, match="PyAV does not load"):
-        Index.build(model, processor, pictures)
+        Index.build(model, processor, images)
 
 
 class TestKnownFiles:
@@ -230,7 +230,7 @@ class TestKnownFiles:
         names = []
         images, moments = processor.images, indexing.read_moments
 
-        def open_pictures(some):
+        def open_images(some):
             names.extend(Path(one.filename if isinstance(one, Image.Image) else one).name for one in some)
             return images(some)
 
@@ -240,34 +240,34 @@ class TestKnownFiles:
             try:
                 return moments(path, *arguments, **options)
             finally:
-                monkeypatch.setattr(processor, "images", open_pictures)
+                monkeypatch.setattr(processor, "images", open_images)
 
-        monkeypatch.setattr(processor, "images", open_pictures)
+        monkeypatch.setattr(processor, "images", open_images)
         monkeypatch.setattr(indexing, "read_moments", open_video)
         return names
 
-    def test_only_what_has_changed_is_opened_again(self, mixed, model, processor, pictures, looked):
-        again = Index.build(model, processor, pictures, known=[mixed])
+    def test_only_what_has_changed_is_opened_again(self, mixed, model, processor, images, looked):
+        again = Index.build(model, processor, images, known=[mixed])
         assert sorted(looked) == ["broken.mp4", "broken.png"], "what could not be read may have been mended"
         assert (again.entries, again.unchanged) == (mixed.entries, 4)
         assert again.search("green") == mixed.search("green")
         looked.clear()
-        Image.new("RGB", (9, 9), "#00ff00").save(pictures / "red.png")
-        Image.new("RGB", (9, 9), "#0000ff").save(pictures / "new.png")
-        (pictures / "green.jpg").unlink()
-        again = Index.build(model, processor, pictures, known=[mixed])
+        Image.new("RGB", (9, 9), "#00ff00").save(images / "red.png")
+        Image.new("RGB", (9, 9), "#0000ff").save(images / "new.png")
+        (images / "green.jpg").unlink()
+        again = Index.build(model, processor, images, known=[mixed])
         assert sorted(looked) == ["broken.mp4", "broken.png", "new.png", "red.png"]
-        fresh = Index.build(model, processor, pictures)
+        fresh = Index.build(model, processor, images)
         assert again.entries == fresh.entries
         assert again.search("green") == fresh.search("green")
 
-    def test_a_touched_file_is_opened_again(self, index, model, processor, pictures, looked):
-        os.utime(pictures / "red.png", (1, 1))
-        Index.build(model, processor, pictures, known=[index])
+    def test_a_touched_file_is_opened_again(self, index, model, processor, images, looked):
+        os.utime(images / "red.png", (1, 1))
+        Index.build(model, processor, images, known=[index])
         assert sorted(looked) == ["broken.png", "red.png"]
 
-    def test_another_threshold_cuts_videos_again_and_leaves_pictures(self, mixed, model, processor, pictures, looked):
-        again = Index.build(model, processor, pictures, known=[mixed], threshold=100)
+    def test_another_threshold_cuts_videos_again_and_leaves_images(self, mixed, model, processor, images, looked):
+        again = Index.build(model, processor, images, known=[mixed], threshold=100)
         assert sorted(looked) == ["broken.mp4", "broken.png", "clip.gif"]
         assert [entry.end for entry in again.entries if entry.start is not None] == [7]
 
@@ -281,43 +281,43 @@ class TestKnownFiles:
 
     @pytest.mark.parametrize("name", ["red.png", "clip.gif"])
     def test_a_file_that_changes_while_it_is_read_is_read_again(
-        self, model, processor, pictures, animation, looked, monkeypatch, name
+        self, model, processor, images, animation, looked, monkeypatch, name
     ):
-        animation("pictures/clip.gif", ("blue", 2), ("green", 1))
+        animation("images/clip.gif", ("blue", 2), ("green", 1))
         predict = model.predict
 
         def change(*arguments):
             monkeypatch.setattr(model, "predict", predict)
             if name == "red.png":
-                Image.new("RGB", (9, 9), "#00ff00").save(pictures / name)
+                Image.new("RGB", (9, 9), "#00ff00").save(images / name)
             else:
-                animation(f"pictures/{name}", ("red", 3))
+                animation(f"images/{name}", ("red", 3))
             return predict(*arguments)
 
         monkeypatch.setattr(model, "predict", change)
-        first = Index.build(model, processor, pictures)
+        first = Index.build(model, processor, images)
         looked.clear()
-        second = Index.build(model, processor, pictures, known=[first])
+        second = Index.build(model, processor, images, known=[first])
 
         assert sorted(looked) == sorted(["broken.png", name])
-        fresh = Index.build(model, processor, pictures)
+        fresh = Index.build(model, processor, images)
         assert second.entries == fresh.entries
         assert second.search("green") == fresh.search("green")
 
-    def test_rows_of_another_model_are_refused(self, index, model, processor, pictures):
+    def test_rows_of_another_model_are_refused(self, index, model, processor, images):
         model.identity = "trained on"
         with pytest.raises(TextSpaceError, match=r"an index of `known` was made by another model \(colour model\)"):
-            Index.build(model, processor, pictures, known=[index])
+            Index.build(model, processor, images, known=[index])
         model.identity, model.space = "colour model", "moved"
         with pytest.raises(TextSpaceError, match="text space colours"):
-            Index.build(model, processor, pictures, known=[index])
+            Index.build(model, processor, images, known=[index])
 
-    def test_files_are_known_by_their_place_under_another_common_folder(self, index, model, processor, pictures):
-        (pictures.parent / "other").mkdir()
-        Image.new("RGB", (2, 2), "red").save(pictures.parent / "other" / "red.png")
-        both = Index.build(model, processor, [pictures, pictures.parent / "other"], known=[index])
+    def test_files_are_known_by_their_place_under_another_common_folder(self, index, model, processor, images):
+        (images.parent / "other").mkdir()
+        Image.new("RGB", (2, 2), "red").save(images.parent / "other" / "red.png")
+        both = Index.build(model, processor, [images, images.parent / "other"], known=[index])
         assert both.unchanged == 3
-        assert {"other/red.png", f"{pictures.name}/red.png"} < {entry.path for entry in both.entries}
+        assert {"other/red.png", f"{images.name}/red.png"} < {entry.path for entry in both.entries}
 
     def test_a_build_that_is_interrupted_goes_on(self, model, processor, tmp_path, looked, monkeypatch):
         for number in range(40):
@@ -341,9 +341,9 @@ class TestKnownFiles:
         assert (len(whole), len(looked), len(kept)) == (40, 40 - len(part), 1)
         assert not whole.unfinished
 
-    def test_it_is_kept_now_and_then(self, model, processor, pictures, animation, monkeypatch):
-        animation("pictures/clip.gif", ("blue", 2), ("green", 1))
+    def test_it_is_kept_now_and_then(self, model, processor, images, animation, monkeypatch):
+        animation("images/clip.gif", ("blue", 2), ("green", 1))
         monkeypatch.setattr(index_module, "_KEEP_EVERY", 0.0)
         kept = []
-        Index.build(model, processor, pictures, keep=kept.append)
-        assert [len(one) for one in kept] == [3, 5], "after the batch of pictures, and after the video"
+        Index.build(model, processor, images, keep=kept.append)
+        assert [len(one) for one in kept] == [3, 5], "after the batch of images, and after the video"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.live import frame_readers
-from tests.unit.inference.speaking import NAMES, picture, story
+from tests.unit.inference.speaking import NAMES, image, story
 from vljepa.configs import LiveOptions
 from vljepa.errors import ConfigError, DataError, VideoError
 from vljepa.inference.stream import stream
@@ -143,7 +143,7 @@ def test_one_source_that_fails_does_not_end_the_others(speaker):
 
 
 def blind_to_white(speaker):
-    """The embedding of a white picture is not a number."""
+    """The embedding of a white image is not a number."""
     encode = speaker["model"].encode_vision
 
     def blind(pixels):
@@ -162,7 +162,7 @@ def test_a_frame_that_makes_no_sense_ends_its_source_and_no_other(speaker, wrong
         frames[8] = Frame(frames[8].image, float("nan"), 8)
     else:
         said = "the embedding at 2.0 s is not a number"
-        frames[8] = Frame(picture("white"), 2.0, 8)
+        frames[8] = Frame(image("white"), 2.0, 8)
         blind_to_white(speaker)
     found = []
 
@@ -184,7 +184,7 @@ def test_a_source_without_end_that_makes_no_sense_ends_and_is_read_no_more(speak
     def endless():
         try:
             for number in itertools.count():
-                yield Frame(picture("white" if number == 8 else "green"), number / 4, number)
+                yield Frame(image("white" if number == 8 else "green"), number / 4, number)
         finally:
             closed.append(True)
 

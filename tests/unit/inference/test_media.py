@@ -10,7 +10,7 @@ from vljepa.inference.media import find_media
 
 @pytest.fixture
 def folder(tmp_path, animation):
-    """Folder mixed/ with pictures and videos, and other/ beside it; the videos and a.png are empty files."""
+    """Folder mixed/ with images and videos, and other/ beside it; the videos and a.png are empty files."""
     animation("mixed/moves.gif", ("red", 1), ("blue", 1))
     Image.new("RGB", (4, 4), "red").save(tmp_path / "mixed" / "still.gif")
     Image.new("RGB", (4, 4), "red").save(tmp_path / "mixed" / "still.webp")
@@ -26,11 +26,11 @@ def names(files, media):
     return [file.relative_to(media.folder).as_posix() for file in files]
 
 
-def test_a_folder_of_pictures_and_videos(folder):
+def test_a_folder_of_images_and_videos(folder):
     media = find_media(folder / "mixed")
 
     assert media.folder == folder / "mixed"
-    assert names(media.pictures, media) == ["a.png", "still.gif", "still.webp"]
+    assert names(media.images, media) == ["a.png", "still.gif", "still.webp"]
     assert names(media.videos, media) == ["deep/b.MP4", "moves.gif", "moves.webp"]
     assert len(media) == 6
     assert names(media.others, media) == ["notes.txt"]
@@ -43,7 +43,7 @@ def test_files_folders_and_patterns_together_each_file_once(folder, monkeypatch)
 
     assert media.folder == folder
     assert names(media.videos, media) == ["mixed/deep/b.MP4", "other/c.mkv"]
-    assert media.pictures == []
+    assert media.images == []
 
 
 def test_one_file_is_under_its_own_folder(folder):
@@ -52,8 +52,8 @@ def test_one_file_is_under_its_own_folder(folder):
     assert media.folder == folder / "other"
 
 
-def test_a_file_that_is_named_and_says_nothing_counts_as_a_picture_which_then_says_what_is_wrong(folder):
-    assert find_media([folder / "other" / "no_ending"]).pictures == [folder / "other" / "no_ending"]
+def test_a_file_that_is_named_and_says_nothing_counts_as_a_image_which_then_says_what_is_wrong(folder):
+    assert find_media([folder / "other" / "no_ending"]).images == [folder / "other" / "no_ending"]
     assert find_media([folder / "mixed" / "a.png"]).videos == []
 
 
@@ -64,7 +64,7 @@ def test_the_content_decides_and_not_the_ending(folder):
     media = find_media(folder / "other")
 
     assert names(media.videos, media) == ["c.mkv", "film", "moving.jpg"]
-    assert names(media.pictures, media) == ["photo"]
+    assert names(media.images, media) == ["photo"]
     assert names(media.others, media) == ["no_ending"]
 
 
@@ -75,15 +75,15 @@ def test_a_folder_keeps_its_name_when_all_files_are_further_down(folder):
     assert find_media(folder / "outer").folder == folder / "outer"
 
 
-def test_a_pattern_takes_pictures_and_videos_and_names_the_rest(folder):
+def test_a_pattern_takes_images_and_videos_and_names_the_rest(folder):
     media = find_media([folder / "mixed" / "*", folder / "other" / "*"])
 
-    assert names(media.pictures, media) == ["mixed/a.png", "mixed/still.gif", "mixed/still.webp"]
+    assert names(media.images, media) == ["mixed/a.png", "mixed/still.gif", "mixed/still.webp"]
     assert names(media.videos, media) == ["mixed/moves.gif", "mixed/moves.webp", "other/c.mkv"]
     assert names(media.others, media) == ["mixed/notes.txt", "other/no_ending"]
     named = find_media([folder / "other" / "*", folder / "other" / "no_ending"])
-    assert (names(named.pictures, named), named.others) == (["no_ending"], [])
-    with pytest.raises(DataError, match=r"of the 1 files of .*notes.*none is a picture or a video: .*notes.txt"):
+    assert (names(named.images, named), named.others) == (["no_ending"], [])
+    with pytest.raises(DataError, match=r"of the 1 files of .*notes.*none is an image or a video: .*notes.txt"):
         find_media(folder / "mixed" / "notes*")
 
 
@@ -107,16 +107,16 @@ def test_a_link_to_a_folder_does_not_make_a_file_twice(folder):
 
 def test_what_is_not_there(folder):
     (folder / "empty").mkdir()
-    with pytest.raises(DataError, match="no picture or video"):
+    with pytest.raises(DataError, match="no image or video"):
         find_media([folder / "other", folder / "none.mp4"])
-    with pytest.raises(DataError, match="no pictures or videos"):
+    with pytest.raises(DataError, match="no images or videos"):
         find_media(folder / "empty")
     with pytest.raises(DataError, match="no path to index"):
         find_media([])
 
 
-def test_a_damaged_animation_counts_as_a_picture_which_then_says_what_is_wrong(folder):
+def test_a_damaged_animation_counts_as_a_image_which_then_says_what_is_wrong(folder):
     broken = folder / "other" / "broken.gif"
     broken.write_bytes((folder / "mixed" / "moves.gif").read_bytes()[:20])
 
-    assert find_media(broken).pictures == [broken]
+    assert find_media(broken).images == [broken]

@@ -68,7 +68,7 @@ def test_names_that_the_classifier_does_not_know_are_as_without_it():
 
 
 def test_a_class_that_is_no_candidate_takes_nothing():
-    """Of a red picture the classifier says "sky", and no label is the sky."""
+    """Of a red image the classifier says "sky", and no label is the sky."""
     model = Knowing(evidence=0.9, names=("sky", "green", "blue"))
     assert seen(model).probabilities == seen(ColourModel()).probabilities
 
@@ -137,8 +137,8 @@ def test_none_needs_a_calibrated_model():
         seen(Knowing(), none=True)
 
 
-def test_the_evidence_is_that_of_each_picture(pictures):
-    files = [str(pictures / name) for name in ("red.png", "broken.png", "green.jpg")]
+def test_the_evidence_is_that_of_each_image(images):
+    files = [str(images / name) for name in ("red.png", "broken.png", "green.jpg")]
     embedder = Embedder(Knowing(), ColourProcessor())
     [batch] = embedder.embedded(files, on_broken=lambda *what: None)
     assert batch.images == [files[0], files[2]]

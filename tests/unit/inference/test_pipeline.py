@@ -1,4 +1,4 @@
-"""One object: it says what the functions say, and tells texts from pictures."""
+"""One object: it says what the functions say, and tells texts from images."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ from vljepa.inference.embed import Embedder
 from vljepa.inference.pipeline import Pipeline
 from vljepa.inference.vqa import ask
 
-PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
+IMAGES = Path(__file__).parents[3] / "examples" / "images"
 RED, GREEN, BLUE = np.eye(3, dtype=np.float32)
 
 
@@ -22,21 +22,21 @@ def colours(model, processor):
     return Pipeline(Embedder(model, processor))
 
 
-def test_texts_and_pictures_may_be_mixed_and_keep_their_order(colours, pictures):
-    rows = colours.encode(["blue", str(pictures / "red.png"), "green", pictures / "deep" / "blue.webp"])
+def test_texts_and_images_may_be_mixed_and_keep_their_order(colours, images):
+    rows = colours.encode(["blue", str(images / "red.png"), "green", images / "deep" / "blue.webp"])
     assert rows == pytest.approx(np.stack([BLUE, RED, GREEN, BLUE]), abs=1e-3)
     assert rows.dtype == np.float32
 
 
-def test_one_input_is_one_row(colours, pictures):
+def test_one_input_is_one_row(colours, images):
     assert colours.encode("red") == pytest.approx(RED[None])
-    assert colours.encode(pictures / "green.jpg") == pytest.approx(GREEN[None], abs=0.01)
+    assert colours.encode(images / "green.jpg") == pytest.approx(GREEN[None], abs=0.01)
     assert colours.encode([]).shape == (0, 3)
 
 
-def test_keywords_force_the_kind(colours, pictures, monkeypatch):
-    monkeypatch.chdir(pictures)
-    Image.new("RGB", (8, 8), "#0000ff").save(pictures / "red", format="PNG")  # a blue picture that is called red
+def test_keywords_force_the_kind(colours, images, monkeypatch):
+    monkeypatch.chdir(images)
+    Image.new("RGB", (8, 8), "#0000ff").save(images / "red", format="PNG")  # a blue image that is called red
 
     assert colours.encode("red") == pytest.approx(BLUE[None])
     assert colours.encode(images="red") == pytest.approx(BLUE[None])
@@ -44,7 +44,7 @@ def test_keywords_force_the_kind(colours, pictures, monkeypatch):
 
 
 @pytest.mark.parametrize("missing", ["nothing.jpg", "a folder/clip.MP4", "http://example.org/red"])
-def test_a_picture_that_is_not_there_is_no_text(colours, missing):
+def test_a_image_that_is_not_there_is_no_text(colours, missing):
     with pytest.raises(ImageError):
         colours.encode(["red", missing])
 
@@ -60,9 +60,9 @@ def test_what_is_to_be_embedded_is_given_once(colours, given):
         colours.encode(**given)
 
 
-def test_similarity_takes_embeddings_texts_and_pictures(colours, pictures):
+def test_similarity_takes_embeddings_texts_and_images(colours, images):
     rows = 5 * colours.encode(["red", "green"])
-    cosines = colours.similarity(rows, [pictures / "red.png", "blue"])
+    cosines = colours.similarity(rows, [images / "red.png", "blue"])
     assert cosines == pytest.approx(np.array([[1, 0], [0, 0]]), abs=1e-3)
     assert colours.similarity(rows[0], rows[1]).shape == (1, 1)
 
@@ -73,19 +73,19 @@ def test_an_array_that_is_no_embeddings_is_refused(colours, rows, reason):
         colours.similarity(rows, "red")
 
 
-def test_search_tells_a_picture_from_a_text(colours, pictures, tmp_path):
-    index = colours.index(pictures)
+def test_search_tells_a_image_from_a_text(colours, images, tmp_path):
+    index = colours.index(images)
     index.save(tmp_path / "my.index")
 
-    saved, green = tmp_path / "my.index", str(pictures / "green.jpg")
+    saved, green = tmp_path / "my.index", str(images / "green.jpg")
     assert [hit.path for hit in colours.search(index, "blue", k=1)] == ["deep/blue.webp"]
     assert [hit.path for hit in colours.search(saved, green, k=1)] == ["green.jpg"]
-    with pytest.raises(ImageError, match="no picture"):
+    with pytest.raises(ImageError, match="no image"):
         colours.search(index, "gone.jpg")
 
 
-def test_answers_are_those_of_the_functions(colours, model, processor, pictures):
-    files = [pictures / "red.png", pictures / "green.jpg"]
+def test_answers_are_those_of_the_functions(colours, model, processor, images):
+    files = [images / "red.png", images / "green.jpg"]
     question = {"question": "what colour is it?", "choices": ["red", "green"]}
     assert colours.ask(files, **question) == ask(model, processor, files, **question)
     assert [one.label for one in colours.ask(files, **question)] == ["red", "green"]
@@ -94,7 +94,7 @@ def test_answers_are_those_of_the_functions(colours, model, processor, pictures)
 @pytest.mark.assets
 def test_the_shipped_model_in_three_lines():
     vl = vljepa.load("mini")
-    cat, rocket = PICTURES / "cat.jpg", PICTURES / "rocket.jpg"
+    cat, rocket = IMAGES / "cat.jpg", IMAGES / "rocket.jpg"
     same = [cat, str(cat), cat.read_bytes(), io.BytesIO(cat.read_bytes()), Image.open(cat)]
     same.append(np.asarray(Image.open(cat).convert("RGB")))
 
@@ -110,13 +110,13 @@ def test_the_shipped_model_in_three_lines():
     assert vl.ask(cat, "is there a cat?", ["yes", "no"])[0].label == "yes"
     assert "cat" in vl.caption(cat)[0].text
     assert vl.ask(cat, "which animal is it?")[0].text
-    assert vl.search(vl.index(PICTURES), "a rocket", k=1)[0].path == "rocket.jpg"
+    assert vl.search(vl.index(IMAGES), "a rocket", k=1)[0].path == "rocket.jpg"
 
 
-def test_words_and_segments_come_from_the_decoder(speaker, pictures, animation):
+def test_words_and_segments_come_from_the_decoder(speaker, images, animation):
     vl = Pipeline(Embedder(**speaker))
-    assert [said.text for said in vl.caption([pictures / "red.png", pictures / "green.jpg"])] == ["red", "green"]
+    assert [said.text for said in vl.caption([images / "red.png", images / "green.jpg"])] == ["red", "green"]
     clip = animation("clip.gif", ("red", 3), ("blue", 3))
     assert [segment.text for segment in vl.stream(clip)] == ["red", "blue"]
     with pytest.raises(ConfigError, match="the question is empty"):
-        vl.ask(pictures / "red.png", " ")
+        vl.ask(images / "red.png", " ")

@@ -64,7 +64,7 @@ class TestRate:
         check_cover(segments, rows)
         assert len(segments) == pytest.approx(rate * seconds, rel=0.15)
 
-    def test_a_still_picture_is_not_cut_up_to_reach_it(self, method: str) -> None:
+    def test_a_still_image_is_not_cut_up_to_reach_it(self, method: str) -> None:
         assert len(watch(shots(1, length=2000), method=method, threshold=1.0, rate=0.5)) == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.unit.inference.conftest import SELECTIVE
-from tests.unit.inference.speaking import NAMES, picture, story
+from tests.unit.inference.speaking import NAMES, image, story
 from vljepa.errors import CheckpointError, ConfigError, VideoError
 from vljepa.inference.stream import stream
 from vljepa.inference.stream_stats import StreamStats
@@ -96,7 +96,7 @@ def test_the_query_is_asked(speaker):
 
 def test_memory_stays_flat_over_ten_thousand_frames(speaker):
     alive, most = 0, 0
-    ready = {name: speaker["processor"].images([picture(name)]) for name in NAMES}
+    ready = {name: speaker["processor"].images([image(name)]) for name in NAMES}
 
     def prepared(images):
         nonlocal alive
@@ -114,7 +114,7 @@ def test_memory_stays_flat_over_ten_thousand_frames(speaker):
     def long():
         nonlocal alive, most
         for number in range(10_000):
-            image = picture(NAMES[number // 300 % 3])
+            image = image(NAMES[number // 300 % 3])
             weakref.finalize(image, gone)
             alive += 1
             most = max(most, alive)
@@ -260,15 +260,15 @@ def test_what_it_notes(speaker, method):
     for segment in segments[1:]:
         around = [point for point in points if abs(point[0] - segment.start) <= 1.5]
         assert max(around, key=lambda point: point[1])[0] == segment.start
-    assert len(stats.pictures) == len(segments)
-    for segment, jpeg in zip(segments, stats.pictures, strict=True):
+    assert len(stats.images) == len(segments)
+    for segment, jpeg in zip(segments, stats.images, strict=True):
         image = np.asarray(Image.open(io.BytesIO(jpeg)))
         assert NAMES[image.reshape(-1, 3).mean(0).argmax()] == segment.text
 
 
-def test_pictures_are_only_taken_when_asked_for(speaker):
+def test_images_are_only_taken_when_asked_for(speaker):
     stats = StreamStats()
 
     list(stream(story(), **speaker, stats=stats))
 
-    assert not stats.pictures
+    assert not stats.images

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.inference.speaking import COLOURS, NAMES, picture, story
+from tests.unit.inference.speaking import COLOURS, NAMES, image, story
 from vljepa.configs import LiveOptions
 from vljepa.errors import ConfigError, ImageError
 from vljepa.inference.stream import stream
@@ -21,11 +21,11 @@ def frames(make, scenes=(("red", 20), ("blue", 12))):
 
 
 MAKE = {
-    "PIL": picture,
-    "array": lambda colour: np.asarray(picture(colour)),
-    "array of OpenCV, turned": lambda colour: np.asarray(picture(colour))[:, :, ::-1][:, :, ::-1],
-    "tensor": lambda colour: torch.from_numpy(np.asarray(picture(colour)).copy()).permute(2, 0, 1),
-    "floats": lambda colour: np.asarray(picture(colour)) / 255,
+    "PIL": image,
+    "array": lambda colour: np.asarray(image(colour)),
+    "array of OpenCV, turned": lambda colour: np.asarray(image(colour))[:, :, ::-1][:, :, ::-1],
+    "tensor": lambda colour: torch.from_numpy(np.asarray(image(colour)).copy()).permute(2, 0, 1),
+    "floats": lambda colour: np.asarray(image(colour)) / 255,
 }
 
 
@@ -49,7 +49,7 @@ def test_frames_may_hold_arrays(speaker):
 
 def test_files_are_images_too(speaker, tmp_path):
     for colour in COLOURS:
-        picture(colour).save(tmp_path / f"{colour}.png")
+        image(colour).save(tmp_path / f"{colour}.png")
     paths = [tmp_path / f"{colour}.png" for colour in NAMES for _ in range(16)]
     assert [segment.text for segment in stream(paths, **speaker)] == NAMES
 
@@ -59,13 +59,13 @@ def test_live_images_have_the_time_of_their_arrival(speaker, monkeypatch):
     monkeypatch.setattr("vljepa.inference.frame_sources.time.monotonic", lambda: next(clock))
     from vljepa.inference.frame_sources import GivenFrames
 
-    live = GivenFrames(frames(picture), live=True)
+    live = GivenFrames(frames(image), live=True)
     times = [frame.time for frame in live.frames(lambda: False)]
     assert times[0] == 0
     assert np.diff(times).min() > 0
 
 
-@pytest.mark.parametrize("source", [picture("red"), np.zeros((4, 4, 3), np.uint8), b"bytes", None, 3, {"a": 1}])
+@pytest.mark.parametrize("source", [image("red"), np.zeros((4, 4, 3), np.uint8), b"bytes", None, 3, {"a": 1}])
 def test_what_has_no_frames(speaker, source):
     with pytest.raises(ConfigError, match=r"the source is .*which has no frames.*list of frames or images"):
         list(stream(source, **speaker))
@@ -75,9 +75,9 @@ def test_what_has_no_frames(speaker, source):
 
 def test_what_is_no_frame(speaker):
     with pytest.raises(ImageError, match="3 is not an image but of type int"):
-        list(stream([picture("red"), 3], **speaker))
+        list(stream([image("red"), 3], **speaker))
     with pytest.raises(ImageError, match="None is not an image"):  # what OpenCV gives at the end
-        list(stream([np.asarray(picture("red")), None], **speaker, live=LiveOptions()))
+        list(stream([np.asarray(image("red")), None], **speaker, live=LiveOptions()))
 
 
 def test_one_path_is_no_list_of_sources(speaker):

@@ -24,7 +24,7 @@ def a_stream(count=12, *, text="a cat", seconds=8.0):
     segments = [segment(number * seconds, (number + 1) * seconds, text) for number in range(count)]
     stats = StreamStats(frames=int(count * seconds * 4), decodes=count, end=count * seconds, threshold=0.5, wall=10.0)
     stats.seconds.update(read=4.0, encode=5.0, predict=2.0, decode=1.0)
-    stats.pictures = [thumbnail(Image.new("RGB", (32, 18), "red"), side=16) for _ in segments]
+    stats.images = [thumbnail(Image.new("RGB", (32, 18), "red"), side=16) for _ in segments]
     for number in range(stats.frames):
         stats.signal.add(number / 4, 0.9 if number % 32 == 0 else 0.1)
     return segments, stats
@@ -34,7 +34,7 @@ def page_of(segments, stats, *, title="clip.mp4", about="model mini"):
     return render_report(title=title, about=about, segments=segments, stats=stats)
 
 
-def test_captions_pictures_and_links():
+def test_captions_images_and_links():
     page = Page(page_of(*a_stream()))
 
     assert len(page.all("li", **{"class": "card"})) == len(page.all("img")) == 12
@@ -102,7 +102,7 @@ def test_odd_streams_have_a_page_too(threshold):
 def test_a_day_of_video_stays_a_small_page():
     segments, stats = a_stream(1000)
     segments = [segment(80.0 * number, 80.0 * number + 80) for number in range(1000)]
-    stats.end, stats.pictures = 80_000.0, []
+    stats.end, stats.images = 80_000.0, []
 
     assert len(page_of(segments, stats)) < 1_500_000
 
@@ -153,10 +153,10 @@ def test_a_file_has_none_of_that():
     assert "Gaps" not in page.text
 
 
-def test_pictures_of_the_newest_segments_stay_with_their_segments():
+def test_images_of_the_newest_segments_stay_with_their_segments():
     segments, stats = a_live_stream()
     red, blue = (thumbnail(Image.new("RGB", (32, 18), colour), side=16) for colour in ("red", "blue"))
-    stats.pictures = deque([red] * 2 + [blue], maxlen=3)
+    stats.images = deque([red] * 2 + [blue], maxlen=3)
     stats.decodes = 5000
     page = Page(page_of(segments[-3:], stats))
     sources = [found["src"] for found in page.all("img")]

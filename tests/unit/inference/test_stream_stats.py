@@ -53,9 +53,9 @@ def test_no_thumbnail_where_none_was_taken():
 
 
 def test_a_thumbnail_is_a_small_jpeg_in_the_same_shape():
-    picture = Image.open(io.BytesIO(thumbnail(Image.new("RGB", (1920, 1080), "red"), side=64)))
+    image = Image.open(io.BytesIO(thumbnail(Image.new("RGB", (1920, 1080), "red"), side=64)))
 
-    assert (picture.format, picture.size) == ("JPEG", (64, 36))
+    assert (image.format, image.size) == ("JPEG", (64, 36))
 
 
 def test_uniform_decodes_are_one_per_second_of_video():
@@ -80,14 +80,14 @@ def test_work_is_counted_by_stage():
     assert stats.seconds["decode"] == 0
 
 
-def test_of_days_only_the_newest_events_and_pictures_are_kept_and_all_are_counted():
-    stats = StreamStats(thumbnails=True, most_pictures=7)
+def test_of_days_only_the_newest_events_and_images_are_kept_and_all_are_counted():
+    stats = StreamStats(thumbnails=True, most_images=7)
     for number in range(3000):
         stats.was_away(10.0 * number, 10.0 * number + 1.5)
         stats.paced(2.0)
-        stats.pictures.append(bytes(number % 5))
+        stats.images.append(bytes(number % 5))
 
-    assert (len(stats.gaps), len(stats.rates), len(stats.pictures)) == (1000, 1000, 7)
+    assert (len(stats.gaps), len(stats.rates), len(stats.images)) == (1000, 1000, 7)
     assert stats.gaps[-1] == (29990.0, 29991.5)
     assert (stats.gap_count, stats.gap_seconds) == (3000, 4500.0)
     assert stats.summary()["gaps"] == 3000
@@ -110,8 +110,8 @@ def test_a_first_connection_that_took_long_is_no_gap_in_the_stream():
     assert (stats.gap_count, len(stats.gaps)) == (0, 0)
 
 
-def test_pictures_of_a_file_are_all_kept():
+def test_images_of_a_file_are_all_kept():
     stats = StreamStats(thumbnails=True)
-    stats.pictures.extend([None] * 5000)
+    stats.images.extend([None] * 5000)
 
-    assert len(stats.pictures) == 5000
+    assert len(stats.images) == 5000

@@ -1,4 +1,4 @@
-"""The picture of a segment is that of its time, however long the film is."""
+"""The image of a segment is that of its time, however long the film is."""
 
 import io
 from functools import partial
@@ -34,7 +34,7 @@ def number_in(jpeg):
 @pytest.mark.parametrize("method", ["online", "offline"])
 @pytest.mark.parametrize("kind", ["film", "folder"])
 @pytest.mark.parametrize("again", [True, False])
-def test_pictures_are_within_a_frame_of_their_time(speaker, tmp_path, monkeypatch, method, kind, again):
+def test_images_are_within_a_frame_of_their_time(speaker, tmp_path, monkeypatch, method, kind, again):
     """Of 200 frames 16 are kept at a time, as 512 are of a film of hours; `again` False is the control."""
     monkeypatch.setattr("vljepa.inference.channel.Thumbnails", partial(Thumbnails, limit=16))
     if not again:
@@ -51,6 +51,6 @@ def test_pictures_are_within_a_frame_of_their_time(speaker, tmp_path, monkeypatc
     segments = list(stream(source, **speaker, method=method, stats=stats))
 
     assert [text for text, _ in groupby(segment.text for segment in segments)] == SCENES
-    assert len(stats.pictures) == len(segments)
-    off = [abs(number_in(jpeg) / FPS - segment.time) for segment, jpeg in zip(segments, stats.pictures, strict=True)]
+    assert len(stats.images) == len(segments)
+    off = [abs(number_in(jpeg) / FPS - segment.time) for segment, jpeg in zip(segments, stats.images, strict=True)]
     assert (max(off) < 0.5 / FPS) == again

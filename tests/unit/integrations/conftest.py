@@ -1,4 +1,4 @@
-"""A toy model, and a few real pictures with their names."""
+"""A toy model, and a few real images with their names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def emoji() -> list[tuple[Path, str]]:
-    """Pictures and the names of what they show, all different."""
+    """Images and the names of what they show, all different."""
     rows = [json.loads(line) for line in (SAMPLE / "emoji.jsonl").read_text(encoding="utf-8").splitlines()]
     named = {row["text"]: SAMPLE / row["image"] for row in rows}
     return [(image, text) for text, image in list(named.items())[:COUNT]]

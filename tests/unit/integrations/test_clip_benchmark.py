@@ -24,14 +24,14 @@ Emoji = list[tuple[Path, str]]
 
 
 def write_tar(folder: Path, samples: list[tuple[Path, str, str]], **files: str) -> Path:
-    """Data as CLIP_benchmark reads it from a disk: (picture, what its other file ends in, what that says)."""
+    """Data as CLIP_benchmark reads it from a disk: (image, what its other file ends in, what that says)."""
     (folder / "test").mkdir(parents=True)
     for name, text in files.items():
         (folder / f"{name}.txt").write_text(text)
     (folder / "test" / "nshards.txt").write_text("1")
     with tarfile.open(folder / "test" / "0.tar", "w") as tar:
-        for number, (picture, ending, text) in enumerate(samples):
-            for suffix, content in (("png", picture.read_bytes()), (ending, text.encode())):
+        for number, (image, ending, text) in enumerate(samples):
+            for suffix, content in (("png", image.read_bytes()), (ending, text.encode())):
                 member = tarfile.TarInfo(f"{number:03d}.{suffix}")
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
@@ -70,10 +70,10 @@ def test_its_numbers_are_ours(emoji: Emoji, tmp_path: Path, monkeypatch: pytest.
     )
     assert 0 < found["acc1"] < 1, "a case that says something"
 
-    captions = [(path, "txt", f"{name}\na picture of {name}") for path, name in emoji]
+    captions = [(path, "txt", f"{name}\na image of {name}") for path, name in emoji]
     folder = write_tar(tmp_path / "captions", captions, dataset_type="retrieval")
     found = benchmark(folder, monkeypatch, "--task", "zeroshot_retrieval", "--recall_k", "1", "5", "10")
-    both = embedder.texts([text for name in names for text in (name, f"a picture of {name}")])
+    both = embedder.texts([text for name in names for text in (name, f"an image of {name}")])
     to_image = metrics.retrieval(both, images, positives=[[number // 2] for number in range(len(both))])
     to_text = metrics.retrieval(images, both, positives=[[2 * number, 2 * number + 1] for number in labels])
     for k in (1, 5, 10):

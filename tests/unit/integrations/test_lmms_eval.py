@@ -89,9 +89,9 @@ def test_choices_and_words_score_what_ask_and_caption_score(tasks: TaskManager, 
     model, processor = VLJEPA.from_pretrained("mini"), VLJEPAProcessor.from_pretrained("mini")
     chosen, said = 0, 0
     for row in rows:
-        picture, answer = SAMPLE / row["image"], row["text"][0]
-        [guess] = ask(model, processor, picture, question=row["query"], choices=row["candidates"])
-        [words] = caption(model, processor, picture, query=row["query"])
+        image, answer = SAMPLE / row["image"], row["text"][0]
+        [guess] = ask(model, processor, image, question=row["query"], choices=row["candidates"])
+        [words] = caption(model, processor, image, query=row["query"])
         chosen += guess.label == answer
         said += words.text == answer
     assert chosen > 0

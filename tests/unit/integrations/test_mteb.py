@@ -29,7 +29,7 @@ def about(kind: str, score: str) -> Any:
         name=f"Local{kind}",
         type=kind,
         main_score=score,
-        description="pictures of the tests",
+        description="images of the tests",
         dataset={"path": "local", "revision": "1"},
         category="i2t",
         modalities=["image", "text"],
@@ -102,6 +102,6 @@ def test_retrieval_of_texts_and_of_answers(encoder: VLJEPAEncoder, toy: str, emo
         assert found["hit_rate_at_5"] == pytest.approx(ours["r5"], abs=1e-5), task
 
 
-def test_what_is_neither_picture_nor_text_is_refused(encoder: VLJEPAEncoder) -> None:
+def test_what_is_neither_image_nor_text_is_refused(encoder: VLJEPAEncoder) -> None:
     with pytest.raises(DataError, match="has audio and neither"):
         encoder.encode([{"audio": []}], task_metadata=None, hf_split="test", hf_subset="default")

@@ -1,4 +1,4 @@
-"""What a run reads: the warning that a validation picture is a training picture too."""
+"""What a run reads: the warning that a validation image is a training image too."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def test_numbers_of_another_file_are_no_overlap_and_other_ids_and_contents_are(
     assert found == {"train": 2, "numbered": 0, "saved again": 1, "the same": 1}
 
 
-def test_copies_of_a_picture_are_one_picture_to_the_loss_and_to_retrieval(
+def test_copies_of_a_image_are_one_image_to_the_loss_and_to_retrieval(
     make_run: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
-    """COCO with a picture's file per caption: its other captions were false negatives, and wrong in recall."""
+    """COCO with an image's file per caption: its other captions were false negatives, and wrong in recall."""
     for name, shift in (("a", 0), ("copy", 0), ("b", 3)):
         draw_shape(tmp_path / f"{name}.png", colour="red", shape="bar", shift=shift)
     rows = [{"image": f"{name}.png", "text": f"text of {name}"} for name in ("a", "copy", "b")]

@@ -1,4 +1,4 @@
-"""Distillation on replayed pictures: what the start predicted of them stays; their texts are not read."""
+"""Distillation on replayed images: what the start predicted of them stays; their texts are not read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import write_rows
 from tests.unit.models.test_aligned import dual, seen
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import ReplayConfig, RunConfig, VLJEPAConfig, load_preset, validate
-from vljepa.data.pictures import open_picture
+from vljepa.data.images import open_still
 from vljepa.data.sources import load_replay
 from vljepa.errors import CheckpointError, ConfigError, DataError
 from vljepa.inference.embed import Embedder
@@ -137,10 +137,10 @@ def test_a_dual_encoder_learns_questions_and_stays_what_it_is_without_one(
 ) -> None:
     """From a gate of 0: no adapters, both towers frozen, and the Predictor with its gate trained."""
     dual().save_pretrained(tmp_path / "start", full=True)
-    pictures = sorted(shapes.glob("*.png"))
+    images = sorted(shapes.glob("*.png"))
     start = Embedder.from_pretrained(str(tmp_path / "start"))
-    before = start.images(pictures)
-    assert (start.images(pictures, query="which shape?") == before).all(), "the gate is shut"
+    before = start.images(images)
+    assert (start.images(images, query="which shape?") == before).all(), "the gate is shut"
     moved, asked = {}, {}
     for weight in (0.0, 20.0):
         run = make_run(
@@ -154,7 +154,7 @@ def test_a_dual_encoder_learns_questions_and_stays_what_it_is_without_one(
         trained = Trainer(validate(RunConfig, raw, where="test"), device="cpu")
         model = Embedder.from_pretrained(str(trained.fit().model_folder))
         moved[weight], asked[weight] = (
-            float(1 - (model.images(pictures, query=query) * before).sum(1).mean()) for query in ("", "which shape?")
+            float(1 - (model.images(images, query=query) * before).sum(1).mean()) for query in ("", "which shape?")
         )
         gates = [line["gate"] for line in read_log(trained.folder) if line["kind"] == "train"]
         assert gates[0] == 0
@@ -164,7 +164,7 @@ def test_a_dual_encoder_learns_questions_and_stays_what_it_is_without_one(
 
 
 def test_the_residual_s_factor_stays_that_of_the_start(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is chosen on the new pictures, and would change what is said of all others."""
+    """It is chosen on the new images, and would change what is said of all others."""
     for weight, chosen in ((0.0, 2.0), (1.0, 1.0)):
         monkeypatch.setattr("vljepa.methods.vl_jepa.fit_residual", lambda model, *_, **__: set_factor(model))
         result = Trainer(tune(f"factor {weight}", weight=weight, steps=2), device="cpu").fit()
@@ -176,7 +176,7 @@ def set_factor(model: VLJEPA) -> dict[str, float]:
     return {}
 
 
-def test_only_pictures_are_read_each_once(shapes: Path, tmp_path: Path) -> None:
+def test_only_images_are_read_each_once(shapes: Path, tmp_path: Path) -> None:
     rows = load_replay(ReplayConfig(path="questions.jsonl"), root=shapes)
     assert {(row.texts, row.query, row.candidates) for row in rows} == {((), "", ())}
     assert len(rows) == 24, "of which each has two questions"
@@ -191,18 +191,18 @@ def test_only_pictures_are_read_each_once(shapes: Path, tmp_path: Path) -> None:
     assert [row.image for row in table] == folder[1:]
     (below / "red_bar_3.png").unlink()
     (below / "blue_bar_3.png").unlink()
-    with pytest.raises(DataError, match="no pictures to be replayed"):
+    with pytest.raises(DataError, match="no images to be replayed"):
         load_replay(ReplayConfig(path="any"), root=tmp_path)
 
 
-def test_mini_brings_pictures_along(tmp_path: Path) -> None:
+def test_mini_brings_images_along(tmp_path: Path) -> None:
     rows = load_replay(ReplayConfig(path="mini:replay"))
     assert len(rows) == 595
     assert not isinstance(rows[0].image, Path)
-    sizes = {open_picture(row.image, max_pixels=10**6).size for row in rows[::100]}  # type: ignore[arg-type]
+    sizes = {open_still(row.image, max_pixels=10**6).size for row in rows[::100]}  # type: ignore[arg-type]
     assert all(min(size) >= 64 for size in sizes)
     VLJEPA.from_parts(load_preset("toy")).save_pretrained(tmp_path / "base")
-    with pytest.raises(CheckpointError, match="brings no pictures to be replayed"):
+    with pytest.raises(CheckpointError, match="brings no images to be replayed"):
         load_replay(ReplayConfig(path=f"{tmp_path / 'base'}:replay"))
 
 
@@ -222,8 +222,8 @@ def changed(run: RunConfig, **changes: Any) -> RunConfig:
 @pytest.mark.parametrize(
     ("weight", "changes", "complaint"),
     [
-        (1.0, {"objective": {"distillation": 0.0}}, "distillation = 0, and data.replay gives pictures"),
-        (0.0, {"objective": {"distillation": 2.0}}, r"distillation = 2 has no pictures.*mini:replay"),
+        (1.0, {"objective": {"distillation": 0.0}}, "distillation = 0, and data.replay gives images"),
+        (0.0, {"objective": {"distillation": 2.0}}, r"distillation = 2 has no images.*mini:replay"),
         (1.0, {"lora": None}, "nothing is left of the start.*set `lora`"),
     ],
 )

@@ -1,7 +1,7 @@
 """Against numbers recorded from pycocoevalcap 1.2 (Cider, Bleu(4), Rouge) on the items below, on 2026-11-24.
 
 Its scorers take tokens joined by spaces; the items hold nothing else. Once, by hand, the scorers were compared on COCO
-val2017 too (first caption against the next four, 5,000 pictures): CIDEr-D differs by at most 2e-15 per picture.
+val2017 too (first caption against the next four, 5,000 images): CIDEr-D differs by at most 2e-15 per image.
 """
 
 import numpy as np

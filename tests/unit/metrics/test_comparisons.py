@@ -19,13 +19,13 @@ def test_a_triplet_is_right_when_both_captions_are_nearer_to_each_other() -> Non
     assert triplet_hits(first, second, unit(60, 15, -5)).tolist() == [True, False, False]
 
 
-def test_a_pair_is_right_when_the_picture_prefers_its_own_caption() -> None:
+def test_a_pair_is_right_when_the_image_prefers_its_own_caption() -> None:
     assert pair_hits(unit(0, 0), unit(10, 30), unit(20, 20)).tolist() == [True, False]
 
 
 def test_winoground_wants_both_ways() -> None:
     right = (unit(0, 90), unit(0, 90))
-    #  both captions nearer to the first picture
+    #  both captions nearer to the first image
     texts_fail = (unit(0, 40), unit(5, -10))
     figures = winoground(np.stack([right[0], texts_fail[0]]), np.stack([right[1], texts_fail[1]]))
     assert figures == {"text": 0.5, "image": 0.5, "group": 0.5}
@@ -34,7 +34,7 @@ def test_winoground_wants_both_ways() -> None:
 
 
 def test_winoground_tells_text_from_image() -> None:
-    # Picture 0 prefers caption 0, picture 1 caption 1; but caption 0 is nearer to picture 1.
+    # Image 0 prefers caption 0, image 1 caption 1; but caption 0 is nearer to image 1.
     images, captions = unit(0, 30)[None], unit(18, 40)[None]
     figures = winoground(images, captions)
     assert figures["text"] == 1.0

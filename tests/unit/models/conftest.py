@@ -61,7 +61,7 @@ def toy() -> VLJEPA:
 
 @pytest.fixture
 def batch() -> Callable[..., Batch]:
-    """Batch of random pictures with queries and targets."""
+    """Batch of random images with queries and targets."""
 
     def make(size: int = 4, *, seed: int = 0, vocabulary: int = 60) -> Batch:
         draw = torch.Generator().manual_seed(seed)

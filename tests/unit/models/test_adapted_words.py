@@ -31,14 +31,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(folder / "base")
     adapted(folder / "base").save_pretrained(folder / "still")
     adapted(folder / "base", **MOVED).save_pretrained(folder / "moved")
-    (folder / "pictures").mkdir()
-    Image.new("RGB", (8, 8), "red").save(folder / "pictures" / "red.png")
+    (folder / "images").mkdir()
+    Image.new("RGB", (8, 8), "red").save(folder / "images" / "red.png")
     return folder
 
 
 def test_adapters_that_leave_the_text_space_speak_with_the_base_s_decoder(place: Path) -> None:
     still = Embedder.from_pretrained(str(place / "still"))
-    [said] = caption(still.model, still.processor, place / "pictures" / "red.png")
+    [said] = caption(still.model, still.processor, place / "images" / "red.png")
     assert said.text == still.words(said.embedding[None])[0]
     base = Embedder.from_pretrained(str(place / "base"))
     assert base.words(said.embedding[None]) == [said.text]
@@ -47,7 +47,7 @@ def test_adapters_that_leave_the_text_space_speak_with_the_base_s_decoder(place:
 def test_a_text_space_that_adapters_moved_is_refused_by_old_decoders_and_indexes(place: Path, tmp_path: Path) -> None:
     """PITFALLS 31."""
     base = Embedder.from_pretrained(str(place / "base"))
-    Index.build(base.model, base.processor, place / "pictures").save(tmp_path / "old.index")
+    Index.build(base.model, base.processor, place / "images").save(tmp_path / "old.index")
     for name in ("base", "still", "moved"):
         model, processor = VLJEPA.from_pretrained(place / name), VLJEPAProcessor.from_pretrained(place / name)
         if name == "base":
@@ -80,5 +80,5 @@ def test_export_puts_adapters_and_another_decoder_into_one_folder(
     assert main([*words, "--merge"]) == 0
     assert (tmp_path / "out" / "y_decoder" / "model.safetensors").is_file()
     one, still = Embedder.from_pretrained(str(tmp_path / "out")), Embedder.from_pretrained(str(place / "still"))
-    rows = still.images([place / "pictures" / "red.png"])
+    rows = still.images([place / "images" / "red.png"])
     assert one.words(rows) == still.words(rows)

@@ -81,9 +81,9 @@ def test_at_first_the_model_is_the_one_that_it_was(toy: VLJEPA) -> None:
         with_clips(longer, ClipsConfig())
 
 
-def test_a_picture_has_no_time_however_much_was_learned(timed: VLJEPA, toy: VLJEPA) -> None:
-    picture = clip_of(toy, steps=1)
-    assert torch.equal(timed.predict(picture), without_backbone_positions(toy).predict(picture))
+def test_a_image_has_no_time_however_much_was_learned(timed: VLJEPA, toy: VLJEPA) -> None:
+    image = clip_of(toy, steps=1)
+    assert torch.equal(timed.predict(image), without_backbone_positions(toy).predict(image))
 
 
 def test_places_are_stretched_over_the_steps_up_to_their_number() -> None:
@@ -138,8 +138,8 @@ def test_the_order_of_frames_is_seen_by_the_changes_alone(pooled: VLJEPA) -> Non
     assert model.predictor.clip_changes is not None
     torch.nn.init.normal_(model.predictor.clip_changes.together.weight, generator=torch.Generator().manual_seed(3))
     assert difference(model, [3, 2, 1, 0]) > 1e-3
-    picture = clip_of(pooled, steps=1)
-    assert torch.equal(model.predict(picture), without_backbone_positions(pooled).predict(picture))
+    image = clip_of(pooled, steps=1)
+    assert torch.equal(model.predict(image), without_backbone_positions(pooled).predict(image))
 
 
 def test_steps_are_pooled_each_by_itself(toy: VLJEPA) -> None:
@@ -153,8 +153,8 @@ def test_steps_are_pooled_each_by_itself(toy: VLJEPA) -> None:
 
 def test_a_grid_for_clips_changes_clips_alone(pooled: VLJEPA) -> None:
     whole, coarse = (with_clips(pooled, ClipsConfig(grid=grid)) for grid in (None, 1))
-    picture, clip = clip_of(whole, steps=1), clip_of(whole)
-    assert torch.equal(whole.predict(picture), coarse.predict(picture))
+    image, clip = clip_of(whole, steps=1), clip_of(whole)
+    assert torch.equal(whole.predict(image), coarse.predict(image))
     assert (whole.predict(clip) - coarse.predict(clip)).abs().max() > 1e-5
 
 

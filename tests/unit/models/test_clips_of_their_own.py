@@ -1,4 +1,4 @@
-"""A Predictor for clips alone: it begins as a copy, learns, and pictures stay as they are to the last bit."""
+"""A Predictor for clips alone: it begins as a copy, learns, and images stay as they are to the last bit."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def own(toy: VLJEPA) -> VLJEPA:
     return with_clips(toy, ClipsConfig(predictor="own"))
 
 
-def test_clips_are_learned_and_pictures_stay_as_they_are(toy: VLJEPA, own: VLJEPA) -> None:
+def test_clips_are_learned_and_images_stay_as_they_are(toy: VLJEPA, own: VLJEPA) -> None:
     toy.config.calibration.residual = own.config.calibration.residual = 3.0
-    picture, clip = clip_of(toy, steps=1), clip_of(toy)
-    assert torch.equal(own.predict(picture), toy.predict(picture))
+    image, clip = clip_of(toy, steps=1), clip_of(toy)
+    assert torch.equal(own.predict(image), toy.predict(image))
     toy.config.calibration.residual = 1.0
-    assert torch.equal(own.predict(clip), toy.predict(clip)), "a copy at first; the factor is for pictures"
+    assert torch.equal(own.predict(clip), toy.predict(clip)), "a copy at first; the factor is for images"
     learn(own)
     assert (own.predict(clip) - toy.predict(clip)).abs().max() > 0.1
     toy.config.calibration.residual = 3.0
-    assert torch.equal(own.predict(picture), toy.predict(picture))
+    assert torch.equal(own.predict(image), toy.predict(image))
 
 
 def test_nothing_else_is_trained_and_all_is_saved(toy: VLJEPA, own: VLJEPA, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from vljepa import VLJEPA, VLJEPAProcessor, ask, caption, classify
 
-CAT = Path(__file__).parents[3] / "examples" / "pictures" / "cat.jpg"
+CAT = Path(__file__).parents[3] / "examples" / "images" / "cat.jpg"
 
 
 @pytest.mark.assets

@@ -37,7 +37,7 @@ def test_cached_features_give_what_pixels_give(toy: VLJEPA, batch: Make) -> None
     assert torch.equal(direct.target_BD, through_cache.target_BD)
 
 
-def test_an_empty_query_still_tells_pictures_apart(toy: VLJEPA, batch: Make) -> None:
+def test_an_empty_query_still_tells_images_apart(toy: VLJEPA, batch: Make) -> None:
     """Row 3."""
     vision = toy.encode_vision(batch().pixels_BTCHW)
     free = toy.predict(vision)
@@ -137,7 +137,7 @@ def moved_by(model: VLJEPA, rows: Batch) -> set[str]:
 
 
 def text_rows(model: VLJEPA, rows: Batch) -> Batch:
-    """Rows of text alone: a guess of the label prior instead of a picture and a query."""
+    """Rows of text alone: a guess of the label prior instead of an image and a query."""
     prior = torch.randn(4, model.y_encoder.width, generator=torch.Generator().manual_seed(3))
     return Batch(prior_BE=prior, target=rows.target)
 
@@ -191,17 +191,17 @@ def test_gate_only_changes_gradients_and_no_value(batch: Make) -> None:
         assert torch.equal(getattr(free, name), getattr(gated, name))
 
 
-def test_pictures_do_not_train_a_refined_residual_but_texts_do(batch: Make) -> None:
+def test_images_do_not_train_a_refined_residual_but_texts_do(batch: Make) -> None:
     model, rows = toy_with(hidden=16), batch()
     refiner = {name for name, _ in model.named_parameters() if name.startswith("residual.refiner.")}
     assert len(refiner) == 6
-    by_pictures, by_texts = moved_by(model, rows), moved_by(model, text_rows(model, rows))
-    assert not refiner & by_pictures
+    by_images, by_texts = moved_by(model, rows), moved_by(model, text_rows(model, rows))
+    assert not refiner & by_images
     assert by_texts == refiner | {"log_scale", "y_encoder.head.weight", "y_encoder.head.bias"}
-    assert {"predictor.gate.mlp.0.weight", "predictor.head.weight"} < by_pictures
+    assert {"predictor.gate.mlp.0.weight", "predictor.head.weight"} < by_images
 
 
-def test_a_plain_residual_is_trained_by_pictures(batch: Make) -> None:
+def test_a_plain_residual_is_trained_by_images(batch: Make) -> None:
     """The head's gradient through the residual, targets held still: none if refined, some if not."""
     for hidden, expected in ((None, True), (16, False)):
         model, rows = toy_with(hidden=hidden), batch()
@@ -226,8 +226,8 @@ def test_rows_of_text_alone_are_answered_from_the_prior(batch: Make) -> None:
     assert torch.equal(model(text).prediction_BD, out.prediction_BD), "the Predictor has no say"
 
 
-def test_a_picture_and_its_own_prior_meet_in_the_residual(batch: Make) -> None:
-    """What rows of text train is what rows with pictures read."""
+def test_a_image_and_its_own_prior_meet_in_the_residual(batch: Make) -> None:
+    """What rows of text train is what rows with images read."""
     model = toy_with(hidden=16)
     vision = model.encode_vision(batch().pixels_BTCHW)
     assert model.residual is not None

@@ -30,7 +30,7 @@ def by_hand(prediction, target, scale, positives):
     return total / (2 * count)
 
 
-# Samples 0 and 1 are one picture, 1 and 4 have one text.
+# Samples 0 and 1 are one image, 1 and 4 have one text.
 POSITIVES = Positives(torch.tensor([0, 0, 1, 2, 3]), torch.tensor([0, 1, 2, 3, 1]))
 MASK = torch.tensor([[1, 1, 0, 0, 0], [1, 1, 0, 0, 1], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 1, 0, 0, 1]]).bool()
 TILES = [None, 1, 2, 5, 64]

@@ -58,7 +58,7 @@ def test_a_text_of_many_g_is_no_transport_stream():
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
-        ("broken.png", b"not a picture", "image"),
+        ("broken.png", b"not an image", "image"),
         ("broken.mkv", b"not a video", "video"),
         ("code.ts", b"import x", None),
         ("photo.nef", b"MM\0*\0\0\0\x08", None),

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from vljepa.errors import FileWarning, ImageError
-from vljepa.processing.given import as_rgb, describe, is_picture
+from vljepa.processing.given import as_rgb, describe, is_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 IMAGE = Image.fromarray(RGB)
@@ -21,8 +21,8 @@ def encoded(kind="PNG"):
     return file
 
 
-def opened(picture):
-    return np.asarray(as_rgb(picture, max_pixels=1000))
+def opened(image):
+    return np.asarray(as_rgb(image, max_pixels=1000))
 
 
 GIVEN = {
@@ -46,18 +46,18 @@ GIVEN = {
 }
 
 
-@pytest.mark.parametrize("picture", GIVEN.values(), ids=GIVEN)
-def test_the_same_image(picture):
-    assert is_picture(picture)
-    assert opened(picture).tolist() == RGB.tolist()
+@pytest.mark.parametrize("image", GIVEN.values(), ids=GIVEN)
+def test_the_same_image(image):
+    assert is_image(image)
+    assert opened(image).tolist() == RGB.tolist()
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [GREY, GREY[:, :, None], GREY[None], GREY / 255, torch.from_numpy(GREY.copy()), torch.from_numpy(GREY / 255)[None]],
 )
-def test_the_same_grey(picture):
-    assert opened(picture).tolist() == np.dstack([GREY] * 3).tolist()
+def test_the_same_grey(image):
+    assert opened(image).tolist() == np.dstack([GREY] * 3).tolist()
 
 
 def test_masks_are_black_and_white():
@@ -78,8 +78,8 @@ def test_transparency_of_arrays_is_seen():
 
 
 def test_a_file_on_disk_is_named_by_its_path(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    with (tmp_path / "a.png").open("rb") as file, pytest.raises(ImageError, match=r"a\.png' is not a readable picture"):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with (tmp_path / "a.png").open("rb") as file, pytest.raises(ImageError, match=r"a\.png' is not a readable image"):
         as_rgb(file, max_pixels=1000)
 
 
@@ -97,7 +97,7 @@ REFUSED = {
     "words": (np.array([["a", "b"]]), "values of type"),
     "complex": (np.zeros((4, 5), complex), "values of type complex128"),
     "no bytes": (b"", "is empty"),
-    "bytes of a text": (b"hello", "not a readable picture"),
+    "bytes of a text": (b"hello", "not a readable image"),
     "bytes of a video": (b"\x1aE\xdf\xa3" + b"\0" * 100, "holds a video"),
     "a file of text": (io.StringIO("hello"), 'not open for bytes.*open it with "rb"'),
     "an address": ("https://example.org/a.png", "is an address"),
@@ -105,10 +105,10 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("picture", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused_in_a_sentence(picture, said):
+@pytest.mark.parametrize(("image", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_in_a_sentence(image, said):
     with pytest.raises(ImageError, match=said) as caught:
-        as_rgb(picture, max_pixels=10)
+        as_rgb(image, max_pixels=10)
     assert "Fix: " in str(caught.value)
 
 

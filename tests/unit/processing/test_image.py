@@ -1,4 +1,4 @@
-"""Pictures of every mode become upright RGB, and the transform does what the config says."""
+"""Images of every mode become upright RGB, and the transform does what the config says."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def gradient(width: int = 40, height: int = 20) -> Image.Image:
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "1", "F", "I", "I;16"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
     if mode == "LAB":
-        picture = Image.new("LAB", (8, 8), (128, 128, 128))
+        image = Image.new("LAB", (8, 8), (128, 128, 128))
     elif mode in ("F", "I", "I;16"):
-        picture = Image.new(mode, (8, 8), 200)
+        image = Image.new(mode, (8, 8), 200)
     else:
-        picture = gradient().convert(mode)
-    assert to_rgb(picture).mode == "RGB"
+        image = gradient().convert(mode)
+    assert to_rgb(image).mode == "RGB"
 
 
 def test_sixteen_bit_grey_keeps_its_range() -> None:
-    picture = Image.fromarray(np.array([[0, 32768, 65535]], dtype=np.uint16))
-    assert np.asarray(to_rgb(picture))[0, :, 0].tolist() == [0, 128, 255]
+    image = Image.fromarray(np.array([[0, 32768, 65535]], dtype=np.uint16))
+    assert np.asarray(to_rgb(image))[0, :, 0].tolist() == [0, 128, 255]
 
 
 @pytest.mark.parametrize(("brightness", "ground"), [(0, 255), (120, 255), (185, 255), (200, 0), (225, 0), (255, 0)])
@@ -70,10 +70,10 @@ def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
 
 
 def test_a_missing_broken_or_truncated_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"no picture .*gone\.png"):
+    with pytest.raises(ImageError, match=r"no image .*gone\.png"):
         open_image(tmp_path / "gone.png", max_pixels=CAP)
-    (tmp_path / "words.png").write_text("not a picture")
-    with pytest.raises(ImageError, match=r"words\.png.*not a readable picture"):
+    (tmp_path / "words.png").write_text("not an image")
+    with pytest.raises(ImageError, match=r"words\.png.*not a readable image"):
         open_image(tmp_path / "words.png", max_pixels=CAP)
     gradient(200, 200).save(tmp_path / "whole.jpg")
     data = (tmp_path / "whole.jpg").read_bytes()
@@ -245,7 +245,7 @@ def test_a_damaged_tiff_is_refused_and_not_black(tmp_path: Path, capfd: pytest.C
     content = bytearray(saved(noise, tmp_path / "a.tif", "TIFF", compression="tiff_lzw").read_bytes())
     content[200:400] = b"\xff" * 200
     (tmp_path / "a.tif").write_bytes(content)
-    with pytest.raises(ImageError, match="not a readable picture"):
+    with pytest.raises(ImageError, match="not a readable image"):
         opened(tmp_path / "a.tif")
     assert capfd.readouterr().err == ""
 
@@ -278,7 +278,7 @@ def test_a_camera_s_raw_file_is_refused_and_not_taken_for_its_preview(tmp_path: 
 
 def test_what_is_in_no_format_says_so_without_a_reader_s_words(tmp_path: Path) -> None:
     (tmp_path / "page.pdf").write_bytes(b"%PDF-1.7 and so on")
-    with pytest.raises(ImageError, match=r"is not a readable picture \(its content is in no format") as caught:
+    with pytest.raises(ImageError, match=r"is not a readable image \(its content is in no format") as caught:
         opened(tmp_path / "page.pdf")
     assert "_io." not in str(caught.value)
 

@@ -110,7 +110,7 @@ def test_once_it_has_worked_even_that_is_waited_for():
     assert "HTTP 404" in gaps[1].reason
 
 
-def test_one_that_comes_back_without_pictures_is_waited_for(tmp_path):
+def test_one_that_comes_back_without_images_is_waited_for(tmp_path):
     sound = write_sound(tmp_path / "sound.ts").read_bytes()
 
     def answer(handler, request):
@@ -202,7 +202,7 @@ def test_frames_above_the_cap_are_no_loss_but_an_error():
     assert SECRET not in str(error)
 
 
-def test_only_frames_of_the_grid_become_pictures():
+def test_only_frames_of_the_grid_become_images():
     with serving(lambda handler, request: send_jpegs(handler, range(40))) as address:
         found, _ = things(source_of(address, fps=10.0, retries=0))
 

@@ -11,7 +11,7 @@ from tests.unit.processing.live_answers import GIF, source_of, things
 from tests.videos import grey, plain, seen, write_video
 
 
-def pictures(kind):
+def images(kind):
     def write(file):
         for number in range(12):
             if kind == "raw":
@@ -23,9 +23,9 @@ def pictures(kind):
 
 
 @pytest.mark.parametrize(("kind", "options"), [("JPEG", {}), ("PNG", {}), ("raw", {"size": (32, 24)})])
-def test_pictures_on_standard_input(kind, options):
+def test_images_on_standard_input(kind, options):
     source = source_of("-", source_fps=8.0, **options)
-    with standard_input(pictures(kind)):
+    with standard_input(images(kind)):
         found, error = things(source)
 
     assert error is None
@@ -35,8 +35,8 @@ def test_pictures_on_standard_input(kind, options):
     assert not source.drops
 
 
-def test_without_a_rate_pictures_have_the_time_of_their_arrival():
-    with standard_input(pictures("JPEG")):
+def test_without_a_rate_images_have_the_time_of_their_arrival():
+    with standard_input(images("JPEG")):
         found, _ = things(source_of("-", drop=True))
 
     assert found[0].time == 0
@@ -54,7 +54,7 @@ def test_a_container_on_standard_input_keeps_its_times(tmp_path, ending):
     assert [one.time for one in found] == pytest.approx([number / 10 for number in range(20)], abs=2e-3)
 
 
-def test_a_picture_that_stays_is_looked_at_again(tmp_path):
+def test_a_image_that_stays_is_looked_at_again(tmp_path):
     """As in a file: a slide that is shown for two seconds counts for two."""
     content = write_video(tmp_path / "slides.mkv", times=[0.0, 0.1, 0.2, 2.2, 2.3]).read_bytes()
     with standard_input(lambda file: file.write(content)):

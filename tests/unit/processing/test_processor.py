@@ -26,9 +26,9 @@ def processor() -> VLJEPAProcessor:
 
 
 def test_files_and_pil_images_give_the_same_pixels(processor: VLJEPAProcessor, tmp_path: Path) -> None:
-    picture = Image.effect_noise((50, 30), 90).convert("RGB")
-    picture.save(tmp_path / "noise.png")
-    pixels = processor.images([picture, tmp_path / "noise.png", str(tmp_path / "noise.png")])
+    image = Image.effect_noise((50, 30), 90).convert("RGB")
+    image.save(tmp_path / "noise.png")
+    pixels = processor.images([image, tmp_path / "noise.png", str(tmp_path / "noise.png")])
     assert pixels.shape == (3, 1, 3, 64, 64)
     assert torch.equal(pixels[0], pixels[1])
     assert torch.equal(pixels[0], pixels[2])

@@ -18,7 +18,7 @@ def named(name: str) -> list[str]:
 
 
 def test_the_classes_are_those_of_the_classifier() -> None:
-    """In its order, as timm has them: an off-by-one would name every picture wrongly."""
+    """In its order, as timm has them: an off-by-one would name every image wrongly."""
     info = ImageNetInfo("imagenet-1k")
     theirs = [info.index_to_description(index) for index in range(info.num_classes())]
     assert len(TAXONOMY) == len(theirs)

@@ -151,7 +151,7 @@ def test_only_what_is_wanted_is_decoded(tmp_path, monkeypatch):
     assert cost(fps=10) == 300, "without a key frame in between there is nothing to skip"
 
 
-def test_pictures_are_made_only_of_wanted_frames(ten, monkeypatch):
+def test_images_are_made_only_of_wanted_frames(ten, monkeypatch):
     made = []
     original = module.VideoFile.shots
 
@@ -224,7 +224,7 @@ def test_of_a_file_that_is_cut_short_an_early_part_is_sound(tmp_path, noise):
         read_clip(path, shares=[0.1, 0.9], max_pixels=CAP)
 
 
-def test_sound_may_be_longer_than_the_picture(tmp_path):
+def test_sound_may_be_longer_than_the_image(tmp_path):
     for ending in ("mp4", "mkv"):
         path = write_video(tmp_path / f"v.{ending}", count=10, sound=4)
         assert read(path)[-1] == (9, 0.9)
@@ -308,7 +308,7 @@ def test_a_video_without_frames(tmp_path):
             read(tmp_path / "none.mkv", **options)
 
 
-def test_a_cover_picture_is_no_moving_picture(tmp_path):
+def test_a_cover_image_is_no_moving_image(tmp_path):
     import av
 
     sound = write_sound(tmp_path / "sound.m4a")

@@ -54,7 +54,7 @@ def small_recipe(path: Path, preset: str, folder: Path) -> Path:
 
 
 def write_data(folder: Path, names: list[str]) -> None:
-    """A JSONL per set, over pictures, and over a video of pictures where the set is one of videos."""
+    """A JSONL per set, over images, and over a video of images where the set is one of videos."""
     (folder / "film").mkdir(parents=True)
     for number in range(9):
         Image.new("RGB", (40, 40), (28 * number, 90, 200 - 20 * number)).save(folder / "film" / f"{number}.png")

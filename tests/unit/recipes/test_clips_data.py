@@ -53,9 +53,9 @@ def sprites(tmp_path: Path) -> dict[Split, list[Sprite]]:
         found[split] = []
         for place in range(25):
             path = tmp_path / f"{split}{place}.png"
-            picture = Image.new("RGBA", (32, 32))
-            ImageDraw.Draw(picture).ellipse((6, 6, 26, 26), fill=(255, 10 * place, 80 * number, 255))
-            picture.save(path)
+            image = Image.new("RGBA", (32, 32))
+            ImageDraw.Draw(image).ellipse((6, 6, 26, 26), fill=(255, 10 * place, 80 * number, 255))
+            image.save(path)
             name = f"{split} thing {place}"
             found[split].append(Sprite(path.name, name, name, ("animal", "food")[place % 2], path, "MIT"))
     return found

@@ -1,4 +1,4 @@
-"""Recipes that go on from a finished model: what it knew is kept by default, and without the pictures they say so."""
+"""Recipes that go on from a finished model: what it knew is kept by default, and without the images they say so."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from recipes.mini.concepts import clean_name, concept_of, dropped, is_gendered
 from recipes.mini.easy_vqa import questions as easy_questions
 from recipes.mini.emoji import STYLES, Emoji, by_concept, captions, held_out_texts
 from recipes.mini.emoji_questions import nouns_in_many_colours, questions
-from recipes.mini.pictures import save_png
+from recipes.mini.images import save_png
 from recipes.mini.records import (
     SPLITS,
     Caption,
@@ -48,17 +48,17 @@ def asked(query: str, answer: str, candidates: list[str], kind: str = "kind") ->
 
 
 def draw(path: Path, seed: int, size: int = 64, colour: str | None = None) -> Path:
-    """Draw a few random shapes; the same seed draws the same picture."""
+    """Draw a few random shapes; the same seed draws the same image."""
     chance = random.Random(seed)
-    picture = Image.new("RGB", (size, size), "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (size, size), "white")
+    pen = ImageDraw.Draw(image)
     for _ in range(6):
         x, y = chance.random() * size * 0.7, chance.random() * size * 0.7
         box = (x, y, x + size * (0.1 + 0.3 * chance.random()), y + size * (0.1 + 0.3 * chance.random()))
         fill = colour or (chance.randrange(200), chance.randrange(200), chance.randrange(200))
         (pen.ellipse if chance.random() < 0.5 else pen.rectangle)(box, fill=fill)
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    image.save(path)
     return path
 
 
@@ -213,7 +213,7 @@ class TestPhotos:
 def make_emoji(tmp_path: Path, names: list[tuple[str, str]]) -> list[Emoji]:
     result = []
     for number, (label, subgroup) in enumerate(names):
-        pictures = {style: draw(tmp_path / "in" / style / f"{number:x}.png", number) for style in STYLES}
+        images = {style: draw(tmp_path / "in" / style / f"{number:x}.png", number) for style in STYLES}
         result.append(
             Emoji(
                 code=f"{number:x}",
@@ -224,7 +224,7 @@ def make_emoji(tmp_path: Path, names: list[tuple[str, str]]) -> list[Emoji]:
                 group="",
                 subgroup=subgroup,
                 order=number,
-                pictures=pictures,
+                images=images,
             )
         )
     return result
@@ -289,13 +289,13 @@ class TestEmoji:
         assert named_colour("black nib") is None
         assert named_colour("person with red hair") is None
         path = tmp_path / "blue.png"
-        picture = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
-        picture.paste((30, 90, 230, 255), (5, 5, 35, 35))
-        picture.save(path)
+        image = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+        image.paste((30, 90, 230, 255), (5, 5, 35, 35))
+        image.save(path)
         assert measured_colour(path) == "blue"
         half = tmp_path / "half.png"
-        picture.paste((230, 30, 30, 255), (5, 5, 35, 20))
-        picture.save(half)
+        image.paste((230, 30, 30, 255), (5, 5, 35, 20))
+        image.save(half)
         assert measured_colour(half) == ""
 
 
@@ -326,13 +326,13 @@ class TestQuestions:
         assert first == second
         assert Counter(row["text"][0] for row in first) == {"yes": 3, "no": 3}
 
-    def test_guessing_without_a_picture_is_measured(self) -> None:
+    def test_guessing_without_a_image_is_measured(self) -> None:
         train = [asked("q1", "yes", ["yes", "no"], "yesno")] * 3 + [asked("q2", "no", ["yes", "no"], "yesno")]
         test = [asked("q1", "yes", ["yes", "no"], "yesno"), asked("q2", "no", ["yes", "no"], "yesno")]
         assert guess_by_query(train, test)["yesno"]["question_only"] == 1.0
         assert guess_by_query(train, test)["yesno"]["majority"] == 0.5
 
-    def test_easy_vqa_keeps_training_pictures_for_validation(self, tmp_path: Path) -> None:
+    def test_easy_vqa_keeps_training_images_for_validation(self, tmp_path: Path) -> None:
         data = tmp_path / "data"
         for folder, count in (("train", 10), ("test", 4)):
             for number in range(count):
@@ -369,7 +369,7 @@ class TestTitles:
         assert clean_description("A pretty young mermaid, looking up", "x") == "A pretty young mermaid, looking up"
 
 
-class TestPictures:
+class TestImages:
     def test_transparent_becomes_white_and_margins_go(self, tmp_path: Path) -> None:
         page = Image.new("RGBA", (400, 600), (0, 0, 0, 0))
         page.paste((200, 0, 0, 255), (100, 100, 160, 140))
@@ -380,7 +380,7 @@ class TestPictures:
             assert image.size == (66, 46)
             assert image.getpixel((0, 0)) == (255, 255, 255)
 
-    def test_blank_broken_and_huge_pictures_are_refused(self, tmp_path: Path) -> None:
+    def test_blank_broken_and_huge_images_are_refused(self, tmp_path: Path) -> None:
         Image.new("RGB", (50, 50), "white").save(tmp_path / "blank.png")
         (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnonsense")
         Image.new("1", (5000, 5000)).save(tmp_path / "huge.png")
@@ -393,7 +393,7 @@ class TestOverlap:
     def prints(self, *paths: Path) -> list[overlap.Print]:
         return [overlap.print_of(path) for path in paths]
 
-    def test_different_pictures_are_no_violation(self, tmp_path: Path) -> None:
+    def test_different_images_are_no_violation(self, tmp_path: Path) -> None:
         train = self.prints(*(draw(tmp_path / f"a{n}.png", n) for n in range(20)))
         test = self.prints(*(draw(tmp_path / f"b{n}.png", n + 100) for n in range(20)))
         assert overlap.check({"emoji": train}, {"emoji": test}, [])["violations"] == 0
@@ -417,11 +417,11 @@ class TestOverlap:
         assert dropped_ids == ["test:7"]
         assert len(kept) == 19
 
-    def test_another_colour_is_another_picture(self, tmp_path: Path) -> None:
+    def test_another_colour_is_another_image(self, tmp_path: Path) -> None:
         red, blue = (draw(tmp_path / f"{colour}.png", 3, colour=colour) for colour in ("red", "blue"))
         assert overlap.pairs(self.prints(red), self.prints(blue), how=overlap.near) == []
 
-    def test_flat_pictures_are_compared_by_bytes_only(self, tmp_path: Path) -> None:
+    def test_flat_images_are_compared_by_bytes_only(self, tmp_path: Path) -> None:
         Image.new("RGB", (64, 64), (200, 200, 200)).save(tmp_path / "flat.png")
         assert overlap.print_of(tmp_path / "flat.png").fingerprint.bits is None
 
@@ -431,7 +431,7 @@ class TestOverlap:
         what = asked("what is this?", "red apple", ["red apple", "pear"], "what")
         assert len(overlap.equal_texts([], [what], held)) == 1
 
-    def test_template_pictures_are_reported_without_stopping(self, tmp_path: Path) -> None:
+    def test_template_images_are_reported_without_stopping(self, tmp_path: Path) -> None:
         one = self.prints(draw(tmp_path / "one.png", 1))
         report = overlap.check({"easy_vqa": one}, {"easy_vqa": one}, [])
         assert report["violations"] == 0

@@ -17,7 +17,7 @@ from vljepa.serving.app import make_app
 from vljepa.serving.service import Service
 
 OF_APP = {"api_key", "max_body", "queue", "metrics", "log"}
-PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
+IMAGES = Path(__file__).parents[3] / "examples" / "images"
 
 
 @pytest.fixture(scope="session")
@@ -59,13 +59,13 @@ def client(serve: Callable[..., TestClient]) -> TestClient:
 
 @pytest.fixture(scope="session")
 def cat() -> str:
-    """base64 of the picture of a cat."""
-    return base64.b64encode((PICTURES / "cat.jpg").read_bytes()).decode()
+    """base64 of the image of a cat."""
+    return base64.b64encode((IMAGES / "cat.jpg").read_bytes()).decode()
 
 
 @pytest.fixture(scope="session")
 def rocket() -> str:
-    return base64.b64encode((PICTURES / "rocket.jpg").read_bytes()).decode()
+    return base64.b64encode((IMAGES / "rocket.jpg").read_bytes()).decode()
 
 
 @pytest.fixture(scope="session")
@@ -73,8 +73,8 @@ def expected(mini: Pipeline) -> Callable[..., Any]:
     """The Embedder's own row of a picture of the examples, or of a text."""
 
     def expected(what: str) -> Any:
-        if (PICTURES / what).is_file():
-            return mini.embedder.images([PICTURES / what])[0]
+        if (IMAGES / what).is_file():
+            return mini.embedder.images([IMAGES / what])[0]
         return mini.embedder.texts([what])[0]
 
     return expected

@@ -1,4 +1,4 @@
-"""OpenAI's shape: embeddings of texts and pictures, captions and answers."""
+"""OpenAI's shape: embeddings of texts and images, captions and answers."""
 
 import base64
 import json
@@ -104,12 +104,12 @@ def test_a_width_pads_with_zeros(serve, expected):
         ({"input": []}, "nothing to embed"),
         ({"input": 5}, "token numbers"),
         ({"input": [[1, 2, 3]]}, "check_embedding_ctx_length=False"),
-        ({"input": [{"video": "x"}]}, "neither a text nor a picture"),
+        ({"input": [{"video": "x"}]}, "neither a text nor an image"),
         ({"input": [{"image": "https://example.org/cat.jpg"}]}, "none is fetched"),
         ({"input": [{"image": "file:///etc/passwd"}]}, "none is fetched"),
         ({"input": [{"image": "/etc/passwd"}]}, "cannot be read|no image|not base64"),
         ({"input": [{"image": "../secret.png"}]}, "is not base64"),
-        ({"input": [{"image": "bm8gcGljdHVyZQ=="}]}, "image|picture"),
+        ({"input": [{"image": "bm8gcGljdHVyZQ=="}]}, "image|image"),
         ({"input": [{"image": "data:image/png,abc"}]}, "not base64"),
         ({"input": [{"image": ""}]}, "empty"),
         ({"input": ["a"] * 2049}, "at most 2048"),
@@ -117,7 +117,7 @@ def test_a_width_pads_with_zeros(serve, expected):
         ({"input": "caf\udce9"}, "not Unicode"),
         ({"input": "a", "dimensions": 0}, "dimensions"),
         ({"input": "a", "encoding_format": "int8"}, "encoding_format"),
-        ({"messages": [{"role": "user", "content": [{"type": "video_url"}]}]}, "neither text nor a picture"),
+        ({"messages": [{"role": "user", "content": [{"type": "video_url"}]}]}, "neither text nor an image"),
     ],
 )
 def test_a_bad_request_is_said_in_a_line(client, request_, reason):
@@ -130,7 +130,7 @@ def test_a_bad_request_is_said_in_a_line(client, request_, reason):
     assert "Traceback" not in answer.text
 
 
-def test_no_picture_is_larger_than_the_cap(client):
+def test_no_image_is_larger_than_the_cap(client):
     """A PNG of 60,000 x 60,000 pixels by its header."""
     png = b"\x89PNG\r\n\x1a\n"
     for chunk in (b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b"0" * 99)):
@@ -165,14 +165,14 @@ def test_a_question_gets_its_answer(client, mini, cat):
     assert answer["vljepa"]["kind"] == "answer"
 
 
-def test_a_question_may_follow_on_an_earlier_picture(client, mini, cat):
-    picture = {"role": "user", "content": parts(f"data:image/jpeg;base64,{cat}")}
-    talk = [picture, {"role": "assistant", "content": "a cat"}, {"role": "user", "content": "what colour is it?"}]
+def test_a_question_may_follow_on_an_earlier_image(client, mini, cat):
+    image = {"role": "user", "content": parts(f"data:image/jpeg;base64,{cat}")}
+    talk = [image, {"role": "assistant", "content": "a cat"}, {"role": "user", "content": "what colour is it?"}]
     answer = client.post("/v1/chat/completions", json={"messages": talk}).json()
     assert answer["choices"][0]["message"]["content"] == mini.ask(base64.b64decode(cat), "what colour is it?")[0].text
 
 
-def test_several_pictures_have_a_line_each_and_equal_ones_one(client, mini, cat, rocket):
+def test_several_images_have_a_line_each_and_equal_ones_one(client, mini, cat, rocket):
     urls = [f"data:image/jpeg;base64,{one}" for one in (cat, cat, rocket)]
     said = chat(client, *parts(*urls)).json()["choices"][0]["message"]["content"].split("\n")
     assert said == [one.text for one in mini.caption([base64.b64decode(cat), base64.b64decode(rocket)])]
@@ -193,8 +193,8 @@ def test_streamed_words_are_the_same(client, cat):
     assert chunks[-1]["usage"]["completion_tokens"] > 0
 
 
-@pytest.mark.parametrize("content", [["no picture at all"], ["look here: ", "http://169.254.169.254/latest/"]])
-def test_chat_without_a_picture_is_refused(client, content):
+@pytest.mark.parametrize("content", [["no image at all"], ["look here: ", "http://169.254.169.254/latest/"]])
+def test_chat_without_a_image_is_refused(client, content):
     answer = chat(client, *parts(*content))
     assert answer.status_code == 400
-    assert "picture" in answer.json()["error"]["message"]
+    assert "image" in answer.json()["error"]["message"]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.unit.serving.conftest import PICTURES, close
+from tests.unit.serving.conftest import IMAGES, close
 from vljepa.processing.image import open_image
 
 pytestmark = pytest.mark.assets
@@ -51,7 +51,7 @@ def test_llama_cpp_s_bad_requests(client, content):
 def test_ollama_s_captions_as_photoprism_asks(client, mini, cat):
     body = {"model": "mini:latest", "prompt": "Create a caption with one sentence.", "images": [cat], "stream": False}
     answer = client.post("/api/generate", json=body).json()
-    assert answer["response"] == mini.caption(PICTURES / "cat.jpg")[0].text
+    assert answer["response"] == mini.caption(IMAGES / "cat.jpg")[0].text
     assert (answer["model"], answer["done"]) == ("mini:latest", True)
 
 
@@ -108,12 +108,12 @@ def form(*fields):
     }
 
 
-def test_immich_s_pictures_and_texts(client, expected):
+def test_immich_s_images_and_texts(client, expected):
     assert client.get("/ping").text == "pong"
-    picture = PICTURES / "cat.jpg"
+    image = IMAGES / "cat.jpg"
     visual = ("entries", '{"clip":{"visual":{"modelName":"ViT-B-32__openai"}}}')
-    answer = client.post("/predict", **form(visual, ("image", picture.read_bytes()))).json()
-    opened = open_image(picture, max_pixels=10**8)
+    answer = client.post("/predict", **form(visual, ("image", image.read_bytes()))).json()
+    opened = open_image(image, max_pixels=10**8)
     assert (answer["imageWidth"], answer["imageHeight"]) == opened.size
     assert isinstance(answer["clip"], str)
     assert close(json.loads(answer["clip"]), expected("cat.jpg"))
@@ -129,7 +129,7 @@ def test_immich_s_pictures_and_texts(client, expected):
         [("entries", "{"), ("text", "a")],
         [("entries", '{"facial-recognition":{"detection":{"modelName":"buffalo_l"}}}'), ("image", b"x")],
         [("entries", '{"clip":{"visual":{"modelName":"a"}}}')],
-        [("entries", '{"clip":{"visual":{"modelName":"a"}}}'), ("image", b"no picture")],
+        [("entries", '{"clip":{"visual":{"modelName":"a"}}}'), ("image", b"no image")],
         [("entries", '{"clip":{"textual":{"modelName":"a"}}}'), ("image", b"x")],
         [("entries", '{"clip":[]}'), ("text", "a")],
         [("text", "a")],
@@ -142,17 +142,17 @@ def test_immich_s_bad_requests(client, fields):
 
 
 def test_our_own_shape(client, mini, cat):
-    picture = PICTURES / "cat.jpg"
-    [said] = mini.caption(picture)
+    image = IMAGES / "cat.jpg"
+    [said] = mini.caption(image)
     answer = client.post("/caption", json={"image": cat}).json()
     assert answer == {"caption": said.text, "confidence": pytest.approx(said.confidence)}
-    [chosen] = mini.ask(picture, "is there a cat?", ["yes", "no"])
+    [chosen] = mini.ask(image, "is there a cat?", ["yes", "no"])
     answer = client.post("/ask", json={"image": cat, "question": "is there a cat?", "choices": ["yes", "no"]}).json()
     assert answer["answer"] == chosen.label == "yes"
     assert answer["probabilities"] == pytest.approx(chosen.probabilities, abs=1e-5)
     answer = client.post("/ask", json={"image": cat, "question": "what colour is it"}).json()
-    assert answer["answer"] == mini.ask(picture, "what colour is it")[0].text
-    [label] = mini.classify(picture, ["cat", "rocket"], none=True)
+    assert answer["answer"] == mini.ask(image, "what colour is it")[0].text
+    [label] = mini.classify(image, ["cat", "rocket"], none=True)
     answer = client.post("/classify", json={"image": cat, "labels": ["cat", "rocket"], "none": True}).json()
     assert (answer["label"], answer["none"]) == ("cat", pytest.approx(label.none, abs=1e-5))
 
@@ -160,7 +160,7 @@ def test_our_own_shape(client, mini, cat):
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/caption", {"image": "examples/pictures/cat.jpg"}),
+        ("/caption", {"image": "examples/images/cat.jpg"}),
         ("/caption", {}),
         ("/caption", {"image": "aaaa", "path": "/etc/passwd"}),
         ("/classify", {"image": "CAT", "labels": ["cat"]}),

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.serving.conftest import close
 from vljepa.errors import ImageError
 from vljepa.serving.errors import RequestError, TooLargeError
-from vljepa.serving.inputs import PictureInput, is_question, message_parts, picture_content
+from vljepa.serving.inputs import RequestImage, image_content, is_question, message_parts
 from vljepa.serving.service import Service
 
 
@@ -25,7 +25,7 @@ def test_one_thread_alone_uses_the_model(mini, service, expected, cat, monkeypat
 
         monkeypatch.setattr(mini.embedder, name, noted)
     wanted = expected("a cat")
-    image = picture_content(cat)
+    image = image_content(cat)
     threads.clear()
     with ThreadPoolExecutor(4) as pool:
         rows = [pool.submit(made.embed, ["a cat"]) for _ in range(4)]
@@ -40,7 +40,7 @@ def test_one_thread_alone_uses_the_model(mini, service, expected, cat, monkeypat
 def test_many_clients_get_their_own_answers(mini, service, cat, rocket, expected):
     """Also where they went through the model together: every kind of work at once, over and over."""
     made = service()
-    images = {name: picture_content(one) for name, one in (("cat.jpg", cat), ("rocket.jpg", rocket))}
+    images = {name: image_content(one) for name, one in (("cat.jpg", cat), ("rocket.jpg", rocket))}
     captions = {name: mini.caption(one)[0].text for name, one in images.items()}
     answers = {name: mini.ask(one, "what is it?")[0].text for name, one in images.items()}
     chosen = {name: mini.ask(one, "what is it?", ["a cat", "a rocket"])[0].label for name, one in images.items()}
@@ -55,7 +55,7 @@ def test_many_clients_get_their_own_answers(mini, service, cat, rocket, expected
             case 0:
                 return close(made.embed([text]).rows[0], expected(text))
             case 1:
-                return close(made.embed([text, PictureInput(one)]).rows, np.stack([expected(text), expected(name)]))
+                return close(made.embed([text, RequestImage(one)]).rows, np.stack([expected(text), expected(name)]))
             case 2:
                 return made.describe([one]).text == captions[name]
             case 3:
@@ -76,16 +76,16 @@ def test_many_clients_get_their_own_answers(mini, service, cat, rocket, expected
 def test_a_broken_image_fails_its_own_request_only(service, cat, expected):
     made = service()
     with ThreadPoolExecutor(8) as pool:
-        good = [pool.submit(made.embed, [PictureInput(picture_content(cat))]) for _ in range(4)]
-        bad = [pool.submit(made.embed, [PictureInput(b"no image")]) for _ in range(4)]
+        good = [pool.submit(made.embed, [RequestImage(image_content(cat))]) for _ in range(4)]
+        bad = [pool.submit(made.embed, [RequestImage(b"no image")]) for _ in range(4)]
         assert all(isinstance(one.exception(), ImageError) for one in bad)
         assert all(close(one.result().rows[0], expected("cat.jpg")) for one in good)
 
 
 @pytest.mark.assets
 def test_many_images_of_a_request_keep_their_order(service, cat, rocket, expected):
-    contents = [picture_content(one) for one in (cat, rocket, rocket, cat, rocket)] * 4
-    found = service().embed([PictureInput(one) for one in contents]).rows
+    contents = [image_content(one) for one in (cat, rocket, rocket, cat, rocket)] * 4
+    found = service().embed([RequestImage(one) for one in contents]).rows
     names = ["cat.jpg", "rocket.jpg", "rocket.jpg", "cat.jpg", "rocket.jpg"] * 4
     assert close(found, np.stack([expected(name) for name in names]))
 
@@ -95,10 +95,10 @@ def test_a_count_above_the_cap_is_refused_before_anything_is_fetched(service):
     fetched = []
     made = service(fetch=fetched.append)
     address = made.image("https://photos.example/a.jpg")
-    with pytest.raises(TooLargeError, match="65 pictures"):
+    with pytest.raises(TooLargeError, match="65 images"):
         made.describe([address] * 65)
-    with pytest.raises(TooLargeError, match="65 pictures"):
-        made.embed([PictureInput(address)] * 65)
+    with pytest.raises(TooLargeError, match="65 images"):
+        made.embed([RequestImage(address)] * 65)
     assert fetched == []
 
 
@@ -110,7 +110,7 @@ def test_a_folder_s_place_is_nobody_s_business(mini, tmp_path):
 
 @pytest.mark.parametrize("text", ["aGVsbG8=", "data:image/png;base64,aGVsbG8=", "DATA:;base64,aGVs\nbG8=\n"])
 def test_base64_is_taken_bare_and_as_a_data_url(text):
-    assert picture_content(text) == b"hello"
+    assert image_content(text) == b"hello"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_base64_is_taken_bare_and_as_a_data_url(text):
 )  # fmt: skip
 def test_nothing_else_is(text):
     with pytest.raises(RequestError):
-        picture_content(text)
+        image_content(text)
 
 
 @pytest.mark.parametrize(

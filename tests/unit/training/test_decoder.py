@@ -44,7 +44,7 @@ def model():
 
 
 def decoder_run(folder, output="run", **sections):
-    """A recipe over TEXTS, without pictures; keyword arguments are sections that change it."""
+    """A recipe over TEXTS, without images; keyword arguments are sections that change it."""
     if not (folder / "texts.txt").exists():
         (folder / "texts.txt").write_text("\n".join(TEXTS), encoding="utf-8")
     raw = {
@@ -84,13 +84,13 @@ def lines(run, *kinds):
 
 @pytest.fixture(scope="module")
 def learned(model, shapes, tmp_path_factory):
-    """One run that is long enough to learn, with texts, estimates and pictures."""
+    """One run that is long enough to learn, with texts, estimates and images."""
     captions = str(shapes / "captions.jsonl")
     folder = tmp_path_factory.mktemp("learned")
     train = [
         {"name": "texts", "path": "texts.txt", "weight": 2},
-        {"name": "estimates", "path": captions, "see": "guess", "view": {"name": "text", "like": "pictures"}},
-        {"name": "pictures", "path": captions, "see": "picture", "views": 2},
+        {"name": "estimates", "path": captions, "see": "guess", "view": {"name": "text", "like": "images"}},
+        {"name": "images", "path": captions, "see": "picture", "views": 2},
     ]
     validation = [{"name": "captions", "path": captions}]
     run = decoder_run(
@@ -296,12 +296,12 @@ def test_an_unknown_device_is_told(model, tmp_path):
         DecoderTrainer(decoder_run(tmp_path), device="tpu")
 
 
-def test_pictures_alone_can_be_learned_without_held_out_texts(model, shapes, tmp_path):
+def test_images_alone_can_be_learned_without_held_out_texts(model, shapes, tmp_path):
     rows = [json.loads(line) for line in (shapes / "captions.jsonl").read_text().splitlines()]
     write_rows(tmp_path / "rows.jsonl", rows[:6])
     captions = {"path": str(tmp_path / "rows.jsonl"), "root": str(shapes)}
     data = {
-        "train": [captions | {"name": "pictures", "see": "picture"}],
+        "train": [captions | {"name": "images", "see": "picture"}],
         "validation": [captions | {"name": "captions"}],
     }
     run = decoder_run(tmp_path, data=data, train={"best_metric": "captions/cider"})

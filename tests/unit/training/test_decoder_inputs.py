@@ -32,14 +32,14 @@ def texts_of(sources):
     return {text for rows in sources for row in rows for text in row.texts}
 
 
-def test_rows_of_excluded_pictures_go_whatever_they_say():
+def test_rows_of_excluded_images_go_whatever_they_say():
     train = [[record("1", "a cat"), record("2", "a dog")], [record("1", "what an animal")]]
     kept, dropped = exclude(train, [[record("1", "something else")]], names=["a", "b"])
     assert texts_of(kept) == {"a dog"}
     assert dropped == {"a": 1, "b": 1}
 
 
-def test_excluded_texts_go_whatever_picture_they_are_of():
+def test_excluded_texts_go_whatever_image_they_are_of():
     train = [[record("1", "A cat.", "cat"), record("2", "a cat"), record("3", "a dog", "two dogs", "a cat")]]
     kept, dropped = exclude(train, [[record("9", "a  CAT")]], names=["a"])
     assert [row.texts for row in kept[0]] == [("a dog", "two dogs")]
@@ -53,27 +53,27 @@ def test_nothing_excluded_drops_nothing():
     assert exclude(train, [[record("9", "a bird")]], names=["a"]) == (train, {})
 
 
-def test_a_held_out_picture_s_texts_stay_together_and_are_gone_from_all_sources():
+def test_a_held_out_image_s_texts_stay_together_and_are_gone_from_all_sources():
     rows = [record(str(number), f"text {number}", f"also {number}") for number in range(40)]
     estimates = [record(str(number), f"third {number}", f"fourth {number}") for number in range(40)]
-    train, held = hold_out([rows, estimates], [source("a"), source("b", "picture")], share=0.1)
+    train, held = hold_out([rows, estimates], [source("a"), source("b", "image")], share=0.1)
     ids = {row.source_id for row in held}
     assert len(held) == 4
     assert all(len(row.texts) == 2 for row in held)
     assert all({row.source_id for row in part} == {str(number) for number in range(40)} - ids for part in train)
-    assert hold_out([rows, estimates], [source("a"), source("b", "picture")], share=0.1)[1] == held
+    assert hold_out([rows, estimates], [source("a"), source("b", "image")], share=0.1)[1] == held
     assert not texts_of([held]) & texts_of(train)
 
 
 def test_only_rows_of_text_sources_are_held_out():
     rows = [record(str(number), f"text {number}") for number in range(20)]
-    train, held = hold_out([rows], [source("a", "picture")], share=0.1)
+    train, held = hold_out([rows], [source("a", "image")], share=0.1)
     assert (train, held) == ([rows], [])
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """captions.jsonl with 20 pictures, one of which is in test.jsonl too; other.jsonl says a test caption by itself."""
+    """captions.jsonl with 20 images, one of which is in test.jsonl too; other.jsonl says a test caption by itself."""
     rows = [{"image": f"{number}.png", "text": [f"a {number}", f"{number} again"]} for number in range(20)]
     write_rows(tmp_path / "captions.jsonl", rows)
     write_rows(tmp_path / "test.jsonl", [{"image": "3.png", "text": ["a new caption"]}, {"image": "x", "text": SECRET}])
@@ -88,7 +88,7 @@ def data(folder, **changes):
     return DecoderDataConfig.model_validate(raw | changes)
 
 
-def test_pictures_without_ids_are_excluded_by_their_files(folder):
+def test_images_without_ids_are_excluded_by_their_files(folder):
     kept = texts_of(read_texts(data(folder))[0])
     assert {"a 3", f"{SECRET.capitalize()}."} <= kept  # the control
     train, held, dropped = read_texts(data(folder, exclude=[source("test").model_dump(exclude={"see"})]))
@@ -96,15 +96,15 @@ def test_pictures_without_ids_are_excluded_by_their_files(folder):
     assert dropped == {"captions": 1, "other": 1}
 
 
-def test_held_out_texts_are_not_trained_on_under_another_picture(folder):
+def test_held_out_texts_are_not_trained_on_under_another_image(folder):
     write_rows(folder / "other.jsonl", [{"text": [f"A {number}"]} for number in range(20)])
     train, held, _ = read_texts(data(folder))
     assert held
     assert not {text.lower() for text in held} & {text.lower() for text in texts_of(train)}
 
 
-def test_a_text_source_and_a_picture_source_of_one_file_hold_the_same_pictures_out(folder):
-    sources = [source("captions"), source("captions", "picture", name="pictures")]
+def test_a_text_source_and_a_image_source_of_one_file_hold_the_same_images_out(folder):
+    sources = [source("captions"), source("captions", "image", name="images")]
     train, held, _ = read_texts(data(folder, train=sources))
     assert held
     assert not set(held) & texts_of(train)
@@ -140,9 +140,9 @@ def test_no_batch_ever_writes_a_test_caption(toy, folder):
 
 
 def test_a_guess_never_shows_the_text_that_is_to_be_written(toy, folder, shapes, monkeypatch):
-    guess = source("captions", "guess", name="estimates", view={"name": "text", "like": "pictures"})
-    pictures = source("pictures", "picture", path=str(shapes / "captions.jsonl"), views=1)
-    inputs = prepared(toy, data(folder, train=[source("captions"), guess, pictures]))
+    guess = source("captions", "guess", name="estimates", view={"name": "text", "like": "images"})
+    images = source("images", "image", path=str(shapes / "captions.jsonl"), views=1)
+    inputs = prepared(toy, data(folder, train=[source("captions"), guess, images]))
     estimates = inputs.batches.sources[1]
     shown = []
     monkeypatch.setattr(estimates, "guess", lambda seen, seeds: shown.append(list(seen)) or torch.zeros(len(seen), 24))
@@ -155,9 +155,9 @@ def test_a_guess_never_shows_the_text_that_is_to_be_written(toy, folder, shapes,
 
 
 def test_guesses_are_embeddings_and_pure(toy, folder, shapes):
-    guess = source("captions", "guess", name="estimates", view={"name": "text", "like": "pictures"})
-    pictures = source("pictures", "picture", path=str(shapes / "captions.jsonl"), views=1)
-    config = data(folder, train=[source("captions"), guess, pictures])
+    guess = source("captions", "guess", name="estimates", view={"name": "text", "like": "images"})
+    images = source("images", "image", path=str(shapes / "captions.jsonl"), views=1)
+    config = data(folder, train=[source("captions"), guess, images])
     first, second = (prepared(toy, config).batches[3] for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert torch.allclose(first["embeddings"].norm(dim=-1), torch.ones(10), atol=1e-5)
@@ -170,7 +170,7 @@ def test_guesses_are_embeddings_and_pure(toy, folder, shapes):
         (
             {"train": [source("captions", "guess", view={"name": "text", "like": "absent"})]},
             ConfigError,
-            "names no training source with pictures",
+            "names no training source with images",
         ),
         ({"train": [source("absent")]}, DataError, "no source"),
         ({"exclude": [{"name": "s", "path": "absent.jsonl"}]}, DataError, "no source"),

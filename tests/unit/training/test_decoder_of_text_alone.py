@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.contract.hub_dual_encoders import DUAL_ENCODERS
-from tests.contract.test_vision_towers_of_strangers import pictures
+from tests.contract.test_vision_towers_of_strangers import images
 from tests.decoders import decoder_config
 from tests.unit.training.test_decoder import decoder_run, trainer
 from vljepa import VLJEPA, VLJEPAProcessor
@@ -69,7 +69,7 @@ def test_the_model_answers_what_the_recipe_leaves_open(run, model, tmp_path) -> 
     processor = VLJEPAProcessor(model.config)
     processor.load_decoder(folder)
     speaking = Embedder(model, processor)
-    [first, *_] = pictures(tmp_path)
+    [first, *_] = images(tmp_path)
     assert speaking.words(speaking.images([first])) != [""]
 
 
@@ -94,7 +94,7 @@ def test_what_the_recipe_says_wins(model) -> None:
 
 
 def test_images_are_read_where_texts_lie_by_the_model_s_statistics(run, model) -> None:
-    """Without pictures and memory: each dimension gets the mean and the deviation of texts."""
+    """Without images and memory: each dimension gets the mean and the deviation of texts."""
     side = {
         name: SideConfig(mean=[mean] * 24, std=[std] * 24)
         for name, mean, std in (("image", 0.1, 0.2), ("text", -0.1, 0.1))
@@ -109,10 +109,10 @@ def test_images_are_read_where_texts_lie_by_the_model_s_statistics(run, model) -
 
 def test_the_captions_that_come_with_mini_are_a_source() -> None:
     source = DecoderSourceConfig(name="captions", path="mini:captions")
-    rows = load_source(source, root="nowhere", pictures=False)
+    rows = load_source(source, root="nowhere", images=False)
     assert len(rows) == 24_366 == len({row.texts for row in rows})
     with pytest.raises(CheckpointError, match="'toy' ships without trained weights"):
-        load_source(source.model_copy(update={"path": "toy:captions"}), root="nowhere", pictures=False)
+        load_source(source.model_copy(update={"path": "toy:captions"}), root="nowhere", images=False)
 
 
 def test_a_decoder_that_goes_on_reads_predictions_as_its_own_run_says(run, model) -> None:

@@ -92,8 +92,8 @@ def test_a_run_that_crashes_after_it_ended_early_does_not_go_on(make_run, flat, 
     assert load_state(Path(run.train.output) / "last", device=torch.device("cpu"))["step"] == 6
 
 
-def test_questions_that_need_no_picture_are_told_at_the_end(shapes, make_run, tmp_path, capsys):
-    """All pictures of the first set have the same answer; in the second the picture decides."""
+def test_questions_that_need_no_image_are_told_at_the_end(shapes, make_run, tmp_path, capsys):
+    """All images of the first set have the same answer; in the second the image decides."""
     rows = [json.loads(line) for line in (shapes / "questions.jsonl").read_text().splitlines()]
     write_rows(tmp_path / "blind.jsonl", [row | {"text": "red", "candidates": ["red", "blue"]} for row in rows])
     blind = {"name": "blind", "path": str(tmp_path / "blind.jsonl"), "root": str(shapes), "task": "vqa"}
@@ -101,7 +101,7 @@ def test_questions_that_need_no_picture_are_told_at_the_end(shapes, make_run, tm
     result = Trainer(make_run("a", data={"train": [blind], "validation": [blind]}, train={"steps": 2})).fit()
     assert result.metrics["blind/blind/majority"] == result.metrics["blind/blind/question_only"] == 1
     said = capsys.readouterr().err
-    assert "without looking at the picture: 100.0% the most frequent answer" in said
+    assert "without looking at the image: 100.0% the most frequent answer" in said
     assert "WARNING: blind: the model answers no better than without looking" in said
     result = Trainer(make_run("b", data={"train": [seen], "validation": [seen]}, train={"steps": 60})).fit()
     # A quarter of the colours and a third of the shapes are right by guessing.

@@ -200,7 +200,7 @@ def test_the_loss_is_the_mean_of_the_groups_own_losses(make_run, text, monkeypat
 
 
 @pytest.mark.parametrize("hidden", [None, 16])
-def test_gate_only_pictures_move_the_gate_and_no_text(make_run, hidden):
+def test_gate_only_images_move_the_gate_and_no_text(make_run, hidden):
     run = make_run(model=toy(hidden=hidden), data={"train": [GATE]}, train={"steps": 3, "eval_every": 3})
     Trainer(run).fit()
     last = lines(run, "validation")[-1]
@@ -214,9 +214,9 @@ def test_gate_only_pictures_move_the_gate_and_no_text(make_run, hidden):
     [
         (
             {"text": {"view": {"name": "text", "like": "absent"}}},
-            r"like = 'absent'.*'text' names no pictures.*captions",
+            r"like = 'absent'.*'text' names no images.*captions",
         ),
-        ({"text": {"view": {"name": "text", "like": "text"}}}, r"like = 'text' of the source 'text' names no pictures"),
+        ({"text": {"view": {"name": "text", "like": "text"}}}, r"like = 'text' of the source 'text' names no images"),
         ({"text": {"group": "all"}}, "'text' is in group 'all' with sources of another kind"),
         ({"text": {"group": "few"}}, "'text' is in group 'few' with sources of another kind"),
         ({"few": {"group": "all"}}, "'few' is in group 'all' with sources of another kind"),
@@ -346,21 +346,21 @@ def test_a_disk_that_fills_up_ends_a_run_that_goes_on_to_the_same_end(make_run, 
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
-def test_broken_pictures_are_counted_and_named(make_run, shapes, tmp_path, capsys):
+def test_broken_images_are_counted_and_named(make_run, shapes, tmp_path, capsys):
     rows = [json.loads(line) for line in (shapes / "captions.jsonl").read_text().splitlines()]
     write_rows(tmp_path / "rows.jsonl", [*rows, {"image": "absent.png", "text": "nothing"}])
     source = {"name": "captions", "path": str(tmp_path / "rows.jsonl"), "root": str(shapes)}
     settings = {"train": [source], "max_skipped": 0.05}
     result = Trainer(make_run(data=settings, train={"steps": 2})).fit()
     assert list(result.skipped) == [str(shapes / "absent.png")]
-    assert "1 pictures were skipped" in capsys.readouterr().err
+    assert "1 images were skipped" in capsys.readouterr().err
     live = Trainer(make_run("live", data=settings | {"cache": None}, train={"steps": 3})).fit()
     assert live.skipped.keys() == result.skipped.keys()
-    with pytest.raises(DataError, match=r"1 of 25 pictures are unreadable, more than data\.max_skipped = 0 "):
+    with pytest.raises(DataError, match=r"1 of 25 images are unreadable, more than data\.max_skipped = 0 "):
         Trainer(make_run("strict", data=settings | {"max_skipped": 0}, train={"steps": 2})).fit()
 
 
-def test_a_batch_without_a_readable_picture_is_no_step(make_run, tmp_path):
+def test_a_batch_without_a_readable_image_is_no_step(make_run, tmp_path):
     write_rows(tmp_path / "rows.jsonl", [{"image": f"{number}.png", "text": "nothing"} for number in range(4)])
     source = {"name": "absent", "path": str(tmp_path / "rows.jsonl")}
     data = {"train": [source], "validation": [], "cache": None, "max_skipped": 1.0}
@@ -377,12 +377,12 @@ def test_runs_of_one_process_have_their_own_precision(make_run):
         assert trainer.accelerator.mixed_precision == ("no" if precision == "fp32" else precision)
 
 
-def test_pictures_in_both_sets_are_reported(make_run, capsys):
+def test_images_in_both_sets_are_reported(make_run, capsys):
     Trainer(make_run(train={"steps": 1})).fit()
-    assert "WARNING: 24 validation pictures are also training pictures" in capsys.readouterr().err
+    assert "WARNING: 24 validation images are also training images" in capsys.readouterr().err
 
 
-def test_the_same_picture_in_another_file_is_known_by_its_source_id(make_run, shapes, tmp_path, capsys):
+def test_the_same_image_in_another_file_is_known_by_its_source_id(make_run, shapes, tmp_path, capsys):
     """PITFALLS 16: by content above, and by id here, where the files differ; the control has neither."""
     red, blue = shapes / "red_circle_3.png", shapes / "blue_bar_3.png"
     rows = [{"image": red.name, "text": "a red circle", "source_id": "one"}]
@@ -393,7 +393,7 @@ def test_the_same_picture_in_another_file_is_known_by_its_source_id(make_run, sh
         places = {"train": str(tmp_path / "train.jsonl"), "validation": str(tmp_path / f"{name}.jsonl")}
         data = {part: [{"name": part, "path": path, "root": str(shapes)}] for part, path in places.items()}
         Trainer(make_run(name, data=data, train={"steps": 1, "batch_size": 4})).fit()
-        said = "1 validation pictures are also training pictures" in capsys.readouterr().err
+        said = "1 validation images are also training images" in capsys.readouterr().err
         assert said == (name == "same")
 
 
@@ -502,7 +502,7 @@ ANSWERS = ["black"] * 9 + ["blue"] * 3 + ["green"] * 2 + ["red"]
 
 
 def skewed_run(make_run, shapes, tmp_path, name, **sections):
-    """The same picture under many identities, so that only how often answers occur can be learned."""
+    """The same image under many identities, so that only how often answers occur can be learned."""
     row = {"image": "red_square_3.png", "query": "what?", "candidates": sorted(set(ANSWERS))}
     rows = [row | {"text": answer, "source_id": f"row {number}"} for number, answer in enumerate(4 * ANSWERS)]
     write_rows(tmp_path / "skewed.jsonl", rows)

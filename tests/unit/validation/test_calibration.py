@@ -190,8 +190,8 @@ def test_a_run_keeps_the_frequencies_of_its_answers_and_ask_uses_them(shapes, ma
     assert prior.counts == {"red": 30, "circle": 8, "square": 8, "bar": 8, "green": 6, "blue": 6, "black": 6}
     assert result.metrics["calibration/answer_prior/weight"] == prior.weight
     asked = {"question": "which colour?", "choices": rows[0]["candidates"]}
-    picture = shapes / rows[0]["image"]
-    [plain], [informed] = (ask(model, processor, picture, **asked, answer_prior=wanted) for wanted in (False, None))
+    image = shapes / rows[0]["image"]
+    [plain], [informed] = (ask(model, processor, image, **asked, answer_prior=wanted) for wanted in (False, None))
     odds = [one.probabilities["red"] / one.probabilities["green"] for one in (plain, informed)]
     temperature = model.config.calibration.temperature("ask", candidates=len(asked["choices"]))
     assert odds[1] / odds[0] == pytest.approx(5 ** (prior.weight / temperature), rel=1e-3)

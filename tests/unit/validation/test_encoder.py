@@ -7,21 +7,21 @@ import torch
 
 from vljepa import VLJEPA, VLJEPAProcessor
 from vljepa.configs import load_preset
-from vljepa.data.pictures import PictureBatch
+from vljepa.data.images import ImageBatch
 from vljepa.data.records import Clip, Still
 from vljepa.validation.encoder import BATCH, Encoder
 
 
 class Reader:
-    """Pixels that are all alike, and how many pictures or clips were asked for at a time."""
+    """Pixels that are all alike, and how many images or clips were asked for at a time."""
 
     def __init__(self, frames):
         self.frames, self.asked = frames, []
 
-    def read(self, pictures):
-        self.asked.append(len(pictures))
-        pixels = torch.zeros(len(pictures), self.frames, 3, 64, 64)
-        return PictureBatch(kept=list(range(len(pictures))), skipped={}, pixels_BTCHW=pixels)
+    def read(self, images):
+        self.asked.append(len(images))
+        pixels = torch.zeros(len(images), self.frames, 3, 64, 64)
+        return ImageBatch(kept=list(range(len(images))), skipped={}, pixels_BTCHW=pixels)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ class Reader:
         (Clip("a.mp4", start=0.0, end=None, frames=16), [8] * 17 + [4]),
         (Still("a.png", frames=300), [1] * 140),
     ],
-    ids=["pictures", "clips", "clips that are longer than a batch"],
+    ids=["images", "clips", "clips that are longer than a batch"],
 )
 def test_so_many_frames_are_encoded_at_a_time(visual, asked, monkeypatch):
     model = VLJEPA(load_preset("toy")).eval()
@@ -39,7 +39,7 @@ def test_so_many_frames_are_encoded_at_a_time(visual, asked, monkeypatch):
     monkeypatch.setattr(model, "predict", lambda vision, *_: torch.zeros(vision.rows, 4))
     frames = getattr(visual, "frames", 1)
     reader = Reader(frames)
-    encoder = Encoder(model, VLJEPAProcessor(model.config), pictures=reader)
+    encoder = Encoder(model, VLJEPAProcessor(model.config), images=reader)
     assert encoder.predictions([(visual, "")] * 140).shape == (140, 4)
     assert reader.asked == asked
     assert all(count * frames <= max(BATCH, frames) for count in reader.asked)

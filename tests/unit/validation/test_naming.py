@@ -10,7 +10,7 @@ import pytest
 from vljepa.configs import CalibrationConfig, LabelPriorConfig, PromptsConfig
 from vljepa.data.records import Record
 from vljepa.validation.calibration import calibrate
-from vljepa.validation.naming import LEAST, NamedScores, fit_evidence, fit_open_set, named_pictures
+from vljepa.validation.naming import LEAST, NamedScores, fit_evidence, fit_open_set, named_images
 from vljepa.validation.tasks import RetrievalTask
 
 NAMES = [f"name {number}" for number in range(30)]
@@ -24,10 +24,10 @@ def captioned(*texts: tuple[str, ...]) -> RetrievalTask:
 def test_names_are_short_texts_and_what_half_of_the_captions_name() -> None:
     dogs = ("A small dog sleeps on a couch.", "The dog is on some sofa near a lamp.", "a dog is lying down there")
     task = captioned(*[dogs] * LEAST, ("hot dog",), ("there is nothing to name here at all",))
-    named = named_pictures(task)
+    named = named_images(task)
     assert named is not None
     assert named.names == ["dog", "hot dog"]
-    assert named.pictures == list(range(LEAST + 1)), "a picture without names is left out"
+    assert named.images == list(range(LEAST + 1)), "an image without names is left out"
     assert named.right_NM[0].tolist() == [True, False]
     assert named.right_NM[-1].tolist() == [False, True]
 
@@ -35,19 +35,19 @@ def test_names_are_short_texts_and_what_half_of_the_captions_name() -> None:
 def test_what_is_wider_or_seen_at_all_is_not_wrong() -> None:
     dog, animal, couch = ("dog",), ("animal",), ("couch",)
     both = ("dog", "a dog sits on a couch", "two of them are sleeping quietly")
-    named = named_pictures(captioned(*[dog, animal, couch, both] * LEAST))
+    named = named_images(captioned(*[dog, animal, couch, both] * LEAST))
     assert named is not None
     wrong = dict(zip(named.names, named.wrong_NM[0].tolist(), strict=True))
     assert wrong == {"animal": False, "couch": True, "dog": False}
     assert dict(zip(named.names, named.wrong_NM[3].tolist(), strict=True))["couch"] is False
 
 
-def test_of_few_pictures_nothing_is_fitted() -> None:
-    assert named_pictures(captioned(*[("dog",), ("cat",)] * (LEAST // 2 - 1))) is None
+def test_of_few_images_nothing_is_fitted() -> None:
+    assert named_images(captioned(*[("dog",), ("cat",)] * (LEAST // 2 - 1))) is None
 
 
 class Namer:
-    """An encoder of pictures that are numbers: each shows the name of that number, modulo 30.
+    """An encoder of images that are numbers: each shows the name of that number, modulo 30.
 
     Args:
         noise: On the predicted embeddings.
@@ -95,7 +95,7 @@ def crowd(count: int = 300) -> RetrievalTask:
 
 def scores(encoder: Namer) -> NamedScores:
     task = crowd()
-    named = named_pictures(task)
+    named = named_images(task)
     assert named is not None
     rows_ND, classes_NK = encoder.seen(task.pairs())
     return NamedScores(task, named, encoder=encoder, predictions_ND=rows_ND, classes_NK=classes_NK)  # type: ignore[arg-type]

@@ -52,7 +52,7 @@ def caption(name, *texts, source_id=None):
     return Record(image=Path(name), texts=texts, query="ignored", source_id=source_id or name)
 
 
-def test_retrieval_counts_every_text_and_every_right_picture():
+def test_retrieval_counts_every_text_and_every_right_image():
     rows = [caption("1", "cat", "tabby"), caption("2", "Cat."), caption("3", "dog"), caption("3", "hound")]
     task = RetrievalTask("s", rows, caption_prompt="p")
     assert task.texts() == ["cat", "tabby", "dog", "hound"]
@@ -65,7 +65,7 @@ def test_retrieval_counts_every_text_and_every_right_picture():
     )
     metrics = task.evaluate(encoder)
     assert metrics["s/image_to_text/r1"] == 1.0
-    assert metrics["s/text_to_image/r1"] == pytest.approx(3 / 4)  # "hound" finds picture 1
+    assert metrics["s/text_to_image/r1"] == pytest.approx(3 / 4)  # "hound" finds image 1
     assert metrics["s/main"] == pytest.approx(7 / 8)
     assert metrics["s/effective_rank"] > 1
 

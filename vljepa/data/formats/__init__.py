@@ -2,7 +2,7 @@
 
 Every format is registered here, and says by itself what it recognises; the first that does wins. It gives rows as
 dictionaries; formats that have no columns of their own give the usual ones (`image`, `text`, `query`, `source_id`), so
-that nothing has to be mapped. A picture in a row is a path as text, or a `Stored` one.
+that nothing has to be mapped. An image in a row is a path as text, or a `Stored` one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def find_data(path: str | Path, *, split: str | None = None) -> Found:
 
     Args:
         path: A file; a folder with a captions file or one other data file, of tars, of numbered parts of a table, of
-            pictures with their texts beside them or in a folder per class, of splits, or of a saved dataset; or
+            images with their texts beside them or in a folder per class, of splits, or of a saved dataset; or
             `hf:NAME:SPLIT` for a dataset of the hub.
         split: Which split, where there are several; by default that for training.
 
@@ -106,5 +106,5 @@ def _unknown_folder(path: Path) -> DataError:
     elif any(path.glob("*.zip")):
         fix = "unpack the zip in it; what it holds is not looked at."
     return DataError(
-        f"the folder {str(path)!r} holds no captions file, tars, dataset, or pictures in a folder per class.", fix=fix
+        f"the folder {str(path)!r} holds no captions file, tars, dataset, or images in a folder per class.", fix=fix
     )

@@ -1,4 +1,4 @@
-"""COCO captions: `images`, and `annotations` with their captions; a row per picture with all of them."""
+"""COCO captions: `images`, and `annotations` with their captions; a row per image with all of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def recognises(content: Any) -> bool:
 
 
 def coco_rows(content: Any, found: Found) -> Iterator[Item]:
-    """Rows of COCO captions; pictures without a caption are passed over, as COCO's own test pictures are.
+    """Rows of COCO captions; images without a caption are passed over, as COCO's own test images are.
 
     Raises:
         DataError: A part is missing.
@@ -24,12 +24,12 @@ def coco_rows(content: Any, found: Found) -> Iterator[Item]:
     try:
         for one in content["annotations"]:
             texts.setdefault(one["image_id"], []).append(one["caption"])
-        for picture in content["images"]:
-            name, identity = picture["file_name"], picture["id"]
+        for image in content["images"]:
+            name, identity = image["file_name"], image["id"]
             if identity in texts:
                 yield {"image": name, "text": texts[identity], "source_id": str(identity)}
             else:
-                yield Fault("pictures without a caption", counts=False)
+                yield Fault("images without a caption", counts=False)
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{str(found.place)!r} is not COCO captions: {error} is missing or of another kind.",

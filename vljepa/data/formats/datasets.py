@@ -37,7 +37,7 @@ def find_on_hub(name: str, split: str | None) -> Found:
 
 
 def dataset_rows(place: Found) -> Numbered:
-    """Rows of a dataset, with their numbers from 1: class labels by their names, pictures as `Cell`s.
+    """Rows of a dataset, with their numbers from 1: class labels by their names, images as `Cell`s.
 
     Raises:
         DataError: As `open_dataset`.

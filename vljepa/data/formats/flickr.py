@@ -1,4 +1,4 @@
-"""Flickr8k's and Flickr30k's token files: `1000.jpg#0<TAB>A child .`, five lines a picture and no header."""
+"""Flickr8k's and Flickr30k's token files: `1000.jpg#0<TAB>A child .`, five lines an image and no header."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def recognises(place: Path, split: str | None) -> Found | None:
 
 
 def flickr_rows(found: Found) -> Numbered:
-    """A row per picture, by the number of its first line, with all its captions.
+    """A row per image, by the number of its first line, with all its captions.
 
     Raises:
         DataError: The file is no UTF-8 text.
     """
-    pictures: dict[str, tuple[int, list[str]]] = {}
+    images: dict[str, tuple[int, list[str]]] = {}
     with text_lines(found.path) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -34,8 +34,8 @@ def flickr_rows(found: Found) -> Numbered:
             if match is None:
                 yield number, Fault("no image with the number of its caption, a tab and the caption")
             else:
-                pictures.setdefault(match["image"], (number, []))[1].append(match["text"])
-    for image, (number, texts) in pictures.items():
+                images.setdefault(match["image"], (number, []))[1].append(match["text"])
+    for image, (number, texts) in images.items():
         yield number, {"image": image, "text": texts}
 
 

@@ -9,7 +9,7 @@ from vljepa.data.formats.names import guess_columns
 from vljepa.data.formats.registry import Format, Found, choose_split, first_row, recognise, rows_of
 from vljepa.data.formats.text_files import plain_stem, plain_suffix
 from vljepa.data.formats.vqa import answers_beside
-from vljepa.data.formats.walking import HELD_OUT, SPLITS, folders_in, has_pictures, names_in
+from vljepa.data.formats.walking import HELD_OUT, SPLITS, folders_in, has_images, names_in
 from vljepa.errors import DataError
 
 CAPTION_FILES = ("captions.csv", "captions.jsonl")
@@ -44,7 +44,7 @@ def recognises_table(place: Path, split: str | None) -> Found | None:
     files = _tables(place) if place.is_dir() else []
     if not files:
         return None
-    classes = any(has_pictures(folder) for folder in folders_in(place))
+    classes = any(has_images(folder) for folder in folders_in(place))
     if classes:  # `images` beside a table is no class, and a list of classes no table
         files = [file for file in files if _has_samples(file)]
     if len(files) > 1 and all(plain_stem(file) in SPLITS for file in files):
@@ -107,7 +107,7 @@ def _is_text_table(file: Path) -> bool:
 
 
 def _has_samples(file: Path) -> bool:
-    """Whether rows of a file have a picture and a text; a list of names beside folders of classes has not."""
+    """Whether rows of a file have an image and a text; a list of names beside folders of classes has not."""
     found = recognise(file)
     try:
         columns = guess_columns((first_row(found) if found is not None else None) or {})

@@ -10,7 +10,7 @@ from vljepa.data.formats.registry import Fault, Found, Item
 from vljepa.errors import DataError
 
 _REST = "restval"
-"""What is left of COCO's validation pictures; everyone trains on it."""
+"""What is left of COCO's validation images; everyone trains on it."""
 
 
 def recognises(content: Any) -> bool:
@@ -20,7 +20,7 @@ def recognises(content: Any) -> bool:
 
 
 def karpathy_rows(content: Any, found: Found) -> Iterator[Item]:
-    """A row per picture of the wanted split; by default those for training, `restval` included.
+    """A row per image of the wanted split; by default those for training, `restval` included.
 
     Raises:
         DataError: A part is missing, or there is no such split.
@@ -32,12 +32,12 @@ def karpathy_rows(content: Any, found: Found) -> Iterator[Item]:
             raise DataError(
                 f"{str(found.place)!r} has no split {wanted!r}.", fix=f"set `split` to one of {', '.join(splits)}."
             )
-        for picture in content["images"]:
-            split = _split(picture)
+        for image in content["images"]:
+            split = _split(image)
             if split == wanted:
-                yield _row(picture)
+                yield _row(image)
             else:
-                yield Fault(f"pictures of the split {split}", counts=False, split=split)
+                yield Fault(f"images of the split {split}", counts=False, split=split)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{str(found.place)!r} is not Karpathy's: {error} is missing or of another kind.",
@@ -45,15 +45,15 @@ def karpathy_rows(content: Any, found: Found) -> Iterator[Item]:
         ) from error
 
 
-def _split(picture: dict[str, Any]) -> str:
-    split = str(picture.get("split") or "train")
+def _split(image: dict[str, Any]) -> str:
+    split = str(image.get("split") or "train")
     return "train" if split == _REST else split
 
 
-def _row(picture: dict[str, Any]) -> Item:
-    name = PurePosixPath(picture.get("filepath") or "", picture["filename"])
-    texts = [sentence["raw"] for sentence in picture["sentences"]]
-    identity = picture.get("cocoid", picture.get("imgid"))
-    return {"image": str(name), "text": texts, "split": _split(picture)} | (
+def _row(image: dict[str, Any]) -> Item:
+    name = PurePosixPath(image.get("filepath") or "", image["filename"])
+    texts = [sentence["raw"] for sentence in image["sentences"]]
+    identity = image.get("cocoid", image.get("imgid"))
+    return {"image": str(name), "text": texts, "split": _split(image)} | (
         {} if identity is None else {"source_id": str(identity)}
     )

@@ -26,10 +26,10 @@ NAMES = {
 
 
 def guess_columns(row: Mapping[str, Any]) -> dict[str, str]:
-    """Column of each meaning that a table has, by the names of its columns; pictures inside a file count by kind.
+    """Column of each meaning that a table has, by the names of its columns; images inside a file count by kind.
 
     Raises:
-        DataError: Several columns hold pictures, or names differ in upper and lower case alone.
+        DataError: Several columns hold images, or names differ in upper and lower case alone.
 
     Examples:
         >>> guess_columns({"File": "a.png", "Caption": "a cat", "id": 3})
@@ -45,7 +45,7 @@ def guess_columns(row: Mapping[str, Any]) -> dict[str, str]:
         if meaning == "image" and stored:
             likely = [name for name in likely if name in stored] or list(stored)
             if _plain(likely[0]) not in names and len(likely) > 1:
-                _refuse(f"the columns {' and '.join(map(repr, likely))} both hold pictures")
+                _refuse(f"the columns {' and '.join(map(repr, likely))} both hold images")
         if likely:
             alike = by_name[_plain(likely[0])]
             if len(alike) > 1:

@@ -1,4 +1,4 @@
-"""Parquet files; pictures in them are paths, bytes, or Hugging Face's pairs of bytes and path."""
+"""Parquet files; images in them are paths, bytes, or Hugging Face's pairs of bytes and path."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Format:
     Args:
         name: What `Found.kind` says.
         recognise: From a file or folder, and the split that is wanted, what there is; None for what is not of this
-            format. Looks at names and first bytes, and reads no picture.
+            format. Looks at names and first bytes, and reads no image.
         rows: Rows of what was recognised, with the numbers of their lines, or of rows where there are no lines, from 1.
     """
 

@@ -1,4 +1,4 @@
-"""Pictures with a text file of the same name beside each: `a.png` and `a.txt`."""
+"""Images with a text file of the same name beside each: `a.png` and `a.txt`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vljepa.data.formats.registry import Fault, Format, Found, Numbered
-from vljepa.data.formats.walking import folders_in, is_picture_name, left_behind, names_in, pictures_below
+from vljepa.data.formats.walking import folders_in, images_below, is_image_name, left_behind, names_in
 from vljepa.errors import DataError
 
 _ENDINGS = (".txt", ".caption")
@@ -15,19 +15,19 @@ MAX_TEXT_BYTES = 1 << 20
 
 
 def recognises(place: Path, split: str | None) -> Found | None:
-    """A folder where some picture, in it or below, has its text beside it."""
+    """A folder where some image, in it or below, has its text beside it."""
     if not place.is_dir():
         return None
     taken, lonely = 0, 0
     for folder in _folders_below(place):
         names = set(names_in(folder))
-        stems = {os.path.splitext(name)[0] for name in names if is_picture_name(name)}
+        stems = {os.path.splitext(name)[0] for name in names if is_image_name(name)}
         texts = [name for name in names if name.endswith(_ENDINGS)]
         here = sum(os.path.splitext(name)[0] in stems for name in texts)
         taken, lonely = taken + here, lonely + len(texts) - here
     if not taken:
         return None
-    passed = [*left_behind(place), *([f"{lonely} texts without a picture beside them"] if lonely else [])]
+    passed = [*left_behind(place), *([f"{lonely} texts without an image beside them"] if lonely else [])]
     return Found("sidecars", place, split=split, passed_over=tuple(passed))
 
 
@@ -38,27 +38,27 @@ def _folders_below(folder: Path) -> Iterator[Path]:
 
 
 def sidecar_rows(found: Found) -> Numbered:
-    """A row per picture; one without a text is a fault, never an empty caption.
+    """A row per image; one without a text is a fault, never an empty caption.
 
     Raises:
         DataError: A text is not UTF-8, or none at all by its size.
     """
-    for number, picture in enumerate(pictures_below(found.path), start=1):
-        name, beside = str(picture.relative_to(found.path)), _text_of(picture)
+    for number, image in enumerate(images_below(found.path), start=1):
+        name, beside = str(image.relative_to(found.path)), _text_of(image)
         if beside is None:
             yield number, Fault(f"{name} has no text beside it")
         else:
             yield number, {"image": name, "text": _read(beside)}
 
 
-def _text_of(picture: Path) -> Path | None:
-    return next((text for ending in _ENDINGS if (text := picture.with_suffix(ending)).is_file()), None)
+def _text_of(image: Path) -> Path | None:
+    return next((text for ending in _ENDINGS if (text := image.with_suffix(ending)).is_file()), None)
 
 
 def _read(file: Path) -> str:
     try:
         if file.stat().st_size > MAX_TEXT_BYTES:
-            raise DataError(f"{str(file)!r} is no text of a picture: too long.", fix="remove it.")
+            raise DataError(f"{str(file)!r} is no text of an image: too long.", fix="remove it.")
         return file.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeError) as error:
         raise DataError(f"{str(file)!r} cannot be read: {error}.", fix="save it as UTF-8 text.") from error

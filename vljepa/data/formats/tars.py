@@ -1,8 +1,8 @@
-"""WebDataset tars, as a map: one pass over the headers finds every picture's offset.
+"""WebDataset tars, as a map: one pass over the headers finds every image's offset.
 
 Nothing is unpacked, unpickled or run. Members that belong together share a folder and a name up to its first dot:
-`0001.jpg`, `0001.txt` and `0001.json` are one sample. A name may have dots of its own: `a.b.jpg` and `a.b.txt`, a
-picture and its text, are a sample by themselves. What is not a picture, a text or JSON stays unread.
+`0001.jpg`, `0001.txt` and `0001.json` are one sample. A name may have dots of its own: `a.b.jpg` and `a.b.txt`, an
+image and its text, are a sample by themselves. What is not an image, a text or JSON stays unread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vljepa.data.formats.registry import Fault, Format, Found, Item, Numbered, Row
-from vljepa.data.formats.walking import PICTURES, is_left_behind, names_in
+from vljepa.data.formats.walking import IMAGES, is_left_behind, names_in
 from vljepa.data.stored import TarMember
 from vljepa.errors import DataError
 
@@ -33,8 +33,8 @@ def recognises(place: Path, split: str | None) -> Found | None:
     """
     if place.is_file() and place.name.lower().endswith(_COMPRESSED):
         raise DataError(
-            f"{str(place)!r} is compressed: its pictures cannot be read by their offset.",
-            fix="uncompress it to a .tar; pictures are compressed already.",
+            f"{str(place)!r} is compressed: its images cannot be read by their offset.",
+            fix="uncompress it to a .tar; images are compressed already.",
         )
     if place.is_file() and place.suffix.lower() == ".tar":
         return Found("tars", place, split=split)
@@ -74,20 +74,20 @@ def _samples(tar: Path) -> Iterator[Members]:
 
 
 def _by_dots(members: Members) -> list[Members]:
-    """Samples of what shares a name up to its first dot: a dot is one of the name where a picture has its text so."""
+    """Samples of what shares a name up to its first dot: a dot is one of the name where an image has its text so."""
     by_name: dict[str, Members] = {}
     for member in members:
         by_name.setdefault(member.name.rpartition(".")[0], []).append(member)
-    whole = [some for some in by_name.values() if any(map(_is_picture, some)) and any(map(_is_text, some))]
+    whole = [some for some in by_name.values() if any(map(_is_image, some)) and any(map(_is_text, some))]
     rest = [member for member in members if not any(member in some for some in whole)]
-    if whole or any(_is_picture(member) for member in rest if "." not in _rest(member)):
+    if whole or any(_is_image(member) for member in rest if "." not in _rest(member)):
         rest = [member for member in rest if "." not in _rest(member)]  # others are parts, such as `0001.mask.png`
-    left = any(_is_picture(member) or (_is_text(member) and not whole) for member in rest)
+    left = any(_is_image(member) or (_is_text(member) and not whole) for member in rest)
     return [*whole, *([rest] if left else [])]
 
 
-def _is_picture(member: tarfile.TarInfo) -> bool:
-    return f".{_last(member)}" in PICTURES
+def _is_image(member: tarfile.TarInfo) -> bool:
+    return f".{_last(member)}" in IMAGES
 
 
 def _is_text(member: tarfile.TarInfo) -> bool:
@@ -108,7 +108,7 @@ def _row(tar: Path, members: Sequence[tarfile.TarInfo]) -> Item:
     named: dict[str, str] = {}
     for member in members:
         last = _last(member)
-        column = "image" if _is_picture(member) else TEXTS.get(last)
+        column = "image" if _is_image(member) else TEXTS.get(last)
         if last == "json":
             row = {**_json(tar, member), **row}
         if column is None:
@@ -126,7 +126,7 @@ def _row(tar: Path, members: Sequence[tarfile.TarInfo]) -> Item:
 
 def _members(tar: Path) -> Iterator[tarfile.TarInfo]:
     """Regular files whose bytes are all there, in their order."""
-    fix = "copy it again; a compressed tar has to be uncompressed first, so that pictures can be read by their offset."
+    fix = "copy it again; a compressed tar has to be uncompressed first, so that images can be read by their offset."
     try:
         length, reached = tar.stat().st_size, -1
         with tarfile.open(tar, "r:") as members:
@@ -159,7 +159,7 @@ def _json(tar: Path, member: tarfile.TarInfo) -> dict[str, Any]:
         raise DataError(f"{where} is not JSON.", fix="write one object.") from error
     if not isinstance(row, dict):
         raise DataError(f"{where} is not a JSON object.", fix="write one object.")
-    return {name: value for name, value in row.items() if name != "image"}  # the picture is the one in the tar
+    return {name: value for name, value in row.items() if name != "image"}  # the image is the one in the tar
 
 
 TARS = Format("tars", recognises, tar_rows)

@@ -44,7 +44,7 @@ def vqa_rows(content: Any, found: Found) -> Iterator[Item]:
                 yield Fault("questions without an answer", counts=False)
             else:
                 yield {
-                    "image": _picture(content, question["image_id"]),
+                    "image": _image(content, question["image_id"]),
                     "query": question["question"],
                     "text": answer["multiple_choice_answer"],
                     "type": answer.get("answer_type", ""),
@@ -57,7 +57,7 @@ def vqa_rows(content: Any, found: Found) -> Iterator[Item]:
         ) from error
 
 
-def _picture(content: dict[str, Any], image_id: Any) -> str:
-    """COCO's file name of a picture: the pictures of 2014 name their split, later ones do not."""
+def _image(content: dict[str, Any], image_id: Any) -> str:
+    """COCO's file name of an image: the images of 2014 name their split, later ones do not."""
     split = str(content.get("data_subtype", ""))
     return f"COCO_{split}_{int(image_id):012d}.jpg" if split.endswith("2014") else f"{int(image_id):012d}.jpg"

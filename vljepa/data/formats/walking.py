@@ -1,4 +1,4 @@
-"""What lies in a folder: pictures, and what systems leave beside them and nobody means."""
+"""What lies in a folder: images, and what systems leave beside them and nobody means."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from vljepa.processing.file_types import IMAGE_SUFFIXES
 
-PICTURES = IMAGE_SUFFIXES
-"""Endings of pictures."""
+IMAGES = IMAGE_SUFFIXES
+"""Endings of images."""
 HELD_OUT = ("validation", "valid", "val")
 """Names of validation data: of a file beside the training data, of a folder beside `train`, or of a split."""
 SPLITS = frozenset({"train", "training", "test", "testing", "dev", "eval", *HELD_OUT})
@@ -36,31 +36,31 @@ def folders_in(folder: Path) -> list[Path]:
     return [path for path in paths if not (path.is_symlink() and here.is_relative_to(path.resolve()))]
 
 
-def is_picture_name(name: str) -> bool:
-    """Whether a file is a picture by its name."""
-    return os.path.splitext(name)[1].lower() in PICTURES
+def is_image_name(name: str) -> bool:
+    """Whether a file is an image by its name."""
+    return os.path.splitext(name)[1].lower() in IMAGES
 
 
-def pictures_in(folder: Path) -> Iterator[Path]:
-    """Pictures right in a folder, by name."""
-    return (folder / name for name in names_in(folder) if is_picture_name(name))
+def images_in(folder: Path) -> Iterator[Path]:
+    """Images right in a folder, by name."""
+    return (folder / name for name in names_in(folder) if is_image_name(name))
 
 
-def has_pictures(folder: Path) -> bool:
-    """Whether there are pictures right in a folder."""
+def has_images(folder: Path) -> bool:
+    """Whether there are images right in a folder."""
     with os.scandir(folder) as entries:
-        return any(is_picture_name(one.name) and not is_left_behind(one.name) and one.is_file() for one in entries)
+        return any(is_image_name(one.name) and not is_left_behind(one.name) and one.is_file() for one in entries)
 
 
-def pictures_below(folder: Path) -> Iterator[Path]:
-    """Pictures in a folder and anywhere below, but for what systems leave behind."""
-    yield from pictures_in(folder)
+def images_below(folder: Path) -> Iterator[Path]:
+    """Images in a folder and anywhere below, but for what systems leave behind."""
+    yield from images_in(folder)
     for one in folders_in(folder):
-        yield from pictures_below(one)
+        yield from images_below(one)
 
 
 def left_behind(folder: Path) -> list[str]:
-    """Names of folders in a folder that are no data, though pictures may lie in them."""
+    """Names of folders in a folder that are no data, though images may lie in them."""
     return [
         f"{path.name}: hidden, or a system's own"
         for path in sorted(folder.iterdir())

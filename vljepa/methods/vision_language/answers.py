@@ -21,7 +21,7 @@ _TEXTS = 64
 
 
 def count_answers(sources: Sequence[Sequence[Record]]) -> dict[str, int]:
-    """Rows per first text of all rows with a picture and a question, in normal form; the most frequent first."""
+    """Rows per first text of all rows with an image and a question, in normal form; the most frequent first."""
     rows = (record for source in sources for record in source if record.query and record.image is not None)
     return dict(Counter(normalise_text(record.texts[0]) for record in rows).most_common())
 

@@ -34,9 +34,7 @@ def _check_sources(run: RunConfig, model: VLJEPAConfig) -> None:
     kinds: dict[str, tuple[bool, bool, int]] = {}
     for source in run.data.validation:
         if isinstance(source.view, TextView):
-            raise ConfigError(
-                f"the view of the validation source {source.name!r} is text.", fix="validate on pictures."
-            )
+            raise ConfigError(f"the view of the validation source {source.name!r} is text.", fix="validate on images.")
     for source in run.data.train:
         kind = (isinstance(source.view, TextView), source.gate_only, source.frames)
         if kinds.setdefault(source.group, kind) != kind:
@@ -51,7 +49,7 @@ def _check_sources(run: RunConfig, model: VLJEPAConfig) -> None:
             )
         if all(kind[:2]):
             raise ConfigError(
-                f"the view of the source {source.name!r} is text, and gate_only needs pictures.", fix="drop one."
+                f"the view of the source {source.name!r} is text, and gate_only needs images.", fix="drop one."
             )
         if source.views is not None and source.views > 1 and run.data.cache is None:
             raise ConfigError(
@@ -79,17 +77,17 @@ def _check_average(run: RunConfig) -> None:
 
 
 def check_replay(run: RunConfig, config: VLJEPAConfig) -> None:
-    """Refuse distillation without pictures, pictures without distillation, and a start that is not there any more."""
+    """Refuse distillation without images, images without distillation, and a start that is not there any more."""
     weight = run.objective.distillation
     if weight == 0 and run.data.replay is not None:
         raise ConfigError(
-            "objective.distillation = 0, and data.replay gives pictures for it.",
+            "objective.distillation = 0, and data.replay gives images for it.",
             fix="set objective.distillation=10, or data.replay=null.",
         )
     if weight > 0 and run.data.replay is None:
         raise ConfigError(
-            f"objective.distillation = {weight:g} has no pictures to keep the predictions of.",
-            fix="set data.replay.path to a folder of pictures of any kind or to mini:replay, or "
+            f"objective.distillation = {weight:g} has no images to keep the predictions of.",
+            fix="set data.replay.path to a folder of images of any kind or to mini:replay, or "
             "objective.distillation=0.",
         )
     if weight > 0 and run.lora is None and not isinstance(config.residual, AlignedConfig):

@@ -12,7 +12,7 @@ from vljepa.configs import PromptsConfig, RunConfig, SourceConfig, TextView
 from vljepa.data.collate import Collator, StepBatches
 from vljepa.data.contents import known_by_content, repeated_contents
 from vljepa.data.features import FeatureCache
-from vljepa.data.pictures import LivePictures, PictureReader
+from vljepa.data.images import ImageReader, LiveImages
 from vljepa.data.records import Record, Visual
 from vljepa.data.sampling import StepSampler
 from vljepa.data.shards import is_shards
@@ -45,9 +45,9 @@ class VisionLanguageInputs(Inputs):
 
     Args:
         tasks: Validation tasks.
-        encoder: Reads pictures and texts for them.
-        pictures: Number of training and validation pictures that were looked for, those of streams not counted.
-        overlap: Validation pictures that are also training pictures; those of streams are not known.
+        encoder: Reads images and texts for them.
+        images: Number of training and validation images that were looked for, those of streams not counted.
+        overlap: Validation images that are also training images; those of streams are not known.
         answers: Rows per answer of the training questions, those of streams not counted.
         train: Training rows, those of streams left out.
     """
@@ -55,15 +55,15 @@ class VisionLanguageInputs(Inputs):
     batches: StepBatches
     tasks: list[Task]
     encoder: Encoder
-    pictures: int
+    images: int
     overlap: int
     answers: dict[str, int]
     train: Sources
 
     def tried(self, step: int) -> int:
-        """Pictures up to a step, it included: those that were looked for, and those that came in shards."""
+        """Images up to a step, it included: those that were looked for, and those that came in shards."""
         quotas = ((stream, self.batches.quota_of(stream.source)) for stream in self.streams)
-        return self.pictures + sum(stream.rows((step + 1) * quota) for stream, quota in quotas)
+        return self.images + sum(stream.rows((step + 1) * quota) for stream, quota in quotas)
 
     def between_batches(self, call: Callable[[], None]) -> None:
         """See `Inputs`."""
@@ -92,7 +92,7 @@ def prepare(
         shard: Number of this process and of all.
 
     Raises:
-        DataError: A source is not usable, or too many pictures are unreadable.
+        DataError: A source is not usable, or too many images are unreadable.
         ConfigError: A source gets no sample, or the recipe asks for what the model cannot do.
     """
     data = run.data
@@ -120,7 +120,7 @@ def prepare(
     estimates = _estimates(run, model, reader, texts, train)
     answers = count_answers(train)
     numbers = _answer_numbers(answers) if run.objective.answers > 0 else None
-    collator = Collator(processor, pictures=reader, texts=texts, estimates=estimates, answers=numbers)
+    collator = Collator(processor, images=reader, texts=texts, estimates=estimates, answers=numbers)
     return VisionLanguageInputs(
         batches=StepBatches(
             sources,
@@ -132,8 +132,8 @@ def prepare(
             shard=shard,
         ),
         tasks=tasks,
-        encoder=Encoder(model, processor, pictures=reader, texts=texts),
-        pictures=len(wanted),
+        encoder=Encoder(model, processor, images=reader, texts=texts),
+        images=len(wanted),
         skipped=skipped,
         workers=data.workers if data.cache is None else 0,
         overlap=_overlap(train, validation, reader),
@@ -206,12 +206,12 @@ def _reader(
     *,
     model: VLJEPA,
     processor: VLJEPAProcessor,
-) -> tuple[PictureReader, dict[Visual, str]]:
-    """Where pictures come from, ready, and the reason for each that cannot be read; `wanted` are views by picture."""
+) -> tuple[ImageReader, dict[Visual, str]]:
+    """Where images come from, ready, and the reason for each that cannot be read; `wanted` are views by image."""
     data = run.data
     if data.cache is None:
-        live = LivePictures(processor)
-        # Validation pictures are tried now, so that every validation measures the same ones.
+        live = LiveImages(processor)
+        # Validation images are tried now, so that every validation measures the same ones.
         skipped = live.unreadable(validation)
         check_skipped(skipped, total=len(wanted), tolerated=data.max_skipped)
         return live, skipped
@@ -229,7 +229,7 @@ def _texts(train: Sources, tasks: Sequence[Task], prompts: PromptsConfig) -> lis
 
 
 def _images(sources: Sources) -> list[Visual]:
-    """Different pictures of some sources, in order."""
+    """Different images of some sources, in order."""
     paths = (record.image for source in sources for record in source)
     return list(dict.fromkeys(path for path in paths if path is not None))
 
@@ -250,10 +250,10 @@ def _tasks(configs: Sequence[SourceConfig], sources: Sources, *, caption_prompt:
     return tasks
 
 
-def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
-    """Validation pictures whose content (file, when there is no cache) or whose `source_id` is in the training data.
+def _overlap(train: Sources, validation: Sources, reader: ImageReader) -> int:
+    """Validation images whose content (file, when there is no cache) or whose `source_id` is in the training data.
 
-    Bare numbers do not count as ids: every file may count its pictures from 0.
+    Bare numbers do not count as ids: every file may count its images from 0.
     """
     contents = reader.contents if isinstance(reader, FeatureCache) else {}
     seen = {contents.get(path, path) for path in _images(train)}
@@ -269,9 +269,9 @@ def _overlap(train: Sources, validation: Sources, reader: PictureReader) -> int:
 
 
 def _estimates(
-    run: RunConfig, model: VLJEPA, reader: PictureReader, texts: TextFeatures | None, train: Sources
+    run: RunConfig, model: VLJEPA, reader: ImageReader, texts: TextFeatures | None, train: Sources
 ) -> dict[str, PriorEstimate]:
-    """What stands in for pictures, for each source that has none."""
+    """What stands in for images, for each source that has none."""
     estimates: dict[str, PriorEstimate] = {}
     by_name = {config.name: _images([records]) for config, records in zip(run.data.train, train, strict=True)}
     for config, records in zip(run.data.train, train, strict=True):
@@ -281,8 +281,8 @@ def _estimates(
         images = by_name.get(config.view.like, [])
         if not images:
             raise ConfigError(
-                f"view.like = {config.view.like!r} of the source {config.name!r} names no pictures.",
-                fix=f"name a training source with pictures: {', '.join(name for name in by_name if by_name[name])}.",
+                f"view.like = {config.view.like!r} of the source {config.name!r} names no images.",
+                fix=f"name a training source with images: {', '.join(name for name in by_name if by_name[name])}.",
             )
         assert isinstance(model.residual, LabelPrior)
         assert texts is not None

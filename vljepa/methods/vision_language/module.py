@@ -59,7 +59,7 @@ class VisionLanguageModule(TrainingModule):
         return rows
 
     def _replay(self, batch: Batch) -> Rows:
-        """Predictions of the model as it is and as it was at the start, of pictures that teach nothing new."""
+        """Predictions of the model as it is and as it was at the start, of images that teach nothing new."""
         latents = self.model.latents_of(batch)
         if self.keeps_frozen:
             self.replayed.append(replace(batch, pixels_BTCHW=None, latents=latents))
@@ -78,8 +78,8 @@ def predict_as_at_the_start(model: VLJEPA, latents: Latents, query: Tokens | Non
     Args:
         model: With a dual encoder's embedding as its residual, which is the start; or with adapters, which are left
             out.
-        latents: Of the pictures.
-        query: As of a picture without a question.
+        latents: Of the images.
+        query: As of an image without a question.
     """
     if isinstance(model.residual, Aligned):
         return model.residual.features(latents)

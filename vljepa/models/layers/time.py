@@ -20,7 +20,7 @@ class ClipPlaces(nn.Module):
     """A learned encoding of a token's place in time, zero at first, the same for all tokens of one step.
 
     The first row is a clip's first step and the last row its last, however many it has; between them the rows are
-    interpolated. So a clip that is sampled more densely keeps its meaning, and a picture has no time.
+    interpolated. So a clip that is sampled more densely keeps its meaning, and an image has no time.
 
     Args:
         config: How many places there are.

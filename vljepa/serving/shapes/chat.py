@@ -1,4 +1,4 @@
-"""OpenAI's `POST /v1/chat/completions`: captions of pictures, and answers to short questions about them.
+"""OpenAI's `POST /v1/chat/completions`: captions of images, and answers to short questions about them.
 
 A prompt that is no question ("Describe what the person intends.") gets a caption: what is seen, and nothing about
 intent. The answer's `vljepa.kind` says which of the two it is.
@@ -42,8 +42,8 @@ def router(service: Service) -> APIRouter:
 
     @routes.post("/v1/chat/completions")
     def completions(request: ChatRequest) -> Response:
-        prompt, pictures = _asked(request.messages, service)
-        said = service.describe(pictures, prompt)
+        prompt, images = _asked(request.messages, service)
+        said = service.describe(images, prompt)
         usage = {
             "prompt_tokens": said.read,
             "completion_tokens": said.written,
@@ -69,12 +69,12 @@ def router(service: Service) -> APIRouter:
 
 
 def _asked(messages: list[Message], service: Service) -> tuple[str, list[Content]]:
-    """The last user's text, and the pictures that came last: a question may follow on an earlier picture."""
+    """The last user's text, and the images that came last: a question may follow on an earlier image."""
     users = [
         message_parts(message.content, addresses=service.addresses) for message in messages if message.role == "user"
     ]
     prompt = users[-1][0] if users else ""
-    return prompt, next((pictures for _, pictures in reversed(users) if pictures), [])
+    return prompt, next((images for _, images in reversed(users) if images), [])
 
 
 def _events(head: dict[str, Any], said: Said, usage: dict[str, int] | None) -> Iterator[str]:

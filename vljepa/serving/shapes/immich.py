@@ -1,4 +1,4 @@
-"""immich's machine learning server: `GET /ping` and `POST /predict`, for its search by text and picture.
+"""immich's machine learning server: `GET /ping` and `POST /predict`, for its search by text and image.
 
 immich knows the width of embeddings by the model that its settings name; that one has to be the server's (`--width`).
 """
@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 
 from vljepa.processing.given import as_rgb
 from vljepa.serving.errors import RequestError
-from vljepa.serving.inputs import PictureInput
+from vljepa.serving.inputs import RequestImage
 from vljepa.serving.service import Service
 
 _FIX = 'send entries = {"clip": {"visual": {"modelName": ...}}} and image, or "textual" and text.'
@@ -41,7 +41,7 @@ def router(service: Service) -> APIRouter:
             raise RequestError("there is no image.", fix=_FIX)
         limit = service.pipeline.processor.config.x_encoder.image.max_pixels
         opened = as_rgb(image, max_pixels=limit)
-        clip = _numbers(service, PictureInput(image))
+        clip = _numbers(service, RequestImage(image))
         return {"clip": clip, "imageHeight": opened.height, "imageWidth": opened.width}
 
     return routes
@@ -68,6 +68,6 @@ def _kind(entries: str) -> str:
     return str(next(iter(kinds)))
 
 
-def _numbers(service: Service, item: str | PictureInput) -> str:
+def _numbers(service: Service, item: str | RequestImage) -> str:
     """Immich hands this text to its database as it is."""
     return json.dumps(service.embed([item]).rows[0].tolist(), separators=(",", ":"))

@@ -1,6 +1,6 @@
 """llama.cpp's `GET /props` and `POST /embeddings`, as Frigate asks for them.
 
-The marker in a prompt stands for the picture beside it. Frigate cuts or pads embeddings to 768 numbers itself.
+The marker in a prompt stands for the image beside it. Frigate cuts or pads embeddings to 768 numbers itself.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from vljepa.serving.errors import RequestError
-from vljepa.serving.inputs import PictureInput, is_question
+from vljepa.serving.inputs import RequestImage, is_question
 from vljepa.serving.service import Service
 
 MARKER = "<__media__>"
 
 
 class EmbeddingsRequest(BaseModel):
-    """`content`: texts, and prompts with pictures."""
+    """`content`: texts, and prompts with images."""
 
     model: str | None = None
     content: Any
@@ -48,7 +48,7 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-def _item(given: Any, service: Service) -> str | PictureInput:
+def _item(given: Any, service: Service) -> str | RequestImage:
     if isinstance(given, str):
         return given
     prompt = given.get("prompt_string") if isinstance(given, dict) else None
@@ -61,6 +61,6 @@ def _item(given: Any, service: Service) -> str | PictureInput:
     if not media:
         return prompt
     if len(media) > 1:
-        raise RequestError(f"an entry holds {len(media)} pictures, and one is embedded.", fix="send one in each entry.")
+        raise RequestError(f"an entry holds {len(media)} images, and one is embedded.", fix="send one in each entry.")
     text = prompt.replace(MARKER, "").strip()
-    return PictureInput(service.image(media[0]), text if is_question(text) else "")
+    return RequestImage(service.image(media[0]), text if is_question(text) else "")

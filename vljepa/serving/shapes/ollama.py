@@ -17,7 +17,7 @@ from vljepa.serving.service import Service
 
 
 class GenerateRequest(BaseModel):
-    """A prompt about pictures; a short question is answered, any other prompt gets a caption."""
+    """A prompt about images; a short question is answered, any other prompt gets a caption."""
 
     model: str | None = None
     prompt: str = ""

@@ -1,4 +1,4 @@
-"""OpenAI's `GET /v1/models` and `POST /v1/embeddings`, with pictures as Jina and as vLLM send them.
+"""OpenAI's `GET /v1/models` and `POST /v1/embeddings`, with images as Jina and as vLLM send them.
 
 Any `model` is taken, for many programs have a fixed one; the answer names the model that there is.
 """
@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from vljepa.inference.embed import Rows
 from vljepa.serving.errors import RequestError
-from vljepa.serving.inputs import PictureInput, is_question, message_parts
+from vljepa.serving.inputs import RequestImage, is_question, message_parts
 from vljepa.serving.service import Service
 
 
@@ -68,14 +68,14 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-def _inputs(request: EmbeddingsRequest, service: Service) -> list[str | PictureInput]:
+def _inputs(request: EmbeddingsRequest, service: Service) -> list[str | RequestImage]:
     if request.messages is not None:
         return [_together(request.messages, service)]
     given = request.input if isinstance(request.input, list) else [request.input]
     return [_item(one, service) for one in given]
 
 
-def _item(given: Any, service: Service) -> str | PictureInput:
+def _item(given: Any, service: Service) -> str | RequestImage:
     """One of `input`: a text, or an item as Jina sends them.
 
     Raises:
@@ -86,32 +86,32 @@ def _item(given: Any, service: Service) -> str | PictureInput:
     if isinstance(given, dict) and given.keys() == {"text"} and isinstance(given["text"], str):
         return given["text"]
     if isinstance(given, dict) and given.keys() == {"image"}:
-        return PictureInput(service.image(given["image"]))
+        return RequestImage(service.image(given["image"]))
     if isinstance(given, int) or (isinstance(given, list) and all(isinstance(one, int) for one in given)):
         raise RequestError(
             "input holds token numbers, which are those of another tokenizer.",
             fix="send texts; for LangChain's OpenAIEmbeddings set check_embedding_ctx_length=False.",
         )
     raise RequestError(
-        "an item of input is neither a text nor a picture.", fix='send texts, {"text": ...} or {"image": base64}.'
+        "an item of input is neither a text nor an image.", fix='send texts, {"text": ...} or {"image": base64}.'
     )
 
 
-def _together(messages: list[Message], service: Service) -> str | PictureInput:
-    """Messages as one input: a picture, under the question beside it if there is one; or the text."""
-    texts, pictures = [], []
+def _together(messages: list[Message], service: Service) -> str | RequestImage:
+    """Messages as one input: an image, under the question beside it if there is one; or the text."""
+    texts, images = [], []
     for message in messages:
         text, some = message_parts(message.content, addresses=service.addresses)
         texts.append(text)
-        pictures += some
+        images += some
     text = "\n".join(filter(None, texts))
-    if not pictures:
+    if not images:
         return text
-    if len(pictures) > 1:
+    if len(images) > 1:
         raise RequestError(
-            f"the messages hold {len(pictures)} pictures, and one is embedded.", fix="send a request for each."
+            f"the messages hold {len(images)} images, and one is embedded.", fix="send a request for each."
         )
-    return PictureInput(pictures[0], text.strip() if is_question(text) else "")
+    return RequestImage(images[0], text.strip() if is_question(text) else "")
 
 
 def _encoded(rows: Rows, how: Literal["float", "base64"]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Our own shape: `POST /classify`, `/ask` and `/caption`, one picture each, with calibrated probabilities."""
+"""Our own shape: `POST /classify`, `/ask` and `/caption`, one image each, with calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vljepa.serving.service import Said, Service
 
 
 class CaptionRequest(BaseModel):
-    """A picture, base64 or a data URL."""
+    """An image, base64 or a data URL."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,15 +44,15 @@ def router(service: Service) -> APIRouter:
 
     @routes.post("/ask")
     def ask(request: AskRequest) -> dict[str, Any]:
-        question, picture = check_question(request.question), service.image(request.image)
+        question, image = check_question(request.question), service.image(request.image)
         if request.choices is not None:
-            return _chosen(service.ask(picture, question, request.choices), name="answer")
-        return _words(service.describe([picture], question, asks=True), name="answer")
+            return _chosen(service.ask(image, question, request.choices), name="answer")
+        return _words(service.describe([image], question, asks=True), name="answer")
 
     @routes.post("/classify")
     def classify(request: ClassifyRequest) -> dict[str, Any]:
-        picture = service.image(request.image)
-        chosen = service.classify(picture, request.labels, none=request.none, min_confidence=request.min_confidence)
+        image = service.image(request.image)
+        chosen = service.classify(image, request.labels, none=request.none, min_confidence=request.min_confidence)
         return _chosen(chosen, name="label")
 
     return routes

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from vljepa.serving.errors import RequestError
-from vljepa.serving.inputs import PictureInput
+from vljepa.serving.inputs import RequestImage
 from vljepa.serving.service import Service
 
 MAX_HITS = 1000
@@ -38,7 +38,7 @@ def router(service: Service) -> APIRouter:
     def search(request: SearchRequest) -> dict[str, Any]:
         if (request.text is None) == (request.image is None):
             raise RequestError("what to search for is missing, or there twice.", fix="send text or image.")
-        query = request.text if request.text is not None else PictureInput(service.image(request.image))
+        query = request.text if request.text is not None else RequestImage(service.image(request.image))
         hits = service.search(query, k=request.k, per_video=request.per_video, min_score=request.min_score)
         return {"hits": [asdict(hit) for hit in hits]}
 

@@ -1,4 +1,4 @@
-"""Pictures made to hurt, written by code so that none of them lies in the repository."""
+"""Images made to hurt, written by code so that none of them lies in the repository."""
 
 import io
 import struct
@@ -28,13 +28,13 @@ def gif_header(width, height):
 
 
 def encoded(image, kind, **options):
-    """Bytes of a picture in a format."""
+    """Bytes of an image in a format."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
 
 
 def sound(kind):
-    """A small sound picture in a format, as bytes."""
+    """A small sound image in a format, as bytes."""
     image = Image.effect_noise((48, 32), 80).convert("RGB")
     return encoded(image, kind)

@@ -1,4 +1,4 @@
-"""A picture from a stranger is read, refused in one line, or skipped: nothing else may happen."""
+"""An image from a stranger is read, refused in one line, or skipped: nothing else may happen."""
 
 import random
 import struct
@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from PIL import Image
 
-from tests.security.hostile_pictures import bmp_header, encoded, gif_header, png_header, sound
+from tests.security.hostile_images import bmp_header, encoded, gif_header, png_header, sound
 from vljepa.errors import ImageError
 from vljepa.processing.image import open_image
 
@@ -44,7 +44,7 @@ def test_a_bomb_is_refused_by_its_header(tmp_path, content):
     tracemalloc.stop()
 
 
-def test_a_picture_at_the_cap_is_read(tmp_path):
+def test_a_image_at_the_cap_is_read(tmp_path):
     Image.new("L", (1_000, 1_000)).save(tmp_path / "large.png")
     assert opened(tmp_path / "large.png").size == (1_000, 1_000)
 
@@ -102,7 +102,7 @@ def test_every_mode_becomes_rgb(tmp_path, kind, mode):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_exif_turns_the_picture_and_broken_exif_does_not_matter(tmp_path):
+def test_exif_turns_the_image_and_broken_exif_does_not_matter(tmp_path):
     image = Image.new("RGB", (8, 4), "red")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -140,19 +140,19 @@ def test_what_is_no_file_at_all(tmp_path):
             opened(tmp_path / name)
 
 
-def test_programs_inside_a_picture_file_are_not_run(tmp_path, monkeypatch):
-    """Ghostscript is how an EPS picture becomes a program."""
+def test_programs_inside_a_image_file_are_not_run(tmp_path, monkeypatch):
+    """Ghostscript is how an EPS image becomes a program."""
     sentinel = tmp_path / "sentinel"
     eps = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n({sentinel}) (w) file closefile\nshowpage\n"
     (tmp_path / "innocent.png").write_text(eps)
 
-    with Image.open(tmp_path / "innocent.png") as eps_picture:
-        assert eps_picture.format == "EPS", "Pillow alone would hand it to Ghostscript"
+    with Image.open(tmp_path / "innocent.png") as eps_image:
+        assert eps_image.format == "EPS", "Pillow alone would hand it to Ghostscript"
     started = []
     monkeypatch.setattr(
         "PIL.EpsImagePlugin.Ghostscript", lambda *args, **_: started.append(args) or Image.new("L", (1, 1)).im
     )
-    with pytest.raises(ImageError, match="not a readable picture"):
+    with pytest.raises(ImageError, match="not a readable image"):
         opened(tmp_path / "innocent.png")
     assert not started
     with suppress(Exception):  # negative control: without the list of readers it is started
@@ -165,9 +165,9 @@ def test_programs_inside_a_picture_file_are_not_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["DDS", "TGA", "ICNS", "PCX"])
 def test_formats_that_photos_do_not_come_in_are_refused_in_one_line(tmp_path, kind):
     (tmp_path / "odd.png").write_bytes(sound(kind))
-    with Image.open(tmp_path / "odd.png") as picture:
-        assert picture.format == kind
-    with pytest.raises(ImageError, match="not a readable picture"):
+    with Image.open(tmp_path / "odd.png") as image:
+        assert image.format == kind
+    with pytest.raises(ImageError, match="not a readable image"):
         opened(tmp_path / "odd.png")
 
 
@@ -178,15 +178,15 @@ def test_a_compressed_texture_that_pillow_does_not_know_is_refused(tmp_path):
     (tmp_path / "texture.png").write_bytes(b"DDS " + header + pixel_format + b"\0" * 64)
     with pytest.raises(NotImplementedError):
         Image.open(tmp_path / "texture.png")
-    with pytest.raises(ImageError, match="not a readable picture"):
+    with pytest.raises(ImageError, match="not a readable image"):
         opened(tmp_path / "texture.png")
 
 
-def test_a_camera_s_picture_of_several_views_gives_the_first(tmp_path):
+def test_a_camera_s_image_of_several_views_gives_the_first(tmp_path):
     views = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     views[0].save(tmp_path / "two.jpg", "MPO", save_all=True, append_images=views[1:])
-    with Image.open(tmp_path / "two.jpg") as picture:
-        assert picture.format == "MPO"
+    with Image.open(tmp_path / "two.jpg") as image:
+        assert image.format == "MPO"
     red, _, blue = opened(tmp_path / "two.jpg").getpixel((0, 0))
     assert red > 200
     assert blue < 50

@@ -1,4 +1,4 @@
-"""The pictures that mini brings along: those of its training, small, and with their licences."""
+"""The images that mini brings along: those of its training, small, and with their licences."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def prepared(folder: Path) -> Path:
     return folder
 
 
-def test_small_pictures_of_the_training_with_licences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_images_of_the_training_with_licences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "SOURCES", tuple((*one[:2], 3, one[3]) for one in replay.SOURCES))
     assert replay.main([str(prepared(tmp_path)), "--out", str(tmp_path / "replay.parquet")]) == 0
     assert (tmp_path / "captions.txt").read_text() == "a cat\na black cat\n", "each once, in one line"

@@ -26,15 +26,15 @@ _BLINK = 0.1
 
 
 class FrameFolder:
-    """A `ShotSource` over the pictures in a folder, in natural order (`2.png` before `10.png`).
+    """A `ShotSource` over the images in a folder, in natural order (`2.png` before `10.png`).
 
     Args:
         folder: The folder; folders in it are left out.
-        fps: Pictures per second.
-        max_pixels: Cap on width x height of each picture.
+        fps: Images per second.
+        max_pixels: Cap on width x height of each image.
 
     Raises:
-        VideoError: No pictures in it.
+        VideoError: No images in it.
     """
 
     def __init__(self, folder: Path, *, fps: float, max_pixels: int) -> None:
@@ -74,7 +74,7 @@ class FrameFolder:
         return time
 
     def shots(self, start: float) -> Iterator[Shot]:
-        """See `ShotSource`; a picture that cannot be read says so when it is asked for."""
+        """See `ShotSource`; an image that cannot be read says so when it is asked for."""
         first = max(0, int(start * self.fps))
         for number, file in enumerate(self.files[first:], start=first):
             yield Shot(number / self.fps, 1 / self.fps, partial(self._load, file))
@@ -146,7 +146,7 @@ class Animation:
                 self._image.load()  # WebP and AVIF know the duration only then
                 if ground is None and self._image.has_transparency_data:
                     ground = ground_for(self._image.convert("RGBA"))  # one for all frames, or they would flicker
-                picture = to_rgb(self._image, ground=ground, name=repr(str(self.path)))
+                image = to_rgb(self._image, ground=ground, name=repr(str(self.path)))
             except EOFError:
                 break
             except VideoError:
@@ -158,7 +158,7 @@ class Animation:
                 ) from error
             asked = self._image.info.get("duration", 0) / 1000
             duration = asked if asked > 0.01 else _BLINK
-            yield Shot(time, duration, lambda picture=picture: picture)  # type: ignore[misc]
+            yield Shot(time, duration, lambda image=image: image)  # type: ignore[misc]
             time += duration
             number += 1
 

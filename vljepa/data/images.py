@@ -1,4 +1,4 @@
-"""Pictures and clips of a batch: from the feature cache, or decoded on the spot."""
+"""Images and clips of a batch: from the feature cache, or decoded on the spot."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class PictureBatch:
-    """What the model takes for some pictures.
+class ImageBatch:
+    """What the model takes for some images.
 
     Args:
-        kept: Positions of the pictures that could be read.
-        skipped: Reason per picture that could not.
-        pixels_BTCHW: Pixels, one row per kept picture; or
+        kept: Positions of the images that could be read.
+        skipped: Reason per image that could not.
+        pixels_BTCHW: Pixels, one row per kept image; or
         latents: what a frozen encoder has made of them.
     """
 
@@ -40,18 +40,18 @@ class PictureBatch:
     latents: Latents | None = None
 
 
-class PictureReader(Protocol):
-    """Gives (picture, view) pairs to the model; view 0 is the plain picture, or a clip's evenly spaced frames."""
+class ImageReader(Protocol):
+    """Gives (image, view) pairs to the model; view 0 is the plain image, or a clip's evenly spaced frames."""
 
-    def read(self, pictures: Sequence[tuple[Visual, int]]) -> PictureBatch:
-        """Read some pictures in one go, or some clips of equally many frames."""
+    def read(self, images: Sequence[tuple[Visual, int]]) -> ImageBatch:
+        """Read some images in one go, or some clips of equally many frames."""
         ...
 
 
-class LivePictures:
-    """Decodes pictures and clips in every step.
+class LiveImages:
+    """Decodes images and clips in every step.
 
-    Of a picture there is only the plain view; a clip has as many as there are seeds, each with other frames.
+    Of an image there is only the plain view; a clip has as many as there are seeds, each with other frames.
 
     Args:
         processor: Opens and resizes.
@@ -61,54 +61,54 @@ class LivePictures:
         self.processor = processor
 
     def unreadable(self, visuals: Iterable[Visual]) -> dict[Visual, str]:
-        """Try pictures or clips one by one; reason for each that cannot be read."""
+        """Try images or clips one by one; reason for each that cannot be read."""
         skipped: dict[Visual, str] = {}
         for visual in visuals:
             skipped |= self.read([(visual, 0)]).skipped
         return skipped
 
-    def read(self, pictures: Sequence[tuple[Visual, int]]) -> PictureBatch:
-        """Pixels of the readable pictures; the others are left out and named, never replaced."""
+    def read(self, images: Sequence[tuple[Visual, int]]) -> ImageBatch:
+        """Pixels of the readable images; the others are left out and named, never replaced."""
         pixels: list[Tensor] = []
         kept: list[int] = []
         skipped: dict[Visual, str] = {}
-        for position, (visual, view) in enumerate(pictures):
+        for position, (visual, view) in enumerate(images):
             try:
                 pixels.append(self._pixels(visual, view))
                 kept.append(position)
             except (ImageError, VideoError) as error:
                 skipped[visual] = error.message
-        return PictureBatch(kept, skipped, pixels_BTCHW=torch.stack(pixels) if pixels else None)
+        return ImageBatch(kept, skipped, pixels_BTCHW=torch.stack(pixels) if pixels else None)
 
     def _pixels(self, visual: Visual, view: int) -> Tensor:
         max_pixels = self.processor.config.x_encoder.image.max_pixels
-        assert view == 0 or isinstance(visual, Clip), "augmented views of pictures are stored in the cache"
+        assert view == 0 or isinstance(visual, Clip), "augmented views of images are stored in the cache"
         return self.processor.frames(visual_frames(visual, view=view, max_pixels=max_pixels))
 
 
 def visual_frames(visual: Visual, *, view: int = 0, max_pixels: int) -> list[Image.Image]:
-    """Frames of whatever is seen: T of a clip, the one picture, or T times the same one.
+    """Frames of whatever is seen: T of a clip, the one image, or T times the same one.
 
     Raises:
-        ImageError: A picture cannot be read.
+        ImageError: An image cannot be read.
         VideoError: A frame of a clip cannot be had.
     """
     if isinstance(visual, Clip):
         return clip_images(visual, view=view, max_pixels=max_pixels)
     if isinstance(visual, Still):
-        return [open_picture(visual.picture, max_pixels=max_pixels)] * visual.frames
-    return [open_picture(visual, max_pixels=max_pixels)]
+        return [open_still(visual.image, max_pixels=max_pixels)] * visual.frames
+    return [open_still(visual, max_pixels=max_pixels)]
 
 
-def open_picture(picture: Path | Stored, *, max_pixels: int) -> Image.Image:
-    """Upright RGB picture, wherever it lies.
+def open_still(image: Path | Stored, *, max_pixels: int) -> Image.Image:
+    """Upright RGB image, wherever it lies.
 
     Raises:
-        ImageError: Missing, not a picture, truncated, or above the cap.
+        ImageError: Missing, not an image, truncated, or above the cap.
     """
-    if isinstance(picture, Stored):
-        return decode_image(picture.read(), name=str(picture), max_pixels=max_pixels)
-    return open_image(picture, max_pixels=max_pixels)
+    if isinstance(image, Stored):
+        return decode_image(image.read(), name=str(image), max_pixels=max_pixels)
+    return open_image(image, max_pixels=max_pixels)
 
 
 def clip_images(clip: Clip, *, view: int, max_pixels: int) -> list[Image.Image]:

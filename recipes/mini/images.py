@@ -1,4 +1,4 @@
-"""Small RGB pictures on white, written once."""
+"""Small RGB images on white, written once."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ SMALLEST_INK = 16  # a drawing smaller than this, in pixels of the original, is 
 
 def on_white(image: Image.Image, longest: int) -> Image.Image:
     """Return ``image`` over white, RGB, its longest side at most ``longest``."""
-    picture = image.convert("RGBA")
+    image = image.convert("RGBA")
     # Scaled with the alpha still in place (Pillow premultiplies), so that edges take no colour from hidden pixels.
-    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")
+    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
 
 
 def trimmed(image: Image.Image) -> Image.Image | None:
     """Return ``image`` on white without its empty margins (clip art is often a small drawing on a whole page)."""
-    picture = on_white(image, max(image.size))
-    ink = ImageChops.difference(picture, Image.new("RGB", picture.size, "white")).convert("L")
+    image = on_white(image, max(image.size))
+    ink = ImageChops.difference(image, Image.new("RGB", image.size, "white")).convert("L")
     box = ink.point([0 if value < INK else 255 for value in range(256)]).getbbox()
     if box is None or max(box[2] - box[0], box[3] - box[1]) < SMALLEST_INK:
         return None
     margin = max(box[2] - box[0], box[3] - box[1]) // 25 + 1
     left, top = max(0, box[0] - margin), max(0, box[1] - margin)
-    right, bottom = min(picture.width, box[2] + margin), min(picture.height, box[3] + margin)
-    return picture.crop((left, top, right, bottom))
+    right, bottom = min(image.width, box[2] + margin), min(image.height, box[3] + margin)
+    return image.crop((left, top, right, bottom))
 
 
 def save_png(source: Path, target: Path, longest: int, *, trim: bool = False) -> bool:
@@ -53,10 +53,10 @@ def save_png(source: Path, target: Path, longest: int, *, trim: bool = False) ->
                 whole = trimmed(image) if trim else image
                 if whole is None:
                     return False
-                picture = on_white(whole, longest)
+                image = on_white(whole, longest)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
     data = io.BytesIO()
-    picture.save(data, format="PNG", optimize=False)
+    image.save(data, format="PNG", optimize=False)
     write_bytes(target, data.getvalue())
     return True

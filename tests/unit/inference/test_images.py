@@ -3,9 +3,9 @@ import os
 import pytest
 
 from vljepa.errors import DataError, ImageError
-from vljepa.inference.pictures import expand, media_type, walk
+from vljepa.inference.images import expand, media_type, walk
 from vljepa.processing.image import open_image
-from vljepa.processing.picture_sequence import is_moving
+from vljepa.processing.image_sequence import is_moving
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_walk_passes_over_pipes(tmp_path):
     assert [file.name for file in walk(tmp_path).files] == ["a.png", "lost.png"], "a lost link is said later"
 
 
-def test_walk_finds_damaged_pictures_by_their_ending_sorted(folder):
+def test_walk_finds_damaged_images_by_their_ending_sorted(folder):
     names = [path.relative_to(folder).as_posix() for path in walk(folder).files]
 
     assert names == ["[odd].gif", "a.png", "b.JPG", "deep/er/c.tiff"]
@@ -45,16 +45,16 @@ def test_words_are_files_folders_and_globs_each_file_once(folder):
 
 
 def test_what_is_not_there(folder):
-    with pytest.raises(ImageError, match="there is no picture"):
+    with pytest.raises(ImageError, match="there is no image"):
         expand([str(folder / "none.png")])
-    with pytest.raises(ImageError, match="there is no picture"):
+    with pytest.raises(ImageError, match="there is no image"):
         expand([str(folder / "*.webp")])
     with pytest.raises(DataError, match="is not there"):
         walk(folder / "none")
     with pytest.raises(DataError, match="is a file"):
         walk(folder / "a.png")
     (folder / "empty").mkdir()
-    with pytest.raises(DataError, match="has no pictures"):
+    with pytest.raises(DataError, match="has no images"):
         walk(folder / "empty")
 
 
@@ -84,10 +84,10 @@ def test_what_is_passed_over_is_known(folder):
     ]
 
 
-def test_a_folder_without_pictures_says_what_is_in_it(tmp_path):
+def test_a_folder_without_images_says_what_is_in_it(tmp_path):
     for number in range(7):
         (tmp_path / f"{number}.txt").touch()
-    with pytest.raises(DataError, match=r"no pictures; passed over: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more"):
+    with pytest.raises(DataError, match=r"no images; passed over: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more"):
         walk(tmp_path)
 
 

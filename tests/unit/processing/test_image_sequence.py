@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.videos import plain, read, read_until_it_breaks
 from vljepa.errors import VideoError
-from vljepa.processing.picture_sequence import frame_files, is_moving
+from vljepa.processing.image_sequence import frame_files, is_moving
 from vljepa.processing.video import probe_video, read_clip, read_frames
 
 CAP = 1_000_000
@@ -28,7 +28,7 @@ def test_frame_folders(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{}, {"fps": 2}, {"count": 4}])
-def test_a_broken_picture_in_a_folder_is_never_replaced(tmp_path, options):
+def test_a_broken_image_in_a_folder_is_never_replaced(tmp_path, options):
     for number in range(4):
         plain(number, (8, 8)).save(tmp_path / f"{number}.png")
     (tmp_path / "2.png").write_bytes(b"broken")

@@ -11,7 +11,7 @@ from typing import Literal
 
 from vljepa.errors import DataError, ImageError
 from vljepa.processing.file_types import file_type, type_by_suffix
-from vljepa.processing.picture_sequence import is_moving
+from vljepa.processing.image_sequence import is_moving
 
 MediaType = Literal["image", "animation", "video"]
 
@@ -101,7 +101,7 @@ def expand(words: Sequence[str], *, videos: bool = False) -> Found:
         else:
             found = [hit for hit in map(Path, sorted(glob.glob(word, recursive=True))) if hit.is_file()]
         if not found:
-            what = "picture or video" if videos else "picture"
+            what = "image or video" if videos else "image"
             raise ImageError(f"there is no {what} {word!r}.", fix="check the path; folders and globs work too.")
         files.update(dict.fromkeys(found))
     return Found(list(files), [file for file in passed_over if file not in files])
@@ -120,11 +120,11 @@ def is_special(file: Path) -> bool:
 
 
 def _named(videos: bool) -> str:
-    return "pictures or videos" if videos else "pictures"
+    return "images or videos" if videos else "images"
 
 
 def _stop(error: OSError) -> None:
-    """Without this, `os.walk` passes over folders that it cannot read, and their pictures are silently missing."""
+    """Without this, `os.walk` passes over folders that it cannot read, and their images are silently missing."""
     raise DataError(
         f"the folder {str(error.filename)!r} cannot be read: {error.strerror}.", fix="give read permission, or move it."
     ) from error
