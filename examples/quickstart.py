@@ -51,9 +51,9 @@ def main() -> None:
     captioned = table("captioned, in its own words", "image", "caption", "confidence")
     decoder = model.y_decoder
     least = 0.2 if decoder is not None and decoder.config.choice.confidence is not None else 0.0
-    for said in caption(model, processor, images, min_confidence=least) if decoder is not None else ():
-        sure = "-" if said.confidence is None else f"{said.confidence:.0%}"
-        captioned.add_row(Path(said.image).name, said.text or "(not sure enough to say)", sure)
+    for one in caption(model, processor, images, min_confidence=least) if decoder is not None else ():
+        sure = "-" if one.confidence is None else f"{one.confidence:.0%}"
+        captioned.add_row(Path(one.image).name, one.text or "(not sure enough to say)", sure)
 
     asked = table("asked", "image", "question", "choices", "answer", "probability")
     for image, question, choices in QUESTIONS:

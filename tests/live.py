@@ -27,9 +27,9 @@ class LiveServer(ServerProcess):
         """SIGSTOP: connections stay open and nothing comes any more; `kill` ends it."""
         self._process.send_signal(signal.SIGSTOP)
 
-    def scene(self, moment: float) -> int:
+    def scene(self, when: float) -> int:
         """Which of the three was shown at a time since the epoch."""
-        return int(moment / self.seconds) % 3
+        return int(when / self.seconds) % 3
 
 
 def frame_readers() -> list[threading.Thread]:

@@ -61,9 +61,9 @@ def rtsp_server(film: Path, *, seconds: float) -> Iterator[int]:
         def play(self) -> None:
             begin = time.monotonic()
             for number, chunk in enumerate(chunks):
-                moment = seconds * number / len(chunks)
-                time.sleep(max(0.0, begin + moment - time.monotonic()))
-                head = struct.pack(">BBHII", 0x80, 33, number % 65536, int(90_000 * moment), 7)
+                when = seconds * number / len(chunks)
+                time.sleep(max(0.0, begin + when - time.monotonic()))
+                head = struct.pack(">BBHII", 0x80, 33, number % 65536, int(90_000 * when), 7)
                 self.wfile.write(struct.pack(">cBH", b"$", 0, len(head) + len(chunk)) + head + chunk)
 
     class Server(socketserver.ThreadingTCPServer):

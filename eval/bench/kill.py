@@ -71,7 +71,7 @@ def kill_trials(folder: Path, *, trials: int, seed: int, steps: int = 30) -> dic
                 break
             assert process.exitcode == -signal.SIGKILL, process.exitcode
             kills += 1
-            at[moment(output)] += 1
+            at[when(output)] += 1
             lost.append(steps_lost(output))
         assert outcome(output) == wanted, "another end than that of the run that nobody killed"
         runs += 1
@@ -164,7 +164,7 @@ def _halves(output: Path) -> set[int]:
     return found
 
 
-def moment(output: Path) -> str:
+def when(output: Path) -> str:
     """What the kill left behind."""
     left = [name for name in (".last.new", ".last.old", ".best.new", ".best.old") if (output / name).exists()]
     return " ".join(left) or ("between saves" if (output / "last").exists() else "before the first save")

@@ -57,7 +57,7 @@ def follow(address: str, *, model: VLJEPA, processor: VLJEPAProcessor, seconds: 
     return {
         **stats.summary(),
         "processor_load": {"before": round(load, 1), "after": round(os.getloadavg()[0], 1)},
-        "rates": [[round(moment, 1), fps] for moment, fps in stats.rates],
+        "rates": [[round(when, 1), fps] for when, fps in stats.rates],
         "from_change_to_caption": {"p50": quantile(since_change, 0.5), "p99": quantile(since_change, 0.99)},
         "boundary_minus_change": {"p50": quantile(apart, 0.5), "p99": quantile(apart, 0.99)},
     }

@@ -44,9 +44,9 @@ def load(folder: Path | None) -> list[Image.Image]:
     return [Image.open(path).convert("RGB").resize((320, 240)) for path in sorted(folder.glob("*.jpg"))]
 
 
-def scene_at(moment: float, *, seconds: float, count: int) -> int:
+def scene_at(when: float, *, seconds: float, count: int) -> int:
     """Number of the image that is shown at a time since the epoch."""
-    return int(moment / seconds) % count
+    return int(when / seconds) % count
 
 
 class Viewer(BaseHTTPRequestHandler):

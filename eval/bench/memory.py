@@ -40,7 +40,7 @@ def apart(work: Callable[..., Any], *arguments: Any, preload: Sequence[str] = ()
 
 def course(samples: Sequence[tuple[float, float]], *, warm: float) -> dict[str, float]:
     """How a number went after the warm-up, a share of the time; samples are hours and the number."""
-    after = [(moment, value) for moment, value in samples if moment > warm * samples[-1][0]]
+    after = [(when, value) for when, value in samples if when > warm * samples[-1][0]]
     hours, values = (np.array(column) for column in zip(*after, strict=True))
     return {
         "after_warm_up": round(float(values[0]), 1),

@@ -146,10 +146,10 @@ class Soak:
 
     def plot(self) -> bytes:
         """Memory, decodes against the budget, and the way of boundaries from their cuts, as PNG."""
-        minutes, ends = [moment / 60 for moment in self.decoded], [0.0, self.stats.duration / 60]
+        minutes, ends = [when / 60 for when in self.decoded], [0.0, self.stats.duration / 60]
         budget = [0.0, self.stats.duration * self._max_rate]
         pairs = self._pairs()
-        memory = [Line("memory", [60 * moment for moment, _ in self.memory], [mib for _, mib in self.memory])]
+        memory = [Line("memory", [60 * when for when, _ in self.memory], [mib for _, mib in self.memory])]
         decodes = [
             Line("decodes", minutes, list(range(1, len(minutes) + 1))),
             Line(f"budget, {self._max_rate:g} per second", ends, budget, style="--", colour="grey"),
@@ -170,12 +170,12 @@ class Soak:
             count = max(1, round(seconds * self._fps))
             for step in range(count):
                 left, top = (begin + (end - begin) * step / count).round().astype(int).tolist()
-                moment = cut + seconds * step / count
-                yield Frame(image.crop((left, top, left + SIZE[0], top + SIZE[1])), moment, number)
+                when = cut + seconds * step / count
+                yield Frame(image.crop((left, top, left + SIZE[0], top + SIZE[1])), when, number)
                 if number % sample == 0:
-                    self.memory.append((moment / 3600, resident_mb()))
+                    self.memory.append((when / 3600, resident_mb()))
                     if number % (20 * sample) == 0:
-                        log(f"{moment / 60:.0f} min of the stream, {self.memory[-1][1]:.0f} MiB")
+                        log(f"{when / 60:.0f} min of the stream, {self.memory[-1][1]:.0f} MiB")
                 number += 1
 
     def _pairs(self) -> list[tuple[float, float]]:
@@ -192,8 +192,8 @@ class Soak:
 def above_budget(times: Sequence[float], *, rate: float) -> float:
     """Most decodes beyond `rate` x length + BURST in any stretch of the stream: at most 0 when the budget holds."""
     worst, lowest = -float("inf"), float("inf")
-    for number, moment in enumerate(times):
+    for number, when in enumerate(times):
         # A stretch from decode i to decode j has j - i + 1 of them.
-        lowest = min(lowest, number - rate * moment)
-        worst = max(worst, number - rate * moment - lowest + 1 - BURST)
+        lowest = min(lowest, number - rate * when)
+        worst = max(worst, number - rate * when - lowest + 1 - BURST)
     return worst

@@ -171,6 +171,6 @@ def boundaries_minus_changes(segments: Sequence[Segment], *, scene: float) -> li
     apart = []
     for one, other in pairwise(segments):
         if one.end == other.start and one.ended is not None:
-            moment = one.ended.timestamp()
-            apart.append(moment - scene * round(moment / scene))
+            when = one.ended.timestamp()
+            apart.append(when - scene * round(when / scene))
     return apart

@@ -173,11 +173,11 @@ def _logs(probabilities_NC: NDArray[np.float64]) -> NDArray[np.float64]:
 def _none_of_them(with_N: NDArray[np.float64], without_N: NDArray[np.float64]) -> dict[str, float]:
     """How well the probability of none of the candidates tells images with the right one from those without."""
     scores, absent = np.concatenate([with_N, without_N]), np.arange(2 * len(with_N)) >= len(with_N)
-    said = scores > 0.5
+    is_none = scores > 0.5
     return {
         "none_auroc": auroc(scores, absent),
-        "none_precision": float(absent[said].mean()) if said.any() else float("nan"),
-        "none_recall": float(said[absent].mean()),
+        "none_precision": float(absent[is_none].mean()) if is_none.any() else float("nan"),
+        "none_recall": float(is_none[absent].mean()),
     }
 
 

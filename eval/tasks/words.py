@@ -89,9 +89,9 @@ def measure(context: Context, *, recipe: str, decoders: dict[str, str] | None = 
             _decoder_rows(decoder, own, rows, classes, texts, tables[source])
         rows, classes, texts = images["photos"]
         first, others = [one[0] for one in texts], [one[1:] for one in texts]
-        said = own.words(own.texts(first), task="text")
+        written = own.words(own.texts(first), task="text")
         tables["photos"]["human, against the other four"] = _row(first, others)
-        tables["photos"][f"{decoder}, from a human caption's embedding"] = _row(said, others)
+        tables["photos"][f"{decoder}, from a human caption's embedding"] = _row(written, others)
         found["round_trip"][decoder] = round_trips(own, held_out[:ROUND_TRIPS])
         found["latency_ms"][decoder] = _latency(own, rows, classes)
         asked = {source: read_questions(data, source, split) for source in QUESTION_SOURCES}
@@ -110,8 +110,8 @@ def _bank(embedder: Embedder, texts: list[str], context: Context) -> Bank:
 
 def _row(written: Sequence[str], texts: Sequence[Sequence[str]]) -> dict[str, Any]:
     scores, found = CiderD(texts).scores(written), quality(written, texts)
-    said = {"length": found.pop("tokens"), "scores": scores.round(6).tolist(), "said": list(written)}
-    return {"cider": float(scores.mean())} | found | said
+    details = {"length": found.pop("tokens"), "scores": scores.round(6).tolist(), "captions": list(written)}
+    return {"cider": float(scores.mean())} | found | details
 
 
 def _decoder_rows(
@@ -151,7 +151,7 @@ def round_trips(own: Embedder, texts: list[str]) -> dict[str, Any]:
     seen = {"exact": exact, "swapped": np.roll(exact, len(texts) // 2, axis=0), "zeroed": np.zeros_like(exact)}
     back = {kind: own.words(rows, task="text") for kind, rows in seen.items()}
     rows = {kind: own.texts([text or " " for text in written]) for kind, written in back.items()}
-    figures = round_trip(texts, back["exact"], text_ND=exact, said_ND=rows["exact"])
+    figures = round_trip(texts, back["exact"], text_ND=exact, decoded_ND=rows["exact"])
     return {
         "texts": len(texts),
         "cosine": figures["cosine"],

@@ -30,15 +30,15 @@ class Sprite:
 
 
 @lru_cache(maxsize=512)
-def _drawing(image: Path) -> Image.Image:
-    with Image.open(image) as image:
+def _drawing(path: Path) -> Image.Image:
+    with Image.open(path) as image:
         drawing = image.convert("RGBA")
     return drawing.crop(drawing.getchannel("A").point([0 if value < 16 else 255 for value in range(256)]).getbbox())
 
 
 @lru_cache(maxsize=128)
-def _photo(image: Path) -> Image.Image:
-    with Image.open(image) as image:
+def _photo(path: Path) -> Image.Image:
+    with Image.open(path) as image:
         return image.convert("RGB")
 
 

@@ -201,16 +201,16 @@ def train(data: Path, folder: Path, *, seed: int) -> dict[str, Tensor]:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=STEPS)
     generator = torch.Generator().manual_seed(seed)
     for step in range(STEPS):
-        seen, said = [], []
+        seen, texts = [], []
         for source, quota in QUOTAS.items():
             rows = texts[source]
             numbers = torch.randperm(len(rows), generator=generator)[: min(quota, len(rows))]
             seen.append(classes.draw(numbers, generator) if source == "classes" else images[source][numbers])
             draws = torch.randint(2**31, (len(numbers),), generator=generator).tolist()
-            said += [rows[n][draw % len(rows[n])] for n, draw in zip(numbers.tolist(), draws, strict=True)]
+            texts += [rows[n][draw % len(rows[n])] for n, draw in zip(numbers.tolist(), draws, strict=True)]
         features = torch.cat(seen)
         features = features * (1 + 0.05 * torch.randn(features.shape, generator=generator))
-        ids = torch.tensor([places[text] for text in said])
+        ids = torch.tensor([places[text] for text in texts])
         loss = infonce(
             heads.images(features),
             heads.texts(known[ids]),

@@ -74,9 +74,9 @@ def chosen(data: Path, source: str, style: str, count: int, side: int) -> list[d
 def small(file: Path, side: int) -> bytes:
     """WebP with the shorter side at most `side`."""
     with Image.open(file) as image:
-        image = on_white(image, round(max(image.size) * min(1.0, side / min(image.size))))
+        scaled = on_white(image, round(max(image.size) * min(1.0, side / min(image.size))))
     encoded = io.BytesIO()
-    image.save(encoded, "WEBP", quality=QUALITY, method=6)
+    scaled.save(encoded, "WEBP", quality=QUALITY, method=6)
     return encoded.getvalue()
 
 

@@ -41,8 +41,8 @@ def test_images_of_transformers_lie_where_the_library_puts_them(name: str, tmp_p
     paths = images(tmp_path)
     own = DUALS[name].from_pretrained(tmp_path / "part").eval()
     processor = tf.AutoImageProcessor.from_pretrained(tmp_path / "part")
-    images = [Image.open(path) for path in paths]
-    wanted = F.normalize(own.get_image_features(**processor(images=images, return_tensors="pt")).pooler_output, dim=-1)
+    opened = [Image.open(path) for path in paths]
+    wanted = F.normalize(own.get_image_features(**processor(images=opened, return_tensors="pt")).pooler_output, dim=-1)
     ours = embedded(name, tmp_path / "part", paths)
     assert (ours * wanted).sum(-1).min() > 0.9999
     assert (ours * wanted.roll(1, 0)).sum(-1).min() < 0.999, "the control: images are told apart"

@@ -30,7 +30,7 @@ def index():
 
 
 def overlap(hit, scene):
-    """Intersection over union of a moment and a scene."""
+    """Intersection over union of a segment and a scene."""
     start, end = SCENES[scene]
     common = min(end, hit.end) - max(start, hit.start)
     return max(0, common) / (max(end, hit.end) - min(start, hit.start))
@@ -49,7 +49,7 @@ def test_scenes_are_found(index, by, wanted):
 
 
 @pytest.mark.assets
-def test_the_contact_sheet_shows_every_moment(index, tmp_path, capsys):
+def test_the_contact_sheet_shows_every_segment(index, tmp_path, capsys):
     index.save(tmp_path / "clip.index")
 
     assert main(["search", f"{tmp_path}/clip.index", "a cat", "--json", "--html", f"{tmp_path}/sheet.html"]) == 0

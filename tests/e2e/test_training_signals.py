@@ -112,7 +112,7 @@ def test_what_one_of_two_processes_sees_stops_both_at_one_step(make_run, tmp_pat
     assert max(line["step"] for line in read_log(Path(run.train.output))) == logged
 
 
-def test_kills_at_random_moments_lose_no_more_than_a_save_interval(tmp_path):
+def test_kills_at_random_segments_lose_no_more_than_a_save_interval(tmp_path):
     """PITFALLS 22; `eval/bench/kill.py` does many more."""
     counted = kill_trials(tmp_path, trials=4, seed=os.getpid(), steps=12)
     assert counted["kills"] == 4

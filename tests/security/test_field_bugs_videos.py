@@ -77,8 +77,8 @@ def wrong_frames_of_a_variable_rate(tmp_path):
     film = write_video(tmp_path / "phone.mp4", times=times)
     assert read(film) == list(enumerate(times))
     assert [number for number, _ in read(film, fps=5, end=1.6)] == [0, 2, 3, 3, 3, 4, 5, 5]
-    for moment, number in ((0.39, 2), (0.41, 3), (0.99, 3), (1.2, 5)):
-        assert number_of(frame_at(film, moment, fps=None, max_pixels=CAP)) in (number, number + 1)
+    for when, number in ((0.39, 2), (0.41, 3), (0.99, 3), (1.2, 5)):
+        assert number_of(frame_at(film, when, fps=None, max_pixels=CAP)) in (number, number + 1)
 
 
 @bug("lerobot #3513")

@@ -13,12 +13,12 @@ from safetensors.numpy import save_file
 from vljepa.errors import DataError
 from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_index
 
-REST = {"fingerprint": "f", "folder": "f", "moments": "m"}
-HEADER = IndexHeader(model="m", fingerprint="f", text_space="s", folder="/images", moments="")
+REST = {"fingerprint": "f", "folder": "f", "segments": "m"}
+HEADER = IndexHeader(model="m", fingerprint="f", text_space="s", folder="/images", segments="")
 
 
 ROW = {"path": "a.png", "size": 1, "mtime": 1.0, "start": None, "end": None, "time": None}
-MOMENT = {"path": "a.mp4", "size": 1, "mtime": 1.0, "start": 1.5, "end": 4.0, "time": 1.5}
+SEGMENT = {"path": "a.mp4", "size": 1, "mtime": 1.0, "start": 1.5, "end": 4.0, "time": 1.5}
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_sound_index_is_read(index, tmp_path):
     assert entries[1] == Entry(path="deep/1.png", size=1, mtime=1.5)
     np.testing.assert_array_equal(rows, np.eye(3))
     assert len(read_index(forged(tmp_path))[1]) == 1
-    assert read_index(forged(tmp_path, listing=json.dumps([MOMENT])))[1] == [Entry(**MOMENT)]
+    assert read_index(forged(tmp_path, listing=json.dumps([SEGMENT])))[1] == [Entry(**SEGMENT)]
 
 
 class Payload:
@@ -100,7 +100,7 @@ BAD_LISTINGS = (
     json.dumps([ROW | {"size": "x"}]),
     json.dumps([ROW]).replace('"size": 1', '"size": 1e999'),
     *(
-        json.dumps([MOMENT | change])
+        json.dumps([SEGMENT | change])
         for change in (
             *({name: None} for name in ("start", "end", "time")),
             {"start": -1},
@@ -113,7 +113,7 @@ BAD_LISTINGS = (
             {"end": "soon"},
         )
     ),
-    json.dumps([{name: value for name, value in MOMENT.items() if name != "time"}]),
+    json.dumps([{name: value for name, value in SEGMENT.items() if name != "time"}]),
 )
 BAD_ROWS = (
     np.ones((2, 3), np.float32),

@@ -95,9 +95,9 @@ def fitting(fields: dict[str, Any], *, library: Callable[[Image.Image], Tensor],
         if difference < best:
             best, chosen = difference, found
     if best > _TOLERANCE:
-        said = "its pixels have another shape" if best == float("inf") else f"difference {best:.3f}"
+        reason = "its pixels have another shape" if best == float("inf") else f"difference {best:.3f}"
         raise PartError(
-            f"the preprocessing of {part} has steps that vljepa does not know ({said}).",
+            f"the preprocessing of {part} has steps that vljepa does not know ({reason}).",
             fix="say how it wants to see: x_encoder.image with size, mean, std, resize and interpolation.",
         )
     return chosen

@@ -70,8 +70,8 @@ def print_said(found: Sequence[Caption], *, name: str) -> None:
 
 def print_said_json(found: Sequence[Caption], skipped: Skipped, *, name: str, **about: str) -> None:
     """Captions as one JSON document that begins with what it is about."""
-    said = [
+    results = [
         {"image": one.image, name: one.text, "confidence": one.confidence, "agreement": one.agreement} for one in found
     ]
     unread = [{"path": path, "reason": why} for path, why in skipped]
-    print_json({**about, f"{name}s": said, "skipped": unread})
+    print_json({**about, f"{name}s": results, "skipped": unread})

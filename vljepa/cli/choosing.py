@@ -121,12 +121,12 @@ def print_predictions(predictions: Sequence[Prediction], *, name: str, top_k: in
     rows = []
     for prediction in predictions:
         best, *others = list(prediction.probabilities.items())[:top_k]
-        said, confidence = prediction.label, prediction.confidence
-        if said is None and prediction.none is not None and prediction.none > 0.5:
-            said, confidence, others = NONE, prediction.none, [best, *others]
+        label, confidence = prediction.label, prediction.confidence
+        if label is None and prediction.none is not None and prediction.none > 0.5:
+            label, confidence, others = NONE, prediction.none, [best, *others]
         elif prediction.none is not None:
             others = [*others, (NONE, prediction.none)]
         runners_up = ", ".join(f"{text} {share:.1%}" for text, share in others)
-        said = f"abstains (at best: {best[0]})" if said is None else said
-        rows.append([prediction.image, said, runners_up, f"{confidence:.1%}"])
+        label = f"abstains (at best: {best[0]})" if label is None else label
+        rows.append([prediction.image, label, runners_up, f"{confidence:.1%}"])
     print_table(columns=["image", name, "then", "confidence"], rows=rows)

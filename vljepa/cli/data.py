@@ -164,8 +164,8 @@ def _print(report: DataReport) -> None:
     note_skipped(list(report.skipped.items()), total=report.rows + len(report.skipped), what="rows")
     for passed in report.passed_over:
         note(f"passed over {passed}")
-    for said in report.notes:
-        note(said)
+    for remark in report.notes:
+        note(remark)
     if report.validation is None:
         note("without validation data, the last weights are kept: put some images aside into a validation.csv")
     print_heading(f"\n{report.command}".lstrip())

@@ -245,11 +245,11 @@ def run_probe(modules: list[str]) -> Probe:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
         return Probe(**json.loads(done.stdout.splitlines()[-1]))
     except subprocess.TimeoutExpired:
-        said = f"did not finish importing in {_PROBE_SECONDS} s"
+        message = f"did not finish importing in {_PROBE_SECONDS} s"
     except (IndexError, ValueError):
         lines = done.stderr.strip().splitlines()
-        said = f"the interpreter died with code {done.returncode}: {lines[-1] if lines else 'nothing was said'}"
-    return Probe(errors=dict.fromkeys(modules, said), gpu=None, threads=None)
+        message = f"the interpreter died with code {done.returncode}: {lines[-1] if lines else 'nothing was said'}"
+    return Probe(errors=dict.fromkeys(modules, message), gpu=None, threads=None)
 
 
 def _module(package: str) -> str:

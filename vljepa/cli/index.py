@@ -26,7 +26,7 @@ def index(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The index file to write.")],
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", min=0.0, help="Change between moments of a video; without it from validation."),
+        typer.Option("--threshold", min=0.0, help="Change between segments of a video; without it from validation."),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Embed unchanged files, too.")] = False,
     model: ModelOption = "mini",
@@ -36,7 +36,7 @@ def index(
 ) -> int:
     """Embed images and videos into one index file for `vljepa search`.
 
-    A video (also an animated GIF, WebP, AVIF or PNG) becomes moments: stretches of one meaning, with their start and
+    A video (also an animated GIF, WebP, AVIF or PNG) becomes segments: stretches of one meaning, with their start and
     end. Files that FILE has already and that have not changed are not embedded again. A file's content says what it is,
     not its name; what is neither an image nor a video is counted and named.
 
@@ -88,19 +88,19 @@ def _report(built: Index, output: Path, *, total: int, json: bool) -> None:
         if skipped.partly:
             note(f"only a part of {skipped.path} could be read: {skipped.reason}")
     note_passed_over(built.passed_over, what="images or videos")
-    moments = [entry.path for entry in built.entries if entry.start is not None]
-    images, videos = len(built) - len(moments), len(set(moments))
+    segments = [entry.path for entry in built.entries if entry.start is not None]
+    images, videos = len(built) - len(segments), len(set(segments))
     if json:
         unread = [{"path": one.path, "reason": one.reason, "partly": one.partly} for one in built.skipped]
-        counts = {"images": images, "videos": videos, "moments": len(moments), "unchanged": built.unchanged}
+        counts = {"images": images, "videos": videos, "segments": len(segments), "unchanged": built.unchanged}
         about = {"index": str(output), "folder": str(built.folder)}
         print_json({**about, **counts, "skipped": unread, "passed_over": built.passed_over})
     else:
         found = []
         if images:
             found.append(_count(images, "image"))
-        if moments:
-            found.append(f"{_count(len(moments), 'moment')} of {_count(videos, 'video')}")
+        if segments:
+            found.append(f"{_count(len(segments), 'segment')} of {_count(videos, 'video')}")
         same = f"; unchanged: {_count(built.unchanged, 'file')}" if built.unchanged else ""
         print(f"{' and '.join(found)} in {output}{same}")
 

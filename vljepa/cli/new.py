@@ -56,7 +56,7 @@ def new(
     note(f"next: vljepa classify IMAGE --labels a,b --model {folder}, or train it with `start: {folder}`")
 
 
-def _measure(model: VLJEPA, images: Path) -> None:
+def _measure(model: VLJEPA, folder: Path) -> None:
     """Fill in where images and texts lie.
 
     Raises:
@@ -68,15 +68,15 @@ def _measure(model: VLJEPA, images: Path) -> None:
     from vljepa.inference.modality import LEAST, measure_sides
     from vljepa.processing.processor import VLJEPAProcessor
 
-    files, broken = walk(images).files, []
+    files, broken = walk(folder).files, []
     embedder = Embedder(model, VLJEPAProcessor(model.config))
     with progress("looking at images", total=len(files)) as advance:
         image, text = measure_sides(
-            embedder, files, progress=advance, on_broken=lambda image, error: broken.append(image)
+            embedder, files, progress=advance, on_broken=lambda file, error: broken.append(file)
         )
     if len(files) - len(broken) < LEAST:
         raise DataError(
-            f"{str(images)!r} has {len(files) - len(broken)} images that can be read, too few for a mean.",
+            f"{str(folder)!r} has {len(files) - len(broken)} images that can be read, too few for a mean.",
             fix=f"give a folder of at least {LEAST}, or leave --images out.",
         )
     assert isinstance(model.config.residual, AlignedConfig)

@@ -1,4 +1,4 @@
-"""`vljepa search`: the images and moments of an index that are nearest to a text or to an image."""
+"""`vljepa search`: the images and segments of an index that are nearest to a text or to an image."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def search(
     image: Annotated[
         Path | None, typer.Option("--image", metavar="FILE", help="Search by this image; instead of QUERY.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many images and moments to list.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many images and segments to list.")] = 10,
     per_video: Annotated[
-        int | None, typer.Option("--per-video", min=1, help="List at most so many moments of one video.")
+        int | None, typer.Option("--per-video", min=1, help="List at most so many segments of one video.")
     ] = None,
     min_score: Annotated[
         float, typer.Option("--min-score", min=-1.0, max=1.0, help="List nothing whose cosine is below this.")
@@ -53,9 +53,9 @@ def search(
     dtype: DtypeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the images and moments of an index that are nearest to a text or to an image, with their cosine.
+    """List the images and segments of an index that are nearest to a text or to an image, with their cosine.
 
-    Scores compare images and moments under one query; those of a text query and of an image query are not on one
+    Scores compare images and segments under one query; those of a text query and of an image query are not on one
     scale. There is always a nearest one, also when nothing in the index is like the query: --min-score draws the line
     that suits your model and files.
 
@@ -92,7 +92,7 @@ def search(
             query=asked,
             hits=hits,
             folder=place,
-            about=f"{len(hits)} of {len(loaded)} images and moments in {place}, model {model}",
+            about=f"{len(hits)} of {len(loaded)} images and segments in {place}, model {model}",
             max_pixels=embedder.processor.config.x_encoder.image.max_pixels,
         )
         for reason in lacking:
@@ -100,7 +100,7 @@ def search(
 
 
 def _print_hits(hits: Sequence[Hit], *, heading: str) -> None:
-    """A table; with a column of times where there is a moment among the hits."""
+    """A table; with a column of times where there is a segment among the hits."""
     from vljepa.inference.subtitles import span
 
     if not hits:
@@ -132,8 +132,8 @@ def the_query(query: str | None, *, text: str | None, image: Path | None) -> str
 
     given = [one for one in (query, text, image) if one is not None]
     if len(given) != 1:
-        said = "nothing to search for" if not given else "more than one thing to search for"
-        raise ConfigError(f"there is {said}.", fix="give one of QUERY, --text and --image.")
+        message = "nothing to search for" if not given else "more than one thing to search for"
+        raise ConfigError(f"there is {message}.", fix="give one of QUERY, --text and --image.")
     if text is not None:
         return text
     if image is not None:

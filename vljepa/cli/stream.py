@@ -99,7 +99,7 @@ def stream(
     caption at hand is finished, every file is complete; exit code 130, 143 or 138.
 
     Example: vljepa stream clip.mp4 --srt clip.srt --html report.html
-    Example: vljepa stream rtsp://door/stream 0 --jsonl said.jsonl
+    Example: vljepa stream rtsp://door/stream 0 --jsonl captions.jsonl
     Example: ffmpeg -i SOMETHING -f mjpeg - | vljepa stream -
     """
     outputs = {"jsonl": jsonl, "srt": srt, "vtt": vtt, "html": html}

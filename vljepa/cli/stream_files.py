@@ -88,15 +88,15 @@ class StreamFiles:
         cue = srt_cue(segment, self._cues + 1)
         self._cues += bool(cue)
         source = name if self._named else None
-        said = {
+        formatted = {
             "jsonl": json_line(segment, source=source),
             "srt": cue,
             "vtt": vtt_cue(segment),
             "captions": printable(caption_line(segment, source=source)) + "\n",
         }
         for kind, file in self._open().items():
-            _write(file, said[kind])
-        print(said[self._printed], end="", flush=True)
+            _write(file, formatted[kind])
+        print(formatted[self._printed], end="", flush=True)
 
     def tell(self, notice: Notice) -> None:
         """Say what happened to a live source on stderr and in the JSON lines."""

@@ -36,14 +36,14 @@ def train_decoder(
     with leaving_processes():
         trainer = DecoderTrainer(run, device=device)
         result = trainer.fit()
-        said = _fit_confidence(trainer, result.model_folder)
+        notes = _fit_confidence(trainer, result.model_folder)
     if json:
         print_json(result.as_dict())
         return
     rows = [(name, f"{value:.4f}") for name, value in result.metrics.items()]
     if rows:
         print_table(columns=("validation metric", "best"), rows=rows)
-    for line in said:
+    for line in notes:
         note(line)
     note(f"the decoder is in {result.model_folder}")
 
@@ -63,6 +63,6 @@ def _fit_confidence(trainer: DecoderTrainer, folder: Path) -> list[str]:
     embedder = Embedder.from_pretrained(trainer.run.model, device=str(trainer.accelerator.device), decoder=str(folder))
     tasks = trainer.inputs.tasks
     sources = [Referenced(one.predictions_ND.numpy(), one.classes_NK, one.texts, one.queries) for one in tasks]
-    choice, said = fit_confidence(embedder, sources)
+    choice, notes = fit_confidence(embedder, sources)
     rewrite_config(folder, choice=choice)
-    return said
+    return notes

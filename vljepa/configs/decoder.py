@@ -162,12 +162,12 @@ class DecoderSourceConfig(SourceConfig):
     """One source of texts: a .txt file with one text per line, or what `SourceConfig` reads.
 
     Args:
-        see: What the decoder gets to see of a row. `text`: the embedding of the text itself, with noise. `guess`: what
-            the model would predict for an image that another text of the row describes (needs a `view` of text).
-            `image`: what the model predicts for the row's image and query.
+        see: What the decoder gets to see of a row. `text`: the embedding of the text itself, with noise. `estimate`:
+            what the model would predict for an image that another text of the row describes (needs a `view` of text).
+            `picture`: what the model predicts for the row's image and query.
     """
 
-    see: Literal["text", "guess", "picture"] = "text"
+    see: Literal["text", "estimate", "picture"] = "text"
 
 
 class DecoderDataConfig(Strict):

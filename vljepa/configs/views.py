@@ -48,7 +48,7 @@ class StillView(_View):
 class TextView(_View):
     """Rows have no image and at least two texts: one stands for the image, another is the target.
 
-    The text is turned into a guess of the label prior (the model needs a `label_prior` with `residual`):
+    The text is turned into an estimate of the label prior (the model needs a `label_prior` with `residual`):
     softmax(cosine(text, labels) / temperature), the largest kept as by the label prior, moved so that its mean is that
     of real images, with Gaussian noise: a classifier is less sure than a text about itself.
 

@@ -97,7 +97,7 @@ class Collator:
         A record without a query gets the caption prompt of the model's config, so that training and use agree.
         """
         if samples[0].record.image is None:
-            return Group(Batch(prior_BE=self._guess(samples), **self._targets(samples), gate_only=gate_only))
+            return Group(Batch(prior_BE=self._estimate(samples), **self._targets(samples), gate_only=gate_only))
         read = self.images.read([(_image(sample), sample.view) for sample in samples])
         kept = [samples[position] for position in read.kept]
         if not kept:
@@ -111,7 +111,7 @@ class Collator:
         )
         return Group(batch, skipped=read.skipped)
 
-    def _guess(self, samples: Sequence[Sample]) -> Tensor:
+    def _estimate(self, samples: Sequence[Sample]) -> Tensor:
         pieces = []
         for source, run in groupby(samples, key=lambda sample: sample.record.source):
             rows = list(run)

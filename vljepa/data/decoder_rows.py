@@ -81,23 +81,23 @@ class TextRows:
 
 
 @dataclass
-class GuessRows:
+class EstimateRows:
     """What the model would predict for an image that another text of the row describes.
 
     Args:
         texts: Right texts of each row; one that stands alone describes its own image.
-        guess: Predicted embeddings [N, D] from texts that stand for images, and the seeds of their noise.
+        estimate: Predicted embeddings [N, D] from texts that stand for images, and the seeds of their noise.
         name: As of `TextRows`.
     """
 
     texts: Sequence[tuple[str, ...]]
-    guess: Callable[[Sequence[str], Sequence[int]], Tensor]
+    estimate: Callable[[Sequence[str], Sequence[int]], Tensor]
     name: Name | None = None
 
     def read(self, visits: Sequence[Visit]) -> tuple[Tensor, Entities | None]:
         """See `Rows`."""
         seen = [self._seen(visit) for visit in visits]
-        return self.guess(seen, [visit.pick(2**62, "noise") for visit in visits]), _named(self.name, seen, visits)
+        return self.estimate(seen, [visit.pick(2**62, "noise") for visit in visits]), _named(self.name, seen, visits)
 
     def _seen(self, visit: Visit) -> str:
         texts = self.texts[visit.row]

@@ -124,11 +124,11 @@ class Peers:
             text = self._store.get(key).decode()
         if text != heard:
             self._heard[other] = text, now
-            said = json.loads(text)
-            if said["state"] == "done":
+            message = json.loads(text)
+            if message["state"] == "done":
                 self._waited_for.discard(other)
-            elif said["state"] == "failed":
-                self._fail(f"process {other} failed while {self._what}: {said['reason'].rstrip('.')}")
+            elif message["state"] == "failed":
+                self._fail(f"process {other} failed while {self._what}: {message['reason'].rstrip('.')}")
         elif now - since > (SILENCE if heard else ABSENCE):
             since_when = "has died" if heard else "has not begun"
             self._fail(f"process {other} {since_when}: nothing was heard of it for {now - since:.0f} s, {self._what}")

@@ -90,8 +90,10 @@ def load_source(
     rows = read_source(source, root=root, images=images, texts=texts)
     check_skipped(rows.skipped, total=rows.tried, tolerated=max_skipped, what=f"rows of {rows.found.place}")
     if rows.skipped:
-        said = f"skipped {len(rows.skipped)} of {rows.tried} rows of {rows.found.place}: {name_skipped(rows.skipped)}"
-        warnings.warn(said, FileWarning, stacklevel=1)  # of this line, so that a run says it once
+        message = (
+            f"skipped {len(rows.skipped)} of {rows.tried} rows of {rows.found.place}: {name_skipped(rows.skipped)}"
+        )
+        warnings.warn(message, FileWarning, stacklevel=1)  # of this line, so that a run says it once
     return rows.records
 
 

@@ -16,7 +16,7 @@ _TEXTS_PER_CHUNK = 4096
 
 
 class PriorEstimate:
-    """Guesses the label prior's feature from a text, as `TextView` says.
+    """Estimates the label prior's feature from a text, as `TextView` says.
 
     Args:
         config: Temperature and noise.
@@ -34,12 +34,12 @@ class PriorEstimate:
         self.top_k = min(prior.config.top_k, len(prior.label_features_KE))
         self.labels_KE = prior.label_features_KE.float().cpu()
         chunks = [sample[start : start + _TEXTS_PER_CHUNK] for start in range(0, len(sample), _TEXTS_PER_CHUNK)]
-        guesses_NE = torch.cat([self._plain(chunk) for chunk in chunks])
-        self.shift_E = real_BE.float().cpu().mean(0) - guesses_NE.mean(0)
-        self.spread = float(guesses_NE.std(0).mean())
+        estimates_NE = torch.cat([self._plain(chunk) for chunk in chunks])
+        self.shift_E = real_BE.float().cpu().mean(0) - estimates_NE.mean(0)
+        self.spread = float(estimates_NE.std(0).mean())
 
     def __call__(self, seen: Sequence[str], *, seeds: Sequence[int]) -> Tensor:
-        """Guessed features [B, E] of texts, with noise that is a pure function of each seed."""
+        """Estimated features [B, E] of texts, with noise that is a pure function of each seed."""
         noise_BE = torch.stack([_noise(seed, len(self.shift_E)) for seed in seeds])
         return self._plain(seen) + self.shift_E + self.config.noise * self.spread * noise_BE
 

@@ -112,10 +112,10 @@ def choose(
             ranked = {candidates[i]: float(one[i]) for i in order}
             best, confidence = next(iter(ranked.items()))
             nothing = None if chances.none_N is None else float(chances.none_N[number])
-            said = confidence >= min_confidence and (nothing is None or nothing <= 0.5)
+            is_named = confidence >= min_confidence and (nothing is None or nothing <= 0.5)
             yield Prediction(
                 image=describe(image),
-                label=best if said else None,
+                label=best if is_named else None,
                 confidence=confidence,
                 probabilities=ranked,
                 none=nothing,

@@ -73,8 +73,8 @@ def caption(
         ImageError: An image cannot be read and there is no `on_broken`.
 
     Example:
-        >>> [said] = caption(model, processor, "cat.jpg")  # doctest: +SKIP
-        >>> said.text  # doctest: +SKIP
+        >>> [captioned] = caption(model, processor, "cat.jpg")  # doctest: +SKIP
+        >>> captioned.text  # doctest: +SKIP
         'a cat sitting on top of a bed'
     """
     return list(

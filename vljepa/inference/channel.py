@@ -107,7 +107,7 @@ class Channel:
         """Take the next row; the segment that it ends, if it does."""
         pushed = time.monotonic()
         closed = self.segmenter.push(row_D, times.time, classes_K=classes_K)
-        said = time.monotonic()
+        decoded = time.monotonic()
         self._times.append(times)
         self._began = times.clock if self._began is None else self._began
         self._scored.append(times.time)
@@ -121,7 +121,7 @@ class Channel:
                         encode=following.encoded - following.taken,
                         predict=following.predicted - following.encoded,
                         decide=pushed - following.predicted,
-                        decode=said - pushed,
+                        decode=decoded - pushed,
                     )
                 )
             yield self._noted(segment, ended=following.clock)
@@ -181,11 +181,11 @@ class Channel:
             self.stats.images.append(self._image(segment.time))
         return replace(segment, began=self._began, ended=ended) if self.source.live else segment
 
-    def _image(self, moment: float) -> bytes | None:
+    def _image(self, when: float) -> bytes | None:
         """Small JPEG of the frame at a time; where it is not kept any more, a file is read once more."""
-        if not self._thumbnails.has(moment) and (image := self.source.image_at(moment)) is not None:
+        if not self._thumbnails.has(when) and (image := self.source.image_at(when)) is not None:
             return thumbnail(image)
-        return self._thumbnails.nearest(moment)
+        return self._thumbnails.nearest(when)
 
     def _tell(self, notice: Notice) -> None:
         self._notify(notice)

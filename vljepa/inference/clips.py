@@ -86,12 +86,12 @@ class VisualReader:
             raise ImageError(f"{str(image)!r} is a video, and this model has learned from images.", fix=_FIX)
         limit = self.processor.config.x_encoder.image.max_pixels
         try:
-            images = read_clip(image, shares=even_shares(self.frames), max_pixels=limit)
+            frames = read_clip(image, shares=even_shares(self.frames), max_pixels=limit)
         except VideoError as error:
             raise ImageError(error.message, fix=error.fix) from error
-        if all(image is images[0] for image in images):
-            return self.processor.images(images[:1])  # the video is one frame
-        return self.processor.frames(images).unsqueeze(0)
+        if all(frame is frames[0] for frame in frames):
+            return self.processor.images(frames[:1])  # the video is one frame
+        return self.processor.frames(frames).unsqueeze(0)
 
     def _is_clip(self, path: Path) -> bool:
         if not path.is_file():

@@ -55,7 +55,7 @@ def fit_confidence(embedder: Embedder, sources: Sequence[Referenced]) -> tuple[C
     decoder = embedder.model.y_decoder
     assert decoder is not None
     writer = Writer(embedder.model, embedder.processor, embed=embedder.texts, kept=embedder.kept_texts)
-    said: list[str] = []
+    notes: list[str] = []
     weights: dict[Task, list[float] | None] = {}
     tasks: tuple[Task, ...] = ("caption", "answer")
     for task in tasks:
@@ -64,17 +64,17 @@ def fit_confidence(embedder: Embedder, sources: Sequence[Referenced]) -> tuple[C
         weights[task] = None
         if count < LEAST or min(sum(right), count - sum(right)) < EACH:
             what = "names in their references" if task == "caption" else "questions"
-            said.append(
+            notes.append(
                 f"no confidence of {task}s: {count} validation images with {what}, {sum(right)} right; it takes "
                 f"{LEAST}, of which {EACH} are right and {EACH} are not."
             )
             continue
         kept = 5 if task == "caption" else 3
         weights[task] = fit_logistic(np.array(values)[:, :kept], np.array(right, dtype=float))
-        said.append(f"confidence of {task}s: fitted on {count} validation images, {sum(right)} of them right.")
+        notes.append(f"confidence of {task}s: fitted on {count} validation images, {sum(right)} of them right.")
     choice = decoder.config.choice
     answer = choice.answer.model_copy(update={"confidence": weights["answer"]})
-    return choice.model_copy(update={"confidence": weights["caption"], "answer": answer}), said
+    return choice.model_copy(update={"confidence": weights["caption"], "answer": answer}), notes
 
 
 def names_it(caption: str, names: set[str], table: Taxonomy) -> bool:
@@ -85,9 +85,9 @@ def names_it(caption: str, names: set[str], table: Taxonomy) -> bool:
         >>> [names_it(text, {"beagle"}, table) for text in ("two beagles", "a dog on a bed", "a husky", "a cat")]
         [True, True, False, False]
     """
-    said = [set(classes) for classes in classes_in(caption, table)]
+    mentioned = [set(classes) for classes in classes_in(caption, table)]
     wanted = [set(table.classes_of(name)) for name in names]
-    return holds(caption, names) or any(own and own <= classes for own in wanted for classes in said)
+    return holds(caption, names) or any(own and own <= classes for own in wanted for classes in mentioned)
 
 
 def _marked(writer: Writer, sources: Sequence[Referenced], task: Task) -> tuple[list[list[float]], list[bool]]:

@@ -42,7 +42,7 @@ class FrameSource(Protocol):
         """Frames in the order of time, and gaps between them; ends soon after `halted` says so, where it can."""
         ...
 
-    def image_at(self, moment: float) -> Image.Image | None:
+    def image_at(self, when: float) -> Image.Image | None:
         """The frame at a time in seconds, read once more; None where that cannot be."""
         ...
 
@@ -106,20 +106,20 @@ class GivenFrames:
             if close is not None:
                 close()
 
-    def image_at(self, moment: float) -> Image.Image | None:
+    def image_at(self, when: float) -> Image.Image | None:
         """See `FrameSource`; of files alone."""
         if self._file is None:
             return None
         fps = self._grid.fps if self._grid is not None else None
         try:
-            return frame_at(self._file, moment, fps=fps, max_pixels=self._max_pixels)
+            return frame_at(self._file, when, fps=fps, max_pixels=self._max_pixels)
         except VideoError:
             return None
 
     def _timed(self, given: Frame | ImageInput, number: int) -> Frame:
         if isinstance(given, Frame):
-            image: ImageInput = given.image  # a caller's frame may hold any
-            return given if isinstance(image, Image.Image) else replace(given, image=self._image(image))
+            own: ImageInput = given.image  # a caller's frame may hold any
+            return given if isinstance(own, Image.Image) else replace(given, image=self._image(own))
         image = self._image(given)
         if self.live:
             now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Exact search over images and over the moments of videos, by text or by image."""
+"""Exact search over images and over the segments of videos, by text or by image."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_in
 from vljepa.inference.indexing import Draft, Skipped
 from vljepa.inference.known_files import IndexPart, KnownFiles
 from vljepa.inference.media import find_media
-from vljepa.inference.moments import moment_settings
 from vljepa.inference.reading import Progress
+from vljepa.inference.segments import segment_settings
 from vljepa.processing.given import is_image
 from vljepa.processing.image_sequence import is_moving
 from vljepa.processing.processor import ImageInput, VLJEPAProcessor
@@ -30,14 +30,14 @@ from vljepa.processing.video_file import require_pyav
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """One search result: an image, or a moment of a video.
+    """One search result: an image, or a segment of a video.
 
     Args:
         path: Of the file, relative to the index's folder.
-        score: Cosine between the query and the image or moment, from -1 to 1.
-        start: Of a moment, in seconds from the start of its video; None for an image, as the next two.
-        end: Of a moment, not included.
-        time: Of the moment's best frame.
+        score: Cosine between the query and the image or segment, from -1 to 1.
+        start: Of a segment, in seconds from the start of its video; None for an image, as the next two.
+        end: Of a segment, not included.
+        time: Of the segment's best frame.
     """
 
     path: str
@@ -52,16 +52,16 @@ _KEEP_EVERY = 60.0
 
 
 class Index:
-    """Embedded images and moments of videos, searched exactly.
+    """Embedded images and segments of videos, searched exactly.
 
     Images are embedded by the Predictor under the model's caption prompt, text queries by the Y-Encoder; an image
     as query is embedded as the images are, so that its score is the cosine of two predictions. The frames of a video
-    are embedded as images are, and become moments: stretches of one meaning, each with the mean of its frames.
+    are embedded as images are, and become segments: stretches of one meaning, each with the mean of its frames.
 
     Make one with `Index.build` or `Index.load`.
 
     Attributes:
-        entries: The indexed images and moments, in the order of their paths and times.
+        entries: The indexed images and segments, in the order of their paths and times.
         skipped: After `build`: the files that could not be read, or only in part.
         passed_over: After `build`: the files in its folders that are neither images nor videos.
         unchanged: After `build`: how many files were taken over from earlier indexes.
@@ -111,15 +111,15 @@ class Index:
         """Embed images and videos. What is broken is left out and listed in `skipped`.
 
         Videos are read one after the other, so that memory does not grow with their number, but for the rows: 4 bytes
-        x D for each image and moment.
+        x D for each image and segment.
 
         Args:
             model: A finished model.
             processor: The processor that belongs to it.
             paths: Files, folders (with all below them) and glob patterns; or one of these. Animated GIF, WebP, AVIF
                 and PNG are videos. The images in a folder are images, also where they are the frames of something.
-            threshold: Ward distance above which neighbouring moments of a video stay apart: less makes more and shorter
-                ones. By default what validation chose for the model's Y-Decoder.
+            threshold: Ward distance above which neighbouring segments of a video stay apart: less makes more and
+                shorter ones. By default what validation chose for the model's Y-Decoder.
             known: Earlier indexes of this model: files whose size and time are as they were are not read again. A file
                 that has changed while it was being read will be.
             keep: Called with the index so far about every minute, between two files, and when the build is interrupted:
@@ -136,12 +136,12 @@ class Index:
         media = find_media(paths)
         if not all(map(is_moving, media.videos)):
             require_pyav()
-        settings = moment_settings(model, threshold=threshold)
-        moments = f"{settings.fps:g} per second, {settings.offline_threshold:g}"
-        header = _header(model, folder=str(media.folder), moments=moments)
+        settings = segment_settings(model, threshold=threshold)
+        segments = f"{settings.fps:g} per second, {settings.offline_threshold:g}"
+        header = _header(model, folder=str(media.folder), segments=segments)
         for one in known:
             _check_same_model("an index of `known`", one._header, header)
-        draft = Draft(media, known=KnownFiles([one._part() for one in known], moments=header.moments))
+        draft = Draft(media, known=KnownFiles([one._part() for one in known], segments=header.segments))
         embedder, kept = Embedder(model, processor), time.monotonic()
         whole = partial(cls, embedder, header=header)
         try:
@@ -212,12 +212,12 @@ class Index:
         per_video: int | None = None,
         min_score: float = -1.0,
     ) -> list[Hit]:
-        """The `k` nearest images and moments, best first; equal scores in the order of paths and times.
+        """The `k` nearest images and segments, best first; equal scores in the order of paths and times.
 
         Args:
             query: A text (`str`), or an image: a `Path`, a PIL image, an array and so on (see `ImageInput`).
             k: How many; all, when there are fewer.
-            per_video: At most so many moments of one video; the best ones.
+            per_video: At most so many segments of one video; the best ones.
             min_score: Only those whose cosine is at least this. There is always a nearest one, also when nothing is
                 like the query; which cosine is enough depends on the model, and differs for texts and images.
 
@@ -292,14 +292,14 @@ def _check_limits(*, k: int, per_video: int | None, min_score: float) -> None:
         raise ConfigError(f"min_score is {min_score}, and a cosine is from -1 to 1.", fix="give such a number.")
 
 
-def _header(model: VLJEPA, *, folder: str = "", moments: str = "") -> IndexHeader:
+def _header(model: VLJEPA, *, folder: str = "", segments: str = "") -> IndexHeader:
     config = model.config
     return IndexHeader(
         model=f"{config.x_encoder.part}, {config.predictor.part}, {config.y_encoder.part}",
         fingerprint=model.fingerprint(),
         text_space=model.text_space_hash(),
         folder=folder,
-        moments=moments,
+        segments=segments,
     )
 
 

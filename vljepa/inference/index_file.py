@@ -26,15 +26,15 @@ _REMAKE = "make the index again with `vljepa index PATH -o FILE`."
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One indexed image, or one moment of an indexed video.
+    """One indexed image, or one segment of an indexed video.
 
     Args:
         path: Relative to the indexed folder, with `/`.
         size: Of the file, in bytes; 0, with an `mtime` of 0, where it was not read whole or changed meanwhile.
         mtime: Of the file, in seconds since 1970.
-        start: Of a moment, in seconds from the start of its video; None for an image, as the next two.
-        end: Of a moment, not included.
-        time: Of the frame that is nearest to the moment's meaning.
+        start: Of a segment, in seconds from the start of its video; None for an image, as the next two.
+        end: Of a segment, not included.
+        time: Of the frame that is nearest to the segment's meaning.
     """
 
     path: str
@@ -54,14 +54,14 @@ class IndexHeader:
         fingerprint: Hash of that whole model.
         text_space: Hash of the text space that its rows live in.
         folder: The indexed folder.
-        moments: How videos were cut: frames per second, and the Ward distance between moments.
+        segments: How videos were cut: frames per second, and the Ward distance between segments.
     """
 
     model: str
     fingerprint: str
     text_space: str
     folder: str
-    moments: str
+    segments: str
 
 
 def check_writable(file: Path, *, unfinished: bool = False) -> None:
@@ -105,7 +105,7 @@ def write_index(file: Path, *, header: IndexHeader, entries: list[Entry], rows: 
     Args:
         file: Where to.
         header: What it says about itself.
-        entries: Its images and moments.
+        entries: Its images and segments.
         rows: Their embeddings [N, D].
         unfinished: Mark it as one that a build has left on its way.
 
@@ -184,7 +184,7 @@ def _entry(row: dict[str, Any]) -> Entry:
     if set(times.values()) != {None}:
         times = {name: float(value) for name, value in times.items()}
         if not 0 <= times["start"] <= times["time"] < times["end"] < math.inf:
-            raise ValueError("a moment that ends before it begins")
+            raise ValueError("a segment that ends before it begins")
     return Entry(path=str(row["path"]), size=int(row["size"]), mtime=float(row["mtime"]), **times)
 
 

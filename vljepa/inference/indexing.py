@@ -16,8 +16,8 @@ from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.index_file import Entry
 from vljepa.inference.known_files import KnownFiles, entry_of
 from vljepa.inference.media import Media
-from vljepa.inference.moments import read_moments
 from vljepa.inference.reading import Progress
+from vljepa.inference.segments import read_segments
 from vljepa.processing.processor import ImageInput
 
 
@@ -28,7 +28,7 @@ class Skipped:
     Args:
         path: Relative to the index's folder.
         reason: Why, in a sentence.
-        partly: A damaged video of which the moments that could be read are in the index.
+        partly: A damaged video of which the segments that could be read are in the index.
     """
 
     path: str
@@ -78,19 +78,19 @@ class Draft:
             self._found.append(([self._entry(Path(str(image))) for image in kept], rows))
             yield
         for video in self._videos:
-            moments, failure = read_moments(video, embedder, config=settings)
+            segments, failure = read_segments(video, embedder, config=settings)
             if failure is not None:
-                self._skip(video, failure, partly=bool(moments))
-            if moments:
+                self._skip(video, failure, partly=bool(segments))
+            if segments:
                 entry = self._entry(video, whole=failure is None)
-                entries = [replace(entry, start=one.start, end=one.end, time=one.time) for one in moments]
-                self._found.append((entries, np.stack([one.row_D for one in moments])))
+                entries = [replace(entry, start=one.start, end=one.end, time=one.time) for one in segments]
+                self._found.append((entries, np.stack([one.row_D for one in segments])))
             if progress is not None:
                 progress(1)
             yield
 
     def sorted(self) -> dict[str, Any]:
-        """What `Index` takes, by path; the moments of a video stay in the order of time."""
+        """What `Index` takes, by path; the segments of a video stay in the order of time."""
         entries = [entry for some, _ in self._found for entry in some]
         order = sorted(range(len(entries)), key=lambda place: entries[place].path)
         return {

@@ -20,7 +20,7 @@ class IndexPart:
 
     Args:
         header: What it says about itself.
-        entries: Its images and moments.
+        entries: Its images and segments.
         rows: Their embeddings [N, D].
     """
 
@@ -34,15 +34,15 @@ class KnownFiles:
 
     Args:
         parts: Earlier indexes of the same model; of a file that is in several, the last counts.
-        moments: How videos are cut now, as in `IndexHeader.moments`; those that were cut otherwise are not known.
+        segments: How videos are cut now, as in `IndexHeader.segments`; those that were cut otherwise are not known.
     """
 
-    def __init__(self, parts: Iterable[IndexPart], *, moments: str) -> None:
+    def __init__(self, parts: Iterable[IndexPart], *, segments: str) -> None:
         self._found: dict[Path, tuple[list[Entry], Rows]] = {}
         for part in parts:
             places: dict[str, list[int]] = defaultdict(list)
             for place, entry in enumerate(part.entries):
-                if entry.start is None or part.header.moments == moments:
+                if entry.start is None or part.header.segments == segments:
                     places[entry.path].append(place)
             for path, some in places.items():
                 known = [part.entries[place] for place in some], part.rows[some]

@@ -157,7 +157,7 @@ class Pipeline:
         return Index.build(self.model, self.processor, paths, **options)
 
     def search(self, index: Index | str | Path, query: str | ImageInput, **options: Any) -> list[Hit]:
-        """The images and moments of an index that are nearest to a text or an image, best first.
+        """The images and segments of an index that are nearest to a text or an image, best first.
 
         Args:
             index: As `index` makes it, or the file that one was saved in.

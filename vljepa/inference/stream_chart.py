@@ -30,8 +30,8 @@ def change_chart(segments: Sequence[Segment], stats: StreamStats, *, uniform: fl
     """
     span = stats.duration or 1.0
 
-    def place(moment: float) -> float:
-        return min(max((moment - stats.begin) / span, 0.0), 1.0)
+    def place(when: float) -> float:
+        return min(max((when - stats.begin) / span, 0.0), 1.0)
 
     strip = _PLOT + 4
     rows = strip + _STRIP + 24
@@ -111,7 +111,7 @@ def _signal(stats: StreamStats, place: Callable[[float], float]) -> str:
     base = f'<line class="frame" x1="0" y1="{_PLOT}" x2="100%" y2="{_PLOT}"/>'
     if not points:
         return base
-    line = " ".join(f"{1000 * place(moment):.1f},{100 - 100 * max(value, 0) / top:.2f}" for moment, value in points)
+    line = " ".join(f"{1000 * place(when):.1f},{100 - 100 * max(value, 0) / top:.2f}" for when, value in points)
     first, last = (1000 * place(points[at][0]) for at in (0, -1))
     drawn = (
         f'<svg x="0" y="0" width="100%" height="{_PLOT}" viewBox="0 0 1000 100" preserveAspectRatio="none">'
@@ -128,7 +128,7 @@ def _signal(stats: StreamStats, place: Callable[[float], float]) -> str:
 
 
 def _band(segment: Segment, number: int, top: int, place: Callable[[float], float]) -> str:
-    left, right = (100 * place(moment) for moment in (segment.start, segment.end))
+    left, right = (100 * place(when) for when in (segment.start, segment.end))
     # Keyboards go through the captions themselves.
     return (
         f'<a class="band" href="#segment-{number}" tabindex="-1"><title>{clock(segment.start)}</title>'
@@ -140,11 +140,11 @@ def _axis(stats: StreamStats, place: Callable[[float], float], top: int) -> str:
     step = next((step for step in _STEPS if stats.duration / step <= _MOST_LABELS), _STEPS[-1])
     labels = []
     for number in range(int(stats.duration // step) + 1):
-        moment = stats.begin + number * step
-        if number == 0 or place(moment) <= 0.95:
+        when = stats.begin + number * step
+        if number == 0 or place(when) <= 0.95:
             anchor = "start" if number == 0 else "middle"
-            text = clock(moment).partition(".")[0]
-            labels.append(f'<text x="{100 * place(moment):.3f}%" y="{top}" text-anchor="{anchor}">{text}</text>')
+            text = clock(when).partition(".")[0]
+            labels.append(f'<text x="{100 * place(when):.3f}%" y="{top}" text-anchor="{anchor}">{text}</text>')
     return "".join(labels)
 
 

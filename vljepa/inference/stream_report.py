@@ -121,15 +121,15 @@ def _cards(segments: Sequence[Segment], images: Collection[bytes | None]) -> str
 
 
 def _card(segment: Segment, number: int, image: bytes | None) -> str:
-    image = image_tag(image, alt=f"Frame at {clock(segment.time)}")
+    tag = image_tag(image, alt=f"Frame at {clock(segment.time)}")
     began = f"{_wall(segment.began)} &middot; " if segment.began is not None else ""
     return (
-        f'<li class="card" id="segment-{number}">{image}<div class="words">'
+        f'<li class="card" id="segment-{number}">{tag}<div class="words">'
         f'<a class="when" href="#segment-{number}">{began}{span(segment.start, segment.end)}</a>'
         f'<p class="text" dir="auto">{escaped(segment.text or "")}</p></div></li>'
     )
 
 
-def _wall(moment: datetime) -> str:
+def _wall(when: datetime) -> str:
     """A time of this place: 2026-11-25 04:10:57."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")

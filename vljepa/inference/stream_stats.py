@@ -40,9 +40,9 @@ class Peaks:
         self._waiting: list[tuple[float, float]] = []  # the highest of those that do not make a point yet
         self._waiting_count = 0
 
-    def add(self, moment: float, value: float) -> None:
+    def add(self, when: float, value: float) -> None:
         """Add the signal's value at a time."""
-        self._waiting = [_higher([*self._waiting, (moment, value)])]
+        self._waiting = [_higher([*self._waiting, (when, value)])]
         self._waiting_count += 1
         if self._waiting_count < self._span:
             return
@@ -58,7 +58,7 @@ class Peaks:
 
 
 class Thumbnails:
-    """Small JPEG images of moments of which nobody knows yet whether they will be wanted.
+    """Small JPEG images, of which nobody knows yet whether they will be wanted.
 
     When there are too many, every second one goes and new ones come half as often.
 
@@ -72,23 +72,23 @@ class Thumbnails:
         self._waiting: list[tuple[float, bytes]] = []
         self._spacing = 0.0
 
-    def add(self, moment: float, image: bytes) -> None:
+    def add(self, when: float, image: bytes) -> None:
         """Keep the image of a moment, unless one has just been kept."""
-        if self._waiting and moment < self._waiting[-1][0] + self._spacing:
+        if self._waiting and when < self._waiting[-1][0] + self._spacing:
             return
-        self._waiting.append((moment, image))
+        self._waiting.append((when, image))
         if len(self._waiting) > self._limit:
             self._waiting = self._waiting[::2]
             mean_gap = (self._waiting[-1][0] - self._waiting[0][0]) / (len(self._waiting) - 1)
             self._spacing = 0.99 * mean_gap  # frames do not come like clockwork
 
-    def nearest(self, moment: float) -> bytes | None:
+    def nearest(self, when: float) -> bytes | None:
         """Image of the nearest moment that is kept."""
-        return min(self._waiting, key=lambda kept: abs(kept[0] - moment))[1] if self._waiting else None
+        return min(self._waiting, key=lambda kept: abs(kept[0] - when))[1] if self._waiting else None
 
-    def has(self, moment: float) -> bool:
+    def has(self, when: float) -> bool:
         """Whether the image of this very moment is kept."""
-        return any(kept == moment for kept, _ in self._waiting)
+        return any(kept == when for kept, _ in self._waiting)
 
     def forget(self, before: float) -> None:
         """Let go of what lies before a time, and keep a fresh stretch densely."""
@@ -173,10 +173,10 @@ class StreamStats:
         """Start the clock of `wall`."""
         self._started = time.perf_counter()
 
-    def saw(self, moment: float, *, lasts: float) -> None:
-        """Count a frame at `moment` that stands for the next `lasts` seconds."""
-        self.begin = moment if self.frames == 0 else self.begin
-        self.end = moment + lasts
+    def saw(self, when: float, *, lasts: float) -> None:
+        """Count a frame at `when` that stands for the next `lasts` seconds."""
+        self.begin = when if self.frames == 0 else self.begin
+        self.end = when + lasts
         self.frames += 1
         self.tick()
 

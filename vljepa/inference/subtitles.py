@@ -97,8 +97,8 @@ def span(start: float, end: float) -> str:
     return f"{clock(start)} - {clock(end)}"
 
 
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+def _iso(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def _line(segment: Segment) -> str:

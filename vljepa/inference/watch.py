@@ -111,8 +111,8 @@ def _all(watcher: Watcher, channels: list[Channel]) -> Generator[tuple[str, Segm
         assert failures[0].failure is not None
         raise failures[0].failure
     if failures:
-        said = "; ".join(getattr(one.failure, "message", str(one.failure)) for one in failures)
-        raise VideoError(f"{len(failures)} of {len(channels)} sources failed: {said}", fix="check them.")
+        reasons = "; ".join(getattr(one.failure, "message", str(one.failure)) for one in failures)
+        raise VideoError(f"{len(failures)} of {len(channels)} sources failed: {reasons}", fix="check them.")
 
 
 def prepare(

@@ -100,8 +100,8 @@ class Watcher:
         if rows:
             rows_TD, times_T = np.stack(rows), np.array(times)
             tree = ward_chain(rows_TD)
-            for moment, height in _heights(tree, times_T):
-                channel.stats.signal.add(moment, height)
+            for when, height in _heights(tree, times_T):
+                channel.stats.signal.add(when, height)
             known = np.stack(classes) if classes else None
             found = channel.segmenter.offline(rows_TD, times_T, classes_TK=known, rate=rate, count=count, tree=tree)
             for segment in channel.kept(found):

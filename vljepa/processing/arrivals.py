@@ -61,14 +61,14 @@ class Lag:
         self._best = float("inf")
         self._then = 0.0
 
-    def add(self, now: float, moment: float) -> float:
+    def add(self, now: float, when: float) -> float:
         """Seconds behind.
 
         Args:
             now: When the frame was there, by any clock that goes forward.
-            moment: Its own time.
+            when: Its own time.
         """
-        late = now - moment
+        late = now - when
         self._best = min(late, self._best + _FORGETTING * (now - self._then))
         self._then = now
         return late - self._best

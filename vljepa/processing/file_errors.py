@@ -45,6 +45,6 @@ def as_file_error(
     """The error that names the file; one that is of `kind` already stays as it is."""
     if isinstance(error, kind):
         return error
-    said = " ".join(str(error).split())[:_LONGEST]
-    reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    message = " ".join(str(error).split())[:_LONGEST]
+    reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return kind(f"{str(name)!r} cannot be read ({reason}).", fix=fix)

@@ -149,12 +149,12 @@ def _levels(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
         )
     if highest <= 255 and (whole or highest > 1.05):
         return values.clip(0, 255).round().astype(np.uint8)
-    levels, said = to_8_bits(values, bits=16 if whole else None)
-    if said:
-        warnings.warn(f"{name} {said}.", FileWarning, stacklevel=2)
+    levels, shown = to_8_bits(values, bits=16 if whole else None)
+    if shown:
+        warnings.warn(f"{name} {shown}.", FileWarning, stacklevel=2)
     return levels
 
 
 def _short(value: object) -> str:
-    said = repr(value)
-    return said if len(said) <= 60 else f"{said[:57]}..."
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -55,14 +55,14 @@ def to_8_bits(
     low, high = (float(value) for value in np.percentile(known, _TAILS))
     if low == high:  # nearly all are one value: what little there is beside it counts
         low, high = lowest, highest
-    said = ""
+    warning = ""
     if low == high and top is not None:
-        said = f"is one flat grey (all values are {low:g})"
+        warning = f"is one flat grey (all values are {low:g})"
     elif top is None or high - low < _LEAST_CONTRAST * top:
-        said = f"has values from {low:g} to {high:g}, which were stretched to black and white"
+        warning = f"has values from {low:g} to {high:g}, which were stretched to black and white"
         bottom, top = low, high if high > low else low + 1
     scaled = (np.where(there, values, bottom).astype(np.float64) - bottom) * (255.0 / (top - bottom))
-    return scaled.clip(0, 255).round().astype(np.uint8), said
+    return scaled.clip(0, 255).round().astype(np.uint8), warning
 
 
 def _top(lowest: float, highest: float, *, bits: int | None, floats: bool) -> float | None:

@@ -159,9 +159,9 @@ def _eight_bit_grey(image: Image.Image, tags: Any, name: str) -> Image.Image:
     bits = tags.get(_BITS, (None,))[0] if image.mode != "F" else None
     if bits is None and image.mode.startswith("I;16"):
         bits = 16
-    grey_HW, said = to_8_bits(values_HW, bits=bits, nodata=nodata)
-    if said:
-        _warn(name, said)
+    grey_HW, warning = to_8_bits(values_HW, bits=bits, nodata=nodata)
+    if warning:
+        _warn(name, warning)
     grey = Image.fromarray(255 - grey_HW if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey_HW)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
@@ -201,8 +201,8 @@ def _levels(image: Image.Image) -> int:
     return max(highest - lowest for lowest, highest in image.getextrema())  # type: ignore[misc]
 
 
-def _warn(name: str, said: str) -> None:
-    warnings.warn(f"{name} {said}.", FileWarning, stacklevel=2)
+def _warn(name: str, warning: str) -> None:
+    warnings.warn(f"{name} {warning}.", FileWarning, stacklevel=2)
 
 
 class ImageTransform:

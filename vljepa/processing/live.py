@@ -104,7 +104,7 @@ class LiveSource:
         self._last = 0.0  # time of the newest frame
         self._count = 0  # frames that were taken
 
-    def image_at(self, moment: float) -> Image.Image | None:
+    def image_at(self, when: float) -> Image.Image | None:
         """None: what has been is gone."""
         return None
 
@@ -173,12 +173,12 @@ class LiveSource:
                     self.lag = lag.add(now, shot.time)
                 self._began = now if self._began is None else self._began
                 if own_times:
-                    moment = shot.time
+                    when = shot.time
                 elif self._place.stdin and self._options.source_fps is not None:
-                    moment = number / self._options.source_fps
+                    when = number / self._options.source_fps
                 else:
-                    moment = now - self._began
-                yield _Arrival(moment, shot.load)
+                    when = now - self._began
+                yield _Arrival(when, shot.load)
 
     def _image(self, frame: _Arrival) -> Image.Image | None:
         try:
@@ -271,8 +271,8 @@ class _Connection(VideoFile):
                 raise  # there is no second try
             name = type(error).__name__
             # The original, which a traceback would show, holds the address with its password.
-            said = "no connection can be made" if name == "OSError" else self._said(name)
-            raise _LostError(said, lasting=name in _LASTING) from None
+            message = "no connection can be made" if name == "OSError" else self._said(name)
+            raise _LostError(message, lasting=name in _LASTING) from None
 
     def _complain(self, clock: Any, *, damaged: int, broken: str) -> None:
         if not clock.ticked and not self._halted() and "mov" in self._container.format.name:

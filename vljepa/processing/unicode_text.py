@@ -20,8 +20,8 @@ def unicode_fault(text: str) -> str | None:
 
 
 def _short(text: str) -> str:
-    said = ascii(text)
-    return said if len(said) <= 80 else f"{said[:77]}..."
+    shown = ascii(text)
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."
 
 
 def check_unicode(text: str, *, what: str, kind: type[VLJEPAError] = ConfigError) -> str:

@@ -86,15 +86,15 @@ def read_frames(
     return _read(path, fps=fps, count=count, start=start, end=end, max_pixels=max_pixels)
 
 
-def frame_at(path: str | Path, moment: float, *, fps: float | None, max_pixels: int) -> Image.Image:
+def frame_at(path: str | Path, when: float, *, fps: float | None, max_pixels: int) -> Image.Image:
     """What is on the screen at a time, as `read_frames` at this `fps` has it.
 
     Raises:
         VideoError: As `read_frames`.
     """
-    for frame in read_frames(path, fps=fps, start=moment, max_pixels=max_pixels):
+    for frame in read_frames(path, fps=fps, start=when, max_pixels=max_pixels):
         return frame.image
-    raise _nothing(path, moment, None)
+    raise _nothing(path, when, None)
 
 
 def even_shares(count: int) -> list[float]:

@@ -103,5 +103,7 @@ def _answer(request: Request, status: int, message: str, *, kind: str = "invalid
 
 def _faults(errors: Sequence[Any], most: int = 3) -> str:
     """What pydantic found, without the values that were sent."""
-    said = [f"{'.'.join(str(place)[:40] for place in one['loc'][1:]) or 'body'}: {one['msg']}" for one in errors[:most]]
-    return "; ".join(said)
+    messages = [
+        f"{'.'.join(str(place)[:40] for place in one['loc'][1:]) or 'body'}: {one['msg']}" for one in errors[:most]
+    ]
+    return "; ".join(messages)

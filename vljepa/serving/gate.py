@@ -58,8 +58,8 @@ class LimitBody:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        said = dict(scope["headers"]).get(b"content-length", b"")
-        if said.isdigit() and int(said) > self.most:
+        length = dict(scope["headers"]).get(b"content-length", b"")
+        if length.isdigit() and int(length) > self.most:
             body = error_body(self._message(), path=scope["path"])
             refused: Response = JSONResponse(body, status_code=413, headers={"Connection": "close"})
             await refused(scope, receive, send)

@@ -50,7 +50,7 @@ class Embedded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class Description:
     """Words about the images of a request.
 
     Args:
@@ -173,7 +173,7 @@ class Service:
             rows = rows[:, :dimensions] if dimensions >= own else shortened(rows[:, :own], self._axes(), dimensions)
         return Embedded(rows=rows, tokens=sum(tokens for _, tokens in read))
 
-    def describe(self, images: Sequence[Content], prompt: str = "", *, asks: bool | None = None) -> Said:
+    def describe(self, images: Sequence[Content], prompt: str = "", *, asks: bool | None = None) -> Description:
         """Answer a question about each image, or describe each.
 
         Args:
@@ -197,7 +197,7 @@ class Service:
         found: list[SaidOfOne] = self._look(kind, images, lambda pixels, _: Look(pixels, query, prompt))
         known = [one.confidence for one in found if one.confidence is not None]
         lines = {one.text: one.written for one in found}
-        return Said(
+        return Description(
             text="\n".join(lines),
             kind="answer" if asks else "caption",
             confidence=min(known) if known else None,

@@ -16,7 +16,7 @@ from vljepa.configs import (
     DecoderSourceConfig,
     TextView,
 )
-from vljepa.data.decoder_rows import DecoderBatches, GuessRows, ImageRows, Rows, TextRows
+from vljepa.data.decoder_rows import DecoderBatches, EstimateRows, ImageRows, Rows, TextRows
 from vljepa.data.features import FeatureCache
 from vljepa.data.processes import process_count, process_number
 from vljepa.data.records import Record, Visual
@@ -229,7 +229,7 @@ def _task(name: str, records: list[Record], encoder: Encoder, naming: Naming | N
     texts = [record.texts for record in records]
     rows_ND, classes_NK = encoder.seen(pairs)
     predictions_ND = torch.from_numpy(rows_ND)
-    entities = None if naming is None else naming.images([image for image, _ in pairs], predictions_ND)
+    entities = None if naming is None else naming.of_images([image for image, _ in pairs], predictions_ND)
     return ImageTask(name, predictions_ND, texts, entities, classes_NK, [record.query for record in records])
 
 
@@ -249,13 +249,13 @@ def _rows(
     name = None if naming is None else naming.estimate
     if source.see == "picture":
         views = source.views or run.data.cache.views
-        images = [record.image for record in records if record.image is not None]
+        visuals = [record.image for record in records if record.image is not None]
         predictions = _views(records, views, encoder, name=source.name)
-        named = None if naming is None else naming.images(images, torch.stack([one[0] for one in predictions]))
+        named = None if naming is None else naming.of_images(visuals, torch.stack([one[0] for one in predictions]))
         return ImageRows(everything, predictions, named)
-    if source.see == "guess":
-        guess = _guess(source, records, images, model=encoder.model, reader=reader, texts=texts)
-        return GuessRows(everything, guess, name)
+    if source.see == "estimate":
+        estimate = _estimate(source, records, images, model=encoder.model, reader=reader, texts=texts)
+        return EstimateRows(everything, estimate, name)
     noise = run.data.noise
     if noise == "gap":
         noise = default_noise(encoder.model.config.embed_dim) if gap is None else gap.noise
@@ -270,7 +270,7 @@ def _views(records: list[Record], views: int, encoder: Encoder, *, name: str) ->
     return list(torch.from_numpy(np.stack(by_view, axis=1)))
 
 
-def _guess(
+def _estimate(
     source: DecoderSourceConfig,
     records: list[Record],
     images: Mapping[str, list[Visual]],
@@ -287,18 +287,18 @@ def _guess(
             "with a label prior.",
             fix="set see: text, or give `view: {name: text, like: NAME}`.",
         )
-    images = images.get(view.like, [])
-    if not images:
+    like = images.get(view.like, [])
+    if not like:
         raise ConfigError(
             f"view.like = {view.like!r} of the source {source.name!r} names no training source with images.",
             fix="name one with see: picture.",
         )
-    logits_BK = reader.logits(images)
+    logits_BK = reader.logits(like)
     sample = [text for record in records for text in record.texts]
     estimates = PriorEstimate(view, texts=texts, prior=prior, real_BE=prior.of_logits(logits_BK), sample=sample)
 
     @torch.no_grad()
-    def guess(seen: Sequence[str], seeds: Sequence[int]) -> Tensor:
+    def estimate(seen: Sequence[str], seeds: Sequence[int]) -> Tensor:
         return model.predict_from_prior(estimates(seen, seeds=seeds)).float().cpu()
 
-    return guess
+    return estimate

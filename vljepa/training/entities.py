@@ -46,7 +46,7 @@ class Naming:
         self._reader = reader
         self._by_classifier = config.of_classifier(encoder.model.config.residual)
 
-    def images(self, images: Sequence[Visual], predictions_ND: Tensor) -> Entities:
+    def of_images(self, images: Sequence[Visual], predictions_ND: Tensor) -> Entities:
         """Entities of images: by the X-Encoder's classifier, or by what is near to their predictions."""
         if self._by_classifier:
             return Entities.of_logits(self._reader.logits(list(images)), count=self.config.count)

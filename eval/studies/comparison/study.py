@@ -172,7 +172,7 @@ def _score(learner: Learner, images: Images) -> dict[str, Any]:
     scorer, written = CiderD(images.references), learner.captions(images.paths)
     found |= {f"cider/{name}": scorer.scores(captions) for name, captions in written.items()}
     return {name: np.asarray(values, dtype=float).round(6).tolist() for name, values in found.items()} | {
-        f"said/{name}": captions for name, captions in written.items()
+        f"generated/{name}": captions for name, captions in written.items()
     }
 
 
@@ -182,7 +182,7 @@ def means(measured: dict[str, dict[str, Any]]) -> dict[str, float]:
         f"{source}/{name}": float(np.mean(values))
         for source, metrics in measured.items()
         for name, values in metrics.items()
-        if not name.startswith("said/")
+        if not name.startswith("generated/")
     }
 
 
@@ -294,7 +294,9 @@ def _examples(
     """Captions of the first seed's last checkpoint, and how different they are."""
     found: dict[str, Any] = {}
     for source, several in images.items():
-        written = {reader: measured[arm][step][0][source][f"said/{reader}"] for arm in ARMS for reader in READERS[arm]}
+        written = {
+            reader: measured[arm][step][0][source][f"generated/{reader}"] for arm in ARMS for reader in READERS[arm]
+        }
         found[source] = {
             "statistics": {
                 name: {"distinct": distinct_share(texts), "length": mean_length(texts)}

@@ -56,23 +56,23 @@ def test_a_photo_is_never_overwritten_by_an_index(fails, run, toy, images):
         assert run("index", "images", "-o", "p.index", "--model", toy)[0] == 0
 
 
-def test_videos_become_moments(run, toy, images, story):
+def test_videos_become_segments(run, toy, images, story):
     code, out, err = run("index", "images/red.png", "story.gif", "-o", "p.index", "--model", toy)
 
     assert code == 0
     assert err == ""
-    assert out == "1 image and 3 moments of 1 video in p.index\n"
+    assert out == "1 image and 3 segments of 1 video in p.index\n"
     assert run("index", story, "-o", "p.index", "--model", toy, "--threshold", "100")[1] == (
-        "1 moment of 1 video in p.index\n"
+        "1 segment of 1 video in p.index\n"
     )
 
 
-def test_json_counts_images_videos_and_moments(run, toy, images, story):
+def test_json_counts_images_videos_and_segments(run, toy, images, story):
     (images / "broken.mp4").write_bytes(b"no video")
 
     report = json.loads(run("index", "images", "story.gif", "-o", "p.index", "--model", toy, "--json")[1])
 
-    assert (report["images"], report["videos"], report["moments"]) == (2, 1, 3)
+    assert (report["images"], report["videos"], report["segments"]) == (2, 1, 3)
     assert report["folder"] == str(images.parent)
     assert {one["path"]: one["partly"] for one in report["skipped"]} == {
         "images/broken.mp4": False,
@@ -124,7 +124,7 @@ def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, toy, image
         time.sleep(60)
 
     with monkeypatch.context() as context:
-        context.setattr(indexing, "read_moments", interrupt)
+        context.setattr(indexing, "read_segments", interrupt)
         assert run(*words)[0] == 130
     folder = images.parent
     assert (folder / "p.index.part").is_file()
@@ -169,7 +169,7 @@ def test_other_files_of_a_pattern_are_counted_and_named(run, toy, images, story)
     code, out, err = run("index", "images/*", "story.gif", "-o", "p.index", "--model", toy)
 
     assert code == 0
-    assert out == "1 image and 3 moments of 1 video in p.index\n"
+    assert out == "1 image and 3 segments of 1 video in p.index\n"
     assert [line.partition(": ")[0].strip() for line in err.splitlines()] == [
         "skipped 1 of 3 files:",
         "images/broken.png",

@@ -78,19 +78,19 @@ def mixed(run, toy, images, story):
     return "mixed.index"
 
 
-def test_moments_have_times(run, toy, mixed):
+def test_segments_have_times(run, toy, mixed):
     out = run("search", mixed, "images/deep/blue.jpg", "--model", toy)[1]
 
-    [moment] = [line for line in out.splitlines() if "00:02.0 - 00:03.0" in line]
+    [segment] = [line for line in out.splitlines() if "00:02.0 - 00:03.0" in line]
     [image] = [line for line in out.splitlines() if "images/deep/blue.jpg" in line and "1.000" in line]
-    assert "story.gif" in moment
+    assert "story.gif" in segment
     assert " - " not in image
 
 
-def test_json_of_moments(run, toy, mixed):
+def test_json_of_segments(run, toy, mixed):
     report = json.loads(run("search", mixed, "images/deep/blue.jpg", "--model", toy, "--json")[1])
 
-    image, moment = report["hits"][:2]
+    image, segment = report["hits"][:2]
     assert image == {
         "path": "images/deep/blue.jpg",
         "score": image["score"],
@@ -98,11 +98,11 @@ def test_json_of_moments(run, toy, mixed):
         "end": None,
         "time": None,
     }
-    assert (moment["path"], moment["start"], moment["end"]) == ("story.gif", 2.0, 3.0)
-    assert 2 <= moment["time"] < 3
+    assert (segment["path"], segment["start"], segment["end"]) == ("story.gif", 2.0, 3.0)
+    assert 2 <= segment["time"] < 3
 
 
-def test_as_many_moments_of_a_video_as_asked_for(run, toy, mixed):
+def test_as_many_segments_of_a_video_as_asked_for(run, toy, mixed):
     def paths(*options):
         report = json.loads(run("search", mixed, "a fish", "--model", toy, "--json", *options)[1])
         return [hit["path"] for hit in report["hits"]]

@@ -136,8 +136,8 @@ def endless(monkeypatch):
     def endless(**signals):
         def frames(path, *, fps, max_pixels):
             for number in itertools.count():
-                for name, moment in signals.items():
-                    if moment == number / 4:
+                for name, when in signals.items():
+                    if when == number / 4:
                         os.kill(os.getpid(), getattr(signal, name))
                 yield Frame(Image.new("RGB", (8, 8), COLOURS[number // 12 % 3]), number / 4, number)
 
@@ -174,7 +174,7 @@ def test_the_second_signal_does_not_wait(run, speaking_toy, video, endless, monk
         time.sleep(60)
 
     monkeypatch.setattr("vljepa.cli.stream_files.StreamFiles.add", stuck)
-    monkeypatch.setattr("vljepa.inference.selective.SelectiveDecoder.push", lambda self, row, moment, **classes: [])
+    monkeypatch.setattr("vljepa.inference.selective.SelectiveDecoder.push", lambda self, row, when, **classes: [])
     monkeypatch.setattr(
         "vljepa.inference.selective.SelectiveDecoder.close", lambda self: [Segment(0, 1, 0.5, 1.0, None)]
     )

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.decoders import TEXTS, decoder_config, tiny_vocabulary, units
-from vljepa.data.decoder_rows import DecoderBatches, GuessRows, ImageRows, TextRows, Visit
+from vljepa.data.decoder_rows import DecoderBatches, EstimateRows, ImageRows, TextRows, Visit
 from vljepa.data.sampling import StepSampler
 from vljepa.models.types import Entities
 from vljepa.processing.words import DecoderTokenizer
@@ -33,7 +33,7 @@ class Seen:
 def batches(*, seed=0, sources=None, batch_size=8):
     sources = sources or [
         TextRows(PAIRS, embed, NOISE),
-        GuessRows(PAIRS, Seen()),
+        EstimateRows(PAIRS, Seen()),
         ImageRows(PAIRS, list(units(6 * 3, seed=5).unflatten(0, (6, 3)))),
     ]
     sampler = StepSampler(
@@ -113,7 +113,7 @@ def test_without_noise_an_embedding_is_the_text_s_own():
 def test_a_guess_never_sees_its_own_text_and_sees_all_others():
     texts = TEXTS[:4]
     guess = Seen()
-    rows = GuessRows([texts], guess)
+    rows = EstimateRows([texts], guess)
     made = visits(rows, 200)
     rows.read(made)
     pairs = {(texts[visit.text], seen) for visit, seen in zip(made, guess.seen, strict=True)}
@@ -124,7 +124,7 @@ def test_a_guess_never_sees_its_own_text_and_sees_all_others():
 def test_a_guess_among_equal_texts_is_told_by_place():
     """A row may have a text twice; the other one may then be shown, but never an index out of the row."""
     guess = Seen()
-    rows = GuessRows([(TEXTS[0], TEXTS[1])], guess)
+    rows = EstimateRows([(TEXTS[0], TEXTS[1])], guess)
     rows.read([Visit(0, 0, lambda count, purpose: 0), Visit(0, 1, lambda count, purpose: 0)])
     assert guess.seen == [TEXTS[1], TEXTS[0]]
 

@@ -42,7 +42,7 @@ def test_only_ends_that_are_no_losses_are_compared_with_changes():
 
 
 def test_the_servers_image_depends_on_the_clock_alone():
-    shown = [scene_at(1000.0 + moment / 10, seconds=2.0, count=3) for moment in range(120)]
+    shown = [scene_at(1000.0 + when / 10, seconds=2.0, count=3) for when in range(120)]
 
     assert [(number, len(list(run))) for number, run in itertools.groupby(shown)] == [
         (2, 20),

@@ -17,11 +17,11 @@ RESULTS = Path(__file__).parents[3] / "eval" / "results"
 
 
 def test_a_page_does_not_hide_that_a_figure_is_missing() -> None:
-    result = json.loads((RESULTS / "moments.json").read_text())
-    whole = filled("moments.md", result)
+    result = json.loads((RESULTS / "segments.json").read_text())
+    whole = filled("segments.md", result)
     assert f"{result['photos']} photos" in whole
     with pytest.raises(UndefinedError, match="photos"):
-        filled("moments.md", {name: value for name, value in result.items() if name != "photos"})
+        filled("segments.md", {name: value for name, value in result.items() if name != "photos"})
 
 
 def test_every_page_belongs_to_a_task_or_is_one_of_the_two_of_all() -> None:

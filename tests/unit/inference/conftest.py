@@ -34,7 +34,7 @@ class ColourModel(nn.Module):
             prompts=PromptsConfig(),
             calibration=CalibrationConfig(classify=0.1, ask=0.5),
             x_encoder=SimpleNamespace(part="eye"),
-            predictor=SimpleNamespace(part="guess", clips=None),
+            predictor=SimpleNamespace(part="estimate", clips=None),
             clips=None,
             y_encoder=SimpleNamespace(part="ear"),
         )

@@ -13,7 +13,7 @@ from vljepa.inference.index import Hit
 
 CAP = 10_000
 IMAGE = Hit(path="green.jpg", score=0.5)
-MOMENT = Hit(path="story.gif", score=0.25, start=1.0, end=65.5, time=2.0)
+SEGMENT = Hit(path="story.gif", score=0.25, start=1.0, end=65.5, time=2.0)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def colours(page):
 
 
 def test_hits_with_scores_names_times_and_their_own_images(sheet):
-    text, lacking = sheet([IMAGE, MOMENT])
+    text, lacking = sheet([IMAGE, SEGMENT])
 
     page = Page(text)
     assert lacking == []
@@ -70,7 +70,7 @@ def test_files_that_are_gone_or_broken_are_shown_by_name_and_the_page_says_why(s
     (folder / "green.jpg").unlink()
     (folder / "story.gif").write_bytes(b"GIF89a broken")
 
-    text, lacking = sheet([IMAGE, MOMENT, MOMENT, Hit(path="red.png", score=0.1)])
+    text, lacking = sheet([IMAGE, SEGMENT, SEGMENT, Hit(path="red.png", score=0.1)])
 
     page = Page(text)
     assert colours(page) == ["red"]
@@ -118,7 +118,7 @@ def test_a_image_above_the_cap_is_not_decoded(sheet, folder):
 
 
 def test_the_page_is_self_contained_and_its_policy_fits(sheet, folder):
-    check_self_contained(sheet([IMAGE, MOMENT], query=folder / "red.png")[0], links="#hit-")
+    check_self_contained(sheet([IMAGE, SEGMENT], query=folder / "red.png")[0], links="#hit-")
 
 
 def test_no_hits_make_a_page_too(sheet):

@@ -205,7 +205,7 @@ def test_a_source_that_cannot_be_closed_or_begun_ends_with_an_error(source, said
 
 
 def test_time_that_goes_back_is_an_error():
-    backwards = [Frame(Image.new("RGB", (2, 2)), moment, 0) for moment in (1.0, 0.5)]
+    backwards = [Frame(Image.new("RGB", (2, 2)), when, 0) for when in (1.0, 0.5)]
     with readers_of(backwards) as reading:
         batches = list(reading)
 

@@ -149,7 +149,7 @@ def mixed(model, processor, images, animation):
     return Index.build(model, processor, images)
 
 
-def test_videos_are_indexed_by_moments_among_images(mixed):
+def test_videos_are_indexed_by_segments_among_images(mixed):
     found = [(entry.path, entry.start, entry.end) for entry in mixed.entries]
 
     scenes = [("clip.gif", *span) for span in ((0, 2), (2, 3), (3, 4), (4, 5), (5, 7))]
@@ -160,22 +160,22 @@ def test_videos_are_indexed_by_moments_among_images(mixed):
     ]
 
 
-def test_a_hit_is_a_moment(mixed):
-    moment, image, *_ = mixed.search("red")  # equal scores in the order of paths
+def test_a_hit_is_a_segment(mixed):
+    segment, image, *_ = mixed.search("red")  # equal scores in the order of paths
 
     assert (image.path, image.start, image.end, image.time) == ("red.png", None, None, None)
-    assert (moment.path, moment.start, moment.end) == ("clip.gif", 4, 5)
-    assert 4 <= moment.time < 5
-    assert moment.score == pytest.approx(1, abs=1e-3)
+    assert (segment.path, segment.start, segment.end) == ("clip.gif", 4, 5)
+    assert 4 <= segment.time < 5
+    assert segment.score == pytest.approx(1, abs=1e-3)
 
 
-def test_moments_of_one_video_can_be_limited_to_the_best(mixed):
-    def moments(**options):
+def test_segments_of_one_video_can_be_limited_to_the_best(mixed):
+    def segments(**options):
         return [hit.start for hit in mixed.search("green", k=8, **options) if hit.start is not None]
 
-    assert sorted(moments()) == [0, 2, 3, 4, 5]
-    assert moments(per_video=1) == [2]
-    assert moments(per_video=2) == [2, 5]
+    assert sorted(segments()) == [0, 2, 3, 4, 5]
+    assert segments(per_video=1) == [2]
+    assert segments(per_video=2) == [2, 5]
     assert len(mixed.search("green", k=2, per_video=1)) == 2
     with pytest.raises(ConfigError, match="per_video is 0"):
         mixed.search("green", per_video=0)
@@ -228,7 +228,7 @@ class TestKnownFiles:
     def looked(self, model, processor, monkeypatch):
         """Names of the files that are opened."""
         names = []
-        images, moments = processor.images, indexing.read_moments
+        images, segments = processor.images, indexing.read_segments
 
         def open_images(some):
             names.extend(Path(one.filename if isinstance(one, Image.Image) else one).name for one in some)
@@ -238,12 +238,12 @@ class TestKnownFiles:
             names.append(path.name)
             monkeypatch.setattr(processor, "images", images)
             try:
-                return moments(path, *arguments, **options)
+                return segments(path, *arguments, **options)
             finally:
                 monkeypatch.setattr(processor, "images", open_images)
 
         monkeypatch.setattr(processor, "images", open_images)
-        monkeypatch.setattr(indexing, "read_moments", open_video)
+        monkeypatch.setattr(indexing, "read_segments", open_video)
         return names
 
     def test_only_what_has_changed_is_opened_again(self, mixed, model, processor, images, looked):

@@ -114,12 +114,12 @@ def test_memory_stays_flat_over_ten_thousand_frames(speaker):
     def long():
         nonlocal alive, most
         for number in range(10_000):
-            image = image(NAMES[number // 300 % 3])
-            weakref.finalize(image, gone)
+            shown = image(NAMES[number // 300 % 3])
+            weakref.finalize(shown, gone)
             alive += 1
             most = max(most, alive)
-            yield Frame(image, number / 4, number)
-            del image
+            yield Frame(shown, number / 4, number)
+            del shown
 
     seen = sum(1 for _ in stream(long(), **speaker, stats=StreamStats()))
 
@@ -254,8 +254,8 @@ def test_what_it_notes(speaker, method):
     assert all(seconds > 0 for seconds in stats.seconds.values())
     assert stats.wall >= stats.seconds["encode"] + stats.seconds["predict"] + stats.seconds["decode"]
     points = stats.signal.points()
-    above = [moment for moment, value in points if value > stats.threshold]
-    assert all(any(abs(moment - segment.start) <= 1 for segment in segments[1:]) for moment in above)
+    above = [when for when, value in points if value > stats.threshold]
+    assert all(any(abs(when - segment.start) <= 1 for segment in segments[1:]) for when in above)
     assert len(above) >= 2
     for segment in segments[1:]:
         around = [point for point in points if abs(point[0] - segment.start) <= 1.5]

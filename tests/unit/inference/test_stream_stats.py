@@ -22,7 +22,7 @@ def test_a_long_signal_keeps_its_peaks_and_its_bound():
     points = peaks.points()
 
     assert 32 <= len(points) <= 65
-    assert [moment for moment, value in points if value == 9.0] == [(777 + 1000 * k) / 4 for k in range(10)]
+    assert [when for when, value in points if value == 9.0] == [(777 + 1000 * k) / 4 for k in range(10)]
     assert all(one[0] < other[0] for one, other in itertools.pairwise(points))
 
 
@@ -32,8 +32,8 @@ def test_thumbnails_of_a_long_segment_are_bounded_and_spread():
         thumbnails.add(number / 4, str(number).encode())
 
     assert len(thumbnails) <= 16
-    for moment in (0, 300, 625, 1000, 1240):
-        assert abs(int(thumbnails.nearest(moment)) / 4 - moment) <= 1250 / 8
+    for when in (0, 300, 625, 1000, 1240):
+        assert abs(int(thumbnails.nearest(when)) / 4 - when) <= 1250 / 8
 
 
 def test_after_a_segment_thumbnails_are_dense_again():

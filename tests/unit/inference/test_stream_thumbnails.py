@@ -38,7 +38,7 @@ def test_images_are_within_a_frame_of_their_time(speaker, tmp_path, monkeypatch,
     """Of 200 frames 16 are kept at a time, as 512 are of a film of hours; `again` False is the control."""
     monkeypatch.setattr("vljepa.inference.channel.Thumbnails", partial(Thumbnails, limit=16))
     if not again:
-        monkeypatch.setattr(GivenFrames, "image_at", lambda self, moment: None)
+        monkeypatch.setattr(GivenFrames, "image_at", lambda self, when: None)
     if kind == "film":
         source = write_video(tmp_path / "film.mp4", count=COUNT, fps=FPS, size=(80, 64), make=numbered, gop=40)
     else:

@@ -103,11 +103,11 @@ def test_clock():
     ]
 
 
-MOMENT = datetime(2026, 11, 25, 4, 10, 57, 146_566, tzinfo=timezone(timedelta(hours=2)))
+WHEN = datetime(2026, 11, 25, 4, 10, 57, 146_566, tzinfo=timezone(timedelta(hours=2)))
 
 
 def live(text="a cat"):
-    return replace(segment(text), began=MOMENT, ended=MOMENT + timedelta(seconds=1.5))
+    return replace(segment(text), began=WHEN, ended=WHEN + timedelta(seconds=1.5))
 
 
 def test_a_live_segment_has_the_wall_clock_in_iso_8601():
@@ -124,7 +124,7 @@ def test_a_line_for_people():
     assert caption_line(segment(), source=None) == "[00:00.0 - 00:01.5] a cat"
     line = caption_line(live(), source="door")
     written, _, rest = line.partition(" ")
-    assert datetime.fromisoformat(written) == MOMENT.replace(microsecond=0)
+    assert datetime.fromisoformat(written) == WHEN.replace(microsecond=0)
     assert rest == "[00:00.0 - 00:01.5] door: a cat"
 
 
@@ -134,7 +134,7 @@ def test_subtitles_of_a_live_stream_stay_relative():
 
 
 def test_what_happened_as_json_lines():
-    notice = Notice("door", "back", 12.3456, MOMENT, "there again", since=10.0)
+    notice = Notice("door", "back", 12.3456, WHEN, "there again", since=10.0)
 
     assert json.loads(notice_line(notice)) == {
         "event": "back",

@@ -18,8 +18,8 @@ def coming(monkeypatch, *frames, broken=False):
     monkeypatch.setattr("vljepa.processing.arrivals.time", SimpleNamespace(monotonic=lambda: clock.now))
 
     def shots():
-        for clock.now, moment in frames:
-            yield Shot(moment, 0.1, lambda: None)
+        for clock.now, when in frames:
+            yield Shot(when, 0.1, lambda: None)
         if broken:
             raise BrokenError
 
@@ -88,7 +88,7 @@ def test_lag_is_what_a_frame_is_later_than_the_quickest_was():
 def test_a_clock_that_drifts_is_no_lag(drift):
     lag = Lag()
 
-    assert max(lag.add(moment, drift * moment) for moment in range(7 * 24 * 3600)) < 0.1
+    assert max(lag.add(when, drift * when) for when in range(7 * 24 * 3600)) < 0.1
 
 
 def test_a_pause_that_is_not_made_up_for_is_forgotten_in_minutes():
@@ -96,4 +96,4 @@ def test_a_pause_that_is_not_made_up_for_is_forgotten_in_minutes():
     lag.add(0.0, 0.0)
 
     assert lag.add(5.0, 0.1) == pytest.approx(4.9, abs=0.1)
-    assert [lag.add(5.0 + moment, 0.1 + moment) for moment in range(600)][-1] == 0
+    assert [lag.add(5.0 + when, 0.1 + when) for when in range(600)][-1] == 0

@@ -89,7 +89,7 @@ def learned(model, shapes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned")
     train = [
         {"name": "texts", "path": "texts.txt", "weight": 2},
-        {"name": "estimates", "path": captions, "see": "guess", "view": {"name": "text", "like": "images"}},
+        {"name": "estimates", "path": captions, "see": "estimate", "view": {"name": "text", "like": "images"}},
         {"name": "images", "path": captions, "see": "picture", "views": 2},
     ]
     validation = [{"name": "captions", "path": captions}]

@@ -140,12 +140,14 @@ def test_no_batch_ever_writes_a_test_caption(toy, folder):
 
 
 def test_a_guess_never_shows_the_text_that_is_to_be_written(toy, folder, shapes, monkeypatch):
-    guess = source("captions", "guess", name="estimates", view={"name": "text", "like": "images"})
+    guess = source("captions", "estimate", name="estimates", view={"name": "text", "like": "images"})
     images = source("images", "image", path=str(shapes / "captions.jsonl"), views=1)
     inputs = prepared(toy, data(folder, train=[source("captions"), guess, images]))
     estimates = inputs.batches.sources[1]
     shown = []
-    monkeypatch.setattr(estimates, "guess", lambda seen, seeds: shown.append(list(seen)) or torch.zeros(len(seen), 24))
+    monkeypatch.setattr(
+        estimates, "estimate", lambda seen, seeds: shown.append(list(seen)) or torch.zeros(len(seen), 24)
+    )
     for step in range(10):
         batch = inputs.tokenizer.decode(inputs.batches[step]["ids"])
         start = inputs.batches.sampler.quotas[0]
@@ -155,7 +157,7 @@ def test_a_guess_never_shows_the_text_that_is_to_be_written(toy, folder, shapes,
 
 
 def test_guesses_are_embeddings_and_pure(toy, folder, shapes):
-    guess = source("captions", "guess", name="estimates", view={"name": "text", "like": "images"})
+    guess = source("captions", "estimate", name="estimates", view={"name": "text", "like": "images"})
     images = source("images", "image", path=str(shapes / "captions.jsonl"), views=1)
     config = data(folder, train=[source("captions"), guess, images])
     first, second = (prepared(toy, config).batches[3] for _ in range(2))
@@ -166,9 +168,9 @@ def test_guesses_are_embeddings_and_pure(toy, folder, shapes):
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"train": [source("captions", "guess")]}, ConfigError, "needs a view of text"),
+        ({"train": [source("captions", "estimate")]}, ConfigError, "needs a view of text"),
         (
-            {"train": [source("captions", "guess", view={"name": "text", "like": "absent"})]},
+            {"train": [source("captions", "estimate", view={"name": "text", "like": "absent"})]},
             ConfigError,
             "names no training source with images",
         ),

@@ -1,4 +1,4 @@
-"""Real signals at chosen moments of a run in this process: it ends saved, and goes on to the same end."""
+"""Real signals at chosen segments of a run in this process: it ends saved, and goes on to the same end."""
 
 import os
 import signal
@@ -109,7 +109,7 @@ def test_further_checkpoints_are_saved_and_change_nothing(make_run, whole, monke
     assert same(outcome(run), whole[0])
 
 
-def test_a_signal_that_comes_twice_within_a_moment_is_one(monkeypatch):
+def test_a_signal_that_comes_twice_within_a_segment_is_one(monkeypatch):
     stop = StopSignals()
     with stop.listening():
         assert not stop.asked()

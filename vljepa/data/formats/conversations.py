@@ -38,11 +38,11 @@ def turns_of(row: Row) -> Iterator[Item]:
 def _pairs(turns: list[Any]) -> Iterator[Item]:
     asked = ""
     for turn in turns:
-        said = _said(turn)
-        if said is None:
+        turn_text = _said(turn)
+        if turn_text is None:
             yield Fault("a turn of a conversation without `from` and `value`, or `role` and `content`")
             return
-        who, text = said
+        who, text = turn_text
         if who in _ASKS:
             asked = text.replace(_MARK, " ").strip()
         elif who in _ANSWERS:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from vljepa.serving.inputs import Content, message_parts
-from vljepa.serving.service import Said, Service
+from vljepa.serving.service import Description, Service
 from vljepa.serving.shapes.openai import Message
 
 
@@ -43,25 +43,25 @@ def router(service: Service) -> APIRouter:
     @routes.post("/v1/chat/completions")
     def completions(request: ChatRequest) -> Response:
         prompt, images = _asked(request.messages, service)
-        said = service.describe(images, prompt)
+        description = service.describe(images, prompt)
         usage = {
-            "prompt_tokens": said.read,
-            "completion_tokens": said.written,
-            "total_tokens": said.read + said.written,
+            "prompt_tokens": description.read,
+            "completion_tokens": description.written,
+            "total_tokens": description.read + description.written,
         }
         head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": service.name}
         if request.stream:
             counted = request.stream_options is not None and request.stream_options.include_usage
-            events = _events(head, said, usage if counted else None)
+            events = _events(head, description, usage if counted else None)
             return StreamingResponse(events, media_type="text/event-stream")
-        message = {"role": "assistant", "content": said.text, "refusal": None}
+        message = {"role": "assistant", "content": description.text, "refusal": None}
         return JSONResponse(
             {
                 **head,
                 "object": "chat.completion",
                 "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
                 "usage": usage,
-                "vljepa": {"kind": said.kind, "confidence": said.confidence},
+                "vljepa": {"kind": description.kind, "confidence": description.confidence},
             }
         )
 
@@ -77,9 +77,9 @@ def _asked(messages: list[Message], service: Service) -> tuple[str, list[Content
     return prompt, next((images for _, images in reversed(users) if images), [])
 
 
-def _events(head: dict[str, Any], said: Said, usage: dict[str, int] | None) -> Iterator[str]:
+def _events(head: dict[str, Any], description: Description, usage: dict[str, int] | None) -> Iterator[str]:
     """The answer as server-sent events. It is there as a whole, so it comes in one piece."""
-    deltas = [({"role": "assistant", "content": ""}, None), ({"content": said.text}, None), ({}, "stop")]
+    deltas = [({"role": "assistant", "content": ""}, None), ({"content": description.text}, None), ({}, "stop")]
     chunks: list[dict[str, Any]] = [
         {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]} for delta, reason in deltas
     ]

@@ -65,11 +65,11 @@ def router(service: Service) -> APIRouter:
         name = request.model or service.name
         if not request.prompt and not request.images:  # Ollama's way to load a model
             return JSONResponse(_part(name, "") | {"done": True, "done_reason": "load"})
-        said = service.describe([service.image(one) for one in request.images or []], request.prompt)
+        description = service.describe([service.image(one) for one in request.images or []], request.prompt)
         last = {"done": True, "done_reason": "stop", "total_duration": time.perf_counter_ns() - began}
         if request.stream is False:
-            return JSONResponse(_part(name, said.text) | last)
-        lines = [_part(name, said.text) | {"done": False}, _part(name, "") | last]
+            return JSONResponse(_part(name, description.text) | last)
+        lines = [_part(name, description.text) | {"done": False}, _part(name, "") | last]
         return StreamingResponse(_lines(lines), media_type="application/x-ndjson")
 
     return routes

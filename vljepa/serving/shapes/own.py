@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from vljepa.inference.candidates import Prediction, check_question
-from vljepa.serving.service import Said, Service
+from vljepa.serving.service import Description, Service
 
 
 class CaptionRequest(BaseModel):
@@ -58,8 +58,8 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-def _words(said: Said, *, name: str) -> dict[str, Any]:
-    return {name: said.text, "confidence": said.confidence}
+def _words(description: Description, *, name: str) -> dict[str, Any]:
+    return {name: description.text, "confidence": description.confidence}
 
 
 def _chosen(one: Prediction, *, name: str) -> dict[str, Any]:

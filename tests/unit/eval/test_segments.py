@@ -12,18 +12,18 @@ from eval import registry
 from eval.core.prepared import Captioned
 from eval.tasks.made.methods import Watched
 from eval.tasks.made.streams import FPS, Frame, Stream
-from eval.tasks.moments import (
+from eval.tasks.segments import (
     Indexes,
     by_chance,
     cut_all,
     oracle,
     ours,
-    right_moments,
+    right_segments,
     score,
     uniform,
 )
 from vljepa.configs import SelectiveConfig
-from vljepa.inference.moments import Moment
+from vljepa.inference.segments import VideoSegment
 
 EYE = np.eye(4, dtype=np.float32)
 
@@ -45,8 +45,8 @@ def world(*videos: Watched, queries: np.ndarray = EYE) -> Indexes:
     return Indexes(images, {0: list(videos)}, queries, np.arange(4))
 
 
-def spans(moments: list[Moment]) -> list[tuple[float, float]]:
-    return [(one.start, one.end) for one in moments]
+def spans(segments: list[VideoSegment]) -> list[tuple[float, float]]:
+    return [(one.start, one.end) for one in segments]
 
 
 CLEAR = video((0, 3), (1, 1), (2, 2))
@@ -60,16 +60,16 @@ def test_arms_cut_as_their_names_say() -> None:
     np.testing.assert_allclose(uniform(CLEAR, 3)[1].row_D, [0.5**0.5, 0.5**0.5, 0, 0], atol=1e-6)
 
 
-def test_a_moment_is_right_from_the_overlap_on_and_numbered_through_all_videos() -> None:
+def test_a_segment_is_right_from_the_overlap_on_and_numbered_through_all_videos() -> None:
     other = video((0, 4))
     cuts = [uniform(CLEAR, 3), uniform(other, 2)]
 
     # Overlaps: (0,2) with (0,3) is 2/3; (2,4) with (3,4) is 1/2; (0,2) with (0,4) is 1/2.
-    assert right_moments([CLEAR, other], cuts, 0.5) == {0: [0, 3, 4], 1: [1], 2: [2]}
-    assert right_moments([CLEAR, other], cuts, 0.6) == {0: [0], 2: [2]}
+    assert right_segments([CLEAR, other], cuts, 0.5) == {0: [0, 3, 4], 1: [1], 2: [2]}
+    assert right_segments([CLEAR, other], cuts, 0.6) == {0: [0], 2: [2]}
 
 
-def test_right_moments_are_found_and_a_query_without_any_is_missed() -> None:
+def test_right_segments_are_found_and_a_query_without_any_is_missed() -> None:
     asked = world(CLEAR, video((3, 2)))
 
     best = score(asked, cut_all(asked, oracle))
@@ -104,16 +104,16 @@ def test_the_report_has_every_arm() -> None:
     one = score(asked, cut_all(asked, oracle))
     row = one.figures()
     text = registry.tables(
-        "moments",
+        "segments",
         {
-            "settings": {"videos": 2, "seconds": 6, "seeds": [0]}, "arms": {"moments": row, "uniform": row},
+            "settings": {"videos": 2, "seconds": 6, "seeds": [0]}, "arms": {"segments": row, "uniform": row},
             "chance": {f"iou {overlap}": {f"r{k}": value for k, value in some.items()}
                        for overlap, some in one.chance.items()},
-            "moments minus uniform": one.minus(one), "by_threshold": {"1": row}, "threshold": 1.0,
-            "command": "python -m eval.moments", "split": "test", "commit": "0123456789abcdef", "date": "2026-11-25",
+            "segments minus uniform": one.minus(one), "by_threshold": {"1": row}, "threshold": 1.0,
+            "command": "python -m eval.segments", "split": "test", "commit": "0123456789abcdef", "date": "2026-11-25",
             "hardware": "a CPU", "protocol": {"videos": "two"}, "photos": 4, "indexes": 1, "shots": 4, "queries": 4,
         }
     )  # fmt: skip
     assert "| uniform | 4 | 100.0 [100.0, 100.0] |" in text
     assert "| chance |  | 25.0 | 100.0 | 25.0 | 100.0 |" in text
-    assert "| moments minus uniform |  | 0.0 [0.0, 0.0] |" in text
+    assert "| segments minus uniform |  | 0.0 [0.0, 0.0] |" in text

@@ -1,4 +1,4 @@
-"""Moments of a video: stretches of one meaning, each with one embedding, found by clustering its frames in time.
+"""Segments of a video: stretches of one meaning, each with one embedding, found by clustering its frames in time.
 
 The frames are embedded as images are, and cut by Ward clustering in time (`segmentation`). Shapes: T frames, D width
 of the shared space.
@@ -32,13 +32,13 @@ _Look: TypeAlias = Read[torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class VideoSegment:
     """A stretch of a video.
 
     Args:
         start: Seconds, inclusive.
         end: Seconds, exclusive.
-        time: Seconds; of the frame whose embedding is nearest to the moment's.
+        time: Seconds; of the frame whose embedding is nearest to the segment's.
         row_D: Mean of the embeddings of its frames, at unit length.
     """
 
@@ -48,12 +48,12 @@ class Moment:
     row_D: Rows
 
 
-def moment_settings(model: VLJEPA, *, threshold: float | None = None) -> SelectiveConfig:
+def segment_settings(model: VLJEPA, *, threshold: float | None = None) -> SelectiveConfig:
     """How a model's videos are cut: as its Y-Decoder's validation chose, with the mean as what is kept.
 
     Args:
         model: A finished model; one without a Y-Decoder has the defaults of `SelectiveConfig`, which nothing chose.
-        threshold: Instead of `offline_threshold`: the Ward distance above which neighbouring moments stay apart.
+        threshold: Instead of `offline_threshold`: the Ward distance above which neighbouring segments stay apart.
 
     Raises:
         ConfigError: `threshold` is below 0 or not a number.
@@ -63,10 +63,10 @@ def moment_settings(model: VLJEPA, *, threshold: float | None = None) -> Selecti
     return validate(SelectiveConfig, {**chosen.model_dump(), "readout": "mean", **asked}, where="index")
 
 
-def read_moments(
+def read_segments(
     path: str | Path, embedder: Embedder, *, config: SelectiveConfig
-) -> tuple[list[Moment], VideoError | None]:
-    """Moments of a video file, an animation, or a folder of frames.
+) -> tuple[list[VideoSegment], VideoError | None]:
+    """Segments of a video file, an animation, or a folder of frames.
 
     The next frames are read while the model works on these. Holds T x D floats, and a few batches of frames at the
     size that the model looks at.
@@ -74,10 +74,10 @@ def read_moments(
     Args:
         path: As for `read_frames`.
         embedder: Model and processor; frames are embedded under the model's caption prompt.
-        config: From `moment_settings`.
+        config: From `segment_settings`.
 
     Returns:
-        The moments of what could be read, in the order of time, disjoint, and what went wrong, where something did.
+        The segments of what could be read, in the order of time, disjoint, and what went wrong, where something did.
     """
     limit = embedder.processor.config.x_encoder.image.max_pixels
     rows: list[Rows] = []
@@ -98,27 +98,26 @@ def read_moments(
             failure = error
     if not rows:
         return [], failure
-    return cut_moments(np.concatenate(rows), np.array(times), config=config), failure
+    return cut_segments(np.concatenate(rows), np.array(times), config=config), failure
 
 
-def cut_moments(
+def cut_segments(
     rows_TD: Rows, times_T: Sequence[float] | NDArray[np.floating], *, config: SelectiveConfig
-) -> list[Moment]:
-    """Moments of embedded frames.
+) -> list[VideoSegment]:
+    """Segments of embedded frames.
 
     Args:
         rows_TD: Embeddings, unit length.
         times_T: Their times in seconds, ascending.
-        config: From `moment_settings`.
+        config: From `segment_settings`.
     """
     times = np.asarray(times_T, dtype=np.float64)
-    segments = SelectiveDecoder(config=config).offline(rows_TD, times)
-    moments = []
-    for segment in segments:
-        first, last = np.searchsorted(times, [segment.start, segment.end])
-        best = first + int((rows_TD[first:last] @ segment.embedding).argmax())
-        moments.append(Moment(start=segment.start, end=segment.end, time=float(times[best]), row_D=segment.embedding))
-    return moments
+    segments = []
+    for found in SelectiveDecoder(config=config).offline(rows_TD, times):
+        first, last = np.searchsorted(times, [found.start, found.end])
+        best = first + int((rows_TD[first:last] @ found.embedding).argmax())
+        segments.append(VideoSegment(start=found.start, end=found.end, time=float(times[best]), row_D=found.embedding))
+    return segments
 
 
 def _full_batches(

@@ -1,6 +1,6 @@
-"""Search in time: is the right moment of the right video found? Made videos in one index, human captions as queries.
+"""Search in time: is the right segment of the right video found? Made videos in one index, human captions as queries.
 
-Shapes: Q queries, M moments of one index, T frames of a video, D width of the shared space.
+Shapes: Q queries, M segments of one index, T frames of a video, D width of the shared space.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from eval.tasks.made.streams import FPS, build_stream
 from eval.tasks.pools import by_chance
 from vljepa.configs import SelectiveConfig
 from vljepa.inference.embed import Embedder
-from vljepa.inference.moments import Moment, cut_moments, moment_settings
+from vljepa.inference.segments import VideoSegment, cut_segments, segment_settings
 from vljepa.metrics.retrieval import retrieval_ranks
 
 DEPTHS, OVERLAPS = (1, 5), (0.5, 0.7)
-MAIN = "moments"
-Cuts = dict[int, list[list[Moment]]]
-"""By seed, the moments of each video."""
+MAIN = "segments"
+Cuts = dict[int, list[list[VideoSegment]]]
+"""By seed, the segments of each video."""
 
 
 class Indexes(NamedTuple):
@@ -40,7 +40,7 @@ class Indexes(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """How an arm did: by overlap, rank of the first right moment [Q], inf without one, and by depth, chance."""
+    """How an arm did: by overlap, rank of the first right segment [Q], inf without one, and by depth, chance."""
 
     ranks: dict[float, np.ndarray]
     chance: dict[float, dict[int, float]]
@@ -71,11 +71,16 @@ def measure(
     thresholds: Sequence[float],
     split: str = "test",
 ) -> Result:
-    """R@k of the moments, of windows of equal length and of the true shots, and by threshold."""
+    """R@k of the segments, of windows of equal length and of the true shots, and by threshold."""
     embedder = Embedder.from_pretrained(context.model.name, device="cpu")
-    streams: dict[str, Any] = {"videos": videos, "seconds": seconds, "seeds": seeds, "cache": context.cache / "moments"}
+    streams: dict[str, Any] = {
+        "videos": videos,
+        "seconds": seconds,
+        "seeds": seeds,
+        "cache": context.cache / "segments",
+    }
     indexes = build_indexes(context.found.folder, split, embedder, **streams)
-    config = moment_settings(embedder.model)
+    config = segment_settings(embedder.model)
     made = cut_all(indexes, ours, config)
     counts = {seed: iter(map(len, several)) for seed, several in made.items()}
     windows = {seed: [uniform(one, next(counts[seed])) for one in each] for seed, each in indexes.videos.items()}
@@ -83,12 +88,12 @@ def measure(
     scores = {name: score(indexes, cuts) for name, cuts in arms.items()}
     by_threshold = {}
     for threshold in sorted({*thresholds, config.offline_threshold}):
-        cuts = cut_all(indexes, ours, moment_settings(embedder.model, threshold=threshold))
+        cuts = cut_all(indexes, ours, segment_settings(embedder.model, threshold=threshold))
         by_threshold[f"{threshold:g}"] = score(indexes, cuts).figures()
     main = scores[MAIN]
     return Result(
         rows=len(main.about),
-        pool=[{"moments": one.pool} for one in scores.values()],
+        pool=[{"segments": one.pool} for one in scores.values()],
         more={
             "threshold": config.offline_threshold,
             "photos": len(indexes.images),
@@ -97,7 +102,7 @@ def measure(
             "shots": sum(len(one.made.starts) for several in indexes.videos.values() for one in several),
             "arms": {name: one.figures() for name, one in scores.items()},
             "chance": {f"iou {overlap}": {f"r{k}": v for k, v in one.items()} for overlap, one in main.chance.items()},
-            "moments minus uniform": main.minus(scores["uniform"]),
+            "segments minus uniform": main.minus(scores["uniform"]),
             "by_threshold": by_threshold,
         },
     )
@@ -122,38 +127,38 @@ def build_indexes(
     )
 
 
-def ours(video: Watched, config: SelectiveConfig) -> list[Moment]:
-    """The moments of `vljepa index`."""
-    return cut_moments(video.rows, np.arange(len(video.rows)) / FPS, config=config)
+def ours(video: Watched, config: SelectiveConfig) -> list[VideoSegment]:
+    """The segments of `vljepa index`."""
+    return cut_segments(video.rows, np.arange(len(video.rows)) / FPS, config=config)
 
 
-def uniform(video: Watched, count: int) -> list[Moment]:
+def uniform(video: Watched, count: int) -> list[VideoSegment]:
     """So many windows of equal length, to a frame."""
     total = len(video.rows)
     return _means(video, [number * total // count for number in range(count)])
 
 
-def oracle(video: Watched) -> list[Moment]:
+def oracle(video: Watched) -> list[VideoSegment]:
     """The true shots."""
     return _means(video, video.made.starts)
 
 
-def _means(video: Watched, starts: Sequence[int]) -> list[Moment]:
-    moments = []
+def _means(video: Watched, starts: Sequence[int]) -> list[VideoSegment]:
+    segments = []
     for start, end in pairwise([*starts, len(video.rows)]):
         mean = video.rows[start:end].mean(0)
         row = (mean / np.linalg.norm(mean)).astype(np.float32)
-        moments.append(Moment(start=start / FPS, end=end / FPS, time=(start + end) / 2 / FPS, row_D=row))
-    return moments
+        segments.append(VideoSegment(start=start / FPS, end=end / FPS, time=(start + end) / 2 / FPS, row_D=row))
+    return segments
 
 
-def cut_all(indexes: Indexes, cut: Callable[..., list[Moment]], *settings: Any) -> Cuts:
+def cut_all(indexes: Indexes, cut: Callable[..., list[VideoSegment]], *settings: Any) -> Cuts:
     """Every video of every index, cut."""
     return {seed: [cut(one, *settings) for one in videos] for seed, videos in indexes.videos.items()}
 
 
 def score(indexes: Indexes, cuts: Cuts) -> Scores:
-    """Rank of the first right moment for each query about a photo that is shown, index by index."""
+    """Rank of the first right segment for each query about a photo that is shown, index by index."""
     ranks: dict[float, list[np.ndarray]] = {overlap: [] for overlap in OVERLAPS}
     chances: dict[float, dict[int, list[float]]] = {overlap: {k: [] for k in DEPTHS} for overlap in OVERLAPS}
     about: list[str] = []
@@ -165,7 +170,7 @@ def score(indexes: Indexes, cuts: Cuts) -> Scores:
         items_MD = np.stack([one.row_D for several in cuts[seed] for one in several])
         pool += len(items_MD)
         for overlap in OVERLAPS:
-            right = right_moments(videos, cuts[seed], overlap)
+            right = right_segments(videos, cuts[seed], overlap)
             positives = [right.get(int(indexes.about_Q[place]), []) for place in asked]
             ranks[overlap].append(_ranks(indexes.queries_QD[asked], items_MD, positives))
             for k in DEPTHS:
@@ -178,23 +183,25 @@ def score(indexes: Indexes, cuts: Cuts) -> Scores:
     )
 
 
-def right_moments(videos: Sequence[Watched], cuts: Sequence[Sequence[Moment]], overlap: float) -> dict[int, list[int]]:
-    """Numbers of the right moments of each image; moments are numbered through all videos of an index."""
+def right_segments(
+    videos: Sequence[Watched], cuts: Sequence[Sequence[VideoSegment]], overlap: float
+) -> dict[int, list[int]]:
+    """Numbers of the right segments of each image; segments are numbered through all videos of an index."""
     right: dict[int, list[int]] = {}
     number = 0
-    for video, moments in zip(videos, cuts, strict=True):
+    for video, segments in zip(videos, cuts, strict=True):
         shots = list(zip(oracle(video), video.made.images, strict=True))
-        for moment in moments:
+        for segment in segments:
             for shot, image in shots:
-                common = min(shot.end, moment.end) - max(shot.start, moment.start)
-                if common > 0 and common / (max(shot.end, moment.end) - min(shot.start, moment.start)) >= overlap:
+                common = min(shot.end, segment.end) - max(shot.start, segment.start)
+                if common > 0 and common / (max(shot.end, segment.end) - min(shot.start, segment.start)) >= overlap:
                     right.setdefault(image, []).append(number)
             number += 1
     return right
 
 
 def _ranks(queries_QD: np.ndarray, items_MD: np.ndarray, positives: Sequence[Sequence[int]]) -> np.ndarray:
-    """Rank of the first right moment for each query; inf where there is none."""
+    """Rank of the first right segment for each query; inf where there is none."""
     ranks = np.full(len(queries_QD), np.inf)
     found = [place for place, right in enumerate(positives) if right]
     ranks[found] = retrieval_ranks(queries_QD[found], items_MD, positives=[positives[place] for place in found])
