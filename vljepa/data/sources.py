@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vljepa.configs import ClipView, PictureView, ReplayConfig, SourceConfig, StillView, TextView
+from vljepa.configs import ClipView, PictureView, SourceConfig, StillView, TextView
 from vljepa.data.cells import is_missing, text_in, texts_in
 from vljepa.data.formats import HUB, Fault, Found, Row, find_data, is_stream, is_there, rows_of
 from vljepa.data.formats.text_files import text_lines
-from vljepa.data.formats.walking import images_below
 from vljepa.data.paths import path_under
 from vljepa.data.records import Clip, Record, Still, Visual
 from vljepa.data.skips import check_skipped, name_skipped
 from vljepa.data.stored import Stored
 from vljepa.errors import DataError, FileWarning
-from vljepa.parts.saved import captions_file, replay_file
+from vljepa.parts.saved import captions_file
 from vljepa.processing.image_sequence import frame_files
 from vljepa.processing.unicode_text import unicode_fault
 
@@ -95,38 +94,6 @@ def load_source(
         )
         warnings.warn(message, FileWarning, stacklevel=1)  # of this line, so that a run says it once
     return rows.records
-
-
-def load_replay(config: ReplayConfig, *, root: str | Path = ".", max_skipped: float = 0.01) -> list[Record]:
-    """The images that are replayed, each once, without texts.
-
-    Args:
-        config: Where they are.
-        root: Folder that its paths are relative to.
-        max_skipped: Share of rows without an image that is tolerated.
-
-    Raises:
-        CheckpointError: They come with a model, and there is no such model, or it brings none along.
-        DataError: As of `load_source`.
-    """
-    source, place = config.as_source(), replay_place(config, root)
-    if place.is_dir():
-        names = [str(image.relative_to(place)) for image in images_below(place)]
-        files = [path_under(place.resolve(), name, where=str(place)) for name in names]
-        records = [Record(image=file, texts=(), source_id=str(file), source=source.name) for file in files]
-    else:
-        found = source.model_copy(update={"path": str(place.absolute())})
-        records = load_source(found, root=root, texts="optional", max_skipped=max_skipped)
-    once = {record.image: replace(record, texts=(), query="", candidates=(), type="") for record in records}
-    if not once:
-        raise DataError(f"{str(place)!r} has no images to be replayed.", fix="check data.replay.path.")
-    return list(once.values())
-
-
-def replay_place(config: ReplayConfig, root: str | Path) -> Path:
-    """Where they are: under the root, or in the folder of a model."""
-    name = config.path.removesuffix(":replay")
-    return Path(root) / config.path if name == config.path else replay_file(name)
 
 
 def read_source(

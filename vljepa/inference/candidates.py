@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa.errors import ConfigError
-from vljepa.inference.embed import Embedded, Embedder, check_probability
+from vljepa.inference.embed import Embedded, Embedder
+from vljepa.inference.min_confidence import check_probability
 from vljepa.inference.reading import OnBroken, Progress
 from vljepa.processing.given import describe, is_image
 from vljepa.processing.processor import ImageInput

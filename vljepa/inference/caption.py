@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.inference.candidates import as_list
 from vljepa.inference.embed import Embedder
+from vljepa.inference.min_confidence import check_minimum
 from vljepa.inference.reading import OnBroken, Progress
 from vljepa.processing.given import describe
 from vljepa.processing.processor import ImageInput, VLJEPAProcessor
@@ -103,7 +104,7 @@ def captions(
     """The same, image by image, in batches of bounded memory."""
     embedder.require_words()
     check_text(query, what="the query")
-    embedder.check_minimum(min_confidence, answers=bool(query))
+    check_minimum(embedder.model, min_confidence, answers=bool(query))
     for batch in embedder.embedded(images, query=query, progress=progress, on_broken=on_broken):
         written = embedder.write(batch.rows, batch.classes, task="answer" if query else "caption", **options)
         agreements = (embedder.texts([one.text or " " for one in written]) * batch.rows).sum(1)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import PromptsConfig, validate
-from vljepa.errors import CheckpointError, ConfigError
+from vljepa.errors import CheckpointError
 from vljepa.inference.clips import VisualReader
 from vljepa.inference.kept_texts import kept_rows
 from vljepa.inference.reading import OnBroken, Progress, read_ahead
@@ -343,34 +343,8 @@ class Embedder:
                 "question choices.",
             )
 
-    def check_minimum(self, confidence: float, *, answers: bool) -> None:
-        """Check that a minimum confidence can be asked of the Y-Decoder, for captions or for answers.
-
-        Raises:
-            ConfigError: It is no probability, or the decoder was not fitted to say how sure it is.
-        """
-        check_probability(confidence)
-        decoder = self.model.y_decoder
-        if decoder is None or confidence == 0:
-            return
-        if (decoder.config.choice.answer.confidence if answers else decoder.config.choice.confidence) is None:
-            raise ConfigError(
-                "a minimum confidence was asked for, and this Y-Decoder does not say how sure it is.",
-                fix="fit it with recipes/mini/choice.py, or leave the minimum out.",
-            )
-
     def _predict(self, pixels: Sequence[torch.Tensor], queries: Sequence[str]) -> Rows:
         return self.asked(pixels, list(enumerate(queries)))
 
     def _no_rows(self) -> Rows:
         return np.zeros((0, self.model.config.embed_dim), dtype=np.float32)
-
-
-def check_probability(minimum: float) -> None:
-    """Refuse a minimum confidence that is no probability.
-
-    Raises:
-        ConfigError: It is not between 0 and 1.
-    """
-    if not 0 <= minimum <= 1:
-        raise ConfigError(f"a minimum confidence of {minimum} is not a probability.", fix="give a number from 0 to 1.")

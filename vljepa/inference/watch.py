@@ -16,6 +16,7 @@ from vljepa.errors import ConfigError, VideoError
 from vljepa.inference.channel import Channel
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.frame_sources import Source, check_source, named, open_source
+from vljepa.inference.min_confidence import check_minimum
 from vljepa.inference.notices import Notify
 from vljepa.inference.pace import Pace
 from vljepa.inference.selective import Segment, SelectiveDecoder
@@ -137,7 +138,7 @@ def prepare(
         VideoError: An address of an unknown kind.
     """
     check_text(query, what="the query")
-    embedder.check_minimum(min_confidence, answers=bool(query))
+    check_minimum(embedder.model, min_confidence, answers=bool(query))
     for source in sources.values():
         check_source(source)
     lowest = live.min_fps if live is not None and live.min_fps is not None else config.fps / 4

@@ -15,8 +15,9 @@ from vljepa.checkpoint.clips import freeze_images, trains_clips_alone
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import RunConfig, VLJEPAConfig
 from vljepa.data.formats import is_there
+from vljepa.data.replay import replay_place
 from vljepa.data.shards import is_shards, shard_addresses
-from vljepa.data.sources import load_source, replay_place
+from vljepa.data.sources import load_source
 from vljepa.errors import AssetError, ConfigError, PartError
 from vljepa.methods.vision_language.checks import check_run
 from vljepa.methods.vision_language.inputs import step_sampler

@@ -15,7 +15,7 @@ from tests.unit.models.test_aligned import dual, seen
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import ReplayConfig, RunConfig, VLJEPAConfig, load_preset, validate
 from vljepa.data.images import open_still
-from vljepa.data.sources import load_replay
+from vljepa.data.replay import load_replay
 from vljepa.errors import CheckpointError, ConfigError, DataError
 from vljepa.inference.embed import Embedder
 from vljepa.methods.vision_language.checks import check_run

@@ -14,10 +14,11 @@ from vljepa.data.contents import known_by_content, repeated_contents
 from vljepa.data.features import FeatureCache
 from vljepa.data.images import ImageReader, LiveImages
 from vljepa.data.records import Record, Visual
+from vljepa.data.replay import load_replay
 from vljepa.data.sampling import StepSampler
 from vljepa.data.shards import is_shards
 from vljepa.data.skips import check_skipped
-from vljepa.data.sources import load_replay, load_source
+from vljepa.data.sources import load_source
 from vljepa.data.streaming import ShardStream
 from vljepa.data.text_features import TextFeatures
 from vljepa.data.text_only import PriorEstimate
