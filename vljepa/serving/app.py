@@ -26,6 +26,14 @@ QUEUE = 128
 """Requests that need the model at once."""
 BODIES = 4
 """So many of the largest requests may be in memory at once."""
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {"application/json": {"schema": {"type": "object"}}}}
+    for status, description in (
+        ("4XX", "What is wrong with the request, in the shape's own form."),
+        ("5XX", "A fault of the server, or an answer that took too long, in the shape's own form."),
+    )
+}
+"""As OpenAPI has them."""
 
 
 def make_app(
@@ -49,9 +57,9 @@ def make_app(
     """
     metrics = Metrics() if metrics is None else metrics
     app = FastAPI(title="vljepa", version=__version__, docs_url=None, redoc_url=None)
-    app.include_router(health.router(service, metrics))
+    app.include_router(health.router(service, metrics), responses=ERRORS)
     for shape in (openai, chat, llama_cpp, ollama, immich, own, search):
-        app.include_router(shape.router(service))
+        app.include_router(shape.router(service), responses=ERRORS)
     app.add_exception_handler(VLJEPAError, _user_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)

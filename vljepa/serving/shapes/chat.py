@@ -40,7 +40,7 @@ def router(service: Service) -> APIRouter:
     """Routes of this shape."""
     routes = APIRouter()
 
-    @routes.post("/v1/chat/completions")
+    @routes.post("/v1/chat/completions", responses={200: {"content": {"text/event-stream": {}}}})
     def completions(request: ChatRequest) -> Response:
         prompt, images = _asked(request.messages, service)
         description = service.describe(images, prompt)

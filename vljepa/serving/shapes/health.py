@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from vljepa.serving.metrics import Metrics
 from vljepa.serving.service import Service
@@ -23,8 +23,8 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
             return JSONResponse({"status": "ready", "model": service.name})
         return JSONResponse({"status": "not ready", "model": service.name}, status_code=503)
 
-    @routes.get("/metrics")
+    @routes.get("/metrics", response_class=PlainTextResponse)
     async def counts() -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
 
     return routes

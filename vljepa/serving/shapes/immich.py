@@ -23,7 +23,7 @@ def router(service: Service) -> APIRouter:
     """Routes of this shape."""
     routes = APIRouter()
 
-    @routes.get("/ping")
+    @routes.get("/ping", response_class=PlainTextResponse)
     async def ping() -> PlainTextResponse:
         return PlainTextResponse("pong")
 

@@ -17,6 +17,7 @@ from vljepa.serving.inputs import RequestImage
 from vljepa.serving.service import Service
 
 IMAGE_MARKER = "[img]"
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {}}}}
 
 
 class GenerateRequest(BaseModel):
@@ -99,12 +100,12 @@ def router(service: Service) -> APIRouter:
             "prompt_eval_count": found.tokens,
         }
 
-    @routes.post("/api/generate")
+    @routes.post("/api/generate", responses=STREAMED)
     def generate(request: GenerateRequest) -> Response:
         asked = (request.images or []) if request.prompt or request.images else None
         return _words(service, request, request.prompt, asked, key="response")
 
-    @routes.post("/api/chat")
+    @routes.post("/api/chat", responses=STREAMED)
     def chat(request: ChatRequest) -> Response:
         users = [message for message in request.messages if message.role == "user"]
         prompt = (users[-1].content or "") if users else ""
