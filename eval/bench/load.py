@@ -126,13 +126,15 @@ def _run(port: int, load: Load, *, clients: int, seconds: float, due: list[float
 
 def _ask(connection: http.client.HTTPConnection, path: str, load: Load, place: int) -> tuple[int, bool]:
     """Status of an answer, and whether a refusal says when to come again."""
+    kept = connection.sock is not None
     try:
         connection.request("POST", path, load.bodies[place], {"Content-Type": "application/json"})
         answer = connection.getresponse()
         content = answer.read()
     except (OSError, http.client.HTTPException):
         connection.close()
-        return 0, True
+        # A server ends connections that nobody uses for a while: then a new one is made, as every client does.
+        return _ask(connection, path, load, place) if kept else (0, True)
     if answer.status != 200:
         return answer.status, answer.status not in (429, 503) or answer.headers.get("Retry-After") is not None
     row = np.frombuffer(base64.b64decode(json.loads(content)["data"][0]["embedding"]), dtype="<f4")

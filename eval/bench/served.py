@@ -13,7 +13,6 @@ import base64
 import ctypes
 import resource
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -39,10 +38,11 @@ def main() -> None:
     import uvicorn
 
     import vljepa
+    from vljepa.serving.server import listen
 
     vl = vljepa.load(given.model)
     apps = [ours(vl, batched=True, queue=given.queue), ours(vl, batched=False, queue=given.queue), plain(vl)]
-    bound = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    bound = listen("127.0.0.1", 0)
     print(bound.getsockname()[1], flush=True)
     config = uvicorn.Config(
         ByPath(dict(zip(KINDS, apps, strict=True))), log_level="warning", access_log=False, lifespan="off"

@@ -32,12 +32,15 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        bound = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot listen on {host}, port {port}: {why}.", fix="give another --host or --port.") from (
             error
         )
+    # One that does not say that it is of TCP gets connections for which asyncio does not switch off Nagle's algorithm:
+    # the second part of each answer would wait for the client's delayed acknowledgement, 40 ms.
+    return socket.socket(bound.family, bound.type, socket.IPPROTO_TCP, fileno=bound.detach())
 
 
 def address(bound: socket.socket) -> str:
