@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vljepa.cli.options import DecoderOption, DeviceOption, DtypeOption, ModelOption
+from vljepa.cli.options import BackendOption, DecoderOption, DeviceOption, DtypeOption, ModelOption
 from vljepa.cli.output import note
 from vljepa.errors import ConfigError
 
@@ -29,6 +29,7 @@ def serve(
     decoder: DecoderOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    backend: BackendOption = "torch",
 ) -> None:
     """Serve embeddings, captions and answers in the shapes of OpenAI, llama.cpp, Ollama and immich.
 
@@ -46,7 +47,7 @@ def serve(
     from vljepa.serving.service import Service
 
     with listen(host, port) as bound:
-        pipeline = load(model, device=device, dtype=dtype, decoder=decoder)
+        pipeline = load(model, device=device, dtype=dtype, decoder=decoder, backend=backend)
         service = Service(pipeline, name=model, width=width)
         app = make_app(service, api_key=api_key, max_body=max_body * 2**20)
         run(app, bound, on_ready=lambda: note(f"serving {service.name} at {address(bound)}"))

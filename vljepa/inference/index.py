@@ -23,9 +23,8 @@ from vljepa.inference.media import find_media
 from vljepa.inference.query import Query, Weighted, query_row
 from vljepa.inference.reading import Progress
 from vljepa.inference.segments import segment_settings
-from vljepa.processing.given import is_image
 from vljepa.processing.image_sequence import is_moving
-from vljepa.processing.processor import ImageInput, VLJEPAProcessor
+from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.video_file import require_pyav
 
 
