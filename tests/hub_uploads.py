@@ -42,7 +42,7 @@ class UploadHub(Hub):
 class _UploadHandler(_Handler):
     server: UploadHub
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.tokens.append(self.headers.get("Authorization"))
         if self.server.refuses:
@@ -65,7 +65,7 @@ class _UploadHandler(_Handler):
         else:
             raise AssertionError(self.path)
 
-    def do_PUT(self) -> None:
+    def do_PUT(self) -> None:  # noqa: N802
         oid = self.path.rsplit("/", 1)[-1]
         self.server.objects[oid] = self.rfile.read(int(self.headers["Content-Length"]))
         self._json({})

@@ -1,6 +1,6 @@
 """`import vljepa` registers its models with transformers' auto classes, and imports no transformers for that.
 
-Those modules of transformers that are imported already are told at once, the others right after they have been imported.
+Those modules of transformers that are imported already are told at once, the others after they have been imported.
 """
 
 from __future__ import annotations

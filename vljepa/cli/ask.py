@@ -30,8 +30,8 @@ def ask(
         list[str],
         typer.Argument(
             metavar="[IMAGE] QUESTION",
-            help='An image, a video, or a folder or quoted glob of images, and a question such as "what colour is it?". '
-            "With -f the question alone.",
+            help="An image, a video, or a folder or quoted glob of images; and a question, such as "
+            '"what colour is it?". With -f the question alone.',
         ),
     ],
     paths_file: PathsFileOption = None,

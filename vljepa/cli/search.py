@@ -80,8 +80,8 @@ def search(
     scale. There is always a nearest one, also when nothing in the index is like the query: --min-score draws the line
     that suits your model and files.
 
-    --plus and --minus move the query: its embedding and theirs are added up by their weights. --exclude and -f say among
-    which files of the index the best are looked for.
+    --plus and --minus move the query: its embedding and theirs are added up by their weights. --exclude and -f say
+    among which files of the index the best are looked for.
 
     --html reads the images of the page from the folder that the index was made of, or from --folder, and says
     which; a folder that a stranger's index names is not one that you chose.

@@ -113,8 +113,8 @@ def stream(
     source cannot be read or was given up; what it said is kept. Ctrl-C, SIGTERM and SIGUSR1 end it cleanly: the
     caption at hand is finished, every file is complete; exit code 130, 143 or 138.
 
-    --webhook and --mqtt never hold the stream up: up to 1000 events wait for a receiver that is away and is tried again,
-    then the oldest are dropped, and their number is said at the end.
+    --webhook and --mqtt never hold the stream up: up to 1000 events wait for a receiver that is away, which is tried
+    again; then the oldest are dropped, and their number is said at the end.
 
     Example: vljepa stream clip.mp4 --srt clip.srt --html report.html
     Example: vljepa stream rtsp://door/stream 0 --jsonl captions.jsonl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -40,6 +41,10 @@ def event_targets(webhooks: Sequence[str], topics: Sequence[str], *, headers: Se
     return [*(webhook(one, headers=pairs) for one in webhooks), *(mqtt(one) for one in topics)]
 
 
+def _say(name: str, trouble: str) -> None:
+    note(f"{name}: {trouble}")
+
+
 class StreamEvents:
     """Sends events to every target, in the background; says at the end what became of them.
 
@@ -54,8 +59,7 @@ class StreamEvents:
 
         self._wait = wait
         self._targets = [
-            (target, Outbox(target.send, size=size, on_trouble=lambda text, name=target.name: note(f"{name}: {text}")))
-            for target in targets
+            (target, Outbox(target.send, size=size, on_trouble=partial(_say, target.name))) for target in targets
         ]
 
     def __enter__(self) -> Self:

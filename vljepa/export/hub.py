@@ -19,8 +19,8 @@ tags: [vision-language, JEPA, retrieval, VQA{captioning}]
 
 # {title}
 
-A VL-JEPA model: it predicts the embedding of the answer, and makes words of it only where words are asked for. Made with
-`pip install vljepa-torch`.
+A VL-JEPA model: it predicts the embedding of the answer, and makes words of it only where words are asked for. Made
+with `pip install vljepa-torch`.
 
 ```python
 import vljepa
@@ -46,7 +46,8 @@ vl.ask("photo.jpg", "what colour is it?", ["red", "green"])
 | Words | {decoder} |
 | Parameters | {parameters} |
 
-The repository is whole: weights of every part, tokenizers (`{tokenizers}/`), preprocessing (`config.json`){decoder_folder}.
+The repository is whole: weights of every part, tokenizers (`{tokenizers}/`), preprocessing
+(`config.json`){decoder_folder}.
 
 ## Licence
 
@@ -85,8 +86,7 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
     Raises:
         ConfigError: No such name, no permission, or the hub cannot be reached.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
+    from huggingface_hub import HfApi, errors
 
     if not _NAME.fullmatch(repository):
         raise ConfigError(f"{repository!r} names no repository.", fix="write it as owner/name.")
@@ -94,7 +94,7 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
     try:
         address = api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload by vljepa")
-    except (HTTPError, OfflineModeIsEnabled, OSError) as error:
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         raise ConfigError(
             f"the hub did not take {repository!r}: {str(error).splitlines()[0]}",
             fix="check the name, log in with `hf auth login`, and unset HF_HUB_OFFLINE; the folder is written.",

@@ -227,5 +227,6 @@ def _as_immich(image: Image.Image, config: ImageConfig) -> Any:
         image = image.resize(scaled, method)
         left, top = int(image.width / 2 - side / 2), int(image.height / 2 - side / 2)
         image = image.crop((left, top, left + side, top + side))
-    pixels = (np.asarray(image, dtype=np.float32) / 255.0 - np.float32(config.mean)) / np.float32(config.std)
-    return pixels.transpose(2, 0, 1)[None].astype(np.float32)
+    mean, std = np.array(config.mean, dtype=np.float32), np.array(config.std, dtype=np.float32)
+    pixels = (np.asarray(image, dtype=np.float32) / np.float32(255) - mean) / std
+    return pixels.transpose(2, 0, 1)[None]

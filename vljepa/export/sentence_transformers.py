@@ -68,7 +68,7 @@ def export_sentence_transformers(model: VLJEPA, folder: Path, *, processor: VLJE
         plain.save_pretrained(str(folder), create_model_card=False)
         (folder / "README.md").write_text(_CARD.format(options="", note=_OWN), encoding="utf-8")
         return False
-    from vljepa.integrations.sentence_transformers import VLJEPAModule
+    from vljepa.export.sentence_module import VLJEPAModule
 
     whole = SentenceTransformer(modules=[VLJEPAModule(model, processor)], device="cpu", similarity_fn_name="cosine")
     whole.save_pretrained(str(folder), create_model_card=False)

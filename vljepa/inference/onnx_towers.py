@@ -1,7 +1,8 @@
 """A model's X-Encoder run by onnxruntime instead of torch: the same embeddings, sooner on a CPU.
 
-Everything else stays with torch, so that questions, clips, texts and words are what they were; the text encoder of `mini`
-is no quicker in onnxruntime. The file is written on its first use and kept in the cache folder, by the hash of its weights.
+Everything else stays with torch, so that questions, clips, texts and words are what they were; the text encoder of
+`mini` is no quicker in onnxruntime. The file is written on its first use and kept in the cache folder, by the hash of
+its weights.
 """
 
 from __future__ import annotations

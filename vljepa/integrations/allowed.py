@@ -32,8 +32,7 @@ class AllowedFolders:
             given: Absolute, or relative to one of the folders: the first that has it.
 
         Raises:
-            DataError: It is outside, goes through `..` or a link, or is no file. Which of these is not said of what lies
-                outside.
+            DataError: It is outside, goes through `..` or a link, or is no file; which of these is not said.
         """
         path = Path(given)
         if "\0" not in given and ".." not in path.parts:

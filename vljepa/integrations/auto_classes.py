@@ -1,6 +1,7 @@
 """Saved models in transformers' auto classes: `AutoConfig`, `AutoModel` and `AutoProcessor` of a folder or repository.
 
-`AutoModel` gives a `VLJEPA`, which is a plain module and no `PreTrainedModel`: that class fills gaps with random weights.
+`AutoModel` gives a `VLJEPA`, which is a plain module and no `PreTrainedModel`: that class fills gaps with random
+weights.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def run(file: Path, **inputs: torch.Tensor) -> np.ndarray:
 
 
 def check(embedder: Embedder, folder: Path) -> None:
-    """Files against the embedder, on real and made images in batches of other sizes than the files were written with."""
+    """Files against the embedder, on real and made images in batches of any size."""
     images = [CAT, *sample_images()[:4]]
     pixels = embedder.processor.images(images)[:, 0]
     np.testing.assert_allclose(run(folder / "image.onnx", pixels=pixels), embedder.images(images), atol=1e-4)

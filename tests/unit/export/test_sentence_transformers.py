@@ -1,4 +1,4 @@
-"""The folder for sentence-transformers: the same embeddings through that library, and through LlamaIndex on top of it."""
+"""The folder for sentence-transformers: the same embeddings through it, and through LlamaIndex on top."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`import vljepa` tells transformers' auto classes of its models, whatever was imported first, and imports none of it."""
+"""`import vljepa` tells transformers' auto classes of its models, whatever comes first, and imports none of it."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class VLJEPAModule(InputModule):
         self.model.save_pretrained(output_path, full=True)
 
     @classmethod
-    def load(cls, model_name_or_path: str, *, revision: str | None = None, **kwargs: Any) -> Self:  # type: ignore[override]
+    def load(cls, model_name_or_path: str, *, revision: str | None = None, **kwargs: Any) -> Self:
         """Load a folder or a repository that `save` has written."""
         del kwargs
         name = str(Path(model_name_or_path)) if Path(model_name_or_path).is_dir() else model_name_or_path
