@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vljepa.auto_registration import register_when_imported
+
 __version__ = "0.1.0"
 
 _PUBLIC = {
@@ -68,3 +70,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_PUBLIC])
+
+
+register_when_imported()

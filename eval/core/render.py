@@ -30,8 +30,10 @@ FORMS = {
 SHARES = re.compile(
     r"^(r1|r5|r10|top1|top5|top1_lacking|none_precision|none_recall|accuracy|pair_accuracy|mean_per_class|text|image|group|rows)$"
 )
-TEMPLATE, RESULTS, PAGES = (ROOT / "eval" / name for name in ("readme_numbers.md", "results", "pages"))
-START, END = "## Numbers\n", "## Train it\n"
+TEMPLATE, WHOLE, RESULTS, PAGES = (
+    ROOT / "eval" / name for name in ("readme_numbers.md", "results_numbers.md", "results", "pages")
+)
+START, END = "## Numbers\n", "## Your own data\n"
 DIRECTIONS = ("image_to_text", "text_to_image")
 _PLACE = re.compile(r"\{\{(.+?)\}\}")
 
@@ -174,9 +176,15 @@ def write_readme(path: Path, *, results: Path = RESULTS) -> None:
     path.write_text(f"{before}{START}\n{numbers(results=results)}\n{after}", encoding="utf-8")
 
 
-def numbers(*, results: Path = RESULTS) -> str:
-    """The text of README's section of numbers."""
-    return _PLACE.sub(lambda found: _value(found[1], results), TEMPLATE.read_text(encoding="utf-8"))
+def numbers(*, results: Path = RESULTS, template: Path = TEMPLATE) -> str:
+    """A template with the values of results: README's section of numbers, or the page of all results."""
+    return _PLACE.sub(lambda found: _value(found[1], results), template.read_text(encoding="utf-8"))
+
+
+def can_be_filled(template: Path, *, results: Path) -> bool:
+    """Whether there is every result that a template names."""
+    places = _PLACE.findall(template.read_text(encoding="utf-8"))
+    return all((results / f"{place.partition(' > ')[0]}.json").is_file() for place in places if " > " in place)
 
 
 def _value(place: str, results: Path) -> str:
@@ -187,6 +195,13 @@ def _value(place: str, results: Path) -> str:
             ", ".join(" / ".join(cell(row[direction][k], "percent") for k in ("r1", "r5")) for direction in DIRECTIONS)
             for row in rows
         )
+    if kind == "cell":
+        source, _, row = name.removeprefix("mini ").partition(" ")
+        both = _at(results, ["mini", "pooled", "retrieval", source, row])
+        return ", ".join(cell(both[direction]["r1"], "percent") for direction in DIRECTIONS)
+    if kind in ("accuracy", "blind"):
+        row = _at(results, ["mini", "pooled", "questions", name, "accuracy", "all"])
+        return cell(row["model" if kind == "accuracy" else "question_only"], "percent")
     if kind == "questions":
         row = _at(results, ["mini", "pooled", "questions", name, "accuracy", "all"])
         return f"{cell(row['model'], 'percent')} (question alone {100 * row['question_only']['mean']:.1f})"

@@ -64,7 +64,7 @@ def test_it_is_the_library_s_own_model(dual: Path, start: Path) -> None:
         np.testing.assert_allclose(embedder.images(FILES) @ embedder.texts(list(NAMES.values())).T, wanted, atol=1e-6)
 
 
-def test_it_knows_what_is_in_a_image(dual: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_knows_what_is_in_an_image(dual: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [*map(str, FILES), "--labels", "cat,rocket,pizza,coffee,flower,lemons,pagoda,astronaut"]
     assert main(["classify", *words, "--model", f"aligned:{dual}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["predictions"]

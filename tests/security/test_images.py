@@ -44,7 +44,7 @@ def test_a_bomb_is_refused_by_its_header(tmp_path, content):
     tracemalloc.stop()
 
 
-def test_a_image_at_the_cap_is_read(tmp_path):
+def test_an_image_at_the_cap_is_read(tmp_path):
     Image.new("L", (1_000, 1_000)).save(tmp_path / "large.png")
     assert opened(tmp_path / "large.png").size == (1_000, 1_000)
 
@@ -140,7 +140,7 @@ def test_what_is_no_file_at_all(tmp_path):
             opened(tmp_path / name)
 
 
-def test_programs_inside_a_image_file_are_not_run(tmp_path, monkeypatch):
+def test_programs_inside_an_image_file_are_not_run(tmp_path, monkeypatch):
     """Ghostscript is how an EPS image becomes a program."""
     sentinel = tmp_path / "sentinel"
     eps = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n({sentinel}) (w) file closefile\nshowpage\n"

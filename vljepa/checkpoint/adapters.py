@@ -11,7 +11,7 @@ import torch
 
 from vljepa.errors import CheckpointError
 from vljepa.models.jepa import JEPA
-from vljepa.parts.saved import ADAPTER_WEIGHTS_FILE, BASE_FILE, CONFIG_FILE
+from vljepa.parts.saved import ADAPTER_WEIGHTS_FILE, BASE_FILE, write_config
 
 
 class Adapters:
@@ -39,7 +39,7 @@ class Adapters:
         """Write a standard peft folder, with the model's config and the hash of its base beside it."""
         folder.mkdir(parents=True, exist_ok=True)
         self.wrapped.save_pretrained(folder)
-        (folder / CONFIG_FILE).write_text(self.model.config.model_dump_json(indent=2), encoding="utf-8")
+        write_config(self.model.config, folder)
         base = {"base": self.base, "fingerprint": self.fingerprint}
         (folder / BASE_FILE).write_text(json.dumps(base, indent=2), encoding="utf-8")
 

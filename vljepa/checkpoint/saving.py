@@ -21,12 +21,12 @@ from vljepa.models.jepa import JEPA
 from vljepa.models.layers.sharded import load_tensors, whole_state
 from vljepa.parts.folders import verify_part
 from vljepa.parts.saved import (
-    CONFIG_FILE,
     DECODER_FOLDER,
     TOKENIZERS_FOLDER,
     WEIGHTS_FILE,
     read_config,
     saved_folder,
+    write_config,
 )
 
 _SLOTS = ("x_encoder", "predictor", "y_encoder")
@@ -106,7 +106,7 @@ def save_model(
         return
     state = saved_state(model, full=full) if state_dict is None else state_dict
     write_tensors(state, folder / WEIGHTS_FILE, dtype=dtype)
-    (folder / CONFIG_FILE).write_text(model.config.model_dump_json(indent=2), encoding="utf-8")
+    write_config(model.config, folder)
     # Another model's words and tokenizers are none of this one's.
     decoder_tokenizer = None if model.y_decoder is None else model.y_decoder.tokenizer
     for stale, own in ((TOKENIZERS_FOLDER, model.tokenizers), (DECODER_FOLDER, decoder_tokenizer)):

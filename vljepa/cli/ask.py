@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -18,16 +18,23 @@ from vljepa.cli.options import (
     JsonOption,
     ModelOption,
     NumBeamsOption,
+    PathsFileOption,
 )
 from vljepa.cli.output import print_heading, print_json
+from vljepa.cli.paths_file import with_paths_of
 from vljepa.errors import ConfigError
 
 
 def ask(
-    image: Annotated[
-        str, typer.Argument(metavar="IMAGE", help="An image, a video, or a folder or quoted glob of images.")
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[IMAGE] QUESTION",
+            help="An image, a video, or a folder or quoted glob of images; and a question, such as "
+            '"what colour is it?". With -f the question alone.',
+        ),
     ],
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help='Such as "what colour is it?".')],
+    paths_file: PathsFileOption = None,
     choices: Annotated[
         str | None, typer.Option("--choices", help="Possible answers, separated by commas; without, words of its own.")
     ] = None,
@@ -59,6 +66,14 @@ def ask(
 
     Example: vljepa ask photo.jpg "what colour is it?" --choices red,green,blue
     """
+    *images, question = words
+    if len(images) != (paths_file is None):
+        wanted = "an image and a question" if paths_file is None else "a question alone with -f"
+        raise ConfigError(
+            f"ask takes {wanted}, and was given {len(words)} argument{'' if len(words) == 1 else 's'}.",
+            fix="put the question in quotes; several images are a folder, a quoted glob, or -f.",
+        )
+    asked_of = with_paths_of(images, paths_file)
     free = choices is None and choices_file is None
     _check_options(
         free=free,
@@ -74,12 +89,12 @@ def ask(
             "dtype": dtype,
             "num_beams": num_beams,
         }
-        _answer(image, question, json=json, min_confidence=min_confidence or 0.0, **asked)
+        _answer(asked_of, question, json=json, min_confidence=min_confidence or 0.0, **asked)
         return
     from vljepa.inference.vqa import ask as run
 
     predictions, skipped = choose_over(
-        [image],
+        asked_of,
         model=model,
         device=device,
         dtype=dtype,
@@ -116,11 +131,11 @@ def _check_options(*, free: bool, with_choices: Mapping[str, object], in_words: 
     )
 
 
-def _answer(image: str, question: str, *, json: bool, **asked: Any) -> None:
+def _answer(images: Sequence[str], question: str, *, json: bool, **asked: Any) -> None:
     from vljepa.inference.candidates import check_question
 
     check_question(question)
-    found, skipped = caption_all([image], query=question, **asked)
+    found, skipped = caption_all(images, query=question, **asked)
     if json:
         print_said_json(found, skipped, name="answer", question=question)
     else:

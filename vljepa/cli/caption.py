@@ -16,11 +16,17 @@ from vljepa.cli.options import (
     MinConfidenceOption,
     ModelOption,
     NumBeamsOption,
+    PathsFileOption,
 )
+from vljepa.cli.paths_file import with_paths_of
 
 
 def caption(
-    images: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, videos, folders, or quoted globs.")],
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH...]", help="Images, videos, folders, or quoted globs.", show_default=False),
+    ] = None,
+    paths_file: PathsFileOption = None,
     query: Annotated[str, typer.Option("--query", help="Ask this instead of describing.")] = "",
     min_confidence: MinConfidenceOption = 0.0,
     num_beams: NumBeamsOption = None,
@@ -36,7 +42,7 @@ def caption(
     Example: vljepa caption photo.jpg holidays/ --json
     """
     found, skipped = caption_all(
-        images,
+        with_paths_of(images or [], paths_file),
         query=query,
         min_confidence=min_confidence,
         model=model,

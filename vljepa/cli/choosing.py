@@ -26,6 +26,7 @@ def choose_over(
     dtype: str | None,
     frames: int | None,
     call: Callable[..., list[Prediction]],
+    backend: str = "torch",
     **arguments: Any,
 ) -> tuple[list[Prediction], list[tuple[str, str]]]:
     """Load the model, run `call` over all images, and return predictions and the skipped images with reasons.
@@ -38,7 +39,7 @@ def choose_over(
 
     found = expand(words)
     files = found.files
-    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, frames=frames)
+    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, frames=frames, backend=backend)
     broken: list[tuple[ImageInput, ImageError]] = []
     with progress("looking at images", total=len(files)) as advance:
         predictions = call(

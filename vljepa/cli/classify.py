@@ -8,6 +8,7 @@ import typer
 
 from vljepa.cli.choosing import as_json, choose_over, listed, print_predictions
 from vljepa.cli.options import (
+    BackendOption,
     DeviceOption,
     DtypeOption,
     FramesOption,
@@ -15,13 +16,19 @@ from vljepa.cli.options import (
     LabelsFileOption,
     MinConfidenceOption,
     ModelOption,
+    PathsFileOption,
     TopKOption,
 )
 from vljepa.cli.output import print_json
+from vljepa.cli.paths_file import with_paths_of
 
 
 def classify(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Images, videos, folders or glob patterns.")],
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE...]", help="Images, videos, folders or glob patterns.", show_default=False),
+    ] = None,
+    paths_file: PathsFileOption = None,
     labels: Annotated[str | None, typer.Option("--labels", help="Names to choose from, separated by commas.")] = None,
     labels_file: LabelsFileOption = None,
     none: Annotated[
@@ -40,6 +47,7 @@ def classify(
     frames: FramesOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    backend: BackendOption = "torch",
     json: JsonOption = False,
 ) -> None:
     """Say which of the labels each image shows, with calibrated probabilities.
@@ -53,11 +61,12 @@ def classify(
 
     names = listed(labels, labels_file, option="--labels", verb="classify")
     predictions, skipped = choose_over(
-        images,
+        with_paths_of(images or [], paths_file),
         model=model,
         device=device,
         dtype=dtype,
         frames=frames,
+        backend=backend,
         call=run,
         labels=names,
         none=none,

@@ -1,38 +1,159 @@
-"""`vljepa export`: a trained model as a folder of its own, adapters merged in."""
+"""`vljepa export`: a trained model as a folder of its own, for vljepa or for another program."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vljepa.cli.options import DecoderOption
-from vljepa.cli.output import empty_folder, note
+from vljepa.cli.output import empty_folder, note, print_table
 from vljepa.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vljepa.checkpoint.vl_jepa import VLJEPA
+    from vljepa.export.quantized import Quantized
+    from vljepa.inference.embed import Embedder
+
+
+class Format(StrEnum):
+    """What is written."""
+
+    VLJEPA = "vljepa"
+    ONNX = "onnx"
+    IMMICH = "immich"
+    SENTENCE_TRANSFORMERS = "sentence-transformers"
+    HUB = "hub"
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A preset, folder or hub repository.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A preset, folder, hub repository or aligned:PART.")],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; new or empty.")],
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="vljepa: a folder for vljepa. onnx: a file for each tower. immich: the folder that its machine "
+            "learning loads. sentence-transformers: a folder for that library. hub: everything, with a model card.",
+        ),
+    ] = Format.VLJEPA,
     merge: Annotated[bool, typer.Option("--merge", help="Add adapters to the matrices that they adapt.")] = False,
     decoder: DecoderOption = None,
     full: Annotated[bool, typer.Option("--full", help="Save frozen parts too, for machines that lack them.")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="With onnx: each tower in eight bits too, and what that costs and brings.")
+    ] = False,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--check", metavar="PATH", help="Images that --int8 and immich are measured on; made ones without."
+        ),
+    ] = None,
+    push_to: Annotated[
+        str | None, typer.Option("--push-to", metavar="OWNER/NAME", help="With hub: upload the folder, too.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="With --push-to: a repository that only you see.")] = False,
 ) -> None:
-    """Save a model somewhere else: merged, with other words, or with everything in it.
+    """Save a model somewhere else: for vljepa, for another program, or for the hub.
+
+    What a program gets is checked against the model before the command ends: ONNX files to 1e-4 on a CPU.
 
     Example: vljepa export runs/lora_retrieval/best my_model --merge
     """
+    _check_options(form, {"--int8": int8, "--check": check, "--push-to": push_to, "--private": private, "--full": full})
+    from vljepa.inference.embed import Embedder
+    from vljepa.processing.processor import VLJEPAProcessor
+
+    empty_folder(output)
+    loaded = _load(model, merge=merge, decoder=decoder, keep_adapters=form is Format.VLJEPA)
+    if form is Format.VLJEPA:
+        loaded.save_pretrained(output, full=full)
+    elif form is Format.HUB:
+        from vljepa.export.hub import export_hub, push
+
+        export_hub(loaded, output, name=push_to or output.name)
+        if push_to is not None:
+            note(f"uploaded: {push(output, push_to, private=private)}")
+    elif form is Format.SENTENCE_TRANSFORMERS:
+        from vljepa.export.sentence_transformers import export_sentence_transformers
+
+        trust = export_sentence_transformers(loaded, output, processor=VLJEPAProcessor.from_pretrained(model))
+        if trust:
+            note("sentence-transformers loads it with trust_remote_code=True, where vljepa is installed")
+    else:
+        embedder = Embedder(loaded, VLJEPAProcessor.from_pretrained(model))
+        (_onnx if form is Format.ONNX else _immich)(embedder, output, int8=int8, check=check or [])
+    note(f"written: {output}")
+
+
+def _check_options(form: Format, given: dict[str, object]) -> None:
+    """Refuse what this format has no use for."""
+    uses = {
+        Format.VLJEPA: {"--full"},
+        Format.ONNX: {"--int8", "--check"},
+        Format.IMMICH: {"--check"},
+        Format.SENTENCE_TRANSFORMERS: set(),
+        Format.HUB: {"--push-to", "--private"},
+    }
+    for option, value in given.items():
+        if value and option not in uses[form]:
+            fit = ", ".join(one.value for one, options in uses.items() if option in options)
+            raise ConfigError(f"{option} is for --format {fit}, and this is {form.value}.", fix=f"leave {option} out.")
+
+
+def _load(name: str, *, merge: bool, decoder: str | None, keep_adapters: bool) -> VLJEPA:
     from vljepa.checkpoint.vl_jepa import VLJEPA
     from vljepa.export.merge import merge as merged
 
-    empty_folder(output)
-    loaded = VLJEPA.from_pretrained(model)
+    loaded = VLJEPA.from_pretrained(name)
+    if loaded.adapters is not None and not merge and not (keep_adapters and decoder is None):
+        raise ConfigError("adapters alone have no decoder and no format but vljepa.", fix="add --merge.")
     if decoder is not None:
-        if loaded.adapters is not None and not merge:
-            raise ConfigError("adapters carry no decoder of their own.", fix="add --merge.")
         loaded.load_decoder(decoder)
-    if merge:
-        loaded = merged(loaded)
-    loaded.save_pretrained(output, full=full)
-    note(f"written: {output}")
+    return merged(loaded) if merge else loaded
+
+
+def _onnx(embedder: Embedder, output: Path, *, int8: bool, check: list[str]) -> None:
+    from vljepa.export.onnx import export_onnx
+    from vljepa.export.quantized import quantize_towers
+    from vljepa.export.samples import sample_images
+
+    images = sample_images(check)
+    written = export_onnx(embedder, output)
+    rows = [
+        [tower.file, ", ".join(tower.inputs), tower.output, f"{tower.difference:.1e}"]
+        for tower in written.towers.values()
+    ]
+    print_table(columns=["file", "inputs", "output", "difference"], rows=rows)
+    note(f"opset {written.opset}; embeddings of {written.embed_dim} numbers, any batch")
+    if int8:
+        _report_int8(quantize_towers(embedder, output, written.towers, images=images))
+
+
+def _report_int8(found: dict[str, Quantized]) -> None:
+    from vljepa.export.quantized import FAITHFUL
+
+    rows = [
+        [
+            one.file,
+            f"{one.cosine:.4f}",
+            f"{one.float_megabytes:.0f} -> {one.megabytes:.0f}",
+            f"{one.float_seconds / one.seconds:.2f}x",
+        ]
+        for one in found.values()
+    ]
+    print_table(columns=["file", "least cosine", "MB", "speed"], rows=rows)
+    for one in found.values():
+        if not one.is_faithful:
+            note(f"{one.file} is not what the float file is: its least cosine is {one.cosine:.4f}, below {FAITHFUL}")
+
+
+def _immich(embedder: Embedder, output: Path, *, int8: bool, check: list[str]) -> None:
+    del int8
+    from vljepa.export.immich import export_immich
+    from vljepa.export.samples import sample_images
+
+    cosine = export_immich(embedder, output, images=sample_images(check))
+    note(f"texts are equal; images as immich prepares them have a cosine of {cosine:.4f} or more with the model's own")

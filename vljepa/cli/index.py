@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vljepa.cli.options import DeviceOption, DtypeOption, JsonOption, ModelOption
+from vljepa.cli.options import BackendOption, DeviceOption, DtypeOption, JsonOption, ModelOption
 from vljepa.cli.output import note, note_passed_over, note_skipped, print_json, progress
 from vljepa.errors import DataError, TextSpaceError
 
@@ -32,6 +32,7 @@ def index(
     model: ModelOption = "mini",
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    backend: BackendOption = "torch",
     json: JsonOption = False,
 ) -> int:
     """Embed images and videos into one index file for `vljepa search`.
@@ -56,7 +57,7 @@ def index(
     part = output.with_name(f"{output.name}.part")
     check_writable(output)
     check_writable(part, unfinished=True)
-    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype)
+    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
     known = [] if again else _known(embedder, [output, part])
     stop = StopSignals()
     with stop.listening():

@@ -16,9 +16,11 @@ from vljepa.cli import assets, data, recipe
 from vljepa.cli.ask import ask
 from vljepa.cli.caption import caption
 from vljepa.cli.classify import classify
+from vljepa.cli.demo import demo
 from vljepa.cli.doctor import doctor
 from vljepa.cli.export import export
 from vljepa.cli.index import index
+from vljepa.cli.mcp import mcp
 from vljepa.cli.new import new
 from vljepa.cli.output import note
 from vljepa.cli.quiet import hush_libraries
@@ -40,7 +42,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (caption, classify, ask, stream, index, search, serve, new, train, train_decoder, export, doctor):
+for verb in (
+    caption,
+    classify,
+    ask,
+    stream,
+    index,
+    search,
+    serve,
+    demo,
+    mcp,
+    new,
+    train,
+    train_decoder,
+    export,
+    doctor,
+):
     app.command()(verb)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")

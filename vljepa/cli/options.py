@@ -19,6 +19,18 @@ DeviceOption = Annotated[
 DtypeOption = Annotated[
     str | None, typer.Option("--dtype", help="fp32, bf16 or fp16: precision of large models; without it fp32.")
 ]
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        "--backend", help="torch; or onnx: onnxruntime runs the X-Encoder, on the CPU, with equal embeddings."
+    ),
+]
+PathsFileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--paths-file", "-f", metavar="FILE", help="Paths from a file, a line or a NUL after each; - is a pipe."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 TopKOption = Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many candidates to list per image.")]
 MinConfidenceOption = Annotated[

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vljepa.cli.options import DeviceOption, DtypeOption, JsonOption, ModelOption
+from vljepa.cli.options import BackendOption, DeviceOption, DtypeOption, JsonOption, ModelOption
 from vljepa.cli.output import note, print_heading, print_json, print_table
+from vljepa.cli.search_query import only_among, the_query, weighted
 from vljepa.cli.stream_files import check_outputs
 
 if TYPE_CHECKING:
@@ -34,6 +35,25 @@ def search(
     image: Annotated[
         Path | None, typer.Option("--image", metavar="FILE", help="Search by this image; instead of QUERY.")
     ] = None,
+    plus: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plus", metavar="[WEIGHT*]QUERY", help='Be like this, too: "sunset", or half as much "0.5*sunset".'
+        ),
+    ] = None,
+    minus: Annotated[
+        list[str] | None, typer.Option("--minus", metavar="[WEIGHT*]QUERY", help="Be unlike this; texts or images.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude", metavar="GLOB", help="Leave out files, and all in folders, of this name: '*.gif', 'old/2019'."
+        ),
+    ] = None,
+    paths_file: Annotated[
+        str | None,
+        typer.Option("--paths-file", "-f", metavar="FILE", help="Only among files named there; - is a pipe."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many images and segments to list.")] = 10,
     per_video: Annotated[
         int | None, typer.Option("--per-video", min=1, help="List at most so many segments of one video.")
@@ -51,6 +71,7 @@ def search(
     model: ModelOption = "mini",
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    backend: BackendOption = "torch",
     json: JsonOption = False,
 ) -> None:
     """List the images and segments of an index that are nearest to a text or to an image, with their cosine.
@@ -59,10 +80,14 @@ def search(
     scale. There is always a nearest one, also when nothing in the index is like the query: --min-score draws the line
     that suits your model and files.
 
+    --plus and --minus move the query: its embedding and theirs are added up by their weights. --exclude and -f say
+    among which files of the index the best are looked for.
+
     --html reads the images of the page from the folder that the index was made of, or from --folder, and says
     which; a folder that a stranger's index names is not one that you chose.
 
     Example: vljepa search my.index "a red fish" --html fish.html
+    Example: vljepa search my.index "a beach" --plus "0.5*sunset" --minus people --exclude screenshots
     """
     from vljepa.errors import DataError
     from vljepa.inference.contact_sheet import write_contact_sheet
@@ -73,13 +98,18 @@ def search(
     if folder is not None and not folder.is_dir():
         raise DataError(f"--folder: there is no folder {str(folder)!r}.", fix="name the one that the files lie in now.")
     asked = the_query(query, text=text, image=image)
-    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype)
+    more: dict[str, Any] = {
+        "plus": [weighted(one) for one in plus or []],
+        "minus": [weighted(one) for one in minus or []],
+    }
+    embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
     loaded = Index.load(embedder.model, embedder.processor, index)
-    hits = loaded.search(asked, k=k, per_video=per_video, min_score=min_score)
-    if not hits:
-        [nearest] = loaded.search(asked, k=1)
-        note(f"nothing scores {min_score:g} or more; the nearest, {nearest.path}, has {nearest.score:.3f}")
     place = loaded.folder if folder is None else folder.resolve()
+    more["only"] = only_among(loaded, place, paths_file=paths_file, exclude=exclude or [])
+    hits = loaded.search(asked, k=k, per_video=per_video, min_score=min_score, **more)
+    if not hits:
+        [nearest] = loaded.search(asked, k=1, **more)
+        note(f"nothing scores {min_score:g} or more; the nearest, {nearest.path}, has {nearest.score:.3f}")
     if json:
         kind = "text" if isinstance(asked, str) else "image"
         print_json({"query": str(asked), "kind": kind, "folder": str(place), "hits": [asdict(hit) for hit in hits]})
@@ -114,60 +144,3 @@ def _print_hits(hits: Sequence[Hit], *, heading: str) -> None:
     ]
     print_heading(heading)
     print_table(columns=["", "file", *(["time"] * timed), "score"], rows=rows)
-
-
-def the_query(query: str | None, *, text: str | None, image: Path | None) -> str | Path:
-    """A text, or the path of an image that is there.
-
-    Args:
-        query: What reads like a file is one; anything else is a text, also where a file of that name is there.
-        text: A text in any case.
-        image: A file in any case.
-
-    Raises:
-        ConfigError: Not exactly one of the three.
-        ImageError: There is no such file.
-    """
-    from vljepa.errors import ConfigError
-
-    given = [one for one in (query, text, image) if one is not None]
-    if len(given) != 1:
-        message = "nothing to search for" if not given else "more than one thing to search for"
-        raise ConfigError(f"there is {message}.", fix="give one of QUERY, --text and --image.")
-    if text is not None:
-        return text
-    if image is not None:
-        return _existing(image, fix="check the path.")
-    assert query is not None
-    if _reads_like_a_file(query):
-        return _existing(Path(query).expanduser(), fix="check the path, or search for the words with --text.")
-    if _is_file(Path(query)):
-        note(f"searching for the text {query!r}; for the image in the file of that name use --image")
-    return query
-
-
-def _reads_like_a_file(query: str) -> bool:
-    from vljepa.processing.file_types import type_by_suffix
-
-    path = Path(query)
-    if query.startswith(("/", "./", "../", "~/")) or type_by_suffix(path.suffix) is not None:
-        return True
-    try:
-        return len(path.parts) > 1 and path.parent.is_dir()
-    except (OSError, ValueError):  # a text too long for a file name
-        return False
-
-
-def _existing(path: Path, *, fix: str) -> Path:
-    from vljepa.errors import ImageError
-
-    if not _is_file(path):
-        raise ImageError(f"there is no image {str(path)!r}.", fix=fix)
-    return path
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False

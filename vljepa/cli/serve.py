@@ -10,7 +10,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from vljepa.cli.options import DecoderOption, DeviceOption, DtypeOption, ModelOption
+from vljepa.cli.options import BackendOption, DecoderOption, DeviceOption, DtypeOption, ModelOption
 from vljepa.cli.output import note
 from vljepa.errors import ConfigError
 
@@ -49,6 +49,7 @@ def serve(
     decoder: DecoderOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    backend: BackendOption = "torch",
 ) -> None:
     """Serve embeddings, captions and answers in the shapes of OpenAI, llama.cpp, Ollama and immich.
 
@@ -70,7 +71,7 @@ def serve(
     from vljepa.serving.service import Service
 
     with opened(log) as lines, listen(host, port) as bound:
-        pipeline = load(model, device=device, dtype=dtype, decoder=decoder)
+        pipeline = load(model, device=device, dtype=dtype, decoder=decoder, backend=backend)
         found = None if index is None else Index.load(pipeline.model, pipeline.processor, index)
         metrics = Metrics()
         service = Service(

@@ -14,6 +14,7 @@ from vljepa.cli.options import (
     ModelOption,
     NumBeamsOption,
 )
+from vljepa.cli.stream_events import event_targets
 from vljepa.cli.stream_files import check_outputs
 from vljepa.cli.stream_run import check_sources, follow, live_options
 
@@ -86,6 +87,20 @@ def stream(
         ),
     ] = None,
     html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write a page with images.")] = None,
+    webhook: Annotated[
+        list[str] | None,
+        typer.Option("--webhook", metavar="URL", help="POST each caption there as a JSON event; several are fine."),
+    ] = None,
+    webhook_header: Annotated[
+        list[str] | None,
+        typer.Option("--webhook-header", metavar="HEADER", help='Of --webhook, such as "Authorization: Bearer TOKEN".'),
+    ] = None,
+    mqtt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mqtt", metavar="URL", help="Publish each caption as a JSON event: mqtt://USER:PASSWORD@HOST/TOPIC."
+        ),
+    ] = None,
     num_beams: NumBeamsOption = None,
     model: ModelOption = "mini",
     decoder: DecoderOption = None,
@@ -98,12 +113,16 @@ def stream(
     source cannot be read or was given up; what it said is kept. Ctrl-C, SIGTERM and SIGUSR1 end it cleanly: the
     caption at hand is finished, every file is complete; exit code 130, 143 or 138.
 
+    --webhook and --mqtt never hold the stream up: up to 1000 events wait for a receiver that is away, which is tried
+    again; then the oldest are dropped, and their number is said at the end.
+
     Example: vljepa stream clip.mp4 --srt clip.srt --html report.html
     Example: vljepa stream rtsp://door/stream 0 --jsonl captions.jsonl
     Example: ffmpeg -i SOMETHING -f mjpeg - | vljepa stream -
     """
     outputs = {"jsonl": jsonl, "srt": srt, "vtt": vtt, "html": html}
     check_outputs(outputs)
+    targets = event_targets(webhook or [], mqtt or [], headers=webhook_header or [])
     named = check_sources(sources, offline=offline, outputs=outputs)
     live = live_options(
         timeout=timeout,
@@ -117,6 +136,7 @@ def stream(
     return follow(
         named,
         outputs=outputs,
+        targets=targets,
         about=f"{'Offline' if offline else 'Online'}, model {model}{f', asked: {query}' if query else ''}",
         loading={"name": model, "device": device, "dtype": dtype, "decoder": decoder},
         method="offline" if offline else "online",

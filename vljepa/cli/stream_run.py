@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from vljepa.cli.output import note
+from vljepa.cli.stream_events import StreamEvents
 from vljepa.cli.stream_files import StreamFiles
 from vljepa.errors import ConfigError, VideoError
 from vljepa.stop_signals import STOP_SIGNALS
@@ -21,8 +22,10 @@ from vljepa.stop_signals import STOP_SIGNALS
 if TYPE_CHECKING:
     from vljepa.configs import LiveOptions
     from vljepa.inference.frame_sources import Source
+    from vljepa.inference.notices import Notice
     from vljepa.inference.selective import Segment
     from vljepa.inference.stream_stats import StreamStats
+    from vljepa.integrations.event_targets import Target
 
 _BROKEN_PIPE = 141
 """What a shell says of a program that SIGPIPE has ended."""
@@ -73,6 +76,7 @@ def follow(
     sources: Mapping[str, Source],
     *,
     outputs: Mapping[str, str | None],
+    targets: Sequence[Target],
     about: str,
     loading: Mapping[str, Any],
     **settings: Any,
@@ -82,6 +86,7 @@ def follow(
     Args:
         sources: By name.
         outputs: Files by kind, as `check_outputs` has passed them.
+        targets: Where events go.
         about: A line for the page.
         loading: As for `Embedder.from_pretrained`.
         settings: As for `stream`.
@@ -100,10 +105,17 @@ def follow(
     settings |= {"model": embedder.model, "processor": embedder.processor}
     try:
         files = StreamFiles(outputs, named=len(sources) > 1, live=live)
-        with _stopped_by_signals() as (stop, received), files:
+        events = StreamEvents(targets)
+
+        def notify(notice: Notice) -> None:
+            files.tell(notice)
+            events.tell(notice)
+
+        with _stopped_by_signals() as (stop, received), events, files:
             try:
-                with closing(_segments(sources, stats=stats, notify=files.tell, stop=stop, **settings)) as found:
+                with closing(_segments(sources, stats=stats, notify=notify, stop=stop, **settings)) as found:
                     for name, segment in found:
+                        events.add(segment, name=name)
                         files.add(segment, name=name)
                         cards.append(segment)
             finally:

@@ -51,7 +51,8 @@ class AlignedConfig(Strict):
 
     Args:
         name: `aligned`.
-        gate: Where the factor on the learned part begins; with 0 the model is the dual encoder at first.
+        gate: Where the factors on the learned part begin, of samples with a question and of those without; with 0 the
+            model is the dual encoder at first.
         image: Where images lie, and
         text: where texts do, if that was measured: a Y-Decoder that has seen texts alone reads images by it.
     """

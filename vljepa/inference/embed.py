@@ -6,19 +6,19 @@ Shapes: N images or texts, D width of the shared space.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import PromptsConfig, validate
 from vljepa.errors import CheckpointError
 from vljepa.inference.clips import VisualReader
+from vljepa.inference.embedded import Embedded, Rows
 from vljepa.inference.kept_texts import kept_rows
+from vljepa.inference.onnx_towers import check_backend, run_on_onnx
 from vljepa.inference.reading import OnBroken, Progress, read_ahead
 from vljepa.inference.words import Words, Writer
 from vljepa.models.cpu import keep_freed_memory
@@ -29,27 +29,12 @@ from vljepa.processing.class_names import name_rows
 from vljepa.processing.processor import ImageInput, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
 
-Rows: TypeAlias = NDArray[np.float32]
+__all__ = ["Embedded", "Embedder", "Rows"]
 
 _CPU_BATCH = 8  # larger batches of convolutions leave the CPU's cache and get slower
 _GPU_BATCH = 64
 _TEXT_BATCH = 64
 _QUERY_BATCH = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Embedded:
-    """A batch of images, embedded.
-
-    Args:
-        images: Those that could be read, b of them.
-        rows: Predicted embeddings [b, D], float32, of unit length.
-        classes: What the X-Encoder's own classifier says, [b, K] probabilities; None without one.
-    """
-
-    images: list[ImageInput]
-    rows: Rows
-    classes: Rows | None
 
 
 class Embedder:
@@ -87,6 +72,7 @@ class Embedder:
         dtype: str | None = None,
         decoder: str | None = None,
         frames: int | None = None,
+        backend: str = "torch",
     ) -> Self:
         """Load a preset with shipped weights, a folder, a hub repository, or a dual encoder.
 
@@ -96,10 +82,14 @@ class Embedder:
             dtype: Precision of the weights: `fp32`, `bf16` or `fp16`, for large models on a GPU; without it fp32.
             decoder: Folder of a Y-Decoder to use instead of the model's own.
             frames: As for the class.
+            backend: What runs the X-Encoder: `torch`, or `onnx` for onnxruntime, on the CPU alone.
 
         Raises:
-            VLJEPAError: No such model, device or precision, or a decoder of another text space.
+            VLJEPAError: No such model, device, precision or backend, or a decoder of another text space.
         """
+        check_backend(backend)
+        if backend == "onnx":
+            device = device or "cpu"
         place, precision = resolve_device(device), resolve_dtype(dtype)
         model, processor = VLJEPA.from_pretrained(name), VLJEPAProcessor.from_pretrained(name)
         if decoder is not None:
@@ -107,7 +97,10 @@ class Embedder:
             processor.load_decoder(decoder)
         if precision != torch.float32:
             model.narrow(precision)
-        return cls(model.to(place), processor, frames=frames)
+        model = model.to(place)
+        if backend == "onnx":
+            run_on_onnx(model)
+        return cls(model, processor, frames=frames)
 
     @property
     def batch_size(self) -> int:

@@ -20,11 +20,11 @@ from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_in
 from vljepa.inference.indexing import Draft, Skipped
 from vljepa.inference.known_files import IndexPart, KnownFiles
 from vljepa.inference.media import find_media
+from vljepa.inference.query import Query, Weighted, query_row
 from vljepa.inference.reading import Progress
 from vljepa.inference.segments import segment_settings
-from vljepa.processing.given import is_image
 from vljepa.processing.image_sequence import is_moving
-from vljepa.processing.processor import ImageInput, VLJEPAProcessor
+from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.video_file import require_pyav
 
 
@@ -206,36 +206,45 @@ class Index:
 
     def search(
         self,
-        query: str | ImageInput,
+        query: Query,
         *,
+        plus: Sequence[Weighted] = (),
+        minus: Sequence[Weighted] = (),
         k: int = 10,
         per_video: int | None = None,
         min_score: float = -1.0,
+        only: Callable[[str], bool] | None = None,
     ) -> list[Hit]:
         """The `k` nearest images and segments, best first; equal scores in the order of paths and times.
 
         Args:
             query: A text (`str`), or an image: a `Path`, a PIL image, an array and so on (see `ImageInput`).
+            plus: Texts or images that results are to be like, too; each by itself or with its weight, `("sea", 0.5)`.
+            minus: Those that they are not to be like.
             k: How many; all, when there are fewer.
             per_video: At most so many segments of one video; the best ones.
             min_score: Only those whose cosine is at least this. There is always a nearest one, also when nothing is
                 like the query; which cosine is enough depends on the model, and differs for texts and images.
+            only: Of the files, by their paths below the index's folder, those for which it is true.
 
         Raises:
-            ConfigError: An empty text or one that is not Unicode, neither a text nor an image, `k` or `per_video`
-                below 1, or `min_score` not from -1 to 1.
+            ConfigError: An empty text or one that is not Unicode, neither a text nor an image, a weight that is not
+                above 0, `k` or `per_video` below 1, or `min_score` not from -1 to 1.
             ImageError: The image cannot be read.
         """
         _check_limits(k=k, per_video=per_video, min_score=min_score)
-        if isinstance(query, str):
-            row = self._embedder.texts([check_query(query)])[0]
-        elif is_image(query):
-            row = self._embedder.images([query])[0]
-        else:
-            raise ConfigError(f"the query is of type {type(query).__name__}.", fix="give a text or one image.")
-        return self.nearest(row, k=k, per_video=per_video, min_score=min_score)
+        row = query_row(self._embedder, query, plus=plus, minus=minus)
+        return self.nearest(row, k=k, per_video=per_video, min_score=min_score, only=only)
 
-    def nearest(self, row: Rows, *, k: int = 10, per_video: int | None = None, min_score: float = -1.0) -> list[Hit]:
+    def nearest(
+        self,
+        row: Rows,
+        *,
+        k: int = 10,
+        per_video: int | None = None,
+        min_score: float = -1.0,
+        only: Callable[[str], bool] | None = None,
+    ) -> list[Hit]:
         """The same for a query that is embedded already.
 
         Args:
@@ -243,6 +252,7 @@ class Index:
             k: As for `search`.
             per_video: As for `search`.
             min_score: As for `search`.
+            only: As for `search`.
 
         Raises:
             ConfigError: `k` or `per_video` below 1, or `min_score` not from -1 to 1.
@@ -251,6 +261,8 @@ class Index:
         scores = self._rows @ row
         best = np.argsort(-scores, kind="stable")
         best = best[scores[best] >= min_score]
+        if only is not None:
+            best = np.array([place for place in best if only(self.entries[place].path)], dtype=np.intp)
         return [self._hit(place, scores) for place in self._chosen(best, k=k, per_video=per_video)]
 
     def _chosen(self, best: NDArray[np.intp], *, k: int, per_video: int | None) -> list[int]:
@@ -271,17 +283,6 @@ class Index:
     def _hit(self, place: int, scores: Rows) -> Hit:
         entry = self.entries[place]
         return Hit(path=entry.path, score=float(scores[place]), start=entry.start, end=entry.end, time=entry.time)
-
-
-def check_query(text: str) -> str:
-    """A text query that says something.
-
-    Raises:
-        ConfigError: It is empty.
-    """
-    if not text.strip():
-        raise ConfigError("the query is empty.", fix='say what to look for, such as "a red fish".')
-    return text
 
 
 def _check_limits(*, k: int, per_video: int | None, min_score: float) -> None:

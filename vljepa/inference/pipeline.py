@@ -37,6 +37,7 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     decoder: str | None = None,
+    backend: str = "torch",
 ) -> Pipeline:
     """Load a finished model and what belongs to it.
 
@@ -45,16 +46,17 @@ def load(
         device: `cpu`, `cuda`, `cuda:1`, `mps`; without it CUDA where present, else the CPU.
         dtype: Precision of the weights: `fp32`, `bf16` or `fp16`, for large models on a GPU; without it fp32.
         decoder: Folder of a Y-Decoder to use instead of the model's own.
+        backend: What runs the X-Encoder: `torch`, or `onnx` for onnxruntime, on the CPU alone (extra `onnx`).
 
     Raises:
-        VLJEPAError: No such model, device or precision, or a decoder of another text space.
+        VLJEPAError: No such model, device, precision or backend, or a decoder of another text space.
 
     Example:
         >>> vl = load("mini")  # doctest: +SKIP
         >>> vl.similarity("examples/images/cat.jpg", ["a cat", "a dog"]).round(2)  # doctest: +SKIP
         array([[0.56, 0.09]], dtype=float32)
     """
-    return Pipeline(Embedder.from_pretrained(str(name), device=device, dtype=dtype, decoder=decoder))
+    return Pipeline(Embedder.from_pretrained(str(name), device=device, dtype=dtype, decoder=decoder, backend=backend))
 
 
 class Pipeline:
@@ -102,7 +104,7 @@ class Pipeline:
         if texts is not None:
             return self.embedder.texts([texts] if isinstance(texts, str) else list(texts))
         items = as_list(cast(Any, inputs))
-        are_texts = np.array([isinstance(item, str) and not names_a_image(item) for item in items], dtype=bool)
+        are_texts = np.array([isinstance(item, str) and not names_an_image(item) for item in items], dtype=bool)
         rows: Rows = np.empty((len(items), self.model.config.embed_dim), dtype=np.float32)
         rows[are_texts] = self.embedder.texts([str(items[place]) for place in np.flatnonzero(are_texts)])
         rows[~are_texts] = self.embedder.images([items[place] for place in np.flatnonzero(~are_texts)])
@@ -170,7 +172,7 @@ class Pipeline:
         """
         if not isinstance(index, Index):
             index = Index.load(self.model, self.processor, index)
-        if isinstance(query, str) and names_a_image(query):
+        if isinstance(query, str) and names_an_image(query):
             query = Path(query)
         return index.search(query, **options)
 
@@ -191,7 +193,7 @@ class Pipeline:
         return cast(Rows, rows / lengths)
 
 
-def names_a_image(text: str) -> bool:
+def names_an_image(text: str) -> bool:
     """Whether a `str` is an image: it names a file that is there, ends like one, or is an address.
 
     Raises:

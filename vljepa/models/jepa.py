@@ -23,7 +23,7 @@ from vljepa.configs import VLJEPAConfig
 from vljepa.errors import CheckpointError
 from vljepa.models.by_steps import BySteps
 from vljepa.models.predictor import Predictor
-from vljepa.models.residuals import Ablation, Aligned, LabelPrior, ScalarGate, build_residual
+from vljepa.models.residuals import Ablation, Aligned, AskedGate, LabelPrior, build_residual
 from vljepa.models.types import Batch, Latents, Outputs, Tokens
 from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_decoder import YDecoder
@@ -136,7 +136,7 @@ class JEPA(nn.Module):
         features_BE = None if residual is None else residual.features(latents)
         if (
             features_BE is not None
-            and isinstance(gate, ScalarGate)
+            and isinstance(gate, AskedGate)
             and gate.is_shut
             and not torch.is_grad_enabled()
             and ablate is None
@@ -152,7 +152,7 @@ class JEPA(nn.Module):
         return residual.add(
             learned_BD,
             features_BE,
-            gate=lambda: factor * gate(state_BD, latents),
+            gate=lambda: factor * gate(state_BD, latents, query),
             project=(lambda one: self.project_text(one).detach()) if gate_only else self.project_text,
             ablate=ablate,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vljepa.backends import backend_of
+from vljepa.backends.protocols import Seen
 from vljepa.backends.weights import load_exactly
 from vljepa.configs import XEncoderConfig
 from vljepa.errors import PartError
@@ -29,6 +31,8 @@ class XEncoder(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.part.seed)
             self.backend: Any = backend_of(config.part).vision_tower(config.part)
+        self.runtime: Callable[[Tensor], Seen] | None = None
+        """What runs instead of `backend`, where something does; it is no module."""
         self._least = config.min_frames or int(self.backend.tubelet)
         self.requires_grad_(False)
         self.eval()
@@ -78,7 +82,8 @@ class XEncoder(nn.Module):
         pixels_BTCHW = pixels_BTCHW.to(next(self.backend.parameters()).dtype)  # of a model that was made narrower
         batch, frames = pixels_BTCHW.shape[:2]
         joint = self.backend.joint_frames
-        seen = self.backend(pixels_BTCHW if joint else pixels_BTCHW.flatten(0, 1))
+        run = self.runtime or self.backend
+        seen = run(pixels_BTCHW if joint else pixels_BTCHW.flatten(0, 1))
         tokens_BND = seen.tokens
         if self.config.pool_grid is not None:
             tokens_BND = self._pool(tokens_BND, pixels_BTCHW)

@@ -13,6 +13,8 @@ from vljepa.errors import CheckpointError
 from vljepa.parts.hub import snapshot
 
 CONFIG_FILE = "config.json"
+MODEL_TYPE = "vljepa"
+"""What config.json says of itself, so that transformers' auto classes find their way here."""
 WEIGHTS_FILE = "model.safetensors"
 LEXICON_FILE, PHRASES_FILE = "lexicon.txt", "phrases.txt"
 VOCABULARY_FILE = "tokenizer.model"
@@ -114,7 +116,16 @@ def read_config(folder: Path) -> VLJEPAConfig:
         CheckpointError: The file is not JSON.
         ConfigError: The file says what no model of this version understands.
     """
-    return validate(VLJEPAConfig, _read_json(folder / CONFIG_FILE), where=str(folder / CONFIG_FILE))
+    raw = _read_json(folder / CONFIG_FILE)
+    if isinstance(raw, dict) and raw.get("model_type") == MODEL_TYPE:
+        del raw["model_type"]
+    return validate(VLJEPAConfig, raw, where=str(folder / CONFIG_FILE))
+
+
+def write_config(config: VLJEPAConfig, folder: Path) -> None:
+    """Write config.json as `read_config` reads it."""
+    raw = {"model_type": MODEL_TYPE, **config.model_dump(mode="json")}
+    (folder / CONFIG_FILE).write_text(json.dumps(raw, indent=2), encoding="utf-8")
 
 
 def read_adapter_base(folder: Path) -> tuple[str, str]:

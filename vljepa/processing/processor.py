@@ -41,7 +41,7 @@ class VLJEPAProcessor:
         self.transform = ImageTransform(config.x_encoder.image)
         self._query_tokenizer = _tokenizer(config.predictor.part, tokenizers, slot="predictor")
         same = _origin(config.predictor.part) == _origin(config.y_encoder.part)
-        self._target_tokenizer = (
+        self.target_tokenizer = (
             self._query_tokenizer if same else _tokenizer(config.y_encoder.part, tokenizers, slot="y_encoder")
         )
         self.words: DecoderTokenizer | None = None
@@ -114,7 +114,7 @@ class VLJEPAProcessor:
         assert self.config.y_encoder.prefix is not None
         assert self.config.y_encoder.max_tokens is not None
         prefixed = [self.config.y_encoder.prefix + text for text in texts]
-        ids, mask = self._target_tokenizer(prefixed, max_tokens=self.config.y_encoder.max_tokens)
+        ids, mask = self.target_tokenizer(prefixed, max_tokens=self.config.y_encoder.max_tokens)
         return Tokens(ids, mask)
 
     def decode(self, ids: Tensor) -> list[str]:

@@ -20,8 +20,9 @@ from torch import Tensor
 from vljepa.errors import ConfigError
 from vljepa.inference.candidates import Prediction
 from vljepa.inference.embed import Rows
-from vljepa.inference.index import Hit, Index, check_query
+from vljepa.inference.index import Hit, Index
 from vljepa.inference.pipeline import Pipeline
+from vljepa.inference.query import check_query
 from vljepa.processing.unicode_text import check_text
 from vljepa.serving.axes import principal_axes, shortened
 from vljepa.serving.batching import Batcher, Job, Kind, too_slow

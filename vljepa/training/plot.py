@@ -29,7 +29,7 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError:
         raise ConfigError(
-            "plots need matplotlib, which is not installed.", fix="run `pip install 'vljepa-torch[demo]'`."
+            "plots need matplotlib, which is not installed.", fix="run `pip install 'vljepa-torch[plot]'`."
         ) from None
 
 

@@ -23,7 +23,7 @@ def test_broken_images_are_named_and_the_code_is_1(run, images):
     assert [name.rpartition("/")[2] for name in json.loads(out)["broken"]] == ["broken.png"]
 
 
-def test_a_image_in_both_is_an_error(run, images):
+def test_an_image_in_both_is_an_error(run, images):
     (images / "captions.csv").write_text("image,text\nred.png,a red card\n")
     (images / "other.csv").write_text("image,text\nred.png,a red card\n")
     assert run("data", "check", images, "--validation", images / "other.csv")[0] == 1

@@ -27,7 +27,7 @@ def test_json_of_a_text(run, toy, index):
     assert -1 <= report["hits"][0]["score"] <= 1
 
 
-def test_an_existing_file_is_a_image_query(run, toy, index):
+def test_an_existing_file_is_an_image_query(run, toy, index):
     report = json.loads(run("search", index, "images/deep/blue.jpg", "--model", toy, "--json")[1])
 
     assert report["kind"] == "image"

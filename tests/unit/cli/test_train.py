@@ -39,7 +39,7 @@ def test_json_and_a_second_call_that_only_draws(recipe, capsys, tmp_path):
 def test_the_plot_is_refused_before_training_without_matplotlib(recipe, capsys, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["train", recipe, "--plot"]) == 2
-    assert "vljepa-torch[demo]" in capsys.readouterr().err
+    assert "vljepa-torch[plot]" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -20,7 +20,7 @@ def test_a_view_comes_back_as_it_was_written_down(view, shortened):
     assert source(**{key: value for key, value in written.items() if key not in ("name", "path")}).view == view
 
 
-def test_a_image_is_what_is_seen_unless_a_view_is_named():
+def test_an_image_is_what_is_seen_unless_a_view_is_named():
     assert source().view == source(view="picture").view == source(view={"name": "picture"}).view == PictureView()
     assert [source(view=view).frames for view in VIEWS] == [1, 3, 5, 1]
 

@@ -94,7 +94,7 @@ def test_images_that_are_numbered_per_file_are_not_the_same(tmp_path):
     assert (report.overlap, report.same_ids) == (1, 0)
 
 
-def test_a_image_that_was_saved_again_is_found_by_its_id(tmp_path):
+def test_an_image_that_was_saved_again_is_found_by_its_id(tmp_path):
     for name, shift in (("a", 0), ("b", 1), ("c", 2)):
         draw_shape(tmp_path / f"{name}.png", colour="red", shape="bar", shift=shift)
     for file, ids in (("captions", {"a": "coco:1", "b": "coco:2"}), ("validation", {"b": "coco:2", "c": "coco:1"})):
@@ -164,7 +164,7 @@ def test_columns_are_guessed_by_name(row, columns):
         ({"image": "x", "tag": "x"}, "looks like the text; the columns are image, tag"),
     ],
 )
-def test_without_a_image_or_a_text_column_it_says_what_there_is(tmp_path, row, message):
+def test_without_an_image_or_a_text_column_it_says_what_there_is(tmp_path, row, message):
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))
     with pytest.raises(DataError, match=message):
         checked(tmp_path / "rows.jsonl")

@@ -129,7 +129,7 @@ def test_a_guess_among_equal_texts_is_told_by_place():
     assert guess.seen == [TEXTS[1], TEXTS[0]]
 
 
-def test_a_image_is_seen_in_all_its_stored_views():
+def test_an_image_is_seen_in_all_its_stored_views():
     views = list(units(6 * 3, seed=5).unflatten(0, (6, 3)))
     rows = ImageRows(PAIRS, views)
     made = visits(rows, 200)

@@ -36,7 +36,7 @@ def test_captions_are_asked_for_what_most_of_them_say():
     assert asked(rows, "on what") == [("what is the man riding on?", "water")]
 
 
-def test_a_image_is_in_one_split_and_candidates_are_training_answers(tmp_path):
+def test_an_image_is_in_one_split_and_candidates_are_training_answers(tmp_path):
     photos = [photo(number, {"dog": 1 + number % 3, "cat": 1}, ["a red bus on the street"]) for number in range(12)]
     (tmp_path / "photos.jsonl").write_text("".join(json.dumps(one) + "\n" for one in photos))
     held_out = {"test": ["0", "7"], "validation": ["1", "2", "3", "4"], "train": []}

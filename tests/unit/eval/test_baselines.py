@@ -94,7 +94,7 @@ def test_sizes_are_those_of_the_table() -> None:
     assert round(mlp.parameters_count() / 1e6, 1) == 1.7
 
 
-def test_draw_pairs_a_image_with_its_own_texts() -> None:
+def test_draw_pairs_an_image_with_its_own_texts() -> None:
     texts = [["a"], ["b", "c"], ["d", "e", "f"]]
     targets = torch.arange(6.0)[:, None]
     source = TrainSet.of(torch.arange(3.0)[:, None, None].expand(3, 2, 1), texts, targets)

@@ -128,7 +128,7 @@ def test_a_mean_over_pools_of_other_sizes_lies_inside_its_interval() -> None:
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * np.sqrt(0.09 / 20 + 0.09 / 200) / 2, rel=0.15)
 
 
-def test_a_image_with_more_texts_counts_for_more_in_mean_and_interval() -> None:
+def test_an_image_with_more_texts_counts_for_more_in_mean_and_interval() -> None:
     """Ten texts of one image are found, one each of ten others is not: 10 of 20, and not 1 of 11."""
     keys = ["much"] * 10 + [f"little {number}" for number in range(10)]
     found = recall_interval([(keys, np.array([1] * 10 + [7] * 10))], k=5)

@@ -100,7 +100,7 @@ def test_a_suite_s_number_of_frames_counts_and_not_the_model_s(embedder: Embedde
     assert float(two @ embedder.images([clip])[0]) < 0.999
 
 
-def test_a_image_has_one_embedding_too(embedder: Embedder, tmp_path: Path) -> None:
+def test_an_image_has_one_embedding_too(embedder: Embedder, tmp_path: Path) -> None:
     path = tmp_path / "upright.jpg"
     image = Image.new("RGB", (60, 40), "red")
     image.paste("blue", (0, 0, 20, 40))

@@ -95,7 +95,7 @@ def test_options_reach_the_decoder(speaking, images):
         caption(*speaking, images / "red.png", num_beams=0)
 
 
-def test_without_a_decoder_it_is_told_before_a_image_is_read(model, processor, tmp_path):
+def test_without_a_decoder_it_is_told_before_an_image_is_read(model, processor, tmp_path):
     model.y_decoder, processor.words = None, None
     with pytest.raises(CheckpointError, match="no Y-Decoder"):
         caption(model, processor, [tmp_path / "absent.png"])

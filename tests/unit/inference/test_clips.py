@@ -58,7 +58,7 @@ def test_a_video_is_read_as_the_middles_of_its_parts(models, folder):
     assert VisualReader(processor, clips=CLIPS, frames=2)(folder / "numbers.mp4")[0].tolist() == [5, 15]
 
 
-def test_a_video_of_one_frame_is_a_image(models, folder, tmp_path):
+def test_a_video_of_one_frame_is_an_image(models, folder, tmp_path):
     write_video(tmp_path / "one.mp4", count=1)
     assert VisualReader(Numbers(models[1].config), clips=CLIPS)(tmp_path / "one.mp4") == [["image"]]
     write_video(tmp_path / "two.mp4", count=2)

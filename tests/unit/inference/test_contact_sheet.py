@@ -111,7 +111,7 @@ def test_whatever_a_name_or_a_query_holds_is_text(sheet, folder):
     assert page.text.count("<script>alert(1)</script>") >= 4
 
 
-def test_a_image_above_the_cap_is_not_decoded(sheet, folder):
+def test_an_image_above_the_cap_is_not_decoded(sheet, folder):
     Image.new("RGB", (101, 100)).save(folder / "green.jpg")
 
     assert "10,000" in sheet([IMAGE])[1][0]

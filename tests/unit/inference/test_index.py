@@ -129,7 +129,7 @@ def test_a_folder_of_broken_images_only(model, processor, tmp_path):
         Index.build(model, processor, tmp_path)
 
 
-def test_a_image_that_is_removed_while_indexing_does_not_cost_the_index(model, processor, images, monkeypatch):
+def test_an_image_that_is_removed_while_indexing_does_not_cost_the_index(model, processor, images, monkeypatch):
     def embed_then_remove(*args, real=model.predict):
         (images / "red.png").unlink(missing_ok=True)
         return real(*args)

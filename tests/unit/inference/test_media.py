@@ -52,7 +52,7 @@ def test_one_file_is_under_its_own_folder(folder):
     assert media.folder == folder / "other"
 
 
-def test_a_file_that_is_named_and_says_nothing_counts_as_a_image_which_then_says_what_is_wrong(folder):
+def test_a_file_that_is_named_and_says_nothing_counts_as_an_image_which_then_says_what_is_wrong(folder):
     assert find_media([folder / "other" / "no_ending"]).images == [folder / "other" / "no_ending"]
     assert find_media([folder / "mixed" / "a.png"]).videos == []
 
@@ -115,7 +115,7 @@ def test_what_is_not_there(folder):
         find_media([])
 
 
-def test_a_damaged_animation_counts_as_a_image_which_then_says_what_is_wrong(folder):
+def test_a_damaged_animation_counts_as_an_image_which_then_says_what_is_wrong(folder):
     broken = folder / "other" / "broken.gif"
     broken.write_bytes((folder / "mixed" / "moves.gif").read_bytes()[:20])
 

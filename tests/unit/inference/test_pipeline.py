@@ -44,7 +44,7 @@ def test_keywords_force_the_kind(colours, images, monkeypatch):
 
 
 @pytest.mark.parametrize("missing", ["nothing.jpg", "a folder/clip.MP4", "http://example.org/red"])
-def test_a_image_that_is_not_there_is_no_text(colours, missing):
+def test_an_image_that_is_not_there_is_no_text(colours, missing):
     with pytest.raises(ImageError):
         colours.encode(["red", missing])
 
@@ -73,7 +73,7 @@ def test_an_array_that_is_no_embeddings_is_refused(colours, rows, reason):
         colours.similarity(rows, "red")
 
 
-def test_search_tells_a_image_from_a_text(colours, images, tmp_path):
+def test_search_tells_an_image_from_a_text(colours, images, tmp_path):
     index = colours.index(images)
     index.save(tmp_path / "my.index")
 

@@ -34,3 +34,23 @@ def emoji() -> list[tuple[Path, str]]:
 @pytest.fixture(scope="session")
 def images(emoji: list[tuple[Path, str]]) -> list[Image.Image]:
     return [Image.open(path).convert("RGBA") for path, _ in emoji]
+
+
+@pytest.fixture(scope="session")
+def speaking(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options of a toy model with a decoder that was never trained."""
+    import torch
+
+    from tests.decoders import tiny_decoder
+    from vljepa import VLJEPA
+    from vljepa.checkpoint.decoder import save_decoder
+    from vljepa.configs import load_preset
+
+    folder = tmp_path_factory.mktemp("speaking")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = VLJEPA(load_preset("toy"))
+    model.save_pretrained(folder / "model")
+    decoder = tiny_decoder(text_space=model.text_space_hash(), selective={"threshold": 0.2, "window": 2})
+    save_decoder(decoder, folder / "decoder")
+    return ["--model", str(folder / "model"), "--decoder", str(folder / "decoder")]

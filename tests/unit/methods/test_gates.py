@@ -13,7 +13,7 @@ from vljepa.checkpoint.adaptation import adapt
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import AdaptersConfig, RunConfig, load_preset
 from vljepa.methods.vision_language.gates import GateLog
-from vljepa.models.residuals import ScalarGate
+from vljepa.models.residuals import AskedGate
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
 
@@ -59,7 +59,7 @@ def test_with_adapters_it_is_the_trained_gate_and_not_that_of_the_start(tmp_path
     with model.adapters.left_out():
         model.predict(latents)
     assert log.validation() == {"gate": 0.75}
-    assert [float(one.value) for one in model.modules() if isinstance(one, ScalarGate)] == [0.25, 0.75]
+    assert [one.value.tolist() for one in model.modules() if isinstance(one, AskedGate)] == [[0.25] * 2, [0.75] * 2]
 
 
 def test_the_log_has_it_in_steps_and_validations(

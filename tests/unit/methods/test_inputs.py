@@ -42,7 +42,7 @@ def test_numbers_of_another_file_are_no_overlap_and_other_ids_and_contents_are(
     assert found == {"train": 2, "numbered": 0, "saved again": 1, "the same": 1}
 
 
-def test_copies_of_a_image_are_one_image_to_the_loss_and_to_retrieval(
+def test_copies_of_an_image_are_one_image_to_the_loss_and_to_retrieval(
     make_run: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
     """COCO with an image's file per caption: its other captions were false negatives, and wrong in recall."""

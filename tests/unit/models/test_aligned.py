@@ -58,8 +58,29 @@ def test_the_learned_part_is_added_as_it_is_and_trains() -> None:
     torch.testing.assert_close(model.predict(latents), F.normalize(own + 0.5 * state, dim=-1))
     assert (model.predict(latents) - own).abs().max() > 1e-3
     model.predict(latents).sum().backward()
-    assert model.predictor.gate.value.grad.abs() > 0
+    assert model.predictor.gate.value.grad[0].abs() > 0
     assert model.predictor.head.weight.grad.abs().max() > 0
+
+
+def test_questions_alone_leave_what_is_predicted_without_one() -> None:
+    """To the last bit, whatever was learned; a row without a question among others too."""
+    model = dual(gate=0.0).train()
+    latents, question = model.encode_vision(seen(model)), Tokens(torch.tensor([[5, 6, 7]] * 3), torch.ones(3, 3).bool())
+    optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (1 - model.predict(latents, question)[:, 0]).sum().backward()
+        optimizer.step()
+    own, mixed = F.normalize(latents.pooled_BD, dim=-1), Tokens(question.ids_BL, question.mask_BL.clone())
+    mixed.mask_BL[1] = False
+    model.eval()
+    asked, some = model.predict(latents, question), model.predict(latents, mixed)
+    assert (asked - own).abs().max() > 1e-2, "the control: it has learned"
+    assert torch.equal(model.predict(latents), own)
+    assert torch.equal(some[1], own[1])
+    torch.testing.assert_close(some[[0, 2]], asked[[0, 2]], rtol=1e-5, atol=1e-6)
+    model.predict(latents).sum().backward()
+    assert model.predictor.gate.value.grad[0] != 0, "rows without a question can teach it all the same"
 
 
 def test_towers_without_a_common_space_are_refused() -> None:

@@ -81,7 +81,7 @@ def test_at_first_the_model_is_the_one_that_it_was(toy: VLJEPA) -> None:
         with_clips(longer, ClipsConfig())
 
 
-def test_a_image_has_no_time_however_much_was_learned(timed: VLJEPA, toy: VLJEPA) -> None:
+def test_an_image_has_no_time_however_much_was_learned(timed: VLJEPA, toy: VLJEPA) -> None:
     image = clip_of(toy, steps=1)
     assert torch.equal(timed.predict(image), without_backbone_positions(toy).predict(image))
 

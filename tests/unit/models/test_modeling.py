@@ -226,7 +226,7 @@ def test_rows_of_text_alone_are_answered_from_the_prior(batch: Make) -> None:
     assert torch.equal(model(text).prediction_BD, out.prediction_BD), "the Predictor has no say"
 
 
-def test_a_image_and_its_own_prior_meet_in_the_residual(batch: Make) -> None:
+def test_an_image_and_its_own_prior_meet_in_the_residual(batch: Make) -> None:
     """What rows of text train is what rows with images read."""
     model = toy_with(hidden=16)
     vision = model.encode_vision(batch().pixels_BTCHW)

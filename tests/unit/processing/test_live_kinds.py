@@ -33,7 +33,7 @@ def test_a_recording_at_an_address_keeps_its_times_and_is_not_tried_again(tmp_pa
     assert (source.live, source.drops) == (False, False)
 
 
-def test_a_image_or_a_host_that_is_not_there_is_told_from_a_broken_connection(monkeypatch):
+def test_an_image_or_a_host_that_is_not_there_is_told_from_a_broken_connection(monkeypatch):
     def answer(handler, request):
         handler.send_response(200)
         handler.end_headers()

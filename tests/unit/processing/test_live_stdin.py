@@ -54,7 +54,7 @@ def test_a_container_on_standard_input_keeps_its_times(tmp_path, ending):
     assert [one.time for one in found] == pytest.approx([number / 10 for number in range(20)], abs=2e-3)
 
 
-def test_a_image_that_stays_is_looked_at_again(tmp_path):
+def test_an_image_that_stays_is_looked_at_again(tmp_path):
     """As in a file: a slide that is shown for two seconds counts for two."""
     content = write_video(tmp_path / "slides.mkv", times=[0.0, 0.1, 0.2, 2.2, 2.3]).read_bytes()
     with standard_input(lambda file: file.write(content)):

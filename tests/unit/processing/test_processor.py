@@ -78,10 +78,10 @@ def test_a_tokenizer_is_shared_by_equal_origins_only(field: str, value: str, mon
     config = resolve_preferences(load_preset("toy"))
     config.y_encoder.part = config.predictor.part.model_copy()
     shared = VLJEPAProcessor(config)
-    assert shared._target_tokenizer is shared._query_tokenizer
+    assert shared.target_tokenizer is shared._query_tokenizer
     config.y_encoder.part = config.predictor.part.model_copy(update={field: value})
     apart = VLJEPAProcessor(config)
-    assert apart._target_tokenizer is not apart._query_tokenizer
+    assert apart.target_tokenizer is not apart._query_tokenizer
 
 
 def test_from_pretrained_asks_for_the_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

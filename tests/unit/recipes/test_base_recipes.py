@@ -175,7 +175,7 @@ def test_coco_base_aligned_runs_small(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["train", "coco_base_aligned", *words, "train.precision=fp32", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 4
     before, after = VLJEPA.from_pretrained(start), VLJEPA.from_pretrained(tmp_path / "run" / "last")
-    assert float(after.predictors()["predictor"].gate.value.detach()) != 0
+    assert after.predictors()["predictor"].gate.value.any()
     assert before.text_space_hash() == after.text_space_hash()
     assert before.x_encoder_fingerprint() == after.x_encoder_fingerprint()
 

@@ -17,7 +17,7 @@ MINI = ["lora_retrieval", "lora_vqa"]
 ALIGNED = ["aligned_vqa", "aligned_lora", "aligned_captions"]
 
 
-@pytest.mark.parametrize("name", [*MINI, *ALIGNED])
+@pytest.mark.parametrize("name", [*MINI, "aligned_lora", "aligned_captions"])
 def test_what_the_start_knew_is_kept(name: str) -> None:
     run = load_run_config(find_recipe(name))
     assert run.objective.distillation >= 5
@@ -29,6 +29,14 @@ def test_what_the_start_knew_is_kept(name: str) -> None:
         check_run(load_run_config(find_recipe(name), ["data.replay=null"]), config)
 
 
+def test_questions_for_a_dual_encoder_need_no_guard() -> None:
+    """Every row has a question, and the gate without one stays shut."""
+    run = load_run_config(find_recipe("aligned_vqa"))
+    assert run.data.replay is None
+    assert run.objective.distillation == 0
+    check_run(run, dual().config)
+
+
 @pytest.mark.parametrize("name", ALIGNED)
 def test_aligned_recipes_start_from_the_folder_that_new_makes(name: str) -> None:
     text = Path(find_recipe(name)).read_text(encoding="utf-8")
@@ -37,6 +45,8 @@ def test_aligned_recipes_start_from_the_folder_that_new_makes(name: str) -> None
     assert (run.lora is not None) == (name == "aligned_lora")
     if run.lora is not None:
         assert run.lora.parts == ["predictor"], "the texts stay where they are"
+        return
+    if run.objective.distillation == 0:
         return
     mini = read_config(saved_folder("mini"))
     assert isinstance(mini.residual, LabelPriorConfig)

@@ -194,7 +194,7 @@ def test_streamed_words_are_the_same(client, cat):
 
 
 @pytest.mark.parametrize("content", [["no image at all"], ["look here: ", "http://169.254.169.254/latest/"]])
-def test_chat_without_a_image_is_refused(client, content):
+def test_chat_without_an_image_is_refused(client, content):
     answer = chat(client, *parts(*content))
     assert answer.status_code == 400
     assert "image" in answer.json()["error"]["message"]

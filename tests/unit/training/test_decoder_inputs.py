@@ -103,7 +103,7 @@ def test_held_out_texts_are_not_trained_on_under_another_image(folder):
     assert not {text.lower() for text in held} & {text.lower() for text in texts_of(train)}
 
 
-def test_a_text_source_and_a_image_source_of_one_file_hold_the_same_images_out(folder):
+def test_a_text_source_and_an_image_source_of_one_file_hold_the_same_images_out(folder):
     sources = [source("captions"), source("captions", "image", name="images")]
     train, held, _ = read_texts(data(folder, train=sources))
     assert held

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.models.residuals import PriorGate, ScalarGate
+from vljepa.models.residuals import AskedGate, PriorGate
 from vljepa.validation.tasks import Metrics
 
 
@@ -47,5 +47,5 @@ class GateLog:
 
 def _gates_in(module: nn.Module | None) -> list[nn.Module]:
     """The gate itself; of one that adapters train, the copy that is trained and not the one of the start."""
-    gates = [one for one in module.modules() if isinstance(one, PriorGate | ScalarGate)] if module is not None else []
+    gates = [one for one in module.modules() if isinstance(one, AskedGate | PriorGate)] if module is not None else []
     return [one for one in gates if any(parameter.requires_grad for parameter in one.parameters())]

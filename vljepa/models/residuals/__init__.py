@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from vljepa.configs import AlignedConfig, LabelPriorConfig
-from vljepa.models.residuals.aligned import Aligned, ScalarGate
+from vljepa.models.residuals.aligned import Aligned, AskedGate
 from vljepa.models.residuals.label_prior import LabelPrior, PriorGate
 from vljepa.models.residuals.protocol import Ablation, Residual
 from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_encoder import YEncoder
 
-__all__ = ["Ablation", "Aligned", "LabelPrior", "PriorGate", "Residual", "ScalarGate", "build_residual"]
+__all__ = ["Ablation", "Aligned", "AskedGate", "LabelPrior", "PriorGate", "Residual", "build_residual"]
 
 
 def build_residual(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vljepa.configs import AlignedConfig
 from vljepa.errors import ConfigError
 from vljepa.models.residuals.protocol import Ablation, Residual
-from vljepa.models.types import Latents
+from vljepa.models.types import Latents, Tokens
 from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_encoder import YEncoder
 
@@ -48,9 +48,9 @@ class Aligned(Residual):
         return F.normalize(latents.pooled_BD.float(), dim=-1)
 
     def new_gate(self, *, state_width: int, vision_width: int) -> nn.Module:
-        """One number for all samples, which begins where the config says."""
+        """Two numbers, with a question and without, which begin where the config says."""
         del state_width, vision_width
-        return ScalarGate(self.config.gate)
+        return AskedGate(self.config.gate)
 
     def add(
         self,
@@ -72,23 +72,27 @@ class Aligned(Residual):
         return moved_BD / (moved_BD.norm(dim=-1, keepdim=True) / features_BE.norm(dim=-1, keepdim=True))
 
 
-class ScalarGate(nn.Module):
-    """One learned number.
+class AskedGate(nn.Module):
+    """Two learned numbers: for samples without a question, and for samples with one.
+
+    A training on questions alone leaves the first at 0, so that without a question the prediction stays, to the last
+    bit, the dual encoder's own embedding.
 
     Args:
-        start: Its first value.
+        start: Their first value.
     """
 
     def __init__(self, start: float) -> None:
         super().__init__()
-        self.value = nn.Parameter(torch.full((1,), start))  # not 0-d: FSDP refuses scalars
+        self.value = nn.Parameter(torch.full((2,), start))
 
     @property
     def is_shut(self) -> bool:
-        """Whether nothing is added: the model is the dual encoder."""
+        """Whether nothing is ever added: the model is the dual encoder."""
         return not bool(self.value.any())
 
-    def forward(self, state: Tensor, latents: Latents) -> Tensor:
+    def forward(self, state: Tensor, latents: Latents, query: Tokens | None = None) -> Tensor:
         """Gate [B, 1], fp32."""
         del latents
-        return self.value.float().expand(len(state), 1)
+        asked_B = query.mask_BL.any(1).long() if query is not None else state.new_zeros(len(state), dtype=torch.long)
+        return self.value.float()[asked_B].unsqueeze(1)

@@ -12,7 +12,7 @@ from vljepa.backends.pooling import masked_mean
 from vljepa.configs import LabelPriorConfig
 from vljepa.errors import ConfigError
 from vljepa.models.residuals.protocol import Ablation, Residual
-from vljepa.models.types import Latents
+from vljepa.models.types import Latents, Tokens
 from vljepa.models.x_encoder import XEncoder
 from vljepa.models.y_encoder import YEncoder
 
@@ -137,7 +137,8 @@ class PriorGate(nn.Module):
         self.vision_norm = nn.LayerNorm(vision_width)
         self.mlp = nn.Sequential(nn.Linear(state_width + vision_width, GATE_WIDTH), nn.GELU(), nn.Linear(GATE_WIDTH, 1))
 
-    def forward(self, state: Tensor, latents: Latents) -> Tensor:
-        """Gate [B, 1], fp32, positive."""
+    def forward(self, state: Tensor, latents: Latents, query: Tokens | None = None) -> Tensor:
+        """Gate [B, 1], fp32, positive; the state knows the query."""
+        del query
         mean_BD = masked_mean(latents.tokens_BND.to(state.dtype), latents.mask_BN)
         return F.softplus(self.mlp(torch.cat([self.state_norm(state), self.vision_norm(mean_BD)], dim=-1)).float())

@@ -1,0 +1,86 @@
+"""What the tabs share: one model, used by one visitor at a time, and errors in words that a visitor can act on."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from vljepa.errors import VLJEPAError
+from vljepa.inference.index import Index
+from vljepa.inference.pipeline import Pipeline
+
+MODEL = "model"
+"""Events of this gradio concurrency id wait for each other: there is one model."""
+
+
+class Desk:
+    """A model and the folders of this machine that visitors may search.
+
+    Args:
+        pipeline: The model.
+        name: What it is called on the page.
+        folders: Of images and videos; nothing else of this machine is shown.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, name: str, folders: Sequence[Path] = ()) -> None:
+        self.pipeline = pipeline
+        self.name = name
+        self.folders = {str(folder): folder.resolve() for folder in folders}
+        self._indexes: dict[str, Index] = {}
+
+    @property
+    def has_words(self) -> bool:
+        """Whether the model has a Y-Decoder."""
+        return self.pipeline.model.y_decoder is not None
+
+    def index_of(self, folder: str, *, progress: Callable[[int], None] | None = None) -> Index:
+        """Index of one of the folders, made once and brought up to date each time it is asked for.
+
+        Args:
+            folder: Its name in `folders`.
+            progress: Called with the number of files done since the last call.
+
+        Raises:
+            VLJEPAError: Nothing in it can be read.
+        """
+        known = [self._indexes[folder]] if folder in self._indexes else []
+        self._indexes[folder] = self.pipeline.index(self.folders[folder], known=known, progress=progress)
+        return self._indexes[folder]
+
+
+def in_words(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler whose errors of ours are shown to the visitor; it may be a generator."""
+    import gradio as gr
+
+    def shown(error: VLJEPAError) -> gr.Error:
+        return gr.Error(str(error), duration=None, print_exception=False, title="That did not work")
+
+    if inspect.isgeneratorfunction(call):
+
+        @functools.wraps(call)
+        def each(*args: Any, **options: Any) -> Any:
+            try:
+                yield from call(*args, **options)
+            except VLJEPAError as error:
+                raise shown(error) from None
+
+        return each
+
+    @functools.wraps(call)
+    def once(*args: Any, **options: Any) -> Any:
+        try:
+            return call(*args, **options)
+        except VLJEPAError as error:
+            raise shown(error) from None
+
+    return once
+
+
+def listed(text: str) -> list[str]:
+    """What a visitor has listed in a box: by lines, or by commas where there is one line; blanks left out."""
+    lines = text.strip().splitlines()
+    parts = lines if len(lines) > 1 else text.split(",")
+    return [part.strip() for part in parts if part.strip()]
