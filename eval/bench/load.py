@@ -45,6 +45,7 @@ class Answers:
         statuses: How many answers of each status; 0 is a broken connection.
         done: When each good answer came, in seconds from the start.
         unasked: How many refusals did not say when to come again.
+        cpu: Seconds of a processor that the server used, where that was noted; others' work does not change it.
     """
 
     seconds: float = 0.0
@@ -52,17 +53,20 @@ class Answers:
     statuses: Counter[int] = field(default_factory=Counter)
     done: list[float] = field(default_factory=list)
     unasked: int = 0
+    cpu: float | None = None
 
     def figures(self) -> dict[str, Any]:
         """Rates and quantiles; milliseconds."""
         many = bool(self.delays)
         p50, p99 = np.quantile(self.delays, (0.5, 0.99)) * 1000 if many else (0.0, 0.0)
+        used = {} if self.cpu is None else {"cpu_ms_each": round(1000 * self.cpu / max(1, self.statuses.total()), 2)}
         return {
             "per_second": round(len(self.delays) / self.seconds, 2),
             "p50_ms": round(float(p50), 1),
             "p99_ms": round(float(p99), 1),
             "answered": len(self.delays),
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
+            **used,
         }
 
 

@@ -3,7 +3,8 @@
 `vljepa serve` as it is, the same server with one request at a time, and a plain server of FastAPI and torch on the same
 towers, asked in turn, so that what else the machine does meets all three. They are in one process, apart from the
 clients; those that are not asked do nothing. Every answer is compared with the embedding that the model itself gives; a
-wrong one counts as an error.
+wrong one counts as an error. Beside the rates stands how long each answer kept a processor busy: where other work
+shares the machine, that is what tells the servers apart.
 
 - `rates`: 1, 8 and 32 clients, each of which asks again as soon as it has its answer.
 - `half_load`: requests at random times, half as many a second as 32 clients get answered.
@@ -114,7 +115,9 @@ def interleaved(loads: list[Load], *, model: str, seconds: float, rounds: int) -
         for load, kind in product(loads, KINDS):
             closed_loop(server.port, load, clients=8, seconds=1.0, kind=kind)  # the first batches of each size are slow
         for number, load, clients, kind in product(range(rounds), loads, CLIENTS, KINDS):
+            before = server.cpu_seconds()
             answers = closed_loop(server.port, load, clients=clients, seconds=seconds, kind=kind)
+            answers.cpu = server.cpu_seconds() - before
             found[load.name][kind][clients].append(answers)
             log(f"{number + 1}/{rounds} {load.name}, {clients} clients, {kind}: {answers.figures()}")
     return {
@@ -133,17 +136,22 @@ def together(several: list[Answers]) -> Answers:
         whole.seconds += one.seconds
         whole.delays += one.delays
         whole.statuses += one.statuses
+        whole.cpu = None if one.cpu is None else (whole.cpu or 0.0) + one.cpu
     return whole
 
 
 def ratios(rates: dict[str, Any]) -> dict[str, Any]:
-    """How many times as many answers the server gives as each of the others, by clients."""
+    """How many times as many answers as each of the others, by clients: in a second, and for the same cpu time."""
+
+    def ratio(kind: str, clients: str, figure: str) -> float:
+        one, other = rates["batched"][clients][figure], rates[kind][clients][figure]
+        if figure == "cpu_ms_each":
+            one, other = other, one
+        return round(one / other, 2) if other else 0.0
+
     return {
-        f"to_{kind}": {
-            clients: round(rates["batched"][clients]["per_second"] / figures["per_second"], 2)
-            for clients, figures in rates[kind].items()
-            if figures["per_second"]
-        }
+        f"{figure}_to_{kind}": {clients: ratio(kind, clients, figure) for clients in rates[kind]}
+        for figure in ("per_second", "cpu_ms_each")
         for kind in KINDS[1:]
     }
 

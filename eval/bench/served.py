@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import base64
 import ctypes
+import os
 import resource
 import signal
 import subprocess
@@ -139,6 +140,12 @@ class Served:
         """Kill the thread of the model."""
         assert self._process is not None
         self._process.send_signal(signal.SIGUSR1)
+
+    def cpu_seconds(self) -> float:
+        """How long the process has used a processor so far."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def resident_mb(self) -> float:
         """What the process holds, in MiB."""

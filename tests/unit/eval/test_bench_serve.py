@@ -80,8 +80,13 @@ def test_runs_are_added_up_and_compared():
     whole = together([one, two]).figures()
     assert (whole["per_second"], whole["answered"], whole["p50_ms"]) == (2.0, 8, 300.0)
     assert whole["statuses"] == {"200": 8, "429": 1}
-    rates = {"batched": 6.0, "single": 2.0, "plain": 0.0}
-    assert ratios({kind: {"8": {"per_second": rate}} for kind, rate in rates.items()}) == {
-        "to_single": {"8": 3.0},
-        "to_plain": {},
+    rates = {"batched": (6.0, 2.0), "single": (2.0, 5.0), "plain": (0.0, 4.0)}
+    figures = {kind: {"8": {"per_second": rate, "cpu_ms_each": cpu}} for kind, (rate, cpu) in rates.items()}
+    assert ratios(figures) == {
+        "per_second_to_single": {"8": 3.0},
+        "per_second_to_plain": {"8": 0.0},
+        "cpu_ms_each_to_single": {"8": 2.5},
+        "cpu_ms_each_to_plain": {"8": 2.0},
     }
+    one.cpu, two.cpu = 0.5, 0.4
+    assert together([one, two]).figures()["cpu_ms_each"] == 100.0
