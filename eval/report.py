@@ -24,7 +24,7 @@ from eval import registry
 from eval.core.charts import Bar, bars
 from eval.core.console import CONSOLE, log
 from eval.core.provenance import ROOT
-from eval.core.render import WHOLE, filled, numbers, page, write_readme
+from eval.core.render import WHOLE, can_be_filled, filled, numbers, page, write_readme
 from eval.tasks.comparisons import UNTOUCHED
 from vljepa.errors import DataError, VLJEPAError
 
@@ -75,7 +75,7 @@ def documents(folder: Path, *, only: Sequence[str] | None = None) -> tuple[dict[
         drawn |= draw(results)
         about = {"results": results, "plots": list(drawn), "others": list(registry.DOCUMENTS)}
         pages["evaluation"] = filled("evaluation.md", about) + "\n"
-    if "results" in wanted:
+    if "results" in wanted and can_be_filled(WHOLE, results=folder):
         pages["results"] = numbers(results=folder, template=WHOLE)
     for name in registry.DOCUMENTS:
         if name in wanted:

@@ -181,6 +181,12 @@ def numbers(*, results: Path = RESULTS, template: Path = TEMPLATE) -> str:
     return _PLACE.sub(lambda found: _value(found[1], results), template.read_text(encoding="utf-8"))
 
 
+def can_be_filled(template: Path, *, results: Path) -> bool:
+    """Whether there is every result that a template names."""
+    places = _PLACE.findall(template.read_text(encoding="utf-8"))
+    return all((results / f"{place.partition(' > ')[0]}.json").is_file() for place in places if " > " in place)
+
+
 def _value(place: str, results: Path) -> str:
     kind, _, name = place.partition(" ")
     if kind == "row":

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,12 @@ ARGUMENTS = [
     "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
 ]  # fmt: skip
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver")
+LACKING = [name for name in ("gradio", "selenium") if find_spec(name) is None]
+pytestmark = [
+    pytest.mark.assets,
+    pytest.mark.skipif(bool(LACKING), reason="gradio holds Pillow back, and .ci/run installs it last"),
+    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -15,6 +16,17 @@ from vljepa.processing.file_errors import naming_file
 from vljepa.processing.given import describe
 from vljepa.processing.processor import ImageInput, VLJEPAProcessor
 from vljepa.processing.video import even_shares, read_clip
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """An image that a `VisualReader` has read already; it stands for the image wherever that reader would read it.
+
+    Args:
+        pixels: [1, T, C, H, W].
+    """
+
+    pixels: Tensor
 
 
 class VisualReader:
@@ -45,12 +57,14 @@ class VisualReader:
                 )
         self.frames = frames if frames is not None or clips is None else clips.frames
 
-    def __call__(self, image: ImageInput) -> Tensor:
+    def __call__(self, image: ImageInput | ReadImage) -> Tensor:
         """Pixels [1, T, C, H, W] of an image or a video of one frame (T = 1), or of a clip.
 
         Raises:
             ImageError: Missing, broken or too large; a video that the model cannot take.
         """
+        if isinstance(image, ReadImage):
+            return image.pixels
         with naming_file(describe(image), ImageError):
             return self._read(image)
 

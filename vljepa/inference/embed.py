@@ -6,18 +6,17 @@ Shapes: N images or texts, D width of the shared space.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import PromptsConfig, validate
 from vljepa.errors import CheckpointError
 from vljepa.inference.clips import VisualReader
+from vljepa.inference.embedded import Embedded, Rows
 from vljepa.inference.kept_texts import kept_rows
 from vljepa.inference.onnx_towers import check_backend, run_on_onnx
 from vljepa.inference.reading import OnBroken, Progress, read_ahead
@@ -30,27 +29,12 @@ from vljepa.processing.class_names import name_rows
 from vljepa.processing.processor import ImageInput, VLJEPAProcessor
 from vljepa.processing.unicode_text import check_text
 
-Rows: TypeAlias = NDArray[np.float32]
+__all__ = ["Embedded", "Embedder", "Rows"]
 
 _CPU_BATCH = 8  # larger batches of convolutions leave the CPU's cache and get slower
 _GPU_BATCH = 64
 _TEXT_BATCH = 64
 _QUERY_BATCH = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Embedded:
-    """A batch of images, embedded.
-
-    Args:
-        images: Those that could be read, b of them.
-        rows: Predicted embeddings [b, D], float32, of unit length.
-        classes: What the X-Encoder's own classifier says, [b, K] probabilities; None without one.
-    """
-
-    images: list[ImageInput]
-    rows: Rows
-    classes: Rows | None
 
 
 class Embedder:

@@ -232,12 +232,32 @@ class Index:
                 above 0, `k` or `per_video` below 1, or `min_score` not from -1 to 1.
             ImageError: The image cannot be read.
         """
-        for name, count in (("k", k), ("per_video", per_video)):
-            if count is not None and count < 1:
-                raise ConfigError(f"{name} is {count}.", fix="ask for at least 1.")
-        if not -1 <= min_score <= 1:
-            raise ConfigError(f"min_score is {min_score}, and a cosine is from -1 to 1.", fix="give such a number.")
+        _check_limits(k=k, per_video=per_video, min_score=min_score)
         row = query_row(self._embedder, query, plus=plus, minus=minus)
+        return self.nearest(row, k=k, per_video=per_video, min_score=min_score, only=only)
+
+    def nearest(
+        self,
+        row: Rows,
+        *,
+        k: int = 10,
+        per_video: int | None = None,
+        min_score: float = -1.0,
+        only: Callable[[str], bool] | None = None,
+    ) -> list[Hit]:
+        """The same for a query that is embedded already.
+
+        Args:
+            row: [D], of unit length.
+            k: As for `search`.
+            per_video: As for `search`.
+            min_score: As for `search`.
+            only: As for `search`.
+
+        Raises:
+            ConfigError: `k` or `per_video` below 1, or `min_score` not from -1 to 1.
+        """
+        _check_limits(k=k, per_video=per_video, min_score=min_score)
         scores = self._rows @ row
         best = np.argsort(-scores, kind="stable")
         best = best[scores[best] >= min_score]
@@ -263,6 +283,14 @@ class Index:
     def _hit(self, place: int, scores: Rows) -> Hit:
         entry = self.entries[place]
         return Hit(path=entry.path, score=float(scores[place]), start=entry.start, end=entry.end, time=entry.time)
+
+
+def _check_limits(*, k: int, per_video: int | None, min_score: float) -> None:
+    for name, count in (("k", k), ("per_video", per_video)):
+        if count is not None and count < 1:
+            raise ConfigError(f"{name} is {count}.", fix="ask for at least 1.")
+    if not -1 <= min_score <= 1:
+        raise ConfigError(f"min_score is {min_score}, and a cosine is from -1 to 1.", fix="give such a number.")
 
 
 def _header(model: VLJEPA, *, folder: str = "", segments: str = "") -> IndexHeader:

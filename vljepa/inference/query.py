@@ -49,9 +49,18 @@ def query_row(
 
 def _row(embedder: Embedder, query: Query) -> Rows:
     if isinstance(query, str):
-        if not query.strip():
-            raise ConfigError("the query is empty.", fix='say what to look for, such as "a red fish".')
-        return cast(Rows, embedder.texts([query])[0])
+        return cast(Rows, embedder.texts([check_query(query)])[0])
     if not is_image(query):
         raise ConfigError(f"the query is of type {type(query).__name__}.", fix="give a text or one image.")
     return cast(Rows, embedder.images([query])[0])
+
+
+def check_query(text: str) -> str:
+    """A text query that says something.
+
+    Raises:
+        ConfigError: It is empty.
+    """
+    if not text.strip():
+        raise ConfigError("the query is empty.", fix='say what to look for, such as "a red fish".')
+    return text

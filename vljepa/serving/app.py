@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,39 +12,80 @@ from starlette.responses import JSONResponse, Response
 
 from vljepa import __version__
 from vljepa.errors import VLJEPAError
+from vljepa.serving.admission import Admit
 from vljepa.serving.errors import RequestError
 from vljepa.serving.gate import LimitBody, RequireKey, error_body
+from vljepa.serving.metrics import Metrics
+from vljepa.serving.request_log import Observe
 from vljepa.serving.service import Service
-from vljepa.serving.shapes import chat, health, immich, llama_cpp, ollama, openai, own
+from vljepa.serving.shapes import chat, health, immich, llama_cpp, ollama, openai, own, search
 
 MAX_BODY = 64 * 2**20
 """Bytes of a request."""
+QUEUE = 128
+"""Requests that need the model at once."""
+BODIES = 4
+"""So many of the largest requests may be in memory at once."""
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {"application/json": {"schema": {"type": "object"}}}}
+    for status, description in (
+        ("4XX", "What is wrong with the request, in the shape's own form."),
+        ("5XX", "A fault of the server, or an answer that took too long, in the shape's own form."),
+    )
+}
+"""As OpenAPI has them."""
 
 
-def make_app(service: Service, *, api_key: str | None = None, max_body: int = MAX_BODY) -> FastAPI:
+def make_app(
+    service: Service,
+    *,
+    api_key: str | None = None,
+    max_body: int = MAX_BODY,
+    queue: int = QUEUE,
+    metrics: Metrics | None = None,
+    log: TextIO | None = None,
+) -> FastAPI:
     """The ASGI application.
 
     Args:
         service: The model.
         api_key: What every request but those for health has to carry; None for no key.
         max_body: Bytes of a request.
+        queue: Requests that may need the model at once, those that wait included.
+        metrics: Counts, of the service's batcher too; None for new ones.
+        log: Where a line of JSON per request goes; None for none.
     """
+    metrics = Metrics() if metrics is None else metrics
     app = FastAPI(title="vljepa", version=__version__, docs_url=None, redoc_url=None)
-    for shape in (health, openai, chat, llama_cpp, ollama, immich, own):
-        app.include_router(shape.router(service))
+    app.include_router(health.router(service, metrics), responses=ERRORS)
+    for shape in (openai, chat, llama_cpp, ollama, immich, own, search):
+        app.include_router(shape.router(service), responses=ERRORS)
     app.add_exception_handler(VLJEPAError, _user_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
     app.add_middleware(LimitBody, most=max_body)
+    app.add_middleware(
+        Admit,
+        most=queue,
+        most_bytes=BODIES * max_body,
+        largest=max_body,
+        patience=service.timeout,
+        on_change=metrics.in_hand,
+    )
     if api_key is not None:
         app.add_middleware(RequireKey, key=api_key)
+    app.add_middleware(Observe, metrics=metrics, log=log)
     return app
 
 
 async def _user_error(request: Request, error: Exception) -> Response:
-    status = error.status if isinstance(error, RequestError) else 400
-    return _answer(request, status, str(error))
+    if not isinstance(error, RequestError):
+        return _answer(request, 400, str(error))
+    answer = _answer(request, error.status, str(error), kind=error.kind)
+    if error.retry_after is not None:
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

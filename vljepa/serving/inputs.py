@@ -1,4 +1,4 @@
-"""Images and texts as requests carry them. Images come as base64 only: no address is fetched, no path is read."""
+"""Images and texts as requests carry them: base64, or addresses where those are fetched. No path is read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,24 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from vljepa.serving.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an image is to be fetched from.
+
+    Args:
+        url: As the request has it.
+    """
+
+    url: str
+
+
+Content: TypeAlias = bytes | Address
+"""The bytes of an image file, or where they are."""
 
 _FIX = "send the image itself: base64, or a data URL (data:image/jpeg;base64,...)."
 
@@ -18,19 +33,20 @@ class RequestImage:
     """An image to embed.
 
     Args:
-        content: The bytes of an image file.
+        content: Of an image file.
         question: The query to embed it under; empty means the model's caption prompt.
     """
 
-    content: bytes
+    content: Content
     question: str = ""
 
 
-def image_content(text: object) -> bytes:
-    """The bytes of an image.
+def image_content(text: object, *, addresses: bool = False) -> Content:
+    """The bytes of an image, or its address.
 
     Args:
-        text: base64, or a data URL with base64.
+        text: base64, a data URL with base64, or an address.
+        addresses: Whether it may be one.
 
     Raises:
         RequestError: An address, a path, or anything else that is not base64.
@@ -43,6 +59,8 @@ def image_content(text: object) -> bytes:
         if not comma or not head.lower().endswith(";base64"):
             raise RequestError(f"the data URL {_short(head)} is not base64.", fix=_FIX)
     elif "://" in text[:20]:
+        if addresses:
+            return Address(text)
         raise RequestError(f"an image is given by the address {_short(text)}, and none is fetched.", fix=_FIX)
     try:
         return base64.b64decode("".join(text.split()), validate=True)
@@ -58,11 +76,12 @@ def is_question(prompt: str) -> bool:
     return prompt.rstrip().endswith("?") and len(prompt.split()) <= 40
 
 
-def message_parts(content: object) -> tuple[str, list[bytes]]:
+def message_parts(content: object, *, addresses: bool = False) -> tuple[str, list[Content]]:
     """Text and images of one chat message.
 
     Args:
         content: A text, or a list of parts as OpenAI has them: `text` and `image_url`.
+        addresses: Whether an image may be one.
 
     Raises:
         RequestError: A part of another type, or an image that is not base64.
@@ -70,14 +89,16 @@ def message_parts(content: object) -> tuple[str, list[bytes]]:
     if content is None or isinstance(content, str):
         return content or "", []
     parts: Sequence[Any] = content if isinstance(content, list) else [content]
-    texts, images = [], []
+    texts: list[str] = []
+    images: list[Content] = []
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and isinstance(part.get("text"), str):
             texts.append(part["text"])
         elif kind == "image_url":
             url = part.get("image_url")
-            images.append(image_content(url.get("url") if isinstance(url, dict) else url))
+            given = url.get("url") if isinstance(url, dict) else url
+            images.append(image_content(given, addresses=addresses))
         else:
             raise RequestError(
                 "a part of a message is neither text nor an image.",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import uvicorn
 
 from vljepa.errors import ConfigError
+from vljepa.serving.request_log import JsonHandler
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -30,12 +32,15 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        bound = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot listen on {host}, port {port}: {why}.", fix="give another --host or --port.") from (
             error
         )
+    # One that does not say that it is of TCP gets connections for which asyncio does not switch off Nagle's algorithm:
+    # the second part of each answer would wait for the client's delayed acknowledgement, 40 ms.
+    return socket.socket(bound.family, bound.type, socket.IPPROTO_TCP, fileno=bound.detach())
 
 
 def address(bound: socket.socket) -> str:
@@ -44,13 +49,14 @@ def address(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: ASGIApp, bound: socket.socket, *, on_ready: Callable[[], None]) -> None:
+def run(app: ASGIApp, bound: socket.socket, *, on_ready: Callable[[], None], log: TextIO | None = None) -> None:
     """Answer requests until SIGTERM or Ctrl-C; then no new ones, and return when those that have begun are answered.
 
     Args:
         app: The application.
         bound: Of `listen`.
         on_ready: Called once requests are answered.
+        log: Where faults go, as lines of JSON; None for stderr, as text.
     """
 
     class Server(uvicorn.Server):
@@ -65,7 +71,13 @@ def run(app: ASGIApp, bound: socket.socket, *, on_ready: Callable[[], None]) -> 
         server_header=False,
         lifespan="off",
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        log_config=uvicorn.config.LOGGING_CONFIG if log is None else None,
     )
+    if log is not None:
+        for name in ("uvicorn", "vljepa.serving"):
+            logger = logging.getLogger(name)
+            logger.addHandler(JsonHandler(log))
+            logger.propagate = False
     server = Server(config)
 
     def end(*_: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from vljepa.inference.pipeline import Pipeline
 from vljepa.serving.app import make_app
 from vljepa.serving.service import Service
 
+OF_APP = {"api_key", "max_body", "queue", "metrics", "log"}
 IMAGES = Path(__file__).parents[3] / "examples" / "images"
 
 
@@ -25,12 +26,28 @@ def mini() -> Pipeline:
 
 
 @pytest.fixture(scope="session")
-def serve(mini: Pipeline) -> Callable[..., TestClient]:
-    """A client of a server; keywords as for `make_app`, and `width`."""
+def service(mini: Pipeline) -> Iterator[Callable[..., Service]]:
+    """A service of the shipped model; keywords as for `Service`."""
+    made = []
 
-    def serve(*, width: int | None = None, **options: Any) -> TestClient:
-        app = make_app(Service(mini, name="mini", width=width), **options)
-        return TestClient(app, raise_server_exceptions=False)
+    def service(**options: Any) -> Service:
+        made.append(Service(mini, name="mini", **options))
+        return made[-1]
+
+    yield service
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def serve(service: Callable[..., Service]) -> Callable[..., TestClient]:
+    """A client of a server; keywords as for `make_app` and for `Service`."""
+
+    def serve(**options: Any) -> TestClient:
+        of_app = {
+            name: options.pop(name) for name in ("api_key", "max_body", "queue", "metrics", "log") if name in options
+        }
+        return TestClient(make_app(service(**options), **of_app), raise_server_exceptions=False)
 
     return serve
 

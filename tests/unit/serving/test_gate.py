@@ -48,7 +48,12 @@ def test_a_fault_of_ours_is_not_explained_to_clients(serve, monkeypatch):
     assert "secret" not in answer.text
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"5", b"null", b"", b'{"input": NaN}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[]", b"5", b"null", b"", b'{"input": NaN}', b"\xff\xfe", b'{"input":' + b"[" * 100_000,
+     b'{"input": "a", "dimensions": ' + b"9" * 5000 + b"}", b'{"input": "a", "dimensions": 1e999}'],
+    ids=lambda body: ascii(body[:20]),
+)  # fmt: skip
 def test_what_is_no_request_is_refused(client, body):
     answer = client.post("/v1/embeddings", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400, answer.text

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.unit.serving.conftest import close
+from vljepa.serving.axes import principal_axes
 
 pytestmark = pytest.mark.assets
 
@@ -76,12 +77,13 @@ def test_base64_is_the_same_numbers(client, cat):
     assert np.array_equal(unpacked, rows(client, input=given).astype(np.float32))
 
 
-def test_dimensions_are_cut_and_of_unit_length(client, expected):
+def test_dimensions_are_those_of_the_principal_axes(client, mini, expected):
     found = rows(client, input="a tabby cat", dimensions=64)
-    first = expected("a tabby cat")[:64]
+    axes = principal_axes(mini.embedder.texts)
+    first = expected("a tabby cat") @ axes[:, :64]
     assert close(found, (first / np.linalg.norm(first))[None])
     whole = len(expected("a tabby cat"))
-    assert rows(client, input="a tabby cat", dimensions=whole).shape == (1, whole)
+    assert close(rows(client, input="a tabby cat", dimensions=whole), expected("a tabby cat")[None])
     refused = client.post("/v1/embeddings", json={"input": "a", "dimensions": whole + 1})
     assert refused.status_code == 400
     assert f"have {whole} numbers" in refused.json()["error"]["message"]

@@ -7,34 +7,99 @@ import numpy as np
 import pytest
 
 from tests.unit.serving.conftest import close
-from vljepa.serving.errors import RequestError
+from vljepa.errors import ImageError
+from vljepa.serving.errors import RequestError, TooLargeError
 from vljepa.serving.inputs import RequestImage, image_content, is_question, message_parts
 from vljepa.serving.service import Service
 
 
 @pytest.mark.assets
-def test_the_model_is_used_by_one_thread_at_a_time(mini, expected, monkeypatch):
-    together, plain = threading.Barrier(2), mini.embedder.texts
+def test_one_thread_alone_uses_the_model(mini, service, expected, cat, monkeypatch):
+    threads, made = set(), service()
+    for name in ("texts", "answered", "write"):
+        plain = getattr(mini.embedder, name)
 
-    def texts(given):
-        with pytest.raises(threading.BrokenBarrierError):  # no other one comes
-            together.wait(timeout=0.5)
-        return plain(given)
+        def noted(*args, plain=plain, **options):
+            threads.add(threading.current_thread())
+            return plain(*args, **options)
 
-    service, wanted = Service(mini, name="mini"), expected("a cat")
-    monkeypatch.setattr(mini.embedder, "texts", texts)
+        monkeypatch.setattr(mini.embedder, name, noted)
+    wanted = expected("a cat")
+    image = image_content(cat)
+    threads.clear()
     with ThreadPoolExecutor(4) as pool:
-        for rows in pool.map(service.embed, [["a cat"]] * 4):
-            assert close(rows, wanted[None])
+        rows = [pool.submit(made.embed, ["a cat"]) for _ in range(4)]
+        words = [pool.submit(made.describe, [image]), pool.submit(made.ask, image, "a cat?", ["yes", "no"])]
+        assert all(close(one.result().rows, wanted[None]) for one in rows)
+        assert words[1].result().label == "yes"
+        words[0].result()
+    assert threads == {made.batcher.thread}
 
 
 @pytest.mark.assets
-def test_many_clients_get_their_own_answers(mini, cat, rocket, expected):
-    service = Service(mini, name="mini")
-    asked = [("a cat", "a cat"), (RequestImage(image_content(cat)), "cat.jpg"), ("a rocket", "a rocket")] * 4
+def test_many_clients_get_their_own_answers(mini, service, cat, rocket, expected):
+    """Also where they went through the model together: every kind of work at once, over and over."""
+    made = service()
+    images = {name: image_content(one) for name, one in (("cat.jpg", cat), ("rocket.jpg", rocket))}
+    captions = {name: mini.caption(one)[0].text for name, one in images.items()}
+    answers = {name: mini.ask(one, "what is it?")[0].text for name, one in images.items()}
+    chosen = {name: mini.ask(one, "what is it?", ["a cat", "a rocket"])[0].label for name, one in images.items()}
+    labels = {name: mini.classify(one, ["cat", "rocket"])[0].confidence for name, one in images.items()}
+    assert len(set(captions.values())) == len(set(answers.values())) == len(set(chosen.values())) == 2
+
+    def ask(number):
+        name = ("cat.jpg", "rocket.jpg")[number // 6 % 2]
+        one = images[name]
+        text = ("a cat", "a rocket", "a long text about nothing in particular")[number % 3]
+        match number % 6:
+            case 0:
+                return close(made.embed([text]).rows[0], expected(text))
+            case 1:
+                return close(made.embed([text, RequestImage(one)]).rows, np.stack([expected(text), expected(name)]))
+            case 2:
+                return made.describe([one]).text == captions[name]
+            case 3:
+                return made.describe([one], "what is it?").text == answers[name]
+            case 4:
+                return made.ask(one, "what is it?", ["a cat", "a rocket"]).label == chosen[name]
+            case _:
+                found = made.classify(one, ["cat", "rocket"], none=False, min_confidence=0.0)
+                return (found.label, round(found.confidence, 4)) == (name.removesuffix(".jpg"), round(labels[name], 4))
+
+    for name in ("a cat", "a rocket", "a long text about nothing in particular", *images):
+        expected(name)
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(ask, range(48))) == [True] * 48
+
+
+@pytest.mark.assets
+def test_a_broken_image_fails_its_own_request_only(service, cat, expected):
+    made = service()
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda one: service.embed([one[0]])[0], asked))
-    assert close(found, np.stack([expected(name) for _, name in asked]))
+        good = [pool.submit(made.embed, [RequestImage(image_content(cat))]) for _ in range(4)]
+        bad = [pool.submit(made.embed, [RequestImage(b"no image")]) for _ in range(4)]
+        assert all(isinstance(one.exception(), ImageError) for one in bad)
+        assert all(close(one.result().rows[0], expected("cat.jpg")) for one in good)
+
+
+@pytest.mark.assets
+def test_many_images_of_a_request_keep_their_order(service, cat, rocket, expected):
+    contents = [image_content(one) for one in (cat, rocket, rocket, cat, rocket)] * 4
+    found = service().embed([RequestImage(one) for one in contents]).rows
+    names = ["cat.jpg", "rocket.jpg", "rocket.jpg", "cat.jpg", "rocket.jpg"] * 4
+    assert close(found, np.stack([expected(name) for name in names]))
+
+
+@pytest.mark.assets
+def test_a_count_above_the_cap_is_refused_before_anything_is_fetched(service):
+    fetched = []
+    made = service(fetch=fetched.append)
+    address = made.image("https://photos.example/a.jpg")
+    with pytest.raises(TooLargeError, match="65 images"):
+        made.describe([address] * 65)
+    with pytest.raises(TooLargeError, match="65 images"):
+        made.embed([RequestImage(address)] * 65)
+    assert fetched == []
 
 
 @pytest.mark.assets

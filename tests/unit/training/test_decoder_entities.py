@@ -7,7 +7,6 @@ import torch
 
 from tests.decoders import decoder_config
 from tests.unit.training.test_decoder import (  # noqa: F401  (the fixture)
-    cut,
     decoder_run,
     lines,
     model,
@@ -15,6 +14,7 @@ from tests.unit.training.test_decoder import (  # noqa: F401  (the fixture)
     trainer,
     weights,
 )
+from tests.unit.training.test_decoder_runs import cut
 from vljepa.checkpoint.decoder import load_decoder
 from vljepa.configs import LoraConfig
 from vljepa.errors import ConfigError
@@ -53,7 +53,7 @@ def run(tmp_path, shapes):
     return run
 
 
-def test_a_cut_and_resumed_run_is_the_uninterrupted_one_to_the_last_bit(run, model):  # noqa: F811
+def test_a_cut_and_resumed_run_is_the_uninterrupted_one_to_the_last_bit(run, model):
     whole, pieces = run("whole"), run("pieces")
     result = trainer(whole, model).fit()
     cut(pieces, model, 4)
@@ -62,7 +62,7 @@ def test_a_cut_and_resumed_run_is_the_uninterrupted_one_to_the_last_bit(run, mod
     assert same(weights(pieces), weights(whole))
 
 
-def test_names_words_and_phrases_are_kept_and_a_told_name_is_said(run, model, shapes):  # noqa: F811
+def test_names_words_and_phrases_are_kept_and_a_told_name_is_said(run, model, shapes):
     recipe = run("learned", steps=150, batch_size=16, eval_every=150)
     folder = trainer(recipe, model).fit().model_folder
     decoder = load_decoder(folder, text_space=model.text_space_hash())
@@ -83,7 +83,7 @@ def test_names_words_and_phrases_are_kept_and_a_told_name_is_said(run, model, sh
     assert "ball" in said[1]
 
 
-def test_what_goes_on_keeps_the_words_and_learns_those_of_its_own_texts(run, model, tmp_path):  # noqa: F811
+def test_what_goes_on_keeps_the_words_and_learns_those_of_its_own_texts(run, model, tmp_path):
     start = trainer(run("start"), model).fit().model_folder
     (tmp_path / "texts.txt").write_text("a cat\na dorblat on a table\na dog\na car\na tree\na house", encoding="utf-8")
     recipe = run("own")
@@ -95,7 +95,7 @@ def test_what_goes_on_keeps_the_words_and_learns_those_of_its_own_texts(run, mod
     assert set(load_decoder(start, text_space=model.text_space_hash()).lexicon) < lexicon
 
 
-def test_phrases_are_of_a_training_source(run, model):  # noqa: F811
+def test_phrases_are_of_a_training_source(run, model):
     from vljepa.configs import DecoderRunConfig, validate
 
     raw = run("x").model_dump(mode="json")

@@ -16,7 +16,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from vljepa.serving.inputs import message_parts
+from vljepa.serving.inputs import Content, message_parts
 from vljepa.serving.service import Description, Service
 from vljepa.serving.shapes.openai import Message
 
@@ -40,12 +40,15 @@ def router(service: Service) -> APIRouter:
     """Routes of this shape."""
     routes = APIRouter()
 
-    @routes.post("/v1/chat/completions")
+    @routes.post("/v1/chat/completions", responses={200: {"content": {"text/event-stream": {}}}})
     def completions(request: ChatRequest) -> Response:
-        prompt, images = _asked(request.messages)
+        prompt, images = _asked(request.messages, service)
         description = service.describe(images, prompt)
-        read, written = service.tokens([prompt] if prompt else []), service.tokens([description.text])
-        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        usage = {
+            "prompt_tokens": description.read,
+            "completion_tokens": description.written,
+            "total_tokens": description.read + description.written,
+        }
         head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": service.name}
         if request.stream:
             counted = request.stream_options is not None and request.stream_options.include_usage
@@ -65,9 +68,11 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-def _asked(messages: list[Message]) -> tuple[str, list[bytes]]:
+def _asked(messages: list[Message], service: Service) -> tuple[str, list[Content]]:
     """The last user's text, and the images that came last: a question may follow on an earlier image."""
-    users = [message_parts(message.content) for message in messages if message.role == "user"]
+    users = [
+        message_parts(message.content, addresses=service.addresses) for message in messages if message.role == "user"
+    ]
     prompt = users[-1][0] if users else ""
     return prompt, next((images for _, images in reversed(users) if images), [])
 

@@ -1,14 +1,16 @@
-"""`GET /healthz` and `GET /readyz`: the process lives, and it answers."""
+"""`GET /healthz`, `/readyz` and `/metrics`: the process lives, it can answer, and how much it does."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from vljepa.serving.metrics import Metrics
 from vljepa.serving.service import Service
 
 
-def router(service: Service) -> APIRouter:
-    """Routes of this shape. The server listens for requests once its model is loaded, so it is ready when it lives."""
+def router(service: Service, metrics: Metrics) -> APIRouter:
+    """Routes of this shape. The server listens for requests once its model is loaded."""
     routes = APIRouter()
 
     @routes.get("/healthz")
@@ -16,7 +18,13 @@ def router(service: Service) -> APIRouter:
         return {"status": "ok"}
 
     @routes.get("/readyz")
-    async def readyz() -> dict[str, str]:
-        return {"status": "ready", "model": service.name}
+    async def readyz() -> Response:
+        if service.batcher.ready:
+            return JSONResponse({"status": "ready", "model": service.name})
+        return JSONResponse({"status": "not ready", "model": service.name}, status_code=503)
+
+    @routes.get("/metrics", response_class=PlainTextResponse)
+    async def counts() -> Response:
+        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
 
     return routes

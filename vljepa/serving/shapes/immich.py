@@ -23,7 +23,7 @@ def router(service: Service) -> APIRouter:
     """Routes of this shape."""
     routes = APIRouter()
 
-    @routes.get("/ping")
+    @routes.get("/ping", response_class=PlainTextResponse)
     async def ping() -> PlainTextResponse:
         return PlainTextResponse("pong")
 
@@ -70,4 +70,4 @@ def _kind(entries: str) -> str:
 
 def _numbers(service: Service, item: str | RequestImage) -> str:
     """Immich hands this text to its database as it is."""
-    return json.dumps(service.embed([item])[0].tolist(), separators=(",", ":"))
+    return json.dumps(service.embed([item]).rows[0].tolist(), separators=(",", ":"))

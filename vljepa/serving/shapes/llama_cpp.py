@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from vljepa.serving.errors import RequestError
-from vljepa.serving.inputs import RequestImage, image_content, is_question
+from vljepa.serving.inputs import RequestImage, is_question
 from vljepa.serving.service import Service
 
 MARKER = "<__media__>"
@@ -41,14 +41,14 @@ def router(service: Service) -> APIRouter:
     @routes.post("/embeddings")
     def embeddings(request: EmbeddingsRequest) -> dict[str, Any]:
         content = request.content if isinstance(request.content, list) else [request.content]
-        rows = service.embed([_item(one) for one in content])
+        rows = service.embed([_item(one, service) for one in content]).rows
         data = [{"index": index, "embedding": row} for index, row in enumerate(rows.tolist())]
         return {"object": "list", "data": data, "model": service.name}
 
     return routes
 
 
-def _item(given: Any) -> str | RequestImage:
+def _item(given: Any, service: Service) -> str | RequestImage:
     if isinstance(given, str):
         return given
     prompt = given.get("prompt_string") if isinstance(given, dict) else None
@@ -63,4 +63,4 @@ def _item(given: Any) -> str | RequestImage:
     if len(media) > 1:
         raise RequestError(f"an entry holds {len(media)} images, and one is embedded.", fix="send one in each entry.")
     text = prompt.replace(MARKER, "").strip()
-    return RequestImage(image_content(media[0]), text if is_question(text) else "")
+    return RequestImage(service.image(media[0]), text if is_question(text) else "")

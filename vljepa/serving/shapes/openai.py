@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from vljepa.inference.embed import Rows
 from vljepa.serving.errors import RequestError
-from vljepa.serving.inputs import RequestImage, image_content, is_question, message_parts
+from vljepa.serving.inputs import RequestImage, is_question, message_parts
 from vljepa.serving.service import Service
 
 
@@ -54,38 +54,39 @@ def router(service: Service) -> APIRouter:
     def embeddings(request: EmbeddingsRequest) -> dict[str, Any]:
         if (request.input is None) == (request.messages is None):
             raise RequestError("what to embed is missing, or there twice.", fix="send input or messages.")
-        inputs = input_items(request.input) if request.messages is None else [_together(request.messages)]
-        rows = service.embed(inputs, dimensions=request.dimensions)
-        tokens = service.tokens([one for one in inputs if isinstance(one, str)])
+        found = service.embed(_inputs(request, service), dimensions=request.dimensions)
         return {
             "object": "list",
             "data": [
                 {"object": "embedding", "index": index, "embedding": one}
-                for index, one in enumerate(_encoded(rows, request.encoding_format))
+                for index, one in enumerate(_encoded(found.rows, request.encoding_format))
             ],
             "model": service.name,
-            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            "usage": {"prompt_tokens": found.tokens, "total_tokens": found.tokens},
         }
 
     return routes
 
 
-def input_items(given: Any) -> list[str | RequestImage]:
-    """What `input` holds: a text, an item, or a list of these.
+def _inputs(request: EmbeddingsRequest, service: Service) -> list[str | RequestImage]:
+    if request.messages is not None:
+        return [_together(request.messages, service)]
+    given = request.input if isinstance(request.input, list) else [request.input]
+    return [_item(one, service) for one in given]
+
+
+def _item(given: Any, service: Service) -> str | RequestImage:
+    """One of `input`: a text, or an item as Jina sends them.
 
     Raises:
         RequestError: It is neither; token numbers, for one.
     """
-    return [_item(one) for one in (given if isinstance(given, list) else [given])]
-
-
-def _item(given: Any) -> str | RequestImage:
     if isinstance(given, str):
         return given
     if isinstance(given, dict) and given.keys() == {"text"} and isinstance(given["text"], str):
         return given["text"]
     if isinstance(given, dict) and given.keys() == {"image"}:
-        return RequestImage(image_content(given["image"]))
+        return RequestImage(service.image(given["image"]))
     if isinstance(given, int) or (isinstance(given, list) and all(isinstance(one, int) for one in given)):
         raise RequestError(
             "input holds token numbers, which are those of another tokenizer.",
@@ -96,11 +97,11 @@ def _item(given: Any) -> str | RequestImage:
     )
 
 
-def _together(messages: list[Message]) -> str | RequestImage:
+def _together(messages: list[Message], service: Service) -> str | RequestImage:
     """Messages as one input: an image, under the question beside it if there is one; or the text."""
     texts, images = [], []
     for message in messages:
-        text, some = message_parts(message.content)
+        text, some = message_parts(message.content, addresses=service.addresses)
         texts.append(text)
         images += some
     text = "\n".join(filter(None, texts))

@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from vljepa.inference.candidates import Prediction, check_question
-from vljepa.serving.inputs import image_content
 from vljepa.serving.service import Description, Service
 
 
@@ -41,18 +40,18 @@ def router(service: Service) -> APIRouter:
 
     @routes.post("/caption")
     def caption(request: CaptionRequest) -> dict[str, Any]:
-        return _words(service.describe([image_content(request.image)]), name="caption")
+        return _words(service.describe([service.image(request.image)]), name="caption")
 
     @routes.post("/ask")
     def ask(request: AskRequest) -> dict[str, Any]:
-        question, image = check_question(request.question), image_content(request.image)
+        question, image = check_question(request.question), service.image(request.image)
         if request.choices is not None:
             return _chosen(service.ask(image, question, request.choices), name="answer")
         return _words(service.describe([image], question, asks=True), name="answer")
 
     @routes.post("/classify")
     def classify(request: ClassifyRequest) -> dict[str, Any]:
-        image = image_content(request.image)
+        image = service.image(request.image)
         chosen = service.classify(image, request.labels, none=request.none, min_confidence=request.min_confidence)
         return _chosen(chosen, name="label")
 
