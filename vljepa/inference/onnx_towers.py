@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vljepa import __version__
 from vljepa.backends.protocols import Seen
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import ConfigError
@@ -110,7 +109,7 @@ def _cached(
 ) -> Path:
     """The module's file in the cache folder, written where it is not there."""
     shapes = {name: tuple(one.shape) for name, one in arguments.items()}
-    hashed = hashlib.sha256(repr((about, shapes, dynamic, OPSET, torch.__version__, __version__)).encode())
+    hashed = hashlib.sha256(repr((about, shapes, dynamic, OPSET, torch.__version__)).encode())
     for name, tensor in sorted(module.state_dict().items()):
         hashed.update(name.encode())
         hashed.update(tensor.detach().contiguous().numpy().tobytes())
