@@ -10,6 +10,7 @@ import typer
 from vljepa.cli.captioning import caption_all, print_said, print_said_json
 from vljepa.cli.choosing import as_json, choose_over, listed, print_predictions
 from vljepa.cli.options import (
+    AllowUrlsOption,
     ChoicesFileOption,
     DecoderOption,
     DeviceOption,
@@ -35,6 +36,7 @@ def ask(
         ),
     ],
     paths_file: PathsFileOption = None,
+    allow_urls: AllowUrlsOption = False,
     choices: Annotated[
         str | None, typer.Option("--choices", help="Possible answers, separated by commas; without, words of its own.")
     ] = None,
@@ -88,6 +90,7 @@ def ask(
             "device": device,
             "dtype": dtype,
             "num_beams": num_beams,
+            "allow_urls": allow_urls,
         }
         _answer(asked_of, question, json=json, min_confidence=min_confidence or 0.0, **asked)
         return
@@ -99,6 +102,7 @@ def ask(
         device=device,
         dtype=dtype,
         frames=frames,
+        allow_urls=allow_urls,
         call=run,
         question=question,
         choices=listed(choices, choices_file, option="--choices", verb="ask"),

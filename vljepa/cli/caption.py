@@ -8,6 +8,7 @@ import typer
 
 from vljepa.cli.captioning import caption_all, print_said, print_said_json
 from vljepa.cli.options import (
+    AllowUrlsOption,
     DecoderOption,
     DeviceOption,
     DtypeOption,
@@ -27,6 +28,7 @@ def caption(
         typer.Argument(metavar="[PATH...]", help="Images, videos, folders, or quoted globs.", show_default=False),
     ] = None,
     paths_file: PathsFileOption = None,
+    allow_urls: AllowUrlsOption = False,
     query: Annotated[str, typer.Option("--query", help="Ask this instead of describing.")] = "",
     min_confidence: MinConfidenceOption = 0.0,
     num_beams: NumBeamsOption = None,
@@ -51,6 +53,7 @@ def caption(
         dtype=dtype,
         frames=frames,
         num_beams=num_beams,
+        allow_urls=allow_urls,
     )
     if json:
         print_said_json(found, skipped, name="caption", query=query)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from vljepa.cli.addresses import Fetched
 from vljepa.cli.output import note_passed_over, note_skipped, print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def caption_all(
     dtype: str | None,
     frames: int | None,
     min_confidence: float = 0.0,
+    allow_urls: bool = False,
     **options: Any,
 ) -> tuple[list[Caption], Skipped]:
     """Load the model, describe all images, and return captions and the skipped images with reasons.
@@ -36,7 +39,8 @@ def caption_all(
     from vljepa.inference.embed import Embedder
     from vljepa.inference.images import expand
 
-    found_files = expand(words)
+    fetched = Fetched(words, allowed=allow_urls)
+    found_files = expand(fetched.words)
     files = found_files.files
     embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, decoder=decoder, frames=frames)
     broken: list[tuple[ImageInput, ImageError]] = []
@@ -54,10 +58,10 @@ def caption_all(
         )
     if not found:
         raise broken[0][1]
-    skipped = [(str(image), error.message) for image, error in broken]
+    skipped = [(fetched.name(str(image)), error.message) for image, error in broken]
     note_skipped(skipped, total=len(files))
     note_passed_over(found_files.passed_over, what="images")
-    return found, skipped
+    return [replace(one, image=fetched.name(one.image)) for one in found], skipped
 
 
 def print_said(found: Sequence[Caption], *, name: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vljepa.cli.addresses import Fetched
 from vljepa.cli.output import note_passed_over, note_skipped, print_table, progress
 from vljepa.errors import ConfigError, DataError
 
@@ -27,6 +29,7 @@ def choose_over(
     frames: int | None,
     call: Callable[..., list[Prediction]],
     backend: str = "torch",
+    allow_urls: bool = False,
     **arguments: Any,
 ) -> tuple[list[Prediction], list[tuple[str, str]]]:
     """Load the model, run `call` over all images, and return predictions and the skipped images with reasons.
@@ -37,7 +40,8 @@ def choose_over(
     from vljepa.inference.embed import Embedder
     from vljepa.inference.images import expand
 
-    found = expand(words)
+    fetched = Fetched(words, allowed=allow_urls)
+    found = expand(fetched.words)
     files = found.files
     embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, frames=frames, backend=backend)
     broken: list[tuple[ImageInput, ImageError]] = []
@@ -53,10 +57,10 @@ def choose_over(
         )
     if not predictions:
         raise broken[0][1]
-    skipped = [(str(image), error.message) for image, error in broken]
+    skipped = [(fetched.name(str(image)), error.message) for image, error in broken]
     note_skipped(skipped, total=len(files))
     note_passed_over(found.passed_over, what="images")
-    return predictions, skipped
+    return [replace(one, image=fetched.name(one.image)) for one in predictions], skipped
 
 
 def listed(text: str | None, file: Path | None, *, option: str, verb: str) -> list[str]:

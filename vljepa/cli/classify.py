@@ -8,6 +8,7 @@ import typer
 
 from vljepa.cli.choosing import as_json, choose_over, listed, print_predictions
 from vljepa.cli.options import (
+    AllowUrlsOption,
     BackendOption,
     DeviceOption,
     DtypeOption,
@@ -29,6 +30,7 @@ def classify(
         typer.Argument(metavar="[IMAGE...]", help="Images, videos, folders or glob patterns.", show_default=False),
     ] = None,
     paths_file: PathsFileOption = None,
+    allow_urls: AllowUrlsOption = False,
     labels: Annotated[str | None, typer.Option("--labels", help="Names to choose from, separated by commas.")] = None,
     labels_file: LabelsFileOption = None,
     none: Annotated[
@@ -67,6 +69,7 @@ def classify(
         dtype=dtype,
         frames=frames,
         backend=backend,
+        allow_urls=allow_urls,
         call=run,
         labels=names,
         none=none,

@@ -56,3 +56,6 @@ FramesOption = Annotated[
 DecoderOption = Annotated[
     str | None, typer.Option("--decoder", help="Folder of a Y-Decoder to use instead of the model's own.")
 ]
+AllowUrlsOption = Annotated[
+    bool, typer.Option("--allow-urls", help="Images may be addresses of the public web, which are fetched.")
+]

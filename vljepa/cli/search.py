@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vljepa.cli.options import BackendOption, DeviceOption, DtypeOption, JsonOption, ModelOption
+from vljepa.cli.addresses import Fetched, is_address
+from vljepa.cli.options import AllowUrlsOption, BackendOption, DeviceOption, DtypeOption, JsonOption, ModelOption
 from vljepa.cli.output import note, print_heading, print_json, print_table
 from vljepa.cli.search_query import only_among, the_query, weighted
 from vljepa.cli.stream_files import check_outputs
@@ -54,6 +55,7 @@ def search(
         str | None,
         typer.Option("--paths-file", "-f", metavar="FILE", help="Only among files named there; - is a pipe."),
     ] = None,
+    allow_urls: AllowUrlsOption = False,
     k: Annotated[int, typer.Option("-k", min=1, help="How many images and segments to list.")] = 10,
     per_video: Annotated[
         int | None, typer.Option("--per-video", min=1, help="List at most so many segments of one video.")
@@ -97,6 +99,9 @@ def search(
     check_outputs({"html": html})
     if folder is not None and not folder.is_dir():
         raise DataError(f"--folder: there is no folder {str(folder)!r}.", fix="name the one that the files lie in now.")
+    fetched = Fetched([query] if query is not None and is_address(query) else [], allowed=allow_urls)
+    if fetched.words and image is None:
+        query, image = None, Path(fetched.words[0])
     asked = the_query(query, text=text, image=image)
     more: dict[str, Any] = {
         "plus": [weighted(one) for one in plus or []],

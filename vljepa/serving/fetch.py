@@ -1,7 +1,7 @@
 """Images by address, where `--allow-urls` allows them: from public addresses only, within bounds of bytes and time.
 
 What a name resolves to is checked, and the connection goes to the address that was checked: a name that resolves to
-another one a segment later gains nothing. Every redirect is checked in the same way.
+another one an instant later gains nothing. Every redirect is checked in the same way.
 """
 
 from __future__ import annotations
