@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vljepa.cli.extras import require_extra
 from vljepa.cli.options import DecoderOption, DeviceOption, DtypeOption, ModelOption
 from vljepa.cli.output import note
 from vljepa.errors import ConfigError
@@ -36,12 +37,7 @@ def demo(
 
     Example: vljepa demo --folder photos
     """
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"vljepa demo needs {error.name!r}, which is not installed.", fix='pip install "vljepa-torch[demo]".'
-        ) from error
+    require_extra("demo", "gradio")
     for one in folder or ():
         if not one.is_dir():
             raise ConfigError(f"--folder: there is no folder {str(one)!r}.", fix="check the path.")

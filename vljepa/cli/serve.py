@@ -10,6 +10,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from vljepa.cli.extras import require_extra
 from vljepa.cli.options import BackendOption, DecoderOption, DeviceOption, DtypeOption, ModelOption
 from vljepa.cli.output import note
 from vljepa.errors import ConfigError
@@ -58,7 +59,7 @@ def serve(
 
     Example: vljepa serve --model mini --port 8000
     """
-    _require_extra()
+    require_extra("serve", "fastapi", "prometheus_client", "python_multipart", "uvicorn")
     if api_key is not None and not (api_key and api_key.isascii() and api_key.isprintable() and " " not in api_key):
         raise ConfigError("--api-key is empty, or not plain characters without blanks.", fix="give another one.")
     from vljepa.inference.index import Index
@@ -104,15 +105,3 @@ def opened(log: str | None) -> Iterator[TextIO | None]:
         raise ConfigError(f"--log: {log!r} cannot be written: {error.strerror}.", fix="name another file.") from error
     with file:
         yield file
-
-
-def _require_extra() -> None:
-    try:
-        import fastapi  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"vljepa serve needs {error.name!r}, which is not installed.", fix='pip install "vljepa-torch[serve]".'
-        ) from error

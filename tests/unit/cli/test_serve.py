@@ -1,7 +1,7 @@
 """What `vljepa serve` refuses before it loads a model."""
 
-import builtins
 import socket
+import sys
 
 import pytest
 
@@ -9,14 +9,7 @@ from vljepa.cli.main import main
 
 
 def test_without_its_extra_it_says_which_one(monkeypatch, capsys):
-    real = builtins.__import__
-
-    def lacking(name, *args, **options):
-        if name == "fastapi":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return real(name, *args, **options)
-
-    monkeypatch.setattr(builtins, "__import__", lacking)
+    monkeypatch.setitem(sys.modules, "fastapi", None)  # as if it were not installed
     assert main(["serve"]) == 2
     said = capsys.readouterr().err
     assert "needs 'fastapi'" in said

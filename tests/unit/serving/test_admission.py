@@ -72,7 +72,7 @@ def test_above_the_queue_each_shape_is_told_to_come_again(serve, mini, monkeypat
 @pytest.mark.assets
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/embeddings", "/api/embed", "/predict"])
 def test_what_takes_too_long_gets_a_504_in_its_shape(serve, mini, monkeypatch, path):
-    with Held(serve, mini, monkeypatch, timeout=0.05) as held:
+    with Held(serve, mini, monkeypatch, timeout=2.0) as held:
         answer = held.post(path).result()
         assert answer.status_code == 504
         error = answer.json()["error"]
