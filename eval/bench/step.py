@@ -114,7 +114,7 @@ def measure_here(setting: str, batch: int, plan: Plan) -> dict[str, Any]:
                         module.p = 0.0
                 self.module.register_forward_pre_hook(lambda _, given: counted.append(_texts(given[0])))
                 trained = sum(one.numel() for one in self.module.parameters() if one.requires_grad)
-                held = resident_mb() + 3 * 4 * trained / 2**20  # gradients and the two segments
+                held = resident_mb() + 3 * 4 * trained / 2**20  # gradients and the two moments
                 count_peak_from_here()
             counted.clear()
             clock, start = time.perf_counter(), time.process_time()

@@ -232,3 +232,10 @@ def test_no_file_outside_the_folders_is_given(address: str, place: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(f"{address}/gradio_api/file={place.format(examples=EXAMPLES)}")
     assert error.value.code in (403, 404)
+
+
+@pytest.mark.parametrize("key", ["0" * 32, "..%2f..%2fetc%2fpasswd", "clip.mp4"])
+def test_media_are_given_by_their_keys_alone(address: str, key: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(f"{address}/media/{key}")
+    assert error.value.code == 404

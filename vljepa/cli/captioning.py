@@ -58,8 +58,8 @@ def caption_all(
         )
     if not found:
         raise broken[0][1]
-    skipped = [(fetched.name(str(image)), error.message) for image, error in broken]
-    note_skipped(skipped, total=len(files))
+    skipped = [*fetched.skipped, *((fetched.name(str(image)), error.message) for image, error in broken)]
+    note_skipped(skipped, total=len(files) + len(fetched.skipped))
     note_passed_over(found_files.passed_over, what="images")
     return [replace(one, image=fetched.name(one.image)) for one in found], skipped
 

@@ -63,10 +63,16 @@ def export(
     Example: vljepa export runs/lora_retrieval/best my_model --merge
     """
     _check_options(form, {"--int8": int8, "--check": check, "--push-to": push_to, "--private": private, "--full": full})
+    if decoder is not None and form in (Format.ONNX, Format.IMMICH):
+        raise ConfigError(f"--decoder has no use in --format {form.value}.", fix="leave it out.")
     from vljepa.inference.embed import Embedder
     from vljepa.processing.processor import VLJEPAProcessor
 
     empty_folder(output)
+    if push_to is not None:
+        from vljepa.export.hub import check_repository
+
+        check_repository(push_to)
     loaded = _load(model, merge=merge, decoder=decoder, keep_adapters=form is Format.VLJEPA)
     if form is Format.VLJEPA:
         loaded.save_pretrained(output, full=full)

@@ -115,11 +115,19 @@ def search(
     if not hits:
         [nearest] = loaded.search(asked, k=1, **more)
         note(f"nothing scores {min_score:g} or more; the nearest, {nearest.path}, has {nearest.score:.3f}")
+    named = fetched.name(str(asked))
     if json:
         kind = "text" if isinstance(asked, str) else "image"
-        print_json({"query": str(asked), "kind": kind, "folder": str(place), "hits": [asdict(hit) for hit in hits]})
+        print_json(
+            {
+                "query": named,
+                "kind": kind,
+                "folder": str(place),
+                "hits": [asdict(hit) for hit in hits],
+            }
+        )
     else:
-        _print_hits(hits, heading=f"{str(asked)!r} in {place}")
+        _print_hits(hits, heading=f"{named!r} in {place}")
     if html is not None:
         note(f"the images in {html} are read from {place}" + ("" if folder else ", the folder that the index names"))
         lacking = write_contact_sheet(

@@ -70,7 +70,7 @@ class SourceConfig(Strict):
         first_text: Share of visits that take a row's first text; the others draw from all its texts.
         gate_only: Train only the gate of the label prior's residual: for images so few that they would be learned
             by heart (needs a `label_prior` with `residual`).
-        view: What is seen of a row: `image`; `{name: clip, frames: 8}` of a video; `{name: still, frames: 8}`, an
+        view: What is seen of a row: `picture`; `{name: clip, frames: 8}` of a video; `{name: still, frames: 8}`, an
             image as a clip in which nothing moves; or `{name: text, like: SOURCE}`, where a text stands for it.
             Sources of one group need views of equally many frames, and an image counts as one.
         task: How validation measures it: retrieval both ways, or accuracy over `candidates`.

@@ -12,7 +12,7 @@ from vljepa.parts.saved import DECODER_FOLDER, TOKENIZERS_FOLDER
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _CARD = """---
 library_name: vljepa
-license: apache-2.0
+license: {license}
 pipeline_tag: zero-shot-image-classification
 tags: [vision-language, JEPA, retrieval, VQA{captioning}]
 ---
@@ -51,7 +51,8 @@ The repository is whole: weights of every part, tokenizers (`{tokenizers}/`), pr
 
 ## Licence
 
-Of what was trained here: apache-2.0. The parts above, and the data, keep their own licences.
+Of what was trained here: apache-2.0. The parts above, whose weights are in this repository, and the data keep their own
+licences: check that you may share them.
 
 ## Training data and results
 
@@ -88,8 +89,7 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
     """
     from huggingface_hub import HfApi, errors
 
-    if not _NAME.fullmatch(repository):
-        raise ConfigError(f"{repository!r} names no repository.", fix="write it as owner/name.")
+    check_repository(repository)
     api = HfApi()
     try:
         address = api.create_repo(repository, private=private, exist_ok=True)
@@ -97,9 +97,27 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         raise ConfigError(
             f"the hub did not take {repository!r}: {str(error).splitlines()[0]}",
-            fix="check the name, log in with `hf auth login`, and unset HF_HUB_OFFLINE; the folder is written.",
+            fix="check the name, log in with `hf auth login`, "
+            f"and unset HF_HUB_OFFLINE; the folder is written: `hf upload {repository} {folder}` goes on.",
         ) from error
     return str(address)
+
+
+def check_repository(name: str) -> None:
+    """Refuse a name that the hub would refuse, before hours of work.
+
+    Raises:
+        ConfigError: It is no `owner/name` as the hub has them.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise ConfigError(f"{name!r} names no repository: {error}", fix="write it as owner/name.") from error
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} names no repository.", fix="write it as owner/name.")
 
 
 def model_card(model: VLJEPA, *, name: str) -> str:
@@ -107,8 +125,10 @@ def model_card(model: VLJEPA, *, name: str) -> str:
     config, has_words = model.config, model.y_decoder is not None
     image, clips = config.x_encoder.image, config.clips
     assert image.size is not None
+    parts = (config.x_encoder.part, config.predictor.part, config.y_encoder.part)
     return _CARD.format(
         title=name.rsplit("/", 1)[-1],
+        license="apache-2.0" if all(part.source in ("asset", "random") for part in parts) else "other",
         name=name,
         captioning=", captioning" if has_words else "",
         words='vl.caption("photo.jpg")\n' if has_words else "",

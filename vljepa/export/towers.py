@@ -91,8 +91,8 @@ class _FixedGate(nn.Module):
 
 
 def takes_questions(model: JEPA) -> bool:
-    """Whether a question changes what is predicted: not where a dual encoder's gate is still 0."""
-    return not any(isinstance(one.gate, AskedGate) and one.gate.is_shut for one in model.predictors().values())
+    """Whether a question about an image changes what is predicted: not where a dual encoder's gate is still 0."""
+    return not all(isinstance(one.gate, AskedGate) and one.gate.is_shut for one in model.predictors({1}).values())
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from vljepa.errors import DataError
 from vljepa.inference.embed import Rows
 
 FORMAT = "vljepa-index"
-VERSION = 3
+VERSION = 4
 _UNFINISHED = "unfinished"
 _REMAKE = "make the index again with `vljepa index PATH -o FILE`."
 

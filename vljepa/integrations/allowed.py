@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from vljepa.errors import DataError
+from vljepa.errors import DataError, ImageError
 from vljepa.inference.media import find_media
 
 
@@ -38,7 +40,7 @@ class AllowedFolders:
         if "\0" not in given and ".." not in path.parts:
             places = [path] if path.is_absolute() else [folder / path for folder in self.folders]
             for place in places:
-                if any(_is_plainly_below(place, folder) for folder in self.folders) and place.is_file():
+                if any(_is_plainly_below(place, folder) for folder in self.folders) and os.path.isfile(place):
                     return place
         raise DataError(
             f"{given!r} is no file below the allowed folders.",
@@ -51,15 +53,16 @@ class AllowedFolders:
         Raises:
             DataError: There are none, or a folder cannot be read.
         """
-        found = find_media(list(self.folders))
-        plain = [
-            file
-            for file in (*found.images, *found.videos)
-            if any(_is_plainly_below(file, folder) for folder in self.folders)
-        ]
+        plain: dict[Path, None] = {}  # one folder may lie in another
+        for folder in self.folders:
+            with suppress(ImageError, DataError):  # nothing in this one
+                found = find_media([folder])
+                plain |= dict.fromkeys(
+                    file for file in (*found.images, *found.videos) if _is_plainly_below(file, folder)
+                )
         if not plain:
             raise DataError("the allowed folders have no images or videos but links.", fix="put some there.")
-        return plain
+        return [file for file in plain if os.path.isfile(file)]
 
 
 def _is_plainly_below(path: Path, folder: Path) -> bool:

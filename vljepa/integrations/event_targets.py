@@ -77,7 +77,8 @@ def webhook(address: str, *, headers: Mapping[str, str] | None = None) -> Target
                 raise RefusedEventError(f"it answers {error.code} {error.reason}") from error
             raise
 
-    return Target(without_secrets(address, at_in_path=False), send, lambda: None)
+    host = parts.netloc.rpartition("@")[2]  # the path of a webhook may be its secret
+    return Target(f"{parts.scheme}://{host}/...", send, lambda: None)
 
 
 def mqtt(address: str) -> Target:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+_LAST_WAIT = 1.0  # at the end, when there is no time for longer ones; a pause is ended then
 
 
 class RefusedEventError(Exception):
@@ -120,9 +121,16 @@ class Outbox:
 
     def _pause(self, event: bytes, seconds: float) -> bool:
         """Wait before the next attempt; False where there is none."""
-        until = time.monotonic() + seconds
         with self._changed:
-            while not self._is_over() and time.monotonic() < until and self._waiting and self._waiting[0] is event:
+            ending = self._ending is not None
+            until = time.monotonic() + (min(seconds, _LAST_WAIT) if ending else seconds)
+            while (
+                not self._is_over()
+                and ending == (self._ending is not None)
+                and time.monotonic() < until
+                and self._waiting
+                and self._waiting[0] is event
+            ):
                 end = until if self._ending is None else min(until, self._ending)
                 self._changed.wait(max(0.0, end - time.monotonic()))
             if self._is_over() or not (self._waiting and self._waiting[0] is event):

@@ -101,7 +101,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _fault(request: Request, error: Exception) -> Response:
     """A fault of ours: the log has it, the client is not told what it was."""
     del error
-    return _answer(request, 500, "the server failed at this request; its log says why.", kind="server_error")
+    answer = _answer(request, 500, "the server failed at this request; its log says why.", kind="server_error")
+    answer.headers["X-Request-Id"] = request.state.number  # this is answered outside of `Observe`
+    return answer
 
 
 def _answer(request: Request, status: int, message: str, *, kind: str = "invalid_request_error") -> Response:

@@ -14,7 +14,7 @@ import threading
 import time
 from contextlib import suppress
 from typing import TypeAlias
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from vljepa.addresses import without_secrets
 from vljepa.serving.errors import RequestError, TooLargeError
@@ -26,8 +26,8 @@ SECONDS = 10.0
 """For all of it, redirects included."""
 REDIRECTS = 3
 _AT_ONCE = threading.BoundedSemaphore(8)
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-"""IPv4 addresses as an IPv6 network without IPv4 sees them."""
+_TRANSLATED = [ipaddress.ip_network(one) for one in ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")]
+"""IPv4 addresses as networks without IPv4 see them, and as they once were written."""
 _FIX = "send the image itself: base64, or a data URL (data:image/jpeg;base64,...)."
 
 
@@ -41,13 +41,17 @@ def fetch_image(url: str) -> bytes:
         RequestError: Another scheme, a host that is not public, or one that does not give the file.
         TooLargeError: More than `MAX_BYTES`.
     """
-    deadline = time.monotonic() + SECONDS
-    with _AT_ONCE:
+    if not _AT_ONCE.acquire(timeout=SECONDS):
+        raise _failed(url, "too many others are being fetched")
+    try:
+        deadline = time.monotonic() + SECONDS
         for _ in range(REDIRECTS + 1):
             following, content = _get(url, deadline)
             if following is None:
                 return content
             url = urljoin(url, following)
+    finally:
+        _AT_ONCE.release()
     raise _failed(url, f"it redirects more than {REDIRECTS} times")
 
 
@@ -55,7 +59,7 @@ def is_public(address: IPAddress) -> bool:
     """Whether an address is one of the public internet, and not of this machine, its network, or its cloud."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if inner is None and address in _TRANSLATED:
+        if inner is None and any(address in network for network in _TRANSLATED):
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None and not is_public(inner):
             return False
@@ -117,25 +121,28 @@ class _Connection(http.client.HTTPConnection):
         assert parts.hostname is not None
         super().__init__(parts.hostname, port, timeout=timeout)
         self._address, self._secure = address, parts.scheme == "https"
+        self._open: socket.socket | None = None  # http.client forgets its own as soon as the answer is the last one
 
     def connect(self) -> None:
         """Connect to the address, and nowhere else."""
-        plain = socket.create_connection((self._address, self.port), self.timeout)
+        self._open = plain = socket.create_connection((self._address, self.port), self.timeout)
         if not self._secure:
             self.sock = plain
             return
         context = ssl.create_default_context()
-        self.sock = context.wrap_socket(plain, server_hostname=self.host, do_handshake_on_connect=False)
+        self._open = self.sock = context.wrap_socket(plain, server_hostname=self.host, do_handshake_on_connect=False)
         self.sock.do_handshake()  # which `cut` can end
 
     def cut(self) -> None:
         """End it from another thread."""
-        with suppress(OSError, AttributeError):
-            self.sock.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            if self._open is not None:
+                self._open.shutdown(socket.SHUT_RDWR)
 
 
 def _target(parts: SplitResult) -> str:
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    whole = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return quote(whole, safe="%/:=&?~#+!$,;'@()*[]")  # letters beyond ASCII; what is quoted stays
 
 
 def _left(url: str, deadline: float) -> float:

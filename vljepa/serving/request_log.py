@@ -52,8 +52,13 @@ class Observe:
                 sent += len(message.get("body", b""))
             await send(message)
 
+        scope.setdefault("state", {})["number"] = number
         try:
             await self.app(scope, receive, noted)
+        except Exception:
+            if self._log is not None:
+                write(self._log, level="error", message="fault", request=number, traceback=traceback.format_exc())
+            raise
         finally:
             seconds = time.perf_counter() - began
             path = getattr(scope.get("route"), "path", OTHER)

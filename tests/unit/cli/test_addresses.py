@@ -52,6 +52,9 @@ def test_what_was_fetched_is_a_file_for_as_long_as_it_is_needed(web: list[str]) 
 def test_what_cannot_be_had_is_an_error_with_a_fix_for_a_command_line(web: list[str]) -> None:
     with pytest.raises(ImageError, match=r"gives nothing.*download the image first"):
         Fetched(["http://example.org/no.jpg"], allowed=True)
+    fetched = Fetched([PLACE, "http://example.org/no.jpg"], allowed=True)
+    assert len(fetched.words) == 1, "one that is gone does not end the others"
+    assert fetched.skipped == [("http://example.org/no.jpg", "http://example.org/no.jpg gives nothing.")]
 
 
 def test_a_private_address_is_never_asked() -> None:

@@ -65,3 +65,23 @@ def test_there_is_an_end_although_nobody_is_there() -> None:
     for _ in range(4):
         outbox.put(b"x")
     assert outbox.close(wait=0.05).dropped == 4
+
+
+def test_at_the_end_a_receiver_that_is_back_gets_what_waits() -> None:
+    """Although the pause at hand is longer than the end is."""
+    back, tried = threading.Event(), threading.Event()
+    taken: list[bytes] = []
+
+    def send(event: bytes) -> None:
+        tried.set()
+        if not back.is_set():
+            raise ConnectionError("nobody there")
+        taken.append(event)
+
+    outbox = Outbox(send, first_wait=3600.0)
+    for number in range(3):
+        outbox.put(b"%d" % number)
+    assert tried.wait(30)
+    back.set()
+    assert outbox.close(wait=30.0) == Counts(sent=3, retries=1)
+    assert taken == [b"0", b"1", b"2"]

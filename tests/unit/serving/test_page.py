@@ -99,11 +99,12 @@ def test_a_folder_is_searched_and_its_video_plays_at_the_hit(desk: Desk) -> None
     assert sum(counted) == 4
     assert "1 files cannot be read" in about
     assert caption(image).endswith("rocket.jpg")
-    assert thumbnail(desk, folder, image) == str(desk.folders[folder] / "rocket.jpg")
+    assert max(thumbnail(desk, folder, image).size) <= 480
     assert "<img" in play(desk, folder, image)
+    assert desk.media[desk.key_of(folder, "rocket.jpg")] == desk.folders[folder] / "rocket.jpg"
     film = next(hit for hit in hits if hit.start is not None and hit.start > 0)
     assert isinstance(thumbnail(desk, folder, film), Image.Image)
-    assert f"clip.mp4#t={film.start:.2f}" in play(desk, folder, film)
+    assert f'src="media/{desk.key_of(folder, "clip.mp4")}#t={film.start:.2f}"' in play(desk, folder, film)
     assert Path(nearest(desk, folder, "", CAT)[0][0].path).name == "cat.jpg"
 
 
@@ -114,6 +115,17 @@ def test_only_the_folders_that_were_named_are_searched(desk: Desk, tmp_path: Pat
     for text, like in (("", None), ("a cat", CAT)):
         with pytest.raises(ConfigError, match="one of them"):
             nearest(desk, folder, text, like)
+
+
+def test_a_link_that_leads_out_of_a_folder_is_not_shown(mini: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "shown").mkdir()
+    shutil.copy(CAT, tmp_path / "shown")
+    shutil.copy(IMAGES / "rocket.jpg", tmp_path)
+    (tmp_path / "shown" / "link.jpg").symlink_to(tmp_path / "rocket.jpg")
+    own = Desk(mini, name="mini", folders=[tmp_path / "shown"])
+    hits, _ = nearest(own, str(tmp_path / "shown"), "a rocket", None)
+    assert [Path(hit.path).name for hit in hits] == ["cat.jpg"]
+    assert list(own.media.values()) == [tmp_path / "shown" / "cat.jpg"]
 
 
 def test_a_folder_that_has_changed_is_looked_at_again(desk: Desk, mini: Pipeline, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vljepa.errors import ConfigError
-from vljepa.serving.page.desk import MODEL, Desk, in_words, listed
+from vljepa.serving.page.desk import Desk, in_words, listed
 
 NONE = "(none of these)"
 
@@ -24,14 +24,14 @@ def add(desk: Desk) -> None:
         image.change(lambda path: path, inputs=image, outputs=shown)
 
         def classify(path: str | None, names: str, other: bool) -> dict[str, float]:
-            return probabilities(desk, path, names, none=other)
+            with desk.lock:
+                return probabilities(desk, path, names, none=other)
 
         gr.on(
             [go.click, labels.submit],
             in_words(classify),
             inputs=[image, labels, none],
             outputs=table,
-            concurrency_id=MODEL,
             api_name="classify",
         )
 

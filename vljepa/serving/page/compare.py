@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vljepa.errors import ConfigError
-from vljepa.serving.page.desk import MODEL, Desk, in_words
+from vljepa.serving.page.desk import Desk, in_words
 
 MOST = 50
 
@@ -22,10 +22,11 @@ def add(desk: Desk) -> None:
         table = gr.Dataframe(label="Cosines", interactive=False, elem_id="cosines")
 
         def compare(a: str, b: str) -> dict[str, Any]:
-            head, rows = cosines(desk, a, b)
+            with desk.lock:
+                head, rows = cosines(desk, a, b)
             return {"headers": head, "data": rows}
 
-        go.click(in_words(compare), inputs=[left, right], outputs=table, concurrency_id=MODEL, api_name="compare")
+        go.click(in_words(compare), inputs=[left, right], outputs=table, api_name="compare")
 
 
 def cosines(desk: Desk, left: str, right: str) -> tuple[list[str], list[list[str]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vljepa.errors import ConfigError
-from vljepa.serving.page.desk import MODEL, Desk, in_words, listed
+from vljepa.serving.page.desk import Desk, in_words, listed
 
 SURE = 0.3
 """Confidence from which a caption is shown without a remark."""
@@ -33,14 +33,14 @@ def add(desk: Desk) -> None:
         image.change(lambda path: path, inputs=image, outputs=shown)
 
         def describe(path: str | None, asked: str, among: str) -> tuple[Any, ...]:
-            return answer(desk, path, asked, among)
+            with desk.lock:
+                return answer(desk, path, asked, among)
 
         gr.on(
             [go.click, question.submit, choices.submit],
             in_words(describe),
             inputs=[image, question, choices],
             outputs=[words, remark, table],
-            concurrency_id=MODEL,
             api_name="describe",
         )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,23 +14,28 @@ from vljepa.errors import VLJEPAError
 from vljepa.inference.index import Index
 from vljepa.inference.pipeline import Pipeline
 
-MODEL = "model"
-"""Events of this gradio concurrency id wait for each other: there is one model."""
-
 
 class Desk:
     """A model and the folders of this machine that visitors may search.
+
+    One visitor uses the model at a time: for an answer, a segment of a video, or a frame of a webcam.
 
     Args:
         pipeline: The model.
         name: What it is called on the page.
         folders: Of images and videos; nothing else of this machine is shown.
+
+    Attributes:
+        lock: Held by who uses the model.
+        media: Files that were found in the folders, by the keys under which browsers may ask for them.
     """
 
     def __init__(self, pipeline: Pipeline, *, name: str, folders: Sequence[Path] = ()) -> None:
         self.pipeline = pipeline
         self.name = name
         self.folders = {str(folder): folder.resolve() for folder in folders}
+        self.lock = threading.RLock()
+        self.media: dict[str, Path] = {}
         self._indexes: dict[str, Index] = {}
 
     @property
@@ -49,6 +56,15 @@ class Desk:
         known = [self._indexes[folder]] if folder in self._indexes else []
         self._indexes[folder] = self.pipeline.index(self.folders[folder], known=known, progress=progress)
         return self._indexes[folder]
+
+    def key_of(self, folder: str, path: str) -> str | None:
+        """Key under which browsers may ask for an indexed file; None where a link leads out of the folder."""
+        file = self.folders[folder] / path
+        if not file.resolve().is_relative_to(self.folders[folder]):
+            return None
+        key = hashlib.sha256(str(file).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        self.media[key] = file
+        return key
 
 
 def in_words(call: Callable[..., Any]) -> Callable[..., Any]:

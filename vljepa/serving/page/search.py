@@ -10,11 +10,15 @@ from vljepa.errors import ConfigError
 from vljepa.inference.index import Hit
 from vljepa.inference.page import escaped
 from vljepa.inference.subtitles import span
+from vljepa.processing.image import open_image
 from vljepa.processing.image_sequence import is_moving
 from vljepa.processing.video import frame_at
-from vljepa.serving.page.desk import MODEL, Desk, in_words
+from vljepa.serving.page.desk import Desk, in_words
 
 HITS = 24
+SIDE = 480
+MEDIA = "media"
+"""Below this the browser asks for the files of hits, by their keys."""
 
 
 def add(desk: Desk) -> None:
@@ -34,7 +38,7 @@ def add(desk: Desk) -> None:
         report = gr.Markdown()
         gallery = gr.Gallery(label="Nearest first", columns=4, allow_preview=False, elem_id="hits")
         player = gr.HTML(elem_id="player")
-        hits, waiting = gr.State([]), gr.Progress()
+        hits, waiting = gr.State(None), gr.Progress()
 
         def search(place: str, text: str, like: str | None, progress: Any = waiting) -> tuple[Any, ...]:
             done = 0
@@ -44,11 +48,13 @@ def add(desk: Desk) -> None:
                 done += count
                 progress((done, None), desc="looking at images and videos", unit="files")
 
-            found, about = nearest(desk, place, text, like, progress=advance)
+            with desk.lock:
+                found, about = nearest(desk, place, text, like, progress=advance)
             shown = [(thumbnail(desk, place, hit), caption(hit)) for hit in found]
-            return shown, about, found, ""
+            return shown, about, (place, found), ""
 
-        def choose(place: str, found: list[Hit], event: Any) -> str:
+        def choose(shown: tuple[str, list[Hit]], event: Any) -> str:
+            place, found = shown
             return play(desk, place, found[event.index])
 
         choose.__annotations__["event"] = gr.SelectData  # gradio reads it, and knows no name of this function
@@ -58,10 +64,9 @@ def add(desk: Desk) -> None:
             in_words(search),
             inputs=[folder, query, image],
             outputs=[gallery, report, hits, player],
-            concurrency_id=MODEL,
             api_name="search",
         )
-        gallery.select(choose, inputs=[folder, hits], outputs=player, api_name=False)
+        gallery.select(choose, inputs=hits, outputs=player, api_name=False)
 
 
 def nearest(
@@ -78,6 +83,7 @@ def nearest(
         raise ConfigError("give a text or an image to search for, and one of them.", fix="empty the other one.")
     index = desk.index_of(folder, progress=progress)
     hits = index.search(Path(like) if like else text.strip(), k=HITS, per_video=6)
+    hits = [hit for hit in hits if desk.key_of(folder, hit.path) is not None]
     about = f"{len(hits)} of {len(index)} images and segments"
     return hits, about + (f"; {len(index.skipped)} files cannot be read" if index.skipped else "")
 
@@ -89,18 +95,21 @@ def caption(hit: Hit) -> str:
 
 
 def thumbnail(desk: Desk, folder: str, hit: Hit) -> Any:
-    """A file, or of a video the segment's best frame."""
+    """A small image; of a video the segment's best frame."""
     path = desk.folders[folder] / hit.path
-    if hit.time is None:
-        return str(path)
     limit = desk.pipeline.processor.config.x_encoder.image.max_pixels
-    return frame_at(path, hit.time, fps=None, max_pixels=limit)
+    if hit.time is None:
+        image = open_image(path, max_pixels=limit)
+    else:
+        image = frame_at(path, hit.time, fps=None, max_pixels=limit)
+    image.thumbnail((SIDE, SIDE))
+    return image
 
 
 def play(desk: Desk, folder: str, hit: Hit) -> str:
     """A player that begins at the hit; of an image, the image."""
     path = desk.folders[folder] / hit.path
-    address = f"/gradio_api/file={path}"
+    address = f"{MEDIA}/{desk.key_of(folder, hit.path)}"  # relative: there may be a proxy with a prefix
     name = escaped(Path(hit.path).name)
     if hit.start is None or is_moving(path):
         return f'<img src="{escaped(address)}" alt="{name}" style="max-width: 100%; max-height: 480px">'

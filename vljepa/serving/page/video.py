@@ -14,7 +14,7 @@ from vljepa.inference.selective import Segment, SelectiveDecoder
 from vljepa.inference.stream_report import render_report, savings
 from vljepa.inference.stream_stats import StreamStats
 from vljepa.inference.subtitles import span
-from vljepa.serving.page.desk import MODEL, Desk, in_words
+from vljepa.serving.page.desk import Desk, in_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,9 +42,7 @@ def add(desk: Desk) -> None:
             def watch(path: str | None) -> Iterator[tuple[Any, ...]]:
                 yield from captions(desk, path)
 
-            go.click(
-                in_words(watch), inputs=video, outputs=[table, note, report], concurrency_id=MODEL, api_name="watch"
-            )
+            go.click(in_words(watch), inputs=video, outputs=[table, note, report], api_name="watch")
         with gr.Tab("Webcam"):
             with gr.Row():
                 camera = gr.Image(
@@ -56,10 +54,11 @@ def add(desk: Desk) -> None:
             session = gr.State(None)
 
             def see(image: Image | None, seen: Webcam | None) -> tuple[Any, ...]:
-                seen = Webcam(desk) if seen is None else seen
-                if image is not None:
-                    seen.push(image)
-                return seen, *seen.shown()
+                with desk.lock:
+                    seen = Webcam(desk) if seen is None else seen
+                    if image is not None:
+                        seen.push(image)
+                    return seen, *seen.shown()
 
             camera.stream(
                 in_words(see),
@@ -67,7 +66,6 @@ def add(desk: Desk) -> None:
                 outputs=[session, live_table, live_note, change],
                 stream_every=0.25,
                 time_limit=3600,
-                concurrency_id=MODEL,
                 show_progress="hidden",
                 api_name=False,
             )
@@ -81,8 +79,13 @@ def captions(desk: Desk, path: str | None) -> Iterator[tuple[list[list[str]], st
     """
     if not path:
         raise ConfigError("there is no video.", fix="choose or drop one first.")
-    stats, segments = StreamStats(), []
-    for segment in desk.pipeline.stream(path, stats=stats):
+    stats, segments = StreamStats(), list[Segment]()
+    found = desk.pipeline.stream(path, stats=stats)
+    while True:
+        with desk.lock:
+            segment = next(found, None)
+        if segment is None:
+            break
         segments.append(segment)
         yield [row(one) for one in segments], "looking at the video ...", ""
     page = render_report(title=Path(path).name, about=f"model {desk.name}", segments=segments, stats=stats)
