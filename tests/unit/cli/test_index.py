@@ -100,7 +100,7 @@ def test_an_index_of_an_older_version_is_replaced_and_not_searched(fails, run, t
 
     message = fails("search", "p.index", "a fish", "--model", toy)
 
-    assert "version '2'; this vljepa reads 3" in message
+    assert "version '2'; this vljepa reads 4" in message
     assert "make the index again" in message
     assert run("index", "images", "-o", "p.index", "--model", toy)[0] == 0
 

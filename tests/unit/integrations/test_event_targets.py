@@ -107,7 +107,7 @@ def test_a_webhook_gets_the_event_as_it_is(receiver: Any) -> None:
     assert headers["Content-Type"] == "application/json"
     assert headers["X-Key"] == "7"
     assert headers["Authorization"] == "Basic " + base64.b64encode(b"me:s@cret").decode()
-    assert target.name == f"http://{receiver.at}/hook"
+    assert target.name == f"http://{receiver.at}/...", "the path of a webhook may be its secret"
 
 
 @pytest.mark.parametrize("status", [400, 404, 302])
@@ -201,7 +201,7 @@ def test_stream_sends_each_caption(
     assert [line.partition(f"{frames}: ")[2] or line for line in out.out.splitlines()]
     assert {one["source"] for one in events} == {str(frames)}
     assert [json.loads(broker.got.get(timeout=30)[1]) for _ in range(3)] == events
-    assert f"{hook}: 3 events sent" in out.err
+    assert f"{hook.removesuffix('/hook')}/...: 3 events sent" in out.err
     assert f"{topic}: 3 events sent" in out.err
     listener.loop_stop()
 
@@ -216,4 +216,4 @@ def test_stream_goes_on_without_its_receiver(
     assert main(["stream", str(frames), *speaking, "--webhook", "http://127.0.0.1:9/"]) == 0
     out = capsys.readouterr()
     assert len(out.out.splitlines()) == 3
-    assert "http://127.0.0.1:9/: 0 events sent, 3 dropped" in out.err
+    assert "http://127.0.0.1:9/...: 0 events sent, 3 dropped" in out.err
