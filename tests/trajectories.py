@@ -237,7 +237,7 @@ def _write_clips(folder: Path) -> None:
 
 
 def _texts(name: str) -> list[str]:
-    return [name, f"an image of {name}", f"{name} (shown)"]
+    return [name, f"a picture of {name}", f"{name} (shown)"]
 
 
 def _read(path: Path) -> list[Row]:

@@ -90,10 +90,10 @@ SCORES: dict[str, tuple[Callable[[], float], Callable[[], float] | float]] = {
     "distinct share": (lambda: metrics.distinct_share(SAID), 1 / COUNT),
     "selective decoding": (lambda: selective(SAID), lambda: drawn(selective)),
     "round trip": (
-        lambda: metrics.round_trip([one for [one] in CAPTIONS], SAID, text_ND=CONSTANT, said_ND=CONSTANT)[
+        lambda: metrics.round_trip([one for [one] in CAPTIONS], SAID, text_ND=CONSTANT, decoded_ND=CONSTANT)[
             "above_others"], 1e-6),
     "round trip, exact": (
-        lambda: metrics.round_trip([one for [one] in CAPTIONS], SAID, text_ND=CONSTANT, said_ND=CONSTANT)["exact"],
+        lambda: metrics.round_trip([one for [one] in CAPTIONS], SAID, text_ND=CONSTANT, decoded_ND=CONSTANT)["exact"],
         1 / COUNT),
     "VQAv2": (lambda: float(np.mean([metrics.vqa_v2_score("yes", [one] * 10) for one in ANSWERS])), 0.5),
     "exact match": (lambda: float(np.mean([metrics.exact_match("yes", [one]) for one in ANSWERS])), 0.5),

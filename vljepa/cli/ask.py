@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from vljepa.cli.addresses import is_address
 from vljepa.cli.captioning import caption_all, print_said, print_said_json
 from vljepa.cli.choosing import as_json, choose_over, listed, print_predictions
 from vljepa.cli.options import (
@@ -75,6 +77,8 @@ def ask(
             f"ask takes {wanted}, and was given {len(words)} argument{'' if len(words) == 1 else 's'}.",
             fix="put the question in quotes; several images are a folder, a quoted glob, or -f.",
         )
+    if images and Path(question).is_file() and not Path(images[0]).exists() and not is_address(images[0]):
+        raise ConfigError("the image comes first, and then the question.", fix=f"vljepa ask {question} {images[0]!r}.")
     asked_of = with_paths_of(images, paths_file)
     free = choices is None and choices_file is None
     _check_options(

@@ -135,6 +135,10 @@ def read_index(file: Path) -> tuple[IndexHeader, list[Entry], Rows]:
     """
     from safetensors import SafetensorError, safe_open
 
+    if Path(file).is_dir():
+        raise DataError(
+            f"{str(file)!r} is a folder, not an index.", fix=f"make one of it with `vljepa index {file} -o my.index`."
+        )
     try:
         with safe_open(file, framework="numpy") as stream:
             header = _header(file, stream.metadata() or {})

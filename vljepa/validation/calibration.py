@@ -37,6 +37,10 @@ Kind = Literal["ask", "classify"]
 Scored = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
+NEVER_WRONG = 1.1e-3
+"""Below this the fit is at its bound, which it reaches when every answer is right: the current temperature is kept."""
+
+
 def calibrate(
     tasks: Sequence[Task], *, encoder: Encoder, current: CalibrationConfig, answers: Mapping[str, int] | None = None
 ) -> tuple[CalibrationConfig, Metrics]:
@@ -46,7 +50,8 @@ def calibrate(
     where a source has enough images with names.
 
     They are fitted over several numbers of candidates: one that fits 20 is far from right for 1,000. The sources of a
-    kind are pooled. A kind without a source keeps its current temperature.
+    kind are pooled. A kind without a source keeps its current temperature, and
+    so does one of which nothing is wrong.
 
     Args:
         tasks: Validation sources; `classify` is fitted on those of retrieval.
@@ -97,7 +102,8 @@ def calibrate(
             temperature, exponent = fit_temperature_by_count(
                 parts, at=CALIBRATED_AT, steepest=STEEPEST if widest >= CALIBRATED_AT else 0.0
             )
-            changes |= {kind: temperature, f"{kind}_exponent": exponent}
+            if temperature >= NEVER_WRONG:  # else these few say nothing of how sure to be
+                changes |= {kind: temperature, f"{kind}_exponent": exponent}
             metrics |= _errors(kind, parts, before=current, after=current.model_copy(update=changes))
     if naming:
         changes["evidence"], found = fit_evidence(naming, current.model_copy(update=changes))

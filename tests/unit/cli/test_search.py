@@ -217,3 +217,10 @@ def test_a_query_about_none_of_the_images_lists_none(run, toy, index):
     assert f"has {best:.3f}" in err
     assert len(json.loads(run(*words, "--json", "--min-score", str(best - 1e-4))[1])["hits"]) >= 1
     assert json.loads(run(*words, "--json", "--min-score", "1")[1])["hits"] == []
+
+
+def test_a_folder_is_no_index_and_the_error_says_how_to_make_one(fails, toy, tmp_path):
+    message = fails("search", str(tmp_path), "a fish", "--model", toy)
+    assert "is a folder, not an index" in message
+    assert f"vljepa index {tmp_path} -o my.index" in message
+    assert "os error" not in message

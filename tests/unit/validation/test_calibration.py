@@ -99,6 +99,18 @@ def test_the_temperature_follows_the_number_of_candidates(kind):
     assert metrics[sizes[-1]] < metrics[f"calibration/{kind}/500_candidates/ece_before"] - 0.05
 
 
+@pytest.mark.parametrize(("wrong", "kept"), [(0, True), (2, False)])
+def test_a_few_images_of_which_none_is_wrong_say_nothing_of_how_sure_to_be(wrong, kept):
+    """The fit would be at its bound, and every later answer 100% sure."""
+    names = tuple(map(str, range(8)))
+    crowd = Crowd(10)
+    crowd.drawn = crowd.vectors[[*range(8 - wrong), *[0] * wrong]]
+    task = RetrievalTask("few", [Record(f"{one}.png", texts=(one,), source_id=one) for one in names], caption_prompt="")
+    fitted, metrics = calibrate([task], encoder=crowd, current=CalibrationConfig(classify=0.07))
+    assert (fitted.classify == 0.07) is kept
+    assert metrics["calibration/classify/temperature"] == fitted.classify
+
+
 def test_few_choices_say_nothing_of_many():
     """Among up to 19 the exponent would be that of the kinds of questions: with two and with five answers."""
     records = [
