@@ -34,7 +34,7 @@ def forged(tmp_path, *, listing=None, rows=None, **metadata):
     listing = json.dumps([ROW]) if listing is None else listing
     rows = np.ones((1, 3), dtype=np.float32) if rows is None else rows
     tensors = {"rows": rows, "entries": np.frombuffer(listing.encode(), dtype=np.uint8)}
-    fields = {"format": "vljepa-index", "version": "3", "model": "m", "text_space": "s"} | REST | metadata
+    fields = {"format": "vljepa-index", "version": "4", "model": "m", "text_space": "s"} | REST | metadata
     save_file(tensors, tmp_path / "forged.index", metadata={key: value for key, value in fields.items() if value})
     return tmp_path / "forged.index"
 
@@ -159,7 +159,7 @@ def test_another_safetensors_file_is_refused(tmp_path):
 
 
 def test_a_missing_tensor_is_refused(tmp_path):
-    fields = {"format": "vljepa-index", "version": "3", "model": "m", "text_space": "s"} | REST
+    fields = {"format": "vljepa-index", "version": "4", "model": "m", "text_space": "s"} | REST
     save_file({"entries": np.zeros(2, np.uint8)}, tmp_path / "a.index", metadata=fields)
     with pytest.raises(DataError):
         read_index(tmp_path / "a.index")
