@@ -142,7 +142,7 @@ def test_rows_that_cannot_be_right_are_refused(tmp_path, rows):
     [
         ({"format": "weights"}, "not an index"),
         ({"format": None}, "not an index"),
-        ({"version": "2"}, "version '2'; this vljepa reads 3"),  # it had no times
+        ({"version": "2"}, "version '2'; this vljepa reads 4"),  # it had no times
         ({"text_space": None}, "lacks 'text_space'"),
         ({"fingerprint": None}, "lacks 'fingerprint'"),
     ],
