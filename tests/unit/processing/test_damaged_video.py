@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.unit.processing.test_video import CAP, noise, ten  # noqa: F401  (fixtures)
+from tests.unit.processing.test_video import CAP, folder, noise, ten  # noqa: F401  (fixtures)
 from tests.videos import grey, number_of, plain, read, read_until_it_breaks, write_sound, write_video
 from vljepa.errors import VideoError
 from vljepa.processing.video import probe_video, read_clip, read_frames, sliding_windows
