@@ -159,8 +159,8 @@ def test_a_dual_encoder_learns_questions_and_stays_what_it_is_without_one(
         gates = [line["gate"] for line in read_log(trained.folder) if line["kind"] == "train"]
         assert gates[0] == 0
         assert abs(gates[-1]) > 0.01
-    assert moved[20.0] < moved[0.0] / 4
-    assert asked[20.0] > 4 * moved[20.0], "questions move it all the same"
+    assert max(moved.values()) < 1e-6, "with replay and without: the gate without a question stays shut"
+    assert min(asked.values()) > 1e-4, "questions move it all the same"
 
 
 def test_the_residual_s_factor_stays_that_of_the_start(tune: Tune, monkeypatch: pytest.MonkeyPatch) -> None:
