@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 _INFO = re.compile(r"^/api/models/(?P<repository>[^/]+/[^/]+)(/revision/(?P<revision>[^/?]+))?(\?.*)?$")
 _TREE = re.compile(r"^/api/models/(?P<repository>[^/]+/[^/]+)/tree/(?P<revision>[^/?]+)(\?.*)?$")
@@ -143,10 +143,19 @@ def _entry(file: Path, name: str) -> dict[str, Any]:
     return {"type": "file", "path": name, "size": file.stat().st_size, "oid": oid}
 
 
+AnyHub = TypeVar("AnyHub", bound=Hub)
+
+
 @contextmanager
 def hub() -> Iterator[Hub]:
     """A stand-in that runs until the block ends."""
-    server = Hub()
+    with running(Hub()) as server:
+        yield server
+
+
+@contextmanager
+def running(server: AnyHub) -> Iterator[AnyHub]:
+    """Let a stand-in serve until the block ends."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.hub_stand_in import Hub, _Handler
+from tests.hub_stand_in import Hub, _Handler, running
 
 _PREUPLOAD = re.compile(r"^/api/models/(?P<repository>[^/]+/[^/]+)/preupload/(?P<revision>[^/?]+)")
 _COMMIT = re.compile(r"^/api/models/(?P<repository>[^/]+/[^/]+)/commit/(?P<revision>[^/?]+)")
@@ -104,12 +103,5 @@ class _UploadHandler(_Handler):
 @contextmanager
 def upload_hub(folder: Path) -> Iterator[UploadHub]:
     """A stand-in that runs until the block ends."""
-    server = UploadHub(folder)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with running(UploadHub(folder)) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

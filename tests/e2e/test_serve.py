@@ -2,12 +2,8 @@
 
 import base64
 import json
-import os
-import re
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +11,7 @@ import openai
 import pytest
 
 import vljepa
+from tests.serving_process import serving
 
 pytestmark = pytest.mark.assets
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
@@ -24,17 +21,8 @@ KEY = "of-the-test"
 @pytest.fixture
 def server():
     """The process and its port; killed if a test leaves it."""
-    command = [sys.executable, "-c", "import sys; from vljepa.cli.main import main; sys.exit(main())"]
-    words = ["serve", "--port", "0", "--api-key", KEY]
-    with subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True, env=os.environ.copy()) as process:
-        try:
-            assert process.stderr is not None
-            line = process.stderr.readline()
-            found = re.fullmatch(r"serving mini at http://127\.0\.0\.1:(\d+)\n", line)
-            assert found, line + process.stderr.read()
-            yield process, int(found[1])
-        finally:
-            process.kill()
+    with serving("--api-key", KEY) as (process, address):
+        yield process, int(address.rpartition(":")[2])
 
 
 def test_the_openai_client_gets_what_the_model_says_and_sigterm_drains(server):

@@ -1,10 +1,6 @@
 """`vljepa serve` as a process of its own, asked by clients that people have: ollama, LangChain, Frigate's requests."""
 
 import base64
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +11,7 @@ from langchain_openai import OpenAIEmbeddings
 from langchain_openai.chat_models import ChatOpenAI
 
 import vljepa
+from tests.serving_process import serving
 
 pytestmark = pytest.mark.assets
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
@@ -24,17 +21,8 @@ KEY = "of-the-test"
 @pytest.fixture(scope="module")
 def address():
     """Of the server."""
-    command = [sys.executable, "-c", "import sys; from vljepa.cli.main import main; sys.exit(main())"]
-    words = ["serve", "--port", "0", "--api-key", KEY]
-    with subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True, env=os.environ.copy()) as process:
-        try:
-            assert process.stderr is not None
-            line = process.stderr.readline()
-            found = re.fullmatch(r"serving mini at (http://127\.0\.0\.1:\d+)\n", line)
-            assert found, line + process.stderr.read()
-            yield found[1]
-        finally:
-            process.kill()
+    with serving("--api-key", KEY) as (_, address):
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,17 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import requests
 
 import vljepa
+from tests.serving_process import SERVE, serving
 
 pytestmark = pytest.mark.assets
-SERVE = [sys.executable, "-c", "import sys; from vljepa.cli.main import main; sys.exit(main())", "serve", "--port", "0"]
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
 
 
@@ -28,28 +26,22 @@ def index(tmp_path_factory):
 def test_search_addresses_and_log(index, tmp_path):
     log = tmp_path / "log.jsonl"
     options = ["--index", str(index), "--allow-urls", "--log", str(log), "--queue", "4", "--timeout", "30"]
-    environment = {**os.environ, "http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}  # never asked
-    with subprocess.Popen([*SERVE, *options], stderr=subprocess.PIPE, text=True, env=environment) as process:
-        try:
-            assert process.stderr is not None
-            found = re.fullmatch(r"serving mini at (http://127\.0\.0\.1:\d+)\n", process.stderr.readline())
-            assert found
-            session = requests.Session()
-            session.trust_env = False
-            [hit] = session.post(f"{found[1]}/search", json={"text": "a rocket", "k": 1}, timeout=60).json()["hits"]
-            assert hit["path"] == "rocket.jpg"
-            refused = session.post(f"{found[1]}/caption", json={"image": f"{found[1]}/healthz"}, timeout=60)
-            assert refused.status_code == 400
-            assert "not of the public internet" in refused.json()["error"]["message"]
-            counts = session.get(f"{found[1]}/metrics", timeout=60).text
-            assert 'vljepa_requests_total{path="/search",status="200"} 1.0' in counts
-            assert 'vljepa_batch_items_sum{kind="texts"} 1.0' in counts
-            session.close()
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=60) == 0
-            assert process.stderr.read() == ""
-        finally:
-            process.kill()
+    never_asked = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    with serving(*options, environment=never_asked) as (process, address):
+        session = requests.Session()
+        session.trust_env = False
+        [hit] = session.post(f"{address}/search", json={"text": "a rocket", "k": 1}, timeout=60).json()["hits"]
+        assert hit["path"] == "rocket.jpg"
+        refused = session.post(f"{address}/caption", json={"image": f"{address}/healthz"}, timeout=60)
+        assert refused.status_code == 400
+        assert "not of the public internet" in refused.json()["error"]["message"]
+        counts = session.get(f"{address}/metrics", timeout=60).text
+        assert 'vljepa_requests_total{path="/search",status="200"} 1.0' in counts
+        assert 'vljepa_batch_items_sum{kind="texts"} 1.0' in counts
+        session.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+        assert process.stderr.read() == ""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(one["path"], one["status"]) for one in lines] == [("/search", 200), ("/caption", 400), ("/metrics", 200)]
 

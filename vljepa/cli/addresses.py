@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -52,10 +53,7 @@ class Fetched:
             return None
         self._folder = self._folder or TemporaryDirectory(prefix="vljepa_")
         name = PurePosixPath(unquote(urlsplit(address).path)).name or "image"
-        place = (
-            Path(self._folder.name)
-            / f"{len(self._names)}_{''.join(c if c.isalnum() or c in '._-' else '_' for c in name)[-80:]}"
-        )
+        place = Path(self._folder.name) / f"{len(self._names)}_{re.sub('[^A-Za-z0-9._-]', '_', name)[-80:]}"
         place.write_bytes(content)
         self._names[str(place)] = address
         return str(place)

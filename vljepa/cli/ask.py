@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vljepa.cli.addresses import is_address
-from vljepa.cli.captioning import caption_all, print_said, print_said_json
+from vljepa.cli.captioning import caption_all, print_words, print_words_json
 from vljepa.cli.choosing import as_json, choose_over, listed, print_predictions
 from vljepa.cli.options import (
     AllowUrlsOption,
@@ -145,7 +145,7 @@ def _answer(images: Sequence[str], question: str, *, json: bool, **asked: Any) -
     check_question(question)
     found, skipped = caption_all(images, query=question, **asked)
     if json:
-        print_said_json(found, skipped, name="answer", question=question)
+        print_words_json(found, skipped, name="answer", question=question)
     else:
         print_heading(question)
-        print_said(found, name="answer")
+        print_words(found, name="answer")

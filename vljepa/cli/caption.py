@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vljepa.cli.captioning import caption_all, print_said, print_said_json
+from vljepa.cli.captioning import caption_all, print_words, print_words_json
 from vljepa.cli.options import (
     AllowUrlsOption,
     DecoderOption,
@@ -56,6 +56,6 @@ def caption(
         allow_urls=allow_urls,
     )
     if json:
-        print_said_json(found, skipped, name="caption", query=query)
+        print_words_json(found, skipped, name="caption", query=query)
     else:
-        print_said(found, name="caption")
+        print_words(found, name="caption")

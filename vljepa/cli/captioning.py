@@ -64,7 +64,7 @@ def caption_all(
     return [replace(one, image=fetched.name(one.image)) for one in found], skipped
 
 
-def print_said(found: Sequence[Caption], *, name: str) -> None:
+def print_words(found: Sequence[Caption], *, name: str) -> None:
     """Captions as a table; `name` is what its words are called."""
     sure = [f"{one.agreement:.2f}" if one.confidence is None else f"{one.confidence:.0%}" for one in found]
     fitted = any(one.confidence is not None for one in found)
@@ -72,7 +72,7 @@ def print_said(found: Sequence[Caption], *, name: str) -> None:
     print_table(columns=["image", name, "confidence" if fitted else "agreement"], rows=rows)
 
 
-def print_said_json(found: Sequence[Caption], skipped: Skipped, *, name: str, **about: str) -> None:
+def print_words_json(found: Sequence[Caption], skipped: Skipped, *, name: str, **about: str) -> None:
     """Captions as one JSON document that begins with what it is about."""
     results = [
         {"image": one.image, name: one.text, "confidence": one.confidence, "agreement": one.agreement} for one in found

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from vljepa.cli.extras import require_extra
 from vljepa.cli.options import DecoderOption, DeviceOption, DtypeOption, ModelOption
 from vljepa.cli.output import note
 from vljepa.errors import ConfigError
+from vljepa.extras import require_extra
 
 
 def demo(
@@ -37,7 +37,7 @@ def demo(
 
     Example: vljepa demo --folder photos
     """
-    require_extra("demo", "gradio")
+    require_extra("demo", "gradio", user="vljepa demo")
     for one in folder or ():
         if not one.is_dir():
             raise ConfigError(f"--folder: there is no folder {str(one)!r}.", fix="check the path.")

@@ -10,10 +10,10 @@ from typing import Annotated, TextIO
 
 import typer
 
-from vljepa.cli.extras import require_extra
 from vljepa.cli.options import BackendOption, DecoderOption, DeviceOption, DtypeOption, ModelOption
 from vljepa.cli.output import note
 from vljepa.errors import ConfigError
+from vljepa.extras import require_extra
 
 
 def serve(
@@ -59,7 +59,7 @@ def serve(
 
     Example: vljepa serve --model mini --port 8000
     """
-    require_extra("serve", "fastapi", "prometheus_client", "python_multipart", "uvicorn")
+    require_extra("serve", "fastapi", "prometheus_client", "python_multipart", "uvicorn", user="vljepa serve")
     if api_key is not None and not (api_key and api_key.isascii() and api_key.isprintable() and " " not in api_key):
         raise ConfigError("--api-key is empty, or not plain characters without blanks.", fix="give another one.")
     from vljepa.inference.index import Index

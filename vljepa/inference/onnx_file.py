@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vljepa.errors import ConfigError
+from vljepa.extras import require_extra
 
 OPSET = 18
 """Version of ONNX's operators in the files: that which torch's exporter writes without a conversion."""
@@ -28,16 +29,7 @@ def require_onnx(*, writing: bool = True) -> None:
     Raises:
         ConfigError: It is not.
     """
-    try:
-        import onnxruntime  # noqa: F401
-
-        if writing:
-            import onnx  # noqa: F401
-            import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"ONNX needs {error.name!r}, which is not installed.", fix='pip install "vljepa-torch[onnx]".'
-        ) from error
+    require_extra("onnx", "onnxruntime", *(("onnx", "onnxscript") if writing else ()), user="ONNX")
 
 
 def write_onnx(
@@ -80,9 +72,9 @@ def write_onnx(
             )
         part.replace(file)
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
-        said = str(error).strip().splitlines()
+        lines = str(error).strip().splitlines()
         raise ConfigError(
-            f"torch cannot write {file.name} of this model: {said[0] if said else type(error).__name__}",
+            f"torch cannot write {file.name} of this model: {lines[0] if lines else type(error).__name__}",
             fix="use the torch backend, or another encoder.",
         ) from error
     finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vljepa import __version__
 from vljepa.errors import ConfigError, VLJEPAError
+from vljepa.extras import require_extra
 from vljepa.integrations.allowed import AllowedFolders
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ class Tools:
             if choices:
                 [chosen] = self._model.ask(file, question, choices)
                 return {"answer": chosen.label, "probabilities": chosen.probabilities}
-            [said] = self._model.ask(file, question)
-            return {"answer": said.text, "confidence": said.confidence}
+            [answer] = self._model.ask(file, question)
+            return {"answer": answer.text, "confidence": answer.confidence}
 
     def _files(self, paths: list[str]) -> Any:
         if not 1 <= len(paths) <= _MOST:
@@ -113,13 +114,10 @@ def make_server(allowed: AllowedFolders, *, load: Callable[[], Pipeline]) -> MCP
     Raises:
         ConfigError: The extra is not installed.
     """
-    try:
-        from mcp.server import MCPServer
-        from mcp_types import ToolAnnotations
-    except ImportError as error:
-        raise ConfigError(
-            f"vljepa mcp needs {error.name!r}, which is not installed.", fix='pip install "vljepa-torch[mcp]".'
-        ) from error
+    require_extra("mcp", "mcp.server", "mcp_types", user="vljepa mcp")
+    from mcp.server import MCPServer
+    from mcp_types import ToolAnnotations
+
     where = ", ".join(map(str, allowed.folders))
     server: MCPServer[Any] = MCPServer(
         "vljepa",

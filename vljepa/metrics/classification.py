@@ -119,8 +119,12 @@ def expected_calibration_error(probabilities_NC: FloatArray, labels_N: NDArray[n
     return sum(gaps)
 
 
+LOWEST = 1e-3
+"""Bound of a fitted temperature, reached when every answer is right."""
+
+
 def fit_temperature(
-    scores_NC: FloatArray, labels_N: NDArray[np.int64], *, lowest: float = 1e-3, highest: float = 10.0
+    scores_NC: FloatArray, labels_N: NDArray[np.int64], *, lowest: float = LOWEST, highest: float = 10.0
 ) -> float:
     """Temperature of `softmax` that gives the right candidates the highest likelihood.
 
@@ -169,7 +173,7 @@ def fit_temperature_by_count(
     def best_at(exponent: float, *, low: float, high: float) -> float:
         return _golden(lambda one: loss(one, exponent), low=low, high=high, width=1e-4)
 
-    plain = best_at(0.0, low=math.log(1e-3), high=math.log(10.0))
+    plain = best_at(0.0, low=math.log(LOWEST), high=math.log(10.0))
     if steepest == 0 or len(np.unique(np.concatenate(counts))) == 1:
         return math.exp(plain), 0.0
     near = {"low": plain - 1.0, "high": plain + 1.0}

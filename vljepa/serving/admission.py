@@ -13,7 +13,7 @@ import anyio.to_thread
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from vljepa.serving.gate import error_body
+from vljepa.serving.gate import content_length, error_body
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -57,8 +57,8 @@ class Admit:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        said = dict(scope["headers"]).get(b"content-length", b"")
-        size = int(said) if said.isdigit() else self._largest
+        length = content_length(scope)
+        size = self._largest if length is None else length
         if self._requests >= self._most or (self._requests and self._bytes + size > self._most_bytes):
             await self._refusal(scope["path"])(scope, receive, send)
             return

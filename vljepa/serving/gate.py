@@ -22,6 +22,12 @@ def error_body(message: str, *, path: str, kind: str = "invalid_request_error") 
     return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
 
+def content_length(scope: Scope) -> int | None:
+    """Bytes of the body, as the request says; None where it does not."""
+    length = dict(scope["headers"]).get(b"content-length", b"")
+    return int(length) if length.isdigit() else None
+
+
 class RequireKey:
     """Let a request through that has the key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`."""
 
@@ -58,8 +64,7 @@ class LimitBody:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        length = dict(scope["headers"]).get(b"content-length", b"")
-        if length.isdigit() and int(length) > self.most:
+        if (content_length(scope) or 0) > self.most:
             body = error_body(self._message(), path=scope["path"])
             refused: Response = JSONResponse(body, status_code=413, headers={"Connection": "close"})
             await refused(scope, receive, send)

@@ -32,7 +32,7 @@ class Look(NamedTuple):
     prompt: str = ""
 
 
-class SaidOfOne(NamedTuple):
+class WordsOfOne(NamedTuple):
     """Words about one image, with the tokens of its prompt and of the words."""
 
     text: str
@@ -47,7 +47,7 @@ class Kinds:
     Attributes:
         texts: From texts to their rows [D] and how many tokens were read.
         images: From `Look` to rows [D].
-        captions: From `Look` to `SaidOfOne`.
+        captions: From `Look` to `WordsOfOne`.
         answers: The same, for questions.
     """
 
@@ -88,7 +88,7 @@ class Kinds:
         texts = [one.text or "" for one in words]
         counts = zip(self._tokens([look.prompt for look in looks]), self._tokens(texts), strict=True)
         return [
-            SaidOfOne(text, one.confidence, read, written)
+            WordsOfOne(text, one.confidence, read, written)
             for text, one, (read, written) in zip(texts, words, counts, strict=True)
         ]
 

@@ -28,7 +28,7 @@ from vljepa.serving.axes import principal_axes, shortened
 from vljepa.serving.batching import Batcher, Job, Kind, too_slow
 from vljepa.serving.errors import MissingError, RequestError, TooLargeError
 from vljepa.serving.inputs import Address, Content, RequestImage, image_content, is_question
-from vljepa.serving.kinds import Kinds, Look, SaidOfOne
+from vljepa.serving.kinds import Kinds, Look, WordsOfOne
 
 MAX_TEXTS = 2048
 MAX_IMAGES = 64
@@ -195,7 +195,7 @@ class Service:
         self.pipeline.embedder.require_words()
         query = prompt.strip() if asks else ""
         kind = self._kinds.answers if asks else self._kinds.captions
-        found: list[SaidOfOne] = self._look(kind, images, lambda pixels, _: Look(pixels, query, prompt))
+        found: list[WordsOfOne] = self._look(kind, images, lambda pixels, _: Look(pixels, query, prompt))
         known = [one.confidence for one in found if one.confidence is not None]
         lines = {one.text: one.written for one in found}
         return Description(

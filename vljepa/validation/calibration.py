@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vljepa.configs import CALIBRATED_AT, AnswerPriorConfig, CalibrationConfig
 from vljepa.metrics.classification import (
+    LOWEST,
     count_candidates,
     expected_calibration_error,
     fit_temperature,
@@ -37,7 +38,7 @@ Kind = Literal["ask", "classify"]
 Scored = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
-NEVER_WRONG = 1.1e-3
+NEVER_WRONG = 1.1 * LOWEST
 """Below this the fit is at its bound, which it reaches when every answer is right: the current temperature is kept."""
 
 

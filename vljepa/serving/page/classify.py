@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vljepa.errors import ConfigError
-from vljepa.serving.page.desk import Desk, in_words, listed
+from vljepa.serving.page.desk import Desk, image_upload, in_words, listed, uploaded
 
 NONE = "(none of these)"
 
@@ -14,14 +14,11 @@ def add(desk: Desk) -> None:
 
     with gr.Tab("Classify"), gr.Row():
         with gr.Column():
-            image = gr.File(label="Image", file_types=["image"], type="filepath", elem_id="classify-image")
-            shown = gr.Image(label="What the model sees", interactive=False, height=320, buttons=["fullscreen"])
+            image = image_upload("classify-image")
             labels = gr.Textbox(label="Labels", placeholder="cat, dog, cup of coffee", elem_id="labels")
             none = gr.Checkbox(label="It may be none of these", value=True)
             go = gr.Button("Classify", variant="primary", elem_id="classify")
         table = gr.Label(label="Probabilities", num_top_classes=10, elem_id="probabilities")
-
-        image.change(lambda path: path, inputs=image, outputs=shown)
 
         def classify(path: str | None, names: str, other: bool) -> dict[str, float]:
             with desk.lock:
@@ -42,9 +39,7 @@ def probabilities(desk: Desk, path: str | None, labels: str, *, none: bool) -> d
     Raises:
         VLJEPAError: No image or labels, or an image that cannot be read.
     """
-    names = listed(labels)
-    if not path:
-        raise ConfigError("there is no image.", fix="choose or drop one first.")
+    path, names = uploaded(path), listed(labels)
     if not names:
         raise ConfigError("there are no labels.", fix="write some, separated by commas.")
     [found] = desk.pipeline.classify(path, names, none=none)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vljepa.errors import ConfigError
-from vljepa.serving.page.desk import Desk, in_words, listed
+from vljepa.serving.page.desk import Desk, image_upload, in_words, listed, uploaded
 
 SURE = 0.3
 """Confidence from which a caption is shown without a remark."""
@@ -18,8 +18,7 @@ def add(desk: Desk) -> None:
     with gr.Tab("Caption and ask"):
         with gr.Row():
             with gr.Column():
-                image = gr.File(label="Image", file_types=["image"], type="filepath", elem_id="describe-image")
-                shown = gr.Image(label="What the model sees", interactive=False, height=320, buttons=["fullscreen"])
+                image = image_upload("describe-image")
                 question = gr.Textbox(label="Question", placeholder="leave empty for a caption", elem_id="question")
                 choices = gr.Textbox(
                     label="Choices", placeholder="yes, no (separated by commas; empty for an answer in words)"
@@ -29,8 +28,6 @@ def add(desk: Desk) -> None:
                 words = gr.Textbox(label="In words", interactive=False, lines=2, elem_id="words")
                 remark = gr.Markdown()
                 table = gr.Label(label="Choices by probability", num_top_classes=10)
-
-        image.change(lambda path: path, inputs=image, outputs=shown)
 
         def describe(path: str | None, asked: str, among: str) -> tuple[Any, ...]:
             with desk.lock:
@@ -51,8 +48,7 @@ def answer(desk: Desk, path: str | None, question: str, choices: str) -> tuple[s
     Raises:
         VLJEPAError: No image, one that cannot be read, choices without a question, or a model without words.
     """
-    if not path:
-        raise ConfigError("there is no image.", fix="choose or drop one first.")
+    path = uploaded(path)
     among = listed(choices)
     if among and not question.strip():
         raise ConfigError("there are choices and no question.", fix="ask one, or use the tab Classify.")

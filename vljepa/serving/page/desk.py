@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vljepa.errors import VLJEPAError
+from vljepa.errors import ConfigError, VLJEPAError
 from vljepa.inference.index import Index
 from vljepa.inference.pipeline import Pipeline
 
@@ -93,6 +93,27 @@ def in_words(call: Callable[..., Any]) -> Callable[..., Any]:
             raise shown(error) from None
 
     return once
+
+
+def image_upload(elem_id: str) -> Any:
+    """A place for an image's file, and below it what the model sees; the file."""
+    import gradio as gr
+
+    image = gr.File(label="Image", file_types=["image"], type="filepath", elem_id=elem_id)
+    shown = gr.Image(label="What the model sees", interactive=False, height=320, buttons=["fullscreen"])
+    image.change(lambda path: path, inputs=image, outputs=shown)
+    return image
+
+
+def uploaded(path: str | None, *, what: str = "image") -> str:
+    """The file that a visitor has chosen.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if not path:
+        raise ConfigError(f"there is no {what}.", fix="choose or drop one first.")
+    return path
 
 
 def listed(text: str) -> list[str]:

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vljepa.errors import ConfigError
 from vljepa.inference.selective import Segment, SelectiveDecoder
 from vljepa.inference.stream_report import render_report, savings
 from vljepa.inference.stream_stats import StreamStats
 from vljepa.inference.subtitles import span
-from vljepa.serving.page.desk import Desk, in_words
+from vljepa.serving.page.desk import Desk, in_words, uploaded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,8 +76,7 @@ def captions(desk: Desk, path: str | None) -> Iterator[tuple[list[list[str]], st
     Raises:
         VLJEPAError: No video, or one that cannot be read.
     """
-    if not path:
-        raise ConfigError("there is no video.", fix="choose or drop one first.")
+    path = uploaded(path, what="video")
     stats, segments = StreamStats(), list[Segment]()
     found = desk.pipeline.stream(path, stats=stats)
     while True:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter
@@ -63,6 +64,7 @@ def router(service: Service) -> APIRouter:
     """Routes of this shape."""
     routes = APIRouter()
     started = _now()
+    tag = cache(lambda: _tag(service, started))  # it hashes the weights
 
     @routes.get("/api/version")
     def version() -> dict[str, str]:
@@ -70,13 +72,12 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/api/tags")
     def tags() -> dict[str, Any]:
-        return {"models": [_tag(service, started)]}
+        return {"models": [tag()]}
 
     @routes.post("/api/show")
     def show() -> dict[str, Any]:
-        tag = _tag(service, started)
         return {
-            "details": tag["details"],
+            "details": tag()["details"],
             "modified_at": started,
             "model_info": {
                 "general.architecture": "vljepa",
@@ -123,8 +124,8 @@ def _words(
     began, name = time.perf_counter_ns(), request.model or service.name
 
     def part(text: str) -> dict[str, Any]:
-        said = {"role": "assistant", "content": text} if key == "message" else text
-        return {"model": name, "created_at": _now(), key: said}
+        content = {"role": "assistant", "content": text} if key == "message" else text
+        return {"model": name, "created_at": _now(), key: content}
 
     if images is None:
         return JSONResponse(part("") | {"done": True, "done_reason": "load"})
