@@ -103,6 +103,7 @@ class Shared:
 
     def learner(self, arm: str, *, lr: float, seed: int) -> Learner:
         """A learner at the start of its training: the seed decides what is not pretrained."""
+        self.accelerator.free_memory()  # it holds all that it has prepared, so every learner before this one
         torch.manual_seed(seed)
         if arm == "vlm":
             vlm, tokenizer = build_vlm(
