@@ -40,9 +40,9 @@ def test_an_image_is_what_is_seen_unless_a_view_is_named():
         ({"view": {"frames": 8}}, r"the key 'view\.name' is missing"),
         (
             {"view": {"nam": "clip", "frames": 8}},
-            r"unknown key 'view\.nam'.*did you mean 'name'\? It is one of image,",
+            r"unknown key 'view\.nam'.*did you mean 'name'\? It is one of picture,",
         ),
-        ({"view": {"name": "film"}}, r"'film'.*expected tags: 'image', 'clip', 'still', 'text'"),
+        ({"view": {"name": "film"}}, r"'film'.*expected tags: 'picture', 'clip', 'still', 'text'"),
         ({"frames": 8}, r"unknown key 'frames'"),
         ({"frames": 8, "still": True}, r"unknown key"),
         ({"text_only": {"like": "photos"}}, r"unknown key 'text_only'"),

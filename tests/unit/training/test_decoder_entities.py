@@ -99,6 +99,6 @@ def test_phrases_are_of_a_training_source(run, model):
     from vljepa.configs import DecoderRunConfig, validate
 
     raw = run("x").model_dump(mode="json")
-    raw["data"]["phrases"] = ["images"]
-    with pytest.raises(ConfigError, match=r"data.phrases names no training source: images"):
+    raw["data"]["phrases"] = ["nowhere"]
+    with pytest.raises(ConfigError, match=r"data.phrases names no training source: nowhere"):
         validate(DecoderRunConfig, raw, where="test")

@@ -56,18 +56,18 @@ def test_nothing_excluded_drops_nothing():
 def test_a_held_out_image_s_texts_stay_together_and_are_gone_from_all_sources():
     rows = [record(str(number), f"text {number}", f"also {number}") for number in range(40)]
     estimates = [record(str(number), f"third {number}", f"fourth {number}") for number in range(40)]
-    train, held = hold_out([rows, estimates], [source("a"), source("b", "image")], share=0.1)
+    train, held = hold_out([rows, estimates], [source("a"), source("b", "picture")], share=0.1)
     ids = {row.source_id for row in held}
     assert len(held) == 4
     assert all(len(row.texts) == 2 for row in held)
     assert all({row.source_id for row in part} == {str(number) for number in range(40)} - ids for part in train)
-    assert hold_out([rows, estimates], [source("a"), source("b", "image")], share=0.1)[1] == held
+    assert hold_out([rows, estimates], [source("a"), source("b", "picture")], share=0.1)[1] == held
     assert not texts_of([held]) & texts_of(train)
 
 
 def test_only_rows_of_text_sources_are_held_out():
     rows = [record(str(number), f"text {number}") for number in range(20)]
-    train, held = hold_out([rows], [source("a", "image")], share=0.1)
+    train, held = hold_out([rows], [source("a", "picture")], share=0.1)
     assert (train, held) == ([rows], [])
 
 
@@ -104,7 +104,7 @@ def test_held_out_texts_are_not_trained_on_under_another_image(folder):
 
 
 def test_a_text_source_and_an_image_source_of_one_file_hold_the_same_images_out(folder):
-    sources = [source("captions"), source("captions", "image", name="images")]
+    sources = [source("captions"), source("captions", "picture", name="images")]
     train, held, _ = read_texts(data(folder, train=sources))
     assert held
     assert not set(held) & texts_of(train)
@@ -141,7 +141,7 @@ def test_no_batch_ever_writes_a_test_caption(toy, folder):
 
 def test_a_guess_never_shows_the_text_that_is_to_be_written(toy, folder, shapes, monkeypatch):
     guess = source("captions", "estimate", name="estimates", view={"name": "text", "like": "images"})
-    images = source("images", "image", path=str(shapes / "captions.jsonl"), views=1)
+    images = source("images", "picture", path=str(shapes / "captions.jsonl"), views=1)
     inputs = prepared(toy, data(folder, train=[source("captions"), guess, images]))
     estimates = inputs.batches.sources[1]
     shown = []
@@ -158,7 +158,7 @@ def test_a_guess_never_shows_the_text_that_is_to_be_written(toy, folder, shapes,
 
 def test_guesses_are_embeddings_and_pure(toy, folder, shapes):
     guess = source("captions", "estimate", name="estimates", view={"name": "text", "like": "images"})
-    images = source("images", "image", path=str(shapes / "captions.jsonl"), views=1)
+    images = source("images", "picture", path=str(shapes / "captions.jsonl"), views=1)
     config = data(folder, train=[source("captions"), guess, images])
     first, second = (prepared(toy, config).batches[3] for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -21,7 +21,7 @@ def test_a_run_is_drawn(tmp_path):
 
 def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match=r"pip install 'vljepa-torch\[demo\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'vljepa-torch\[plot\]'"):
         plot_run(tmp_path)
 
 
