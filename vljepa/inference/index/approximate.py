@@ -75,7 +75,9 @@ class ApproximateIndex:
         )
         self._known = self._place >= 0
         self._whole = bool(self._known.all())
-        rest = [np.arange(len(one)) + place_of[name] for name, one in entries.tables.items() if name not in about.shards]
+        rest = [
+            np.arange(len(one)) + place_of[name] for name, one in entries.tables.items() if name not in about.shards
+        ]
         self._rest: NDArray[np.intp] = np.concatenate(rest) if rest else np.empty(0, dtype=np.intp)
 
     def candidates(self, query: Rows, *, count: int, mask: NDArray[np.bool_] | None) -> NDArray[np.intp]:
@@ -127,7 +129,7 @@ def build(
 
     base = None if earlier is None or earlier.factory != factory else _grown(entries, folder, earlier)
     if base is None:
-        index, shards = _empty(entries, factory), {}
+        index, shards = _empty(entries, factory), dict[str, int]()
     else:
         index, shards = base
     for name, block in zip(entries.tables, entries.blocks, strict=True):
@@ -210,7 +212,8 @@ def _tuned(index: Any, entries: Shards, shards: dict[str, int], queries: Rows) -
     import faiss
 
     about = Approximate(file="", factory="", shards=shards, recall=0.0, queries=0, settings={})
-    exact = [set(np.argpartition(-entries.scores(query), _NEAREST)[:_NEAREST].tolist()) for query in queries]
+    count = min(_NEAREST, len(entries))
+    exact = [set(np.argpartition(-entries.scores(query), count - 1)[:count].tolist()) for query in queries]
     name = "nprobe" if faiss.try_extract_index_ivf(index) else "efSearch"
     settings, recall = {name: 0}, 0.0
     for effort in (16, 32, 64, 128, 256, 512):

@@ -1,31 +1,40 @@
-"""Exact search over images and over the segments of videos, by text or by image."""
+"""Search over images and over the segments of videos, by text or by image: exact, or by faiss where there are many."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
-
-import numpy as np
-from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import ConfigError, DataError, TextSpaceError
 from vljepa.inference.embed import Embedder, Rows
-from vljepa.inference.index_file import Entry, IndexHeader, read_index, write_index
-from vljepa.inference.indexing import Draft, Skipped
-from vljepa.inference.known_files import IndexPart, KnownFiles
+from vljepa.inference.index import approximate
+from vljepa.inference.index.approximate import ApproximateIndex
+from vljepa.inference.index.build import Engine, build, finish, local
+from vljepa.inference.index.entry import Header
+from vljepa.inference.index.filters import Among
+from vljepa.inference.index.manifest import SHARDS, Manifest, check_place, prepare_folder, read_manifest
+from vljepa.inference.index.nearest import nearest
+from vljepa.inference.index.rows import Shards
+from vljepa.inference.index.shard import write_table
+from vljepa.inference.index.units import Skipped, entry_of
 from vljepa.inference.media import find_media
 from vljepa.inference.query import Query, Weighted, query_row
 from vljepa.inference.reading import Progress
 from vljepa.inference.segments import segment_settings
 from vljepa.processing.image_sequence import is_moving
 from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.video_file import require_pyav
+
+__all__ = ["Among", "Hit", "Index"]
+
+_QUERIES = 200
+"""Texts that the recall of an approximate index is measured with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,25 +56,27 @@ class Hit:
     time: float | None = None
 
 
-_KEEP_EVERY = 60.0
-"""Seconds between two calls of `keep`."""
-
-
 class Index:
-    """Embedded images and segments of videos, searched exactly.
+    """Embedded images and segments of videos, searched by text or image.
 
     Images are embedded by the Predictor under the model's caption prompt, text queries by the Y-Encoder; an image
     as query is embedded as the images are, so that its score is the cosine of two predictions. The frames of a video
     are embedded as images are, and become segments: stretches of one meaning, each with the mean of its frames.
 
+    On the disk it is a folder of Arrow files, which are mapped into memory and not loaded. Search looks at every row
+    up to 200,000 of them; beyond, faiss finds candidates, whose scores are exact.
+
     Make one with `Index.build` or `Index.load`.
 
     Attributes:
-        entries: The indexed images and segments, in the order of their paths and times.
+        entries: The indexed images and segments; each group of at most some 65,000 by path and time.
+        manifest: What belongs to it.
+        approximate: What finds candidates; None for exact search.
         skipped: After `build`: the files that could not be read, or only in part.
         passed_over: After `build`: the files in its folders that are neither images nor videos.
-        unchanged: After `build`: how many files were taken over from earlier indexes.
-        unfinished: Whether it is one that `keep` was given; its file says so.
+        unchanged: After `build`: how many files were taken over from earlier indexes as they were.
+        moved: After `build`: how many were known under another name or time.
+        gone: After `build`: how many files of earlier indexes it no longer has.
 
     Example:
         >>> model = VLJEPA.from_pretrained("mini")  # doctest: +SKIP
@@ -79,22 +90,19 @@ class Index:
         self,
         embedder: Embedder,
         *,
-        header: IndexHeader,
-        entries: Sequence[Entry],
-        rows: Rows,
+        manifest: Manifest,
+        entries: Shards,
+        approximate: ApproximateIndex | None = None,
         skipped: Sequence[Skipped] = (),
         passed_over: Sequence[str] = (),
         unchanged: int = 0,
-        unfinished: bool = False,
+        moved: int = 0,
+        gone: int = 0,
     ) -> None:
         self._embedder = embedder
-        self._header = header
-        self._rows = rows
-        self.entries = list(entries)
-        self.skipped = list(skipped)
-        self.passed_over = list(passed_over)
-        self.unchanged = unchanged
-        self.unfinished = unfinished
+        self.manifest, self.entries, self.approximate = manifest, entries, approximate
+        self.skipped, self.passed_over = list(skipped), list(passed_over)
+        self.unchanged, self.moved, self.gone = unchanged, moved, gone
 
     @classmethod
     def build(
@@ -103,36 +111,47 @@ class Index:
         processor: VLJEPAProcessor,
         paths: str | Path | Sequence[str | Path],
         *,
+        output: str | Path | None = None,
         threshold: float | None = None,
         known: Sequence[Self] = (),
-        keep: Callable[[Self], object] | None = None,
+        again: bool = False,
+        engine: Engine | None = None,
+        approximate: str | None = "auto",
         progress: Progress | None = None,
     ) -> Self:
         """Embed images and videos. What is broken is left out and listed in `skipped`.
 
         Videos are read one after the other, so that memory does not grow with their number, but for the rows: 4 bytes
-        x D for each image and segment.
+        x D for each image and segment, unless there is an `output`.
 
         Args:
             model: A finished model.
             processor: The processor that belongs to it.
             paths: Files, folders (with all below them) and glob patterns; or one of these. Animated GIF, WebP, AVIF
                 and PNG are videos. The images in a folder are images, also where they are the frames of something.
+            output: Folder to make the index in. Files that an index there has already, by path, size and time, or
+                by content, are not embedded again, and of a build there that was broken off all that was done is
+                taken over: after each unit of work (512 images, or a video) it is on the disk. The index that is
+                there stays as it is until the new one is complete. None keeps the index in memory, for `save`.
             threshold: Ward distance above which neighbouring segments of a video stay apart: less makes more and
                 shorter ones. By default what validation chose for the model's Y-Decoder.
-            known: Earlier indexes of this model: files whose size and time are as they were are not read again. A file
-                that has changed while it was being read will be.
-            keep: Called with the index so far about every minute, between two files, and when the build is interrupted:
-                one that was saved and is `known` to the next build makes that go on from there. The video that is
-                being read then is not in it.
+            known: Other earlier indexes of this model whose files need not be embedded again. A file that has changed
+                while it was being read will be.
+            again: Embed unchanged files of `output`, too.
+            engine: What embeds; None for this process.
+            approximate: What faiss is to build: `auto` chooses by the number of rows and this machine's memory, None
+                is for exact search; else in the words of faiss' factory. An index in memory is searched exactly.
             progress: Called with the number of files done since the last call.
 
         Raises:
-            ConfigError: `threshold` is below 0.
-            DataError: No such path, or nothing in it that can be read.
+            ConfigError: `threshold` is below 0, or faiss knows no such `approximate`.
+            DataError: No such path, nothing in it that can be read, or the output cannot be written.
             TextSpaceError: One of `known` was made by another model.
             VideoError: There are video files, and PyAV, which reads them, does not load.
         """
+        output = None if output is None else Path(output)
+        if output is not None:
+            check_place(output)
         media = find_media(paths)
         if not all(map(is_moving, media.videos)):
             require_pyav()
@@ -140,66 +159,93 @@ class Index:
         segments = f"{settings.fps:g} per second, {settings.offline_threshold:g}"
         header = _header(model, folder=str(media.folder), segments=segments)
         for one in known:
-            _check_same_model("an index of `known`", one._header, header)
-        draft = Draft(media, known=KnownFiles([one._part() for one in known], segments=header.segments))
-        embedder, kept = Embedder(model, processor), time.monotonic()
-        whole = partial(cls, embedder, header=header)
-        try:
-            for _ in draft.embed(embedder, settings, progress=progress):
-                if keep is not None and draft and time.monotonic() - kept > _KEEP_EVERY:
-                    keep(whole(**draft.sorted(), unfinished=True))
-                    kept = time.monotonic()
-        except KeyboardInterrupt:
-            if keep is not None and draft:
-                keep(whole(**draft.sorted(), unfinished=True))
-            raise
-        if not draft:
-            raise DataError(
-                f"none of the {len(media)} files in {str(media.folder)!r} can be read; the first: "
-                f"{draft.skipped[0].reason}",
-                fix="check that they are images or videos.",
-            )
-        return whole(**draft.sorted())
+            _check_same_model("an index of `known`", one.manifest.header, header)
+        embedder = Embedder(model, processor)
+        images, videos = (
+            [entry_of(file, folder=media.folder) for file in some] for some in (media.images, media.videos)
+        )
+        built = build(
+            header,
+            images,
+            videos,
+            engine=engine or local(embedder, settings, progress=progress),
+            output=output,
+            known=[(one.manifest.header, one.entries) for one in known],
+            again=again,
+            progress=progress,
+        )
+        index = cls(
+            embedder,
+            manifest=built.manifest,
+            entries=Shards(built.tables),
+            skipped=built.skipped,
+            passed_over=[os.path.relpath(one, media.folder) for one in media.others],
+            unchanged=built.unchanged,
+            moved=built.moved,
+            gone=built.gone,
+        )
+        if output is not None:
+            index._finish(output, approximate)
+        return index
 
     @classmethod
-    def load(cls, model: VLJEPA, processor: VLJEPAProcessor, file: str | Path) -> Self:
-        """Load an index for the model that made it.
+    def load(cls, model: VLJEPA, processor: VLJEPAProcessor, folder: str | Path) -> Self:
+        """Open an index for the model that made it; its rows are read from the disk when they are needed.
 
         Args:
             model: The model that made it; its calibration may differ.
             processor: The processor that belongs to it.
-            file: As written by `save`.
+            folder: As written by `save` or `build`.
 
         Raises:
-            DataError: Not a sound index file.
+            DataError: Not a sound index.
             TextSpaceError: It was made by another model, or in another text space than the model's.
+            ConfigError: It is searched by faiss, which is not installed.
         """
-        file = Path(file)
-        header, entries, rows = read_index(file)
-        _check_same_model(repr(str(file)), header, _header(model))
-        if rows.shape[1] != model.config.embed_dim:
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        _check_same_model(repr(str(folder)), manifest.header, _header(model))
+        if manifest.header.width != model.config.embed_dim:
             raise DataError(
-                f"{str(file)!r} is not a sound index: its rows have {rows.shape[1]} numbers, and those of its model "
-                f"have {model.config.embed_dim}.",
-                fix="make the index again with `vljepa index PATH -o FILE`.",
+                f"{str(folder)!r} is not a sound index: its rows have {manifest.header.width} numbers, and those of "
+                f"its model have {model.config.embed_dim}.",
+                fix="make the index again with `vljepa index PATH -o INDEX`.",
             )
-        return cls(Embedder(model, processor), header=header, entries=entries, rows=rows)
+        entries = Shards.open(folder, manifest.shards, width=manifest.header.width)
+        about = manifest.approximate
+        found = None if about is None else approximate.load(about, folder, entries)
+        return cls(Embedder(model, processor), manifest=manifest, entries=entries, approximate=found)
 
-    def save(self, file: str | Path) -> None:
-        """Write the index into one file, whole or not at all.
+    def save(self, folder: str | Path) -> None:
+        """Write the index into a folder, in place of an index that is there.
 
         Raises:
-            DataError: The place cannot be written, or a file that is no index is there.
+            DataError: The place cannot be written, or something that is no index is there.
         """
-        write_index(Path(file), header=self._header, entries=self.entries, rows=self._rows, unfinished=self.unfinished)
+        folder = Path(folder)
+        prepare_folder(folder)
+        for name, table in self.entries.tables.items():
+            write_table(table, folder / SHARDS / name)
+        finish(folder, replace(self.manifest, approximate=None))
 
-    def _part(self) -> IndexPart:
-        return IndexPart(self._header, self.entries, self._rows)
+    def _finish(self, output: Path, factory: str | None) -> None:
+        """Build what finds candidates, where there are many rows, and make it all the index."""
+        if factory == "auto":
+            factory = approximate.choose(len(self), self.manifest.header.width)
+        if factory is not None:
+            earlier = None
+            with suppress(DataError):
+                earlier = read_manifest(output).approximate
+            queries = self._embedder.texts(_names())
+            about = approximate.build(self.entries, output, factory=factory, queries=queries, earlier=earlier)
+            self.manifest = replace(self.manifest, approximate=about)
+            self.approximate = approximate.load(about, output, self.entries)
+        finish(output, self.manifest)
 
     @property
     def folder(self) -> Path:
         """The folder that all indexed files are in or below, where it was then."""
-        return Path(self._header.folder)
+        return Path(self.manifest.header.folder)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -213,7 +259,7 @@ class Index:
         k: int = 10,
         per_video: int | None = None,
         min_score: float = -1.0,
-        only: Callable[[str], bool] | None = None,
+        among: Among | None = None,
     ) -> list[Hit]:
         """The `k` nearest images and segments, best first; equal scores in the order of paths and times.
 
@@ -225,7 +271,7 @@ class Index:
             per_video: At most so many segments of one video; the best ones.
             min_score: Only those whose cosine is at least this. There is always a nearest one, also when nothing is
                 like the query; which cosine is enough depends on the model, and differs for texts and images.
-            only: Of the files, by their paths below the index's folder, those for which it is true.
+            among: Only files that are like this.
 
         Raises:
             ConfigError: An empty text or one that is not Unicode, neither a text nor an image, a weight that is not
@@ -234,7 +280,7 @@ class Index:
         """
         _check_limits(k=k, per_video=per_video, min_score=min_score)
         row = query_row(self._embedder, query, plus=plus, minus=minus)
-        return self.nearest(row, k=k, per_video=per_video, min_score=min_score, only=only)
+        return self.nearest(row, k=k, per_video=per_video, min_score=min_score, among=among)
 
     def nearest(
         self,
@@ -243,7 +289,7 @@ class Index:
         k: int = 10,
         per_video: int | None = None,
         min_score: float = -1.0,
-        only: Callable[[str], bool] | None = None,
+        among: Among | None = None,
     ) -> list[Hit]:
         """The same for a query that is embedded already.
 
@@ -252,37 +298,27 @@ class Index:
             k: As for `search`.
             per_video: As for `search`.
             min_score: As for `search`.
-            only: As for `search`.
+            among: As for `search`.
 
         Raises:
             ConfigError: `k` or `per_video` below 1, or `min_score` not from -1 to 1.
         """
         _check_limits(k=k, per_video=per_video, min_score=min_score)
-        scores = self._rows @ row
-        best = np.argsort(-scores, kind="stable")
-        best = best[scores[best] >= min_score]
-        if only is not None:
-            best = np.array([place for place in best if only(self.entries[place].path)], dtype=np.intp)
-        return [self._hit(place, scores) for place in self._chosen(best, k=k, per_video=per_video)]
+        mask = among.mask(self.entries) if among else None
+        found = nearest(self.entries, self.approximate, row, k=k, per_video=per_video, min_score=min_score, mask=mask)
+        return [
+            self._hit(place, score) for place, score in zip(found.places.tolist(), found.scores.tolist(), strict=True)
+        ]
 
-    def _chosen(self, best: NDArray[np.intp], *, k: int, per_video: int | None) -> list[int]:
-        places: list[int] = best.tolist()
-        if per_video is None:
-            return places[:k]
-        chosen: list[int] = []
-        seen: Counter[str] = Counter()
-        for place in places:
-            path = self.entries[place].path  # of an image there is one row
-            if seen[path] < per_video:
-                seen[path] += 1
-                chosen.append(place)
-            if len(chosen) == k:
-                break
-        return chosen
-
-    def _hit(self, place: int, scores: Rows) -> Hit:
+    def _hit(self, place: int, score: float) -> Hit:
         entry = self.entries[place]
-        return Hit(path=entry.path, score=float(scores[place]), start=entry.start, end=entry.end, time=entry.time)
+        return Hit(path=entry.path, score=score, start=entry.start, end=entry.end, time=entry.time)
+
+
+def _names() -> list[str]:
+    """What people may search for, evenly from the names of ImageNet's classes."""
+    names = list(Taxonomy.of("imagenet-1k").names())
+    return names[:: max(1, len(names) // _QUERIES)]
 
 
 def _check_limits(*, k: int, per_video: int | None, min_score: float) -> None:
@@ -293,18 +329,19 @@ def _check_limits(*, k: int, per_video: int | None, min_score: float) -> None:
         raise ConfigError(f"min_score is {min_score}, and a cosine is from -1 to 1.", fix="give such a number.")
 
 
-def _header(model: VLJEPA, *, folder: str = "", segments: str = "") -> IndexHeader:
+def _header(model: VLJEPA, *, folder: str = "", segments: str = "") -> Header:
     config = model.config
-    return IndexHeader(
+    return Header(
         model=f"{config.x_encoder.part}, {config.predictor.part}, {config.y_encoder.part}",
         fingerprint=model.fingerprint(),
         text_space=model.text_space_hash(),
         folder=folder,
         segments=segments,
+        width=config.embed_dim,
     )
 
 
-def _check_same_model(name: str, theirs: IndexHeader, ours: IndexHeader) -> None:
+def _check_same_model(name: str, theirs: Header, ours: Header) -> None:
     """Raise TextSpaceError unless an index was made by our model."""
     if theirs.text_space != ours.text_space:
         raise TextSpaceError(

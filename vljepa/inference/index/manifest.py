@@ -1,7 +1,7 @@
 """The listing of an index: what it says about itself, and which of the files beside it belong to it.
 
 An index is a folder. `manifest.json` names its shards and its approximate index, and is replaced at once: what it does
-not name is not there. A build that is under way has a listing of its own, `unfinished.json`, and leaves the other alone.
+not name is not there. A build that is under way has its own listing, `unfinished.json`, and leaves the other alone.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def read_manifest(folder: Path, *, name: str = MANIFEST) -> Manifest:
                 f"the index {str(folder)!r} is not finished.", fix="run the command that began it again: it goes on."
             )
         raise DataError(
-            f"{str(folder)!r} is a folder, not an index.", fix=f"make one of it with `vljepa index {folder} -o my.index`."
+            f"{str(folder)!r} is a folder, not an index.",
+            fix=f"make one of it with `vljepa index {folder} -o my.index`.",
         )
     listing = _listing(file)
     if listing.get("format") != FORMAT:

@@ -5,11 +5,12 @@ Shapes: N entries of all shards, n of one, D width of the shared space.
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from vljepa.inference.embedded import Rows
 from vljepa.inference.index.entry import Entry
 from vljepa.inference.index.manifest import SHARDS
-from vljepa.inference.index.shard import damaged, entries_of, entry_at, open_table, rows_of, table_of
+from vljepa.inference.index.shard import damaged, entries_of, entry_at, open_table, rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 
 OUT = -2.0
 """Instead of the cosine of what must not be found."""
+
+
+class Counts(NamedTuple):
+    """What an index holds."""
+
+    images: int
+    videos: int
+    segments: int
 
 
 class Shards(Sequence[Entry]):
@@ -63,11 +72,6 @@ class Shards(Sequence[Entry]):
             tables[name] = table
         return cls(tables)
 
-    @classmethod
-    def of(cls, entries: Sequence[Entry], rows: Rows) -> Shards:
-        """One that is in no file."""
-        return cls({"": table_of(entries, rows)})
-
     def __len__(self) -> int:
         return self.starts[-1]
 
@@ -88,9 +92,29 @@ class Shards(Sequence[Entry]):
         for table in self.tables.values():
             yield from entries_of(table)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Shards) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def start_of(self, name: str) -> int:
+        """Place of a shard's first entry."""
+        return self.starts[list(self.tables).index(name)]
+
     def counts(self) -> dict[str, int]:
         """How many rows each shard has, by name."""
         return {name: len(table) for name, table in self.tables.items()}
+
+    def count_media(self) -> Counts:
+        """How many images, videos and segments of videos there are."""
+        import pyarrow.compute as pc
+
+        if not len(self):
+            return Counts(images=0, videos=0, segments=0)
+        still = pc.is_null(self.column("start"))
+        segments = len(self) - pc.sum(still).as_py()
+        videos = pc.count_distinct(self.column("path").filter(pc.invert(still))).as_py()
+        return Counts(images=len(self) - segments, videos=videos, segments=segments)
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One of the columns of `Entry`, N long."""
@@ -98,6 +122,12 @@ class Shards(Sequence[Entry]):
 
         chunks = [chunk for table in self.tables.values() for chunk in table[name].chunks]
         return pa.chunked_array(chunks, type=next(iter(self.tables.values())).schema.field(name).type)
+
+    def paths(self, mask: NDArray[np.bool_]) -> list[str]:
+        """Files of the entries in a mask [N], each once."""
+        import pyarrow.compute as pc
+
+        return [os.fsdecode(one) for one in pc.unique(self.column("path").filter(mask)).to_pylist()]
 
     def rows(self, places: NDArray[np.integer]) -> Rows:
         """Embeddings [len(places), D] of some entries, copied."""

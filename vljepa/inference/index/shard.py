@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 SUFFIX = ".arrow"
 _ROW = "row"
-_OUTSIDE = rb"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)"
-"""Paths that leave the indexed folder, on any system."""
+_OUTSIDE = rb"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)" if os.name == "nt" else rb"^/|(^|/)\.\.(/|$)"
+"""Paths that leave the indexed folder."""
 
 
 def schema(width: int) -> pa.Schema:
@@ -86,11 +86,11 @@ def open_table(file: Path, *, width: int) -> pa.Table:
             raise damaged(file, f"its columns are {', '.join(table.schema.names)}")
         table = table.combine_chunks()
         table.validate(full=True)
+        _check(table, file)
     except FileNotFoundError:
         raise damaged(file, "it is gone") from None
-    except (OSError, pa.ArrowException) as error:
-        raise damaged(file, str(error).splitlines()[0]) from error
-    _check(table, file)
+    except (OSError, pa.ArrowException, ValueError) as error:  # a name that is no Unicode
+        raise damaged(file, str(error).partition("\n")[0]) from error
     return table
 
 
@@ -121,17 +121,19 @@ def _check(table: pa.Table, file: Path) -> None:
 
     if any(table[name].null_count for name in table.schema.names if not table.schema.field(name).nullable):
         raise damaged(file, "there are holes in it")
+    if table[_ROW].combine_chunks().flatten().null_count:
+        raise damaged(file, "there are holes in its embeddings")
     outside = pc.match_substring_regex(table["path"], _OUTSIDE)
     if pc.any(outside).as_py():
         path = os.fsdecode(table["path"].filter(outside)[0].as_py())
         raise damaged(file, f"the path {path!r} leaves the indexed folder")
-    if not pc.all(pc.string_is_ascii(table["content"].cast("string"))).as_py():
+    if not pc.all(pc.string_is_ascii(table["content"].cast("string")), min_count=0).as_py():
         raise damaged(file, "a hash that is none")
     start, end, time = (table[name] for name in ("start", "end", "time"))
     images = pc.and_(pc.and_(pc.is_null(start), pc.is_null(end)), pc.is_null(time))
     in_order = pc.and_(pc.and_(pc.less_equal(0.0, start), pc.less_equal(start, time)), pc.less(time, end))
     sound = pc.and_(in_order, pc.is_finite(end))
-    if not pc.all(pc.fill_null(pc.or_kleene(images, sound), False)).as_py():  # noqa: FBT003
+    if not pc.all(pc.fill_null(pc.or_kleene(images, sound), False), min_count=0).as_py():
         raise damaged(file, "a segment that ends before it begins")
 
 
