@@ -4,16 +4,53 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vljepa.errors import DataError, ImageError
-from vljepa.processing.file_types import file_type, type_by_suffix
-from vljepa.processing.image_sequence import is_moving
+from vljepa.processing.file_types import file_type, read_head, type_by_content, type_by_suffix
+from vljepa.processing.image_sequence import moves
 
 MediaType = Literal["image", "animation", "video"]
+
+
+class KnownFile(NamedTuple):
+    """What was known of a file when it was indexed.
+
+    Args:
+        size: In bytes.
+        mtime: In seconds since 1970; 0 where the file has to be looked at again.
+        video: Whether it was a video or an animation, and not an image.
+    """
+
+    size: int
+    mtime: float
+    video: bool
+
+
+class MediaFile(NamedTuple):
+    """A file as it was when it was looked for.
+
+    Args:
+        path: Of the file.
+        size: In bytes; 0, with an `mtime` of 0, where it is not there, such as behind a lost link.
+        mtime: In seconds since 1970.
+        type: What it is; None where it is neither an image nor a video. An animation that is unchanged is a video.
+        unchanged: Whether size and time are those of the `KnownFile`; its content was not looked at then.
+    """
+
+    path: str
+    size: int
+    mtime: float
+    type: MediaType | None
+    unchanged: bool = False
+
+
+Known = Mapping[str, KnownFile]
+"""By absolute path, without links to folders in it."""
 
 
 @dataclass
@@ -35,8 +72,7 @@ def media_type(file: Path) -> MediaType | None:
     A HEIC image is an image, whether or not it can be read here. An animation is a GIF, WebP, AVIF or PNG of several
     frames.
     """
-    found = still_or_video(file)
-    return "animation" if found == "image" and is_moving(file) else found
+    return media_file(str(file)).type
 
 
 def still_or_video(file: Path) -> Literal["image", "video"] | None:
@@ -46,6 +82,69 @@ def still_or_video(file: Path) -> Literal["image", "video"] | None:
     except OSError:  # whoever reads it says what is wrong
         found = type_by_suffix(file.suffix)
     return "image" if found == "heic" else found
+
+
+def media_file(path: str, *, known: Known | None = None) -> MediaFile:
+    """A file with its size, time and type: one `stat`, and one look into it unless it is known and unchanged.
+
+    Args:
+        path: Of the file.
+        known: Files as they were before.
+    """
+    return _seen(path, _status(path), known)
+
+
+def files_below(folder: str, *, known: Known | None = None) -> Iterator[MediaFile]:
+    """Every regular file in `folder` and below it, in no order, and lost links; links to folders are not followed.
+
+    Args:
+        folder: Where to look.
+        known: Files as they were before.
+
+    Raises:
+        DataError: A folder cannot be read.
+    """
+    for where, _, names in os.walk(folder, onerror=_stop):
+        for name in names:
+            path = os.path.join(where, name)
+            status = _status(path)
+            if status is None or stat.S_ISREG(status.st_mode):  # reading from a pipe might never end
+                yield _seen(path, status, known)
+
+
+def media_below(folder: str, *, videos: bool, known: Known | None = None) -> tuple[list[MediaFile], list[MediaFile]]:
+    """The files of `files_below`: those that are wanted, of which there is at least one, and the others.
+
+    Args:
+        folder: Where to look.
+        videos: Video files are wanted, too.
+        known: Files as they were before.
+
+    Raises:
+        DataError: No such folder, or no images in it.
+    """
+    what = "images or videos" if videos else "images"
+    if not os.path.isdir(folder):
+        state = "is a file" if os.path.exists(folder) else "is not there"
+        raise DataError(f"the folder {folder!r} {state}.", fix=f"name an existing folder of {what}.")
+    wanted: list[MediaFile] = []
+    others: list[MediaFile] = []
+    for file in files_below(folder, known=known):
+        (wanted if file.type is not None and (videos or file.type != "video") else others).append(file)
+    if not wanted:
+        beside = f"; passed over: {folded(in_order(others), folder=Path(folder))}" if others else ""
+        raise DataError(f"the folder {folder!r} has no {what}{beside}.", fix=f"name a folder of {what}.")
+    return wanted, others
+
+
+def in_order(files: Iterable[MediaFile]) -> list[Path]:
+    """Their paths sorted as paths are, part by part."""
+    return [Path(path) for path in sorted((file.path for file in files), key=path_order)]
+
+
+def path_order(path: str) -> str:
+    """Sort key by which the files of a folder stand together, as `Path` sorts them."""
+    return path.replace(os.sep, "\0")
 
 
 def walk(folder: str | Path, *, videos: bool = False) -> Found:
@@ -58,23 +157,8 @@ def walk(folder: str | Path, *, videos: bool = False) -> Found:
     Raises:
         DataError: No such folder, or no images in it.
     """
-    folder, what = Path(folder), _named(videos)
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "is not there"
-        raise DataError(f"the folder {str(folder)!r} {state}.", fix=f"name an existing folder of {what}.")
-    found = Found()
-    for where, _, names in os.walk(folder, onerror=_stop):
-        for name in names:
-            file = Path(where, name)
-            if is_special(file):
-                continue
-            kind = media_type(file)
-            wanted = kind is not None and (videos or kind != "video")
-            (found.files if wanted else found.passed_over).append(file)
-    if not found.files:
-        beside = f"; passed over: {folded(sorted(found.passed_over), folder=folder)}" if found.passed_over else ""
-        raise DataError(f"the folder {str(folder)!r} has no {what}{beside}.", fix=f"name a folder of {what}.")
-    return Found(sorted(found.files), sorted(found.passed_over))
+    wanted, others = media_below(str(Path(folder)), videos=videos)
+    return Found(in_order(wanted), in_order(others))
 
 
 def expand(words: Sequence[str], *, videos: bool = False) -> Found:
@@ -91,20 +175,32 @@ def expand(words: Sequence[str], *, videos: bool = False) -> Found:
     files: dict[Path, None] = {}
     passed_over: dict[Path, None] = {}
     for word in words:
-        path = Path(word)
-        if path.is_dir():
-            walked = walk(path, videos=videos)
-            found = walked.files
+        if os.path.isdir(word):
+            walked = walk(word, videos=videos)
+            files.update(dict.fromkeys(walked.files))
             passed_over.update(dict.fromkeys(walked.passed_over))
-        elif path.exists():
-            found = [path]
         else:
-            found = [hit for hit in map(Path, sorted(glob.glob(word, recursive=True))) if hit.is_file()]
-        if not found:
-            what = "image or video" if videos else "image"
-            raise ImageError(f"there is no {what} {word!r}.", fix="check the path; folders and globs work too.")
-        files.update(dict.fromkeys(found))
+            files.update(dict.fromkeys(named(word, videos=videos)))
     return Found(list(files), [file for file in passed_over if file not in files])
+
+
+def named(word: str | Path, *, videos: bool = False) -> list[Path]:
+    """The files that a word stands for which is no folder: itself, or, sorted, what it matches as a pattern.
+
+    Args:
+        word: A file or a pattern.
+        videos: For errors: whether it may be a video.
+
+    Raises:
+        ImageError: There are none.
+    """
+    if os.path.exists(word):
+        return [Path(word)]
+    found = [hit for hit in sorted(glob.glob(str(word), recursive=True)) if os.path.isfile(hit)]
+    if not found:
+        what = "image or video" if videos else "image"
+        raise ImageError(f"there is no {what} {str(word)!r}.", fix="check the path; folders and globs work too.")
+    return [Path(hit) for hit in found]
 
 
 def folded(files: Sequence[Path], *, folder: Path | None = None, most: int = 5) -> str:
@@ -119,8 +215,37 @@ def is_special(file: Path) -> bool:
     return os.path.exists(file) and not os.path.isfile(file)  # unlike those of Path they never raise
 
 
-def _named(videos: bool) -> str:
-    return "images or videos" if videos else "images"
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (OSError, ValueError):  # not there, behind a lost link, or no path at all
+        return None
+
+
+def _seen(path: str, status: os.stat_result | None, known: Known | None) -> MediaFile:
+    if status is None:
+        return MediaFile(path, 0, 0.0, _by_suffix(path))
+    size, mtime = status.st_size, status.st_mtime
+    before = known.get(path) if known else None
+    if before is not None and mtime and (size, mtime) == before[:2]:
+        return MediaFile(path, size, mtime, "video" if before.video else "image", unchanged=True)
+    return MediaFile(path, size, mtime, _by_content(path) if stat.S_ISREG(status.st_mode) else _by_suffix(path))
+
+
+def _by_content(path: str) -> MediaType | None:
+    try:
+        head = read_head(path)
+    except OSError:  # whoever reads it says what is wrong
+        return _by_suffix(path)
+    found = type_by_content(os.path.basename(path), head)
+    if found == "image" and moves(path, head):
+        return "animation"
+    return "image" if found == "heic" else found
+
+
+def _by_suffix(path: str) -> MediaType | None:
+    found = type_by_suffix(os.path.splitext(path)[1])
+    return "image" if found == "heic" else found
 
 
 def _stop(error: OSError) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vljepa.errors import DataError
-from vljepa.inference.images import expand, folded, media_type
+from vljepa.inference.images import Known, KnownFile, MediaFile, folded, in_order, media_below, media_file, named
+
+__all__ = ["Known", "KnownFile", "Media", "MediaFile", "find_media"]
 
 
 @dataclass(frozen=True)
@@ -20,62 +22,87 @@ class Media:
         images: Sorted; a GIF, WebP, AVIF or PNG of one frame is an image, and so is a file that nobody can read.
         videos: Sorted; animated GIF, WebP, AVIF and PNG are videos.
         others: Sorted; what lies beside them in folders and is found by patterns, by its content.
+        files: Size, time and type of every image and video, by `str` of its path, so that nobody asks for them again.
     """
 
     folder: Path
     images: list[Path]
     videos: list[Path]
     others: list[Path]
+    files: dict[str, MediaFile]
 
     def __len__(self) -> int:
         """Number of images and videos."""
-        return len(self.images) + len(self.videos)
+        return len(self.files)
 
 
-def find_media(paths: str | Path | Sequence[str | Path]) -> Media:
+def find_media(paths: str | Path | Sequence[str | Path], *, known: Known | None = None) -> Media:
     """Images and videos of files, folders (with all below them) and glob patterns, each file once.
 
     A file's content says what it is. The images in a folder are images, also where they are the frames of
     something.
+
+    Args:
+        paths: One or several.
+        known: Files that were indexed before, by absolute path, as `str` of those of `Media.images` is: where size and
+            time are as they were, a file is what it was then, and is not opened.
 
     Raises:
         DataError: A path that stands for nothing, paths on different drives, or a folder whose name an index cannot
             hold.
     """
     words = [paths] if isinstance(paths, str | Path) else paths
-    roots: set[Path] = set()
-    files: set[Path] = set()
-    others: set[Path] = set()
+    roots: set[str] = set()
+    files: dict[str, MediaFile] = {}
+    others: dict[str, MediaFile] = {}
     for word in words:
-        found, strange = _found(word)
-        roots |= {Path(word).resolve()} if Path(word).is_dir() else {file.parent for file in found}
-        files |= found
-        others |= strange
+        found, strange = _found(word, known)
+        roots |= {_whole(word)} if os.path.isdir(word) else {os.path.dirname(file.path) for file in found}
+        files.update((file.path, file) for file in found)
+        others.update((file.path, file) for file in strange)
     if not files:
         raise DataError("there is no path to index.", fix="name files or folders of images and videos.")
-    videos = sorted(file for file in files if media_type(file) in ("video", "animation"))
-    return Media(_common_folder(roots), sorted(files - set(videos)), videos, sorted(others - files))
+    moving = {path for path, file in files.items() if file.type in ("video", "animation")}
+    return Media(
+        folder=_common_folder(roots),
+        images=in_order(file for path, file in files.items() if path not in moving),
+        videos=in_order(files[path] for path in moving),
+        others=in_order(file for path, file in others.items() if path not in files),
+        files=files,
+    )
 
 
-def _found(word: str | Path) -> tuple[set[Path], set[Path]]:
+def _found(word: str | Path, known: Known | None) -> tuple[list[MediaFile], list[MediaFile]]:
     """Files that a word stands for, and those that were passed over."""
-    whole = Path(word)
     # Links to folders are looked through, so that one file has one name; links to files keep theirs.
-    expanded = expand([str(whole.resolve() if whole.is_dir() else word)], videos=True)
-    found = {file.parent.resolve() / file.name for file in expanded.files}
-    strange = {file.parent.resolve() / file.name for file in expanded.passed_over}
-    if not whole.exists():  # a pattern
-        strange = {file for file in found if media_type(file) is None}
-        if strange == found:
-            raise DataError(
-                f"of the {len(found)} files of {str(word)!r} none is an image or a video: {folded(sorted(found))}.",
-                fix="name images and videos, or a folder of them.",
-            )
-        found -= strange
-    return found, strange
+    if os.path.isdir(word):
+        return media_below(_whole(word), videos=True, known=known)
+    found = [media_file(path, known=known) for path in _below_whole(named(word, videos=True))]
+    if os.path.exists(word):
+        return found, []
+    strange = [file for file in found if file.type is None]  # the word is a pattern
+    if len(strange) == len(found):
+        raise DataError(
+            f"of the {len(found)} files of {str(word)!r} none is an image or a video: {folded(in_order(found))}.",
+            fix="name images and videos, or a folder of them.",
+        )
+    return [file for file in found if file.type is not None], strange
 
 
-def _common_folder(roots: set[Path]) -> Path:
+def _below_whole(files: Sequence[Path]) -> list[str]:
+    """The files under the names of their folders without links, each folder looked up once."""
+    whole: dict[Path, str] = {}
+    for file in files:
+        if file.parent not in whole:
+            whole[file.parent] = _whole(file.parent)
+    return [os.path.join(whole[file.parent], file.name) for file in files]
+
+
+def _whole(folder: str | Path) -> str:
+    return os.path.realpath(folder)
+
+
+def _common_folder(roots: set[str]) -> Path:
     try:
         folder = Path(os.path.commonpath(roots))
     except ValueError as error:

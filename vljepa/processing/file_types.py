@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -41,16 +42,34 @@ _SYNC = 0x47
 def file_type(path: Path) -> FileType | None:
     """What a file is: an image that may move, a HEIC image, a video, or nothing that is read here.
 
-    The first bytes decide. Only where they say nothing does the ending: then the file is damaged, or in a format
-    without a signature, and its reader says so.
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return type_by_content(path.name, read_head(path))
+
+
+def read_head(path: str | os.PathLike[str]) -> bytes:
+    """The first `HEAD_BYTES` bytes of a file.
 
     Raises:
         OSError: The file cannot be read.
     """
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    suffix = path.suffix.lower()
-    if is_camera_raw(path) or path.name.startswith("._"):  # the latter is what macOS keeps beside a file
+    with open(path, "rb", buffering=0) as file:
+        return file.read(HEAD_BYTES)
+
+
+def type_by_content(name: str, head: bytes) -> FileType | None:
+    """The same for a file whose head is read already.
+
+    The first bytes decide. Only where they say nothing does the ending: then the file is damaged, or in a format
+    without a signature, and its reader says so.
+
+    Args:
+        name: Of the file, without its folder.
+        head: As of `read_head`.
+    """
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix in _RAW_SUFFIXES or name.startswith("._"):  # the latter is what macOS keeps beside a file
         return None
     found = type_of_bytes(head)
     if found is not None:

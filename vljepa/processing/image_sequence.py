@@ -14,7 +14,7 @@ from typing import Self
 from PIL import Image
 
 from vljepa.errors import ImageError, VideoError
-from vljepa.processing.file_types import HEAD_BYTES, file_type, type_by_suffix, type_of_bytes
+from vljepa.processing.file_types import file_type, read_head, type_by_suffix, type_of_bytes
 from vljepa.processing.image import open_image, to_rgb
 from vljepa.processing.shots import Shot, VideoInfo
 from vljepa.processing.transparency import Ground, ground_for
@@ -206,21 +206,29 @@ def is_animation(path: Path) -> bool:
     Raises:
         OSError: The file cannot be read.
     """
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+    head = read_head(path)
     may_move = head.startswith((b"GIF87a", b"GIF89a")) or head[8:12] == b"WEBP" or head[4:8] == b"ftyp"
-    return type_of_bytes(head) == "image" and (may_move or is_moving(path))
+    return type_of_bytes(head) == "image" and (may_move or moves(path, head))
 
 
 def is_moving(path: Path) -> bool:
     """Whether a file is a GIF, WebP, AVIF or PNG of more than one frame; False where that cannot be found out."""
     try:
-        if not path.is_file():  # a pipe might never begin
-            return False
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-        if type_of_bytes(head) != "image" or head.startswith((b"\xff\xd8", b"BM", b"II", b"MM")):
-            return False
+        return path.is_file() and moves(path, read_head(path))  # a pipe might never begin
+    except Exception:
+        return False
+
+
+def moves(path: str | Path, head: bytes) -> bool:
+    """The same for a regular file whose head is read already.
+
+    Args:
+        path: The file.
+        head: As of `read_head`.
+    """
+    if type_of_bytes(head) != "image" or head.startswith((b"\xff\xd8", b"BM", b"II", b"MM")):
+        return False
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel is decoded here
             with Image.open(path, formats=_ANIMATIONS) as image:

@@ -5,7 +5,8 @@ from PIL import Image
 
 from tests.videos import write_video
 from vljepa.errors import DataError
-from vljepa.inference.media import find_media
+from vljepa.inference import images
+from vljepa.inference.media import KnownFile, find_media
 
 
 @pytest.fixture
@@ -120,3 +121,76 @@ def test_a_damaged_animation_counts_as_an_image_which_then_says_what_is_wrong(fo
     broken.write_bytes((folder / "mixed" / "moves.gif").read_bytes()[:20])
 
     assert find_media(broken).images == [broken]
+
+
+def test_every_file_comes_with_its_size_and_time(folder):
+    (folder / "mixed" / "lost.png").symlink_to(folder / "none.png")
+    media = find_media(folder / "mixed")
+
+    assert sorted(media.files) == sorted(map(str, [*media.images, *media.videos]))
+    for path, file in media.files.items():
+        there = os.path.exists(path)
+        status = os.stat(path) if there else None
+        assert (file.size, file.mtime) == ((status.st_size, status.st_mtime) if there else (0, 0.0))
+    types = {os.path.basename(path): file.type for path, file in media.files.items()}
+    assert types["moves.gif"] == types["moves.webp"] == "animation"
+    assert (types["b.MP4"], types["still.gif"], types["lost.png"]) == ("video", "image", "image")
+    assert not any(file.unchanged for file in media.files.values())
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """Names of files that were opened, and of those whose size and time were asked for."""
+    opened, asked = [], []
+    read, stat = images.read_head, os.stat
+
+    def count(path, **options):
+        asked.append(os.path.basename(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(images, "read_head", lambda path: opened.append(os.path.basename(path)) or read(path))
+    monkeypatch.setattr(os, "stat", count)
+    return opened, asked
+
+
+@pytest.mark.parametrize("of", ["mixed", "mixed/*"])
+def test_a_known_file_that_is_unchanged_is_asked_for_its_time_once_and_never_opened(folder, looks, monkeypatch, of):
+    monkeypatch.chdir(folder)
+    before = find_media(of)
+    known = {path: KnownFile(file.size, file.mtime, video=file.type != "image") for path, file in before.files.items()}
+    touched, grown = folder / "mixed" / "still.gif", folder / "mixed" / "moves.webp"
+    os.utime(touched, (1, 1))
+    grown.write_bytes(grown.read_bytes() + b"\0")
+    opened, asked = looks
+    opened.clear()
+    asked.clear()
+
+    media = find_media(of, known=known)
+
+    assert sorted(opened) == ["moves.webp", "notes.txt", "still.gif"]
+    if of == "mixed":
+        assert asked.count("a.png") == asked.count("moves.gif") == asked.count("still.gif") == 1
+    assert (media.images, media.videos, media.others) == (before.images, before.videos, before.others)
+    unchanged = {os.path.basename(path) for path, file in media.files.items() if file.unchanged}
+    assert unchanged == {os.path.basename(path) for path in before.files} - {"moves.webp", "still.gif"}
+
+
+def test_a_known_file_without_a_time_is_looked_at(folder, looks):
+    still = folder / "mixed" / "still.gif"
+    os.utime(still, (0, 0))
+
+    media = find_media(still, known={str(still): KnownFile(still.stat().st_size, 0.0, video=True)})
+
+    assert (media.images, looks[0]) == ([still], ["still.gif"])
+
+
+def test_files_stand_beside_those_of_their_folder(folder):
+    Image.new("RGB", (4, 4)).save(folder / "other" / "b.png")
+    Image.new("RGB", (4, 4)).save(folder / "other" / "b-.png")
+    (folder / "other" / "b").mkdir()
+    Image.new("RGB", (4, 4)).save(folder / "other" / "b" / "z.png")
+
+    media = find_media(folder / "other")
+
+    assert names(media.images, media) == ["b/z.png", "b-.png", "b.png"]
+    assert media.images == sorted(media.images)
