@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ from vljepa.cli.output import note, note_passed_over, note_skipped, print_json, 
 
 if TYPE_CHECKING:
     from vljepa.inference.index import Index
+    from vljepa.training.stopping import StopSignals
 
 
 def index(
@@ -57,36 +60,49 @@ def index(
     """
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
+    from vljepa.inference.index.files import find_files
     from vljepa.inference.index.manifest import check_place
-    from vljepa.inference.media import find_media
-    from vljepa.training.stopping import StopRequest, StopSignals
 
-    media = find_media(paths)
+    total = len(find_files(paths))
     check_place(output)
     embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
+    built = None
+    with stopped() as stop:
+        with stop.at_once(), progress("indexing", total=total) as advance:
+            built = Index.build(
+                embedder.model,
+                embedder.processor,
+                paths,
+                output=output,
+                threshold=threshold,
+                again=again,
+                approximate=None if approximate == "none" else approximate,
+                progress=advance,
+            )
+        report(built, output, total=total, json=json)
+    return exit_code(stop, done=built is not None)
+
+
+@contextmanager
+def stopped() -> Iterator[StopSignals]:
+    """Inside, a signal ends what is done `at_once`, and that nothing is lost is said."""
+    from vljepa.training.stopping import StopRequest, StopSignals
+
     stop = StopSignals()
     with stop.listening():
         try:
-            with stop.at_once(), progress("indexing", total=len(media)) as advance:
-                built = Index.build(
-                    embedder.model,
-                    embedder.processor,
-                    paths,
-                    output=output,
-                    threshold=threshold,
-                    again=again,
-                    approximate=None if approximate == "none" else approximate,
-                    progress=advance,
-                )
+            yield stop
         except StopRequest:
             note(f"stopped by {stop.name}: the same command goes on from what was done")
-            assert stop.received is not None
-            return 128 + stop.received
-    _report(built, output, total=len(media), json=json)
-    return 0
 
 
-def _report(built: Index, output: Path, *, total: int, json: bool) -> None:
+def exit_code(stop: StopSignals, *, done: bool) -> int:
+    """0, or 128 and the number of the signal that ended it."""
+    return 0 if done or stop.received is None else 128 + stop.received
+
+
+def report(built: Index, output: Path, *, total: int, json: bool) -> None:
+    """Say what an index holds, and what it could not read."""
     lost = [skipped for skipped in built.skipped if not skipped.partly]
     note_skipped([(skipped.path, skipped.reason) for skipped in lost], total=total, what="files")
     for skipped in built.skipped:

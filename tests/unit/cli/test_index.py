@@ -151,7 +151,8 @@ def test_moved_and_removed_files_are_counted(run, toy, images):
 def test_faiss_when_asked_for(run, fails, toy, images):
     words = ["index", "images", "-o", "p.index", "--model", toy]
     assert (
-        "searched by HNSW8, which finds 100.0% of the 10 nearest (200 texts)" in run(*words, "--approximate", "HNSW8")[1]
+        "searched by HNSW8, which finds 100.0% of the 10 nearest (200 texts)"
+        in run(*words, "--approximate", "HNSW8")[1]
     )
     assert json.loads(run(*words, "--json", "--approximate", "HNSW8")[1])["approximate"]["factory"] == "HNSW8"
     assert run("search", "p.index", "red", "--model", toy)[0] == 0

@@ -5,16 +5,18 @@ Each unit of work is kept as a shard of its own as soon as it is done, so that a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vljepa.configs import SelectiveConfig
+from vljepa.data.processes import from_all_processes
 from vljepa.errors import DataError
-from vljepa.inference.embed import Embedder
-from vljepa.inference.index.entry import Entry, Header
+from vljepa.inference.index.engines import Engine
+from vljepa.inference.index.entry import Header
+from vljepa.inference.index.files import Files
 from vljepa.inference.index.known import KnownFiles, rebased
 from vljepa.inference.index.manifest import (
     MANIFEST,
@@ -29,14 +31,12 @@ from vljepa.inference.index.manifest import (
 from vljepa.inference.index.rows import Shards
 from vljepa.inference.index.settle import settle
 from vljepa.inference.index.shard import open_table, write_table
-from vljepa.inference.index.units import Skipped, Unit, embed_unit, in_units, skipped_of
+from vljepa.inference.index.units import Skipped, Unit, in_units, skipped_of
+from vljepa.inference.media import KnownFile
 from vljepa.inference.reading import Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Engine = Callable[[Sequence[Unit], Path | None], Iterator["pa.Table"]]
-"""Embeds units, and gives their tables as they are done, in any order; keeps them in a folder, where there is one."""
 
 
 @dataclass
@@ -60,32 +60,14 @@ class Built:
     gone: int = 0
 
 
-def local(embedder: Embedder, settings: SelectiveConfig, *, progress: Progress | None = None) -> Engine:
-    """Units one after the other, in this process."""
-
-    def run(units: Sequence[Unit], folder: Path | None) -> Iterator[pa.Table]:
-        for unit in units:
-            table = embed_unit(unit, embedder, settings, progress=progress)
-            yield table if folder is None else kept_unit(unit, table, folder)
-
-    return run
-
-
-def kept_unit(unit: Unit, table: pa.Table, folder: Path) -> pa.Table:
-    """A unit's table as a shard of its own."""
-    file = folder / SHARDS / unit.name
-    write_table(table, file)
-    return open_table(file, width=table.schema.field("row").type.list_size)
-
-
 def build(
     header: Header,
-    images: Sequence[Entry],
-    videos: Sequence[Entry],
+    found: Files,
     *,
     engine: Engine,
     output: Path | None = None,
     known: Sequence[tuple[Header, Shards]] = (),
+    merged: Sequence[tuple[Header, Shards]] = (),
     again: bool = False,
     progress: Progress | None = None,
 ) -> Built:
@@ -93,11 +75,11 @@ def build(
 
     Args:
         header: Of the index.
-        images: As they are now.
-        videos: As they are now.
+        found: The files that it is to hold.
         engine: What embeds units.
         output: Folder of the index, which may be there already; None keeps it in memory.
         known: Earlier indexes of this model beside the one that is there.
+        merged: Indexes all of which it is to hold, too, whether or not their files are there.
         again: Embed unchanged files, too.
         progress: Called with the number of files that need not be embedded.
 
@@ -111,14 +93,20 @@ def build(
     if output is not None:
         prepare_folder(output)
         tables |= _begun(output, header, again=again)
+    for number, (theirs, shards) in enumerate(merged):
+        tables |= {f"+{number}:{name}": one for name, one in _usable(shards.tables, theirs, header).items()}
     files = KnownFiles(Shards(tables))
-    left, unchanged = files.take([*images, *videos], folder=folder)
-    if progress is not None and len(left) < len(images) + len(videos):
-        progress(len(images) + len(videos) - len(left))
-    moving = {one.path for one in videos}
-    units = in_units(
-        folder, [one for one in left if one.path not in moving], [one for one in left if one.path in moving]
-    )
+    for name in tables:
+        if name.startswith("+"):
+            files.keep(name)
+    left, unchanged = files.take([*found.images, *found.videos], folder=folder)
+    if progress is not None and len(left) < len(found):
+        progress(len(found) - len(left))
+    moving = {one.path for one in found.videos}
+    images, videos = ([one for one in left if (one.path in moving) is video] for video in (False, True))
+    units = in_units(folder, images, videos, found.stored)
+    if output is not None:
+        from_all_processes(units)
     new = list(engine(units, output))
     skipped = sorted((one for table in new for one in skipped_of(table)), key=lambda one: one.path)
     settled = settle(files, new, store=_store(output, width=header.width))
@@ -126,12 +114,34 @@ def build(
         _give_up(output)
         reason = f"; the first: {skipped[0].reason}" if skipped else ""
         raise DataError(
-            f"none of the {len(images) + len(videos)} files in {str(folder)!r} can be read{reason}",
+            f"none of the {len(found)} files in {str(folder)!r} can be read{reason}",
             fix="check that they are images or videos.",
         )
     manifest = Manifest(header=header, shards={name: len(one) for name, one in settled.items()})
     moved = len({(one.path, one.mtime) for one in files.moved.values()})
-    return Built(manifest, settled, skipped, unchanged, moved, files.gone([*images, *videos]))
+    return Built(manifest, settled, skipped, unchanged, moved, files.gone([*found.images, *found.videos]))
+
+
+def help_build(engine: Engine, output: Path) -> None:
+    """What a process that is not the first does in a build: the units that the first gives it."""
+    units: list[Unit] = from_all_processes([])[0]
+    for _ in engine(units, output):
+        pass
+
+
+def known_media(output: Path) -> dict[str, KnownFile]:
+    """Files of the index that is there, by their path: those that are as they were need not be looked into."""
+    try:
+        manifest = read_manifest(output)
+        shards = Shards.open(output, manifest.shards, width=manifest.header.width)
+    except DataError:
+        return {}
+    folder = os.fsencode(manifest.header.folder) + b"/"
+    columns = (shards.column(name).to_pylist() for name in ("path", "size", "mtime", "start"))
+    return {
+        os.fsdecode(folder + path): KnownFile(size, mtime, start is not None)
+        for path, size, mtime, start in zip(*columns, strict=True)
+    }
 
 
 def finish(output: Path, manifest: Manifest) -> None:

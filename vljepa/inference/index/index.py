@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
+from vljepa.data.long_work import long_work
+from vljepa.data.processes import process_number
 from vljepa.errors import ConfigError, DataError, TextSpaceError
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.index import approximate
 from vljepa.inference.index.approximate import ApproximateIndex
-from vljepa.inference.index.build import Engine, build, finish, local
+from vljepa.inference.index.build import build, finish, help_build, known_media
+from vljepa.inference.index.engines import Engine, in_this_process
 from vljepa.inference.index.entry import Header
+from vljepa.inference.index.files import find_files
 from vljepa.inference.index.filters import Among
 from vljepa.inference.index.manifest import SHARDS, Manifest, check_place, prepare_folder, read_manifest
 from vljepa.inference.index.nearest import nearest
 from vljepa.inference.index.rows import Shards
 from vljepa.inference.index.shard import write_table
-from vljepa.inference.index.units import Skipped, entry_of
-from vljepa.inference.media import find_media
+from vljepa.inference.index.units import Skipped
 from vljepa.inference.query import Query, Weighted, query_row
 from vljepa.inference.reading import Progress
 from vljepa.inference.segments import segment_settings
-from vljepa.processing.image_sequence import is_moving
 from vljepa.processing.processor import VLJEPAProcessor
 from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.video_file import require_pyav
@@ -127,8 +128,9 @@ class Index:
         Args:
             model: A finished model.
             processor: The processor that belongs to it.
-            paths: Files, folders (with all below them) and glob patterns; or one of these. Animated GIF, WebP, AVIF
-                and PNG are videos. The images in a folder are images, also where they are the frames of something.
+            paths: Files, folders (with all below them), glob patterns, data files, and indexes, which are taken over
+                as they are; or one of these. Animated GIF, WebP, AVIF and PNG are videos. The images in a folder are
+                images, also where they are the frames of something. Data files are as for training (`find_files`).
             output: Folder to make the index in. Files that an index there has already, by path, size and time, or
                 by content, are not embedded again, and of a build there that was broken off all that was done is
                 taken over: after each unit of work (512 images, or a video) it is on the disk. The index that is
@@ -150,42 +152,45 @@ class Index:
             VideoError: There are video files, and PyAV, which reads them, does not load.
         """
         output = None if output is None else Path(output)
+        settings, embedder = segment_settings(model, threshold=threshold), Embedder(model, processor)
+        engine = engine or in_this_process(embedder, settings, progress=progress)
+        if output is not None and process_number():
+            with long_work("making the index"):
+                help_build(engine, output)
+            return cls.load(model, processor, output)
         if output is not None:
             check_place(output)
-        media = find_media(paths)
-        if not all(map(is_moving, media.videos)):
+        found = find_files(paths, known=None if again or output is None else known_media(output))
+        if found.needs_pyav:
             require_pyav()
-        settings = segment_settings(model, threshold=threshold)
         segments = f"{settings.fps:g} per second, {settings.offline_threshold:g}"
-        header = _header(model, folder=str(media.folder), segments=segments)
+        header = _header(model, folder=str(found.folder), segments=segments)
         for one in known:
             _check_same_model("an index of `known`", one.manifest.header, header)
-        embedder = Embedder(model, processor)
-        images, videos = (
-            [entry_of(file, folder=media.folder) for file in some] for some in (media.images, media.videos)
-        )
-        built = build(
-            header,
-            images,
-            videos,
-            engine=engine or local(embedder, settings, progress=progress),
-            output=output,
-            known=[(one.manifest.header, one.entries) for one in known],
-            again=again,
-            progress=progress,
-        )
-        index = cls(
-            embedder,
-            manifest=built.manifest,
-            entries=Shards(built.tables),
-            skipped=built.skipped,
-            passed_over=[os.path.relpath(one, media.folder) for one in media.others],
-            unchanged=built.unchanged,
-            moved=built.moved,
-            gone=built.gone,
-        )
-        if output is not None:
-            index._finish(output, approximate)
+        merged = [cls.load(model, processor, one) for one in found.indexes]
+        with long_work("making the index") if output is not None else nullcontext():
+            built = build(
+                header,
+                found,
+                engine=engine,
+                output=output,
+                known=[(one.manifest.header, one.entries) for one in known],
+                merged=[(one.manifest.header, one.entries) for one in merged],
+                again=again,
+                progress=progress,
+            )
+            index = cls(
+                embedder,
+                manifest=built.manifest,
+                entries=Shards(built.tables),
+                skipped=built.skipped,
+                passed_over=found.others,
+                unchanged=built.unchanged,
+                moved=built.moved,
+                gone=built.gone,
+            )
+            if output is not None:
+                index._finish(output, approximate)
         return index
 
     @classmethod

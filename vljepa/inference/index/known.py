@@ -119,6 +119,11 @@ class KnownFiles:
             self.moved |= dict.fromkeys(range(known.start, known.stop), now)
         return rest
 
+    def keep(self, name: str) -> None:
+        """Keep all of a shard."""
+        start = self.shards.start_of(name)
+        self.kept[start : start + len(self.shards.tables[name])] = True
+
     def gone(self, found: Iterable[Entry]) -> int:
         """Files that are neither among those that were found nor known elsewhere."""
         there = {os.fsencode(one.path) for one in found}

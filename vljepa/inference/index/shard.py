@@ -71,8 +71,12 @@ def write_table(table: pa.Table, file: Path) -> None:
         raise
 
 
-def open_table(file: Path, *, width: int) -> pa.Table:
+def open_table(file: Path, *, width: int | None = None) -> pa.Table:
     """Map a shard into memory; its rows are read when they are needed.
+
+    Args:
+        file: Which.
+        width: Numbers of a row; None for what this process has just written.
 
     Raises:
         DataError: Not there, cut short, not a shard, or with entries that cannot be right.
@@ -82,7 +86,7 @@ def open_table(file: Path, *, width: int) -> pa.Table:
     try:
         with pa.memory_map(str(file)) as source:
             table = pa.ipc.open_file(source).read_all()
-        if table.schema != schema(width):
+        if width is not None and table.schema != schema(width):
             raise damaged(file, f"its columns are {', '.join(table.schema.names)}")
         table = table.combine_chunks()
         table.validate(full=True)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vljepa.configs import SelectiveConfig
+from vljepa.data.stored import Stored
 from vljepa.errors import DataError
 from vljepa.inference.embed import Embedder
 from vljepa.inference.embedded import Rows
@@ -24,7 +25,6 @@ from vljepa.inference.index.entry import Entry
 from vljepa.inference.index.shard import table_of
 from vljepa.inference.reading import Progress
 from vljepa.inference.segments import read_segments
-from vljepa.processing.processor import ImageInput
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,11 +57,13 @@ class Unit:
         folder: Of the index.
         entries: The files as they were found, in order.
         video: Whether it is a video.
+        stored: Of images inside of data files, where they are, by path.
     """
 
     folder: Path
     entries: tuple[Entry, ...]
     video: bool
+    stored: Mapping[str, Stored] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -74,11 +76,14 @@ class Unit:
         return self.folder / entry.path
 
 
-def in_units(folder: Path, images: Sequence[Entry], videos: Sequence[Entry]) -> list[Unit]:
+def in_units(
+    folder: Path, images: Sequence[Entry], videos: Sequence[Entry], stored: Mapping[str, Stored]
+) -> list[Unit]:
     """Files in the order in which they are embedded."""
     chunks = [tuple(images[start : start + IMAGES]) for start in range(0, len(images), IMAGES)]
+    within = [{one.path: stored[one.path] for one in chunk if one.path in stored} for chunk in chunks]
     return [
-        *(Unit(folder=folder, entries=one, video=False) for one in chunks),
+        *(Unit(folder=folder, entries=one, video=False, stored=two) for one, two in zip(chunks, within, strict=True)),
         *(Unit(folder=folder, entries=(one,), video=True) for one in videos),
     ]
 
@@ -111,16 +116,16 @@ _Found = tuple[list[Entry], list[Rows], list[Skipped]]
 
 def _images(unit: Unit, embedder: Embedder, settings: SelectiveConfig, *, progress: Progress | None) -> _Found:
     del settings
-    of_file = {unit.file(entry): entry for entry in unit.entries}
+    of_image: dict[Any, Entry] = {unit.stored.get(entry.path, unit.file(entry)): entry for entry in unit.entries}
     entries: list[Entry] = []
     rows: list[Rows] = []
     skipped: list[Skipped] = []
 
-    def skip(file: ImageInput, error: DataError) -> None:
-        skipped.append(Skipped(path=of_file[Path(str(file))].path, reason=error.message))
+    def skip(image: Any, error: DataError) -> None:
+        skipped.append(Skipped(path=of_image[image].path, reason=error.message))
 
-    for kept, some in embedder.batches(list(of_file), progress=progress, on_broken=skip):
-        entries += [_as_it_is(unit, of_file[Path(str(file))]) for file in kept]
+    for kept, some in embedder.batches(list(of_image), progress=progress, on_broken=skip):
+        entries += [_as_it_is(unit, of_image[image]) for image in kept]
         rows.append(some)
     return entries, rows, skipped
 
@@ -140,6 +145,8 @@ def _video(unit: Unit, embedder: Embedder, settings: SelectiveConfig, *, progres
 
 def _as_it_is(unit: Unit, entry: Entry) -> Entry:
     """Entry of a file that has been read; without size and time, so that it is read again, where it has changed."""
+    if entry.path in unit.stored:
+        return entry  # of its data file is looked at alone, when it is looked for
     file = unit.file(entry)
     content = content_id(file, size=entry.size)
     if entry_of(file, folder=unit.folder) != entry:
