@@ -52,9 +52,9 @@ def embed(
     (512 images, or a video) is in DIR whole or not at all, and the same command goes on after a kill. DIR holds Arrow
     files of path, size, time, content hash, times of segments, and the embedding.
 
-    `accelerate launch --num_processes 8 $(which vljepa) embed ...` shares the work among the GPUs of a machine; --engine ray
-    shares it among all machines of the Ray cluster that RAY_ADDRESS names, or among the cores of this one. They give
-    the same shards.
+    `accelerate launch --num_processes 8 $(which vljepa) embed ...` shares the work among the GPUs of a machine;
+    --engine ray shares it among all machines of the Ray cluster that RAY_ADDRESS names, or among the cores of this
+    one. They give the same shards.
 
     Example: vljepa embed photos 'tars/*.tar' -o library
     Example: RAY_ADDRESS=auto vljepa embed photos -o library --engine ray --gpus 1

@@ -75,6 +75,7 @@ class ApproximateIndex:
         )
         self._known = self._place >= 0
         self._whole = bool(self._known.all())
+        self._parameters = _parameters(index, about.settings)
         rest = [
             np.arange(len(one)) + place_of[name] for name, one in entries.tables.items() if name not in about.shards
         ]
@@ -88,20 +89,24 @@ class ApproximateIndex:
             count: How many are wanted.
             mask: Only among these entries, [N].
         """
+        ids = self.search_faiss(query, count=min(max(2 * count, count + 8), len(self._place)), mask=mask)
+        found = self._place[ids[ids >= 0]]
+        rest = self._rest if mask is None else self._rest[mask[self._rest]]
+        return np.concatenate([found, rest]) if len(rest) else found
+
+    def search_faiss(self, query: Rows, *, count: int, mask: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
+        """Faiss' own search and no more: ids of its rows, nearest first, -1 where there are too few."""
         import faiss
 
-        known, settings, options = self._known, self.about.settings, {}
-        if mask is not None:
-            known = known & mask[self._place]
+        parameters = self._parameters
         if mask is not None or not self._whole:
+            known = self._known if mask is None else self._known & mask[self._place]
             share = known.mean() or 1.0  # of what faiss looks at that counts
-            settings = {name: math.ceil(effort / share) for name, effort in settings.items()}
-            options["sel"] = faiss.IDSelectorBitmap(np.packbits(known, bitorder="little"))
-        wanted = min(max(2 * count, count + 8), len(self._place))
-        _, ids = self._index.search(query[None], wanted, params=_parameters(self._index, settings, **options))
-        found = self._place[ids[0][ids[0] >= 0]]
-        rest = self._rest if mask is None else self._rest[mask[self._rest]]
-        return np.concatenate([found, rest])
+            settings = {name: math.ceil(effort / share) for name, effort in self.about.settings.items()}
+            selector = faiss.IDSelectorBitmap(np.packbits(known, bitorder="little"))
+            parameters = _parameters(self._index, settings, sel=selector)
+        ids: NDArray[np.intp] = self._index.search(query[None], count, params=parameters)[1][0]
+        return ids
 
     def share(self, query: Rows, right: set[int]) -> float:
         """How much of what is right is among the candidates."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vljepa.inference.embedded import Rows
 from vljepa.inference.index.entry import Entry
 from vljepa.inference.index.manifest import SHARDS
+from vljepa.inference.index.products import inner_products
 from vljepa.inference.index.shard import damaged, entries_of, entry_at, open_table, rows_of
 
 if TYPE_CHECKING:
@@ -145,11 +146,13 @@ class Shards(Sequence[Entry]):
             own = found[start : start + len(block)]
             wanted = None if mask is None else np.flatnonzero(mask[start : start + len(block)])
             if wanted is None:
-                np.dot(block, query, out=own)
+                inner_products(block, query, out=own)
             elif len(wanted) < len(block) / 4:
-                own[wanted] = block[wanted] @ query
+                own[wanted] = np.einsum("nd,d->n", block[wanted], query)
             else:
-                own[wanted] = (block @ query)[wanted]
+                whole: Rows = np.empty(len(block), dtype=np.float32)
+                inner_products(block, query, out=whole)
+                own[wanted] = whole[wanted]
         if not np.isfinite(found).all():
             np.nan_to_num(found, copy=False, nan=OUT, posinf=OUT, neginf=OUT)
         return found
