@@ -320,12 +320,12 @@ class TestKnownFiles:
         assert {"other/red.png", f"{images.name}/red.png"} < {entry.path for entry in both.entries}
 
     def test_a_build_that_is_interrupted_goes_on(self, model, processor, tmp_path, looked, monkeypatch):
-        for number in range(40):
-            Image.new("RGB", (2, 2), (number + 1, 0, 0)).save(tmp_path / f"{number:02}.png")
+        for number in range(200):
+            Image.new("RGB", (2, 2), (number + 1, 0, 0)).save(tmp_path / f"{number:03}.png")
         kept, predict = [], model.predict
 
         def interrupt(*arguments):
-            if len(model.modes) > 2:
+            if len(model.modes) > 10:
                 raise KeyboardInterrupt
             return predict(*arguments)
 
@@ -333,12 +333,12 @@ class TestKnownFiles:
         with pytest.raises(KeyboardInterrupt):
             Index.build(model, processor, tmp_path, keep=kept.append)
         [part] = kept
-        assert 0 < len(part) < 40
+        assert 0 < len(part) < 200
         assert part.unfinished
         monkeypatch.setattr(model, "predict", predict)
         looked.clear()
         whole = Index.build(model, processor, tmp_path, known=[part], keep=kept.append)
-        assert (len(whole), len(looked), len(kept)) == (40, 40 - len(part), 1)
+        assert (len(whole), len(looked), len(kept)) == (200, 200 - len(part), 1)
         assert not whole.unfinished
 
     def test_it_is_kept_now_and_then(self, model, processor, images, animation, monkeypatch):
