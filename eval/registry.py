@@ -57,7 +57,10 @@ DOCUMENTS = {
     "comparison": ("Embeddings against tokens: the controlled comparison", "comparison", ["comparison"]),
 }
 """Pages of docs/ by name: title, task and results."""
-BENCHES = ("backends", "infonce", "kill", "latency", "segmentation", "serve", "soak", "soak_live", "spelling", "step")
+BENCHES = (
+    *("backends", "infonce", "kill", "latency", "search", "segmentation", "serve"),
+    *("soak", "soak_live", "spelling", "step"),
+)
 
 
 def task(name: str) -> Callable[..., Any]:

@@ -249,7 +249,7 @@ def moved_files_are_never_indexed(tmp_path, embedder, monkeypatch):
     read_files.clear()
     second = Index.build(model, processor, folder, known=[first])
 
-    assert sorted(path.name for path in read_files) == ["0002.png", "moved.png"], "and nothing else is read again"
+    assert not read_files, "they are known by their content"
     paths = {entry.path for entry in second.entries}
     assert paths >= {"moved.png", "deep/0002.png"}
     assert not paths & {"0001.png", "0002.png"}

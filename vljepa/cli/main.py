@@ -18,6 +18,7 @@ from vljepa.cli.caption import caption
 from vljepa.cli.classify import classify
 from vljepa.cli.demo import demo
 from vljepa.cli.doctor import doctor
+from vljepa.cli.embed import embed
 from vljepa.cli.export import export
 from vljepa.cli.index import index
 from vljepa.cli.mcp import mcp
@@ -47,6 +48,7 @@ for verb in (
     classify,
     ask,
     stream,
+    embed,
     index,
     search,
     serve,

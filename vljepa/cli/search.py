@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,15 +13,17 @@ import typer
 from vljepa.cli.addresses import Fetched, is_address
 from vljepa.cli.options import AllowUrlsOption, BackendOption, DeviceOption, DtypeOption, JsonOption, ModelOption
 from vljepa.cli.output import note, print_heading, print_json, print_table
-from vljepa.cli.search_query import only_among, the_query, weighted
+from vljepa.cli.search_query import among, the_query, weighted
 from vljepa.cli.stream_files import check_outputs
 
 if TYPE_CHECKING:
     from vljepa.inference.index import Hit
 
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+
 
 def search(
-    index: Annotated[Path, typer.Argument(metavar="INDEX", help="File written by `vljepa index`.")],
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="Made by `vljepa index`.")],
     query: Annotated[
         str | None,
         typer.Argument(
@@ -45,11 +48,22 @@ def search(
     minus: Annotated[
         list[str] | None, typer.Option("--minus", metavar="[WEIGHT*]QUERY", help="Be unlike this; texts or images.")
     ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--include", metavar="GLOB", help="Only files, and all in folders, of this name: 'holiday/2019'."),
+    ] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
             "--exclude", metavar="GLOB", help="Leave out files, and all in folders, of this name: '*.gif', 'old/2019'."
         ),
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--since", help="Only files last changed then or later.", formats=TIMES)
+    ] = None,
+    until: Annotated[datetime | None, typer.Option("--until", help="Only files changed before.", formats=TIMES)] = None,
+    media: Annotated[
+        str | None, typer.Option("--media", metavar="images|videos", help="Only images, or only segments of videos.")
     ] = None,
     paths_file: Annotated[
         str | None,
@@ -82,8 +96,8 @@ def search(
     scale. There is always a nearest one, also when nothing in the index is like the query: --min-score draws the line
     that suits your model and files.
 
-    --plus and --minus move the query: its embedding and theirs are added up by their weights. --exclude and -f say
-    among which files of the index the best are looked for.
+    --plus and --minus move the query: its embedding and theirs are added up by their weights. --include, --exclude,
+    --since, --until, --media and -f say among which files of the index the best are looked for.
 
     --html reads the images of the page from the folder that the index was made of, or from --folder, and says
     which; a folder that a stranger's index names is not one that you chose.
@@ -110,7 +124,8 @@ def search(
     embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
     loaded = Index.load(embedder.model, embedder.processor, index)
     place = loaded.folder if folder is None else folder.resolve()
-    more["only"] = only_among(loaded, place, paths_file=paths_file, exclude=exclude or [])
+    limits = {"include": include or (), "exclude": exclude or (), "since": since, "until": until, "media": media}
+    more["among"] = among(loaded, place, paths_file=paths_file, **limits)
     hits = loaded.search(asked, k=k, per_video=per_video, min_score=min_score, **more)
     if not hits:
         [nearest] = loaded.search(asked, k=1, **more)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vljepa.cli.output import note
 from vljepa.cli.paths_file import read_paths
 
 if TYPE_CHECKING:
-    from vljepa.inference.index import Index
+    from vljepa.inference.index import Among, Index
 
 _WEIGHT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*\*(.+)", flags=re.DOTALL)
 
@@ -29,43 +28,40 @@ def weighted(given: str) -> tuple[str | Path, float]:
     return the_query(text, text=None, image=None), weight
 
 
-def only_among(
-    index: Index, place: Path, *, paths_file: str | None, exclude: Sequence[str]
-) -> Callable[[str], bool] | None:
-    """Which files of an index may be found, by their paths below its folder; None for all of them.
+def among(index: Index, place: Path, *, paths_file: str | None, **limits: Any) -> Among | None:
+    """Which files of an index may be found; None for all.
 
     Args:
         index: The index.
         place: Where its files lie now.
         paths_file: As for `read_paths`: only these.
-        exclude: Names of files and folders, or with a slash paths below the index's folder; all may be patterns.
+        limits: As of `Among`.
 
     Raises:
         DataError: The file cannot be read, names what is not there, or nothing is left to be found.
     """
-    if paths_file is None and not exclude:
-        return None
     from vljepa.errors import DataError
+    from vljepa.inference.index import Among
 
-    left = {path for path in {entry.path for entry in index.entries} if not any(_matches(path, one) for one in exclude)}
+    found = Among(**limits)
+    if not found and paths_file is None:
+        return None
+    named: set[str] = set()
     if paths_file is not None:
         # A folder may be reached by a link, a file keeps its name, as when it was indexed.
         named = {os.path.join(os.path.realpath(os.path.dirname(one) or "."), os.path.basename(one))
                  for one in read_paths(paths_file)}  # fmt: skip
-        within = {path for path in left if str(place / path) in named}
-        if len(named) > len(within):
-            note(f"{len(named) - len(within)} of {len(named)} files of -f are not in the index, or left out")
-        left = within
-    if not left:
-        raise DataError("no file of the index is left to be found.", fix="check --exclude and -f.")
-    return left.__contains__
-
-
-def _matches(path: str, pattern: str) -> bool:
-    """Whether a path or a folder above it has a name like this; with a slash, a place below the index's folder."""
-    pattern = pattern.strip("/")
-    ways = [PurePosixPath(path), *PurePosixPath(path).parents][:-1]
-    return any(fnmatchcase(str(way) if "/" in pattern else way.name, pattern) for way in ways)
+        found = replace(found, only=lambda path: str(place / path) in named)
+    left = found.mask(index.entries)
+    if paths_file is not None:
+        count = len(index.entries.paths(left))
+        if len(named) > count:
+            note(f"{len(named) - count} of {len(named)} files of -f are not in the index, or left out")
+    if not left.any():
+        raise DataError(
+            "no file of the index is left to be found.", fix="check --include, --exclude, -f and the times."
+        )
+    return found
 
 
 def the_query(query: str | None, *, text: str | None, image: Path | None) -> str | Path:

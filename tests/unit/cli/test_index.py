@@ -6,15 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 from tests.videos import write_video
 
 COMMAND = [sys.executable, "-c", "import sys; from vljepa.cli.main import main; sys.exit(main())"]
 
 
-def test_a_folder_becomes_a_file(run, toy, images):
+def test_a_folder_becomes_an_index(run, toy, images):
     code, out, err = run("index", "images", "-o", "p.index", "--model", toy)
 
     assert code == 0
@@ -34,23 +31,28 @@ def test_what_cannot_work_fails_before_the_model_is_loaded(fails, images):
     nowhere = ["--model", "nope"]
     assert "no image or video 'none'" in fails("index", "none", "-o", "p.index", *nowhere)
     assert "no folder 'none'" in fails("index", "images", "-o", "none/p.index", *nowhere)
-    assert "it is a folder" in fails("index", "images", "-o", "images", *nowhere)
+    assert "not an index" in fails("index", "images", "-o", "images", *nowhere)
+
+
+def content(folder):
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_an_index_that_is_there_survives_a_failing_run(fails, run, toy, images):
     run("index", "images", "-o", "p.index", "--model", toy)
-    before = (images.parent / "p.index").read_bytes()
+    before = content(images.parent / "p.index")
     for image in ("red.png", "deep/blue.jpg"):
         (images / image).write_bytes(b"broken")
 
     assert "none of the 3 files" in fails("index", "images", "-o", "p.index", "--model", toy)
-    assert (images.parent / "p.index").read_bytes() == before
+    assert content(images.parent / "p.index") == before
 
 
 def test_a_photo_is_never_overwritten_by_an_index(fails, run, toy, images):
-    before = (images / "red.png").read_bytes()
+    before = content(images)
     assert "not an index" in fails("index", "images", "-o", "images/red.png", "--model", "nope")
-    assert (images / "red.png").read_bytes() == before
+    assert "not an index" in fails("index", "images", "-o", "images", "--model", "nope")
+    assert content(images) == before
 
     for _ in range(2):  # an index may be made again in its place
         assert run("index", "images", "-o", "p.index", "--model", toy)[0] == 0
@@ -62,8 +64,8 @@ def test_videos_become_segments(run, toy, images, story):
     assert code == 0
     assert err == ""
     assert out == "1 image and 3 segments of 1 video in p.index\n"
-    assert run("index", story, "-o", "p.index", "--model", toy, "--threshold", "100")[1] == (
-        "1 segment of 1 video in p.index\n"
+    assert run("index", story, "-o", "q.index", "--model", toy, "--threshold", "100")[1] == (
+        "1 segment of 1 video in q.index\n"
     )
 
 
@@ -92,17 +94,23 @@ def test_a_damaged_video_is_named_with_what_could_be_read(run, toy, images):
     assert "skipped" not in err
 
 
-def test_an_index_of_an_older_version_is_replaced_and_not_searched(fails, run, toy, images):
-    from safetensors.numpy import save_file
-
-    old = {"format": "vljepa-index", "version": "2", "model": "m", "fingerprint": "f", "text_space": "s", "folder": "/"}
-    save_file({"rows": np.zeros((1, 3), np.float32), "entries": np.zeros(2, np.uint8)}, "p.index", metadata=old)
+def test_an_index_of_another_version_is_replaced_and_not_searched(fails, run, toy, images):
+    run("index", "images", "-o", "p.index", "--model", toy)
+    manifest = images.parent / "p.index" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"version": 5', '"version": 6'))
 
     message = fails("search", "p.index", "a fish", "--model", toy)
 
-    assert "version '2'; this vljepa reads 4" in message
+    assert "version 6; this vljepa reads 5" in message
     assert "make the index again" in message
-    assert run("index", "images", "-o", "p.index", "--model", toy)[0] == 0
+    assert run("index", "images", "-o", "p.index", "--model", toy)[1] == "2 images in p.index\n"
+
+
+def test_a_file_of_the_first_versions_is_named_and_stays(fails, toy, images):
+    (images.parent / "p.index").write_bytes(b"safetensors")
+
+    assert "is a file, and an index is a folder" in fails("search", "p.index", "a fish", "--model", toy)
+    assert "is not an index, so it is not overwritten" in fails("index", "images", "-o", "p.index", "--model", "nope")
 
 
 def test_unchanged_files_are_taken_over_and_again_embeds_them(run, toy, images):
@@ -113,8 +121,8 @@ def test_unchanged_files_are_taken_over_and_again_embeds_them(run, toy, images):
     assert run(*words, "--again")[1] == "2 images in p.index\n"
 
 
-def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, toy, images, monkeypatch):
-    from vljepa.inference import indexing
+def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, fails, toy, images, monkeypatch):
+    from vljepa.inference.index import units
 
     (images / "clip.mp4").write_bytes(b"x")
     words = ["index", "images", "-o", "p.index", "--model", toy]
@@ -124,43 +132,33 @@ def test_a_run_that_is_broken_off_leaves_what_it_has_and_goes_on(run, toy, image
         time.sleep(60)
 
     with monkeypatch.context() as context:
-        context.setattr(indexing, "read_segments", interrupt)
+        context.setattr(units, "read_segments", interrupt)
         assert run(*words)[0] == 130
-    folder = images.parent
-    assert (folder / "p.index.part").is_file()
-    assert not (folder / "p.index").exists()
+    assert "is not finished" in fails("search", "p.index", "red", "--model", toy)
     assert "unchanged: 2 files" in run(*words)[1]
-    assert not (folder / "p.index.part").exists()
+    assert run("search", "p.index", "red", "--model", toy)[0] == 0
 
 
-@pytest.mark.parametrize("stranger", ["notes", "nothing", "an index"])
-def test_a_file_at_the_place_of_the_part_that_is_not_one_is_refused_and_stays(fails, run, toy, images, stranger):
-    part = images.parent / "p.index.part"
-    if stranger == "an index":
-        run("index", "images/red.png", "-o", "p.index.part", "--model", toy)
-    else:
-        part.write_bytes(b"dear diary" if stranger == "notes" else b"")
-    before = part.read_bytes()
+def test_moved_and_removed_files_are_counted(run, toy, images):
+    words = ["index", "images", "-o", "p.index", "--model", toy]
+    run(*words)
+    (images / "red.png").rename(images / "rose.png")
+    (images / "deep" / "blue.jpg").unlink()
 
-    message = fails("index", "images", "-o", "p.index", "--model", "nope")
-
-    assert "'p.index.part' is there and was not left by an index that was broken off" in message
-    assert part.read_bytes() == before
+    assert run(*words)[1] == "1 image in p.index; moved: 1 file; gone: 1 file\n"
 
 
-def test_a_file_that_comes_to_the_place_of_the_part_meanwhile_stays(run, toy, images, monkeypatch):
-    from vljepa.inference.index import Index
-
-    part = images.parent / "p.index.part"
-    save = Index.save
-
-    def save_late(index, file):
-        save(index, file)
-        part.write_bytes(b"dear diary")
-
-    monkeypatch.setattr(Index, "save", save_late)
-    assert run("index", "images", "-o", "p.index", "--model", toy)[0] == 0
-    assert part.read_bytes() == b"dear diary"
+def test_faiss_when_asked_for(run, fails, toy, images):
+    words = ["index", "images", "-o", "p.index", "--model", toy]
+    assert (
+        "searched by HNSW8, which finds 100.0% of the 10 nearest (200 texts)"
+        in run(*words, "--approximate", "HNSW8")[1]
+    )
+    assert json.loads(run(*words, "--json", "--approximate", "HNSW8")[1])["approximate"]["factory"] == "HNSW8"
+    assert run("search", "p.index", "red", "--model", toy)[0] == 0
+    assert "faiss knows no index 'NoSuch'" in fails(*words, "--approximate", "NoSuch")
+    assert json.loads(run(*words, "--json")[1])["approximate"] is None
+    assert not list((images.parent / "p.index").glob("*.faiss"))
 
 
 def test_other_files_of_a_pattern_are_counted_and_named(run, toy, images, story):
@@ -178,18 +176,15 @@ def test_other_files_of_a_pattern_are_counted_and_named(run, toy, images, story)
     assert err.endswith(": images/notes.txt\n")
 
 
-def test_a_signal_while_the_index_is_being_written_does_not_cost_it(run, toy, images, monkeypatch):
-    from vljepa.inference.index import Index
-
-    save = Index.save
-
-    def interrupted(index, file):
-        os.kill(os.getpid(), signal.SIGTERM)
-        save(index, file)
-
-    monkeypatch.setattr(Index, "save", interrupted)
-    assert run("index", "images", "-o", "p.index", "--model", toy)[:2] == (0, "2 images in p.index\n")
-    assert (images.parent / "p.index").is_file()
+def test_a_kill_costs_nothing_that_is_done(run, toy, images):
+    film = write_video(images / "film.mkv", count=20_000, fps=4, size=(32, 32))
+    words = ["index", "images", "-o", "p.index", "--model", toy]
+    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_until_open(film, process)
+        process.kill()
+        process.communicate(timeout=30)
+    film.unlink()
+    assert run(*words)[1] == "2 images in p.index; unchanged: 2 files\n"
 
 
 def test_a_signal_in_a_long_video_keeps_all_that_is_done(run, toy, images):
@@ -201,8 +196,7 @@ def test_a_signal_in_a_long_video_keeps_all_that_is_done(run, toy, images):
         out, err = process.communicate(timeout=30)
 
     assert (process.returncode, out) == (143, "")
-    assert err == "stopped by SIGTERM: all that was done is in p.index.part\n"
-    assert not (images.parent / "p.index").exists()
+    assert err == "stopped by SIGTERM: the same command goes on from what was done\n"
     film.unlink()
     assert run(*words)[1] == "2 images in p.index; unchanged: 2 files\n"
 

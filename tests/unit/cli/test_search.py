@@ -41,7 +41,7 @@ def test_unusable_queries(fails, toy, index):
     assert "query is empty" in fails("search", index, "", *model)
     assert "not a readable image" in fails("search", index, "images/broken.png", *model)
     assert "no index 'none.index'" in fails("search", "none.index", "a fish", *model)
-    assert "not an index" in fails("search", "images/red.png", "a fish", *model)
+    assert "is a file, and an index is a folder" in fails("search", "images/red.png", "a fish", *model)
 
 
 def test_an_index_made_by_another_model_is_refused(fails, index, tmp_path):

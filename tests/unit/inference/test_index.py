@@ -8,9 +8,7 @@ from PIL import Image
 
 from tests.videos import write_video
 from vljepa.errors import ConfigError, DataError, ImageError, TextSpaceError, VideoError
-from vljepa.inference import index as index_module
-from vljepa.inference import indexing
-from vljepa.inference.index import Index
+from vljepa.inference.index import Index, settle, units
 
 
 @pytest.fixture
@@ -87,7 +85,8 @@ def test_saved_and_loaded_it_answers_the_same(index, model, processor, images, t
     assert loaded.search("green") == index.search("green")
     assert loaded.entries == index.entries
     assert loaded.folder == images.resolve()
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["images.index"]
+    assert sorted(path.name for path in file.iterdir()) == ["manifest.json", "shards"]
+    assert len(list((file / "shards").iterdir())) == 1
 
 
 def test_an_index_of_another_text_space_is_refused(index, model, processor, tmp_path):
@@ -228,7 +227,7 @@ class TestKnownFiles:
     def looked(self, model, processor, monkeypatch):
         """Names of the files that are opened."""
         names = []
-        images, segments = processor.images, indexing.read_segments
+        images, segments = processor.images, units.read_segments
 
         def open_images(some):
             names.extend(Path(one.filename if isinstance(one, Image.Image) else one).name for one in some)
@@ -243,7 +242,7 @@ class TestKnownFiles:
                 monkeypatch.setattr(processor, "images", open_images)
 
         monkeypatch.setattr(processor, "images", open_images)
-        monkeypatch.setattr(indexing, "read_segments", open_video)
+        monkeypatch.setattr(units, "read_segments", open_video)
         return names
 
     def test_only_what_has_changed_is_opened_again(self, mixed, model, processor, images, looked):
@@ -261,10 +260,31 @@ class TestKnownFiles:
         assert again.entries == fresh.entries
         assert again.search("green") == fresh.search("green")
 
-    def test_a_touched_file_is_opened_again(self, index, model, processor, images, looked):
+    def test_what_was_moved_or_touched_is_known_by_its_content(self, index, model, processor, images, looked):
         os.utime(images / "red.png", (1, 1))
-        Index.build(model, processor, images, known=[index])
-        assert sorted(looked) == ["broken.png", "red.png"]
+        (images / "deep" / "blue.webp").rename(images / "sea.webp")
+        again = Index.build(model, processor, images, known=[index])
+        assert looked == ["broken.png"]
+        assert (again.unchanged, again.moved, again.gone) == (1, 2, 0)
+        assert [(one.path, one.mtime == 1) for one in again.entries] == [
+            ("green.jpg", False),
+            ("red.png", True),
+            ("sea.webp", False),
+        ]
+        assert again.search("blue")[0].path == "sea.webp"
+        assert again.entries == Index.build(model, processor, images).entries
+
+    def test_other_content_of_the_same_length_is_opened_again(self, model, processor, tmp_path, looked):
+        for name, colour in (("a.bmp", "red"), ("b.bmp", "blue")):
+            Image.new("RGB", (2, 2), colour).save(tmp_path / name)
+        first = Index.build(model, processor, tmp_path)
+        looked.clear()
+        Image.new("RGB", (2, 2), "#00ff00").save(tmp_path / "a.bmp")
+        (tmp_path / "b.bmp").unlink()
+        again = Index.build(model, processor, tmp_path, known=[first])
+        assert looked == ["a.bmp"]
+        assert (again.unchanged, again.moved, again.gone) == (0, 0, 1)
+        assert again.search("green")[0].score == pytest.approx(1, abs=1e-3)
 
     def test_another_threshold_cuts_videos_again_and_leaves_images(self, mixed, model, processor, images, looked):
         again = Index.build(model, processor, images, known=[mixed], threshold=100)
@@ -320,30 +340,69 @@ class TestKnownFiles:
         assert {"other/red.png", f"{images.name}/red.png"} < {entry.path for entry in both.entries}
 
     def test_a_build_that_is_interrupted_goes_on(self, model, processor, tmp_path, looked, monkeypatch):
-        for number in range(200):
-            Image.new("RGB", (2, 2), (number + 1, 0, 0)).save(tmp_path / f"{number:03}.png")
-        kept, predict = [], model.predict
+        monkeypatch.setattr(units, "IMAGES", 16)
+        for number in range(40):
+            Image.new("RGB", (2, 2), (number + 1, 0, 0)).save(tmp_path / f"{number:02}.png")
+        output = tmp_path / "my.index"
+        predict = model.predict
 
         def interrupt(*arguments):
-            if len(model.modes) > 10:
+            if len(model.modes) > 2:
                 raise KeyboardInterrupt
             return predict(*arguments)
 
         monkeypatch.setattr(model, "predict", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            Index.build(model, processor, tmp_path, keep=kept.append)
-        [part] = kept
-        assert 0 < len(part) < 200
-        assert part.unfinished
+            Index.build(model, processor, tmp_path, output=output)
+        with pytest.raises(DataError, match="is not finished"):
+            Index.load(model, processor, output)
         monkeypatch.setattr(model, "predict", predict)
         looked.clear()
-        whole = Index.build(model, processor, tmp_path, known=[part], keep=kept.append)
-        assert (len(whole), len(looked), len(kept)) == (200, 200 - len(part), 1)
-        assert not whole.unfinished
+        whole = Index.build(model, processor, tmp_path, output=output)
+        assert (len(whole), len(looked), whole.unchanged) == (40, 24, 16)
+        assert sorted(one.name for one in output.iterdir()) == ["manifest.json", "shards"]
+        assert len(list((output / "shards").iterdir())) == 1, "units become one shard"
+        assert Index.load(model, processor, output).entries == whole.entries
+        assert whole.entries == Index.build(model, processor, tmp_path).entries
 
-    def test_it_is_kept_now_and_then(self, model, processor, images, animation, monkeypatch):
-        animation("images/clip.gif", ("blue", 2), ("green", 1))
-        monkeypatch.setattr(index_module, "_KEEP_EVERY", 0.0)
-        kept = []
-        Index.build(model, processor, images, keep=kept.append)
-        assert [len(one) for one in kept] == [3, 5], "after the batch of images, and after the video"
+    def test_another_model_begins_anew_and_leaves_the_index_alone_until_it_is_done(
+        self, index, model, processor, images, looked, tmp_path, monkeypatch
+    ):
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        index.save(tmp_path / "my.index")
+        with monkeypatch.context() as context:
+            context.setattr(model, "identity", "trained on")
+            context.setattr(model, "predict", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                Index.build(model, processor, images, output=tmp_path / "my.index")
+        assert Index.load(model, processor, tmp_path / "my.index").entries == index.entries
+        model.identity = "trained on"
+        looked.clear()
+        assert Index.build(model, processor, images, output=tmp_path / "my.index").unchanged == 0
+        assert len(looked) == 4
+        assert Index.load(model, processor, tmp_path / "my.index").search("green")[0].path == "green.jpg"
+
+    def test_a_shard_that_stays_as_it_is_is_not_written_again(self, model, processor, tmp_path, monkeypatch):
+        monkeypatch.setattr(settle, "SMALL", 4)
+        monkeypatch.setattr(settle, "LARGE", 8)
+        monkeypatch.setattr(units, "IMAGES", 8)
+        (tmp_path / "files").mkdir()
+
+        def paint(*numbers):
+            for number in numbers:
+                Image.new("RGB", (2, 2), (number + 1, 0, 0)).save(tmp_path / "files" / f"{number:02}.png")
+
+        def build():
+            Index.build(model, processor, tmp_path / "files", output=tmp_path / "my.index")
+            return {one.name: one.stat().st_mtime_ns for one in (tmp_path / "my.index" / "shards").iterdir()}
+
+        paint(*range(19))
+        before = build()
+        assert len(before) == 3
+        paint(30)
+        (tmp_path / "files" / "09.png").unlink()
+        after = build()
+        assert len(set(before.items()) & set(after.items())) == 1
+        assert sum(map(len, Index.load(model, processor, tmp_path / "my.index").entries.blocks)) == 19

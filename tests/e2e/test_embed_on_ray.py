@@ -1,0 +1,93 @@
+"""Embedding on a real cluster of Ray: the same shards, also where a machine of it is lost on the way."""
+
+import shutil
+import tempfile
+from functools import partial
+
+import pytest
+from PIL import Image
+
+from vljepa import VLJEPA
+from vljepa.configs import load_preset
+from vljepa.errors import ConfigError
+from vljepa.inference.embed import Embedder
+from vljepa.inference.index import Index, units
+from vljepa.inference.index.engines import on_ray
+from vljepa.inference.segments import segment_settings
+
+IMAGES = 120
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Two machines of one core each, as far as Ray can tell."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    folder = tempfile.mkdtemp(prefix="ray-")  # paths of sockets are short
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "temp_dir": folder})
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """Folder of a saved toy model."""
+    folder = tmp_path_factory.mktemp("toy")
+    VLJEPA(load_preset("toy")).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(IMAGES):
+        Image.new("RGB", (1500, 1500), (number, 255 - number, number * 2 % 256)).save(folder / f"{number:03}.png")
+    (folder / "broken.png").write_bytes(b"no image")
+    return folder
+
+
+def content(folder):
+    return {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_machine_that_is_lost_costs_no_image_and_no_bit(cluster, toy, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(units, "IMAGES", 4)
+    second = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    load = partial(Embedder.from_pretrained, str(toy), device="cpu")
+    embedder, lost = load(), []
+
+    def progress(count):
+        if not lost:  # after the first unit, while others are at work
+            lost.append(len(list((tmp_path / "ray.index" / "shards").iterdir())))
+            cluster.remove_node(second, allow_graceful=False)
+
+    whole = Index.build(embedder.model, embedder.processor, images, output=tmp_path / "local.index")
+    found = Index.build(
+        embedder.model,
+        embedder.processor,
+        images,
+        output=tmp_path / "ray.index",
+        engine=on_ray(load, segment_settings(embedder.model), progress=progress),
+    )
+
+    assert lost[0] < IMAGES // 4, "some were still to be done"
+    assert len(cluster.list_all_nodes()) == 1
+    assert len(found) == IMAGES
+    assert found.entries == whole.entries
+    assert [one.path for one in found.skipped] == ["broken.png"]
+    assert content(tmp_path / "ray.index") == content(tmp_path / "local.index")
+
+
+def test_a_cluster_needs_a_place(toy):
+    load = partial(Embedder.from_pretrained, str(toy), device="cpu")
+    embedder = load()
+    with pytest.raises(ConfigError, match="nowhere to keep"):
+        list(on_ray(load, segment_settings(embedder.model))([], None))

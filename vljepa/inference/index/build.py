@@ -1,0 +1,215 @@
+"""Makes an index, or brings one up to date: finds files, embeds those that are not known, settles its shards.
+
+Each unit of work is kept as a shard of its own as soon as it is done, so that an interrupted build is gone on with.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vljepa.data.processes import from_all_processes
+from vljepa.errors import DataError
+from vljepa.inference.index.engines import Engine
+from vljepa.inference.index.entry import Header
+from vljepa.inference.index.files import Files
+from vljepa.inference.index.known import KnownFiles, rebased
+from vljepa.inference.index.manifest import (
+    MANIFEST,
+    SHARDS,
+    UNFINISHED,
+    Manifest,
+    prepare_folder,
+    read_manifest,
+    remove_others,
+    write_manifest,
+)
+from vljepa.inference.index.rows import Shards
+from vljepa.inference.index.settle import settle
+from vljepa.inference.index.shard import open_table, write_table
+from vljepa.inference.index.units import Skipped, Unit, in_units, skipped_of
+from vljepa.inference.media import KnownFile
+from vljepa.inference.reading import Progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass
+class Built:
+    """What a build has made, beside the index.
+
+    Attributes:
+        manifest: Of the index.
+        tables: Its shards.
+        skipped: Files that could not be read, or only in part.
+        unchanged: How many files were taken over as they were.
+        moved: How many files were known under another name or time.
+        gone: How many files of the index that was there before it no longer has.
+    """
+
+    manifest: Manifest
+    tables: dict[str, pa.Table]
+    skipped: list[Skipped] = field(default_factory=list)
+    unchanged: int = 0
+    moved: int = 0
+    gone: int = 0
+
+
+def build(
+    header: Header,
+    found: Files,
+    *,
+    engine: Engine,
+    output: Path | None = None,
+    known: Sequence[tuple[Header, Shards]] = (),
+    merged: Sequence[tuple[Header, Shards]] = (),
+    again: bool = False,
+    progress: Progress | None = None,
+) -> Built:
+    """Embed what is not known, and settle the shards.
+
+    Args:
+        header: Of the index.
+        found: The files that it is to hold.
+        engine: What embeds units.
+        output: Folder of the index, which may be there already; None keeps it in memory.
+        known: Earlier indexes of this model beside the one that is there.
+        merged: Indexes all of which it is to hold, too, whether or not their files are there.
+        again: Embed unchanged files, too.
+        progress: Called with the number of files that need not be embedded.
+
+    Raises:
+        DataError: Nothing can be read, or the place cannot be written.
+    """
+    folder = Path(header.folder)
+    tables: dict[str, pa.Table] = {}
+    for number, (theirs, shards) in enumerate(known):
+        tables |= {f"{number}:{name}": one for name, one in _usable(shards.tables, theirs, header).items()}
+    if output is not None:
+        prepare_folder(output)
+        tables |= _begun(output, header, again=again)
+    for number, (theirs, shards) in enumerate(merged):
+        tables |= {f"+{number}:{name}": one for name, one in _usable(shards.tables, theirs, header).items()}
+    files = KnownFiles(Shards(tables))
+    for name in tables:
+        if name.startswith("+"):
+            files.keep(name)
+    left, unchanged = files.take([*found.images, *found.videos], folder=folder)
+    if progress is not None and len(left) < len(found):
+        progress(len(found) - len(left))
+    moving = {one.path for one in found.videos}
+    images, videos = ([one for one in left if (one.path in moving) is video] for video in (False, True))
+    units = in_units(folder, images, videos, found.stored)
+    if output is not None:
+        from_all_processes(units)
+    new = list(engine(units, output))
+    skipped = sorted((one for table in new for one in skipped_of(table)), key=lambda one: one.path)
+    settled = settle(files, new, store=_store(output, width=header.width))
+    if not settled:
+        _give_up(output)
+        reason = f"; the first: {skipped[0].reason}" if skipped else ""
+        raise DataError(
+            f"none of the {len(found)} files in {str(folder)!r} can be read{reason}",
+            fix="check that they are images or videos.",
+        )
+    manifest = Manifest(header=header, shards={name: len(one) for name, one in settled.items()})
+    moved = len({(one.path, one.mtime) for one in files.moved.values()})
+    return Built(manifest, settled, skipped, unchanged, moved, files.gone([*found.images, *found.videos]))
+
+
+def help_build(engine: Engine, output: Path) -> None:
+    """What a process that is not the first does in a build: the units that the first gives it."""
+    units: list[Unit] = from_all_processes([])[0]
+    for _ in engine(units, output):
+        pass
+
+
+def known_media(output: Path) -> dict[str, KnownFile]:
+    """Files of the index that is there, by their path: those that are as they were need not be looked into."""
+    try:
+        manifest = read_manifest(output)
+        shards = Shards.open(output, manifest.shards, width=manifest.header.width)
+    except DataError:
+        return {}
+    folder = os.fsencode(manifest.header.folder) + b"/"
+    columns = (shards.column(name).to_pylist() for name in ("path", "size", "mtime", "start"))
+    return {
+        os.fsdecode(folder + path): KnownFile(size, mtime, start is not None)
+        for path, size, mtime, start in zip(*columns, strict=True)
+    }
+
+
+def finish(output: Path, manifest: Manifest) -> None:
+    """Make a build the index, at once, and remove what no longer belongs to it."""
+    write_manifest(output, manifest)
+    (output / UNFINISHED).unlink(missing_ok=True)
+    remove_others(output, [manifest])
+
+
+def _begun(output: Path, header: Header, *, again: bool) -> dict[str, pa.Table]:
+    """Shards of the index that is there, and of a build that was broken off; the listing of this one is begun."""
+    tables: dict[str, pa.Table] = {}
+    with suppress(DataError):
+        manifest = read_manifest(output)
+        if not again and _same_model(manifest.header, header):
+            tables |= _usable(Shards.open(output, manifest.shards, width=header.width).tables, manifest.header, header)
+    units = sorted((output / SHARDS).glob("*-unit.arrow"))
+    same = False
+    with suppress(DataError):
+        begun = read_manifest(output, name=UNFINISHED)
+        same = not again and _same_model(begun.header, header)
+        for file in units if same else []:
+            with suppress(DataError):
+                tables |= _usable({file.name: open_table(file, width=header.width)}, begun.header, header)
+    if not same:
+        for file in units:
+            file.unlink()
+    write_manifest(output, Manifest(header=header), name=UNFINISHED)
+    return tables
+
+
+def _same_model(theirs: Header, ours: Header) -> bool:
+    return (theirs.fingerprint, theirs.text_space, theirs.width) == (ours.fingerprint, ours.text_space, ours.width)
+
+
+def _usable(tables: dict[str, pa.Table], theirs: Header, ours: Header) -> dict[str, pa.Table]:
+    """Shards as files below our folder; of videos that were cut otherwise nothing."""
+    import pyarrow.compute as pc
+
+    found = {}
+    for name, table in tables.items():
+        if theirs.segments != ours.segments and table["start"].null_count < len(table):
+            table, name = table.filter(pc.is_null(table["start"])), f"images of {name}"
+        if theirs.folder != ours.folder:
+            table, name = rebased(table, Path(theirs.folder), Path(ours.folder)), f"moved {name}"
+        found[name] = table
+    return found
+
+
+def _store(output: Path | None, *, width: int) -> Callable[[str, pa.Table], pa.Table]:
+    def store(name: str, table: pa.Table) -> pa.Table:
+        if output is None:
+            return table
+        file = output / SHARDS / name
+        if not file.is_file():
+            write_table(table, file)
+        return open_table(file, width=width)
+
+    return store
+
+
+def _give_up(output: Path | None) -> None:
+    """Leave no traces of a build in which there was nothing; an index that was there stays."""
+    if output is None:
+        return
+    for file in (output / SHARDS).glob("*-unit.arrow"):
+        file.unlink()
+    (output / UNFINISHED).unlink(missing_ok=True)
+    if not (output / MANIFEST).is_file():
+        (output / SHARDS).rmdir()
+        output.rmdir()

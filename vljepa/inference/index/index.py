@@ -1,0 +1,362 @@
+"""Search over images and over the segments of videos, by text or by image: exact, or by faiss where there are many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from vljepa.checkpoint.vl_jepa import VLJEPA
+from vljepa.data.long_work import long_work
+from vljepa.data.processes import process_number
+from vljepa.errors import ConfigError, DataError, TextSpaceError
+from vljepa.inference.embed import Embedder, Rows
+from vljepa.inference.index import approximate
+from vljepa.inference.index.approximate import ApproximateIndex
+from vljepa.inference.index.build import build, finish, help_build, known_media
+from vljepa.inference.index.engines import Engine, in_this_process
+from vljepa.inference.index.entry import Header
+from vljepa.inference.index.files import find_files
+from vljepa.inference.index.filters import Among
+from vljepa.inference.index.manifest import SHARDS, Manifest, check_place, prepare_folder, read_manifest
+from vljepa.inference.index.nearest import nearest
+from vljepa.inference.index.rows import Shards
+from vljepa.inference.index.shard import write_table
+from vljepa.inference.index.units import Skipped
+from vljepa.inference.query import Query, Weighted, query_row
+from vljepa.inference.reading import Progress
+from vljepa.inference.segments import segment_settings
+from vljepa.processing.processor import VLJEPAProcessor
+from vljepa.processing.taxonomy import Taxonomy
+from vljepa.processing.video_file import require_pyav
+
+__all__ = ["Among", "Hit", "Index"]
+
+_QUERIES = 200
+"""Texts that the recall of an approximate index is measured with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """One search result: an image, or a segment of a video.
+
+    Args:
+        path: Of the file, relative to the index's folder.
+        score: Cosine between the query and the image or segment, from -1 to 1.
+        start: Of a segment, in seconds from the start of its video; None for an image, as the next two.
+        end: Of a segment, not included.
+        time: Of the segment's best frame.
+    """
+
+    path: str
+    score: float
+    start: float | None = None
+    end: float | None = None
+    time: float | None = None
+
+
+class Index:
+    """Embedded images and segments of videos, searched by text or image.
+
+    Images are embedded by the Predictor under the model's caption prompt, text queries by the Y-Encoder; an image
+    as query is embedded as the images are, so that its score is the cosine of two predictions. The frames of a video
+    are embedded as images are, and become segments: stretches of one meaning, each with the mean of its frames.
+
+    On the disk it is a folder of Arrow files, which are mapped into memory and not loaded. Search looks at every row
+    up to 200,000 of them; beyond, faiss finds candidates, whose scores are exact.
+
+    Make one with `Index.build` or `Index.load`.
+
+    Attributes:
+        entries: The indexed images and segments; each group of at most some 65,000 by path and time.
+        manifest: What belongs to it.
+        approximate: What finds candidates; None for exact search.
+        skipped: After `build`: the files that could not be read, or only in part.
+        passed_over: After `build`: the files in its folders that are neither images nor videos.
+        unchanged: After `build`: how many files were taken over from earlier indexes as they were.
+        moved: After `build`: how many were known under another name or time.
+        gone: After `build`: how many files of earlier indexes it no longer has.
+
+    Example:
+        >>> model = VLJEPA.from_pretrained("mini")  # doctest: +SKIP
+        >>> processor = VLJEPAProcessor.from_pretrained("mini")  # doctest: +SKIP
+        >>> index = Index.build(model, processor, ["images", "clip.mp4"])  # doctest: +SKIP
+        >>> index.save("my.index")  # doctest: +SKIP
+        >>> index.search("a red fish", k=5)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        *,
+        manifest: Manifest,
+        entries: Shards,
+        approximate: ApproximateIndex | None = None,
+        skipped: Sequence[Skipped] = (),
+        passed_over: Sequence[str] = (),
+        unchanged: int = 0,
+        moved: int = 0,
+        gone: int = 0,
+    ) -> None:
+        self._embedder = embedder
+        self.manifest, self.entries, self.approximate = manifest, entries, approximate
+        self.skipped, self.passed_over = list(skipped), list(passed_over)
+        self.unchanged, self.moved, self.gone = unchanged, moved, gone
+
+    @classmethod
+    def build(
+        cls,
+        model: VLJEPA,
+        processor: VLJEPAProcessor,
+        paths: str | Path | Sequence[str | Path],
+        *,
+        output: str | Path | None = None,
+        threshold: float | None = None,
+        known: Sequence[Self] = (),
+        again: bool = False,
+        engine: Engine | None = None,
+        approximate: str | None = "auto",
+        progress: Progress | None = None,
+    ) -> Self:
+        """Embed images and videos. What is broken is left out and listed in `skipped`.
+
+        Videos are read one after the other, so that memory does not grow with their number, but for the rows: 4 bytes
+        x D for each image and segment, unless there is an `output`.
+
+        Args:
+            model: A finished model.
+            processor: The processor that belongs to it.
+            paths: Files, folders (with all below them), glob patterns, data files, and indexes, which are taken over
+                as they are; or one of these. Animated GIF, WebP, AVIF and PNG are videos. The images in a folder are
+                images, also where they are the frames of something. Data files are as for training (`find_files`).
+            output: Folder to make the index in. Files that an index there has already, by path, size and time, or
+                by content, are not embedded again, and of a build there that was broken off all that was done is
+                taken over: after each unit of work (512 images, or a video) it is on the disk. The index that is
+                there stays as it is until the new one is complete. None keeps the index in memory, for `save`.
+            threshold: Ward distance above which neighbouring segments of a video stay apart: less makes more and
+                shorter ones. By default what validation chose for the model's Y-Decoder.
+            known: Other earlier indexes of this model whose files need not be embedded again. A file that has changed
+                while it was being read will be.
+            again: Embed unchanged files of `output`, too.
+            engine: What embeds; None for this process.
+            approximate: What faiss is to build: `auto` chooses by the number of rows and this machine's memory, None
+                is for exact search; else in the words of faiss' factory. An index in memory is searched exactly.
+            progress: Called with the number of files done since the last call.
+
+        Raises:
+            ConfigError: `threshold` is below 0, or faiss knows no such `approximate`.
+            DataError: No such path, nothing in it that can be read, or the output cannot be written.
+            TextSpaceError: One of `known` was made by another model.
+            VideoError: There are video files, and PyAV, which reads them, does not load.
+        """
+        output = None if output is None else Path(output)
+        settings, embedder = segment_settings(model, threshold=threshold), Embedder(model, processor)
+        engine = engine or in_this_process(embedder, settings, progress=progress)
+        if output is not None and process_number():
+            with long_work("making the index"):
+                help_build(engine, output)
+            return cls.load(model, processor, output)
+        if output is not None:
+            check_place(output)
+        found = find_files(paths, known=None if again or output is None else known_media(output))
+        if found.needs_pyav:
+            require_pyav()
+        segments = f"{settings.fps:g} per second, {settings.offline_threshold:g}"
+        header = _header(model, folder=str(found.folder), segments=segments)
+        for one in known:
+            _check_same_model("an index of `known`", one.manifest.header, header)
+        merged = [cls.load(model, processor, one) for one in found.indexes]
+        with long_work("making the index") if output is not None else nullcontext():
+            built = build(
+                header,
+                found,
+                engine=engine,
+                output=output,
+                known=[(one.manifest.header, one.entries) for one in known],
+                merged=[(one.manifest.header, one.entries) for one in merged],
+                again=again,
+                progress=progress,
+            )
+            index = cls(
+                embedder,
+                manifest=built.manifest,
+                entries=Shards(built.tables),
+                skipped=built.skipped,
+                passed_over=found.others,
+                unchanged=built.unchanged,
+                moved=built.moved,
+                gone=built.gone,
+            )
+            if output is not None:
+                index._finish(output, approximate)
+        return index
+
+    @classmethod
+    def load(cls, model: VLJEPA, processor: VLJEPAProcessor, folder: str | Path) -> Self:
+        """Open an index for the model that made it; its rows are read from the disk when they are needed.
+
+        Args:
+            model: The model that made it; its calibration may differ.
+            processor: The processor that belongs to it.
+            folder: As written by `save` or `build`.
+
+        Raises:
+            DataError: Not a sound index.
+            TextSpaceError: It was made by another model, or in another text space than the model's.
+            ConfigError: It is searched by faiss, which is not installed.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        _check_same_model(repr(str(folder)), manifest.header, _header(model))
+        if manifest.header.width != model.config.embed_dim:
+            raise DataError(
+                f"{str(folder)!r} is not a sound index: its rows have {manifest.header.width} numbers, and those of "
+                f"its model have {model.config.embed_dim}.",
+                fix="make the index again with `vljepa index PATH -o INDEX`.",
+            )
+        entries = Shards.open(folder, manifest.shards, width=manifest.header.width)
+        about = manifest.approximate
+        found = None if about is None else approximate.load(about, folder, entries)
+        return cls(Embedder(model, processor), manifest=manifest, entries=entries, approximate=found)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the index into a folder, in place of an index that is there.
+
+        Raises:
+            DataError: The place cannot be written, or something that is no index is there.
+        """
+        folder = Path(folder)
+        prepare_folder(folder)
+        for name, table in self.entries.tables.items():
+            write_table(table, folder / SHARDS / name)
+        finish(folder, replace(self.manifest, approximate=None))
+
+    def _finish(self, output: Path, factory: str | None) -> None:
+        """Build what finds candidates, where there are many rows, and make it all the index."""
+        if factory == "auto":
+            factory = approximate.choose(len(self), self.manifest.header.width)
+        if factory is not None:
+            earlier = None
+            with suppress(DataError):
+                earlier = read_manifest(output).approximate
+            queries = self._embedder.texts(_names())
+            about = approximate.build(self.entries, output, factory=factory, queries=queries, earlier=earlier)
+            self.manifest = replace(self.manifest, approximate=about)
+            self.approximate = approximate.load(about, output, self.entries)
+        finish(output, self.manifest)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that all indexed files are in or below, where it was then."""
+        return Path(self.manifest.header.folder)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def search(
+        self,
+        query: Query,
+        *,
+        plus: Sequence[Weighted] = (),
+        minus: Sequence[Weighted] = (),
+        k: int = 10,
+        per_video: int | None = None,
+        min_score: float = -1.0,
+        among: Among | None = None,
+    ) -> list[Hit]:
+        """The `k` nearest images and segments, best first; equal scores in the order of paths and times.
+
+        Args:
+            query: A text (`str`), or an image: a `Path`, a PIL image, an array and so on (see `ImageInput`).
+            plus: Texts or images that results are to be like, too; each by itself or with its weight, `("sea", 0.5)`.
+            minus: Those that they are not to be like.
+            k: How many; all, when there are fewer.
+            per_video: At most so many segments of one video; the best ones.
+            min_score: Only those whose cosine is at least this. There is always a nearest one, also when nothing is
+                like the query; which cosine is enough depends on the model, and differs for texts and images.
+            among: Only files that are like this.
+
+        Raises:
+            ConfigError: An empty text or one that is not Unicode, neither a text nor an image, a weight that is not
+                above 0, `k` or `per_video` below 1, or `min_score` not from -1 to 1.
+            ImageError: The image cannot be read.
+        """
+        _check_limits(k=k, per_video=per_video, min_score=min_score)
+        row = query_row(self._embedder, query, plus=plus, minus=minus)
+        return self.nearest(row, k=k, per_video=per_video, min_score=min_score, among=among)
+
+    def nearest(
+        self,
+        row: Rows,
+        *,
+        k: int = 10,
+        per_video: int | None = None,
+        min_score: float = -1.0,
+        among: Among | None = None,
+    ) -> list[Hit]:
+        """The same for a query that is embedded already.
+
+        Args:
+            row: [D], of unit length.
+            k: As for `search`.
+            per_video: As for `search`.
+            min_score: As for `search`.
+            among: As for `search`.
+
+        Raises:
+            ConfigError: `k` or `per_video` below 1, or `min_score` not from -1 to 1.
+        """
+        _check_limits(k=k, per_video=per_video, min_score=min_score)
+        mask = among.mask(self.entries) if among else None
+        found = nearest(self.entries, self.approximate, row, k=k, per_video=per_video, min_score=min_score, mask=mask)
+        return [
+            self._hit(place, score) for place, score in zip(found.places.tolist(), found.scores.tolist(), strict=True)
+        ]
+
+    def _hit(self, place: int, score: float) -> Hit:
+        entry = self.entries[place]
+        return Hit(path=entry.path, score=score, start=entry.start, end=entry.end, time=entry.time)
+
+
+def _names() -> list[str]:
+    """What people may search for, evenly from the names of ImageNet's classes."""
+    names = list(Taxonomy.of("imagenet-1k").names())
+    return names[:: max(1, len(names) // _QUERIES)]
+
+
+def _check_limits(*, k: int, per_video: int | None, min_score: float) -> None:
+    for name, count in (("k", k), ("per_video", per_video)):
+        if count is not None and count < 1:
+            raise ConfigError(f"{name} is {count}.", fix="ask for at least 1.")
+    if not -1 <= min_score <= 1:
+        raise ConfigError(f"min_score is {min_score}, and a cosine is from -1 to 1.", fix="give such a number.")
+
+
+def _header(model: VLJEPA, *, folder: str = "", segments: str = "") -> Header:
+    config = model.config
+    return Header(
+        model=f"{config.x_encoder.part}, {config.predictor.part}, {config.y_encoder.part}",
+        fingerprint=model.fingerprint(),
+        text_space=model.text_space_hash(),
+        folder=folder,
+        segments=segments,
+        width=config.embed_dim,
+    )
+
+
+def _check_same_model(name: str, theirs: Header, ours: Header) -> None:
+    """Raise TextSpaceError unless an index was made by our model."""
+    if theirs.text_space != ours.text_space:
+        raise TextSpaceError(
+            f"{name} was made by another model ({theirs.model}, text space {theirs.text_space}) than this one "
+            f"({ours.model}, text space {ours.text_space}).",
+            fix="use the model that made it, or make the index again with this one.",
+        )
+    if theirs.fingerprint != ours.fingerprint:
+        raise TextSpaceError(
+            f"{name} was made by another model ({theirs.fingerprint}) than this one ({ours.fingerprint}) in the same "
+            "text space; its scores would be wrong.",
+            fix="build the index again with `vljepa index`, or use the model that made it.",
+        )
