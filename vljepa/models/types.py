@@ -31,6 +31,14 @@ class _Rows:
 
         return self._map(pick)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The rows of all, of which there is at least one, in this order; the plain values are those of the first."""
+        if len(parts) == 1:
+            return parts[0]
+        others = [iter(list(part._tensors())) for part in parts[1:]]
+        return parts[0]._map(lambda tensor: torch.cat([tensor, *map(next, others)]))
+
     def _tensors(self) -> Iterator[Tensor]:
         rows: Any = self
         for value in (getattr(self, field.name) for field in fields(rows)):

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from vljepa.backends.pixels import FILTERS, normalised, resized
@@ -132,21 +132,29 @@ def to_rgb(image: Image.Image, *, ground: Ground | None = None, name: str = "the
     """
     if 0 in image.size:
         raise ImageError(f"{name} has no pixels ({image.width} x {image.height}).", fix="leave it out.")
-    deep_colours = _has_deep_colours(image)
+    given, deep_colours = image, _has_deep_colours(image)
     grey = image.mode == "F" or image.mode.startswith("I")
     tags: Any = getattr(image, "tag_v2", {}) if grey else {}
     image.load()  # not below, where an error would leave it black
-    with suppress(Exception):  # broken EXIF turns nothing
-        image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if grey:
         image = _eight_bit_grey(image, tags, name)
     if deep_colours:
         image = _spread(image, name)
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = on_ground(image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA"), ground)
-    image = image.convert("RGB")
+    if image.mode != "RGB" or image is given:
+        image = image.convert("RGB")
     if deep_colours and (levels := _levels(image)) < _FLAT:
         _warn(name, f"is nearly one colour: its 16-bit values span {levels} of 255 levels")
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as its EXIF says it is to be seen; the same object where that turns nothing."""
+    with suppress(Exception):  # broken EXIF turns nothing
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            return ImageOps.exif_transpose(image)
     return image
 
 

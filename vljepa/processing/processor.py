@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -88,7 +89,9 @@ class VLJEPAProcessor:
 
     def images(self, images: Sequence[ImageInput]) -> Tensor:
         """Images as clips of one frame, [B, 1, C, H, W]."""
-        return torch.stack([self.transform(self._open(image)) for image in images]).unsqueeze(1)
+        # In NumPy: torch would start threads of its own in every thread that reads images.
+        pixels_BCHW = np.stack([self.transform(self._open(image)).numpy() for image in images])
+        return torch.from_numpy(pixels_BCHW).unsqueeze(1)
 
     def image_view(self, image: ImageInput, *, seed: int, min_scale: float, flip: bool) -> Tensor:
         """Augmented view of one image, [1, C, H, W]; a pure function of image and seed."""

@@ -29,6 +29,22 @@ def test_batches_do_not_change_the_rows_and_are_bounded(model, processor, monkey
     assert max(size for _, _, size in model.modes) == 3
 
 
+def test_groups_are_larger_where_nobody_waits_and_the_encoder_has_its_batches(model, processor, images, monkeypatch):
+    monkeypatch.setattr(embed, "_CPU_BATCH", 4)
+    predicted, predict = [], model.predict
+    monkeypatch.setattr(model, "predict", lambda latents, query: predicted.append(len(latents.mask_BN)) or predict(
+        latents, query))  # fmt: skip
+    files = [images / "red.png", images / "broken.png", *[images / "green.jpg"] * 8]
+    seen, embedder = [], Embedder(model, processor)
+
+    [(kept, rows)] = embedder.batches(files, progress=seen.append, on_broken=lambda *_: None)
+    assert (predicted, [size for _, _, size in model.modes], seen) == ([9], [4, 4, 1], [4, 4, 1, 1])
+    np.testing.assert_allclose(rows, [[1, 0, 0]] + [[0, 1, 0]] * 8, atol=0.02)
+    assert kept == [files[0], *files[2:]]
+
+    assert [len(batch.images) for batch in embedder.embedded(files, on_broken=lambda *_: None)] == [3, 4, 2]
+
+
 def test_the_model_runs_in_eval_and_inference_mode_and_callers_do_not(model, processor):
     model.train()
     for _ in Embedder(model, processor).batches([Image.new("RGB", (2, 2), "red")]):
