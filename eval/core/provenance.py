@@ -81,6 +81,16 @@ def data_of(folder: Path) -> dict[str, Any]:
     return {"folder": str(folder), "split": f"recipes/mini/splits/emoji_{split}.json", "rows_sha256": rows}
 
 
+def data_digest(folder: Path) -> str:
+    """Hash of prepared data, wherever the folder is.
+
+    Raises:
+        DataError: As `data_of`.
+    """
+    found = data_of(folder)
+    return text_digest(found["split"] + found["rows_sha256"])
+
+
 def model_of(name: str) -> dict[str, str]:
     """Saved model and the hash of its config and weights; of adapters, with those of the model that they adapt."""
     if is_aligned(name):

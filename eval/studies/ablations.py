@@ -86,7 +86,7 @@ def measure(
             folder = context.work / "ablations" / folder_name(row) / str(seed)
             run = run_config(recipe, rows[row], seed, data=data, cache=context.cache / "ablations", output=folder)
             model = str(Trainer(run, device="cpu").fit().model_folder)
-            key = key_of(__name__, model=provenance.model_of(model)["sha256"], data=provenance.data_of(data))
+            key = key_of(__name__, model=provenance.model_of(model)["sha256"], data=provenance.data_digest(data))
             found = kept(folder / f"{split}.json", key, partial(score, model, test))
             about = {"row": row, "seed": seed, "changes": list(rows[row]), "model": key["model"]}
             runs.append(about | {"steps": run.train.steps, "batch_size": run.train.batch_size} | found)

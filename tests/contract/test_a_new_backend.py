@@ -67,7 +67,8 @@ class Mine:
         return name
 
     def image(self, part: PartSpec, folder: Path | None) -> dict[str, Any]:
-        return {"size": (32, 32), "mean": (0.1, 0.2, 0.3), "resize": "shortest_edge", "resize_to": 40}
+        assert part.config is not None, "a part has its config when a library is asked"
+        return {"size": part.config["size"], "mean": (0.1, 0.2, 0.3), "resize": "shortest_edge", "resize_to": 40}
 
     def least_frames(self, part: PartSpec) -> int:
         return 1
@@ -88,7 +89,7 @@ class Mine:
 @pytest.fixture
 def config() -> Iterator[VLJEPAConfig]:
     registry.register("mine", Mine())
-    part = {"backend": "mine", "name": "x", "source": "random", "config": {}}
+    part = {"backend": "mine", "name": "x", "source": "random", "config": {"size": [32, 32]}}
     predictor = {"part": load_preset("toy").predictor.part}
     raw = {"x_encoder": {"part": part}, "predictor": predictor, "y_encoder": {"part": part}, "embed_dim": 6}
     yield VLJEPAConfig.model_validate(raw)
@@ -121,12 +122,14 @@ def test_its_weights_come_from_a_folder(config: VLJEPAConfig, tmp_path: Path) ->
     made = VLJEPA.from_parts(config)
     for slot, module in (("vision", made.x_encoder.backend.model), ("text", made.y_encoder.backbone.model)):
         (tmp_path / slot).mkdir()
-        (tmp_path / slot / "mine.json").write_text("{}")
+        (tmp_path / slot / "mine.json").write_text('{"size": [24, 24]}')
         save_file(module.state_dict(), tmp_path / slot / "model.safetensors")
     raw = config.model_dump(mode="json")
     raw["x_encoder"]["part"], raw["y_encoder"]["part"] = f"mine:{tmp_path / 'vision'}", f"mine:{tmp_path / 'text'}"
+    raw["x_encoder"]["image"] = {}
     torch.manual_seed(7)
     loaded = VLJEPA.from_parts(VLJEPAConfig.model_validate(raw))
+    assert loaded.config.x_encoder.image.size == (24, 24), "asked of its own file"
     assert torch.equal(loaded.x_encoder.backend.model.weight, made.x_encoder.backend.model.weight)
     assert torch.equal(loaded.y_encoder.backbone.model.weight, made.y_encoder.backbone.model.weight)
 

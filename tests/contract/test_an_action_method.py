@@ -18,6 +18,7 @@ from vljepa.methods import Inputs, Method, register
 from vljepa.methods.protocol import Rows, TrainingModule
 from vljepa.models.predictor import Predictor
 from vljepa.models.types import Batch, Latents
+from vljepa.training.plan import plan_run
 from vljepa.training.tracking import read_log
 from vljepa.training.trainer import Trainer
 from vljepa.validation.tasks import Metrics
@@ -120,6 +121,17 @@ def test_it_learns_where_actions_lead(tmp_path: Path) -> None:
     measured = [line["mean"] for line in read_log(tmp_path / "run") if line["kind"] == "validation"]
     assert measured[0] < 0.5, "by chance one of eight"
     assert result.metrics["mean"] > 0.8
+
+
+def test_a_dry_run_plans_it(tmp_path: Path) -> None:
+    run = recipe(tmp_path / "run")
+    plan = plan_run(run)
+    model = World(run.model)  # type: ignore[arg-type]
+    predictor = sum(one.numel() for one in model.predictor.parameters())
+    assert (plan.steps, plan.batch_size, plan.samples) == (250, 32, 8000)
+    assert (plan.rows, plan.missing, plan.parts) == (None, (), "")
+    assert (plan.trained, plan.parameters) == (predictor, predictor + PLACES * WIDTH + WIDTH)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_step_sees_its_own_action_and_nothing_of_later_steps(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from vljepa.backends import backend_of, part_folder
 from vljepa.backends.resolve import resolve_text
 from vljepa.backends.text_layers import TransformersText
 from vljepa.configs import PartSpec, YEncoderConfig
+from vljepa.configs.part import BACKENDS
 from vljepa.errors import ConfigError, PartError
 from vljepa.models.y_encoder import YEncoder
 
@@ -32,7 +33,7 @@ TEXTS = ["a cat", "", LONG, "\u732b\u3068\u72ac", "Two DOGS!", "\u0434\u0432\u04
 
 
 def part_of(name: str, folder: Path) -> PartSpec:
-    backend = "open_clip" if name.startswith("open_clip") else "transformers"
+    backend = next((one for one in BACKENDS if name.startswith(f"{one}_")), "transformers")
     return PartSpec.model_validate(f"{backend}:{folder}")
 
 

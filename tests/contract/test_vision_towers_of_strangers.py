@@ -24,6 +24,7 @@ from tests.contract.hub_text_towers import OPEN_CLIP, shaken
 from vljepa.backends import backend_of
 from vljepa.backends.resolve import resolve_vision
 from vljepa.configs import ImageConfig, PartSpec, XEncoderConfig
+from vljepa.configs.part import BACKENDS
 from vljepa.models.x_encoder import XEncoder
 from vljepa.processing.image import ImageTransform, open_image
 
@@ -254,7 +255,7 @@ TOWERS: dict[str, Callable[[Path], Library]] = {
 
 
 def config_of(name: str, folder: Path, **options: Any) -> XEncoderConfig:
-    backend = next((one for one in ("open_clip", "timm") if name.startswith(one)), "transformers")
+    backend = next((one for one in BACKENDS if name.startswith(f"{one}_")), "transformers")
     part = PartSpec.model_validate(f"{backend}:{folder}")
     raw = json.loads((folder / backend_of(part).config_file).read_text())
     return resolve_vision(XEncoderConfig(part=part.model_copy(update={"config": raw}), **options))

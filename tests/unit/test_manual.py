@@ -34,6 +34,24 @@ def test_a_link_to_nowhere_is_found() -> None:
     assert links("a [b](nowhere.md#c) ![d](e.png) `[f](g)` [h](https://i)") == ["nowhere.md", "e.png"]
 
 
+def unknown(text: str) -> list[str]:
+    """Files, classes, constants and functions in code marks that are nowhere in the repository."""
+    sources = [file for top in ("vljepa", "tests", "eval", "docs") for file in (ROOT / top).rglob("*.py")]
+    files = [f"/{file.relative_to(ROOT)}" for file in [*sources, *PAGES, *ROOT.glob("*.*"), *ROOT.glob("eval/*.md")]]
+    words = set(re.findall(r"\w+", " ".join(file.read_text(encoding="utf-8") for file in sources)))
+    marks = re.findall(r"`([\w/.-]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    named = [one for one in marks if re.search(r"\.(?:py|md|toml)$", one)]
+    lost = [one for one in named if not any(file.endswith(f"/{one}") for file in files)]
+    identifiers = [one for one in marks if one not in named and re.fullmatch(r"[\w.]+", one)]
+    return lost + [one for one in identifiers if not words.issuperset(one.split("."))]
+
+
+def test_what_contributing_names_is_there() -> None:
+    assert unknown((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")) == []
+    gone = f"hooks{1}"
+    assert unknown(f"`pixels.fitting` `a.py` `backends/timm.py` `Method.{gone}`") == ["a.py", f"Method.{gone}"]
+
+
 def test_every_page_has_its_place_in_the_site() -> None:
     nav = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
     assert sorted(places(nav)) == sorted(str(page.relative_to(DOCS)) for page in PAGES)

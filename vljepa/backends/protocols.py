@@ -27,21 +27,32 @@ class Seen(NamedTuple):
 
 
 class VisionTower(Protocol):
-    """A vision module; it is an `nn.Module`.
+    """A vision module; it is an `nn.Module`. What is a property here may be a plain attribute there."""
 
-    Attributes:
-        width: Size of a token.
-        pooled_width: Of a dual encoder, S, size of the space that it shares with texts; None otherwise.
-        num_classes: Classes of its own classifier, 0 without one.
-        joint_frames: True for video encoders that attend across frames.
-        tubelet: Frames that become one step in time.
-    """
+    @property
+    def width(self) -> int:
+        """Size of a token."""
+        ...
 
-    width: int
-    pooled_width: int | None
-    num_classes: int
-    joint_frames: bool
-    tubelet: int
+    @property
+    def pooled_width(self) -> int | None:
+        """Of a dual encoder, S, size of the space that it shares with texts; None otherwise."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of its own classifier, 0 without one."""
+        ...
+
+    @property
+    def joint_frames(self) -> bool:
+        """True for video encoders that attend across frames."""
+        ...
+
+    @property
+    def tubelet(self) -> int:
+        """Frames that become one step in time."""
+        ...
 
     @property
     def model(self) -> nn.Module:
@@ -117,7 +128,11 @@ class Contrast:
 
 
 class Backend(Protocol):
-    """One library of models."""
+    """One library of models.
+
+    A part that comes here has its `config`: the contents of `config_file`, or what a recipe says of a random part.
+    `folder` is where the part's files are; None for a random part, which has none.
+    """
 
     @property
     def config_file(self) -> str:
@@ -149,6 +164,8 @@ class Backend(Protocol):
 
     def image(self, part: PartSpec, folder: Path | None) -> dict[str, Any]:
         """Fields of `ImageConfig` that the model's own files ask for; without a folder, what the config alone says.
+
+        Where the library has a transform of its own, `pixels.fitting` finds the resampler and the rounding of it.
 
         Raises:
             PartError: The files do not say, or ask for something that `ImageConfig` cannot express.

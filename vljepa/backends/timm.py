@@ -21,7 +21,7 @@ class TimmVision(nn.Module):
 
     joint_frames = False
     tubelet = 1
-    pooled_width: int | None = None
+    pooled_width = None
 
     def __init__(self, spec: PartSpec) -> None:
         super().__init__()

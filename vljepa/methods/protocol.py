@@ -39,6 +39,32 @@ class StepGroups(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What a run would read and train, found out beforehand.
+
+    Args:
+        rows: Rows of the training sources; None when a file is missing, or one is read shard by shard.
+        missing: Files of sources that are not there yet.
+        trained: Trained parameters: of the model, or of its adapters and what is trained beside them; None when a part
+            is missing.
+        parameters: All parameters of the model; None likewise.
+        parts: Why the model could not be looked at; empty when it could.
+    """
+
+    rows: int | None = None
+    missing: tuple[str, ...] = ()
+    trained: int | None = None
+    parameters: int | None = None
+    parts: str = ""
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Scope:
+        """Sizes of a model, on torch's meta device too."""
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+        return cls(trained=sum(size for size, trained in sizes if trained), parameters=sum(size for size, _ in sizes))
+
+
 @dataclass(kw_only=True)
 class Inputs:
     """What a run reads.
@@ -117,6 +143,14 @@ class Method(ABC):
 
     def check(self) -> None:  # noqa: B027, most recipes have nothing to refuse
         """Refuse what the recipe alone shows to be impossible, before anything is read."""
+
+    def scope(self) -> Scope:
+        """What the run would read and train: its model is built on torch's meta device, and no data are looked for.
+
+        A method whose `build` reads files, or whose sources are files, overrides this.
+        """
+        with torch.device("meta"):
+            return Scope.of(self.build(None, device=torch.device("meta")))
 
     @abstractmethod
     def build(self, checkpoint: Path | None, *, device: torch.device) -> nn.Module:

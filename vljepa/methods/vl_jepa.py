@@ -23,13 +23,14 @@ from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import AdaptersConfig, RunConfig, VLJEPAConfig
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.methods.hooks import Hook
-from vljepa.methods.protocol import Method, Report
+from vljepa.methods.protocol import Method, Report, Scope
 from vljepa.methods.vision_language.answers import AnswerBank
 from vljepa.methods.vision_language.gates import GateLog
 from vljepa.methods.vision_language.identity import identity_of
 from vljepa.methods.vision_language.inputs import VisionLanguageInputs, prepare
 from vljepa.methods.vision_language.label_prior import fill_label_prior
 from vljepa.methods.vision_language.module import VisionLanguageModule
+from vljepa.methods.vision_language.scope import scope_of
 from vljepa.models.layers.sharded import whole
 from vljepa.models.types import Batch
 from vljepa.objectives import OBJECTIVES, TERMS, Gathered, Positives, gather_with_gradient
@@ -60,6 +61,10 @@ class VLJepaMethod(Method):
     def check(self) -> None:
         """Refuse a metric that will not be measured."""
         check_best_metric(self.run)
+
+    def scope(self) -> Scope:
+        """See `scope_of`."""
+        return scope_of(self.run)
 
     def build(self, checkpoint: Path | None, *, device: torch.device) -> VLJEPA:
         """Pretrained parts or a trained model, adapted if the recipe says so; with the checkpoint's weights."""

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from vljepa.backends import part_config, resolve_preferences
-from vljepa.backends.aligned import config_of
-from vljepa.checkpoint.adaptation import adapt
-from vljepa.checkpoint.clips import freeze_images, trains_clips_alone
-from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.configs import RunConfig, VLJEPAConfig
-from vljepa.data.formats import is_there
-from vljepa.data.replay import replay_place
-from vljepa.data.shards import is_shards, shard_addresses
-from vljepa.data.sources import load_source
-from vljepa.errors import AssetError, ConfigError, PartError
-from vljepa.methods.vision_language.checks import check_run
-from vljepa.methods.vision_language.inputs import step_sampler
-from vljepa.models.types import Tokens
+from vljepa.configs import RunConfig
+from vljepa.methods import Scope, method_of
 from vljepa.training.epochs import steps_of
 
-_TOKENS = 8
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run would do.
+@dataclass(frozen=True, kw_only=True)
+class Plan(Scope):
+    """What a run would do, and what its method would read and train for it.
 
     Args:
         steps: Optimizer steps; None when they are given as epochs of rows that are not known.
@@ -39,12 +22,6 @@ class Plan:
         lr: Peak learning rate.
         schedule: Its course after the warm-up.
         output: Folder of the run.
-        rows: Rows of the training sources; None when a file is missing, or one is read shard by shard.
-        missing: Files of sources that are not there yet.
-        trained: Trained parameters: of the model, or of its adapters and what is trained beside them; None when a part
-            is missing.
-        parameters: All parameters of the model; None likewise.
-        parts: Why the model could not be looked at; empty when it could.
     """
 
     steps: int | None
@@ -54,11 +31,6 @@ class Plan:
     lr: float
     schedule: str
     output: str
-    rows: int | None
-    missing: tuple[str, ...]
-    trained: int | None
-    parameters: int | None
-    parts: str
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -68,102 +40,21 @@ class Plan:
 def plan_run(run: RunConfig) -> Plan:
     """Check a recipe as far as its files are there, and say what it would do.
 
-    Rows of sources that exist are read, images are not. The model is built, and run on a batch of the recipe's
-    frames, on torch's meta device: shapes without numbers. For that its parts' files are looked up, and fetched if need
-    be, as training would.
-
     Raises:
-        ConfigError: The recipe asks for something impossible.
-        DataError: A source that is there is not usable.
-        CheckpointError: The model in `start` is not there.
-        PartError: The parts are there but do not fit together, such as too many frames for the Predictor's positions.
+        VLJEPAError: The recipe asks for something impossible, or what is there does not fit; as the method says.
     """
-    wanted = run.model if run.model is not None else config_of(str(run.start))
-    if not isinstance(wanted, VLJEPAConfig):
-        raise ConfigError(f"a run of the method {run.method!r} has no plan.", fix="leave --dry-run out.")
-    if run.clips is not None:
-        wanted = wanted.model_copy(update={"predictor": wanted.predictor.model_copy(update={"clips": run.clips})})
-    check_run(run, wanted)
-    rows, missing = _rows(run)
-    frames = max(source.frames for source in run.data.train)
-    unknown = run.train.steps is None and run.train.epochs is not None and rows is None
-    steps = None if unknown else steps_of(run.train, rows=rows or 0)
-    try:
-        config, problem = _with_architectures(wanted), ""
-    except (PartError, AssetError) as error:
-        config, problem = None, str(error)
-    trained, parameters = (None, None) if config is None else _sizes(config, run)
+    method = method_of(run.method)(run)
+    method.check()
+    scope = method.scope()
+    unknown = run.train.steps is None and run.train.epochs is not None and scope.rows is None
+    steps = None if unknown else steps_of(run.train, rows=scope.rows or 0)
     return Plan(
+        **vars(scope),
         steps=steps,
         batch_size=run.train.batch_size,
         samples=None if steps is None else steps * run.train.batch_size,
-        frames=frames,
+        frames=max(source.frames for source in run.data.train),
         lr=run.optim.lr,
         schedule=run.optim.schedule,
         output=run.train.output,
-        rows=rows,
-        missing=missing,
-        trained=trained,
-        parameters=parameters,
-        parts=problem,
     )
-
-
-def _rows(run: RunConfig) -> tuple[int | None, tuple[str, ...]]:
-    """Number of training rows, when all sources are there; and the files that are not."""
-    data, missing = run.data, list[str]()
-    sizes: list[int | None] = []
-    for source in [*data.train, *data.validation]:
-        if source in data.train and is_shards(source.path):
-            shard_addresses(source.path)
-            sizes.append(None)
-        elif is_there(Path(data.root) / source.path):
-            sizes.append(len(load_source(source, root=data.root, max_skipped=data.max_skipped)))
-        else:
-            missing.append(str(Path(data.root) / source.path))
-    if data.replay is not None and not (place := replay_place(data.replay, data.root)).exists():
-        missing.append(str(place))
-    if missing:
-        return None, tuple(dict.fromkeys(missing))
-    sizes = sizes[: len(data.train)]
-    step_sampler(run, [*sizes, *([None] if data.replay else [])])
-    known = [size for size in sizes if size is not None]
-    return (sum(known) if len(known) == len(sizes) else None), ()
-
-
-def _with_architectures(config: VLJEPAConfig) -> VLJEPAConfig:
-    """Copy of `config` whose parts carry their architecture; weights are not looked at."""
-    filled = config.model_copy(deep=True)
-    for section in (filled.x_encoder, filled.predictor, filled.y_encoder):
-        if section.part.source != "random":
-            section.part = section.part.model_copy(update={"config": part_config(section.part)})
-    return resolve_preferences(filled)
-
-
-class _Outline(VLJEPA):
-    """A model on torch's meta device, which has no numbers that could be hashed."""
-
-    def fingerprint(self) -> str:
-        return ""
-
-
-@torch.no_grad()
-def _sizes(config: VLJEPAConfig, run: RunConfig) -> tuple[int, int]:
-    """Trained and all parameters of a model whose Predictor takes two clips of the longest source with queries."""
-    frames = [source.frames for source in run.data.train]
-    with torch.device("meta"):
-        model = _Outline(config).eval()
-        ids = torch.zeros(2, _TOKENS, dtype=torch.long)
-        mask = torch.ones(2, _TOKENS, dtype=torch.bool)
-        assert config.x_encoder.image.size is not None
-        pixels = torch.zeros(2, max(frames), 3, *config.x_encoder.image.size)
-    vision = model.encode_vision(pixels)
-    assert model.predict(vision, Tokens(ids, mask)).shape == (2, config.embed_dim)
-    if run.lora is not None:
-        steps = {model.x_encoder.steps(one) for one in frames}
-        lora = run.lora.model_copy(update={"four_bit": False})  # packed ones are as many
-        adapt(model, lora, base="", seed=0, steps=steps)
-    elif trains_clips_alone(model, frames):
-        freeze_images(model)
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)

@@ -24,6 +24,7 @@ from vljepa.data.features import FeatureCache
 from vljepa.methods.vision_language.inputs import prepare
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.training.precision import choose_precision
+from vljepa.training.sharding import forget_last_run
 
 ARMS = ("ours", "vlm")
 MARGINAL = 64
@@ -67,8 +68,8 @@ class Shared:
         self.setting = setting
         keep_freed_memory()
         run = setting.recipe(lr=1.0, seed=0)
-        precision = choose_precision(run.train.precision, device=torch.device("cpu"))
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=True)
+        self._precision = choose_precision(run.train.precision, device=torch.device("cpu"))
+        self.accelerator = self._fresh_accelerator()
         assert isinstance(run.model, VLJEPAConfig)
         self.base = VLJEPA.from_parts(run.model).eval()
         self.processor = VLJEPAProcessor(self.base.config, tokenizers=self.base.tokenizers)
@@ -101,9 +102,14 @@ class Shared:
         assert size is not None, "the backend has been asked"
         return torch.zeros(1, 1, 3, *size)
 
+    def _fresh_accelerator(self) -> Accelerator:
+        """One to a learner: it holds all that it has prepared, and a trainer in between makes it unusable."""
+        forget_last_run()
+        return Accelerator(mixed_precision=self._precision, cpu=True)
+
     def learner(self, arm: str, *, lr: float, seed: int) -> Learner:
         """A learner at the start of its training: the seed decides what is not pretrained."""
-        self.accelerator.free_memory()  # it holds all that it has prepared, so every learner before this one
+        self.accelerator = self._fresh_accelerator()
         torch.manual_seed(seed)
         if arm == "vlm":
             vlm, tokenizer = build_vlm(

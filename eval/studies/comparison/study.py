@@ -144,7 +144,7 @@ def loaded(shared: Shared, plan: Plan, step: int) -> Learner:
 
 
 def _key(shared: Shared, plan: Plan, step: int, **more: Any) -> dict[str, str]:
-    data = provenance.data_of(shared.setting.data)
+    data = provenance.data_digest(shared.setting.data)
     return key_of(__name__, recipe=shared.setting.digest(), plan=f"{plan.name}, {step}", data=data, **more)
 
 

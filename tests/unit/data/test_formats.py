@@ -4,12 +4,14 @@ import csv
 import io
 import json
 import tarfile
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from vljepa.configs import SourceConfig
 from vljepa.data.contents import content_of
+from vljepa.data.formats import find_data, registry
 from vljepa.data.images import open_still
 from vljepa.data.sources import load_source
 from vljepa.errors import DataError, ImageError
@@ -113,6 +115,40 @@ def write_dataset(folder):
     return folder
 
 
+def write_flickr(folder):
+    write_images(folder)
+    lines = [f"{colour}.png#{number}\t{text}" for colour in COLOURS for number, text in enumerate(texts_of(colour))]
+    (folder / "results.token").write_text("\n".join(lines))
+    return folder / "results.token"
+
+
+def write_captions(folder):
+    write_csv(folder, "metadata.csv")
+    (folder / "other.csv").write_text("image,text\n")
+    return folder
+
+
+def write_table(folder):
+    write_jsonl(folder)
+    return folder
+
+
+def write_parts(folder):
+    """A row to a part."""
+    write_jsonl(folder)
+    for number, line in enumerate((folder / "rows.jsonl").read_text().splitlines()):
+        (folder / f"train-{number:05}-of-{len(COLOURS):05}.jsonl").write_text(line)
+    (folder / "rows.jsonl").unlink()
+    return folder
+
+
+def write_splits(folder):
+    for split in ("train", "test"):
+        (folder / split).mkdir(parents=True)
+        write_csv(folder / split)
+    return folder
+
+
 KINDS = {
     "csv": write_csv,
     "tsv": write_tsv,
@@ -122,7 +158,14 @@ KINDS = {
     "tars": write_tars,
     "parquet": write_parquet,
     "dataset": write_dataset,
+    "flickr": write_flickr,
+    "captions": write_captions,
+    "table": write_table,
+    "parts": write_parts,
+    "splits": write_splits,
 }
+OTHERS = {"txt", "classes", "sidecars"}
+"""Formats that cannot hold these samples: no images, or one text of each; see test_strangers_folders.py."""
 
 
 @pytest.mark.parametrize("write", KINDS.values(), ids=KINDS)
@@ -137,6 +180,23 @@ def test_every_kind_gives_the_same_samples(tmp_path, write):
         assert content_of(record.image, {}) == content_of(tmp_path / "same.png", {})
     with pytest.raises(ImageError, match="the cap is 100"):
         open_still(records[0].image, max_pixels=100)
+
+
+def test_every_format_that_is_registered_is_among_them(tmp_path, monkeypatch):
+    recognised = set()
+
+    def watched(one):
+        def recognise(place, split):
+            found = one.recognise(place, split)
+            recognised.update([one.name, found.kind] if found is not None else [])
+            return found
+
+        return replace(one, recognise=recognise)
+
+    monkeypatch.setattr(registry, "FORMATS", {name: watched(one) for name, one in registry.FORMATS.items()})
+    for name, write in KINDS.items():
+        find_data(write(tmp_path / name))
+    assert recognised | OTHERS == registry.FORMATS.keys(), "give a new format a `write_...` in KINDS"
 
 
 def test_a_folder_per_class(tmp_path):

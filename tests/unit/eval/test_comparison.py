@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from vljepa.configs.decoder import GenerationConfig
 from vljepa.data.collate import Group, _identities
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.models.types import Latents, Tokens
+from vljepa.training.sharding import forget_last_run
 
 WIDTH, TOKENS = 12, 3
 SAID = (*TEXTS[:5], *TEXTS[12:15])
@@ -175,6 +178,14 @@ class TestBothArms:
         assert one.order() == two.order()
         other_seed = shared.batches(ours, lr=1e-3, seed=2)
         assert not torch.equal(other_seed[0][0].batch.text_ids_B, one[0][0].batch.text_ids_B)
+
+    def test_a_learner_is_let_go_by_the_next_and_a_training_may_lie_between_them(self, shared: Shared) -> None:
+        before = weakref.ref(shared.learner("vlm", lr=1e-3, seed=0).model)
+        forget_last_run()  # as a trainer does, such as that of our arm's decoder, though its run is finished
+        learner = shared.learner("ours", lr=1e-3, seed=0)
+        gc.collect()
+        assert before() is None
+        assert learner.accelerator.num_processes == 1, "its state is there"
 
     def test_ours_trains_no_more_than_the_opponent_or_there_is_no_comparison(self, shared: Shared) -> None:
         sizes = [trained_parameters(shared.learner(arm, lr=1e-3, seed=0).model) for arm in ARMS]

@@ -71,8 +71,10 @@ class Format:
     Args:
         name: What `Found.kind` says.
         recognise: From a file or folder, and the split that is wanted, what there is; None for what is not of this
-            format. Looks at names and first bytes, and reads no image.
+            format. Looks at names and first bytes, and reads no image. A format without splits of its own passes the
+            wanted one on in `Found.split`: rows are then chosen by their column `split`, where they have one.
         rows: Rows of what was recognised, with the numbers of their lines, or of rows where there are no lines, from 1.
+            A path of an image is relative to the place; `text` may be a list. A column or key twice is refused.
     """
 
     name: str
