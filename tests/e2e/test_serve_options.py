@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -48,7 +49,9 @@ def test_search_addresses_and_log(index, tmp_path):
 
 def test_a_broken_index_is_refused_before_it_serves(index, tmp_path):
     place = tmp_path / "broken.index"
-    place.write_bytes(index.read_bytes()[:100])
+    shutil.copytree(index, place)
+    [shard] = (place / "shards").iterdir()
+    shard.write_bytes(shard.read_bytes()[:100])
     found = subprocess.run([*SERVE, "--index", str(place)], capture_output=True, text=True, env=os.environ.copy())
     assert found.returncode == 2
-    assert "is not an index" in found.stderr
+    assert "is not a sound part of an index" in found.stderr
