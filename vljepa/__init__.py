@@ -17,6 +17,7 @@ _PUBLIC = {
     "VLJEPAConfig": "vljepa.configs",
     "VLJEPAProcessor": "vljepa.processing.processor",
     "Trainer": "vljepa.training.trainer",
+    "Among": "vljepa.inference.index",
     "Index": "vljepa.inference.index",
     "Pipeline": "vljepa.inference.pipeline",
     "SelectiveDecoder": "vljepa.inference.selective",
@@ -31,6 +32,7 @@ _PUBLIC = {
 
 __all__ = [
     "VLJEPA",
+    "Among",
     "Index",
     "Pipeline",
     "SelectiveDecoder",
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from vljepa.errors import VLJEPAError
     from vljepa.inference.caption import caption
     from vljepa.inference.classify import classify
-    from vljepa.inference.index import Index
+    from vljepa.inference.index import Among, Index
     from vljepa.inference.pipeline import Pipeline, load
     from vljepa.inference.selective import SelectiveDecoder
     from vljepa.inference.stream import stream
