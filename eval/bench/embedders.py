@@ -64,9 +64,10 @@ def _transform(embedder: Embedder) -> Callable[[Image.Image], Tensor]:
         return embedder.processor.transform
     config = embedder.processor.config.x_encoder.image
     assert config.size is not None
+    short = config.resize_to or round(min(config.size) / config.crop_fraction)
     steps: Any = v2.Compose(
         [
-            v2.Resize(round(min(config.size) / config.crop_fraction), interpolation=v2.InterpolationMode.BICUBIC),
+            v2.Resize(short, interpolation=v2.InterpolationMode.BICUBIC),
             v2.CenterCrop(list(config.size)),
             v2.ToImage(),
             v2.ToDtype(torch.float32, scale=True),

@@ -151,12 +151,10 @@ class Embedder:
             ImageError: An image cannot be read and there is no `on_broken`.
         """
         check_text(query, what="the query")
-        most = group or self.batch_size
-        groups = read_ahead(self.read, images, size=most, ahead=self.batch_size, on_broken=on_broken)
-        for count, kept, pixels in groups:
+        most, ahead = group or self.batch_size, self.batch_size
+        for count, kept, pixels in read_ahead(self.read, images, size=most, ahead=ahead, on_broken=on_broken):
             if kept:
-                asked = [(place, query) for place in range(len(kept))]
-                rows, classes = self.answered(pixels, asked, progress=progress)
+                rows, classes = self.answered(pixels, [(at, query) for at in range(len(kept))], progress=progress)
                 yield Embedded(images=kept, rows=rows, classes=classes)
             if progress is not None and count > len(kept):
                 progress(count - len(kept))
@@ -229,9 +227,8 @@ class Embedder:
             pixels: [1, T, C, H, W] each, as from `read`, all of one length T; at least one.
             progress: Called with the number of images encoded since the last call.
         """
-        parts = []
-        for start in range(0, len(pixels), self.batch_size):
-            batch = torch.cat(list(pixels[start : start + self.batch_size]))
+        parts, size = [], self.batch_size
+        for batch in (torch.cat(list(pixels[start : start + size])) for start in range(0, len(pixels), size)):
             parts.append(self.model.encode_vision(batch.to(self.device)))
             if progress is not None:
                 progress(len(batch))

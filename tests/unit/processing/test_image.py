@@ -334,3 +334,24 @@ def test_no_data_of_whole_numbers(tmp_path: Path) -> None:
         values = np.array([[0, 2048, 4095, 65535]], dtype=np.uint16)
         Image.fromarray(values).save(tmp_path / f"{hole}.tif", tiffinfo=tags)
         assert opened(tmp_path / f"{hole}.tif")[0, 3, 0] == hole
+
+
+def test_an_upright_rgb_image_is_copied_and_the_given_one_is_left_alone() -> None:
+    given = gradient()
+    found = to_rgb(given)
+    found.putpixel((0, 0), (9, 9, 9))
+    assert given.getpixel((0, 0)) == (0, 0, 0)
+    assert found.getpixel((39, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_an_image_that_is_not_turned_is_copied_once(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies = []
+    copy, convert = Image.Image.copy, Image.Image.convert
+    monkeypatch.setattr(Image.Image, "copy", lambda image: copies.append("copy") or copy(image))
+    monkeypatch.setattr(
+        Image.Image, "convert", lambda image, *how, **more: copies.append("convert") or convert(image, *how, **more)
+    )
+    to_rgb(gradient().crop((0, 0, 8, 8)) if mode == "RGB" else Image.new("L", (8, 8)))
+    assert copies.count("convert") == 1
+    assert copies.count("copy") == (1 if mode == "RGB" else 0), "convert copies what is RGB"

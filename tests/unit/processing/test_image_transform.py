@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from vljepa.backends.pixels import normalised
 from vljepa.backends.resolve import COMMON
 from vljepa.configs import ImageConfig
 from vljepa.processing.image import ImageTransform
@@ -81,3 +83,29 @@ def test_shortest_edge_is_torchvision_s_resize_and_centre_cut() -> None:
 def test_what_is_left_open_is_no_transform() -> None:
     with pytest.raises(AssertionError):
         ImageTransform(ImageConfig(size=(16, 16)))
+
+
+class Computed(TorchDispatchMode):
+    """Names of torch's operations, all of which may start threads of torch's own where they are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("mean", [(0.498039, 0.498039, 0.498039), (0.48145466, 0.4578275, 0.40821073)])
+def test_pixels_are_those_of_torch_to_the_last_bit_without_its_threads(mean: tuple[float, float, float]) -> None:
+    std = (0.501961, 0.26130258, 0.27577711)
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = Image.fromarray(np.stack([levels, levels.T, 255 - levels], axis=-1))
+    with Computed() as computed:
+        pixels = normalised(image, ImageConfig(**{**COMMON, "mean": mean, "std": std}))
+
+    wanted = torch.from_numpy(np.array(image, dtype=np.float32)).permute(2, 0, 1) / 255.0
+    wanted = (wanted - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    assert torch.equal(pixels, wanted)
+    assert computed.names <= {"lift_fresh"}, "no more than taking the array over"

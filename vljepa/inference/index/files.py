@@ -77,7 +77,9 @@ def find_files(paths: str | Path | Sequence[str | Path], *, known: Mapping[str, 
                 for one, known in ((one, media.files[str(one)]) for one in files)
             ]
         found.others = [os.path.relpath(one, folder) for one in media.others]
-        found.needs_pyav = any(media.files[str(one)].type == "video" for one in media.videos)
+        found.needs_pyav = any(
+            file.type == "video" and not file.unchanged for file in (media.files[str(one)] for one in media.videos)
+        )
     _add_data(found, visuals)
     return found
 
