@@ -11,18 +11,18 @@ from typing import Self
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.data.long_work import long_work
 from vljepa.data.processes import process_number
-from vljepa.errors import ConfigError, DataError, TextSpaceError
+from vljepa.errors import ConfigError, DataError
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.index import approximate
 from vljepa.inference.index.approximate import ApproximateIndex
 from vljepa.inference.index.build import build, finish, help_build, known_media
 from vljepa.inference.index.engines import Engine, in_this_process
-from vljepa.inference.index.entry import Header
 from vljepa.inference.index.files import find_files
 from vljepa.inference.index.filters import Among
 from vljepa.inference.index.manifest import SHARDS, Manifest, check_place, prepare_folder, read_manifest
 from vljepa.inference.index.nearest import nearest
 from vljepa.inference.index.rows import Shards
+from vljepa.inference.index.same_model import check_same_model, header_of
 from vljepa.inference.index.shard import write_table
 from vljepa.inference.index.units import Skipped
 from vljepa.inference.query import Query, Weighted, query_row
@@ -164,9 +164,9 @@ class Index:
         if found.needs_pyav:
             require_pyav()
         segments = f"{settings.fps:g} per second, {settings.offline_threshold:g}"
-        header = _header(model, folder=str(found.folder), segments=segments)
+        header = header_of(model, folder=str(found.folder), segments=segments)
         for one in known:
-            _check_same_model("an index of `known`", one.manifest.header, header)
+            check_same_model("an index of `known`", one.manifest.header, header)
         merged = [cls.load(model, processor, one) for one in found.indexes]
         with long_work("making the index") if output is not None else nullcontext():
             built = build(
@@ -209,7 +209,7 @@ class Index:
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
-        _check_same_model(repr(str(folder)), manifest.header, _header(model))
+        check_same_model(repr(str(folder)), manifest.header, header_of(model))
         if manifest.header.width != model.config.embed_dim:
             raise DataError(
                 f"{str(folder)!r} is not a sound index: its rows have {manifest.header.width} numbers, and those of "
@@ -332,31 +332,3 @@ def _check_limits(*, k: int, per_video: int | None, min_score: float) -> None:
             raise ConfigError(f"{name} is {count}.", fix="ask for at least 1.")
     if not -1 <= min_score <= 1:
         raise ConfigError(f"min_score is {min_score}, and a cosine is from -1 to 1.", fix="give such a number.")
-
-
-def _header(model: VLJEPA, *, folder: str = "", segments: str = "") -> Header:
-    config = model.config
-    return Header(
-        model=f"{config.x_encoder.part}, {config.predictor.part}, {config.y_encoder.part}",
-        fingerprint=model.fingerprint(),
-        text_space=model.text_space_hash(),
-        folder=folder,
-        segments=segments,
-        width=config.embed_dim,
-    )
-
-
-def _check_same_model(name: str, theirs: Header, ours: Header) -> None:
-    """Raise TextSpaceError unless an index was made by our model."""
-    if theirs.text_space != ours.text_space:
-        raise TextSpaceError(
-            f"{name} was made by another model ({theirs.model}, text space {theirs.text_space}) than this one "
-            f"({ours.model}, text space {ours.text_space}).",
-            fix="use the model that made it, or make the index again with this one.",
-        )
-    if theirs.fingerprint != ours.fingerprint:
-        raise TextSpaceError(
-            f"{name} was made by another model ({theirs.fingerprint}) than this one ({ours.fingerprint}) in the same "
-            "text space; its scores would be wrong.",
-            fix="build the index again with `vljepa index`, or use the model that made it.",
-        )
