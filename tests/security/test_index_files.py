@@ -196,6 +196,7 @@ APPROXIMATE = {"file": "a.faiss", "factory": "HNSW32", "shards": {}, "recall": 0
         ({"header__more": "x"}, "more"),
         ({"header": []}, "not a sound part"),
         ({"shards": {"../../secret.arrow": 1}}, "secret.arrow"),
+        ({"shards": {}}, "it lists no shards"),
         ({"shards": {"ab.arrow": "3"}}, "'3' rows"),
         ({"shards": {"ab.arrow": 2}}, "has 3 rows, and 2 are listed"),
         ({"shards": {"ba.arrow": 3}}, "it is gone"),

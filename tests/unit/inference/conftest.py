@@ -12,7 +12,7 @@ from tests.unit.inference.speaking import NAMES
 from vljepa.configs import CalibrationConfig, ChoiceConfig, PromptsConfig, SelectiveConfig
 from vljepa.models.jepa import JEPA
 from vljepa.models.types import Latents, Tokens
-from vljepa.processing.image import open_image, to_rgb
+from vljepa.processing.given import as_rgb
 
 WORDS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "a photo of red": (0.9, 0.1, 0)}
 SELECTIVE = SelectiveConfig(fps=4.0, method="two_window", window=3, threshold=0.5, max_delay=2.0, offline_threshold=0.5)
@@ -66,7 +66,7 @@ class ColourProcessor:
     config = SimpleNamespace(x_encoder=SimpleNamespace(image=SimpleNamespace(max_pixels=10_000)))
 
     def images(self, images):
-        opened = [to_rgb(i) if isinstance(i, Image.Image) else open_image(i, max_pixels=10_000) for i in images]
+        opened = [as_rgb(image, max_pixels=10_000) for image in images]
         pixels = [torch.tensor(image.resize((1, 1)).getpixel((0, 0))) / 255 for image in opened]
         return torch.stack(pixels)[:, None, :, None, None]
 

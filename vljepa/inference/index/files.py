@@ -14,7 +14,7 @@ from vljepa.data.sources import load_source
 from vljepa.data.stored import Cell, Stored, TarMember
 from vljepa.errors import DataError
 from vljepa.inference.index.entry import Entry
-from vljepa.inference.index.manifest import is_index
+from vljepa.inference.index.manifest import is_index, read_manifest
 from vljepa.inference.media import KnownFile, find_media
 
 _DATA = (*DATA_FILES, ".tar")
@@ -66,7 +66,8 @@ def find_files(paths: str | Path | Sequence[str | Path], *, known: Mapping[str, 
     rest = [one for one in words if not _is_data(str(one)) and Path(one).resolve() not in indexes]
     media = find_media(rest, known=known) if rest or not words else None
     visuals = [image for one in data for image in _images_of(str(one))]
-    folders = [] if media is None else [media.folder]
+    folders = [Path(read_manifest(one).header.folder) for one in indexes]
+    folders += [] if media is None else [media.folder]
     folders += [_place(one).parent for one in visuals if _place(one).is_absolute()]
     folder = Path(os.path.commonpath(folders)) if folders else Path.cwd()
     found = Files(folder=folder, indexes=indexes)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -175,17 +174,6 @@ def remove_others(folder: Path, manifests: Iterable[Manifest]) -> None:
     for file in folder.glob("*.faiss"):
         if file.name not in approximate:
             file.unlink(missing_ok=True)
-
-
-def remove_index(folder: Path) -> None:
-    """Remove an index with all that belongs to it.
-
-    Raises:
-        DataError: The folder is not an index.
-    """
-    if not is_index(folder):
-        raise DataError(f"{str(folder)!r} is not an index.", fix="name an index.")
-    shutil.rmtree(folder)
 
 
 def _listing(file: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vljepa.inference.embedded import Rows
 from vljepa.inference.index.entry import Entry
-from vljepa.inference.index.manifest import SHARDS
+from vljepa.inference.index.manifest import MANIFEST, SHARDS
 from vljepa.inference.index.products import inner_products
 from vljepa.inference.index.shard import damaged, entries_of, entry_at, open_table, rows_of
 
@@ -71,6 +71,8 @@ class Shards(Sequence[Entry]):
             if len(table) != count:
                 raise damaged(folder / SHARDS / name, f"it has {len(table)} rows, and {count} are listed")
             tables[name] = table
+        if not tables:
+            raise damaged(folder / MANIFEST, "it lists no shards")
         return cls(tables)
 
     def __len__(self) -> int:
