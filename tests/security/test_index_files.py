@@ -204,6 +204,8 @@ APPROXIMATE = {"file": "a.faiss", "factory": "HNSW32", "shards": {}, "recall": 0
         ({"approximate": {"file": "a.faiss"}}, "not a sound part"),
         ({"approximate": APPROXIMATE | {"file": "../a.faiss"}}, "not a sound part"),
         ({"header__width": 4}, "its columns are"),
+        ({"header__folder": "images"}, "is relative"),
+        ({"approximate": APPROXIMATE | {"settings": {"sel": 1}}}, "sel = 1"),
     ],
 )
 def test_a_listing_that_cannot_be_right_is_refused(index, keys, message):

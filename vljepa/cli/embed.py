@@ -60,19 +60,23 @@ def embed(
     Example: RAY_ADDRESS=auto vljepa embed photos -o library --engine ray --gpus 1
     """
     from vljepa.data.processes import process_number
+    from vljepa.errors import ConfigError
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
+    from vljepa.inference.index.build import known_media
     from vljepa.inference.index.engines import on_ray
     from vljepa.inference.index.files import find_files
     from vljepa.inference.index.manifest import check_place
     from vljepa.inference.segments import segment_settings
 
+    if engine == "local" and (workers is not None or gpus):
+        raise ConfigError("--workers and --gpus are for --engine ray.", fix="add it, or leave them out.")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         from accelerate import PartialState
 
         PartialState(cpu=device == "cpu")
     check_place(output)
-    total = len(find_files(sources)) if process_number() == 0 else 0
+    total = len(find_files(sources, known=known_media(output))) if process_number() == 0 else 0
     load = partial(Embedder.from_pretrained, model, device=device, dtype=dtype, backend=backend)
     embedder, built = load(), None
     with stopped() as stop:
@@ -87,7 +91,7 @@ def embed(
                 threshold=threshold,
                 again=again,
                 engine=cluster,
-                approximate=None,
+                approximate="keep",
                 progress=advance,
             )
         if process_number() == 0:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def index(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="Images, videos, glob patterns, and folders with all below them."),
+        typer.Argument(
+            metavar="PATH...",
+            help="Images, videos, glob patterns, folders with all below them, data files, and indexes to merge.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="INDEX", help="The index to make: a folder.")],
     threshold: Annotated[
@@ -60,11 +63,12 @@ def index(
     """
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
+    from vljepa.inference.index.build import known_media
     from vljepa.inference.index.files import find_files
     from vljepa.inference.index.manifest import check_place
 
-    total = len(find_files(paths))
     check_place(output)
+    total = len(find_files(paths, known=known_media(output)))
     embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
     built = None
     with stopped() as stop:

@@ -128,8 +128,8 @@ def search(
     more["among"] = among(loaded, place, paths_file=paths_file, **limits)
     hits = loaded.search(asked, k=k, per_video=per_video, min_score=min_score, **more)
     if not hits:
-        [nearest] = loaded.search(asked, k=1, **more)
-        note(f"nothing scores {min_score:g} or more; the nearest, {nearest.path}, has {nearest.score:.3f}")
+        for nearest in loaded.search(asked, k=1, **more):
+            note(f"nothing scores {min_score:g} or more; the nearest, {nearest.path}, has {nearest.score:.3f}")
     named = fetched.name(str(asked))
     if json:
         kind = "text" if isinstance(asked, str) else "image"

@@ -39,7 +39,7 @@ def serve(
         float, typer.Option("--timeout", min=0.1, help="Seconds that a request may take; then it gets a 504.")
     ] = 60.0,
     index: Annotated[
-        Path | None, typer.Option("--index", metavar="FILE", help="Answer /search from this index of `vljepa index`.")
+        Path | None, typer.Option("--index", metavar="INDEX", help="Answer /search from this index of `vljepa index`.")
     ] = None,
     allow_urls: Annotated[
         bool, typer.Option("--allow-urls", help="Fetch images by address, from the public internet only.")

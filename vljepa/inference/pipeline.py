@@ -162,7 +162,7 @@ class Pipeline:
         """The images and segments of an index that are nearest to a text or an image, best first.
 
         Args:
-            index: As `index` makes it, or the file that one was saved in.
+            index: As `index` makes it, or the folder that one was saved in.
             query: A text or an image; a `str` is told apart as in `encode`.
             options: As for `vljepa.Index.search`, such as `k`.
 

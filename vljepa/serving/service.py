@@ -230,7 +230,7 @@ class Service:
             VLJEPAError: As `embed`, an empty text, or options outside of their range.
         """
         if self._index is None:
-            raise MissingError("this server has no index to search.", fix="start it with --index FILE.")
+            raise MissingError("this server has no index to search.", fix="start it with --index INDEX.")
         if isinstance(query, str):
             check_query(query)
         own = self.pipeline.model.config.embed_dim

@@ -8,7 +8,8 @@ from PIL import Image
 
 from tests.videos import write_video
 from vljepa.errors import ConfigError, DataError, ImageError, TextSpaceError, VideoError
-from vljepa.inference.index import Index, settle, units
+from vljepa.inference.index import Index, approximate, settle, units
+from vljepa.inference.index import index as index_module
 
 
 @pytest.fixture
@@ -406,3 +407,66 @@ class TestKnownFiles:
         after = build()
         assert len(set(before.items()) & set(after.items())) == 1
         assert sum(map(len, Index.load(model, processor, tmp_path / "my.index").entries.blocks)) == 19
+
+    def test_units_of_another_threshold_are_not_gone_on_with(self, model, processor, animation, tmp_path, monkeypatch):
+        animation("images/a.gif", ("blue", 2), ("green", 1))
+        animation("images/b.gif", ("blue", 2), ("red", 1))
+        output, read = tmp_path / "my.index", units.read_segments
+
+        def second(path, *arguments, **options):
+            if path.name == "b.gif":
+                raise KeyboardInterrupt
+            return read(path, *arguments, **options)
+
+        def broken_off(threshold):
+            with monkeypatch.context() as context:
+                context.setattr(units, "read_segments", second)
+                with pytest.raises(KeyboardInterrupt):
+                    Index.build(model, processor, tmp_path / "images", output=output, threshold=threshold)
+
+        broken_off(None)
+        broken_off(100)
+        whole = Index.build(model, processor, tmp_path / "images", output=output, threshold=100)
+        assert [entry.end for entry in whole.entries] == [3, 3]
+        assert whole.unchanged == 1
+
+    def test_one_file_of_several_earlier_indexes_is_there_once(self, index, model, processor, images):
+        again = Index.build(model, processor, images / "red.png", known=[index, index])
+        twice = Index.build(model, processor, images / "red.png", known=[again, again])
+        assert [entry.path for entry in twice.entries] == ["red.png"]
+
+
+def test_a_query_of_another_width_is_refused(index):
+    with pytest.raises(ConfigError, match=r"the query has the shape \(4,\)"):
+        index.nearest(np.ones(4, np.float32))
+
+
+def test_what_faiss_cannot_build_is_said_before_anything_is_embedded(model, processor, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(model, "predict", None)
+    for factory, message in (("Nope", "knows no index"), ("Flat", "is neither a graph")):
+        with pytest.raises(ConfigError, match=message):
+            Index.build(model, processor, images, output=tmp_path / "my.index", approximate=factory)
+
+
+def test_without_faiss_search_is_exact(model, processor, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(index_module, "_names", lambda: ["green", "red"])
+    Index.build(model, processor, images, output=tmp_path / "my.index", approximate="HNSW4")
+    with_faiss = Index.load(model, processor, tmp_path / "my.index")
+    monkeypatch.setattr(approximate, "EXACT_BELOW", 1)
+    monkeypatch.setattr(approximate, "installed", lambda: False)
+    without = Index.load(model, processor, tmp_path / "my.index")
+    assert with_faiss.approximate is not None
+    assert without.approximate is None
+    assert without.search("green") == with_faiss.search("green")
+    assert Index.build(model, processor, images, output=tmp_path / "my.index").approximate is None
+
+
+def test_what_faiss_has_is_kept_where_nothing_is_built(model, processor, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(index_module, "_names", lambda: ["green", "red"])
+    output = tmp_path / "my.index"
+    Index.build(model, processor, images, output=output, approximate="HNSW4")
+    Image.new("RGB", (9, 9), "#00ff00").save(images / "new.png")
+    kept = Index.build(model, processor, images, output=output, approximate="keep")
+    assert kept.manifest.approximate is not None
+    found = Index.load(model, processor, output).search("green", k=2)
+    assert {hit.path for hit in found} == {"green.jpg", "new.png"}

@@ -93,3 +93,32 @@ def test_an_index_of_another_model_does_not_merge(model, processor, images, tmp_
     model.identity = "trained on"
     with pytest.raises(TextSpaceError):
         Index.build(model, processor, tmp_path / "a.index", output=tmp_path / "b.index")
+
+
+def test_a_pattern_of_data_files(model, processor, tar, tmp_path):
+    assert len(Index.build(model, processor, str(tmp_path / "*.tar"))) == 3
+
+
+def test_merging_keeps_what_is_there_and_each_file_once(model, processor, images, tmp_path):
+    Index.build(model, processor, images, output=tmp_path / "a.index")
+    Image.new("RGB", (9, 9), COLOURS["blue"]).save(images / "red.png")
+    (tmp_path / "copies").mkdir()
+    (tmp_path / "copies" / "same.jpg").write_bytes((images / "green.jpg").read_bytes())
+
+    both = Index.build(
+        model, processor, [tmp_path / "a.index", tmp_path / "a.index", images, tmp_path / "copies"],
+        output=tmp_path / "b.index",
+    )  # fmt: skip
+
+    assert sorted(one.path for one in both.entries) == [
+        "copies/same.jpg",
+        *(f"images/{name}" for name in ("deep/blue.webp", "green.jpg", "red.png")),
+    ]
+    assert {hit.path for hit in both.search("blue", k=2)} == {"images/red.png", "images/deep/blue.webp"}
+
+
+def test_videos_that_were_cut_otherwise_do_not_merge(model, processor, animation, tmp_path):
+    animation("images/clip.gif", ("blue", 2), ("green", 1))
+    Index.build(model, processor, tmp_path / "images", output=tmp_path / "a.index", threshold=100)
+    with pytest.raises(DataError, match="were cut otherwise"):
+        Index.build(model, processor, tmp_path / "a.index", output=tmp_path / "b.index")

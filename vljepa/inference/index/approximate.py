@@ -5,6 +5,7 @@ Shapes: N entries, R rows that faiss has, D width of the shared space.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import uuid
@@ -132,9 +133,12 @@ def build(
     require_extra("index", "faiss", user="search among very many images")
     import faiss
 
+    if earlier is not None and (earlier.factory, earlier.shards) == (factory, entries.counts()):
+        return earlier
     base = None if earlier is None or earlier.factory != factory else _grown(entries, folder, earlier)
     if base is None:
-        index, shards = _empty(entries, factory), dict[str, int]()
+        index = _trained(_empty(factory, entries.blocks[0].shape[1]), entries, factory)
+        shards = dict[str, int]()
     else:
         index, shards = base
     for name, block in zip(entries.tables, entries.blocks, strict=True):
@@ -171,31 +175,60 @@ def load(about: Approximate, folder: Path, entries: Shards) -> ApproximateIndex:
     except RuntimeError as error:
         raise DataError(
             f"{str(file)!r} is not an index of faiss: {str(error).splitlines()[0]}.",
-            fix="make it again with `vljepa index PATH -o INDEX --again`.",
+            fix="make it again with `vljepa index PATH -o INDEX`.",
         ) from error
-    if index.ntotal != sum(about.shards.values()) or index.d != entries.blocks[0].shape[1]:
+    counts = entries.counts()
+    other = any(counts.get(name, count) != count for name, count in about.shards.items())
+    if other or index.ntotal != sum(about.shards.values()) or index.d != entries.blocks[0].shape[1]:
         raise DataError(
             f"{str(file)!r} has {index.ntotal} rows of {index.d} numbers, which are not those that are listed.",
-            fix="make it again with `vljepa index PATH -o INDEX --again`.",
+            fix="make it again with `vljepa index PATH -o INDEX`.",
         )
     return ApproximateIndex(index, about, entries)
 
 
-def _empty(entries: Shards, factory: str) -> Any:
+def check(factory: str, width: int) -> None:
+    """Find out that faiss cannot build something before an hour of embedding, not after.
+
+    Raises:
+        ConfigError: faiss is not installed, does not know it, or it is neither a graph (HNSW) nor has lists (IVF).
+    """
+    _empty(factory, width)
+
+
+def installed() -> bool:
+    """Whether faiss is."""
+    return importlib.util.find_spec("faiss") is not None
+
+
+def _empty(factory: str, width: int) -> Any:
+    require_extra("index", "faiss", user="search among very many images")
     import faiss
 
-    width = entries.blocks[0].shape[1]
+    fix = "give one of its factory's words, such as 'HNSW32', 'HNSW32,SQ8' or 'IVF1024,PQ48'."
     try:
         index = faiss.index_factory(width, factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
-        raise ConfigError(
-            f"faiss knows no index {factory!r} for rows of {width} numbers.",
-            fix="give one of its factory's words, such as 'HNSW32', 'HNSW32,SQ8' or 'IVF1024,PQ48'.",
-        ) from error
+        raise ConfigError(f"faiss knows no index {factory!r} for rows of {width} numbers.", fix=fix) from error
+    inner = faiss.downcast_index(index)
+    inner = faiss.downcast_index(inner.index) if isinstance(inner, faiss.IndexPreTransform) else inner
+    if not isinstance(inner, faiss.IndexHNSW | faiss.IndexIVF):
+        raise ConfigError(f"{factory!r} is neither a graph (HNSW) nor has lists (IVF).", fix=fix)
+    return index
+
+
+def _trained(index: Any, entries: Shards, factory: str) -> Any:
+    import faiss
+
     if not index.is_trained:
         lists = getattr(faiss.try_extract_index_ivf(index), "nlist", 0)
         count = min(len(entries), max(_TRAINING, 40 * lists))
-        index.train(entries.rows(np.linspace(0, len(entries) - 1, count).astype(np.intp)))
+        try:
+            index.train(entries.rows(np.linspace(0, len(entries) - 1, count).astype(np.intp)))
+        except RuntimeError as error:
+            raise ConfigError(
+                f"{len(entries)} rows are too few for {factory!r}.", fix="give a smaller one, or 'HNSW32'."
+            ) from error
     return index
 
 
@@ -207,9 +240,11 @@ def _grown(entries: Shards, folder: Path, earlier: Approximate) -> tuple[Any, di
     if gone > _GONE * sum(earlier.shards.values()):
         return None
     try:
-        return faiss.read_index(str(folder / earlier.file)), dict(earlier.shards)
+        index = faiss.read_index(str(folder / earlier.file))
     except RuntimeError:
         return None
+    sound = (index.ntotal, index.d) == (sum(earlier.shards.values()), entries.blocks[0].shape[1])
+    return (index, dict(earlier.shards)) if sound else None
 
 
 def _tuned(index: Any, entries: Shards, shards: dict[str, int], queries: Rows) -> tuple[dict[str, int], float]:

@@ -6,7 +6,7 @@ Each unit of work is kept as a shard of its own as soon as it is done, so that a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,22 +94,26 @@ def build(
         prepare_folder(output)
         tables |= _begun(output, header, again=again)
     for number, (theirs, shards) in enumerate(merged):
+        _check_segments(theirs, header, shards)
         tables |= {f"+{number}:{name}": one for name, one in _usable(shards.tables, theirs, header).items()}
-    files = KnownFiles(Shards(tables))
-    for name in tables:
-        if name.startswith("+"):
-            files.keep(name)
+    files = KnownFiles(Shards(tables), merged=[name for name in tables if name.startswith("+")])
     left, unchanged = files.take([*found.images, *found.videos], folder=folder)
     if progress is not None and len(left) < len(found):
         progress(len(found) - len(left))
     moving = {one.path for one in found.videos}
     images, videos = ([one for one in left if (one.path in moving) is video] for video in (False, True))
-    units = in_units(folder, images, videos, found.stored)
+    units = in_units(folder, images, videos, found.stored, stamp=header.stamp)
     if output is not None:
         from_all_processes(units)
-    new = list(engine(units, output))
-    skipped = sorted((one for table in new for one in skipped_of(table)), key=lambda one: one.path)
-    settled = settle(files, new, store=_store(output, width=header.width))
+    skipped: list[Skipped] = []
+
+    def embedded() -> Iterator[pa.Table]:
+        for table in engine(units, output):
+            skipped.extend(skipped_of(table))
+            yield table
+
+    settled = settle(files, embedded(), store=_store(output, width=header.width))
+    skipped.sort(key=lambda one: one.path)
     if not settled:
         _give_up(output)
         reason = f"; the first: {skipped[0].reason}" if skipped else ""
@@ -126,7 +130,7 @@ def help_build(engine: Engine, output: Path) -> None:
     """What a process that is not the first does in a build: the units that the first gives it."""
     units: list[Unit] = from_all_processes([])[0]
     for _ in engine(units, output):
-        pass
+        pass  # only the first reads what all have made
 
 
 def known_media(output: Path) -> dict[str, KnownFile]:
@@ -148,7 +152,7 @@ def finish(output: Path, manifest: Manifest) -> None:
     """Make a build the index, at once, and remove what no longer belongs to it."""
     write_manifest(output, manifest)
     (output / UNFINISHED).unlink(missing_ok=True)
-    remove_others(output, [manifest])
+    remove_others(output, manifest)
 
 
 def _begun(output: Path, header: Header, *, again: bool) -> dict[str, pa.Table]:
@@ -158,19 +162,22 @@ def _begun(output: Path, header: Header, *, again: bool) -> dict[str, pa.Table]:
         manifest = read_manifest(output)
         if not again and _same_model(manifest.header, header):
             tables |= _usable(Shards.open(output, manifest.shards, width=header.width).tables, manifest.header, header)
-    units = sorted((output / SHARDS).glob("*-unit.arrow"))
-    same = False
-    with suppress(DataError):
-        begun = read_manifest(output, name=UNFINISHED)
-        same = not again and _same_model(begun.header, header)
-        for file in units if same else []:
-            with suppress(DataError):
-                tables |= _usable({file.name: open_table(file, width=header.width)}, begun.header, header)
-    if not same:
-        for file in units:
+    for file in sorted((output / SHARDS).glob("*-unit.arrow")):
+        if again or not file.name.startswith(header.stamp):
             file.unlink()
+            continue
+        with suppress(DataError):
+            tables[file.name] = open_table(file, width=header.width)
     write_manifest(output, Manifest(header=header), name=UNFINISHED)
     return tables
+
+
+def _check_segments(theirs: Header, ours: Header, shards: Shards) -> None:
+    if theirs.segments != ours.segments and shards.count_media().segments:
+        raise DataError(
+            f"an index to be merged has videos that were cut otherwise ({theirs.segments}; now {ours.segments}).",
+            fix="merge with the --threshold that it was made with.",
+        )
 
 
 def _same_model(theirs: Header, ours: Header) -> bool:
@@ -211,5 +218,6 @@ def _give_up(output: Path | None) -> None:
         file.unlink()
     (output / UNFINISHED).unlink(missing_ok=True)
     if not (output / MANIFEST).is_file():
-        (output / SHARDS).rmdir()
-        output.rmdir()
+        with suppress(OSError):  # something else is there, too
+            (output / SHARDS).rmdir()
+            output.rmdir()

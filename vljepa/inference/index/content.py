@@ -5,13 +5,15 @@ from __future__ import annotations
 from hashlib import blake2b
 from pathlib import Path
 
-_PIECE = 256 << 10
+WHOLE = 64 << 20
+"""Bytes up to which all of a file is looked at."""
+_PIECE = 1 << 20
 
 
 def content_id(file: Path, *, size: int) -> str:
-    """Hash of a file's length, beginning, middle and end; "" where it cannot be read.
+    """Hash of a file's content; "" where it cannot be read.
 
-    Of a file up to 768 kB that is all of it. Two videos that differ in other places alone are one to it.
+    Of a file of more than 64 MB it is that of its length, beginning, middle and end.
     """
     found = blake2b(str(size).encode(), digest_size=16)
     try:
@@ -25,6 +27,6 @@ def content_id(file: Path, *, size: int) -> str:
 
 
 def _starts(size: int) -> list[int]:
-    if size <= 3 * _PIECE:
+    if size <= WHOLE:
         return list(range(0, max(size, 1), _PIECE))
     return [0, (size - _PIECE) // 2, size - _PIECE]

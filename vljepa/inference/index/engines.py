@@ -44,7 +44,8 @@ def in_this_process(embedder: Embedder, settings: SelectiveConfig, *, progress: 
         with long_work("embedding") as peers:
             for unit in peers.while_well(units[process_number() :: process_count()]):
                 _keep(unit, embed_unit(unit, embedder, settings, progress=progress), folder)
-        yield from _kept(units, folder)
+        if process_number() == 0:
+            yield from _kept(units, folder)
 
     return run
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import astuple, dataclass
+from hashlib import blake2b
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +49,8 @@ class Header:
     folder: str
     segments: str
     width: int
+
+    @property
+    def stamp(self) -> str:
+        """Hash of all of it: what was embedded under another one is another thing."""
+        return blake2b(json.dumps(astuple(self)).encode(), digest_size=6).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +61,8 @@ def find_files(paths: str | Path | Sequence[str | Path], *, known: Mapping[str, 
     Raises:
         DataError: A path that stands for nothing, or as of `find_media` and `load_source`.
     """
-    words = [paths] if isinstance(paths, str | Path) else list(paths)
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    words = [one for word in given for one in _expanded(word)]
     indexes = [Path(one).resolve() for one in words if os.path.isdir(one) and is_index(one)]
     data = [one for one in words if _is_data(str(one))]
     rest = [one for one in words if not _is_data(str(one)) and Path(one).resolve() not in indexes]
@@ -92,6 +94,9 @@ def _add_data(found: Files, visuals: Iterable[Visual]) -> None:
         name = str(visual).removeprefix(f"{found.folder}/") if place.is_absolute() else str(visual)
         if name in there:
             continue
+        if ".." in Path(name).parts:  # a member of a tar
+            found.others.append(name)
+            continue
         there.add(name)
         try:
             status = os.stat(place)
@@ -101,6 +106,12 @@ def _add_data(found: Files, visuals: Iterable[Visual]) -> None:
         found.images.append(entry)
         if isinstance(visual, TarMember | Cell):
             found.stored[name] = visual
+
+
+def _expanded(word: str | Path) -> list[str | Path]:
+    """The data files that a pattern stands for; anything else as it is."""
+    found = [] if os.path.exists(word) else sorted(glob.glob(str(word), recursive=True))
+    return [*found] if found and all(map(_is_data, found)) else [word]
 
 
 def _is_data(word: str) -> bool:

@@ -13,7 +13,7 @@ from vljepa.data.long_work import long_work
 from vljepa.data.processes import process_number
 from vljepa.errors import ConfigError, DataError
 from vljepa.inference.embed import Embedder, Rows
-from vljepa.inference.index import approximate
+from vljepa.inference.index import approximate as approximation
 from vljepa.inference.index.approximate import ApproximateIndex
 from vljepa.inference.index.build import build, finish, help_build, known_media
 from vljepa.inference.index.engines import Engine, in_this_process
@@ -141,8 +141,10 @@ class Index:
                 while it was being read will be.
             again: Embed unchanged files of `output`, too.
             engine: What embeds; None for this process.
-            approximate: What faiss is to build: `auto` chooses by the number of rows and this machine's memory, None
-                is for exact search; else in the words of faiss' factory. An index in memory is searched exactly.
+            approximate: What faiss is to build: `auto` chooses by the number of rows and this machine's memory, and
+                builds nothing where faiss is not installed; None is for exact search; `keep` leaves what is there,
+                beside which new rows are searched exactly; else in the words of faiss' factory. An index in memory is
+                searched exactly.
             progress: Called with the number of files done since the last call.
 
         Raises:
@@ -160,6 +162,8 @@ class Index:
             return cls.load(model, processor, output)
         if output is not None:
             check_place(output)
+        if approximate not in (None, "auto", "keep"):
+            approximation.check(approximate, model.config.embed_dim)
         found = find_files(paths, known=None if again or output is None else known_media(output))
         if found.needs_pyav:
             require_pyav()
@@ -200,12 +204,11 @@ class Index:
         Args:
             model: The model that made it; its calibration may differ.
             processor: The processor that belongs to it.
-            folder: As written by `save` or `build`.
+            folder: As written by `save` or `build`. Without faiss it is searched exactly.
 
         Raises:
             DataError: Not a sound index.
             TextSpaceError: It was made by another model, or in another text space than the model's.
-            ConfigError: It is searched by faiss, which is not installed.
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
@@ -218,11 +221,11 @@ class Index:
             )
         entries = Shards.open(folder, manifest.shards, width=manifest.header.width)
         about = manifest.approximate
-        found = None if about is None else approximate.load(about, folder, entries)
+        found = approximation.load(about, folder, entries) if about is not None and approximation.installed() else None
         return cls(Embedder(model, processor), manifest=manifest, entries=entries, approximate=found)
 
     def save(self, folder: str | Path) -> None:
-        """Write the index into a folder, in place of an index that is there.
+        """Write the index into a folder, in place of an index that is there; without what faiss has of it.
 
         Raises:
             DataError: The place cannot be written, or something that is no index is there.
@@ -235,16 +238,18 @@ class Index:
 
     def _finish(self, output: Path, factory: str | None) -> None:
         """Build what finds candidates, where there are many rows, and make it all the index."""
+        earlier = None
+        with suppress(DataError):
+            earlier = read_manifest(output).approximate
         if factory == "auto":
-            factory = approximate.choose(len(self), self.manifest.header.width)
-        if factory is not None:
-            earlier = None
-            with suppress(DataError):
-                earlier = read_manifest(output).approximate
+            factory = approximation.choose(len(self), self.manifest.header.width) if approximation.installed() else None
+        if factory == "keep":
+            self.manifest = replace(self.manifest, approximate=earlier)
+        elif factory is not None:
             queries = self._embedder.texts(_names())
-            about = approximate.build(self.entries, output, factory=factory, queries=queries, earlier=earlier)
+            about = approximation.build(self.entries, output, factory=factory, queries=queries, earlier=earlier)
             self.manifest = replace(self.manifest, approximate=about)
-            self.approximate = approximate.load(about, output, self.entries)
+            self.approximate = approximation.load(about, output, self.entries)
         finish(output, self.manifest)
 
     @property
@@ -306,9 +311,11 @@ class Index:
             among: As for `search`.
 
         Raises:
-            ConfigError: `k` or `per_video` below 1, or `min_score` not from -1 to 1.
+            ConfigError: A row of another shape, `k` or `per_video` below 1, or `min_score` not from -1 to 1.
         """
         _check_limits(k=k, per_video=per_video, min_score=min_score)
+        if row.shape != (self.manifest.header.width,):
+            raise ConfigError(f"the query has the shape {row.shape}.", fix="give one row as of `Embedder.texts`.")
         mask = among.mask(self.entries) if among else None
         found = nearest(self.entries, self.approximate, row, k=k, per_video=per_video, min_score=min_score, mask=mask)
         return [

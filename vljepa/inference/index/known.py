@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa.inference.index.content import content_id
+from vljepa.inference.index.content import WHOLE, content_id
 from vljepa.inference.index.entry import Entry
 from vljepa.inference.index.rows import Shards
 
@@ -60,23 +60,29 @@ class KnownFiles:
     Args:
         shards: Of earlier indexes, as files below the folder of the index that is being made; of a file that is in
             several, the last counts.
+        merged: Names of those of which all is kept that was not found otherwise.
 
     Attributes:
         kept: Entries that go into the new index, [N].
         moved: What their files are like now, where they were moved or touched: path, size and time, by place.
     """
 
-    def __init__(self, shards: Shards) -> None:
+    def __init__(self, shards: Shards, *, merged: Sequence[str] = ()) -> None:
         self.shards = shards
         self.kept: NDArray[np.bool_] = np.zeros(len(shards), dtype=bool)
         self.moved: dict[int, Entry] = {}
         self._files: dict[bytes, _File] = {}
+        self._merged: NDArray[np.bool_] = np.zeros(len(shards), dtype=bool)
+        for name in merged:
+            start = shards.start_of(name)
+            self._merged[start : start + len(shards.tables[name])] = True
         if not len(shards):
             return
+        borders = set(shards.starts)
         paths, sizes, times, contents = (shards.column(one).to_pylist() for one in ("path", "size", "mtime", "content"))
         start = 0
         for stop in range(1, len(paths) + 1):
-            if stop == len(paths) or paths[stop] != paths[start]:
+            if stop in borders or paths[stop] != paths[start]:
                 self._files[paths[start]] = _File(start, stop, sizes[start], times[start], contents[start])
                 start = stop
 
@@ -100,6 +106,11 @@ class KnownFiles:
                 unchanged += 1
             else:
                 new.append(now)
+        there = {os.fsencode(one.path) for one in new}
+        for path, known in list(left.items()):
+            if self._merged[known.start] and path not in there:
+                self.kept[known.start : known.stop] = True
+                del left[path]
         return self._without_moved(new, left, folder=folder), unchanged
 
     def _without_moved(self, new: list[Entry], left: dict[bytes, _File], *, folder: Path) -> list[Entry]:
@@ -115,14 +126,12 @@ class KnownFiles:
                 rest.append(now)
                 continue
             known = same_size[content].pop()
+            if now.size > WHOLE and known.mtime != now.mtime:  # not all of it was looked at
+                rest.append(now)
+                continue
             self.kept[known.start : known.stop] = True
             self.moved |= dict.fromkeys(range(known.start, known.stop), now)
         return rest
-
-    def keep(self, name: str) -> None:
-        """Keep all of a shard."""
-        start = self.shards.start_of(name)
-        self.kept[start : start + len(self.shards.tables[name])] = True
 
     def gone(self, found: Iterable[Entry]) -> int:
         """Files that are neither among those that were found nor known elsewhere."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,7 @@ def read_manifest(folder: Path, *, name: str = MANIFEST) -> Manifest:
         )
     try:
         return Manifest(
-            header=_made(Header, listing["header"]),
+            header=_header(listing["header"]),
             shards=_shards(listing["shards"]),
             approximate=_approximate(listing["approximate"]),
         )
@@ -163,16 +162,13 @@ def is_index(folder: str | Path) -> bool:
     return False
 
 
-def remove_others(folder: Path, manifests: Iterable[Manifest]) -> None:
-    """Remove the shards and approximate indexes that no listing names."""
-    manifests = list(manifests)
-    kept = {name for one in manifests for name in one.shards}
+def remove_others(folder: Path, manifest: Manifest) -> None:
+    """Remove the shards and approximate indexes that the listing does not name."""
     for file in (folder / SHARDS).iterdir():
-        if file.name not in kept:
+        if file.name not in manifest.shards:
             file.unlink(missing_ok=True)
-    approximate = {one.approximate.file for one in manifests if one.approximate}
     for file in folder.glob("*.faiss"):
-        if file.name not in approximate:
+        if manifest.approximate is None or file.name != manifest.approximate.file:
             file.unlink(missing_ok=True)
 
 
@@ -199,6 +195,13 @@ def _made(kind: type[Any], values: dict[str, Any]) -> Any:
     return kind(**values)
 
 
+def _header(values: dict[str, Any]) -> Header:
+    found: Header = _made(Header, values)
+    if not os.path.isabs(found.folder):
+        raise ValueError(f"the folder {found.folder!r} is relative")
+    return found
+
+
 def _shards(values: dict[str, Any]) -> dict[str, int]:
     for name, count in values.items():
         if not _NAME.fullmatch(name) or type(count) is not int or count < 1:
@@ -213,4 +216,7 @@ def _approximate(values: dict[str, Any] | None) -> Approximate | None:
     _shards(found.shards)
     if not _NAME.fullmatch(found.file):
         raise ValueError(f"{found.file!r}")
+    for name, effort in found.settings.items():
+        if name not in ("efSearch", "nprobe") or type(effort) is not int or effort < 1:
+            raise ValueError(f"{name} = {effort!r}")
     return found

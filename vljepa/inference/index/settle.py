@@ -55,12 +55,14 @@ def settle(known: KnownFiles, new: Iterable[pa.Table], *, store: Store) -> dict[
 
 def _groups(tables: Iterable[pa.Table]) -> Iterator[list[pa.Table]]:
     held: list[pa.Table] = []
+    count = 0
     for table in tables:
         if len(table):
             held.append(table)
-        if sum(map(len, held)) >= LARGE:
+            count += len(table)
+        if count >= LARGE:
             yield held
-            held = []
+            held, count = [], 0
     if held:
         yield held
 
@@ -91,6 +93,6 @@ def _moved(table: pa.Table, moved: dict[int, Entry]) -> pa.Table:
 def _name(table: pa.Table) -> str:
     """Of what is in it, so that what is written already is not written again."""
     found = blake2b(rows_of(table).data, digest_size=16)
-    for name in ("path", "size", "mtime", "start"):
+    for name in ("path", "size", "mtime", "content", "start", "end", "time"):
         found.update(repr(table[name].to_pylist()).encode())
     return found.hexdigest() + SUFFIX

@@ -7,6 +7,7 @@ is opened, but for values of embeddings, which are not looked at before a search
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def write_table(table: pa.Table, file: Path) -> None:
     """
     import pyarrow as pa
 
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
     try:
         with part.open("wb") as stream:
             with pa.ipc.new_file(stream, table.schema) as writer:
@@ -153,5 +154,5 @@ def damaged(file: Path, what: str) -> DataError:
     """What is wrong with a file of an index."""
     return DataError(
         f"{str(file)!r} is not a sound part of an index: {what}.",
-        fix="make the index again with `vljepa index PATH -o INDEX`.",
+        fix="remove it, and make the index again with `vljepa index PATH -o INDEX`.",
     )

@@ -57,19 +57,21 @@ class Unit:
         folder: Of the index.
         entries: The files as they were found, in order.
         video: Whether it is a video.
+        stamp: Of the index: a hash of all that it says about itself.
         stored: Of images inside of data files, where they are, by path.
     """
 
     folder: Path
     entries: tuple[Entry, ...]
     video: bool
+    stamp: str = ""
     stored: Mapping[str, Stored] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Of its shard: a hash of which files these are."""
         listing = json.dumps([[one.path, one.size, one.mtime] for one in self.entries])
-        return blake2b(f"{self.folder} {listing}".encode(), digest_size=12).hexdigest() + "-unit.arrow"
+        return f"{self.stamp}-{blake2b(listing.encode(), digest_size=12).hexdigest()}-unit.arrow"
 
     def file(self, entry: Entry) -> Path:
         """Where a file of it is."""
@@ -77,14 +79,17 @@ class Unit:
 
 
 def in_units(
-    folder: Path, images: Sequence[Entry], videos: Sequence[Entry], stored: Mapping[str, Stored]
+    folder: Path, images: Sequence[Entry], videos: Sequence[Entry], stored: Mapping[str, Stored], *, stamp: str
 ) -> list[Unit]:
     """Files in the order in which they are embedded."""
     chunks = [tuple(images[start : start + IMAGES]) for start in range(0, len(images), IMAGES)]
     within = [{one.path: stored[one.path] for one in chunk if one.path in stored} for chunk in chunks]
     return [
-        *(Unit(folder=folder, entries=one, video=False, stored=two) for one, two in zip(chunks, within, strict=True)),
-        *(Unit(folder=folder, entries=(one,), video=True) for one in videos),
+        *(
+            Unit(folder=folder, entries=one, video=False, stamp=stamp, stored=two)
+            for one, two in zip(chunks, within, strict=True)
+        ),
+        *(Unit(folder=folder, entries=(one,), video=True, stamp=stamp) for one in videos),
     ]
 
 
