@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from functools import partial
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -27,7 +28,9 @@ def cluster(monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     folder = tempfile.mkdtemp(prefix="ray-")  # paths of sockets are short
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "temp_dir": folder})
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    Path(folder, "ray").mkdir()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "temp_dir": f"{folder}/ray"})
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     yield cluster
     ray.shutdown()
