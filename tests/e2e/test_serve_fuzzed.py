@@ -73,3 +73,9 @@ def test_nothing_that_is_sent_is_the_servers_fault(api, mode):
         with suppress(Unsatisfiable):  # nothing can be wrong with what takes nothing
             ask()
     assert statuses == ({200, 400, 404} if mode == GenerationMode.POSITIVE else {400})
+
+
+def test_what_is_no_truth_value_is_refused(api):
+    """pydantic would take 0.0 for false; the description says boolean."""
+    for path, body in (("/api/generate", {"prompt": "a", "stream": 0.0}), ("/api/generate", {"stream": "no"})):
+        assert api[path]["POST"].Case(body=body, media_type="application/json").call().status_code == 400

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, StrictBool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from vljepa.serving.inputs import Content, message_parts
@@ -24,7 +24,7 @@ from vljepa.serving.shapes.openai import Message
 class StreamOptions(BaseModel):
     """Of a streamed answer."""
 
-    include_usage: bool = False
+    include_usage: StrictBool = False
 
 
 class ChatRequest(BaseModel):
@@ -32,7 +32,7 @@ class ChatRequest(BaseModel):
 
     model: str | None = None
     messages: list[Message]
-    stream: bool | None = False
+    stream: StrictBool | None = False
     stream_options: StreamOptions | None = None
 
 

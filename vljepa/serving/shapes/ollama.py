@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from vljepa import __version__
@@ -27,7 +27,7 @@ class GenerateRequest(BaseModel):
     model: str | None = None
     prompt: str = ""
     images: list[str] | None = None
-    stream: bool | None = True
+    stream: StrictBool | None = True
 
 
 class ChatMessage(BaseModel):
@@ -43,7 +43,7 @@ class ChatRequest(BaseModel):
 
     model: str | None = None
     messages: list[ChatMessage] = []
-    stream: bool | None = True
+    stream: StrictBool | None = True
 
 
 class ImageItem(BaseModel):

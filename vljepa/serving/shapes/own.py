@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from vljepa.inference.candidates import Prediction, check_question
 from vljepa.serving.service import Description, Service
@@ -30,7 +30,7 @@ class ClassifyRequest(CaptionRequest):
     """Labels for it."""
 
     labels: list[str]
-    none: bool = False
+    none: StrictBool = False
     min_confidence: float = Field(0.0, ge=0, le=1)
 
 
