@@ -10,7 +10,15 @@ from typing import Annotated, Literal
 import typer
 
 from vljepa.cli.index import exit_code, report, stopped
-from vljepa.cli.options import BackendOption, DeviceOption, DtypeOption, JsonOption, ModelOption
+from vljepa.cli.options import (
+    AgainOption,
+    BackendOption,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    ModelOption,
+    ThresholdOption,
+)
 from vljepa.cli.output import progress
 
 Engine = Literal["local", "ray"]
@@ -35,11 +43,8 @@ def embed(
     gpus: Annotated[
         float, typer.Option("--gpus", min=0.0, help="Share of a GPU that each of them has for itself, such as 0.5.")
     ] = 0.0,
-    threshold: Annotated[
-        float | None,
-        typer.Option("--threshold", min=0.0, help="Change between segments of a video; without it from validation."),
-    ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Embed unchanged files, too.")] = False,
+    threshold: ThresholdOption = None,
+    again: AgainOption = False,
     model: ModelOption = "mini",
     device: DeviceOption = None,
     dtype: DtypeOption = None,
@@ -65,7 +70,7 @@ def embed(
     from vljepa.inference.index import Index
     from vljepa.inference.index.build import known_media
     from vljepa.inference.index.engines import on_ray
-    from vljepa.inference.index.files import find_files
+    from vljepa.inference.index.files import Files, find_files
     from vljepa.inference.index.manifest import check_place
     from vljepa.inference.segments import segment_settings
 
@@ -76,17 +81,19 @@ def embed(
 
         PartialState(cpu=device == "cpu")
     check_place(output)
-    total = len(find_files(sources, known=known_media(output))) if process_number() == 0 else 0
+    # Of several processes the first finds them for all.
+    known = None if again else known_media(output)
+    found = find_files(sources, known=known) if process_number() == 0 else Files(folder=Path.cwd())
     load = partial(Embedder.from_pretrained, model, device=device, dtype=dtype, backend=backend)
     embedder, built = load(), None
     with stopped() as stop:
-        with stop.at_once(), progress("embedding", total=total) as advance:
+        with stop.at_once(), progress("embedding", total=len(found)) as advance:
             cut = segment_settings(embedder.model, threshold=threshold)
             cluster = None if engine == "local" else on_ray(load, cut, workers=workers, gpus=gpus, progress=advance)
             built = Index.build(
                 embedder.model,
                 embedder.processor,
-                sources,
+                found,
                 output=output,
                 threshold=threshold,
                 again=again,
@@ -95,5 +102,5 @@ def embed(
                 progress=advance,
             )
         if process_number() == 0:
-            report(built, output, total=total, json=json)
+            report(built, output, total=len(found), json=json)
     return exit_code(stop, done=built is not None)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vljepa.cli.options import BackendOption, DeviceOption, DtypeOption, JsonOption, ModelOption
+from vljepa.cli.options import (
+    AgainOption,
+    BackendOption,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    ModelOption,
+    ThresholdOption,
+)
 from vljepa.cli.output import note, note_passed_over, note_skipped, print_json, progress
 
 if TYPE_CHECKING:
@@ -26,11 +34,8 @@ def index(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="INDEX", help="The index to make: a folder.")],
-    threshold: Annotated[
-        float | None,
-        typer.Option("--threshold", min=0.0, help="Change between segments of a video; without it from validation."),
-    ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Embed unchanged files, too.")] = False,
+    threshold: ThresholdOption = None,
+    again: AgainOption = False,
     approximate: Annotated[
         str,
         typer.Option(
@@ -68,22 +73,22 @@ def index(
     from vljepa.inference.index.manifest import check_place
 
     check_place(output)
-    total = len(find_files(paths, known=known_media(output)))
+    found = find_files(paths, known=None if again else known_media(output))
     embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
     built = None
     with stopped() as stop:
-        with stop.at_once(), progress("indexing", total=total) as advance:
+        with stop.at_once(), progress("indexing", total=len(found)) as advance:
             built = Index.build(
                 embedder.model,
                 embedder.processor,
-                paths,
+                found,
                 output=output,
                 threshold=threshold,
                 again=again,
                 approximate=None if approximate == "none" else approximate,
                 progress=advance,
             )
-        report(built, output, total=total, json=json)
+        report(built, output, total=len(found), json=json)
     return exit_code(stop, done=built is not None)
 
 

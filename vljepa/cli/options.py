@@ -13,6 +13,11 @@ ModelOption = Annotated[
         "--model", help="A shipped preset, a folder of a saved model, a hub repository, or aligned: and a dual encoder."
     ),
 ]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option("--threshold", min=0.0, help="Change between segments of a video; without it from validation."),
+]
+AgainOption = Annotated[bool, typer.Option("--again", help="Embed unchanged files, too.")]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; without it the GPU where there is one.")
 ]

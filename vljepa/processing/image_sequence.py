@@ -215,7 +215,7 @@ def is_moving(path: Path) -> bool:
     """Whether a file is a GIF, WebP, AVIF or PNG of more than one frame; False where that cannot be found out."""
     try:
         return path.is_file() and moves(path, read_head(path))  # a pipe might never begin
-    except Exception:
+    except (OSError, ValueError):  # also a name that no file can have
         return False
 
 

@@ -17,7 +17,7 @@ from vljepa.inference.index import approximate as approximation
 from vljepa.inference.index.approximate import ApproximateIndex
 from vljepa.inference.index.build import build, finish, help_build, known_media
 from vljepa.inference.index.engines import Engine, in_this_process
-from vljepa.inference.index.files import find_files
+from vljepa.inference.index.files import Files, find_files
 from vljepa.inference.index.filters import Among
 from vljepa.inference.index.manifest import SHARDS, Manifest, check_place, prepare_folder, read_manifest
 from vljepa.inference.index.nearest import nearest
@@ -110,7 +110,7 @@ class Index:
         cls,
         model: VLJEPA,
         processor: VLJEPAProcessor,
-        paths: str | Path | Sequence[str | Path],
+        paths: str | Path | Sequence[str | Path] | Files,
         *,
         output: str | Path | None = None,
         threshold: float | None = None,
@@ -130,7 +130,8 @@ class Index:
             processor: The processor that belongs to it.
             paths: Files, folders (with all below them), glob patterns, data files, and indexes, which are taken over
                 as they are; or one of these. Animated GIF, WebP, AVIF and PNG are videos. The images in a folder are
-                images, also where they are the frames of something. Data files are as for training (`find_files`).
+                images, also where they are the frames of something. Data files are as for training. Or what
+                `find_files` has made of them.
             output: Folder to make the index in. Files that an index there has already, by path, size and time, or
                 by content, are not embedded again, and of a build there that was broken off all that was done is
                 taken over: after each unit of work (512 images, or a video) it is on the disk. The index that is
@@ -164,7 +165,10 @@ class Index:
             check_place(output)
         if approximate not in (None, "auto", "keep"):
             approximation.check(approximate, model.config.embed_dim)
-        found = find_files(paths, known=None if again or output is None else known_media(output))
+        if isinstance(paths, Files):
+            found = paths
+        else:
+            found = find_files(paths, known=None if again or output is None else known_media(output))
         if found.needs_pyav:
             require_pyav()
         segments = f"{settings.fps:g} per second, {settings.offline_threshold:g}"
