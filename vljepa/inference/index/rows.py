@@ -144,6 +144,20 @@ class Shards(Sequence[Entry]):
         chunks = [chunk for table in self.tables.values() for chunk in table[name].chunks]
         return pa.chunked_array(chunks, type=next(iter(self.tables.values())).schema.field(name).type)
 
+    def take(self, name: str, places: NDArray[np.integer]) -> pa.Array:
+        """One of the columns of `Entry`, of some entries: [len(places)]."""
+        import pyarrow as pa
+
+        numbers = np.searchsorted(self.starts, places, side="right") - 1
+        order = np.argsort(numbers, kind="stable")
+        tables = list(self.tables.values())
+        parts = [
+            tables[number][name].combine_chunks().take(pa.array(places[numbers == number] - self.starts[number]))
+            for number in np.unique(numbers)
+        ]
+        found = pa.concat_arrays(parts) if parts else pa.array([], tables[0].schema.field(name).type)
+        return found.take(pa.array(np.argsort(order)))
+
     def paths(self, mask: NDArray[np.bool_]) -> list[str]:
         """Files of the entries in a mask [N], each once."""
         import pyarrow.compute as pc
