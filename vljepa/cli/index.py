@@ -122,13 +122,13 @@ def _remove(index: Index, patterns: list[str], *, approximate: str, json: bool) 
     if json:
         print_json({"index": str(index.place), "removed": removed, **_media(index), "approximate": _about(index)})
     else:
-        print(f"removed: {_count(removed, 'file')}; {_held(index)} in {index.place}")
+        print(f"removed: {_count(removed, 'file')}; {held(index)} in {index.place}")
         _print_approximate(index)
 
 
 @contextmanager
-def stopped() -> Iterator[StopSignals]:
-    """Inside, a signal ends what is done `at_once`, and that nothing is lost is said."""
+def stopped(kept: str = "the same command goes on from what was done") -> Iterator[StopSignals]:
+    """Inside, a signal ends what is done `at_once`, and that nothing is lost is said in these words."""
     from vljepa.training.stopping import StopRequest, StopSignals
 
     stop = StopSignals()
@@ -136,7 +136,7 @@ def stopped() -> Iterator[StopSignals]:
         try:
             yield stop
         except StopRequest:
-            note(f"stopped by {stop.name}: the same command goes on from what was done")
+            note(f"stopped by {stop.name}: {kept}")
 
 
 def exit_code(stop: StopSignals, *, done: bool) -> int:
@@ -152,22 +152,28 @@ def report(built: Index, output: Path, *, total: int, json: bool) -> None:
         if skipped.partly:
             note(f"only a part of {skipped.path} could be read: {skipped.reason}")
     note_passed_over(built.passed_over, what="images or videos")
-    others = {"unchanged": built.unchanged, "moved": built.moved, "gone": built.gone}
     if json:
-        unread = [{"path": one.path, "reason": one.reason, "partly": one.partly} for one in built.skipped]
-        about = {"index": str(output), "folder": str(built.folder), **_media(built), **others}
-        print_json({**about, "approximate": _about(built), "skipped": unread, "passed_over": built.passed_over})
+        print_json({**as_json(built), "approximate": _about(built)})
     else:
+        others = {"unchanged": built.unchanged, "moved": built.moved, "gone": built.gone}
         rest = "".join(f"; {name}: {_count(number, 'file')}" for name, number in others.items() if number)
-        print(f"{_held(built)} in {output}{rest}")
+        print(f"{held(built)} in {output}{rest}")
         _print_approximate(built)
+
+
+def as_json(built: Index) -> dict[str, Any]:
+    """What an index holds, and what became of the files, as JSON values."""
+    counts = {"unchanged": built.unchanged, "moved": built.moved, "gone": built.gone}
+    unread = [{"path": one.path, "reason": one.reason, "partly": one.partly} for one in built.skipped]
+    about = {"index": str(built.place), "folder": str(built.folder), **_media(built), **counts}
+    return {**about, "skipped": unread, "passed_over": built.passed_over}
 
 
 def _media(index: Index) -> dict[str, int]:
     return dict(index.entries.count_media()._asdict())
 
 
-def _held(index: Index) -> str:
+def held(index: Index) -> str:
     """What an index holds, in words."""
     count, found = index.entries.count_media(), []
     if count.images:

@@ -12,6 +12,7 @@ from vljepa.errors import DataError
 from vljepa.inference.index import Index, approximate, settle, units
 from vljepa.inference.index.files import find_files
 from vljepa.inference.index.lock import HOLDER, LOCK, alone_in, check_free
+from vljepa.inference.index.rows import Shards
 
 
 def hold(folder, ready):
@@ -146,6 +147,20 @@ def test_a_damaged_unit_of_a_build_that_was_broken_off_is_made_again(model, proc
     model.modes.clear()
     index = Index.build(model, processor, tmp_path / "files", output=tmp_path / "my.index")
     assert (len(index), index.unchanged, sum(count for _, _, count in model.modes)) == (24, 16, 8)
+
+
+def test_an_index_that_is_replaced_while_it_is_being_opened(model, processor, images, tmp_path, monkeypatch):
+    output = tmp_path / "my.index"
+    Index.build(model, processor, images, output=output)
+    Image.new("RGB", (9, 9), "#00ff00").save(images / "new.png")
+
+    def replace_then_open(*words, real=Shards.open, **options):
+        monkeypatch.setattr(Shards, "open", real)
+        Index.build(model, processor, images, output=output)
+        return real(*words, **options)
+
+    monkeypatch.setattr(Shards, "open", replace_then_open)
+    assert len(Index.load(model, processor, output)) == 4
 
 
 def test_an_index_inside_of_the_indexed_folder_is_not_counted(model, processor, images):

@@ -190,17 +190,21 @@ class Index:
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
-        check_same_model(repr(str(folder)), manifest.header, header_of(model))
-        if manifest.header.width != model.config.embed_dim:
-            raise DataError(
-                f"{str(folder)!r} is not a sound index: its rows have {manifest.header.width} numbers, and those of "
-                f"its model have {model.config.embed_dim}.",
-                fix="make the index again with `vljepa index PATH -o INDEX`.",
-            )
-        entries = Shards.open(folder, manifest.shards, width=manifest.header.width)
-        about = manifest.approximate
+        while True:
+            check_same_model(repr(str(folder)), manifest.header, header_of(model))
+            try:
+                return cls._open(Embedder(model, processor), folder, manifest)
+            except DataError:
+                before, manifest = manifest, read_manifest(folder)
+                if manifest == before:
+                    raise
+                # A build has replaced it while it was being opened.
+
+    @classmethod
+    def _open(cls, embedder: Embedder, folder: Path, manifest: Manifest) -> Self:
+        entries, about = Shards.open(folder, manifest.shards, width=manifest.header.width), manifest.approximate
         found = approximation.load(about, folder, entries) if about is not None and approximation.installed() else None
-        return cls(Embedder(model, processor), manifest=manifest, entries=entries, approximate=found, place=folder)
+        return cls(embedder, manifest=manifest, entries=entries, approximate=found, place=folder)
 
     def save(self, folder: str | Path) -> None:
         """Write the index into a folder, in place of an index that is there; without what faiss has of it.
