@@ -148,6 +148,19 @@ def test_moved_and_removed_files_are_counted(run, toy, images):
     assert run(*words)[1] == "1 image in p.index; moved: 1 file; gone: 1 file\n"
 
 
+def test_files_are_taken_out(run, fails, toy, images, story):
+    run("index", "images", "story.gif", "-o", "p.index", "--model", toy)
+    words = ["index", "-o", "p.index", "--model", toy]
+
+    assert run(*words, "--remove", "images/deep", "--remove", "*.gif")[1] == "removed: 2 files; 1 image in p.index\n"
+    assert [hit["path"] for hit in json.loads(run("search", "p.index", "a", "--model", toy, "--json")[1])["hits"]] == [
+        "images/red.png"
+    ]
+    assert "no file of the index matches 'none'" in fails(*words, "--remove", "none")
+    assert "there are PATHs and --remove" in fails(*words, "images", "--remove", "red.png")
+    assert "there is nothing to index" in fails(*words)
+
+
 def test_faiss_when_asked_for(run, fails, toy, images):
     words = ["index", "images", "-o", "p.index", "--model", toy]
     assert (
