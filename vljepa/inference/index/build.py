@@ -18,6 +18,7 @@ from vljepa.errors import DataError
 from vljepa.inference.index.engines import Engine
 from vljepa.inference.index.entry import Header
 from vljepa.inference.index.files import Files
+from vljepa.inference.index.frame_parts import remove_parts
 from vljepa.inference.index.known import KnownFiles, rebased
 from vljepa.inference.index.lock import HOLDER, LOCK
 from vljepa.inference.index.manifest import (
@@ -192,6 +193,7 @@ def _begun(output: Path, header: Header, *, again: bool) -> dict[str, pa.Table]:
             tables[file.name] = open_table(file, width=header.width)
         except DataError:  # so that nobody takes it for done
             file.unlink()
+    remove_parts(output / SHARDS, but=None if again else header.stamp)
     write_manifest(output, Manifest(header=header), name=UNFINISHED)
     return tables
 
@@ -244,6 +246,7 @@ def _give_up(output: Path | None) -> None:
         return
     for file in (output / SHARDS).glob("*-unit.arrow"):
         file.unlink()
+    remove_parts(output / SHARDS)
     (output / UNFINISHED).unlink(missing_ok=True)
     if not (output / MANIFEST).is_file():
         with suppress(OSError):  # something else is there, too

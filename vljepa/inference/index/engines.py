@@ -16,6 +16,7 @@ from vljepa.data.processes import process_count, process_number
 from vljepa.errors import ConfigError, DataError
 from vljepa.extras import require_extra
 from vljepa.inference.embed import Embedder
+from vljepa.inference.index.frame_parts import FrameParts
 from vljepa.inference.index.manifest import SHARDS
 from vljepa.inference.index.shard import open_table, write_table
 from vljepa.inference.index.units import Unit, embed_unit
@@ -43,7 +44,7 @@ def in_this_process(embedder: Embedder, settings: SelectiveConfig, *, progress: 
             return
         with long_work("embedding") as peers:
             for unit in peers.while_well(units[process_number() :: process_count()]):
-                _keep(unit, embed_unit(unit, embedder, settings, progress=progress), folder)
+                _embed_and_keep(unit, embedder, settings, folder, progress=progress)
         if process_number() == 0:
             yield from _kept(units, folder)
 
@@ -95,7 +96,7 @@ def on_ray(
                 try:
                     if not (place / SHARDS / unit.name).is_file():
                         self.embedder = self.embedder or load()
-                        _keep(unit, embed_unit(unit, self.embedder, settings), place)
+                        _embed_and_keep(unit, self.embedder, settings, place)
                 except Exception as error:
                     message = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
                     return {"name": unit.name, "failure": message}
@@ -168,8 +169,13 @@ def _quiet() -> None:
     context.print_on_execution_start = False
 
 
-def _keep(unit: Unit, table: pa.Table, folder: Path) -> None:
-    write_table(table, folder / SHARDS / unit.name)
+def _embed_and_keep(
+    unit: Unit, embedder: Embedder, settings: SelectiveConfig, folder: Path, *, progress: Progress | None = None
+) -> None:
+    shards = folder / SHARDS
+    write_table(embed_unit(unit, embedder, settings, shards=shards, progress=progress), shards / unit.name)
+    if unit.video:
+        FrameParts(shards, unit.name, width=embedder.model.config.embed_dim).forget()
 
 
 def _kept(units: Sequence[Unit], folder: Path) -> Iterator[pa.Table]:
