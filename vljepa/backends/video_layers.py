@@ -57,7 +57,7 @@ def rope(grid: Grid, channels: int, *, released: bool, device: torch.device | st
 def rotated(states_BHNE: Tensor, rotation: Rotation) -> Tensor:
     """Queries or keys with each pair of neighbouring channels turned."""
     cos, sin = rotation
-    even, odd = states_BHNE.unflatten(-1, (-1, 2)).unbind(-1)
+    even, odd = states_BHNE[..., 0::2], states_BHNE[..., 1::2]
     turned = torch.stack((-odd, even), dim=-1).flatten(-2)
     return states_BHNE * cos + turned * sin
 
@@ -91,7 +91,8 @@ class Layer(nn.Module):
             query, key = rotated(query, rotation).to(value.dtype), rotated(key, rotation).to(value.dtype)
         mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         tokens_BND = tokens_BND + self.proj(mixed)
-        return tokens_BND + self.fc2(F.gelu(self.fc1(self.norm2(tokens_BND))))
+        added_BND: Tensor = self.fc2(F.gelu(self.fc1(self.norm2(tokens_BND))))
+        return tokens_BND + added_BND
 
 
 class Positioned(nn.Module):

@@ -150,7 +150,7 @@ def their_tensors(ours: dict[str, Tensor], config: VJEPAConfig) -> dict[str, Ten
         for kind in ("weight", "bias"):
             found[f"{name}.{kind}"] = ours[f"{other}.{kind}"]
     first = f"{_OUTER[0][0]}.weight"
-    found[first] = found[first].unflatten(1, (3, encoder.tubelet, encoder.patch, encoder.patch))
+    found[first] = found[first].view(-1, 3, encoder.tubelet, encoder.patch, encoder.patch)
     inner = {other: one for one, other in _INNER}
     for name, tensor in ours.items():
         match = _LAYER.match(name)

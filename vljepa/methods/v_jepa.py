@@ -89,7 +89,8 @@ class VJepaMethod(Method):
             DataError: A source that is there is not usable.
         """
         run = self.run
-        missing = [str(place) for one in run.data.train if not is_there(place := source_path(one, run.data.root))]
+        places = [Path(source_path(one, run.data.root)) for one in run.data.train]
+        missing = [str(place) for place in places if not is_there(place)]
         with torch.device("meta"):
             found = Scope.of(VJEPA(self.config))
         rows = None if missing else sum(len(read(source, run)) for source in run.data.train)

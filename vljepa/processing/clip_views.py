@@ -45,7 +45,7 @@ def draw_cut(size: tuple[int, int], config: ViewConfig, *, seed: int) -> Cut:
     width, height = size
     for _ in range(_TRIES):
         area = width * height * random.uniform(config.min_scale, 1.0)
-        aspect = math.exp(random.uniform(*(math.log(one) for one in config.aspect)))
+        aspect = math.exp(random.uniform(math.log(config.aspect[0]), math.log(config.aspect[1])))
         wide, high = math.sqrt(area * aspect), math.sqrt(area / aspect)
         left, top = random.random() * (width - wide), random.random() * (height - high)
         if wide <= width and high <= height:

@@ -94,13 +94,14 @@ def measure(model: VJEPA, panel: ClipPanel, *, device: torch.device) -> Metrics:
         "effective_rank": effective_rank(_centred(shown_PLD.mean(1).numpy())),
     }
     if panel.labels:
-        steps = latents_NLD.unflatten(1, (model.config.grid[0], -1)).mean(2)
+        count, _, width = latents_NLD.shape
+        steps = latents_NLD.view(count, model.config.grid[0], -1, width).mean(2)
         metrics["knn"] = _leave_one_out(steps, panel.labels)
     return metrics
 
 
 def _latents(model: VJEPA, clips_NTCHW: Tensor, device: torch.device) -> Tensor:
-    parts = (part.float().to(device) for part in clips_NTCHW.split(_AT_ONCE))
+    parts = (part.float().to(device) for part in torch.split(clips_NTCHW, _AT_ONCE))
     return torch.cat([model.represent(part).float().cpu() for part in parts])
 
 
@@ -122,7 +123,8 @@ def _leave_one_out(steps_NTD: Tensor, labels: Sequence[int]) -> float:
 
 
 def _centred(values_ND: NDArray[np.float32]) -> NDArray[np.float32]:
-    return values_ND - values_ND.mean(0)
+    centred: NDArray[np.float32] = values_ND - values_ND.mean(0)
+    return centred
 
 
 def _numbers(records: Sequence[Record]) -> list[int]:
