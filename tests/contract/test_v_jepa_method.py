@@ -231,12 +231,16 @@ def test_a_dry_run_plans_it(tmp_path: Path, clips: Path) -> None:
     assert plan_run(missing).missing == (str(tmp_path / "nothing.jsonl"),)
 
 
-REFUSED = {
-    "frames": ({"data": {"train": [{"name": "a", "path": "x", "view": {"name": "clip", "frames": 8}}]}}, "8 frames, and the model sees 4"),
-    "text": ({"data": {"train": [{"name": "a", "path": "x", "view": {"name": "text", "like": "b"}}]}}, "is of texts"),
+def other_view(**view: Any) -> dict[str, Any]:
+    return {"data": {"train": [{"name": "a", "path": "x", "view": view}]}}
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "frames": (other_view(name="clip", frames=8), "8 frames, and the model sees 4"),
+    "text": (other_view(name="text", like="b"), "is of texts"),
     "compile": ({"train": {"compile": True}}, "train.compile are not there"),
     "clips": ({"start": "mini", "model": None, "clips": {"frames": 8}}, "'clips' is of vl_jepa"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("sections", "says"), REFUSED.values(), ids=REFUSED)
