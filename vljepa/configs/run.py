@@ -315,6 +315,13 @@ class RunConfig(Strict):
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
 
+    @field_validator("method")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in MODEL_CONFIGS:
+            raise ValueError(f"there is no such method: use one of {', '.join(MODEL_CONFIGS)}")
+        return value
+
     @field_validator("model", mode="before")
     @classmethod
     def _of_the_method(cls, value: Any, info: ValidationInfo) -> Any:
