@@ -13,9 +13,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.trained_clips import write_clips
-from vljepa.checkpoint.v_jepa import read_v_jepa
-from vljepa.configs import RunConfig, VJEPAConfig
-from vljepa.configs.run import SourceConfig
+from vljepa import VLJEPA, VLJEPAProcessor
+from vljepa.checkpoint.v_jepa import read_v_jepa, write_v_jepa
+from vljepa.configs import RunConfig, SourceConfig, VJEPAConfig, load_preset
+from vljepa.data.images import visual_frames
+from vljepa.data.records import Clip
 from vljepa.errors import CheckpointError, ConfigError
 from vljepa.methods.v_jepa import VJepaMethod
 from vljepa.methods.video.inputs import VideoBatches, read
@@ -258,3 +260,35 @@ def test_a_start_of_other_sizes_is_refused(tmp_path: Path, clips: Path) -> None:
     wider = recipe(tmp_path / "wider", clips, {"predictor": {"width": 32, "depth": 1, "heads": 2}}, start=start)
     with pytest.raises(CheckpointError, match=r"does not fit `model`.*predictor"):
         VJepaMethod(wider).build(None, device=torch.device("cpu"))
+
+
+def test_it_is_the_x_encoder_of_a_vl_jepa_by_one_line(tmp_path: Path, clips: Path) -> None:
+    """Trained, saved and loaded again: latents arrive by tubelets, and a clip run backwards is another clip."""
+    torch.manual_seed(0)
+    config = VJEPAConfig.model_validate(MODEL)
+    write_v_jepa(config, VJEPA(config).state_dict(), tmp_path / "encoder")
+    toy = load_preset("toy").model_dump(mode="json")
+    source = {"name": "clips", "path": str(clips), "view": CLIP}
+    run = RunConfig.model_validate(
+        {
+            "model": {
+                "x_encoder": {"part": f"v_jepa:{tmp_path / 'encoder'}"},
+                "predictor": toy["predictor"],
+                "y_encoder": toy["y_encoder"],
+                "embed_dim": 24,
+            },
+            "data": {"train": [source], "cache": {"folder": str(tmp_path / "cache")}},
+            "train": {"output": str(tmp_path / "run"), "steps": 2, "batch_size": 8, "log_every": 1},
+        }
+    )
+    result = Trainer(run, device="cpu").fit()
+    model = VLJEPA.from_pretrained(result.model_folder)
+    assert model.config.x_encoder.image.size == (32, 32), "asked of the encoder's own file"
+    processor = VLJEPAProcessor(model.config)
+    frames = visual_frames(Clip(clips.parent / "0.webp", start=0.0, end=None, frames=4), max_pixels=10**6)
+    forward, back = (processor.frames(order)[None] for order in (frames, frames[::-1]))
+    latents = model.encode_vision(forward)
+    assert (latents.steps, latents.tokens_BND.shape) == (2, (1, 2 * 8 * 8, 24))
+    assert torch.equal(latents.tokens_BND, read_v_jepa(tmp_path / "encoder").represent(forward))
+    assert not torch.equal(latents.tokens_BND, model.encode_vision(back).tokens_BND)
+    assert model.predict(latents).shape == (1, 24)
