@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from vljepa import VLJEPA
 from vljepa.configs import load_preset
-from vljepa.errors import ConfigError
+from vljepa.errors import ConfigError, DataError
 from vljepa.inference.embed import Embedder
 from vljepa.inference.index import Index, units
 from vljepa.inference.index.engines import on_ray
@@ -19,22 +20,22 @@ from vljepa.inference.segments import segment_settings
 IMAGES = 120
 
 
-@pytest.fixture
-def cluster(monkeypatch):
-    """Two machines of one core each, as far as Ray can tell."""
+@pytest.fixture(scope="module")
+def cluster():
+    """A machine of one core, as far as Ray can tell."""
     import ray
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     folder = tempfile.mkdtemp(prefix="ray-")  # paths of sockets are short
-    monkeypatch.setenv("RAY_TMPDIR", folder)
     Path(folder, "ray").mkdir()
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "temp_dir": f"{folder}/ray"})
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("AUTH_MODE", "disabled"), ("ENABLE_UV_RUN_RUNTIME_ENV", "0"), ("TMPDIR", folder)):
+            patch.setenv(f"RAY_{name}", value)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "temp_dir": f"{folder}/ray"})
+        patch.setenv("RAY_ADDRESS", cluster.address)
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -58,6 +59,45 @@ def images(tmp_path):
 
 def content(folder):
     return {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_worker_that_fails_ends_the_run_and_says_why(cluster, toy, images, tmp_path):
+    """Its model is not there on that machine; Ray would make it again and again."""
+    embedder = Embedder.from_pretrained(str(toy), device="cpu")
+    load = partial(Embedder.from_pretrained, str(tmp_path / "none"), device="cpu")
+    engine = on_ray(load, segment_settings(embedder.model))
+    began = time.monotonic()
+    with pytest.raises(DataError, match=r"a worker of the Ray cluster failed: .*none.*what is done is kept"):
+        Index.build(embedder.model, embedder.processor, images, output=tmp_path / "ray.index", engine=engine)
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(
+    ("has", "gpus", "message"),
+    [
+        ({"memory": 1e9}, 0.0, "has 0 CPUs, and each worker needs 1"),
+        ({"CPU": 8.0}, 0.5, "has 0 GPUs, and each worker needs 0.5"),
+        ({"CPU": 8.0, "GPU": 1.0}, 2.0, "has 1 GPUs, and each worker needs 2"),
+    ],
+)
+def test_what_the_cluster_has_not_is_not_waited_for(monkeypatch, toy, tmp_path, has, gpus, message):
+    import ray
+
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: has)
+    with pytest.raises(ConfigError, match=message):
+        list(on_ray(None, None, gpus=gpus)([], tmp_path))
+
+
+def test_a_cluster_that_is_not_there(monkeypatch, tmp_path):
+    import ray
+
+    def init(**_):
+        raise ConnectionError("Failed to connect to 1.2.3.4:6379.")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(ConfigError, match=r"cannot be joined: Failed to connect to 1.2.3.4.*RAY_ADDRESS"):
+        list(on_ray(None, None)([], tmp_path))
 
 
 def test_a_machine_that_is_lost_costs_no_image_and_no_bit(cluster, toy, images, tmp_path, monkeypatch):

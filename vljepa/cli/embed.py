@@ -64,6 +64,7 @@ def embed(
     Example: vljepa embed photos 'tars/*.tar' -o library
     Example: RAY_ADDRESS=auto vljepa embed photos -o library --engine ray --gpus 1
     """
+    from vljepa.data.long_work import long_work
     from vljepa.data.processes import process_number
     from vljepa.errors import ConfigError
     from vljepa.inference.embed import Embedder
@@ -71,6 +72,7 @@ def embed(
     from vljepa.inference.index.build import known_media
     from vljepa.inference.index.engines import on_ray
     from vljepa.inference.index.files import Files, find_files
+    from vljepa.inference.index.lock import check_free
     from vljepa.inference.index.manifest import check_place
     from vljepa.inference.segments import segment_settings
 
@@ -81,9 +83,11 @@ def embed(
 
         PartialState(cpu=device == "cpu")
     check_place(output)
-    # Of several processes the first finds them for all.
-    known = None if again else known_media(output)
-    found = find_files(sources, known=known) if process_number() == 0 else Files(folder=Path.cwd())
+    check_free(output)
+    found = Files(folder=Path.cwd())
+    with long_work("finding files"):  # the first of several processes finds them for all, for as long as it takes
+        if process_number() == 0:
+            found = find_files(sources, known=None if again else known_media(output))
     load = partial(Embedder.from_pretrained, model, device=device, dtype=dtype, backend=backend)
     embedder, built = load(), None
     with stopped() as stop:

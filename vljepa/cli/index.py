@@ -19,6 +19,7 @@ from vljepa.cli.options import (
     ThresholdOption,
 )
 from vljepa.cli.output import note, note_passed_over, note_skipped, print_json, progress
+from vljepa.errors import ConfigError
 
 if TYPE_CHECKING:
     from vljepa.inference.index import Index
@@ -26,14 +27,23 @@ if TYPE_CHECKING:
 
 
 def index(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="INDEX", help="The index: a folder.")],
     paths: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="PATH...",
+            metavar="[PATH...]",
             help="Images, videos, glob patterns, folders with all below them, data files, and indexes to merge.",
+            show_default=False,
         ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="INDEX", help="The index to make: a folder.")],
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remove",
+            metavar="GLOB",
+            help="Instead of PATH: take the files of this name, and all in folders of it, out of INDEX.",
+        ),
+    ] = None,
     threshold: ThresholdOption = None,
     again: AgainOption = False,
     approximate: Annotated[
@@ -41,7 +51,8 @@ def index(
         typer.Option(
             "--approximate",
             metavar="FACTORY",
-            help="What faiss builds: auto (none below 200,000 rows), none, or its own words, such as 'HNSW32,SQ8'.",
+            help="What faiss builds: auto (none below 200,000 rows), none, keep (what is there, and new rows are "
+            "searched exactly), or its own words, such as 'HNSW32,SQ8'.",
         ),
     ] = "auto",
     model: ModelOption = "mini",
@@ -64,15 +75,29 @@ def index(
     From 200,000 images and segments on, search is by an approximate index of faiss, whose share of the truly nearest
     is measured and shown.
 
+    --remove takes files out of INDEX and off the disk that it is on; the files themselves stay, and come back when
+    their folder is indexed again. What faiss has of INDEX is then built anew, unless --approximate is keep.
+
     Example: vljepa index images clip.mp4 -o my.index
+    Example: vljepa index -o my.index --remove 'private' --remove '2019/*.gif'
     """
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
     from vljepa.inference.index.build import known_media
     from vljepa.inference.index.files import find_files
+    from vljepa.inference.index.lock import check_free
     from vljepa.inference.index.manifest import check_place
 
     check_place(output)
+    check_free(output)
+    if bool(paths) is (remove is not None):
+        message = "there are PATHs and --remove." if paths else "there is nothing to index."
+        raise ConfigError(message, fix="give PATHs, or --remove.")
+    if remove is not None:
+        embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
+        _remove(Index.load(embedder.model, embedder.processor, output), remove, approximate=approximate, json=json)
+        return 0
+    assert paths
     found = find_files(paths, known=None if again else known_media(output))
     embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
     built = None
@@ -92,9 +117,18 @@ def index(
     return exit_code(stop, done=built is not None)
 
 
+def _remove(index: Index, patterns: list[str], *, approximate: str, json: bool) -> None:
+    removed = index.remove(patterns, approximate=approximate)
+    if json:
+        print_json({"index": str(index.place), "removed": removed, **_media(index), "approximate": _about(index)})
+    else:
+        print(f"removed: {_count(removed, 'file')}; {held(index)} in {index.place}")
+        _print_approximate(index)
+
+
 @contextmanager
-def stopped() -> Iterator[StopSignals]:
-    """Inside, a signal ends what is done `at_once`, and that nothing is lost is said."""
+def stopped(kept: str = "the same command goes on from what was done") -> Iterator[StopSignals]:
+    """Inside, a signal ends what is done `at_once`, and that nothing is lost is said in these words."""
     from vljepa.training.stopping import StopRequest, StopSignals
 
     stop = StopSignals()
@@ -102,7 +136,7 @@ def stopped() -> Iterator[StopSignals]:
         try:
             yield stop
         except StopRequest:
-            note(f"stopped by {stop.name}: the same command goes on from what was done")
+            note(f"stopped by {stop.name}: {kept}")
 
 
 def exit_code(stop: StopSignals, *, done: bool) -> int:
@@ -118,30 +152,41 @@ def report(built: Index, output: Path, *, total: int, json: bool) -> None:
         if skipped.partly:
             note(f"only a part of {skipped.path} could be read: {skipped.reason}")
     note_passed_over(built.passed_over, what="images or videos")
-    count = built.entries.count_media()
-    images, videos, segments = count.images, count.videos, count.segments
     if json:
-        unread = [{"path": one.path, "reason": one.reason, "partly": one.partly} for one in built.skipped]
-        counts = {"images": images, "videos": videos, "segments": segments}
-        counts |= {"unchanged": built.unchanged, "moved": built.moved, "gone": built.gone}
-        about = {"index": str(output), "folder": str(built.folder)}
-        print_json(
-            {**about, **counts, "approximate": _about(built), "skipped": unread, "passed_over": built.passed_over}
-        )
+        print_json({**as_json(built), "approximate": _about(built)})
     else:
-        found = []
-        if images:
-            found.append(_count(images, "image"))
-        if segments:
-            found.append(f"{_count(segments, 'segment')} of {_count(videos, 'video')}")
         others = {"unchanged": built.unchanged, "moved": built.moved, "gone": built.gone}
         rest = "".join(f"; {name}: {_count(number, 'file')}" for name, number in others.items() if number)
-        print(f"{' and '.join(found)} in {output}{rest}")
-        faiss = built.manifest.approximate
-        if faiss is not None:
-            print(
-                f"searched by {faiss.factory}, which finds {faiss.recall:.1%} of the 10 nearest ({faiss.queries} texts)"
-            )
+        print(f"{held(built)} in {output}{rest}")
+        _print_approximate(built)
+
+
+def as_json(built: Index) -> dict[str, Any]:
+    """What an index holds, and what became of the files, as JSON values."""
+    counts = {"unchanged": built.unchanged, "moved": built.moved, "gone": built.gone}
+    unread = [{"path": one.path, "reason": one.reason, "partly": one.partly} for one in built.skipped]
+    about = {"index": str(built.place), "folder": str(built.folder), **_media(built), **counts}
+    return {**about, "skipped": unread, "passed_over": built.passed_over}
+
+
+def _media(index: Index) -> dict[str, int]:
+    return dict(index.entries.count_media()._asdict())
+
+
+def held(index: Index) -> str:
+    """What an index holds, in words."""
+    count, found = index.entries.count_media(), []
+    if count.images:
+        found.append(_count(count.images, "image"))
+    if count.segments:
+        found.append(f"{_count(count.segments, 'segment')} of {_count(count.videos, 'video')}")
+    return " and ".join(found)
+
+
+def _print_approximate(index: Index) -> None:
+    faiss = index.manifest.approximate
+    if faiss is not None:
+        print(f"searched by {faiss.factory}, which finds {faiss.recall:.1%} of the 10 nearest ({faiss.queries} texts)")
 
 
 def _about(built: Index) -> dict[str, Any] | None:

@@ -31,6 +31,7 @@ from vljepa.cli.serve import serve
 from vljepa.cli.stream import stream
 from vljepa.cli.train import train
 from vljepa.cli.train_decoder import train_decoder
+from vljepa.cli.watch import watch
 from vljepa.errors import StoppedError, VLJEPAError
 
 USER_ERROR = 2
@@ -51,6 +52,7 @@ for verb in (
     stream,
     embed,
     index,
+    watch,
     search,
     serve,
     demo,

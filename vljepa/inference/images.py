@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -94,17 +94,22 @@ def media_file(path: str, *, known: Known | None = None) -> MediaFile:
     return _seen(path, _status(path), known)
 
 
-def files_below(folder: str, *, known: Known | None = None) -> Iterator[MediaFile]:
+def files_below(
+    folder: str, *, known: Known | None = None, leave_out: Callable[[str], bool] | None = None
+) -> Iterator[MediaFile]:
     """Every regular file in `folder` and below it, in no order, and lost links; links to folders are not followed.
 
     Args:
         folder: Where to look.
         known: Files as they were before.
+        leave_out: Folders below it that are not looked into.
 
     Raises:
         DataError: A folder cannot be read.
     """
-    for where, _, names in os.walk(folder, onerror=_stop):
+    for where, below, names in os.walk(folder, onerror=_stop):
+        if leave_out is not None:
+            below[:] = [one for one in below if not leave_out(os.path.join(where, one))]
         for name in names:
             path = os.path.join(where, name)
             status = _status(path)
@@ -112,13 +117,16 @@ def files_below(folder: str, *, known: Known | None = None) -> Iterator[MediaFil
                 yield _seen(path, status, known)
 
 
-def media_below(folder: str, *, videos: bool, known: Known | None = None) -> tuple[list[MediaFile], list[MediaFile]]:
+def media_below(
+    folder: str, *, videos: bool, known: Known | None = None, leave_out: Callable[[str], bool] | None = None
+) -> tuple[list[MediaFile], list[MediaFile]]:
     """The files of `files_below`: those that are wanted, of which there is at least one, and the others.
 
     Args:
         folder: Where to look.
         videos: Video files are wanted, too.
-        known: Files as they were before.
+        known: As for `files_below`.
+        leave_out: As for `files_below`.
 
     Raises:
         DataError: No such folder, or no images in it.
@@ -129,7 +137,7 @@ def media_below(folder: str, *, videos: bool, known: Known | None = None) -> tup
         raise DataError(f"the folder {folder!r} {state}.", fix=f"name an existing folder of {what}.")
     wanted: list[MediaFile] = []
     others: list[MediaFile] = []
-    for file in files_below(folder, known=known):
+    for file in files_below(folder, known=known, leave_out=leave_out):
         (wanted if file.type is not None and (videos or file.type != "video") else others).append(file)
     if not wanted:
         beside = f"; passed over: {folded(in_order(others), folder=Path(folder))}" if others else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,12 @@ class Media:
         return len(self.files)
 
 
-def find_media(paths: str | Path | Sequence[str | Path], *, known: Known | None = None) -> Media:
+def find_media(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    known: Known | None = None,
+    leave_out: Callable[[str], bool] | None = None,
+) -> Media:
     """Images and videos of files, folders (with all below them) and glob patterns, each file once.
 
     A file's content says what it is. The images in a folder are images, also where they are the frames of
@@ -46,6 +51,7 @@ def find_media(paths: str | Path | Sequence[str | Path], *, known: Known | None 
         paths: One or several.
         known: Files that were indexed before, by absolute path, as `str` of those of `Media.images` is: where size and
             time are as they were, a file is what it was then, and is not opened.
+        leave_out: Folders below those that are named which are not looked into.
 
     Raises:
         DataError: A path that stands for nothing, paths on different drives, or a folder whose name an index cannot
@@ -56,7 +62,7 @@ def find_media(paths: str | Path | Sequence[str | Path], *, known: Known | None 
     files: dict[str, MediaFile] = {}
     others: dict[str, MediaFile] = {}
     for word in words:
-        found, strange = _found(word, known)
+        found, strange = _found(word, known, leave_out)
         roots |= {_whole(word)} if os.path.isdir(word) else {os.path.dirname(file.path) for file in found}
         files.update((file.path, file) for file in found)
         others.update((file.path, file) for file in strange)
@@ -72,11 +78,13 @@ def find_media(paths: str | Path | Sequence[str | Path], *, known: Known | None 
     )
 
 
-def _found(word: str | Path, known: Known | None) -> tuple[list[MediaFile], list[MediaFile]]:
+def _found(
+    word: str | Path, known: Known | None, leave_out: Callable[[str], bool] | None
+) -> tuple[list[MediaFile], list[MediaFile]]:
     """Files that a word stands for, and those that were passed over."""
     # Links to folders are looked through, so that one file has one name; links to files keep theirs.
     if os.path.isdir(word):
-        return media_below(_whole(word), videos=True, known=known)
+        return media_below(_whole(word), videos=True, known=known, leave_out=leave_out)
     found = [media_file(path, known=known) for path in _below_whole(named(word, videos=True))]
     if os.path.exists(word):
         return found, []

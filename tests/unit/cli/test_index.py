@@ -148,6 +148,19 @@ def test_moved_and_removed_files_are_counted(run, toy, images):
     assert run(*words)[1] == "1 image in p.index; moved: 1 file; gone: 1 file\n"
 
 
+def test_files_are_taken_out(run, fails, toy, images, story):
+    run("index", "images", "story.gif", "-o", "p.index", "--model", toy)
+    words = ["index", "-o", "p.index", "--model", toy]
+
+    assert run(*words, "--remove", "images/deep", "--remove", "*.gif")[1] == "removed: 2 files; 1 image in p.index\n"
+    assert [hit["path"] for hit in json.loads(run("search", "p.index", "a", "--model", toy, "--json")[1])["hits"]] == [
+        "images/red.png"
+    ]
+    assert "no file of the index matches 'none'" in fails(*words, "--remove", "none")
+    assert "there are PATHs and --remove" in fails(*words, "images", "--remove", "red.png")
+    assert "there is nothing to index" in fails(*words)
+
+
 def test_faiss_when_asked_for(run, fails, toy, images):
     words = ["index", "images", "-o", "p.index", "--model", toy]
     assert (
@@ -176,15 +189,22 @@ def test_other_files_of_a_pattern_are_counted_and_named(run, toy, images, story)
     assert err.endswith(": images/notes.txt\n")
 
 
-def test_a_kill_costs_nothing_that_is_done(run, toy, images):
-    film = write_video(images / "film.mkv", count=20_000, fps=4, size=(32, 32))
+def test_a_kill_costs_nothing_that_is_done(run, toy, images, monkeypatch):
+    """Not even in the middle of a long video: of 2,000 frames those of whole pieces are not embedded again."""
+    from vljepa.inference.embed import Embedder
+
+    write_video(images / "film.mkv", count=2_000, fps=4, size=(32, 32))
     words = ["index", "images", "-o", "p.index", "--model", toy]
     with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        wait_until_open(film, process)
+        kept = wait_for_pieces(images.parent / "p.index" / "shards", process)
         process.kill()
         process.communicate(timeout=30)
-    film.unlink()
-    assert run(*words)[1] == "2 images in p.index; unchanged: 2 files\n"
+    embedded, pixels = [], Embedder.pixels
+    monkeypatch.setattr(Embedder, "pixels", lambda self, some: embedded.append(len(some)) or pixels(self, some))
+    out = run(*words)[1]
+    assert out.startswith("2 images and ")
+    assert out.endswith("of 1 video in p.index; unchanged: 2 files\n")
+    assert 0 < sum(embedded) <= 2_000 - kept * 512
 
 
 def test_a_signal_in_a_long_video_keeps_all_that_is_done(run, toy, images):
@@ -214,3 +234,14 @@ def wait_until_open(file, process):
                 continue
         time.sleep(0.05)
     raise AssertionError(f"{file} was never opened: {process.stderr.read()}")
+
+
+def wait_for_pieces(folder, process):
+    """Until pieces of a video are there, of a run that has more to do; how many there are."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        pieces = list(folder.glob("*-frames.arrow"))
+        if pieces:
+            return len(pieces)
+        time.sleep(0.02)
+    raise AssertionError(f"no piece was ever kept: {process.stderr.read()}")

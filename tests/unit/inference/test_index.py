@@ -85,7 +85,7 @@ def test_saved_and_loaded_it_answers_the_same(index, model, processor, images, t
     assert loaded.search("green") == index.search("green")
     assert loaded.entries == index.entries
     assert loaded.folder == images.resolve()
-    assert sorted(path.name for path in file.iterdir()) == ["manifest.json", "shards"]
+    assert sorted(path.name for path in file.iterdir()) == [".lock", "manifest.json", "shards"]
     assert len(list((file / "shards").iterdir())) == 1
 
 
@@ -235,7 +235,7 @@ def test_what_faiss_cannot_build_is_said_before_anything_is_embedded(model, proc
 
 
 def test_without_faiss_search_is_exact(model, processor, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(index_module, "_names", lambda: ["green", "red"])
+    monkeypatch.setattr(index_module, "names_to_ask_for", lambda: ["green", "red"])
     Index.build(model, processor, images, output=tmp_path / "my.index", approximate="HNSW4")
     with_faiss = Index.load(model, processor, tmp_path / "my.index")
     monkeypatch.setattr(approximate, "EXACT_BELOW", 1)
@@ -248,7 +248,7 @@ def test_without_faiss_search_is_exact(model, processor, images, tmp_path, monke
 
 
 def test_what_faiss_has_is_kept_where_nothing_is_built(model, processor, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(index_module, "_names", lambda: ["green", "red"])
+    monkeypatch.setattr(index_module, "names_to_ask_for", lambda: ["green", "red"])
     output = tmp_path / "my.index"
     Index.build(model, processor, images, output=output, approximate="HNSW4")
     Image.new("RGB", (9, 9), "#00ff00").save(images / "new.png")

@@ -46,6 +46,15 @@ def entries():
         ("old/*.mp4", [5, 6]),
         ("*/a.png", []),
         ("old/*/a.png", [1]),
+        ("[\u00e4\u00f6].jpg", [2]),
+        ("[a\u00e0-\u00ff].jpg", [2]),
+        ("f[a-z\u00fc]", [2]),
+        ("[!a-z].jpg", [2]),
+        ("old[/]2019", []),
+        ("[.-0]*", []),
+        ("[]a-].png", [1]),
+        ("a[[-]b].png", [4]),
+        ("a[[]b[]].png", [4]),
     ],
 )
 def test_patterns(entries, pattern, places):
@@ -69,6 +78,28 @@ def test_patterns(entries, pattern, places):
 def test_limits_all_hold(entries, limits, places):
     assert Among(**limits)
     assert np.flatnonzero(Among(**limits).mask(entries)).tolist() == places
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("[z-a].png", "'\\[z-a\\].png' has the range z-a, which ends before it begins"),
+        ("[a-\U0001f600]", "has more than 1000 characters"),
+        ("[!\u00e4]*", "leaves out '\u00e4', and only characters of ASCII can be"),
+    ],
+)
+def test_a_pattern_that_is_none_is_refused_in_words(entries, pattern, message):
+    for limits in ({"include": [pattern]}, {"exclude": [pattern]}):
+        with pytest.raises(ConfigError, match=message):
+            Among(**limits).mask(entries)
+
+
+@pytest.mark.parametrize("piece", [chr(code) for code in range(33, 127) if chr(code) not in "/"])
+def test_any_character_may_be_in_a_set(entries, piece):
+    """None of them is anything else to the engine of expressions; a name with it is found, and no other."""
+    made = [Entry(path=f"x{one}", size=1, mtime=1.0) for one in (piece, "\u00df", "~~")]
+    other = Shards({"a": table_of(made, np.ones((3, 3), dtype=np.float32))})
+    assert np.flatnonzero(Among(include=[f"x[{piece}]"]).mask(other)).tolist() == ([0] if piece != "!" else [])
 
 
 def test_nothing_asked_is_everything(entries):

@@ -150,7 +150,7 @@ class TestKnownFiles:
         looked.clear()
         whole = Index.build(model, processor, tmp_path, output=output)
         assert (len(whole), len(looked), whole.unchanged) == (40, 24, 16)
-        assert sorted(one.name for one in output.iterdir()) == ["manifest.json", "shards"]
+        assert sorted(one.name for one in output.iterdir()) == [".lock", "manifest.json", "shards"]
         assert len(list((output / "shards").iterdir())) == 1, "units become one shard"
         assert Index.load(model, processor, output).entries == whole.entries
         assert whole.entries == Index.build(model, processor, tmp_path).entries

@@ -20,6 +20,7 @@ from vljepa.errors import ConfigError, DataError
 from vljepa.extras import require_extra
 from vljepa.inference.embedded import Rows
 from vljepa.inference.index.manifest import Approximate
+from vljepa.inference.index.recall import least_effort, truly_nearest
 from vljepa.inference.index.rows import Shards
 
 EXACT_BELOW = 200_000
@@ -27,7 +28,6 @@ EXACT_BELOW = 200_000
 _IN_MEMORY = 0.25
 """Share of the machine's memory that a graph over whole rows may take."""
 _TRAINING = 200_000
-_NEAREST, _ENOUGH = 10, 0.95
 _BLOCK = 65_536
 _GONE = 0.2
 """Share of rows that an index of faiss may have of files that are gone, before it is made anew."""
@@ -131,7 +131,6 @@ def build(
         DataError: The file cannot be written.
     """
     require_extra("index", "faiss", user="search among very many images")
-    import faiss
 
     if earlier is not None and (earlier.factory, earlier.shards) == (factory, entries.counts()):
         return earlier
@@ -148,13 +147,7 @@ def build(
             shards[name] = len(block)
     file = f"{uuid.uuid4().hex}.faiss"
     settings, recall = _tuned(index, entries, shards, queries)
-    try:
-        faiss.write_index(index, str(folder / file))
-    except RuntimeError as error:
-        (folder / file).unlink(missing_ok=True)
-        raise DataError(
-            f"{str(folder / file)!r} cannot be written: {error}.", fix="make room on the disk, and run it again."
-        ) from error
+    _write(index, folder / file)
     return Approximate(
         file=file, factory=factory, shards=shards, recall=recall, queries=len(queries), settings=settings
     )
@@ -185,6 +178,21 @@ def load(about: Approximate, folder: Path, entries: Shards) -> ApproximateIndex:
             fix="make it again with `vljepa index PATH -o INDEX`.",
         )
     return ApproximateIndex(index, about, entries)
+
+
+def _write(index: Any, file: Path) -> None:
+    """Write an index of faiss, so that a listing that names it may follow."""
+    import faiss
+
+    try:
+        faiss.write_index(index, str(file))
+        with file.open("rb+") as stream:
+            os.fsync(stream.fileno())
+    except (RuntimeError, OSError) as error:
+        file.unlink(missing_ok=True)
+        raise DataError(
+            f"{str(file)!r} cannot be written: {error}.", fix="make room on the disk, and run it again."
+        ) from error
 
 
 def check(factory: str, width: int) -> None:
@@ -252,17 +260,15 @@ def _tuned(index: Any, entries: Shards, shards: dict[str, int], queries: Rows) -
     import faiss
 
     about = Approximate(file="", factory="", shards=shards, recall=0.0, queries=0, settings={})
-    count = min(_NEAREST, len(entries))
-    exact = [set(np.argpartition(-entries.scores(query), count - 1)[:count].tolist()) for query in queries]
+    exact = [set(some) for some in truly_nearest(entries, queries).tolist()]
     name = "nprobe" if faiss.try_extract_index_ivf(index) else "efSearch"
-    settings, recall = {name: 0}, 0.0
-    for effort in (16, 32, 64, 128, 256, 512):
-        settings = {name: effort}
-        found = ApproximateIndex(index, replace(about, settings=settings), entries)
-        recall = float(np.mean([found.share(query, right) for query, right in zip(queries, exact, strict=True)]))
-        if recall >= _ENOUGH:
-            break
-    return settings, round(recall, 4)
+
+    def share(effort: int) -> float:
+        found = ApproximateIndex(index, replace(about, settings={name: effort}), entries)
+        return float(np.mean([found.share(query, right) for query, right in zip(queries, exact, strict=True)]))
+
+    effort, recall = least_effort(share)
+    return {name: effort}, recall
 
 
 def _parameters(index: Any, settings: dict[str, int], **options: Any) -> Any:

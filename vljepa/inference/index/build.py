@@ -6,30 +6,32 @@ Each unit of work is kept as a shard of its own as soon as it is done, so that a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vljepa.data.long_work import long_work
 from vljepa.data.processes import from_all_processes
 from vljepa.errors import DataError
 from vljepa.inference.index.engines import Engine
 from vljepa.inference.index.entry import Header
 from vljepa.inference.index.files import Files
+from vljepa.inference.index.frame_parts import remove_parts
 from vljepa.inference.index.known import KnownFiles, rebased
+from vljepa.inference.index.lock import HOLDER, LOCK
 from vljepa.inference.index.manifest import (
     MANIFEST,
     SHARDS,
     UNFINISHED,
     Manifest,
-    prepare_folder,
     read_manifest,
     remove_others,
     write_manifest,
 )
 from vljepa.inference.index.rows import Shards
-from vljepa.inference.index.settle import settle
+from vljepa.inference.index.settle import Store, settle
 from vljepa.inference.index.shard import open_table, write_table
 from vljepa.inference.index.units import Skipped, Unit, in_units, skipped_of
 from vljepa.inference.media import KnownFile
@@ -37,6 +39,9 @@ from vljepa.inference.reading import Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_PLANNING = "planning the index"
 
 
 @dataclass
@@ -77,7 +82,7 @@ def build(
         header: Of the index.
         found: The files that it is to hold.
         engine: What embeds units.
-        output: Folder of the index, which may be there already; None keeps it in memory.
+        output: Folder of the index, prepared; None keeps it in memory.
         known: Earlier indexes of this model beside the one that is there.
         merged: Indexes all of which it is to hold, too, whether or not their files are there.
         again: Embed unchanged files, too.
@@ -86,25 +91,13 @@ def build(
     Raises:
         DataError: Nothing can be read, or the place cannot be written.
     """
-    folder = Path(header.folder)
-    tables: dict[str, pa.Table] = {}
-    for number, (theirs, shards) in enumerate(known):
-        tables |= {f"{number}:{name}": one for name, one in _usable(shards.tables, theirs, header).items()}
-    if output is not None:
-        prepare_folder(output)
-        tables |= _begun(output, header, again=again)
-    for number, (theirs, shards) in enumerate(merged):
-        _check_segments(theirs, header, shards)
-        tables |= {f"+{number}:{name}": one for name, one in _usable(shards.tables, theirs, header).items()}
-    files = KnownFiles(Shards(tables), merged=[name for name in tables if name.startswith("+")])
-    left, unchanged = files.take([*found.images, *found.videos], folder=folder)
-    if progress is not None and len(left) < len(found):
-        progress(len(found) - len(left))
-    moving = {one.path for one in found.videos}
-    images, videos = ([one for one in left if (one.path in moving) is video] for video in (False, True))
-    units = in_units(folder, images, videos, found.stored, stamp=header.stamp)
+    with long_work(_PLANNING) if output is not None else nullcontext():
+        files, units, unchanged = _plan(header, found, output=output, known=known, merged=merged, again=again)
     if output is not None:
         from_all_processes(units)
+    done = len(found) - sum(len(unit.entries) for unit in units)
+    if progress is not None and done:
+        progress(done)
     skipped: list[Skipped] = []
 
     def embedded() -> Iterator[pa.Table]:
@@ -112,13 +105,13 @@ def build(
             skipped.extend(skipped_of(table))
             yield table
 
-    settled = settle(files, embedded(), store=_store(output, width=header.width))
+    settled = settle(files, embedded(), store=kept_in(output, width=header.width))
     skipped.sort(key=lambda one: one.path)
     if not settled:
         _give_up(output)
         reason = f"; the first: {skipped[0].reason}" if skipped else ""
         raise DataError(
-            f"none of the {len(found)} files in {str(folder)!r} can be read{reason}",
+            f"none of the {len(found)} files in {header.folder!r} can be read{reason}",
             fix="check that they are images or videos.",
         )
     manifest = Manifest(header=header, shards={name: len(one) for name, one in settled.items()})
@@ -126,8 +119,36 @@ def build(
     return Built(manifest, settled, skipped, unchanged, moved, files.gone([*found.images, *found.videos]))
 
 
+def _plan(
+    header: Header,
+    found: Files,
+    *,
+    output: Path | None,
+    known: Sequence[tuple[Header, Shards]],
+    merged: Sequence[tuple[Header, Shards]],
+    again: bool,
+) -> tuple[KnownFiles, list[Unit], int]:
+    """What is known, what is to be embedded, and how many files are as they were."""
+    folder = Path(header.folder)
+    tables: dict[str, pa.Table] = {}
+    for number, (theirs, shards) in enumerate(known):
+        tables |= {f"{number}:{name}": one for name, one in _usable(shards.tables, theirs, header).items()}
+    if output is not None:
+        tables |= _begun(output, header, again=again)
+    for number, (theirs, shards) in enumerate(merged):
+        _check_segments(theirs, header, shards)
+        tables |= {f"+{number}:{name}": one for name, one in _usable(shards.tables, theirs, header).items()}
+    files = KnownFiles(Shards(tables), merged=[name for name in tables if name.startswith("+")])
+    left, unchanged = files.take([*found.images, *found.videos], folder=folder)
+    moving = {one.path for one in found.videos}
+    images, videos = ([one for one in left if (one.path in moving) is video] for video in (False, True))
+    return files, in_units(folder, images, videos, found.stored, stamp=header.stamp), unchanged
+
+
 def help_build(engine: Engine, output: Path) -> None:
     """What a process that is not the first does in a build: the units that the first gives it."""
+    with long_work(_PLANNING):
+        pass  # a collective would give up on a first process that looks at very many files
     units: list[Unit] = from_all_processes([])[0]
     for _ in engine(units, output):
         pass  # only the first reads what all have made
@@ -137,8 +158,10 @@ def known_media(output: Path) -> dict[str, KnownFile]:
     """Files of the index that is there, by their path: those that are as they were need not be looked into."""
     try:
         manifest = read_manifest(output)
-        shards = Shards.open(output, manifest.shards, width=manifest.header.width)
     except DataError:
+        return {}
+    shards = Shards.sound(output, manifest.shards, width=manifest.header.width)
+    if not len(shards):
         return {}
     folder = os.fsencode(manifest.header.folder) + b"/"
     columns = (shards.column(name).to_pylist() for name in ("path", "size", "mtime", "start"))
@@ -161,13 +184,16 @@ def _begun(output: Path, header: Header, *, again: bool) -> dict[str, pa.Table]:
     with suppress(DataError):
         manifest = read_manifest(output)
         if not again and _same_model(manifest.header, header):
-            tables |= _usable(Shards.open(output, manifest.shards, width=header.width).tables, manifest.header, header)
+            tables |= _usable(Shards.sound(output, manifest.shards, width=header.width).tables, manifest.header, header)
     for file in sorted((output / SHARDS).glob("*-unit.arrow")):
         if again or not file.name.startswith(header.stamp):
             file.unlink()
             continue
-        with suppress(DataError):
+        try:
             tables[file.name] = open_table(file, width=header.width)
+        except DataError:  # so that nobody takes it for done
+            file.unlink()
+    remove_parts(output / SHARDS, but=None if again else header.stamp)
     write_manifest(output, Manifest(header=header), name=UNFINISHED)
     return tables
 
@@ -198,13 +224,17 @@ def _usable(tables: dict[str, pa.Table], theirs: Header, ours: Header) -> dict[s
     return found
 
 
-def _store(output: Path | None, *, width: int) -> Callable[[str, pa.Table], pa.Table]:
+def kept_in(output: Path | None, *, width: int) -> Store:
+    """Keeps shards in an index's folder, or in memory where there is none."""
+
     def store(name: str, table: pa.Table) -> pa.Table:
         if output is None:
             return table
         file = output / SHARDS / name
-        if not file.is_file():
-            write_table(table, file)
+        if file.is_file():
+            with suppress(DataError):  # of the same name, but damaged
+                return open_table(file, width=width)
+        write_table(table, file)
         return open_table(file, width=width)
 
     return store
@@ -216,8 +246,11 @@ def _give_up(output: Path | None) -> None:
         return
     for file in (output / SHARDS).glob("*-unit.arrow"):
         file.unlink()
+    remove_parts(output / SHARDS)
     (output / UNFINISHED).unlink(missing_ok=True)
     if not (output / MANIFEST).is_file():
         with suppress(OSError):  # something else is there, too
             (output / SHARDS).rmdir()
+            for name in (HOLDER, LOCK):
+                (output / name).unlink(missing_ok=True)
             output.rmdir()

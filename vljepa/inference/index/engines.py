@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from vljepa.configs import SelectiveConfig
 from vljepa.data.long_work import long_work
 from vljepa.data.processes import process_count, process_number
-from vljepa.errors import ConfigError
+from vljepa.errors import ConfigError, DataError
 from vljepa.extras import require_extra
 from vljepa.inference.embed import Embedder
+from vljepa.inference.index.frame_parts import FrameParts
 from vljepa.inference.index.manifest import SHARDS
 from vljepa.inference.index.shard import open_table, write_table
 from vljepa.inference.index.units import Unit, embed_unit
@@ -43,7 +44,7 @@ def in_this_process(embedder: Embedder, settings: SelectiveConfig, *, progress: 
             return
         with long_work("embedding") as peers:
             for unit in peers.while_well(units[process_number() :: process_count()]):
-                _keep(unit, embed_unit(unit, embedder, settings, progress=progress), folder)
+                _embed_and_keep(unit, embedder, settings, folder, progress=progress)
         if process_number() == 0:
             yield from _kept(units, folder)
 
@@ -70,7 +71,8 @@ def on_ray(
         progress: Called with the number of files done since the last call.
 
     Raises:
-        ConfigError: Ray is not installed.
+        ConfigError: Ray is not installed, or the cluster has not what each worker needs.
+        DataError: A worker failed; what is done is kept.
     """
     require_extra("ray", "ray.data", user="--engine ray")
 
@@ -78,37 +80,80 @@ def on_ray(
         if folder is None:
             raise ConfigError("a cluster has nowhere to keep what it embeds.", fix="give an output.")
         import ray
+        from ray.exceptions import RayError
 
         _quiet()
-        ray.init(ignore_reinit_error=True, log_to_driver=False)
+        count = _workers(_join(), asked=workers, gpus=gpus, units=len(units))
         place, counts = folder.resolve(), {unit.name: len(unit.entries) for unit in units}
 
         class Worker:
-            """A model that stays loaded."""
+            """A model that stays loaded; what goes wrong is said by the row that it gives, and not left to Ray."""
 
-            def __init__(self) -> None:
-                self.embedder = load()
+            embedder: Embedder | None = None
 
             def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
                 unit: Unit = pickle.loads(row["unit"])  # noqa: S301 - this run's own
-                if not (place / SHARDS / unit.name).is_file():
-                    _keep(unit, embed_unit(unit, self.embedder, settings), place)
-                return {"name": unit.name}
+                try:
+                    if not (place / SHARDS / unit.name).is_file():
+                        self.embedder = self.embedder or load()
+                        _embed_and_keep(unit, self.embedder, settings, place)
+                except Exception as error:
+                    message = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
+                    return {"name": unit.name, "failure": message}
+                return {"name": unit.name, "failure": ""}
 
-        share = ray.cluster_resources().get("GPU", 0) / gpus if gpus else ray.cluster_resources()["CPU"]
-        count = max(1, min(len(units), workers or int(share)))
         jobs = ray.data.from_items(
             [{"unit": pickle.dumps(unit)} for unit in units], override_num_blocks=max(1, len(units))
         )
         done = jobs.map(
             Worker, compute=ray.data.ActorPoolStrategy(size=count), num_cpus=0 if gpus else 1, num_gpus=gpus
         )
-        for row in done.iter_rows():
-            if progress is not None:
-                progress(counts[row["name"]])
+        try:
+            for row in done.iter_rows():
+                if row["failure"]:
+                    raise _failed(row["failure"])
+                if progress is not None:
+                    progress(counts[row["name"]])
+        except RayError as error:
+            raise _failed(str(error).strip().splitlines()[-1]) from error
         yield from _kept(units, folder)
 
     return run
+
+
+def _join() -> dict[str, float]:
+    """Join the cluster that RAY_ADDRESS names, or start one on this machine: what it has."""
+    import ray
+
+    try:
+        ray.init(ignore_reinit_error=True, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"the Ray cluster cannot be joined: {str(error).strip().splitlines()[0]}",
+            fix="check RAY_ADDRESS, and that the cluster runs (`ray status`).",
+        ) from error
+    found: dict[str, float] = ray.cluster_resources()
+    return found
+
+
+def _workers(cluster: dict[str, float], *, asked: int | None, gpus: float, units: int) -> int:
+    """How many workers there are to be; Ray would wait for ever for what no machine has."""
+    what, each = ("GPU", gpus) if gpus else ("CPU", 1.0)
+    room = int(cluster.get(what, 0.0) / each)
+    if not room:
+        raise ConfigError(
+            f"the Ray cluster has {cluster.get(what, 0.0):g} {what}s, and each worker needs {each:g}.",
+            fix="leave --gpus out, or add machines to the cluster." if gpus else "add machines that have CPUs to it.",
+        )
+    return max(1, min(units, asked or room, room))
+
+
+def _failed(why: str) -> DataError:
+    return DataError(
+        f"a worker of the Ray cluster failed: {why.rstrip('.')}.",
+        fix="mend it, and run the same command again: what is done is kept. All machines must see the files, the model "
+        "and the output under the same paths.",
+    )
 
 
 def _quiet() -> None:
@@ -124,8 +169,13 @@ def _quiet() -> None:
     context.print_on_execution_start = False
 
 
-def _keep(unit: Unit, table: pa.Table, folder: Path) -> None:
-    write_table(table, folder / SHARDS / unit.name)
+def _embed_and_keep(
+    unit: Unit, embedder: Embedder, settings: SelectiveConfig, folder: Path, *, progress: Progress | None = None
+) -> None:
+    shards = folder / SHARDS
+    write_table(embed_unit(unit, embedder, settings, shards=shards, progress=progress), shards / unit.name)
+    if unit.video:
+        FrameParts(shards, unit.name, width=embedder.model.config.embed_dim).forget()
 
 
 def _kept(units: Sequence[Unit], folder: Path) -> Iterator[pa.Table]:

@@ -30,7 +30,7 @@ class Files:
         images: Sorted, and then those inside of data files in their order.
         videos: Sorted.
         stored: Images inside of data files, by their entry's path.
-        others: What lies beside them and is neither, relative to the folder.
+        others: What lies beside them and is neither, relative to the folder; not what indexes among them are made of.
         indexes: Indexes that were named.
         needs_pyav: Whether one of the videos is no animation.
     """
@@ -66,7 +66,7 @@ def find_files(paths: str | Path | Sequence[str | Path], *, known: Mapping[str, 
     indexes = [Path(one).resolve() for one in words if os.path.isdir(one) and is_index(one)]
     data = [one for one in words if _is_data(str(one))]
     rest = [one for one in words if not _is_data(str(one)) and Path(one).resolve() not in indexes]
-    media = find_media(rest, known=known) if rest or not words else None
+    media = find_media(rest, known=known, leave_out=is_index) if rest or not words else None
     visuals = [image for one in data for image in _images_of(str(one))]
     folders = [Path(read_manifest(one).header.folder) for one in indexes]
     folders += [] if media is None else [media.folder]

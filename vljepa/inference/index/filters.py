@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 from vljepa.errors import ConfigError
 from vljepa.inference.index.rows import Shards
 
+_WIDEST = 1000
+"""Characters of a range that is not of ASCII."""
 _PIECES = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Among:
-    """What a file must be like to be found; all that is given must hold.
+    """What a file must be like to be found; all that is given must hold. A pattern that is none is a ConfigError.
 
     Args:
         include: Names of files and folders, or with a slash paths below the index's folder; all may be patterns with
-            `*`, `?` and `[...]`. One of them must match the file or a folder that it is in.
+            `*`, `?` and `[...]` (`[a-z]`, `[!a-z]`). One of them must match the file or a folder that it is in.
         exclude: The same, of which none may match.
         since: Files last changed at this time or later.
         until: Files last changed before this time.
@@ -78,32 +80,55 @@ class Among:
 def _matches(paths: object, patterns: Sequence[str]) -> NDArray[np.bool_]:
     import pyarrow.compute as pc
 
-    found = pc.match_substring_regex(paths, _regex(patterns))
+    found = pc.match_substring_regex(paths, b"|".join(map(_regex, patterns)))
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _regex(patterns: Sequence[str]) -> bytes:
-    """Of names anywhere in a path, and of paths from the indexed folder on; each with all below it."""
-    parts = []
-    for pattern in patterns:
-        pattern = pattern.strip("/")
-        whole = b"".join(_piece(os.fsencode(one)) for one in _PIECES.findall(pattern))
-        parts.append((b"^" if "/" in pattern else b"(?:^|/)") + whole + b"(?:/|$)")
-    return b"|".join(parts)
+def _regex(pattern: str) -> bytes:
+    """Of a name anywhere in a path, or of a path from the indexed folder on; each with all below it."""
+    pattern = pattern.strip("/")
+    whole = b"".join(_piece(one, pattern) for one in _PIECES.findall(pattern))
+    return (b"^" if "/" in pattern else b"(?:^|/)") + whole + b"(?:/|$)"
 
 
-def _piece(pattern: bytes) -> bytes:
+def _piece(piece: str, pattern: str) -> bytes:
     """One star, set or character of a pattern, for bytes of UTF-8: a character is a first byte and what follows it."""
-    if pattern == b"*":
+    if piece == "*":
         return b"[^/]*"
-    if pattern == b"?":
+    if piece == "?":
         return b"(?:[^/\\x80-\\xbf][\\x80-\\xbf]*)"
-    if len(pattern) < 3 or not pattern.startswith(b"["):
-        return re.escape(pattern)
-    inner = pattern[1:-1].replace(b"\\", b"\\\\").replace(b"[", b"\\[")
-    if inner.startswith(b"!"):
-        return b"(?:[^/\\x80-\\xbf" + inner[1:] + b"][\\x80-\\xbf]*)"
-    return b"[" + inner + b"]"
+    if len(piece) < 3 or piece == "[!]":
+        return re.escape(os.fsencode(piece))
+    negated = piece.startswith("[!")
+    plain, others = _members(piece[2 if negated else 1 : -1], pattern)
+    if not negated:
+        return b"(?:" + b"|".join([b"[\\x00" + plain + b"]", *others]) + b")"  # no path has a NUL
+    if others:
+        raise ConfigError(
+            f"the pattern {pattern!r} leaves out {piece[2:-1]!r}, and only characters of ASCII can be.",
+            fix="write ? instead, or give two patterns.",
+        )
+    return b"(?:[^/\\x80-\\xbf" + plain + b"][\\x80-\\xbf]*)"
+
+
+def _members(inner: str, pattern: str) -> tuple[bytes, list[bytes]]:
+    """A set's characters of ASCII as a class has them, and all others one by one; a slash is in no set."""
+    plain, others = b"", list[bytes]()
+    while inner:
+        is_range = inner[1:2] == "-" and len(inner) > 2
+        first, last, inner = (inner[0], inner[2], inner[3:]) if is_range else (inner[0], inner[0], inner[1:])
+        if not 0 <= ord(last) - ord(first) <= _WIDEST:
+            what = "ends before it begins" if first > last else f"has more than {_WIDEST} characters"
+            raise ConfigError(
+                f"the pattern {pattern!r} has the range {first}-{last}, which {what}.",
+                fix="give a range such as a-z, or write ? or * instead.",
+            )
+        for code in range(ord(first), ord(last) + 1):
+            if code >= 128:
+                others.append(os.fsencode(chr(code)))
+            elif chr(code) != "/":
+                plain += re.escape(bytes([code]))
+    return plain, others
 
 
 def _unique(paths: object) -> tuple[list[bytes], NDArray[np.intp]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -15,12 +15,16 @@ from vljepa.errors import ConfigError, DataError
 from vljepa.inference.embed import Embedder, Rows
 from vljepa.inference.index import approximate as approximation
 from vljepa.inference.index.approximate import ApproximateIndex
-from vljepa.inference.index.build import build, finish, help_build, known_media
+from vljepa.inference.index.build import build, finish, help_build, kept_in, known_media
 from vljepa.inference.index.engines import Engine, in_this_process
 from vljepa.inference.index.files import Files, find_files
 from vljepa.inference.index.filters import Among
+from vljepa.inference.index.hit import Hit, check_limits
+from vljepa.inference.index.lock import alone_in
 from vljepa.inference.index.manifest import SHARDS, Manifest, check_place, prepare_folder, read_manifest
 from vljepa.inference.index.nearest import nearest
+from vljepa.inference.index.recall import names_to_ask_for
+from vljepa.inference.index.removal import matching, without
 from vljepa.inference.index.rows import Shards
 from vljepa.inference.index.same_model import check_same_model, header_of
 from vljepa.inference.index.shard import write_table
@@ -29,32 +33,9 @@ from vljepa.inference.query import Query, Weighted, query_row
 from vljepa.inference.reading import Progress
 from vljepa.inference.segments import segment_settings
 from vljepa.processing.processor import VLJEPAProcessor
-from vljepa.processing.taxonomy import Taxonomy
 from vljepa.processing.video_file import require_pyav
 
 __all__ = ["Among", "Hit", "Index"]
-
-_QUERIES = 200
-"""Texts that the recall of an approximate index is measured with."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hit:
-    """One search result: an image, or a segment of a video.
-
-    Args:
-        path: Of the file, relative to the index's folder.
-        score: Cosine between the query and the image or segment, from -1 to 1.
-        start: Of a segment, in seconds from the start of its video; None for an image, as the next two.
-        end: Of a segment, not included.
-        time: Of the segment's best frame.
-    """
-
-    path: str
-    score: float
-    start: float | None = None
-    end: float | None = None
-    time: float | None = None
 
 
 class Index:
@@ -73,6 +54,7 @@ class Index:
         entries: The indexed images and segments; each group of at most some 65,000 by path and time.
         manifest: What belongs to it.
         approximate: What finds candidates; None for exact search.
+        place: Its folder on the disk; None for one in memory.
         skipped: After `build`: the files that could not be read, or only in part.
         passed_over: After `build`: the files in its folders that are neither images nor videos.
         unchanged: After `build`: how many files were taken over from earlier indexes as they were.
@@ -94,16 +76,13 @@ class Index:
         manifest: Manifest,
         entries: Shards,
         approximate: ApproximateIndex | None = None,
-        skipped: Sequence[Skipped] = (),
-        passed_over: Sequence[str] = (),
-        unchanged: int = 0,
-        moved: int = 0,
-        gone: int = 0,
+        place: Path | None = None,
     ) -> None:
         self._embedder = embedder
-        self.manifest, self.entries, self.approximate = manifest, entries, approximate
-        self.skipped, self.passed_over = list(skipped), list(passed_over)
-        self.unchanged, self.moved, self.gone = unchanged, moved, gone
+        self.manifest, self.entries, self.approximate, self.place = manifest, entries, approximate, place
+        self.skipped: list[Skipped] = []
+        self.passed_over: list[str] = []
+        self.unchanged = self.moved = self.gone = 0
 
     @classmethod
     def build(
@@ -157,29 +136,31 @@ class Index:
         output = None if output is None else Path(output)
         settings, embedder = segment_settings(model, threshold=threshold), Embedder(model, processor)
         engine = engine or in_this_process(embedder, settings, progress=progress)
+        segments = f"{settings.fps:g} per second, {settings.offline_threshold:g}"
         if output is not None and process_number():
             with long_work("making the index"):
                 help_build(engine, output)
             return cls.load(model, processor, output)
-        if output is not None:
-            check_place(output)
-        if approximate not in (None, "auto", "keep"):
-            approximation.check(approximate, model.config.embed_dim)
-        if isinstance(paths, Files):
-            found = paths
-        else:
-            found = find_files(paths, known=None if again or output is None else known_media(output))
-        if found.needs_pyav:
-            require_pyav()
-        segments = f"{settings.fps:g} per second, {settings.offline_threshold:g}"
-        header = header_of(model, folder=str(found.folder), segments=segments)
-        for one in known:
-            check_same_model("an index of `known`", one.manifest.header, header)
-        merged = [cls.load(model, processor, one) for one in found.indexes]
-        with long_work("making the index") if output is not None else nullcontext():
+        with ExitStack() as held:
+            if output is not None:
+                held.enter_context(long_work("making the index"))
+                check_place(output)
+            if approximate not in (None, "auto", "keep"):
+                approximation.check(approximate, model.config.embed_dim)
+            if not isinstance(paths, Files):
+                paths = find_files(paths, known=None if again or output is None else known_media(output))
+            if paths.needs_pyav:
+                require_pyav()
+            header = header_of(model, folder=str(paths.folder), segments=segments)
+            for one in known:
+                check_same_model("an index of `known`", one.manifest.header, header)
+            merged = [cls.load(model, processor, one) for one in paths.indexes]
+            if output is not None:
+                prepare_folder(output)
+                held.enter_context(alone_in(output))
             built = build(
                 header,
-                found,
+                paths,
                 engine=engine,
                 output=output,
                 known=[(one.manifest.header, one.entries) for one in known],
@@ -187,18 +168,11 @@ class Index:
                 again=again,
                 progress=progress,
             )
-            index = cls(
-                embedder,
-                manifest=built.manifest,
-                entries=Shards(built.tables),
-                skipped=built.skipped,
-                passed_over=found.others,
-                unchanged=built.unchanged,
-                moved=built.moved,
-                gone=built.gone,
-            )
+            index = cls(embedder, manifest=built.manifest, entries=Shards(built.tables), place=output)
+            index.skipped, index.passed_over = built.skipped, paths.others
+            index.unchanged, index.moved, index.gone = built.unchanged, built.moved, built.gone
             if output is not None:
-                index._finish(output, approximate)
+                index._finish(approximate)
         return index
 
     @classmethod
@@ -216,45 +190,95 @@ class Index:
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
-        check_same_model(repr(str(folder)), manifest.header, header_of(model))
-        if manifest.header.width != model.config.embed_dim:
-            raise DataError(
-                f"{str(folder)!r} is not a sound index: its rows have {manifest.header.width} numbers, and those of "
-                f"its model have {model.config.embed_dim}.",
-                fix="make the index again with `vljepa index PATH -o INDEX`.",
-            )
-        entries = Shards.open(folder, manifest.shards, width=manifest.header.width)
-        about = manifest.approximate
+        while True:
+            check_same_model(repr(str(folder)), manifest.header, header_of(model))
+            try:
+                return cls._open(Embedder(model, processor), folder, manifest)
+            except DataError:
+                before, manifest = manifest, read_manifest(folder)
+                if manifest == before:
+                    raise
+                # A build has replaced it while it was being opened.
+
+    @classmethod
+    def _open(cls, embedder: Embedder, folder: Path, manifest: Manifest) -> Self:
+        entries, about = Shards.open(folder, manifest.shards, width=manifest.header.width), manifest.approximate
         found = approximation.load(about, folder, entries) if about is not None and approximation.installed() else None
-        return cls(Embedder(model, processor), manifest=manifest, entries=entries, approximate=found)
+        return cls(embedder, manifest=manifest, entries=entries, approximate=found, place=folder)
 
     def save(self, folder: str | Path) -> None:
         """Write the index into a folder, in place of an index that is there; without what faiss has of it.
 
         Raises:
-            DataError: The place cannot be written, or something that is no index is there.
+            DataError: The place cannot be written, something that is no index is there, or another process is at work
+                in it.
         """
         folder = Path(folder)
         prepare_folder(folder)
-        for name, table in self.entries.tables.items():
-            write_table(table, folder / SHARDS / name)
-        finish(folder, replace(self.manifest, approximate=None))
+        with alone_in(folder):
+            for name, table in self.entries.tables.items():
+                write_table(table, folder / SHARDS / name)
+            finish(folder, replace(self.manifest, approximate=None))
 
-    def _finish(self, output: Path, factory: str | None) -> None:
-        """Build what finds candidates, where there are many rows, and make it all the index."""
+    def remove(self, patterns: str | Sequence[str], *, approximate: str = "auto") -> int:
+        """Take files out; their rows are gone from the disk, too, when this returns.
+
+        The shards that had them are written anew. What faiss has of an index is built again, which takes as long as it
+        took before. A build that was broken off is forgotten.
+
+        Args:
+            patterns: Names of files and folders, or paths below the index's folder, as of `Among.include`.
+            approximate: `auto`, or `keep`: what faiss has stays until the next build, with the removed rows in it
+                (without their names, and never found); the other rows of their shards are searched exactly.
+
+        Returns:
+            How many files were taken out.
+
+        Raises:
+            ConfigError: No pattern, or one that is none.
+            DataError: A pattern that matches nothing, or all that the index holds; the place cannot be written, or
+                another process has changed it meanwhile or is at work in it.
+        """
+        gone = matching(self.entries, [patterns] if isinstance(patterns, str) else patterns)
+        count = len(self.entries.paths(gone))
+        with nullcontext() if self.place is None else alone_in(self.place):
+            if self.place is not None and read_manifest(self.place) != self.manifest:
+                raise DataError(f"the index {str(self.place)!r} has changed meanwhile.", fix="open it again.")
+            tables = without(self.entries, gone, store=kept_in(self.place, width=self.manifest.header.width))
+            self.entries, before = Shards(tables), self.manifest.approximate
+            self.manifest = replace(self.manifest, shards=self.entries.counts(), approximate=None)
+            if self.place is not None and before is not None:
+                self._finish("keep" if approximate == "keep" else before.factory, grow=False)
+            elif self.place is not None:
+                finish(self.place, self.manifest)
+        return count
+
+    def _finish(self, factory: str | None, *, grow: bool = True) -> None:
+        """Build what finds candidates, where there are many rows, and make it all the index.
+
+        Args:
+            factory: As `approximate` of `build`.
+            grow: What is there may be added to.
+        """
+        assert self.place is not None
         earlier = None
         with suppress(DataError):
-            earlier = read_manifest(output).approximate
+            earlier = read_manifest(self.place).approximate
         if factory == "auto":
             factory = approximation.choose(len(self), self.manifest.header.width) if approximation.installed() else None
+        self.approximate = None
         if factory == "keep":
-            self.manifest = replace(self.manifest, approximate=earlier)
+            about = earlier
         elif factory is not None:
-            queries = self._embedder.texts(_names())
-            about = approximation.build(self.entries, output, factory=factory, queries=queries, earlier=earlier)
-            self.manifest = replace(self.manifest, approximate=about)
-            self.approximate = approximation.load(about, output, self.entries)
-        finish(output, self.manifest)
+            queries = self._embedder.texts(names_to_ask_for())
+            earlier = earlier if grow else None
+            about = approximation.build(self.entries, self.place, factory=factory, queries=queries, earlier=earlier)
+        else:
+            about = None
+        self.manifest = replace(self.manifest, approximate=about)
+        if about is not None and approximation.installed():
+            self.approximate = approximation.load(about, self.place, self.entries)
+        finish(self.place, self.manifest)
 
     @property
     def folder(self) -> Path:
@@ -292,7 +316,7 @@ class Index:
                 above 0, `k` or `per_video` below 1, or `min_score` not from -1 to 1.
             ImageError: The image cannot be read.
         """
-        _check_limits(k=k, per_video=per_video, min_score=min_score)
+        check_limits(k=k, per_video=per_video, min_score=min_score)
         row = query_row(self._embedder, query, plus=plus, minus=minus)
         return self.nearest(row, k=k, per_video=per_video, min_score=min_score, among=among)
 
@@ -317,7 +341,7 @@ class Index:
         Raises:
             ConfigError: A row of another shape, `k` or `per_video` below 1, or `min_score` not from -1 to 1.
         """
-        _check_limits(k=k, per_video=per_video, min_score=min_score)
+        check_limits(k=k, per_video=per_video, min_score=min_score)
         if row.shape != (self.manifest.header.width,):
             raise ConfigError(f"the query has the shape {row.shape}.", fix="give one row as of `Embedder.texts`.")
         mask = among.mask(self.entries) if among else None
@@ -329,17 +353,3 @@ class Index:
     def _hit(self, place: int, score: float) -> Hit:
         entry = self.entries[place]
         return Hit(path=entry.path, score=score, start=entry.start, end=entry.end, time=entry.time)
-
-
-def _names() -> list[str]:
-    """What people may search for, evenly from the names of ImageNet's classes."""
-    names = list(Taxonomy.of("imagenet-1k").names())
-    return names[:: max(1, len(names) // _QUERIES)]
-
-
-def _check_limits(*, k: int, per_video: int | None, min_score: float) -> None:
-    for name, count in (("k", k), ("per_video", per_video)):
-        if count is not None and count < 1:
-            raise ConfigError(f"{name} is {count}.", fix="ask for at least 1.")
-    if not -1 <= min_score <= 1:
-        raise ConfigError(f"min_score is {min_score}, and a cosine is from -1 to 1.", fix="give such a number.")

@@ -16,6 +16,7 @@ from typing import Any
 from vljepa.data.whole_file import replace_file
 from vljepa.errors import DataError
 from vljepa.inference.index.entry import Header
+from vljepa.inference.index.lock import HOLDER, LOCK
 from vljepa.inference.index.shard import damaged, unwritable
 
 FORMAT = "vljepa-index"
@@ -132,7 +133,7 @@ def check_place(folder: Path) -> None:
         DataError: A file or another folder is there, or the place is not there or not writable.
     """
     if folder.is_dir():
-        if not is_index(folder) and any(folder.iterdir()):
+        if not is_index(folder) and not _is_hardly_begun(folder):
             raise DataError(
                 f"{str(folder)!r} is there and is not an index, so nothing is written into it.",
                 fix="name a new folder with -o, or remove that one first.",
@@ -151,9 +152,19 @@ def check_place(folder: Path) -> None:
         raise unwritable(folder, f"the folder {str(place)!r} does not allow it")
 
 
+def _is_hardly_begun(folder: Path) -> bool:
+    """Whether a folder is empty, or one that a build was making when it was killed, with nothing of others in it."""
+    ours = (SHARDS, LOCK, HOLDER)
+    return all(one.name in ours or one.name.startswith(f".{UNFINISHED}.") for one in folder.iterdir()) and not any(
+        (folder / SHARDS).glob("*")
+    )
+
+
 def is_index(folder: str | Path) -> bool:
     """Whether a folder is an index, of whatever version, finished or not."""
     for name in (MANIFEST, UNFINISHED):
+        if not os.path.isfile(os.path.join(folder, name)):
+            continue
         try:
             if _listing(Path(folder) / name).get("format") == FORMAT:
                 return True

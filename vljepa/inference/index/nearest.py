@@ -5,7 +5,6 @@ Shapes: N entries, D width of the shared space.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -69,10 +68,20 @@ def _ranker(entries: Shards, scores: Rows) -> Callable[[int], Found]:
         places = np.arange(len(scores))
         if count < len(scores):
             worst = np.partition(scores, len(scores) - count)[len(scores) - count]
-            places = np.flatnonzero(scores >= worst)
+            above = np.flatnonzero(scores > worst)
+            places = np.concatenate([above, _first(entries, scores == worst, count - len(above))])
         return _sorted(entries, places, scores[places], count)
 
     return ranked
+
+
+def _first(entries: Shards, wanted: Mask, count: int) -> NDArray[np.intp]:
+    """Places of the first so many of each shard, which are in the order of paths and times: all are never needed."""
+    found = [
+        start + np.flatnonzero(wanted[start : start + len(block)])[:count]
+        for start, block in zip(entries.starts, entries.blocks, strict=False)
+    ]
+    return np.concatenate(found)
 
 
 def _approximate_ranker(
@@ -94,21 +103,30 @@ def _sorted(entries: Shards, places: NDArray[np.intp], scores: Rows, count: int)
     order = np.argsort(-scores, kind="stable")
     places, scores = places[order], scores[order]
     if (scores[1:] == scores[:-1]).any():
-        named = [(entries[place].path, entries[place].start or 0.0) for place in places.tolist()]
-        order = np.array(sorted(range(len(places)), key=lambda one: (-scores[one], *named[one])), dtype=np.intp)
+        order = _by_path(entries, places, scores)
         places, scores = places[order], scores[order]
     return Found(places[:count], scores[:count])
 
 
+def _by_path(entries: Shards, places: NDArray[np.intp], scores: Rows) -> NDArray[np.intp]:
+    """Best first, and of equal ones by path and time."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = {name: entries.take(name, places) for name in ("path", "start")}
+    keys = [("score", "descending"), ("path", "ascending"), ("start", "ascending")]
+    found: NDArray[np.intp] = pc.sort_indices(pa.table({"score": scores, **columns}), sort_keys=keys).to_numpy()
+    return found.astype(np.intp)
+
+
 def _limited(entries: Shards, found: Found, *, per_video: int | None) -> Found:
     """The best segments of each video; of an image there is one entry."""
-    if per_video is None:
+    if per_video is None or not len(found.places):
         return found
-    seen: Counter[str] = Counter()
-    kept = []
-    for number, place in enumerate(found.places.tolist()):
-        path = entries[place].path
-        seen[path] += 1
-        if seen[path] <= per_video:
-            kept.append(number)
+    files = entries.take("path", found.places).dictionary_encode().indices.to_numpy()
+    order = np.argsort(files, kind="stable")
+    first = np.flatnonzero(np.diff(files[order], prepend=-1))
+    rank = np.empty(len(files), dtype=np.intp)
+    rank[order] = np.arange(len(files)) - np.repeat(first, np.diff(first, append=len(files)))
+    kept = rank < per_video
     return Found(found.places[kept], found.scores[kept])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, overload
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa.errors import DataError
 from vljepa.inference.embedded import Rows
 from vljepa.inference.index.entry import Entry
 from vljepa.inference.index.manifest import MANIFEST, SHARDS
@@ -27,6 +29,19 @@ if TYPE_CHECKING:
 
 OUT = -2.0
 """Instead of the cosine of what must not be found."""
+
+
+def open_shard(folder: Path, name: str, count: int, *, width: int) -> pa.Table:
+    """One shard of an index's folder.
+
+    Raises:
+        DataError: It is missing, damaged, or of another length.
+    """
+    file = folder / SHARDS / name
+    table = open_table(file, width=width)
+    if len(table) != count:
+        raise damaged(file, f"it has {len(table)} rows, and {count} are listed")
+    return table
 
 
 class Counts(NamedTuple):
@@ -65,14 +80,17 @@ class Shards(Sequence[Entry]):
         Raises:
             DataError: One is missing, damaged, or of another length.
         """
+        if not counts:
+            raise damaged(folder / MANIFEST, "it lists no shards")
+        return cls({name: open_shard(folder, name, count, width=width) for name, count in counts.items()})
+
+    @classmethod
+    def sound(cls, folder: Path, counts: Mapping[str, int], *, width: int) -> Shards:
+        """Those of an index's folder that are sound; the others are left out."""
         tables = {}
         for name, count in counts.items():
-            table = open_table(folder / SHARDS / name, width=width)
-            if len(table) != count:
-                raise damaged(folder / SHARDS / name, f"it has {len(table)} rows, and {count} are listed")
-            tables[name] = table
-        if not tables:
-            raise damaged(folder / MANIFEST, "it lists no shards")
+            with suppress(DataError):
+                tables[name] = open_shard(folder, name, count, width=width)
         return cls(tables)
 
     def __len__(self) -> int:
@@ -125,6 +143,20 @@ class Shards(Sequence[Entry]):
 
         chunks = [chunk for table in self.tables.values() for chunk in table[name].chunks]
         return pa.chunked_array(chunks, type=next(iter(self.tables.values())).schema.field(name).type)
+
+    def take(self, name: str, places: NDArray[np.integer]) -> pa.Array:
+        """One of the columns of `Entry`, of some entries: [len(places)]."""
+        import pyarrow as pa
+
+        numbers = np.searchsorted(self.starts, places, side="right") - 1
+        order = np.argsort(numbers, kind="stable")
+        tables = list(self.tables.values())
+        parts = [
+            tables[number][name].combine_chunks().take(pa.array(places[numbers == number] - self.starts[number]))
+            for number in np.unique(numbers)
+        ]
+        found = pa.concat_arrays(parts) if parts else pa.array([], tables[0].schema.field(name).type)
+        return found.take(pa.array(np.argsort(order)))
 
     def paths(self, mask: NDArray[np.bool_]) -> list[str]:
         """Files of the entries in a mask [N], each once."""

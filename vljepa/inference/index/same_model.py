@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
-from vljepa.errors import TextSpaceError
+from vljepa.errors import DataError, TextSpaceError
 from vljepa.inference.index.entry import Header
 
 
@@ -21,7 +21,12 @@ def header_of(model: VLJEPA, *, folder: str = "", segments: str = "") -> Header:
 
 
 def check_same_model(name: str, theirs: Header, ours: Header) -> None:
-    """Raise TextSpaceError unless an index was made by our model."""
+    """Refuse an index that our model has not made.
+
+    Raises:
+        TextSpaceError: Another model has made it.
+        DataError: What it says of itself cannot be right.
+    """
     if theirs.text_space != ours.text_space:
         raise TextSpaceError(
             f"{name} was made by another model ({theirs.model}, text space {theirs.text_space}) than this one "
@@ -33,4 +38,10 @@ def check_same_model(name: str, theirs: Header, ours: Header) -> None:
             f"{name} was made by another model ({theirs.fingerprint}) than this one ({ours.fingerprint}) in the same "
             "text space; its scores would be wrong.",
             fix="build the index again with `vljepa index`, or use the model that made it.",
+        )
+    if theirs.width != ours.width:
+        raise DataError(
+            f"{name} is not a sound index: its rows have {theirs.width} numbers, and those of its model have "
+            f"{ours.width}.",
+            fix="make the index again with `vljepa index PATH -o INDEX`.",
         )

@@ -42,13 +42,13 @@ def settle(known: KnownFiles, new: Iterable[pa.Table], *, store: Store) -> dict[
         kept = known.kept[start : start + len(table)]
         moved = {place - start: now for place, now in known.moved.items() if start <= place < start + len(table)}
         if len(table) >= SMALL and kept.all() and not moved:
-            name = name if _PLAIN.fullmatch(name) else _name(table)
+            name = name if _PLAIN.fullmatch(name) else name_of(table)
             settled[name] = store(name, table)
         elif kept.any():
             loose.append(_moved(table, moved).filter(kept))
     for group in _groups(chain(loose, new)):
         table = _sorted(group)
-        name = _name(table)
+        name = name_of(table)
         settled[name] = store(name, table)
     return settled
 
@@ -90,8 +90,8 @@ def _moved(table: pa.Table, moved: dict[int, Entry]) -> pa.Table:
     return table
 
 
-def _name(table: pa.Table) -> str:
-    """Of what is in it, so that what is written already is not written again."""
+def name_of(table: pa.Table) -> str:
+    """Name of a settled shard: of what is in it, so that what is written already is not written again."""
     found = blake2b(rows_of(table).data, digest_size=16)
     for name in ("path", "size", "mtime", "content", "start", "end", "time"):
         found.update(repr(table[name].to_pylist()).encode())

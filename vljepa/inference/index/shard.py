@@ -154,5 +154,5 @@ def damaged(file: Path, what: str) -> DataError:
     """What is wrong with a file of an index."""
     return DataError(
         f"{str(file)!r} is not a sound part of an index: {what}.",
-        fix="remove it, and make the index again with `vljepa index PATH -o INDEX`.",
+        fix="run `vljepa index PATH -o INDEX` again: what is lost, and no more, is embedded anew.",
     )

@@ -22,6 +22,7 @@ from vljepa.inference.embed import Embedder
 from vljepa.inference.embedded import Rows
 from vljepa.inference.index.content import content_id
 from vljepa.inference.index.entry import Entry
+from vljepa.inference.index.frame_parts import FrameParts
 from vljepa.inference.index.shard import table_of
 from vljepa.inference.reading import Progress
 from vljepa.inference.segments import read_segments
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 IMAGES = 512
-"""Images of a unit: what a run that is killed loses at most, for each process."""
+"""Images of a unit: what a run that is killed loses at most, for each process; of videos it is 512 frames."""
 _SKIPPED = b"skipped"
 
 
@@ -94,7 +95,12 @@ def in_units(
 
 
 def embed_unit(
-    unit: Unit, embedder: Embedder, settings: SelectiveConfig, *, progress: Progress | None = None
+    unit: Unit,
+    embedder: Embedder,
+    settings: SelectiveConfig,
+    *,
+    shards: Path | None = None,
+    progress: Progress | None = None,
 ) -> pa.Table:
     """Entries and embeddings of a unit's files; with it travels which could not be read (`skipped_of`).
 
@@ -102,10 +108,15 @@ def embed_unit(
         unit: Which files.
         embedder: Model and processor.
         settings: How videos are cut.
+        shards: Folder in which a long video's frames are kept piece by piece, until the unit is.
         progress: Called with the number of files done since the last call.
     """
-    entries, rows, skipped = (_video if unit.video else _images)(unit, embedder, settings, progress=progress)
     width = embedder.model.config.embed_dim
+    if unit.video:
+        parts = None if shards is None else FrameParts(shards, unit.name, width=width)
+        entries, rows, skipped = _video(unit, embedder, settings, parts=parts, progress=progress)
+    else:
+        entries, rows, skipped = _images(unit, embedder, progress=progress)
     table = table_of(entries, np.concatenate(rows) if rows else np.empty((0, width), dtype=np.float32))
     return table.replace_schema_metadata({_SKIPPED: json.dumps([asdict(one) for one in skipped])})
 
@@ -119,8 +130,7 @@ def skipped_of(table: pa.Table) -> list[Skipped]:
 _Found = tuple[list[Entry], list[Rows], list[Skipped]]
 
 
-def _images(unit: Unit, embedder: Embedder, settings: SelectiveConfig, *, progress: Progress | None) -> _Found:
-    del settings
+def _images(unit: Unit, embedder: Embedder, *, progress: Progress | None) -> _Found:
     of_image: dict[Any, Entry] = {unit.stored.get(entry.path, unit.file(entry)): entry for entry in unit.entries}
     entries: list[Entry] = []
     rows: list[Rows] = []
@@ -135,9 +145,11 @@ def _images(unit: Unit, embedder: Embedder, settings: SelectiveConfig, *, progre
     return entries, rows, skipped
 
 
-def _video(unit: Unit, embedder: Embedder, settings: SelectiveConfig, *, progress: Progress | None) -> _Found:
+def _video(
+    unit: Unit, embedder: Embedder, settings: SelectiveConfig, *, parts: FrameParts | None, progress: Progress | None
+) -> _Found:
     [entry] = unit.entries
-    segments, failure = read_segments(unit.file(entry), embedder, config=settings)
+    segments, failure = read_segments(unit.file(entry), embedder, config=settings, parts=parts)
     whole = _as_it_is(unit, entry) if failure is None else unread(entry)
     if progress is not None:
         progress(1)
