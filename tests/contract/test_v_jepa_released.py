@@ -15,6 +15,7 @@ from vljepa.backends.files import part_config
 from vljepa.backends.resolve import resolve_vision
 from vljepa.backends.v_jepa import OwnVideo
 from vljepa.checkpoint.v_jepa import read_v_jepa, write_as_transformers, write_v_jepa
+from vljepa.cli.main import main
 from vljepa.configs import PartSpec, RunConfig, XEncoderConfig
 from vljepa.configs.v_jepa import RopePositions, VJEPAConfig
 from vljepa.errors import CheckpointError, PartError
@@ -133,6 +134,17 @@ def test_they_are_given_back(released: tuple[Path, Any], pixels: Tensor, tmp_pat
         for place in (tmp_path / "back", folder)
     )
     assert back == first, "and so is the preprocessing"
+
+
+def test_the_command_exports_them(
+    released: tuple[Path, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(released[0]), str(tmp_path / "out"), "--format", "transformers"]) == 0
+    assert "latents in transformers differ by at most" in capsys.readouterr().err
+    assert (tmp_path / "out" / "video_preprocessor_config.json").is_file()
+    assert main(["export", str(released[0]), str(tmp_path / "more"), "--format", "transformers", "--full"]) == 2
+    assert "--full is for --format vljepa" in capsys.readouterr().err
+    assert main(["export", "/nowhere", str(tmp_path / "more"), "--format", "transformers"]) == 2
 
 
 def test_they_are_trained_on(released: tuple[Path, Any], tmp_path: Path) -> None:
