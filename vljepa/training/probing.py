@@ -17,26 +17,21 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vljepa.checkpoint.encoders import encoder_fingerprint, load_encoder
-from vljepa.configs import CacheConfig
-from vljepa.data.features import FeatureCache
+from vljepa.checkpoint.encoders import load_encoder
 from vljepa.data.labelled import Labelled, read_labelled
 from vljepa.data.progress import track
-from vljepa.data.skips import name_skipped
 from vljepa.errors import ConfigError, DataError
 from vljepa.metrics.classification import accuracy_interval
 from vljepa.models.cpu import keep_freed_memory
 from vljepa.models.device import resolve_device
-from vljepa.models.probes import AttentiveProbe, LinearProbe, by_steps
-from vljepa.models.types import Latents
-from vljepa.models.x_encoder import EncoderAlone, XEncoder
-from vljepa.processing.frames import FrameProcessor
+from vljepa.models.probes import AttentiveProbe, LinearProbe
+from vljepa.models.x_encoder import XEncoder
+from vljepa.training.probe_features import ProbeFeatures, ProbeSet
 
 Head = Literal["attentive", "linear", "knn"]
 HELD_OUT = 5
 """Without validation data, every fifth of each class is it."""
 NEIGHBOURS = (1, 5, 10, 20)
-_AT_ONCE = 64
 _TEMPERATURE = 0.07
 """Of a neighbour's vote, as in DINO's protocol (arXiv 2104.14294)."""
 
@@ -154,30 +149,22 @@ def probe(
     """
     _check(settings)
     keep_freed_memory()
-    rows = read_labelled(train, frames=frames)
-    order = np.random.Generator(np.random.Philox(settings.seed)).permutation(len(rows))[:limit]
-    rows = [rows[place] for place in order]
-    held = read_labelled(validation, frames=frames) if validation is not None else None
-    if held is None:
-        rows, held = _divided(rows)
-    tested = held if test is None else read_labelled(test, frames=frames)
-    classes = sorted({one.label for one in rows})
-    _check_labels(classes, held, what="validation")
-    _check_labels(classes, tested, what="test")
     name = encoder if isinstance(encoder, str) else str(encoder.config.part)
+    split = _read(train, validation, test, frames=frames, seed=settings.seed, limit=limit)
+    classes = sorted({one.label for one in split[0]})
     model = load_encoder(encoder, pool_grid=pool_grid) if isinstance(encoder, str) else encoder
-    features = _Features(model.to(resolve_device(device)), Path(cache))
-    skipped = features.fill([*rows, *held, *tested])
-    sets = [_Set.of(some, classes, skipped, features) for some in (rows, held, tested)]
+    features = ProbeFeatures(model.to(resolve_device(device)), Path(cache))
+    skipped = features.fill([one for rows in split for one in rows])
+    sets = [ProbeSet.of(rows, classes, skipped, features) for rows in split]
     if settings.head == "knn":
         chosen, validated, predicted_N = _nearest(sets)
     else:
-        chosen, validated, predicted_N = _trained(sets, settings, classes=len(classes), steps_told=features.by_frame)
-    labels_N = sets[2].labels_N.numpy()
+        chosen, validated, predicted_N = _trained(sets, settings, classes=len(classes))
+    labels_N, tested = sets[2].labels_N.numpy(), sets[2].rows
     confusion_CC = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(confusion_CC, (labels_N, predicted_N), 1)
-    hits = int((labels_N == predicted_N).sum())
-    low, high = accuracy_interval(hits, len(labels_N))
+    hits = int(confusion_CC.trace())
+    low, high = accuracy_interval(hits, len(tested))
     return ProbeResult(
         encoder=name,
         head=settings.head,
@@ -185,68 +172,49 @@ def probe(
         train=len(sets[0].rows),
         validation=len(sets[1].rows),
         validation_accuracy=validated,
-        test=len(labels_N),
-        accuracy=hits / len(labels_N),
+        test=len(tested),
+        accuracy=hits / len(tested),
         low=low,
         high=high,
         chosen=chosen,
         chosen_on_test=test is None,
         confusion=confusion_CC.tolist(),
         skipped={str(one): reason for one, reason in skipped.items()},
-        predictions={str(row.visual): classes[number] for row, number in zip(sets[2].rows, predicted_N, strict=True)},
+        predictions={str(row.visual): classes[number] for row, number in zip(tested, predicted_N, strict=True)},
     )
 
 
-class _Features:
-    """Latents of images and clips, by the product's own cache."""
-
-    def __init__(self, encoder: XEncoder, folder: Path) -> None:
-        self.alone = EncoderAlone(encoder)
-        fingerprint = encoder_fingerprint(encoder)
-        self.by_frame = not encoder.backend.joint_frames
-        self.cache = FeatureCache(CacheConfig(folder=str(folder / fingerprint[:16])), fingerprint=fingerprint)
-
-    def fill(self, rows: Sequence[Labelled]) -> dict[Any, str]:
-        """Encode what is not there; reason for each that cannot be read."""
-        wanted = {one.visual: 1 for one in rows}
-        processor = FrameProcessor(self.alone.x_encoder.config.image)
-        return self.cache.fill(wanted, model=self.alone, processor=processor, max_skipped=0.05)
-
-    def read(self, rows: Sequence[Labelled]) -> Latents:
-        """Of some rows."""
-        latents = self.cache.read([(one.visual, 0) for one in rows]).latents
-        assert latents is not None
-        return latents
-
-
-@dataclass
-class _Set:
-    """Rows that can be read, and the numbers of their classes."""
-
-    rows: list[Labelled]
-    labels_N: Tensor
-    features: _Features
-
-    @classmethod
-    def of(cls, rows: Sequence[Labelled], classes: Sequence[str], skipped: Any, features: _Features) -> _Set:
-        kept = [one for one in rows if one.visual not in skipped]
-        if not kept:
-            raise DataError(f"nothing could be read: {name_skipped(skipped)}.", fix="check the files.")
-        numbers = {name: number for number, name in enumerate(classes)}
-        return cls(kept, torch.tensor([numbers[one.label] for one in kept]), features)
-
-    def parts(self) -> Any:
-        """Latents of all rows, some at once."""
-        for start in range(0, len(self.rows), _AT_ONCE):
-            yield self.features.read(self.rows[start : start + _AT_ONCE])
-
-    def by_steps(self) -> Tensor:
-        """Mean token of each step of every row, [N, T * D]."""
-        return torch.cat([by_steps(part.tokens_BND, steps=part.steps) for part in self.parts()])
+def _read(
+    train: str | Path,
+    validation: str | Path | None,
+    test: str | Path | None,
+    *,
+    frames: int,
+    seed: int,
+    limit: int | None,
+) -> tuple[list[Labelled], list[Labelled], list[Labelled]]:
+    """Training, validation and test data, of the same classes."""
+    rows = read_labelled(train, frames=frames)
+    order = np.random.Generator(np.random.Philox(seed)).permutation(len(rows))[:limit]
+    rows = [rows[place] for place in order]
+    if validation is None:
+        rows, held = _divided(rows)
+    else:
+        held = read_labelled(validation, frames=frames)
+    tested = held if test is None else read_labelled(test, frames=frames)
+    classes = {one.label for one in rows}
+    for what, some in (("validation", held), ("test", tested)):
+        unknown = sorted({one.label for one in some} - classes)
+        if unknown:
+            raise DataError(
+                f"the {what} data have {len(unknown)} classes that the training data have not, first {unknown[0]!r}.",
+                fix="use the same names of classes in both, or leave these out.",
+            )
+    return rows, held, tested
 
 
 def _trained(
-    sets: Sequence[_Set], settings: ProbeSettings, *, classes: int, steps_told: bool
+    sets: Sequence[ProbeSet], settings: ProbeSettings, *, classes: int
 ) -> tuple[dict[str, float], float, NDArray[np.int64]]:
     """Settings of the probe that validation chooses, its accuracy there, and what it says of the test set."""
     train, held, tested = sets
@@ -257,7 +225,7 @@ def _trained(
     def new() -> nn.Module:
         if settings.head == "linear":
             return LinearProbe(features_NE.mean(0), features_NE.std(0), classes)
-        return AttentiveProbe(width, classes, layers=settings.layers, tell_steps=steps_told)
+        return AttentiveProbe(width, classes, layers=settings.layers, tell_steps=train.features.by_frame)
 
     pairs = [(lr, decay) for lr in settings.lrs for decay in settings.weight_decays]
     probes = [new() for _ in pairs]
@@ -286,7 +254,7 @@ def _trained(
 
 
 @torch.no_grad()
-def _predicted(head: nn.Module, rows: _Set) -> Tensor:
+def _predicted(head: nn.Module, rows: ProbeSet) -> Tensor:
     head.eval()
     return torch.cat([head(part.tokens_BND, steps=part.steps).argmax(1) for part in rows.parts()])
 
@@ -297,14 +265,14 @@ def _schedule(step: int, total: int) -> float:
     return (step + 1) / up if step < up else 0.5 * (1 + float(np.cos(np.pi * (step - up) / max(1, total - up))))
 
 
-def _nearest(sets: Sequence[_Set]) -> tuple[dict[str, float], float, NDArray[np.int64]]:
+def _nearest(sets: Sequence[ProbeSet]) -> tuple[dict[str, float], float, NDArray[np.int64]]:
     """The number of neighbours that validation chooses, its accuracy there, and what they say of the test set."""
     train, held, tested = sets
     known_NE = train.by_steps()
     mean_E = known_NE.mean(0)
     known_NE = F.normalize(known_NE - mean_E, dim=-1)
 
-    def voted(rows: _Set, count: int) -> Tensor:
+    def voted(rows: ProbeSet, count: int) -> Tensor:
         alike_MN = F.normalize(rows.by_steps() - mean_E, dim=-1) @ known_NE.T
         near = alike_MN.topk(min(count, len(known_NE)), dim=1)
         votes_MC = torch.zeros(len(alike_MN), int(train.labels_N.max()) + 1)
@@ -339,13 +307,4 @@ def _check(settings: ProbeSettings) -> None:
         raise ConfigError(
             f"lrs = {settings.lrs} and weight_decays = {settings.weight_decays} are no rates.",
             fix="give at least one of each, such as 0.001 and 0.01.",
-        )
-
-
-def _check_labels(classes: Sequence[str], rows: Sequence[Labelled], *, what: str) -> None:
-    unknown = sorted({one.label for one in rows} - set(classes))
-    if unknown:
-        raise DataError(
-            f"the {what} data have {len(unknown)} classes that the training data have not, first {unknown[0]!r}.",
-            fix="use the same names of classes in both, or leave these out.",
         )
