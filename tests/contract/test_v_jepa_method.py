@@ -292,3 +292,11 @@ def test_it_is_the_x_encoder_of_a_vl_jepa_by_one_line(tmp_path: Path, clips: Pat
     assert torch.equal(latents.tokens_BND, read_v_jepa(tmp_path / "encoder").represent(forward))
     assert not torch.equal(latents.tokens_BND, model.encode_vision(back).tokens_BND)
     assert model.predict(latents).shape == (1, 24)
+
+
+def test_gradcache_changes_nothing(tmp_path: Path, clips: Path) -> None:
+    """Clips of a step are embedded in pieces, in less memory, with the same losses."""
+    for name, objective in (("whole", {}), ("pieces", {"grad_cache": 3})):
+        run = recipe(tmp_path / name, clips, objective=objective, train={"eval_every": 6})
+        Trainer(run, device="cpu").fit()
+    assert losses(tmp_path / "pieces") == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
