@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +27,7 @@ class Format(StrEnum):
     IMMICH = "immich"
     SENTENCE_TRANSFORMERS = "sentence-transformers"
     HUB = "hub"
+    TRANSFORMERS = "transformers"
 
 
 def export(
@@ -36,7 +38,8 @@ def export(
         typer.Option(
             "--format",
             help="vljepa: a folder for vljepa. onnx: a file for each tower. immich: the folder that its machine "
-            "learning loads. sentence-transformers: a folder for that library. hub: everything, with a model card.",
+            "learning loads. sentence-transformers: a folder for that library. hub: everything, with a model card. "
+            "transformers: a V-JEPA as its VJEPA2Model.",
         ),
     ] = Format.VLJEPA,
     merge: Annotated[bool, typer.Option("--merge", help="Add adapters to the matrices that they adapt.")] = False,
@@ -65,6 +68,9 @@ def export(
     _check_options(form, {"--int8": int8, "--check": check, "--push-to": push_to, "--private": private, "--full": full})
     if decoder is not None and form in (Format.ONNX, Format.IMMICH):
         raise ConfigError(f"--decoder has no use in --format {form.value}.", fix="leave it out.")
+    if form is Format.TRANSFORMERS:
+        _transformers(model, output, unused={"--merge": merge, "--decoder": decoder})
+        return
     from vljepa.inference.embed import Embedder
     from vljepa.processing.processor import VLJEPAProcessor
 
@@ -102,11 +108,22 @@ def _check_options(form: Format, given: dict[str, object]) -> None:
         Format.IMMICH: {"--check"},
         Format.SENTENCE_TRANSFORMERS: set(),
         Format.HUB: {"--push-to", "--private"},
+        Format.TRANSFORMERS: set(),
     }
     for option, value in given.items():
         if value and option not in uses[form]:
             fit = ", ".join(one.value for one, options in uses.items() if option in options)
             raise ConfigError(f"{option} is for --format {fit}, and this is {form.value}.", fix=f"leave {option} out.")
+
+
+def _transformers(model: str, output: Path, *, unused: Mapping[str, object]) -> None:
+    for option, value in unused.items():
+        if value:
+            raise ConfigError(f"{option} has no use in --format transformers.", fix="leave it out.")
+    from vljepa.export.v_jepa import export_transformers
+
+    difference = export_transformers(model, empty_folder(output))
+    note(f"written: {output}; latents in transformers differ by at most {difference:.1e}")
 
 
 def _load(name: str, *, merge: bool, decoder: str | None, keep_adapters: bool) -> VLJEPA:
