@@ -223,8 +223,8 @@ class Index:
     def remove(self, patterns: str | Sequence[str], *, approximate: str = "auto") -> int:
         """Take files out; their rows are gone from the disk, too, when this returns.
 
-        The shards that had them are written anew. What faiss has of an index is built again, which takes as long as it
-        took before. A build that was broken off is forgotten.
+        The shards that had them are written anew, and what faiss has is built again, which takes its time. A build that
+        was broken off is forgotten.
 
         Args:
             patterns: Names of files and folders, or paths below the index's folder, as of `Among.include`.
@@ -266,15 +266,10 @@ class Index:
             earlier = read_manifest(self.place).approximate
         if factory == "auto":
             factory = approximation.choose(len(self), self.manifest.header.width) if approximation.installed() else None
-        self.approximate = None
-        if factory == "keep":
-            about = earlier
-        elif factory is not None:
-            queries = self._embedder.texts(names_to_ask_for())
-            earlier = earlier if grow else None
-            about = approximation.build(self.entries, self.place, factory=factory, queries=queries, earlier=earlier)
-        else:
-            about = None
+        about, self.approximate = earlier if factory == "keep" else None, None
+        if factory not in (None, "keep"):
+            queries, before = self._embedder.texts(names_to_ask_for()), earlier if grow else None
+            about = approximation.build(self.entries, self.place, factory=factory, queries=queries, earlier=before)
         self.manifest = replace(self.manifest, approximate=about)
         if about is not None and approximation.installed():
             self.approximate = approximation.load(about, self.place, self.entries)
