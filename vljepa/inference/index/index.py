@@ -226,8 +226,8 @@ class Index:
     def remove(self, patterns: str | Sequence[str], *, approximate: str = "auto") -> int:
         """Take files out; their rows are gone from the disk, too, when this returns.
 
-        The shards that had them are written anew. What faiss has of an index is built again, which takes as long as it
-        took before. A build that was broken off is forgotten.
+        The shards that had them are written anew, and what faiss has is built again, which takes its time. A build that
+        was broken off is forgotten.
 
         Args:
             patterns: Names of files and folders, or paths below the index's folder, as of `Among.include`.
