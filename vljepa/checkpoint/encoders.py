@@ -36,8 +36,8 @@ def load_encoder(name: str, *, pool_grid: int | None = None) -> XEncoder:
         except CheckpointError as error:
             raise CheckpointError(
                 error.message,
-                fix="name a part such as timm:resnet18.a1_in1k or transformers:./FOLDER, a folder of `vljepa train`, or a "
-                "model such as mini.",
+                fix="name a part such as timm:resnet18.a1_in1k or transformers:./FOLDER, a folder of `vljepa train`, "
+                "or a model such as mini.",
             ) from error
         if pool_grid is not None:
             encoder.config = encoder.config.model_copy(update={"pool_grid": pool_grid})
