@@ -34,6 +34,7 @@ TASKS = {
     "adaptation": "eval.studies.adaptation:measure",
     "answer prior": "eval.studies.answer_prior.study:measure",
     "comparison": "eval.studies.comparison.study:measure",
+    "v_jepa": "eval.studies.v_jepa:measure",
 }
 """What a suite may name as its task: `measure(context, **settings) -> Result`.
 
@@ -55,6 +56,7 @@ DOCUMENTS = {
         ["answer_prior_objects", "answer_prior_captions", "answer_prior_captions_folds"],
     ),
     "comparison": ("Embeddings against tokens: the controlled comparison", "comparison", ["comparison"]),
+    "family": ("The family: V-JEPA", "v_jepa", ["v_jepa"]),
 }
 """Pages of docs/ by name: title, task and results."""
 BENCHES = (

@@ -25,6 +25,7 @@ _PUBLIC = {
     "caption": "vljepa.inference.caption",
     "classify": "vljepa.inference.classify",
     "load": "vljepa.inference.pipeline",
+    "probe": "vljepa.training.probing",
     "stream": "vljepa.inference.stream",
     "watch": "vljepa.inference.watch",
     "VLJEPAError": "vljepa.errors",
@@ -44,6 +45,7 @@ __all__ = [
     "caption",
     "classify",
     "load",
+    "probe",
     "stream",
     "watch",
 ]
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from vljepa.inference.vqa import ask
     from vljepa.inference.watch import watch
     from vljepa.processing.processor import VLJEPAProcessor
+    from vljepa.training.probing import probe
     from vljepa.training.trainer import Trainer
 
 

@@ -42,18 +42,18 @@ def _photo(path: Path) -> Image.Image:
         return image.convert("RGB")
 
 
-def background(image: Path, random: Random) -> Image.Image:
-    """A square cut from a photo, mirrored or not."""
+def background(image: Path, random: Random, *, to: int = SIDE) -> Image.Image:
+    """A square cut from a photo, mirrored or not, resized `to` pixels."""
     photo = _photo(image)
     side = round(min(photo.size) * random.uniform(0.6, 1))
     left, top = random.randint(0, photo.width - side), random.randint(0, photo.height - side)
-    cut = photo.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+    cut = photo.resize((to, to), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
     return cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else cut
 
 
 def frames(scene: Scene, sprites: list[Sprite], behind: Image.Image) -> list[Image.Image]:
-    """The frames of a scene, each SIDE x SIDE."""
-    images = []
+    """The frames of a scene, each as large as the background, a square."""
+    images, side = [], behind.width
     for number in range(FRAMES):
         image = behind.copy()
         for sprite, track in reversed(list(zip(sprites, scene.tracks, strict=True))):
@@ -61,10 +61,10 @@ def frames(scene: Scene, sprites: list[Sprite], behind: Image.Image) -> list[Ima
             if pose is None:
                 continue
             drawing = _drawing(sprite.image)
-            scale = pose.size * SIDE / max(drawing.size)
+            scale = pose.size * side / max(drawing.size)
             size = (max(1, round(drawing.width * scale)), max(1, round(drawing.height * scale)))
             scaled = drawing.resize(size, Image.Resampling.LANCZOS)
-            corner = (round(pose.x * SIDE - size[0] / 2), round(pose.y * SIDE - size[1] / 2))
+            corner = (round(pose.x * side - size[0] / 2), round(pose.y * side - size[1] / 2))
             image.paste(scaled, corner, scaled)
         images.append(image)
     return images

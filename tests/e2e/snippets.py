@@ -3,15 +3,17 @@
 Fences say what they are in their first word:
 
     ```python     run on its own in a fresh namespace
-    ```console    the lines after `$ ` are commands, the others show what they print (not compared)
+    ```console    the lines after `$ ` are commands, each by itself, the others show what they print (not compared)
     ```bash       a script
     ```text, ```json, ```yaml ...   shown, not run
 
 A runnable fence is left out only by `not-run: REASON` after its first word, which everybody sees who edits the page.
 """
 
+import multiprocessing
 import os
 import re
+import shlex
 import subprocess
 import sys
 import traceback
@@ -20,6 +22,11 @@ from pathlib import Path
 
 RUNNABLE = ("python", "console", "bash")
 SHOWN = ("text", "json", "yaml", "toml", "csv", "bibtex", "mermaid", "diff")
+_PLAIN = re.compile(r"""vljepa( [^\s|&;<>$`*?~#\\"']+| "[^"$`\\]+"| '[^']+')+""")
+"""A command that a shell would only take the quotes from."""
+_LOADED = multiprocessing.get_context("forkserver")
+"""Starts commands from a process that has the libraries loaded already: most of a short command's time is theirs."""
+_LOADED.set_forkserver_preload(["timm", "transformers", "vljepa.cli.main", "vljepa.checkpoint.vl_jepa"])
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,}|~{3,})(?P<info>.*)$")
 
 
@@ -98,11 +105,18 @@ def _run_python(snippet: Snippet, folder: Path) -> None:
 
 
 def _run_shell(snippet: Snippet, folder: Path) -> None:
-    script = snippet.text
-    if snippet.language == "console":
-        script = "\n".join(line.removeprefix("$ ") for line in script.splitlines() if line.startswith("$ "))
-        if not script:
-            raise SnippetError("a console fence without a `$ ` line")
+    if snippet.language == "bash":
+        _run_script(snippet.text, folder)
+        return
+    commands = [line.removeprefix("$ ") for line in snippet.text.splitlines() if line.startswith("$ ")]
+    if not commands:
+        raise SnippetError("a console fence without a `$ ` line")
+    for command in commands:
+        run_one = _run_command if _PLAIN.fullmatch(command) else _run_script
+        run_one(command, folder)
+
+
+def _run_script(script: str, folder: Path) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
@@ -116,3 +130,28 @@ def _run_shell(snippet: Snippet, folder: Path) -> None:
     )
     if done.returncode:
         raise SnippetError(f"exit code {done.returncode} from\n{script}\n{done.stdout}{done.stderr}")
+
+
+def _run_command(command: str, folder: Path) -> None:
+    said = folder.parent / f"{folder.name}.said"
+    process = _LOADED.Process(target=_command, args=(shlex.split(command), folder, said, dict(os.environ)))
+    process.start()
+    process.join(timeout=600)
+    if process.exitcode != 0:
+        process.kill()
+        raise SnippetError(f"exit code {process.exitcode} from\n{command}\n{said.read_text(encoding='utf-8')}")
+
+
+def _command(words: list[str], folder: Path, said: Path, environment: dict[str, str]) -> None:
+    """What the installed script does, in a process of its own."""
+    from vljepa.cli.main import main
+
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for standard in (1, 2):
+        os.dup2(output, standard)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.argv = words
+    sys.exit(main())

@@ -19,10 +19,25 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.launching import free_port
+from vljepa.configs import RunConfig, VJEPAConfig
+from vljepa.methods.v_jepa import VJepaMethod
 from vljepa.models.layers.sharded import whole
+from vljepa.models.types import Batch
+from vljepa.models.video.masks import draw_roles
+from vljepa.models.video.v_jepa import VJEPA
 from vljepa.objectives import Positives, gather_with_gradient, grad_cache, infonce
 
 ROWS, WIDTH = 26, 6
+NOWHERE = {"name": "clips", "path": "nowhere"}
+V_JEPA: dict[str, Any] = {
+    "frames": 2,
+    "image": {
+        "size": [16, 16], "mean": [0.5] * 3, "std": [0.5] * 3, "resize": "squash", "interpolation": "bilinear",
+    },
+    "encoder": {"width": 12, "depth": 1, "heads": 2, "patch": 4, "tubelet": 2},
+    "predictor": {"width": 8, "depth": 1, "heads": 1},
+    "target": {"name": "regularised", "weight": 0.1, "tokens": 4},
+}  # fmt: skip
 CASES = {  # tile, chunks, shares, sharded; "uneven" is a step of which some processes could not read most images
     "dense": (None, 1, "even", False),
     "dense, uneven": (None, 1, "uneven", False),
@@ -127,12 +142,30 @@ def refusal_of_a_scalar() -> str:
     return ""
 
 
+def masked_gradients(*, gather: bool) -> torch.Tensor:
+    """Of a V-JEPA with SIGReg, whose loss needs the clips of all processes; in one process of all of them."""
+    config = VJEPAConfig.model_validate(V_JEPA)
+    torch.manual_seed(0)
+    model = VJEPA(config)
+    pixels = torch.randn(ROWS, 2, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    roles = draw_roles(config.masks, grid=config.grid, clips=ROWS, seed=[0])
+    method = VJepaMethod(RunConfig.model_validate({"method": "v_jepa", "model": V_JEPA, "data": {"train": [NOWHERE]}}))
+    method.model = model
+    called: Any = DistributedDataParallel(model, find_unused_parameters=True) if gather else model
+    batch = Batch(pixels_BTCHW=pixels, roles_BKN=roles)
+    if gather:
+        batch = batch.choose(share(torch.arange(ROWS), "uneven"))
+    method.loss(called(batch), [batch], step=3).backward()
+    return flat(model)
+
+
 def work(rank: int, world: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=world)
     found: dict[str, Any] = {case: gradients(case) for case in CASES}
     found["scalar"] = refusal_of_a_scalar()
+    found["v_jepa"] = masked_gradients(gather=True)
     rows, pairs, texts = (share(one, "even") for one in data())
     model = DistributedDataParallel(Tower().double())
     outputs = model(rows)
@@ -149,9 +182,10 @@ def test_gradients_of_many_processes_are_those_of_one(world: int, tmp_path: Path
     mp.spawn(work, args=(world, free_port(), str(tmp_path)), nprocs=world)
     model, (rows, pairs, texts) = Tower().double(), data()
     contrast(model(rows), pairs, texts, tile=None, gather=False).backward()
-    exact = flat(model)
+    exact, masked = flat(model), masked_gradients(gather=False)
     for rank in range(world):
         found = torch.load(tmp_path / f"{rank}.pt")
+        torch.testing.assert_close(found.pop("v_jepa"), masked, atol=1e-5, rtol=1e-4)
         wrong = found.pop("gather without gradient")
         assert "doesn't support scalar parameters" in found.pop("scalar")
         assert found.keys() == CASES.keys()

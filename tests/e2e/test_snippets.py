@@ -49,6 +49,7 @@ def test_snippets_run_in_order_in_one_folder(tmp_path):
         ("```bash\nfalse\ntrue\n```", "exit code 1"),
         ("```bash\nfalse | true\n```", "exit code 1"),
         ("```console\n$ vljepa no-such-verb\n$ true\n```", "no-such-verb"),
+        ("```console\n$ vljepa --version\n$ vljepa ask 'no such file' what\n```", "exit code 2 .*no such file"),
         ("```console\nvljepa --version\n```", "without a `\\$ ` line"),
         ("```console\n$ true\n", "not closed"),
         ("```\n$ true\n```", "a fence of 'nothing'"),

@@ -6,6 +6,7 @@ from vljepa.backends.open_clip import OpenClipBackend
 from vljepa.backends.protocols import Backend
 from vljepa.backends.timm import TimmBackend
 from vljepa.backends.transformers import TransformersBackend
+from vljepa.backends.v_jepa import VJepaBackend
 from vljepa.configs import PartSpec
 from vljepa.configs.part import BACKENDS
 
@@ -13,6 +14,7 @@ _BACKENDS: dict[str, Backend] = {
     "transformers": TransformersBackend(),
     "open_clip": OpenClipBackend(),
     "timm": TimmBackend(),
+    "v_jepa": VJepaBackend(),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +29,7 @@ class Format(StrEnum):
     HUB = "hub"
     NPY = "npy"
     QDRANT = "qdrant"
+    TRANSFORMERS = "transformers"
 
 
 OF_AN_INDEX = (Format.NPY, Format.QDRANT)
@@ -44,7 +46,7 @@ def export(
             "--format",
             help="vljepa: a folder for vljepa. onnx: a file for each tower. immich: the folder that its machine "
             "learning loads. sentence-transformers: a folder for that library. hub: everything, with a model card. "
-            "Of an index: npy, or qdrant.",
+            "transformers: a V-JEPA as its VJEPA2Model. Of an index: npy, or qdrant.",
         ),
     ] = Format.VLJEPA,
     merge: Annotated[bool, typer.Option("--merge", help="Add adapters to the matrices that they adapt.")] = False,
@@ -78,6 +80,9 @@ def export(
     _check_options(form, {"--int8": int8, "--check": check, "--push-to": push_to, "--private": private, "--full": full})
     if decoder is not None and form in (Format.ONNX, Format.IMMICH):
         raise ConfigError(f"--decoder has no use in --format {form.value}.", fix="leave it out.")
+    if form is Format.TRANSFORMERS:
+        _transformers(model, output, unused={"--merge": merge, "--decoder": decoder})
+        return
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index.exchange import holds_rows
     from vljepa.processing.processor import VLJEPAProcessor
@@ -123,6 +128,7 @@ def _check_options(form: Format, given: dict[str, object]) -> None:
         Format.IMMICH: {"--check"},
         Format.SENTENCE_TRANSFORMERS: set(),
         Format.HUB: {"--push-to", "--private"},
+        Format.TRANSFORMERS: set(),
     }
     for option, value in given.items():
         if value and option not in uses[form]:
@@ -147,6 +153,16 @@ def _export_index(index: Path, output: Path, *, form: Format) -> None:
         write_qdrant(entries, output)
         write_sidecar(output, header, form=form.value, count=len(entries))
     note(f"{len(entries)} rows of {header.width} numbers written: {output}")
+
+
+def _transformers(model: str, output: Path, *, unused: Mapping[str, object]) -> None:
+    for option, value in unused.items():
+        if value:
+            raise ConfigError(f"{option} has no use in --format transformers.", fix="leave it out.")
+    from vljepa.export.v_jepa import export_transformers
+
+    difference = export_transformers(model, empty_folder(output))
+    note(f"written: {output}; latents in transformers differ by at most {difference:.1e}")
 
 
 def _load(name: str, *, merge: bool, decoder: str | None, keep_adapters: bool) -> VLJEPA:

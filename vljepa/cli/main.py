@@ -24,6 +24,7 @@ from vljepa.cli.index import index
 from vljepa.cli.mcp import mcp
 from vljepa.cli.new import new
 from vljepa.cli.output import note
+from vljepa.cli.probe import probe
 from vljepa.cli.quiet import hush_libraries
 from vljepa.cli.search import search
 from vljepa.cli.serve import serve
@@ -59,6 +60,7 @@ for verb in (
     new,
     train,
     train_decoder,
+    probe,
     export,
     doctor,
 ):

@@ -56,6 +56,7 @@ from vljepa.configs.run import (
 )
 from vljepa.configs.selective import SelectiveConfig
 from vljepa.configs.stages import is_staged_recipe, load_stages
+from vljepa.configs.v_jepa import VJEPAConfig
 from vljepa.configs.views import ClipView, PictureView, StillView, TextView, View
 
 __all__ = [
@@ -100,6 +101,7 @@ __all__ = [
     "Strict",
     "TextView",
     "TrainConfig",
+    "VJEPAConfig",
     "VLJEPAConfig",
     "View",
     "XEncoderConfig",

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from vljepa.configs.decoder import DecoderRunConfig
+from vljepa.configs.methods import MODEL_CONFIGS
 from vljepa.configs.model import VLJEPAConfig
 from vljepa.configs.part import Strict
 from vljepa.configs.run import RunConfig
@@ -158,13 +159,16 @@ def validate(model: type[ConfigT], raw: Any, *, where: str) -> ConfigT:
         errors = error.errors()
         # A misspelt key is also a missing one; the misspelling is what the person needs to hear.
         first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-        key = ".".join(_follow(model, first["loc"])[1])
+        first = next((one for one in errors if one["loc"] == ("method",)), first)  # which says what `model` is
+        method = raw.get("method") if isinstance(raw, dict) else None
+        trained = MODEL_CONFIGS.get(str(method), VLJEPAConfig)
+        key = ".".join(_follow(model, first["loc"], trained)[1])
         if first["type"] == "extra_forbidden":
             accumulates = "accumulat" in key and "objective" in model.model_fields
-            fix = _INSTEAD_OF_ACCUMULATION if accumulates else _nearest_key(model, first["loc"])
+            fix = _INSTEAD_OF_ACCUMULATION if accumulates else _nearest_key(model, first["loc"], trained)
             raise ConfigError(f"{where}: unknown key {key!r}.", fix=fix) from error
         if first["type"] == "union_tag_not_found" and isinstance(first.get("input"), dict):
-            raise _nameless(model, first["loc"], given=first["input"], where=where) from error
+            raise _nameless(model, first["loc"], trained, given=first["input"], where=where) from error
         if first["type"] == "missing":
             raise ConfigError(f"{where}: the key {key!r} is missing.", fix=f"add {key!r}.") from error
         message = first["msg"].removeprefix("Value error, ")
@@ -236,9 +240,9 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _nearest_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+def _nearest_key(model: type[BaseModel], loc: tuple[int | str, ...], trained: type[BaseModel]) -> str:
     """Suggest the sibling key that is closest to the unknown one."""
-    node, _ = _follow(model, loc[:-1])
+    node, _ = _follow(model, loc[:-1], trained)
     if node is None or isinstance(node, list):
         return "remove it."
     known = list(node.model_fields)
@@ -246,9 +250,16 @@ def _nearest_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     return f"did you mean {close[0]!r}? Known here: {', '.join(known)}."
 
 
-def _nameless(model: type[BaseModel], loc: tuple[int | str, ...], *, given: dict[str, Any], where: str) -> ConfigError:
+def _nameless(
+    model: type[BaseModel],
+    loc: tuple[int | str, ...],
+    trained: type[BaseModel],
+    *,
+    given: dict[str, Any],
+    where: str,
+) -> ConfigError:
     """Error of a section that should say by its `name` what it is: that is missing, or misspelt."""
-    classes, keys = _follow(model, loc)
+    classes, keys = _follow(model, loc, trained)
     known = list(dict.fromkeys(name for one in classes for name in one.model_fields))
     unknown = difflib.get_close_matches("name", [str(key) for key in given if key not in known], n=1, cutoff=0.0)
     wrong = ".".join([*keys, *unknown])
@@ -258,10 +269,10 @@ def _nameless(model: type[BaseModel], loc: tuple[int | str, ...], *, given: dict
     return ConfigError(f"{where}: unknown key {wrong!r}.", fix=f"did you mean 'name'? It is one of {names}.")
 
 
-def _follow(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[Any, list[str]]:
+def _follow(model: type[BaseModel], loc: Sequence[int | str], trained: type[BaseModel]) -> tuple[Any, list[str]]:
     """Config class that an error's path leads to, None for none, and the path as keys of the file.
 
-    Into a path that leads through a union by name pydantic puts that name.
+    Into a path that leads through a union by name pydantic puts that name. `trained` is what a recipe's `model` is.
     """
     node: Any = model
     keys: list[str] = []
@@ -270,7 +281,7 @@ def _follow(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[Any, list
             node = next((one for one in node if _name(one) == part), None)
             continue
         keys.append(str(part))
-        node = None if node is None else _field_model(node, part)
+        node = None if node is None else _field_model(node, part, trained)
     return node, keys
 
 
@@ -279,21 +290,21 @@ def _name(model: type[BaseModel]) -> Any:
     return model.model_fields["name"].default if "name" in model.model_fields else None
 
 
-def _field_model(node: Any, part: int | str) -> Any:
+def _field_model(node: Any, part: int | str, trained: type[BaseModel]) -> Any:
     """Config class behind one step of an error's path, or the classes of a union; list indices stay where they are."""
     if isinstance(part, int):
         return node if isinstance(node, type) else None
     field = node.model_fields.get(part)
     if field is None:
         return None
-    classes = _classes(field.annotation)
+    classes = _classes(field.annotation, trained)
     return classes if len(classes) > 1 else next(iter(classes), None)
 
 
-def _classes(annotation: Any) -> list[type[BaseModel]]:
+def _classes(annotation: Any, trained: type[BaseModel]) -> list[type[BaseModel]]:
     """Config classes in an annotation; what a recipe's `model` is, its method says."""
     if annotation is Strict:
-        return [VLJEPAConfig]
+        return [trained]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [one for inner in get_args(annotation) for one in _classes(inner)]
+    return [one for inner in get_args(annotation) for one in _classes(inner, trained)]

@@ -15,7 +15,7 @@ _SHORTHAND = re.compile(
 ALIGNED = "aligned:"
 """Before the name of a dual encoder that is a model by itself."""
 
-BACKENDS = ["transformers", "open_clip", "timm"]
+BACKENDS = ["transformers", "open_clip", "timm", "v_jepa"]
 """Names of the libraries of models; `vljepa.backends.register` adds one."""
 
 

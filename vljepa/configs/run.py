@@ -218,6 +218,8 @@ class OptimConfig(Strict):
         lr: Peak learning rate of Predictor and heads.
         y_encoder_lr_scale: Factor for the Y-Encoder's own weights (the paper: 0.05).
         weight_decay: On matrices; never on norms, biases and the temperature.
+        weight_decay_end: Weight decay of the last step, to which it goes by a cosine (V-JEPA: from 0.04 to 0.4); None
+            keeps it constant.
         betas: AdamW's.
         warmup_steps: Linear warm-up.
         schedule: After the warm-up.
@@ -228,6 +230,7 @@ class OptimConfig(Strict):
     lr: float = Field(3e-4, gt=0)
     y_encoder_lr_scale: float = Field(0.05, ge=0)
     weight_decay: float = Field(0.05, ge=0)
+    weight_decay_end: float | None = Field(None, ge=0)
     betas: tuple[float, float] = (0.9, 0.98)
     warmup_steps: int = Field(100, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -311,6 +314,13 @@ class RunConfig(Strict):
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+
+    @field_validator("method")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in MODEL_CONFIGS:
+            raise ValueError(f"there is no such method: use one of {', '.join(MODEL_CONFIGS)}")
+        return value
 
     @field_validator("model", mode="before")
     @classmethod

@@ -30,11 +30,11 @@ from vljepa.data.skips import check_skipped
 from vljepa.data.store import Row, RowStore
 from vljepa.data.workers import ignore_signals
 from vljepa.errors import DataError, ImageError, VideoError
-from vljepa.models.jepa import JEPA
 from vljepa.models.types import Latents
+from vljepa.models.x_encoder import Encodes
 
 if TYPE_CHECKING:
-    from vljepa.processing.processor import VLJEPAProcessor
+    from vljepa.processing.frames import FrameProcessor
 
 FRAMES_PER_FORWARD = 32
 
@@ -86,8 +86,8 @@ class FeatureCache:
         self,
         views: Mapping[Visual, int],
         *,
-        model: JEPA,
-        processor: VLJEPAProcessor,
+        model: Encodes,
+        processor: FrameProcessor,
         workers: int = 0,
         max_skipped: float = 0.01,
     ) -> dict[Visual, str]:
@@ -203,9 +203,9 @@ class FeatureCache:
 class _Decoder(torch.utils.data.Dataset[tuple[str, list[tuple[int, Tensor]], str]]):
     """Opens images and clips in loader processes; an unreadable one comes back as its reason."""
 
-    def __init__(self, jobs: list[_Job], processor: VLJEPAProcessor, config: CacheConfig) -> None:
+    def __init__(self, jobs: list[_Job], processor: FrameProcessor, config: CacheConfig) -> None:
         self.jobs, self.processor, self.config = jobs, processor, config
-        self.max_pixels = processor.config.x_encoder.image.max_pixels
+        self.max_pixels = processor.max_pixels
 
     def __len__(self) -> int:
         return len(self.jobs)
@@ -235,7 +235,7 @@ class _Decoder(torch.utils.data.Dataset[tuple[str, list[tuple[int, Tensor]], str
 
 def _clips(
     jobs: list[_Job],
-    processor: VLJEPAProcessor,
+    processor: FrameProcessor,
     config: CacheConfig,
     *,
     workers: int,
@@ -258,8 +258,8 @@ def _clips(
 
 
 @torch.no_grad()
-def _encode(clips: Iterator[tuple[str, Tensor]], model: JEPA, *, at_once: int) -> Iterator[tuple[str, Row]]:
-    device = model.log_scale.device
+def _encode(clips: Iterator[tuple[str, Tensor]], model: Encodes, *, at_once: int) -> Iterator[tuple[str, Row]]:
+    device = next(model.x_encoder.parameters()).device
     model.eval()
     while chunk := [clip for _, clip in zip(range(at_once), clips, strict=False)]:
         vision = model.encode_vision(torch.stack([pixels for _, pixels in chunk]).to(device))

@@ -6,9 +6,10 @@ from vljepa.configs import Strict
 from vljepa.configs.methods import MODEL_CONFIGS
 from vljepa.errors import ConfigError
 from vljepa.methods.protocol import Method
+from vljepa.methods.v_jepa import VJepaMethod
 from vljepa.methods.vl_jepa import VLJepaMethod
 
-_METHODS: dict[str, type[Method]] = {VLJepaMethod.name: VLJepaMethod}
+_METHODS: dict[str, type[Method]] = {one.name: one for one in (VLJepaMethod, VJepaMethod)}
 
 
 def method_of(name: str) -> type[Method]:

@@ -234,3 +234,17 @@ def fit_logistic(values_NV: FloatArray, right_N: NDArray[np.float64], *, ridge: 
     with torch.enable_grad():
         optimizer.step(closure)  # type: ignore[no-untyped-call]
     return [round(one, 4) for one in weights.detach().tolist()]
+
+
+def accuracy_interval(hits: int, count: int) -> tuple[float, float]:
+    """95% interval of an accuracy (Wilson's score), 0 to 1: it holds near 0 and 1 and for few samples too.
+
+    Example:
+        >>> [round(one, 3) for one in accuracy_interval(9, 10)]
+        [0.596, 0.982]
+    """
+    assert 0 <= hits <= count, (hits, count)
+    assert count > 0
+    z, share = 1.959964, hits / count
+    centre, half = share + z**2 / (2 * count), z * ((share * (1 - share) + z**2 / (4 * count)) / count) ** 0.5
+    return max(0.0, (centre - half) / (1 + z**2 / count)), min(1.0, (centre + half) / (1 + z**2 / count))

@@ -154,6 +154,7 @@ class Batch(_Rows):
         query: Condition: a question.
         actions_BTA: Condition: what is done at each step in time, A numbers.
         asked_BN: Condition: which tokens of the context are hidden and to be predicted.
+        roles_BKN: Condition of K masks: whether a token is left out, seen or asked for (`models.video.masks`).
         target: Target texts; or
         target_features_BE: what a frozen target encoder has made of them, before its head.
         pair_ids_B: Integer per sample, equal exactly for equal (source_id, query).
@@ -168,6 +169,7 @@ class Batch(_Rows):
     query: Tokens | None = None
     actions_BTA: Tensor | None = None
     asked_BN: Tensor | None = None
+    roles_BKN: Tensor | None = None
     target: Tokens | None = None
     target_features_BE: Tensor | None = None
     pair_ids_B: Tensor | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,37 @@ from vljepa.configs import XEncoderConfig
 from vljepa.errors import PartError
 from vljepa.models.layers.pooling import pool_grid
 from vljepa.models.types import Latents
+
+
+class Encodes(Protocol):
+    """What has an X-Encoder: a model, or the encoder alone; it is an `nn.Module`."""
+
+    x_encoder: XEncoder
+
+    def encode_vision(self, pixels_BTCHW: Tensor) -> Latents:
+        """Frames to latents."""
+        ...
+
+    def eval(self) -> Any:
+        """Without dropout."""
+        ...
+
+
+class EncoderAlone(nn.Module):
+    """An X-Encoder without a model around it.
+
+    Args:
+        x_encoder: It.
+    """
+
+    def __init__(self, x_encoder: XEncoder) -> None:
+        super().__init__()
+        self.x_encoder = x_encoder
+
+    def encode_vision(self, pixels_BTCHW: Tensor) -> Latents:
+        """Frames to latents."""
+        latents: Latents = self.x_encoder(pixels_BTCHW)
+        return latents
 
 
 class XEncoder(nn.Module):

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vljepa.backends import backend_of, part_folder, resolve_preferences
@@ -18,14 +16,14 @@ from vljepa.configs import PartSpec, VLJEPAConfig
 from vljepa.errors import CheckpointError
 from vljepa.models.types import Batch, Tokens
 from vljepa.parts.saved import decoder_folder, read_config, saved_folder, tokenizers_folder
-from vljepa.processing.given import ImageInput, as_rgb
-from vljepa.processing.image import ImageTransform
+from vljepa.processing.frames import FrameProcessor
+from vljepa.processing.given import ImageInput
 from vljepa.processing.words import DecoderTokenizer
 
 __all__ = ["ImageInput", "VLJEPAProcessor"]
 
 
-class VLJEPAProcessor:
+class VLJEPAProcessor(FrameProcessor):
     """Everything between files and tensors, as the model's config says.
 
     Args:
@@ -39,7 +37,7 @@ class VLJEPAProcessor:
 
     def __init__(self, config: VLJEPAConfig, *, tokenizers: Path | None = None) -> None:
         self.config = config = resolve_preferences(config)
-        self.transform = ImageTransform(config.x_encoder.image)
+        super().__init__(config.x_encoder.image)
         self._query_tokenizer = _tokenizer(config.predictor.part, tokenizers, slot="predictor")
         same = _origin(config.predictor.part) == _origin(config.y_encoder.part)
         self.target_tokenizer = (
@@ -87,25 +85,6 @@ class VLJEPAProcessor:
             target=None if targets is None else self.targets(targets),
         )
 
-    def images(self, images: Sequence[ImageInput]) -> Tensor:
-        """Images as clips of one frame, [B, 1, C, H, W]."""
-        # In NumPy: torch would start threads of its own in every thread that reads images.
-        pixels_BCHW = np.stack([self.transform(self._open(image)).numpy() for image in images])
-        return torch.from_numpy(pixels_BCHW).unsqueeze(1)
-
-    def image_view(self, image: ImageInput, *, seed: int, min_scale: float, flip: bool) -> Tensor:
-        """Augmented view of one image, [1, C, H, W]; a pure function of image and seed."""
-        return self.transform.view(self._open(image), seed=seed, min_scale=min_scale, flip=flip).unsqueeze(0)
-
-    def frames(self, images: Sequence[ImageInput]) -> Tensor:
-        """Frames of one clip, [T, C, H, W]."""
-        return self.images(images)[:, 0]
-
-    def frames_view(self, images: Sequence[ImageInput], *, seed: int, min_scale: float, flip: bool) -> Tensor:
-        """Augmented view of one clip, [T, C, H, W]: every frame cut and mirrored alike."""
-        views = [self.image_view(image, seed=seed, min_scale=min_scale, flip=flip) for image in images]
-        return torch.cat(views)
-
     def queries(self, texts: Sequence[str]) -> Tokens:
         """Ids and mask [B, Lq] of queries; an empty query has no valid token at all."""
         ids, mask = self._query_tokenizer(texts, max_tokens=self.config.predictor.max_query_tokens)
@@ -129,9 +108,6 @@ class VLJEPAProcessor:
         if self.words is None:
             raise CheckpointError("this model has no Y-Decoder.", fix="give one to load_decoder.")
         return self.words.decode(ids)
-
-    def _open(self, image: ImageInput) -> Image.Image:
-        return as_rgb(image, max_pixels=self.config.x_encoder.image.max_pixels)
 
 
 def _tokenizer(part: PartSpec, saved: Path | None, *, slot: str) -> Tokenizer:

@@ -32,7 +32,7 @@ def parameter_groups(model: nn.Module, *, config: OptimConfig) -> list[dict[str,
     The Y-Encoder's backbone learns at `y_encoder_lr_scale`. Vectors are not decayed: norms, biases, the temperature.
 
     Returns:
-        Groups with `params`, `name`, `lr_scale` and `weight_decay`, in the model's order.
+        Groups with `params`, `name`, `lr_scale`, `weight_decay` and `decayed`, in the model's order.
     """
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
@@ -44,6 +44,7 @@ def parameter_groups(model: nn.Module, *, config: OptimConfig) -> list[dict[str,
             "name": group,
             "lr_scale": config.y_encoder_lr_scale if group == "y_encoder" else 1.0,
             "weight_decay": config.weight_decay if decayed else 0.0,
+            "decayed": decayed,
         }
         groups.setdefault((group, decayed), settings)["params"].append(parameter)
     return list(groups.values())
@@ -59,7 +60,9 @@ def build_optimizer(model: nn.Module, *, config: OptimConfig, extra: Sequence[nn
     """
     groups = parameter_groups(model, config=config)
     if extra:
-        groups.append({"params": list(extra), "name": "objective", "lr_scale": 1.0, "weight_decay": 0.0})
+        groups.append(
+            {"params": list(extra), "name": "objective", "lr_scale": 1.0, "weight_decay": 0.0, "decayed": False}
+        )
     fused = config.fused if config.fused is not None else groups[0]["params"][0].device.type == "cuda"
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
 
@@ -78,6 +81,28 @@ def learning_rate(step: int, *, config: OptimConfig, steps: int) -> float:
         return config.lr
     progress = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
     return config.lr * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def weight_decay(step: int, *, config: OptimConfig, steps: int) -> float:
+    """Weight decay of a step: constant, or a cosine from the first step to the last.
+
+    Args:
+        step: Counted from 0.
+        config: Where it begins and ends.
+        steps: Length of the run.
+    """
+    if config.weight_decay_end is None:
+        return config.weight_decay
+    progress = step / max(1, steps - 1)
+    left = 0.5 * (1.0 + math.cos(math.pi * progress))
+    return config.weight_decay_end + (config.weight_decay - config.weight_decay_end) * left
+
+
+def set_weight_decay(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Give every group that is decayed the weight decay."""
+    for group in optimizer.param_groups:
+        if group["decayed"]:
+            group["weight_decay"] = value
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

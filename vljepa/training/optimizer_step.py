@@ -13,7 +13,7 @@ from vljepa.configs import DecoderRunConfig, RunConfig
 from vljepa.methods import Hook
 from vljepa.models.layers.sharded import whole
 from vljepa.training.guards import SpikeWatch, check_finite
-from vljepa.training.optim import learning_rate, set_learning_rate
+from vljepa.training.optim import learning_rate, set_learning_rate, set_weight_decay, weight_decay
 
 
 class OptimizerStep:
@@ -65,6 +65,8 @@ class OptimizerStep:
             check_finite(float(norm), what="gradient norm", step=step)
         lr = learning_rate(step, config=run.optim, steps=self.steps)
         set_learning_rate(self.optimizer, lr)
+        if run.optim.weight_decay_end is not None:
+            set_weight_decay(self.optimizer, weight_decay(step, config=run.optim, steps=self.steps))
         self.optimizer.step()
         self.optimizer.zero_grad()
         for hook in self.hooks.values():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from vljepa.configs import VLJEPAConfig, load_preset, load_run_config, parse_overrides, preset_names, validate
@@ -112,3 +114,21 @@ def test_sources_of_a_decoder_of_one_name_are_refused():
     sources = [{"name": "a", "path": "a.txt"}, {"name": "a", "path": "b.txt"}]
     with pytest.raises(ConfigError, match="two sources are called 'a'"):
         validate(DecoderDataConfig, {"train": sources}, where="here")
+
+
+SHAPES = Path(__file__).parents[3] / "recipes" / "v_jepa_shapes.yaml"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("model.encodr.width=3", r"unknown key 'model.encodr'. Fix: did you mean 'encoder'"),
+        ("model.target.momentm=3", r"unknown key 'model.target.momentm'. Fix: did you mean 'momentum'"),
+        ("method=v_jep", "method = 'v_jep': there is no such method: use one of vl_jepa, v_jepa"),
+        ("model.frames=7", "7 frames of .64, 64. are no whole patches of 2 x 8 x 8"),
+    ],
+)
+def test_keys_of_the_model_are_those_of_the_method(change: str, says: str) -> None:
+    """Not those of VL-JEPA, whose model has other sections."""
+    with pytest.raises(ConfigError, match=says):
+        load_run_config(SHAPES, [change])

@@ -47,15 +47,15 @@ def recall(entries, index, queries, **options):
     return np.mean(shares)
 
 
-@pytest.mark.parametrize("factory", ["HNSW16", "HNSW16,SQ8", "IVF16,PQ16"])
-def test_it_finds_what_exact_search_finds(entries, cloud, tmp_path, monkeypatch, factory):
+@pytest.mark.parametrize(("factory", "least"), [("HNSW16", 0.95), ("HNSW16,SQ8", 0.95), ("IVF16,PQ16x4", 0.7)])
+def test_it_finds_what_exact_search_finds(entries, cloud, tmp_path, monkeypatch, factory, least):
     monkeypatch.setattr(nearest, "EXACT_BELOW", 10)
     about = approximate.build(entries, tmp_path, factory=factory, queries=cloud[1])
     index = approximate.load(about, tmp_path, entries)
 
-    assert about.recall >= 0.95
+    assert about.recall >= least
     assert about.queries == 40
-    assert recall(entries, index, cloud[1]) >= 0.9
+    assert recall(entries, index, cloud[1]) == pytest.approx(about.recall, abs=0.05)
     mask = np.arange(COUNT) % 20 == 0
     assert recall(entries, index, cloud[1], mask=mask) >= 0.9
     assert all(place % 20 == 0 for place in nearest.nearest(entries, index, cloud[1][0], k=10, mask=mask).places)

@@ -1,0 +1,1 @@
+"""What V-JEPA reads, and what its validation measures."""
