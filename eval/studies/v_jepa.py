@@ -20,7 +20,7 @@ from PIL import Image
 from eval.core.console import log
 from eval.core.result import Context, Result
 from vljepa.checkpoint.v_jepa import read_v_jepa, write_v_jepa
-from vljepa.configs import RunConfig, load_run_config
+from vljepa.configs import RunConfig, VJEPAConfig, load_run_config
 from vljepa.data.images import clip_images
 from vljepa.data.records import Clip
 from vljepa.methods.video.inputs import plain_clip
@@ -95,6 +95,9 @@ def measure(
             log(f"{arm}, {task}: {100 * found.accuracy:.1f}")
         if arm != SHUFFLED:
             panels[arm] = panel(place, data)
+    recipe = load_run_config(RECIPE)
+    assert isinstance(recipe.model, VJEPAConfig)
+    encoder = recipe.model.encoder
     examined = sum(1 for _ in (data / "clips.test.jsonl").open(encoding="utf-8"))
     return Result(
         rows=examined,
@@ -103,7 +106,12 @@ def measure(
         frames=8,
         seed=seed,
         chance={task: {"top1": 1 / _classes(data, task)} for task in tasks},
-        more={"arms": rows, "panel": panels, "probe": {"layers": layers, "train": train, "epochs": epochs}},
+        more={
+            "arms": rows,
+            "panel": panels,
+            "probe": {"layers": layers, "train": train, "epochs": epochs},
+            "encoder": {"width": encoder.width, "depth": encoder.depth, "batch_size": recipe.train.batch_size},
+        },
     )
 
 

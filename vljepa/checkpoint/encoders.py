@@ -12,6 +12,7 @@ from vljepa.checkpoint.digests import digest
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.configs import PartSpec, XEncoderConfig
 from vljepa.configs.part import BACKENDS
+from vljepa.errors import CheckpointError
 from vljepa.models.x_encoder import XEncoder
 from vljepa.parts.saved import CONFIG_FILE, MODEL_TYPE
 
@@ -30,7 +31,14 @@ def load_encoder(name: str, *, pool_grid: int | None = None) -> XEncoder:
     """
     part = _part_of(name)
     if part is None:
-        encoder = VLJEPA.from_pretrained(name).x_encoder
+        try:
+            encoder = VLJEPA.from_pretrained(name).x_encoder
+        except CheckpointError as error:
+            raise CheckpointError(
+                error.message,
+                fix="name a part such as timm:resnet18.a1_in1k or transformers:./FOLDER, a folder of `vljepa train`, "
+                "or a model such as mini.",
+            ) from error
         if pool_grid is not None:
             encoder.config = encoder.config.model_copy(update={"pool_grid": pool_grid})
         return encoder

@@ -83,6 +83,7 @@ def test_the_page_has_the_arms_and_says_whether_the_aim_was_reached(best: float,
     result = {
         **ORIGIN, "arms": arms, "panel": panel, "frames": 8, "metrics": {},
         "probe": {"layers": 1, "train": 1500, "epochs": 15},
+        "encoder": {"width": 64, "depth": 4, "batch_size": 16},
         "chance": {"motion": {"top1": 1 / 12}, "order": {"top1": 0.25}},
     }  # fmt: skip
     text = registry.tables("v_jepa", result)
