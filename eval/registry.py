@@ -60,7 +60,7 @@ DOCUMENTS = {
 }
 """Pages of docs/ by name: title, task and results."""
 BENCHES = (
-    *("backends", "index", "infonce", "kill", "latency", "search", "segmentation", "serve"),
+    *("backends", "duplicates", "index", "infonce", "kill", "latency", "search", "segmentation", "serve"),
     *("soak", "soak_live", "spelling", "step"),
 )
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.bench.memory import quantile
+from eval.bench.memory import apart, quantile
 from eval.core.console import log
 from vljepa.inference.embedded import Rows
 from vljepa.inference.index import approximate, nearest
@@ -73,14 +73,9 @@ def _one(folder: Path, count: int, width: int, queries: int) -> dict[str, Any]:
     manifest = read_manifest(folder)
     entries = Shards.open(folder, manifest.shards, width=width)
     opened = time.perf_counter() - began
-    whole = np.concatenate(entries.blocks)
-    works: dict[str, Callable[[Rows], Any]] = {
-        "exact": lambda query: nearest.nearest(entries, None, query, k=K),
-        "numpy": lambda query: np.argpartition(whole @ query, count - K)[-K:],
-        "numpy_sorted": lambda query: np.argsort(-(whole @ query), kind="stable")[:K],
-        "faiss_flat": _flat(whole),
-    }
     result: dict[str, Any] = {"count": count, "width": width, "write_s": round(written, 2), "open_s": round(opened, 4)}
+    result["memory_mib"] = {name: apart(_memory, name, folder) for name in ("exact", "faiss_flat", "numpy")}
+    result["ms"] = _in_turns(_exact_works(entries), asked)
     factory = approximate.choose(count, width)
     if factory is not None:
         began = time.perf_counter()
@@ -88,14 +83,72 @@ def _one(folder: Path, count: int, width: int, queries: int) -> dict[str, Any]:
         result["build_s"] = round(time.perf_counter() - began, 1)
         finish(folder, replace(manifest, approximate=about))
         index = approximate.load(about, folder, entries)
-        works["approximate"] = lambda query: nearest.nearest(entries, index, query, k=K)
-        works["faiss"] = lambda query: index.search_faiss(query, count=K)
-        share = [_share(works["exact"](query), works["approximate"](query)) for query in asked[queries // 2 :]]
+        share = [
+            _share(nearest.nearest(entries, None, query, k=K), nearest.nearest(entries, index, query, k=K))
+            for query in asked[queries // 2 :]
+        ]
         result |= {"factory": about.factory, "settings": about.settings, "built_recall": about.recall}
         result |= {"recall": round(float(np.mean(share)), 4), "faiss_mib": (folder / about.file).stat().st_size >> 20}
-    result["ms"] = _in_turns(works, asked)
+        result["memory_mib"] |= {name: apart(_memory, name, folder) for name in ("approximate", "faiss")}
+        works: dict[str, Callable[[Rows], Any]] = {
+            "approximate": lambda query: nearest.nearest(entries, index, query, k=K),
+            "faiss": lambda query: index.search_faiss(query, count=K),
+        }
+        result["ms"] |= _in_turns(works, asked)
     shutil.rmtree(folder)
     return result
+
+
+def _exact_works(entries: Shards) -> dict[str, Callable[[Rows], Any]]:
+    whole, count = np.concatenate(entries.blocks), len(entries)
+    return {
+        "exact": lambda query: nearest.nearest(entries, None, query, k=K),
+        "numpy": lambda query: np.argpartition(whole @ query, count - K)[-K:],
+        "numpy_sorted": lambda query: np.argsort(-(whole @ query), kind="stable")[:K],
+        "faiss_flat": _flat(whole),
+    }
+
+
+def _memory(name: str, folder: Path) -> dict[str, int]:
+    """MiB that opening an index and 20 searches take: of the process itself, and mapped from files, which may go again.
+
+    Args:
+        name: Which of the ways.
+        folder: Of the index.
+    """
+    import faiss
+
+    manifest = read_manifest(folder)
+    asked = _cloud(0, manifest.header.width, seed=3, some=20)
+    before = _held()
+    entries = Shards.open(folder, manifest.shards, width=manifest.header.width)
+    if name == "exact":
+        kept: Any = lambda query: nearest.nearest(entries, None, query, k=K)  # noqa: E731
+    elif name == "approximate":
+        assert manifest.approximate is not None
+        index = approximate.load(manifest.approximate, folder, entries)
+        kept = lambda query: nearest.nearest(entries, index, query, k=K)  # noqa: E731
+    elif name == "faiss":
+        assert manifest.approximate is not None
+        whole = faiss.read_index(str(folder / manifest.approximate.file))
+        kept = lambda query: whole.search(query[None], K)  # noqa: E731
+    else:
+        rows = np.concatenate(entries.blocks)
+        kept = _flat(rows) if name == "faiss_flat" else lambda query: np.argpartition(rows @ query, len(rows) - K)
+        del entries
+        if name == "faiss_flat":
+            del rows
+    for query in asked:
+        kept(query)
+    own, mapped = (after - start for after, start in zip(_held(), before, strict=True))
+    return {"own": round(own), "mapped": round(mapped)}
+
+
+def _held() -> tuple[float, float]:
+    """MiB of this process that are its own, and that are mapped from files."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines())
+    own, mapped = (int(lines[name].split()[0]) / 1024 for name in ("RssAnon", "RssFile"))
+    return own, mapped
 
 
 def _flat(whole: Rows) -> Callable[[Rows], Any]:

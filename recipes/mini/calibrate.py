@@ -1,7 +1,7 @@
-"""Fit what `classify` knows of names, for a trained mini: ``python recipes/mini/calibrate.py MODEL data/mini``.
+"""Fit what mini knows of names, once it is trained: ``python recipes/mini/calibrate.py MODEL data/mini``.
 
 A training does this at its end. This is for a model that was trained before: it writes the weight of the evidence and
-the open-set factors into the folder's config.json, and leaves the temperatures as they are.
+the open-set factors of both into the folder's config.json, and leaves the temperatures as they are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vljepa.validation.encoder import Encoder
 from vljepa.validation.tasks import RetrievalTask
 
 RECIPE = Path(__file__).resolve().parents[1] / "mini.yaml"
-FITTED = {"evidence", "open_set"}
+FITTED = {"evidence", "open_set", "search"}
 
 
 def main(arguments: list[str] | None = None) -> int:

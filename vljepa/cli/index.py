@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vljepa.cli.duplicates import find_groups, groups_as_json, print_groups, write_sheet
 from vljepa.cli.options import (
     AgainOption,
     BackendOption,
@@ -22,6 +23,8 @@ from vljepa.cli.output import note, note_passed_over, note_skipped, print_json, 
 from vljepa.errors import ConfigError
 
 if TYPE_CHECKING:
+    from vljepa.data.records import Visual
+    from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
     from vljepa.training.stopping import StopSignals
 
@@ -43,6 +46,23 @@ def index(
             metavar="GLOB",
             help="Instead of PATH: take the files of this name, and all in folders of it, out of INDEX.",
         ),
+    ] = None,
+    duplicates: Annotated[
+        bool,
+        typer.Option("--duplicates", help="List images of INDEX that look the same; without PATH of what is there."),
+    ] = False,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            "--bits",
+            min=0,
+            max=31,
+            help="With --duplicates: of 64 bits of two perceptual hashes, how many may differ; without it 12, tuned.",
+            show_default=False,
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="With --duplicates: write a page of them.")
     ] = None,
     threshold: ThresholdOption = None,
     again: AgainOption = False,
@@ -78,8 +98,12 @@ def index(
     --remove takes files out of INDEX and off the disk that it is on; the files themselves stay, and come back when
     their folder is indexed again. What faiss has of INDEX is then built anew, unless --approximate is keep.
 
+    --duplicates lists groups of images that look the same: scaled, compressed or slightly cropped copies, by
+    perceptual hash and embedding (extra `duplicates`). It opens all images, and deletes nothing.
+
     Example: vljepa index images clip.mp4 -o my.index
     Example: vljepa index -o my.index --remove 'private' --remove '2019/*.gif'
+    Example: vljepa index photos -o my.index --duplicates --html same.html
     """
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
@@ -90,14 +114,15 @@ def index(
 
     check_place(output)
     check_free(output)
-    if bool(paths) is (remove is not None):
-        message = "there are PATHs and --remove." if paths else "there is nothing to index."
-        raise ConfigError(message, fix="give PATHs, or --remove.")
-    if remove is not None:
+    _check_task(paths, remove, duplicates=duplicates, bits=bits, html=html)
+    if not paths:
         embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
-        _remove(Index.load(embedder.model, embedder.processor, output), remove, approximate=approximate, json=json)
+        there = Index.load(embedder.model, embedder.processor, output)
+        if remove is not None:
+            _remove(there, remove, approximate=approximate, json=json)
+        else:
+            _report_duplicates(there, embedder, bits=bits, html=html, json=json)
         return 0
-    assert paths
     found = find_files(paths, known=None if again else known_media(output))
     embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
     built = None
@@ -113,8 +138,40 @@ def index(
                 approximate=None if approximate == "none" else approximate,
                 progress=advance,
             )
-        report(built, output, total=len(found), json=json)
+        report(built, output, total=len(found), json=json, silent=json and duplicates)
+        if duplicates:
+            _report_duplicates(built, embedder, bits=bits, html=html, json=json, stored=found.stored)
     return exit_code(stop, done=built is not None)
+
+
+def _check_task(
+    paths: list[str] | None, remove: list[str] | None, *, duplicates: bool, bits: int | None, html: Path | None
+) -> None:
+    """Refuse what does not go together."""
+    if remove is not None and (paths or duplicates):
+        raise ConfigError("there is --remove with something else to do.", fix="give it alone.")
+    if not paths and remove is None and not duplicates:
+        raise ConfigError("there is nothing to index.", fix="give PATHs, --remove or --duplicates.")
+    if not duplicates and (bits is not None or html is not None):
+        raise ConfigError("--bits and --html are for --duplicates.", fix="add it, or leave them out.")
+
+
+def _report_duplicates(
+    index: Index,
+    embedder: Embedder,
+    *,
+    bits: int | None,
+    html: Path | None,
+    json: bool,
+    stored: Mapping[str, Visual] | None = None,
+) -> None:
+    groups = find_groups(index, index.folder, bits=bits, stored=stored)
+    if json:
+        print_json({**as_json(index), "approximate": _about(index), "duplicates": groups_as_json(groups)})
+    else:
+        print_groups(groups, folder=index.folder)
+    if html is not None:
+        write_sheet(html, groups, folder=index.folder, max_pixels=embedder.processor.config.x_encoder.image.max_pixels)
 
 
 def _remove(index: Index, patterns: list[str], *, approximate: str, json: bool) -> None:
@@ -144,14 +201,16 @@ def exit_code(stop: StopSignals, *, done: bool) -> int:
     return 0 if done or stop.received is None else 128 + stop.received
 
 
-def report(built: Index, output: Path, *, total: int, json: bool) -> None:
-    """Say what an index holds, and what it could not read."""
+def report(built: Index, output: Path, *, total: int, json: bool, silent: bool = False) -> None:
+    """Say what an index holds, and what it could not read; `silent` leaves the former to somebody else."""
     lost = [skipped for skipped in built.skipped if not skipped.partly]
     note_skipped([(skipped.path, skipped.reason) for skipped in lost], total=total, what="files")
     for skipped in built.skipped:
         if skipped.partly:
             note(f"only a part of {skipped.path} could be read: {skipped.reason}")
     note_passed_over(built.passed_over, what="images or videos")
+    if silent:
+        return
     if json:
         print_json({**as_json(built), "approximate": _about(built)})
     else:

@@ -77,6 +77,9 @@ def search(
     min_score: Annotated[
         float, typer.Option("--min-score", min=-1.0, max=1.0, help="List nothing whose cosine is below this.")
     ] = -1.0,
+    none: Annotated[
+        bool, typer.Option("--none", help="List nothing that is not likely to show what the text says.")
+    ] = False,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write a page with a picture of each.")
     ] = None,
@@ -93,8 +96,9 @@ def search(
     """List the images and segments of an index that are nearest to a text or to an image, with their cosine.
 
     Scores compare images and segments under one query; those of a text query and of an image query are not on one
-    scale. There is always a nearest one, also when nothing in the index is like the query: --min-score draws the line
-    that suits your model and files.
+    scale. There is always a nearest one, also when nothing in the index is like the query: --none leaves out what
+    more likely does not show what a text says than shows it, by what was fitted on validation images; --min-score
+    draws a line of your own.
 
     --plus and --minus move the query: its embedding and theirs are added up by their weights. --include, --exclude,
     --since, --until, --media and -f say among which files of the index the best are looked for.
@@ -126,10 +130,11 @@ def search(
     place = loaded.folder if folder is None else folder.resolve()
     limits = {"include": include or (), "exclude": exclude or (), "since": since, "until": until, "media": media}
     more["among"] = among(loaded, place, paths_file=paths_file, **limits)
-    hits = loaded.search(asked, k=k, per_video=per_video, min_score=min_score, **more)
+    hits = loaded.search(asked, k=k, per_video=per_video, min_score=min_score, none=none, **more)
     if not hits:
         for nearest in loaded.search(asked, k=1, **more):
-            note(f"nothing scores {min_score:g} or more; the nearest, {nearest.path}, has {nearest.score:.3f}")
+            why = f"scores {min_score:g} or more" if nearest.score < min_score else "is likely to show it"
+            note(f"nothing {why}; the nearest, {nearest.path}, has {nearest.score:.3f}")
     named = fetched.name(str(asked))
     if json:
         kind = "text" if isinstance(asked, str) else "image"

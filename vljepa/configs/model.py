@@ -234,6 +234,8 @@ class CalibrationConfig(Strict):
         residual: Factor on the gate of the residual.
         evidence: For `classify`, how far the X-Encoder's own classifier is trusted where candidates name its classes.
         open_set: For `classify`, whether any of the candidates is right; None where that was not fitted.
+        search: For `search --none`, whether the nearest row of an index shows what a text says; None where that was not
+            fitted.
         answers: Frequencies of the training answers, added to the cosines by `ask` where all choices are among them.
     """
 
@@ -245,6 +247,7 @@ class CalibrationConfig(Strict):
     residual: float = Field(1.0, gt=0)
     evidence: float = Field(0.0, ge=0, lt=1)
     open_set: OpenSetConfig | None = None
+    search: OpenSetConfig | None = None
     answers: AnswerPriorConfig | None = None
 
     def temperature(self, kind: Literal["classify", "ask"], *, candidates: int) -> float:

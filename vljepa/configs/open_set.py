@@ -9,6 +9,7 @@ class OpenSetConfig(Strict):
     """Logistic regression on validation images, with the right name among the candidates and without it.
 
     The probability that a candidate is right is sigmoid(bias + cosine * a + reference * b + candidates * log(M / 20)).
+    Searching, M is the number of rows of the index, a the cosine of the nearest one, and the only candidate the query.
 
     Args:
         bias: Constant.

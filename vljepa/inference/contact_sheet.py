@@ -26,7 +26,15 @@ class _Shown:
 
 
 def write_contact_sheet(
-    path: Path, *, query: str | Path, hits: Sequence[Hit], folder: Path, about: str, max_pixels: int
+    path: Path,
+    *,
+    query: str | Path,
+    hits: Sequence[Hit],
+    folder: Path,
+    about: str,
+    max_pixels: int,
+    numbers: Sequence[str] | None = None,
+    made_by: str = "vljepa search",
 ) -> list[str]:
     """Write the page; the file is complete or not there.
 
@@ -40,6 +48,8 @@ def write_contact_sheet(
         folder: Where the indexed files are.
         about: A line below the query; whatever is in it is shown as text.
         max_pixels: Cap on width x height of what is read.
+        numbers: Of the hits, as they are shown; None for their ranks.
+        made_by: The command that the page names.
 
     Returns:
         Why hits have no image, once for each file of which that is so.
@@ -49,14 +59,16 @@ def write_contact_sheet(
         ImageError: The query's image cannot be read.
     """
     shown = [_look(hit, folder, max_pixels) for hit in hits]
+    labels = numbers or [str(rank) for rank in range(1, len(shown) + 1)]
+    cards = [_card(one, rank, label) for rank, (one, label) in enumerate(zip(shown, labels, strict=True), start=1)]
     lacking = list(dict.fromkeys(f"{one.hit.path}: {one.lacking}" for one in shown if one.image is None))
     page = render_page(
         "contact_sheet.html",
         title=escaped(query if isinstance(query, str) else query.name),
         asked="" if isinstance(query, str) else image_tag(_small(query, max_pixels), alt="The query"),
         about=escaped(about),
-        hits="\n".join(['<ol class="cards">', *(_card(one, rank) for rank, one in enumerate(shown, start=1)), "</ol>"]),
-        footer="Made by <code>vljepa search</code>. Numbers are cosines, from -1 to 1.",
+        hits="\n".join(['<ol class="cards">', *cards, "</ol>"]),
+        footer=f"Made by <code>{escaped(made_by)}</code>. Numbers are cosines, from -1 to 1.",
     )
     write_page(path, page)
     return lacking
@@ -79,12 +91,13 @@ def _small(path: Path, max_pixels: int) -> bytes:
     return thumbnail(open_image(path, max_pixels=max_pixels))
 
 
-def _card(shown: _Shown, rank: int) -> str:
+def _card(shown: _Shown, rank: int, label: str) -> str:
     hit = shown.hit
     lacking = f'<p class="lacking">no image: {escaped(shown.lacking)}</p>' if shown.image is None else ""
     when = "" if hit.start is None or hit.end is None else span(hit.start, hit.end)
     return (
         f'<li class="card" id="hit-{rank}">{image_tag(shown.image, alt=hit.path)}<div class="words">'
-        f'<a class="when" href="#hit-{rank}"><span>{rank}. {when}</span><span class="score">{hit.score:.3f}</span></a>'
+        f'<a class="when" href="#hit-{rank}"><span>{escaped(label)}. {when}</span>'
+        f'<span class="score">{hit.score:.3f}</span></a>'
         f'<p class="text" dir="auto">{escaped(hit.path)}</p>{lacking}</div></li>'
     )

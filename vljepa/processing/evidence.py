@@ -58,7 +58,7 @@ def with_evidence(cosine_NM: Probabilities, class_NM: Probabilities, *, weight: 
 
 
 def right_among(
-    config: OpenSetConfig, cosine_NM: Probabilities, reference_NK: Probabilities | None
+    config: OpenSetConfig, cosine_NM: Probabilities, reference_NK: Probabilities | None, *, count: int | None = None
 ) -> NDArray[np.float64]:
     """Probability that one of the candidates is right, by the cosines alone, [N].
 
@@ -66,18 +66,22 @@ def right_among(
         config: Of the model.
         cosine_NM: Cosines to all candidates.
         reference_NK: Cosines to the classes that no candidate stands for; None without a classifier, or without any.
+        count: Among how many the best was chosen; by default the candidates.
     """
-    return np.asarray(1 / (1 + np.exp(-(open_set_features(cosine_NM, reference_NK) @ _factors(config)))))
+    features_N4 = open_set_features(cosine_NM, reference_NK, count=count)
+    return np.asarray(1 / (1 + np.exp(-(features_N4 @ _factors(config)))))
 
 
-def open_set_features(cosine_NM: Probabilities, reference_NK: Probabilities | None) -> NDArray[np.float64]:
-    """What `OpenSetConfig` has factors on, in its order: 1, both cosines and log(M / 20), [N, 4]."""
-    count, candidates = cosine_NM.shape
-    reference_N: Probabilities = np.zeros(count)
+def open_set_features(
+    cosine_NM: Probabilities, reference_NK: Probabilities | None, *, count: int | None = None
+) -> NDArray[np.float64]:
+    """What `OpenSetConfig` has factors on, in its order: 1, both cosines and log(count / 20), [N, 4]."""
+    images, candidates = cosine_NM.shape
+    reference_N: Probabilities = np.zeros(images)
     if reference_NK is not None and reference_NK.shape[1] > 0:
         reference_N = reference_NK.max(axis=1)
-    number_N = np.full(count, np.log(candidates / CALIBRATED_AT))
-    return np.stack([np.ones(count), cosine_NM.max(axis=1), reference_N, number_N], axis=1).astype(np.float64)
+    number_N = np.full(images, np.log((count or candidates) / CALIBRATED_AT))
+    return np.stack([np.ones(images), cosine_NM.max(axis=1), reference_N, number_N], axis=1).astype(np.float64)
 
 
 def _factors(config: OpenSetConfig) -> NDArray[np.float64]:

@@ -22,6 +22,7 @@ from vljepa.processing.answers import are_known, log_shares
 from vljepa.processing.class_names import name_rows
 from vljepa.validation.encoder import Encoder
 from vljepa.validation.naming import NamedScores, fit_evidence, fit_open_set, named_images
+from vljepa.validation.search import fit_search
 from vljepa.validation.tasks import Metrics, RetrievalTask, Task, VqaTask
 
 SIZES = (2, 5, 20, 100, 500)
@@ -109,7 +110,8 @@ def calibrate(
     if naming:
         changes["evidence"], found = fit_evidence(naming, current.model_copy(update=changes))
         changes["open_set"], areas = fit_open_set(naming, evidence=changes["evidence"])
-        metrics |= found | areas
+        changes["search"], hits = fit_search(naming)
+        metrics |= found | areas | hits
     return current.model_copy(update=changes), metrics
 
 

@@ -175,12 +175,16 @@ class NamedScores:
 
     def _among(self, image: int, candidates: NDArray[np.intp]) -> tuple[Array, float]:
         """Open-set features [4], and what the classifier gives to all candidates together."""
-        cosine_1M = self.cosine_NM[[image]][:, candidates]
-        if self.classes_NK is None or self.reference_NK is None or self.named_MK is None:
-            return open_set_features(cosine_1M, None)[0], 0.0
-        named_K = self.named_MK[candidates].any(axis=0)
-        features_14 = open_set_features(cosine_1M, self.reference_NK[[image]][:, ~named_K])
-        return features_14[0], float(self.classes_NK[image, named_K].sum())
+        features_14 = open_set_features(self.cosine_NM[[image]][:, candidates], self.reference_of(image, candidates))
+        if self.classes_NK is None or self.named_MK is None:
+            return features_14[0], 0.0
+        return features_14[0], float(self.classes_NK[image, self.named_MK[candidates].any(axis=0)].sum())
+
+    def reference_of(self, image: int, candidates: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float32] | None:
+        """Cosines of an image to the classes that none of the candidates stands for, [1, K or less]; None without."""
+        if self.reference_NK is None or self.named_MK is None:
+            return None
+        return self.reference_NK[[image]][:, ~self.named_MK[candidates].any(axis=0)]
 
 
 def fit_evidence(sources: Sequence[NamedScores], calibration: CalibrationConfig) -> tuple[float, Metrics]:
@@ -213,7 +217,7 @@ def fit_open_set(sources: Sequence[NamedScores], *, evidence: float) -> tuple[Op
     pooled = [Draw.joined(list(sizes.values())) for sizes in draws.values()]
     every = Draw.joined(pooled)
     weights_R = np.concatenate([np.full(len(one.among), 1 / len(one.among)) for one in pooled])
-    factors = _logistic(every, evidence=evidence, weights_R=weights_R / weights_R.sum())
+    factors = fit_logistic(every, evidence=evidence, weights_R=weights_R / weights_R.sum())
     bias, cosine, reference, candidates = factors.tolist()
     config = OpenSetConfig(bias=bias, cosine=cosine, reference=reference, candidates=candidates)
     metrics: Metrics = {
@@ -255,8 +259,8 @@ class Draw:
         return found
 
 
-def _logistic(draw: Draw, *, evidence: float, weights_R: Array) -> Array:
-    """Factors of the highest likelihood; the features are few, so there is nothing to regularise."""
+def fit_logistic(draw: Draw, *, evidence: float, weights_R: Array) -> Array:
+    """Factors [4] of the highest likelihood; the features are few, so there is nothing to regularise."""
     features_RF, weights, among = (torch.from_numpy(one) for one in (draw.features_RF, weights_R, draw.among))
     spare_R = torch.from_numpy(1 - evidence * draw.given_R)
     factors = torch.zeros(features_RF.shape[1], dtype=torch.float64, requires_grad=True)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -217,6 +218,26 @@ def test_a_query_about_none_of_the_images_lists_none(run, toy, index):
     assert f"has {best:.3f}" in err
     assert len(json.loads(run(*words, "--json", "--min-score", str(best - 1e-4))[1])["hits"]) >= 1
     assert json.loads(run(*words, "--json", "--min-score", "1")[1])["hits"] == []
+
+
+def test_nothing_is_likely_to_show_it(run, fails, toy, images, index, tmp_path, monkeypatch):
+    """A model for which that was fitted: its factors let through what has a cosine above 0.5."""
+    folder = tmp_path / "fitted"
+    shutil.copytree(toy, folder)
+    config = json.loads((folder / "config.json").read_text())
+    best = json.loads(run("search", index, "a volcano", "--model", toy, "--json")[1])["hits"][0]
+    for factor, hits in ((best["score"] - 1e-3, 1), (best["score"] + 1e-3, 0)):
+        config["calibration"]["search"] = {"bias": -1e4 * factor, "cosine": 1e4}
+        (folder / "config.json").write_text(json.dumps(config))
+        code, out, err = run("search", index, "a volcano", "--none", "--model", folder, "-k", "1")
+        assert code == 0
+        assert (best["path"] in out) == bool(hits)
+        said = f"nothing is likely to show it; the nearest, {best['path']}, has {best['score']:.3f}"
+        assert (said in err) != bool(hits)
+    assert "not calibrated for searches" in fails("search", index, "a volcano", "--none", "--model", toy)
+    picture = next(images.glob("*.png"))
+    assert "for one text" in fails("search", index, picture, "--none", "--model", folder)
+    assert "for one text" in fails("search", index, "a cat", "--plus", "red", "--none", "--model", folder)
 
 
 def test_a_folder_is_no_index_and_the_error_says_how_to_make_one(fails, toy, tmp_path):

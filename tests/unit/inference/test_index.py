@@ -7,8 +7,7 @@ from PIL import Image
 
 from tests.videos import write_video
 from vljepa.errors import ConfigError, DataError, ImageError, TextSpaceError, VideoError
-from vljepa.inference.index import Index, approximate
-from vljepa.inference.index import index as index_module
+from vljepa.inference.index import Index, approximate, finding
 
 
 @pytest.fixture
@@ -235,7 +234,7 @@ def test_what_faiss_cannot_build_is_said_before_anything_is_embedded(model, proc
 
 
 def test_without_faiss_search_is_exact(model, processor, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(index_module, "names_to_ask_for", lambda: ["green", "red"])
+    monkeypatch.setattr(finding, "names_to_ask_for", lambda: ["green", "red"])
     Index.build(model, processor, images, output=tmp_path / "my.index", approximate="HNSW4")
     with_faiss = Index.load(model, processor, tmp_path / "my.index")
     monkeypatch.setattr(approximate, "EXACT_BELOW", 1)
@@ -248,7 +247,7 @@ def test_without_faiss_search_is_exact(model, processor, images, tmp_path, monke
 
 
 def test_what_faiss_has_is_kept_where_nothing_is_built(model, processor, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(index_module, "names_to_ask_for", lambda: ["green", "red"])
+    monkeypatch.setattr(finding, "names_to_ask_for", lambda: ["green", "red"])
     output = tmp_path / "my.index"
     Index.build(model, processor, images, output=output, approximate="HNSW4")
     Image.new("RGB", (9, 9), "#00ff00").save(images / "new.png")

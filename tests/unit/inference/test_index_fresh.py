@@ -145,7 +145,7 @@ def test_while_another_process_is_at_work_it_is_tried_again(follow, images, tmp_
 
 
 def test_faiss_is_not_given_a_few_rows_at_every_change(model, processor, images, tmp_path, monkeypatch):
-    monkeypatch.setattr("vljepa.inference.index.index.names_to_ask_for", lambda: ["green", "red"])
+    monkeypatch.setattr("vljepa.inference.index.finding.names_to_ask_for", lambda: ["green", "red"])
     output = tmp_path / "my.index"
     assert fresh._factory(output) == "auto"
     Index.build(model, processor, images, output=output, approximate="HNSW4")

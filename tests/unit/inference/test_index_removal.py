@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from vljepa.errors import ConfigError, DataError
-from vljepa.inference.index import Index, settle, units
-from vljepa.inference.index import index as index_module
+from vljepa.inference.index import Index, finding, settle, units
 
 
 def held(index):
@@ -73,7 +72,7 @@ def test_an_index_in_memory(model, processor, images):
 @pytest.mark.parametrize("approximate", ["auto", "keep"])
 def test_faiss_has_nothing_of_it_unless_it_is_kept(model, processor, tmp_path, monkeypatch, approximate):
     """The row of what is removed is looked for in the file of faiss itself."""
-    monkeypatch.setattr(index_module, "names_to_ask_for", lambda: ["green", "red"])
+    monkeypatch.setattr(finding, "names_to_ask_for", lambda: ["green", "red"])
     (tmp_path / "files").mkdir()
     for number in range(12):
         Image.new("RGB", (2, 2), (20 * number + 3, 255 - 20 * number, 99)).save(tmp_path / "files" / f"{number:02}.png")

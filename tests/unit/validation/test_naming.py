@@ -11,6 +11,7 @@ from vljepa.configs import CalibrationConfig, LabelPriorConfig, PromptsConfig
 from vljepa.data.records import Record
 from vljepa.validation.calibration import calibrate
 from vljepa.validation.naming import LEAST, NamedScores, fit_evidence, fit_open_set, named_images
+from vljepa.validation.search import draw_images, fit_search
 from vljepa.validation.tasks import RetrievalTask
 
 NAMES = [f"name {number}" for number in range(30)]
@@ -125,9 +126,23 @@ def test_none_of_them_is_told_from_one_of_them() -> None:
     assert abs(blind.cosine) < config.cosine
 
 
-def test_a_run_s_calibration_has_both() -> None:
+def test_a_search_that_finds_is_told_from_one_that_does_not() -> None:
+    one = scores(Namer(noise=1.0, trusted=0.0))
+    config, metrics = fit_search([one])
+    assert metrics["calibration/search/photos/auroc"] > 0.9
+    draw = draw_images(one)
+    probabilities = draw.probabilities(np.array([config.bias, config.cosine, config.reference, config.candidates]), 0.0)
+    assert probabilities.mean() == pytest.approx(draw.among.mean(), abs=0.01), "calibrated on the whole"
+    assert 0.3 < draw.among.mean() < 0.95, "the control: there are both"
+    _, chance = fit_search([scores(Namer(noise=1000.0, trusted=0.0))])
+    assert chance["calibration/search/photos/auroc"] < 0.7
+
+
+def test_a_run_s_calibration_has_all() -> None:
     fitted, metrics = calibrate([crowd()], encoder=Namer(noise=3.0, trusted=0.9), current=CalibrationConfig())  # type: ignore[arg-type]
     assert fitted.evidence == metrics["calibration/evidence"] > 0.5
     assert fitted.open_set is not None
+    assert fitted.search is not None
     few, _ = calibrate([captioned(("name 1",), ("name 2",))], encoder=Namer(noise=3.0, trusted=0.9), current=fitted)  # type: ignore[arg-type]
-    assert (few.evidence, few.open_set) == (fitted.evidence, fitted.open_set), "kept where there is nothing to fit on"
+    kept = (few.evidence, few.open_set, few.search)
+    assert kept == (fitted.evidence, fitted.open_set, fitted.search), "kept where there is nothing to fit on"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.data.long_work import long_work
@@ -19,11 +22,12 @@ from vljepa.inference.index.build import build, finish, help_build, kept_in, kno
 from vljepa.inference.index.engines import Engine, in_this_process
 from vljepa.inference.index.files import Files, find_files
 from vljepa.inference.index.filters import Among
+from vljepa.inference.index.finding import find_by
 from vljepa.inference.index.hit import Hit, check_limits
 from vljepa.inference.index.lock import alone_in
 from vljepa.inference.index.manifest import SHARDS, Manifest, check_place, prepare_folder, read_manifest
+from vljepa.inference.index.matching import check_can_be_none, match_probabilities
 from vljepa.inference.index.nearest import nearest
-from vljepa.inference.index.recall import names_to_ask_for
 from vljepa.inference.index.removal import matching, without
 from vljepa.inference.index.rows import Shards
 from vljepa.inference.index.same_model import check_same_model, header_of
@@ -101,8 +105,7 @@ class Index:
     ) -> Self:
         """Embed images and videos. What is broken is left out and listed in `skipped`.
 
-        Videos are read one after the other, so that memory does not grow with their number, but for the rows: 4 bytes
-        x D for each image and segment, unless there is an `output`.
+        Videos are read one after the other. Without an `output` the rows are in memory, 4 bytes x D each.
 
         Args:
             model: A finished model.
@@ -223,8 +226,8 @@ class Index:
     def remove(self, patterns: str | Sequence[str], *, approximate: str = "auto") -> int:
         """Take files out; their rows are gone from the disk, too, when this returns.
 
-        The shards that had them are written anew. What faiss has of an index is built again, which takes as long as it
-        took before. A build that was broken off is forgotten.
+        The shards that had them are written anew, and what faiss has is built again, which takes its time. A build that
+        was broken off is forgotten.
 
         Args:
             patterns: Names of files and folders, or paths below the index's folder, as of `Among.include`.
@@ -254,30 +257,10 @@ class Index:
         return count
 
     def _finish(self, factory: str | None, *, grow: bool = True) -> None:
-        """Build what finds candidates, where there are many rows, and make it all the index.
-
-        Args:
-            factory: As `approximate` of `build`.
-            grow: What is there may be added to.
-        """
+        """Build what finds candidates, where there are many rows, and make it all the index; see `find_by`."""
         assert self.place is not None
-        earlier = None
-        with suppress(DataError):
-            earlier = read_manifest(self.place).approximate
-        if factory == "auto":
-            factory = approximation.choose(len(self), self.manifest.header.width) if approximation.installed() else None
-        self.approximate = None
-        if factory == "keep":
-            about = earlier
-        elif factory is not None:
-            queries = self._embedder.texts(names_to_ask_for())
-            earlier = earlier if grow else None
-            about = approximation.build(self.entries, self.place, factory=factory, queries=queries, earlier=earlier)
-        else:
-            about = None
+        about, self.approximate = find_by(self._embedder, self.entries, self.place, factory, grow=grow)
         self.manifest = replace(self.manifest, approximate=about)
-        if about is not None and approximation.installed():
-            self.approximate = approximation.load(about, self.place, self.entries)
         finish(self.place, self.manifest)
 
     @property
@@ -297,6 +280,7 @@ class Index:
         k: int = 10,
         per_video: int | None = None,
         min_score: float = -1.0,
+        none: bool = False,
         among: Among | None = None,
     ) -> list[Hit]:
         """The `k` nearest images and segments, best first; equal scores in the order of paths and times.
@@ -307,18 +291,26 @@ class Index:
             minus: Those that they are not to be like.
             k: How many; all, when there are fewer.
             per_video: At most so many segments of one video; the best ones.
-            min_score: Only those whose cosine is at least this. There is always a nearest one, also when nothing is
-                like the query; which cosine is enough depends on the model, and differs for texts and images.
+            min_score: Only those whose cosine is at least this; which is enough depends on the model, and differs for
+                texts and images.
+            none: Leave out what is less likely than not to show what a text says; there is always a nearest one.
             among: Only files that are like this.
 
         Raises:
-            ConfigError: An empty text or one that is not Unicode, neither a text nor an image, a weight that is not
-                above 0, `k` or `per_video` below 1, or `min_score` not from -1 to 1.
+            ConfigError: `none` for more than one text, or of a model for which it was not fitted. An empty text or one
+                that is not Unicode, neither a text nor an image, a weight that is not above 0, `k` or `per_video` below
+                1, or `min_score` not from -1 to 1.
             ImageError: The image cannot be read.
         """
-        check_limits(k=k, per_video=per_video, min_score=min_score)
+        if none:
+            check_can_be_none(self._embedder, query, alone=not plus and not minus)
         row = query_row(self._embedder, query, plus=plus, minus=minus)
-        return self.nearest(row, k=k, per_video=per_video, min_score=min_score, among=among)
+        places, scores, count = self._places(row, k=k, per_video=per_video, min_score=min_score, among=among)
+        if none and len(places):
+            rows_ND = self.entries.rows(places)
+            keep = match_probabilities(self._embedder, str(query), rows_ND, scores, count=count) >= 0.5
+            places, scores = places[keep], scores[keep]
+        return self._hits(places, scores)
 
     def nearest(
         self,
@@ -329,26 +321,27 @@ class Index:
         min_score: float = -1.0,
         among: Among | None = None,
     ) -> list[Hit]:
-        """The same for a query that is embedded already.
-
-        Args:
-            row: [D], of unit length.
-            k: As for `search`.
-            per_video: As for `search`.
-            min_score: As for `search`.
-            among: As for `search`.
+        """The same for a query that is embedded already: `row`, [D], of unit length.
 
         Raises:
             ConfigError: A row of another shape, `k` or `per_video` below 1, or `min_score` not from -1 to 1.
         """
+        places, scores, _ = self._places(row, k=k, per_video=per_video, min_score=min_score, among=among)
+        return self._hits(places, scores)
+
+    def _places(
+        self, row: Rows, *, k: int, per_video: int | None, min_score: float, among: Among | None
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32], int]:
+        """Places and scores of the nearest rows, and among how many they were looked for."""
         check_limits(k=k, per_video=per_video, min_score=min_score)
         if row.shape != (self.manifest.header.width,):
             raise ConfigError(f"the query has the shape {row.shape}.", fix="give one row as of `Embedder.texts`.")
         mask = among.mask(self.entries) if among else None
         found = nearest(self.entries, self.approximate, row, k=k, per_video=per_video, min_score=min_score, mask=mask)
-        return [
-            self._hit(place, score) for place, score in zip(found.places.tolist(), found.scores.tolist(), strict=True)
-        ]
+        return found.places, found.scores, len(self) if mask is None else int(mask.sum())
+
+    def _hits(self, places: NDArray[np.intp], scores: NDArray[np.float32]) -> list[Hit]:
+        return [self._hit(place, score) for place, score in zip(places.tolist(), scores.tolist(), strict=True)]
 
     def _hit(self, place: int, score: float) -> Hit:
         entry = self.entries[place]

@@ -1,0 +1,1 @@
+"""Worlds that are simulated: where actions lead, and what it looks like."""
