@@ -50,13 +50,9 @@ def measure(
     context: Context,
     *,
     steps: Mapping[str, int],
-    tasks: Sequence[str],
+    probes: Mapping[str, Mapping[str, Any]],
     train: int,
-    epochs: int,
-    lrs: Sequence[float],
-    decays: Sequence[float],
     pool_grid: int,
-    layers: int = 1,
     seed: int = 0,
 ) -> Result:
     """Train the arms, and probe all of them.
@@ -64,52 +60,55 @@ def measure(
     Args:
         context: The clips of `recipes/v_jepa/clips.py`; runs are in the work folder.
         steps: Arms by name with their number of steps; fewer than of the recipe where time is short.
-        tasks: Which of `TASKS`.
+        probes: By name, fields of `ProbeSettings`, with `tasks`, some of `TASKS`, and perhaps `arms`, those to be read.
         train: Training clips of a probe, at most.
-        epochs: Of a probe.
-        lrs: Learning rates, and
-        decays: weight decays of the probes that are trained side by side.
         pool_grid: Side of the grid that a step's tokens are averaged to.
-        layers: Of a probe.
         seed: Of the runs and the probes.
     """
     data, work = context.found.folder, context.work / "v_jepa"
-    settings = ProbeSettings(layers=layers, lrs=tuple(lrs), weight_decays=tuple(decays), epochs=epochs, seed=seed)
     rows: dict[str, dict[str, Any]] = {}
     panels: dict[str, Any] = {}
     for arm, place, done in _encoders(context, steps, seed=seed):
-        folder = _shuffled(data, work, train=train, seed=seed) if arm == SHUFFLED else data
-        rows[arm] = {"steps": done}
-        for task in tasks:
-            found = probe(
-                folder / f"{task}.train.jsonl",
-                encoder=f"v_jepa:{place}",
-                validation=folder / f"{task}.validation.jsonl",
-                test=folder / f"{task}.test.jsonl",
-                pool_grid=pool_grid,
-                settings=settings,
-                cache=context.cache / "v_jepa",
-                limit=train,
+        folder = _shuffled(data, work, seed=seed) if arm == SHUFFLED else data
+        rows[arm] = {"steps": done, "probes": {}}
+        for name, given in probes.items():
+            if arm not in given.get("arms", [arm]):
+                continue
+            settings = ProbeSettings(
+                **{key: value for key, value in given.items() if key not in ("tasks", "arms")}, seed=seed
             )
-            rows[arm][task] = figures(found)
-            log(f"{arm}, {task}: {100 * found.accuracy:.1f}")
+            found = rows[arm]["probes"][name] = {}
+            for task in given["tasks"]:
+                found[task] = figures(
+                    probe(
+                        folder / f"{task}.train.jsonl",
+                        encoder=f"v_jepa:{place}",
+                        validation=folder / f"{task}.validation.jsonl",
+                        test=folder / f"{task}.test.jsonl",
+                        pool_grid=pool_grid,
+                        settings=settings,
+                        cache=context.cache / "v_jepa",
+                        limit=train,
+                    )
+                )
+                log(f"{arm}, {name}, {task}: {100 * found[task]['top1']['mean']:.1f}")
         if arm != SHUFFLED:
             panels[arm] = panel(place, data)
     recipe = load_run_config(RECIPE)
     assert isinstance(recipe.model, VJEPAConfig)
     encoder = recipe.model.encoder
-    examined = sum(1 for _ in (data / "clips.test.jsonl").open(encoding="utf-8"))
+    examined = len(_rows(data / "clips.test.jsonl"))
     return Result(
         rows=examined,
         pool=[{"test clips": examined}],
         prompt=None,
         frames=8,
         seed=seed,
-        chance={task: {"top1": 1 / _classes(data, task)} for task in tasks},
+        chance={task: {"top1": 1 / _classes(data, task)} for task in TASKS},
         more={
             "arms": rows,
             "panel": panels,
-            "probe": {"layers": layers, "train": train, "epochs": epochs},
+            "probe": {"train": train, "grid": pool_grid},
             "encoder": {"width": encoder.width, "depth": encoder.depth, "batch_size": recipe.train.batch_size},
         },
     )
@@ -180,9 +179,9 @@ def _log(folder: Path) -> list[dict[str, Any]]:
     return read_log(folder) if (folder / "log.jsonl").is_file() else []
 
 
-def _shuffled(data: Path, work: Path, *, train: int, seed: int) -> Path:
+def _shuffled(data: Path, work: Path, *, seed: int) -> Path:
     """The clips of the probes with their frames in a drawn order: whatever needs time is gone."""
-    folder = work / f"shuffled_{train}"
+    folder = work / "shuffled"
     if (folder / "done").is_file():
         return folder
     random = np.random.default_rng(seed)
@@ -218,13 +217,15 @@ def _classes(data: Path, task: str) -> int:
 
 
 def derived(result: dict[str, Any]) -> dict[str, Any]:
-    """By how many points V-JEPA is above another arm in a task, and whether that is what was aimed at."""
+    """The probes with their tasks, and by how many points V-JEPA is above another arm."""
     arms = result["arms"]
+    probes = {name: list(found) for name, found in arms["V-JEPA"]["probes"].items()}
 
-    def above(task: str, other: str) -> float | None:
-        if other not in arms or task not in arms[other]:
-            return None
-        return 100 * float(arms["V-JEPA"][task]["top1"]["mean"] - arms[other][task]["top1"]["mean"])
+    def of(arm: str, name: str, task: str) -> Any:
+        return arms.get(arm, {}).get("probes", {}).get(name, {}).get(task)
 
-    tasks = [task for task in TASKS if task in arms["V-JEPA"]]
-    return {"above": above, "tasks": tasks, "shown": [TASKS[task] for task in tasks], "random": RANDOM}
+    def above(name: str, task: str, other: str) -> float | None:
+        ours, theirs = of("V-JEPA", name, task), of(other, name, task)
+        return None if ours is None or theirs is None else 100 * float(ours["top1"]["mean"] - theirs["top1"]["mean"])
+
+    return {"probes": probes, "of": of, "above": above, "titles": TASKS, "random": RANDOM}

@@ -26,7 +26,7 @@ def probe(
     validation: Annotated[
         str | None, typer.Option("--validation", help="What chooses the settings; without it a fifth of TRAIN.")
     ] = None,
-    head: Annotated[str, typer.Option("--head", help="attentive, linear or knn.")] = "attentive",
+    head: Annotated[str, typer.Option("--head", help="attentive, linear, flat (of all tokens) or knn.")] = "attentive",
     layers: Annotated[int, typer.Option("--layers", min=1, help="Of an attentive probe; V-JEPA 2 has 4.")] = 1,
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of a clip.")] = 8,
     pool_grid: Annotated[

@@ -69,16 +69,18 @@ class AttentiveProbe(nn.Module):
 
 
 class LinearProbe(nn.Module):
-    """A linear layer over `by_steps`, each channel scaled to the training data.
+    """A linear layer over latents, each number scaled to the training data.
 
     Args:
         mean_E: Mean of the training data's features, and
         std_E: their standard deviation.
         classes: C.
+        flat: Of all tokens side by side, each at its place, instead of `by_steps`.
     """
 
-    def __init__(self, mean_E: Tensor, std_E: Tensor, classes: int) -> None:
+    def __init__(self, mean_E: Tensor, std_E: Tensor, classes: int, *, flat: bool = False) -> None:
         super().__init__()
+        self.flat = flat
         self.mean_E: Tensor
         self.std_E: Tensor
         self.register_buffer("mean_E", mean_E)
@@ -88,7 +90,8 @@ class LinearProbe(nn.Module):
 
     def forward(self, tokens_BND: Tensor, *, steps: int) -> Tensor:
         """Logits [B, C]."""
-        logits_BC: Tensor = self.classify((by_steps(tokens_BND, steps=steps) - self.mean_E) / self.std_E)
+        features_BE = tokens_BND.flatten(1) if self.flat else by_steps(tokens_BND, steps=steps)
+        logits_BC: Tensor = self.classify((features_BE - self.mean_E) / self.std_E)
         return logits_BC
 
 

@@ -91,6 +91,16 @@ class ProbeSet:
         for start in range(0, len(self.rows), _AT_ONCE):
             yield self.features.read(self.rows[start : start + _AT_ONCE])
 
+    def moments(self, *, flat: bool) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of every number that a linear probe sees, without holding all of them."""
+        total = squares = torch.zeros(1, dtype=torch.float64)
+        for part in self.parts():
+            features_BE = part.tokens_BND.flatten(1) if flat else by_steps(part.tokens_BND, steps=part.steps)
+            total = total + features_BE.double().sum(0)
+            squares = squares + features_BE.double().square().sum(0)
+        mean_E = total / len(self.rows)
+        return mean_E.float(), (squares / len(self.rows) - mean_E.square()).clamp(min=0).sqrt().float()
+
     def by_steps(self) -> Tensor:
         """Mean token of each step of every row, [N, T * D]."""
         return torch.cat([by_steps(part.tokens_BND, steps=part.steps) for part in self.parts()])

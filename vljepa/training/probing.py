@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from vljepa.models.probes import AttentiveProbe, LinearProbe
 from vljepa.models.x_encoder import XEncoder
 from vljepa.training.probe_features import ProbeFeatures, ProbeSet
 
-Head = Literal["attentive", "linear", "knn"]
+Head = Literal["attentive", "linear", "flat", "knn"]
 HELD_OUT = 5
 """Without validation data, every fifth of each class is it."""
 NEIGHBOURS = (1, 5, 10, 20)
@@ -41,8 +41,8 @@ class ProbeSettings:
     """How probes are trained.
 
     Args:
-        head: `attentive`: a learned query looks at all tokens. `linear`: of the mean token of each step in time. `knn`:
-            nothing is trained.
+        head: `attentive`: a learned query looks at all tokens. `linear`: of the mean token of each step in time.
+            `flat`: linear of all tokens side by side, each at its place. `knn`: nothing is trained.
         layers: Of an attentive probe: 1, or 4 as V-JEPA 2.
         lrs: Learning rates, and
         weight_decays: weight decays: a probe for each pair.
@@ -220,11 +220,12 @@ def _trained(
     train, held, tested = sets
     torch.manual_seed(settings.seed)
     width = next(iter(train.parts())).tokens_BND.shape[-1]
-    features_NE = train.by_steps() if settings.head == "linear" else torch.empty(0)
+    flat = settings.head == "flat"
+    moments = train.moments(flat=flat) if settings.head != "attentive" else ()
 
     def new() -> nn.Module:
-        if settings.head == "linear":
-            return LinearProbe(features_NE.mean(0), features_NE.std(0), classes)
+        if moments:
+            return LinearProbe(*moments, classes, flat=flat)
         return AttentiveProbe(width, classes, layers=settings.layers, tell_steps=train.features.by_frame)
 
     pairs = [(lr, decay) for lr in settings.lrs for decay in settings.weight_decays]
@@ -299,8 +300,8 @@ def _divided(rows: Sequence[Labelled]) -> tuple[list[Labelled], list[Labelled]]:
 
 
 def _check(settings: ProbeSettings) -> None:
-    if settings.head not in ("attentive", "linear", "knn"):
-        raise ConfigError(f"there is no head {settings.head!r}.", fix="use attentive, linear or knn.")
+    if settings.head not in get_args(Head):
+        raise ConfigError(f"there is no head {settings.head!r}.", fix=f"use one of {', '.join(get_args(Head))}.")
     if min(settings.layers, settings.epochs, settings.batch_size) < 1:
         raise ConfigError("layers, epochs and batch_size are at least 1.", fix="raise the one that is 0.")
     if not settings.lrs or not settings.weight_decays or min(settings.lrs) <= 0 or min(settings.weight_decays) < 0:

@@ -17,6 +17,7 @@ from vljepa.configs import VJEPAConfig
 from vljepa.data.images import clip_images
 from vljepa.training.probing import ProbeResult
 
+ORDER = {"top1": 0.25}
 ORIGIN = {
     "command": "python eval/run.py v_jepa",
     "commit": "0123456789abcdef",
@@ -43,7 +44,7 @@ def test_shuffled_clips_have_the_same_frames_in_another_order(tmp_path: Path) ->
     rows = [json.loads(line) for line in table.read_text().splitlines()]
     table.unlink()
     write_rows(tmp_path / "data" / "motion.test.jsonl", rows)
-    folder = v_jepa._shuffled(tmp_path / "data", tmp_path / "work", train=5, seed=0)
+    folder = v_jepa._shuffled(tmp_path / "data", tmp_path / "work", seed=0)
     written = [json.loads(line) for line in (folder / "motion.test.jsonl").read_text().splitlines()]
     assert written == rows
     moved = 0
@@ -76,20 +77,23 @@ def test_direction_and_speed_are_counted_each_by_itself() -> None:
 @pytest.mark.parametrize(("best", "says"), [(0.9, "+50.0 points above random"), (0.5, "+10.0 points above random")])
 def test_the_page_has_the_arms_and_says_whether_the_aim_was_reached(best: float, says: str) -> None:
     def row(accuracy: float, steps: int) -> dict[str, Any]:
-        return {"steps": steps, "motion": v_jepa.figures(found(accuracy)), "order": {"top1": 0.25}}
+        return {"steps": steps, "probes": {"linear probe": {"motion": v_jepa.figures(found(accuracy)), "order": ORDER}}}
 
     arms = {"V-JEPA": row(best, 3000), "pixel MAE": row(0.3, 960), v_jepa.RANDOM: row(0.4, 0)}
     panel = {"V-JEPA": {"std": 0.8, "effective_rank": 20.0, "first loss": 0.7, "last loss": None}}
     result = {
         **ORIGIN, "arms": arms, "panel": panel, "frames": 8, "metrics": {},
-        "probe": {"layers": 1, "train": 1500, "epochs": 15},
+        "probe": {"train": 1500, "grid": 4},
         "encoder": {"width": 64, "depth": 4, "batch_size": 16},
         "chance": {"motion": {"top1": 1 / 12}, "order": {"top1": 0.25}},
     }  # fmt: skip
     text = registry.tables("v_jepa", result)
     assert text is not None
-    assert f"| V-JEPA | 3,000 | {100 * best:.1f} [30.0, 70.0] | 25.0 |" in text
-    assert "| V-JEPA | 81.2 | 87.5 |" in text
+    assert f"| V-JEPA | 3,000 | {100 * best:.1f} [30.0, 70.0] | 25.0 | 81.2 | 87.5 |" in text
+    assert (
+        "| encoder | steps | direction and speed | which side first | direction (of 4) | speed (of 3) |\n|---|---:|"
+        in text
+    )
     assert "| V-JEPA | 0.80 | 20.0 | 0.70 |  |" in text
     assert says in text
     assert (": reached." in text) == (best == 0.9)

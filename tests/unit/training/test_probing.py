@@ -57,7 +57,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-@pytest.mark.parametrize("head", ["attentive", "linear", "knn"])
+@pytest.mark.parametrize("head", ["attentive", "linear", "flat", "knn"])
 def test_colours_are_told_apart_by_every_head(head: Any, encoder: Path, pictures: Path, tmp_path: Path) -> None:
     settings = ProbeSettings(head=head, lrs=(1e-2, 1e-6), weight_decays=(0.0,), epochs=15, batch_size=12)
     found = probe(pictures, encoder=str(encoder), settings=settings, cache=tmp_path / "cache", device="cpu")
