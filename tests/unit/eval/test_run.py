@@ -117,7 +117,7 @@ def test_benchmarks_are_behind_the_same_door(folder: Path, capsys: pytest.Captur
     found = json.loads((folder / "results" / "segmentation.json").read_text())
     assert (found["rows"], found["width"], len(found["commit"])) == (64, 8, 40)
     assert found["ratio"] > 0
-    with pytest.raises(ConfigError, match="use one of backends, index, infonce, kill"):
+    with pytest.raises(ConfigError, match="use one of backends, duplicates, index, infonce, kill"):
         run._bench("segments", run.parser().parse_args(["bench.segments"]))
     assert "bench.*" not in capsys.readouterr().err
     assert run.main(["list"]) == run.DONE

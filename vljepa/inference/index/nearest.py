@@ -16,6 +16,7 @@ from vljepa.inference.index.approximate import EXACT_BELOW, ApproximateIndex
 from vljepa.inference.index.rows import OUT, Shards
 
 Mask = NDArray[np.bool_]
+_RUN = 64
 
 
 class Found(NamedTuple):
@@ -67,12 +68,22 @@ def _ranker(entries: Shards, scores: Rows) -> Callable[[int], Found]:
     def ranked(count: int) -> Found:
         places = np.arange(len(scores))
         if count < len(scores):
-            worst = np.partition(scores, len(scores) - count)[len(scores) - count]
+            worst = _score_of(scores, count)
             above = np.flatnonzero(scores > worst)
             places = np.concatenate([above, _first(entries, scores == worst, count - len(above))])
         return _sorted(entries, places, scores[places], count)
 
     return ranked
+
+
+def _score_of(scores: Rows, rank: int) -> np.float32:
+    """The score of rank `rank`, from 1: among those that reach that rank of the best of each run of 64."""
+    runs = len(scores) // _RUN
+    if runs > 2 * rank:
+        best = scores[: runs * _RUN].reshape(runs, _RUN).max(axis=1)
+        scores = scores[scores >= np.partition(best, runs - rank)[runs - rank]]
+    found: np.float32 = np.partition(scores, len(scores) - rank)[len(scores) - rank]
+    return found
 
 
 def _first(entries: Shards, wanted: Mask, count: int) -> NDArray[np.intp]:
