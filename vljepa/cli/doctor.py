@@ -25,6 +25,10 @@ DISTRIBUTION = "vljepa-torch"
 _MINIMUM_PYTHON = (3, 11)
 _MODULES = {"pyyaml": "yaml", "pillow": "PIL", "open-clip-torch": "open_clip"}
 _STYLES = {"ok": "green", "note": "yellow", "broken": "red"}
+_WIDTH = 384
+"""Numbers of an image's row: those of `mini`."""
+_CPU_RATE, _GPU_RATE = 40, 2000
+"""Images per second with `mini`: from JPEG files on two cores, as measured, and a round number for one GPU."""
 _PROBE_SECONDS = 300
 _PROBE = """
 import importlib, json, sys
@@ -100,6 +104,7 @@ def examine() -> list[Check]:
     """Run every check on this machine."""
     import shutil
 
+    from vljepa.inference.index_size import machine_memory
     from vljepa.parts.manifest import ASSETS, MINI_ASSETS
     from vljepa.parts.pip_download import disk_needed, has_pip
     from vljepa.parts.store import assets_root, cache_home, is_fetched, verify
@@ -120,6 +125,7 @@ def examine() -> list[Check]:
         check_cache(home, os.access(parent, os.W_OK), shutil.disk_usage(parent).free, needed),
         check_gpu(probe.gpu),
         check_threads(probe.threads, os.cpu_count() or 1),
+        check_library(machine_memory(), shutil.disk_usage(Path.cwd()).free),
     ]
 
 
@@ -220,6 +226,26 @@ def check_threads(threads: int | None, cores: int) -> Check:
         detail = f"torch uses {threads} of {cores} cores."
         return Check("threads", "note", detail, "unset OMP_NUM_THREADS to use them all.")
     return Check("threads", "ok", f"torch uses {threads} of {cores} cores.")
+
+
+def check_library(memory: int, free: int) -> Check:
+    """How large an index goes on this machine (bytes of memory, and free on the disk of the current folder)."""
+    from vljepa.inference.index_size import most_in_graph, most_on_disk, needed
+
+    graphs = [f"{one} to {most_in_graph(one, _WIDTH, memory=memory) / 1e6:,.1f}" for one in ("HNSW32", "HNSW32,SQ8")]
+    sizes = []
+    for count in (10_000_000, 100_000_000):
+        one = needed(count, _WIDTH, memory=memory)
+        room = "" if one.disk <= free else ", more than is free"
+        days, hours = count / _CPU_RATE / 86400, count / _GPU_RATE / 3600
+        time = f"{days:,.0f} days at {_CPU_RATE} a second, {hours:,.1f} hours at {_GPU_RATE:,}"
+        sizes.append(f"{count // 10**6} million take {one.disk / 1e9:,.0f} GB{room} ({one.factory}), {time}")
+    detail = (
+        f"an index of {_WIDTH} numbers an image: room on this disk for "
+        f"{most_on_disk(free, _WIDTH, memory=memory) / 1e6:,.1f} million; faiss in {memory / 2**30:,.0f} GiB of memory "
+        f"(millions): {', '.join(graphs)}, IVF and PQ beyond. {'; '.join(sizes)}."
+    )
+    return Check("library", "ok", detail)
 
 
 def required_versions(requirements: list[str]) -> dict[str, str]:

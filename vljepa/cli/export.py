@@ -27,11 +27,18 @@ class Format(StrEnum):
     IMMICH = "immich"
     SENTENCE_TRANSFORMERS = "sentence-transformers"
     HUB = "hub"
+    NPY = "npy"
+    QDRANT = "qdrant"
     TRANSFORMERS = "transformers"
 
 
+OF_AN_INDEX = (Format.NPY, Format.QDRANT)
+
+
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A preset, folder, hub repository or aligned:PART.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A preset, folder, hub repository or aligned:PART; or an index.")
+    ],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; new or empty.")],
     form: Annotated[
         Format,
@@ -39,7 +46,7 @@ def export(
             "--format",
             help="vljepa: a folder for vljepa. onnx: a file for each tower. immich: the folder that its machine "
             "learning loads. sentence-transformers: a folder for that library. hub: everything, with a model card. "
-            "transformers: a V-JEPA as its VJEPA2Model.",
+            "transformers: a V-JEPA as its VJEPA2Model. Of an index: npy, or qdrant.",
         ),
     ] = Format.VLJEPA,
     merge: Annotated[bool, typer.Option("--merge", help="Add adapters to the matrices that they adapt.")] = False,
@@ -59,11 +66,16 @@ def export(
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="With --push-to: a repository that only you see.")] = False,
 ) -> None:
-    """Save a model somewhere else: for vljepa, for another program, or for the hub.
+    """Save a model somewhere else: for vljepa, for another program, or for the hub; or the rows of an index.
 
     What a program gets is checked against the model before the command ends: ONNX files to 1e-4 on a CPU.
 
+    Of an index, npy gives rows.npy (float32, an image or segment in a row) with rows.parquet (path, times and so on, in
+    the same order), and qdrant a collection `vljepa` that QdrantClient(path=OUT) opens (extra `qdrant`; its local mode
+    is for some 20,000 rows). `vljepa index OUT -o my.index` makes an index of either again, for the same model alone.
+
     Example: vljepa export runs/lora_retrieval/best my_model --merge
+    Example: vljepa export my.index rows --format npy
     """
     _check_options(form, {"--int8": int8, "--check": check, "--push-to": push_to, "--private": private, "--full": full})
     if decoder is not None and form in (Format.ONNX, Format.IMMICH):
@@ -72,9 +84,15 @@ def export(
         _transformers(model, output, unused={"--merge": merge, "--decoder": decoder})
         return
     from vljepa.inference.embed import Embedder
+    from vljepa.inference.index.exchange import holds_rows
     from vljepa.processing.processor import VLJEPAProcessor
 
     empty_folder(output)
+    if holds_rows(model) or form in OF_AN_INDEX:
+        if merge or decoder is not None:
+            raise ConfigError("--merge and --decoder are for models.", fix="leave them out.")
+        _export_index(Path(model), output, form=form)
+        return
     if push_to is not None:
         from vljepa.export.hub import check_repository
 
@@ -102,7 +120,9 @@ def export(
 
 def _check_options(form: Format, given: dict[str, object]) -> None:
     """Refuse what this format has no use for."""
-    uses = {
+    uses: dict[Format, set[str]] = {
+        Format.NPY: set(),
+        Format.QDRANT: set(),
         Format.VLJEPA: {"--full"},
         Format.ONNX: {"--int8", "--check"},
         Format.IMMICH: {"--check"},
@@ -114,6 +134,25 @@ def _check_options(form: Format, given: dict[str, object]) -> None:
         if value and option not in uses[form]:
             fit = ", ".join(one.value for one, options in uses.items() if option in options)
             raise ConfigError(f"{option} is for --format {fit}, and this is {form.value}.", fix=f"leave {option} out.")
+
+
+def _export_index(index: Path, output: Path, *, form: Format) -> None:
+    from vljepa.inference.index.exchange import holds_rows, read_rows, write_npy, write_sidecar
+
+    if form not in OF_AN_INDEX or not holds_rows(index):
+        what = "no index" if form in OF_AN_INDEX else "an index, not a model"
+        raise ConfigError(
+            f"{str(index)!r} is {what}, and this is --format {form.value}.", fix="give npy or qdrant with an index."
+        )
+    header, entries = read_rows(index)
+    if form is Format.NPY:
+        write_npy(entries, header, output)
+    else:
+        from vljepa.inference.index.qdrant import write_qdrant
+
+        write_qdrant(entries, output)
+        write_sidecar(output, header, form=form.value, count=len(entries))
+    note(f"{len(entries)} rows of {header.width} numbers written: {output}")
 
 
 def _transformers(model: str, output: Path, *, unused: Mapping[str, object]) -> None:

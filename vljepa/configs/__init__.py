@@ -57,6 +57,7 @@ from vljepa.configs.run import (
 from vljepa.configs.selective import SelectiveConfig
 from vljepa.configs.stages import is_staged_recipe, load_stages
 from vljepa.configs.v_jepa import VJEPAConfig
+from vljepa.configs.v_jepa2_ac import VJEPA2ACConfig
 from vljepa.configs.views import ClipView, PictureView, StillView, TextView, View
 
 __all__ = [
@@ -101,6 +102,7 @@ __all__ = [
     "Strict",
     "TextView",
     "TrainConfig",
+    "VJEPA2ACConfig",
     "VJEPAConfig",
     "VLJEPAConfig",
     "View",

@@ -5,6 +5,11 @@ from __future__ import annotations
 from vljepa.configs.model import VLJEPAConfig
 from vljepa.configs.part import Strict
 from vljepa.configs.v_jepa import VJEPAConfig
+from vljepa.configs.v_jepa2_ac import VJEPA2ACConfig
 
-MODEL_CONFIGS: dict[str, type[Strict]] = {"vl_jepa": VLJEPAConfig, "v_jepa": VJEPAConfig}
+MODEL_CONFIGS: dict[str, type[Strict]] = {
+    "vl_jepa": VLJEPAConfig,
+    "v_jepa": VJEPAConfig,
+    "v_jepa2_ac": VJEPA2ACConfig,
+}
 """`vljepa.methods.register` adds one."""

@@ -27,6 +27,7 @@ class Predictor(nn.Module):
         grid: Side of the grid of a frame's tokens, `x_encoder.pool_grid`; tokens of change need to know it.
         hint_width: Size of what a residual tells beforehand, as a token of its own; None for none.
         action_width: Numbers of an action, A; None without actions.
+        state_width: Numbers of the state of what acts, S; None without states.
         masks: Whether tokens of the context may be asked for.
     """
 
@@ -39,6 +40,7 @@ class Predictor(nn.Module):
         grid: int | None = None,
         hint_width: int | None = None,
         action_width: int | None = None,
+        state_width: int | None = None,
         masks: bool = False,
     ) -> None:
         super().__init__()
@@ -59,7 +61,9 @@ class Predictor(nn.Module):
             self.clip_changes = ClipChanges(
                 config.clips.changes, places=grid**2, vision_width=vision_width, width=width
             )
-        self.actions = None if action_width is None else ActionCondition(action_width, width=width)
+        self.actions: ActionCondition | None = None
+        if action_width is not None:
+            self.actions = ActionCondition(action_width, width=width, state_width=state_width)
         self.masks = MaskCondition(width=width) if masks else None
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(width, embed_dim)
@@ -73,6 +77,7 @@ class Predictor(nn.Module):
         query: Tokens | None = None,
         hint_BE: Tensor | None = None,
         actions_BTA: Tensor | None = None,
+        states_BTS: Tensor | None = None,
         asked_BN: Tensor | None = None,
     ) -> Tensor:
         """State before the head: [B, width], the mean over the sequence; or [B, N, width], that of each context token.
@@ -82,6 +87,7 @@ class Predictor(nn.Module):
             query: A question, or None for a query-free prediction.
             hint_BE: What the residual tells beforehand, where it has a token.
             actions_BTA: Action at each step, where the Predictor knows actions.
+            states_BTS: State of what acts at each step, where it knows states.
             asked_BN: Which context tokens are hidden and asked for, where it knows masks.
 
         Raises:
@@ -89,7 +95,7 @@ class Predictor(nn.Module):
         """
         words = embed_query(query, self.backbone, longest=self.config.max_query_tokens)
         changes = self._changes(latents, query_BD=None if words is None else masked_mean(*words))
-        context = self._context(latents, actions_BTA, asked_BN)
+        context = self._context(latents, actions_BTA, states_BTS, asked_BN)
         pieces = [piece for piece in (self._hint(hint_BE, context[0]), changes, context) if piece is not None]
         before = sum(tokens.shape[1] for tokens, _ in pieces[:-1])
         if words is not None:
@@ -104,7 +110,7 @@ class Predictor(nn.Module):
         if self.config.output == "pooled":
             return masked_mean(hidden_BLD, mask_BL)
         own_BND = hidden_BLD[:, before : before + context[0].shape[1]]
-        return own_BND if actions_BTA is None else ActionCondition.without(own_BND, steps=latents.steps)
+        return own_BND if self.actions is None else self.actions.without(own_BND, steps=latents.steps)
 
     def _hint(self, hint_BE: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor] | None:
         if self.hint_projection is None:
@@ -123,7 +129,9 @@ class Predictor(nn.Module):
         )
         return changes
 
-    def _context(self, latents: Latents, actions_BTA: Tensor | None, asked_BN: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _context(
+        self, latents: Latents, actions_BTA: Tensor | None, states_BTS: Tensor | None, asked_BN: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Context tokens [B, N, width] in time, with their actions, and their mask."""
         clips, steps = self.config.clips, latents.steps
         tokens_BND, mask_BN = latents.tokens_BND.to(self.head.weight.dtype), latents.mask_BN
@@ -135,9 +143,9 @@ class Predictor(nn.Module):
             tokens_BND = self.masks(tokens_BND, asked_BN)
         if self.clip_places is not None:
             tokens_BND = self.clip_places(tokens_BND, steps=steps)
-        if actions_BTA is not None:
-            assert self.actions is not None
-            tokens_BND, mask_BN = self.actions(tokens_BND, mask_BN, actions_BTA)
+        if self.actions is not None:
+            assert actions_BTA is not None
+            tokens_BND, mask_BN = self.actions(tokens_BND, mask_BN, actions_BTA, states_BTS)
         return tokens_BND, mask_BN
 
     def _blocks(self, before: int, count: int, mask_BL: Tensor, *, steps: int) -> Tensor | None:

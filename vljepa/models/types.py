@@ -153,6 +153,7 @@ class Batch(_Rows):
         prior_BE: for samples of text alone, the feature that a label prior would have given for an image.
         query: Condition: a question.
         actions_BTA: Condition: what is done at each step in time, A numbers.
+        states_BTS: Condition: the state of what acts at each step, S numbers.
         asked_BN: Condition: which tokens of the context are hidden and to be predicted.
         roles_BKN: Condition of K masks: whether a token is left out, seen or asked for (`models.video.masks`).
         target: Target texts; or
@@ -168,6 +169,7 @@ class Batch(_Rows):
     prior_BE: Tensor | None = None
     query: Tokens | None = None
     actions_BTA: Tensor | None = None
+    states_BTS: Tensor | None = None
     asked_BN: Tensor | None = None
     roles_BKN: Tensor | None = None
     target: Tokens | None = None

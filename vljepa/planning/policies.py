@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,23 +66,12 @@ class StraightLine(Policy):
         return ahead
 
 
-class WorldModel(Protocol):
-    """Latents of pictures, and where actions lead from them."""
-
-    def encode(self, images: NDArray[Any]) -> Tensor:
-        """Latents [B, ...] of pictures [B, H, W, 3]."""
-        ...
-
-    def energy(self, latents: Tensor, goals: Tensor) -> Energy:
-        """How far from the goals actions lead, from where the latents are."""
-        ...
-
-
 class PlanningPolicy(Policy):
     """Plans in the space of latents, does the first actions of the plan, and plans again (receding horizon).
 
     Args:
-        energies: Energy of actions, for what is seen; `latent_energies` of a world model.
+        energies: From what is seen and told of the worlds to the energy of actions in them, such as an
+            `ActionWorldEnergy`.
         solver: Finds the actions of least energy.
         horizon: Steps that are planned.
         execute: Steps that are done before the next plan.
@@ -136,13 +125,3 @@ class PlanningPolicy(Policy):
             seed=self._seed * 100_003 + self._done,
         )
         return found.repeat_interleave(self.hold, dim=1)
-
-
-def latent_energies(model: WorldModel) -> Callable[[Observation, dict[str, Any]], Energy]:
-    """Energies of what a world model sees: from the picture now to that of the goal."""
-
-    def energies(observation: Observation, info: dict[str, Any]) -> Energy:
-        del info
-        return model.energy(model.encode(observation["image"]), model.encode(observation["goal"]))
-
-    return energies

@@ -14,6 +14,7 @@ from vljepa.cli.doctor import (
     check_assets,
     check_cache,
     check_gpu,
+    check_library,
     check_packages,
     check_pip,
     check_python,
@@ -130,6 +131,16 @@ def test_threads(threads, cores, status):
     assert check_threads(threads, cores).status == status
 
 
+def test_how_large_an_index_goes():
+    check = check_library(24 << 30, 61_000_000_000)
+    assert check.status == "ok"
+    assert "room on this disk for 35.0 million" in check.detail
+    assert "in 24 GiB of memory (millions): HNSW32 to 3.5, HNSW32,SQ8 to 9.7, IVF and PQ beyond" in check.detail
+    assert "10 million take 17 GB (IVF16384,PQ96), 3 days at 40 a second, 1.4 hours at 2,000; " in check.detail
+    assert "100 million take 174 GB, more than is free (IVF32768,PQ96), 29 days" in check.detail
+    assert "10 million take 35 GB (HNSW32)," in check_library(128 << 30, 10**12).detail
+
+
 def test_minima_come_from_the_core_requirements_only():
     lines = ["torch>=2.11", "open-clip-torch>=3.0", "av<19,>=18", "peft>=1; extra == 'video'"]
     assert required_versions(lines) == {"torch": ">=2.11", "open-clip-torch": ">=3.0", "av": ">=18,<19"}
@@ -183,7 +194,7 @@ def test_examine_looks_at_everything(monkeypatch, tmp_path):
     monkeypatch.setenv("VLJEPA_HOME", str(tmp_path / "not" / "there"))
     monkeypatch.setattr(doctor, "run_probe", lambda modules: Probe({}, None, 2))
     checks = {check.name: check for check in doctor.examine()}
-    assert list(checks) == ["python", "torch", "packages", "pip", "assets", "cache", "device", "threads"]
+    assert list(checks) == ["python", "torch", "packages", "pip", "assets", "cache", "device", "threads", "library"]
     assert checks["assets"].status == "note"
     assert "efficientnet-lite0" in checks["assets"].detail
     assert not (tmp_path / "not").exists()

@@ -72,11 +72,14 @@ def test_fewer_bits_find_less(model, processor, library):
         near_duplicates(index.entries, index.folder, bits=40)
 
 
-def looks(*bits, rows=None, contents=None):
-    """Images of these hashes, whose embeddings agree and whose colours are equal."""
-    thumbnail = np.zeros((8, 8, 3), dtype=np.uint8)
+def looks(*bits, rows=None, contents=None, colours=None):
+    """Images of these hashes, whose embeddings agree and whose colours are equal, if nothing else is said."""
     prints = [
-        Fingerprint(content=contents[n] if contents else str(n), bits=one, thumbnail=thumbnail)
+        Fingerprint(
+            content=contents[n] if contents else str(n),
+            bits=one,
+            thumbnail=np.full((8, 8, 3), colours[n] if colours else 0, dtype=np.uint8),
+        )
         for n, one in enumerate(bits)
     ]
     rows = np.ones((len(bits), 1), dtype=np.float32) if rows is None else np.array(rows, dtype=np.float32)
@@ -89,6 +92,11 @@ def test_every_image_of_a_group_is_like_its_first():
     """From one to the next there are ten bits; a chain of them is not one group."""
     chain = [(1 << 10 * number) - 1 for number in range(5)]
     assert looks(*chain) == [(0, [1]), (2, [3])]
+    assert looks(chain[0], chain[2], chain[1]) == [(0, [2])], "of two groups that it may be in, it is in the first"
+
+
+def test_the_same_shape_in_another_colour_is_another_image():
+    assert looks(5, 5, 5, colours=[(200, 10, 10), (200, 10, 90), (10, 200, 10)]) == [(0, [1])]
 
 
 def test_the_more_bits_differ_the_more_embeddings_have_to_agree():

@@ -35,6 +35,7 @@ def follow(model, processor, tmp_path):
                 if isinstance(found, DataError):
                     return str(found)
                 if found.changed:
+                    following.skipped = [one.path for one in found.index.skipped]
                     assert Index.load(model, processor, tmp_path / "my.index").entries == found.index.entries
                     return sorted({one.path for one in found.index.entries}), found.embedded
             raise AssertionError("it ended")
@@ -54,10 +55,12 @@ def paint(path, colour="#00ff00", size=8):
 def test_what_comes_changes_moves_and_goes(follow, images, model):
     following = follow(images)
     assert following() == (["deep/blue.webp", "green.jpg", "red.png"], 3)
+    assert following.skipped == ["broken.png"]
     model.modes.clear()
 
     paint(images / "new.png")
     assert following() == (["deep/blue.webp", "green.jpg", "new.png", "red.png"], 1)
+    assert following.skipped == [], "what is as broken as it was is not tried again"
     paint(images / "red.png", "#0000ff", size=9)
     assert following()[1] == 1
     assert sum(count for _, _, count in model.modes) == 2, "nothing else was embedded, the broken one neither"
@@ -90,6 +93,7 @@ def test_a_file_that_is_still_being_written_waits_and_holds_up_no_other(follow, 
     writer.start()
     paint(images / "quick.png")
     paths, embedded = following()
+    assert following.skipped == [], "the half file was not looked at"
     done.set()
     writer.join()
 

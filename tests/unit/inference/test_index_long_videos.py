@@ -81,6 +81,13 @@ def test_whole_pieces_are_kept_and_the_index_is_the_same_to_the_bit(film, build,
     assert pieces(tmp_path) == []
 
 
+def test_pieces_of_a_video_that_is_done_are_gone_at_once(film, build, tmp_path):
+    write_video(tmp_path / "films" / "second.mp4", count=FRAMES, fps=4, make=scene)
+    build(until=FRAMES + 20)
+    assert [one.name[-len("000000-frames.arrow") :] for one in pieces(tmp_path)] == ["000000-frames.arrow"]
+    assert build()[1] == FRAMES - 16
+
+
 def test_pieces_of_another_file_other_settings_or_damaged_are_not_gone_on_with(film, build, tmp_path):
     build(until=40)
     pieces(tmp_path)[1].write_bytes(b"no")

@@ -22,38 +22,14 @@ from vljepa.inference.embedded import Rows
 from vljepa.inference.index.manifest import Approximate
 from vljepa.inference.index.recall import least_effort, truly_nearest
 from vljepa.inference.index.rows import Shards
+from vljepa.inference.index_size import EXACT_BELOW, choose
 
-EXACT_BELOW = 200_000
-"""Rows under which exact search is as fast as anyone can see."""
-_IN_MEMORY = 0.25
-"""Share of the machine's memory that a graph over whole rows may take."""
+__all__ = ["EXACT_BELOW", "ApproximateIndex", "build", "check", "choose", "installed", "load"]
+
 _TRAINING = 200_000
 _BLOCK = 65_536
 _GONE = 0.2
 """Share of rows that an index of faiss may have of files that are gone, before it is made anew."""
-
-
-def choose(count: int, width: int, *, memory: int | None = None) -> str | None:
-    """What faiss is to build for so many rows, in its own words; None for exact search.
-
-    HNSW over whole rows where a quarter of the memory is enough for it, over rows of one byte a number where that is
-    not, and product quantisation with inverted lists beyond.
-
-    Args:
-        count: Rows.
-        width: D.
-        memory: Bytes of this machine; None to ask it.
-    """
-    if count < EXACT_BELOW:
-        return None
-    room = _IN_MEMORY * (memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    links = 32 * 2 * 4 * 1.1
-    if count * (4 * width + links) < room:
-        return "HNSW32"
-    if count * (width + links) < room:
-        return "HNSW32,SQ8"
-    lists = 2 ** round(np.log2(4 * np.sqrt(count)))
-    return f"IVF{lists},PQ{width // 4}"
 
 
 class ApproximateIndex:

@@ -31,6 +31,7 @@ from vljepa.inference.index.manifest import (
     write_manifest,
 )
 from vljepa.inference.index.rows import Shards
+from vljepa.inference.index.same_model import check_same_model
 from vljepa.inference.index.settle import Store, settle
 from vljepa.inference.index.shard import open_table, write_table
 from vljepa.inference.index.units import Skipped, Unit, in_units, skipped_of
@@ -90,6 +91,7 @@ def build(
 
     Raises:
         DataError: Nothing can be read, or the place cannot be written.
+        TextSpaceError: One of `known` or `merged` was made by another model.
     """
     with long_work(_PLANNING) if output is not None else nullcontext():
         files, units, unchanged = _plan(header, found, output=output, known=known, merged=merged, again=again)
@@ -132,10 +134,12 @@ def _plan(
     folder = Path(header.folder)
     tables: dict[str, pa.Table] = {}
     for number, (theirs, shards) in enumerate(known):
+        check_same_model("an index of `known`", theirs, header)
         tables |= {f"{number}:{name}": one for name, one in _usable(shards.tables, theirs, header).items()}
     if output is not None:
         tables |= _begun(output, header, again=again)
     for number, (theirs, shards) in enumerate(merged):
+        check_same_model(f"the index of {theirs.folder!r}", theirs, header)
         _check_segments(theirs, header, shards)
         tables |= {f"+{number}:{name}": one for name, one in _usable(shards.tables, theirs, header).items()}
     files = KnownFiles(Shards(tables), merged=[name for name in tables if name.startswith("+")])

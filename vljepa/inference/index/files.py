@@ -15,7 +15,7 @@ from vljepa.data.sources import load_source
 from vljepa.data.stored import Cell, Stored, TarMember
 from vljepa.errors import DataError
 from vljepa.inference.index.entry import Entry
-from vljepa.inference.index.manifest import is_index, read_manifest
+from vljepa.inference.index.exchange import holds_rows, read_header
 from vljepa.inference.media import KnownFile, find_media
 
 _DATA = (*DATA_FILES, ".tar")
@@ -31,7 +31,7 @@ class Files:
         videos: Sorted.
         stored: Images inside of data files, by their entry's path.
         others: What lies beside them and is neither, relative to the folder; not what indexes among them are made of.
-        indexes: Indexes that were named.
+        indexes: Indexes that were named, and what was exported of some.
         needs_pyav: Whether one of the videos is no animation.
     """
 
@@ -63,12 +63,18 @@ def find_files(paths: str | Path | Sequence[str | Path], *, known: Mapping[str, 
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     words = [one for word in given for one in _expanded(word)]
-    indexes = [Path(one).resolve() for one in words if os.path.isdir(one) and is_index(one)]
+    indexes = [Path(one).resolve() for one in words if os.path.isdir(one) and holds_rows(one)]
+    for one in words:
+        if str(one).lower().endswith(".npy"):
+            raise DataError(
+                f"{str(one)!r} does not say of which files and of which model its rows are.",
+                fix="name the folder that `vljepa export INDEX OUT --format npy` has made, with all that is in it.",
+            )
     data = [one for one in words if _is_data(str(one))]
     rest = [one for one in words if not _is_data(str(one)) and Path(one).resolve() not in indexes]
-    media = find_media(rest, known=known, leave_out=is_index) if rest or not words else None
+    media = find_media(rest, known=known, leave_out=holds_rows) if rest or not words else None
     visuals = [image for one in data for image in _images_of(str(one))]
-    folders = [Path(read_manifest(one).header.folder) for one in indexes]
+    folders = [Path(read_header(one).folder) for one in indexes]
     folders += [] if media is None else [media.folder]
     folders += [_place(one).parent for one in visuals if _place(one).is_absolute()]
     folder = Path(os.path.commonpath(folders)) if folders else Path.cwd()

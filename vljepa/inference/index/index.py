@@ -20,6 +20,7 @@ from vljepa.inference.index import approximate as approximation
 from vljepa.inference.index.approximate import ApproximateIndex
 from vljepa.inference.index.build import build, finish, help_build, kept_in, known_media
 from vljepa.inference.index.engines import Engine, in_this_process
+from vljepa.inference.index.exchange import read_rows
 from vljepa.inference.index.files import Files, find_files
 from vljepa.inference.index.filters import Among
 from vljepa.inference.index.finding import find_by
@@ -155,9 +156,6 @@ class Index:
             if paths.needs_pyav:
                 require_pyav()
             header = header_of(model, folder=str(paths.folder), segments=segments)
-            for one in known:
-                check_same_model("an index of `known`", one.manifest.header, header)
-            merged = [cls.load(model, processor, one) for one in paths.indexes]
             if output is not None:
                 prepare_folder(output)
                 held.enter_context(alone_in(output))
@@ -167,7 +165,7 @@ class Index:
                 engine=engine,
                 output=output,
                 known=[(one.manifest.header, one.entries) for one in known],
-                merged=[(one.manifest.header, one.entries) for one in merged],
+                merged=[read_rows(one) for one in paths.indexes],
                 again=again,
                 progress=progress,
             )

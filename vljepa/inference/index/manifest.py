@@ -92,7 +92,7 @@ def read_manifest(folder: Path, *, name: str = MANIFEST) -> Manifest:
         )
     try:
         return Manifest(
-            header=_header(listing["header"]),
+            header=header_of_values(listing["header"]),
             shards=_shards(listing["shards"]),
             approximate=_approximate(listing["approximate"]),
         )
@@ -206,7 +206,8 @@ def _made(kind: type[Any], values: dict[str, Any]) -> Any:
     return kind(**values)
 
 
-def _header(values: dict[str, Any]) -> Header:
+def header_of_values(values: dict[str, Any]) -> Header:
+    """A header of JSON values; KeyError, TypeError or ValueError where it cannot be right."""
     found: Header = _made(Header, values)
     if not os.path.isabs(found.folder):
         raise ValueError(f"the folder {found.folder!r} is relative")

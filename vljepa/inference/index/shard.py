@@ -91,7 +91,7 @@ def open_table(file: Path, *, width: int | None = None) -> pa.Table:
             raise damaged(file, f"its columns are {', '.join(table.schema.names)}")
         table = table.combine_chunks()
         table.validate(full=True)
-        _check(table, file)
+        check_entries(table, file)
     except FileNotFoundError:
         raise damaged(file, "it is gone") from None
     except (OSError, pa.ArrowException, ValueError) as error:  # a name that is no Unicode
@@ -120,7 +120,7 @@ def _entry(values: dict[str, Any]) -> Entry:
     return Entry(**values | {"path": os.fsdecode(values["path"]), "content": values["content"].decode("ascii")})
 
 
-def _check(table: pa.Table, file: Path) -> None:
+def check_entries(table: pa.Table, file: Path) -> None:
     """Refuse entries that cannot be right."""
     import pyarrow.compute as pc
 
