@@ -9,8 +9,9 @@ from itertools import islice
 import pytest
 from PIL import Image
 
+from tests.videos import write_video
 from vljepa.errors import ConfigError, DataError
-from vljepa.inference.index import Index, fresh
+from vljepa.inference.index import Index, fresh, units
 from vljepa.inference.index.changes import Changes
 from vljepa.inference.index.fresh import keep_fresh
 from vljepa.inference.index.lock import alone_in
@@ -99,6 +100,26 @@ def test_a_file_that_is_still_being_written_waits_and_holds_up_no_other(follow, 
 
     assert (paths, embedded) == (["deep/blue.webp", "green.jpg", "quick.png", "red.png"], 1)
     assert following() == (["deep/blue.webp", "green.jpg", "quick.png", "red.png", "slow.bmp"], 1)
+
+
+def test_a_damaged_video_is_kept_as_far_as_it_goes_and_read_again_when_it_has_changed(follow, images, monkeypatch):
+    whole = write_video(images / "cut.mkv", count=40, fps=10)
+    content = whole.read_bytes()
+    whole.write_bytes(content[: len(content) * 2 // 3])
+    read = []
+    monkeypatch.setattr(
+        units, "read_segments", lambda *a, real=units.read_segments, **o: read.append(a[0]) or real(*a, **o)
+    )
+    following = follow(images)
+    following()
+    assert following.skipped == ["broken.png", "cut.mkv"]
+
+    paint(images / "new.png")
+    assert following() == (["cut.mkv", "deep/blue.webp", "green.jpg", "new.png", "red.png"], 1)
+    assert (following.skipped, len(read)) == ([], 1)
+    whole.write_bytes(content)
+    assert following()[1] == 1
+    assert (following.skipped, len(read)) == ([], 2)
 
 
 def test_a_folder_that_comes_late_vanishes_and_comes_back(follow, images, tmp_path, model):

@@ -143,7 +143,7 @@ def _plan(
         _check_segments(theirs, header, shards)
         tables |= {f"+{number}:{name}": one for name, one in _usable(shards.tables, theirs, header).items()}
     files = KnownFiles(Shards(tables), merged=[name for name in tables if name.startswith("+")])
-    left, unchanged = files.take([*found.images, *found.videos], folder=folder)
+    left, unchanged = files.take([*found.images, *found.videos], folder=folder, as_known=found.as_known)
     moving = {one.path for one in found.videos}
     images, videos = ([one for one in left if (one.path in moving) is video] for video in (False, True))
     return files, in_units(folder, images, videos, found.stored, stamp=header.stamp), unchanged

@@ -33,6 +33,7 @@ class Files:
         others: What lies beside them and is neither, relative to the folder; not what indexes among them are made of.
         indexes: Indexes that were named, and what was exported of some.
         needs_pyav: Whether one of the videos is no animation.
+        as_known: Paths of entries that are taken over as the index has them: damaged videos that are as they were.
     """
 
     folder: Path
@@ -42,6 +43,7 @@ class Files:
     others: list[str] = field(default_factory=list)
     indexes: list[Path] = field(default_factory=list)
     needs_pyav: bool = False
+    as_known: set[str] = field(default_factory=set)
 
     def __len__(self) -> int:
         """Number of images and videos."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import DataError
@@ -26,8 +26,15 @@ _BEHIND = EXACT_BELOW // 2
 """Rows that faiss may lack, which are searched exactly, before it is given them."""
 
 
-_State = tuple[int, float]
-"""Size and time of a file."""
+class _Broken(NamedTuple):
+    """A file that could not be read, or only in part, as it was then."""
+
+    size: int
+    mtime: float
+    partly: bool
+
+
+_NEVER = _Broken(-1, -1.0, False)
 
 
 @dataclass(frozen=True)
@@ -55,9 +62,9 @@ def keep_fresh(
     """Bring an index up to date now and after every change, for ever: the caller stops when it likes.
 
     All of the folders are looked at, and only files that have changed are embedded. A file counts when nothing has
-    happened to it for a while; one that could not be read is tried again when it has changed. While one of the folders
-    is not there or empty, such as on a drive that was taken away, the index stays as it is. Between two looks there is
-    at least as much time as the last one took.
+    happened to it for a while; one that could not be read, or only in part, is read again when it has changed. While
+    one of the folders is not there or empty, such as on a drive that was taken away, the index stays as it is. Between
+    two looks there is at least as much time as the last one took.
 
     Args:
         model: A finished model.
@@ -75,7 +82,7 @@ def keep_fresh(
     """
     places, output = [Path(one) for one in folders], Path(output)
     said, again, rest_until = "", float("inf"), 0.0
-    broken: dict[str, _State] = {}
+    broken: dict[str, _Broken] = {}
     with Changes(places, leave_out=output) as changes:
         while True:
             began, result = time.monotonic(), None
@@ -88,10 +95,9 @@ def keep_fresh(
                         index = Index.build(
                             model, processor, found, output=output, approximate=_factory(output), **options
                         )
-                        lost = {one.path for one in index.skipped if not one.partly}
-                        every = [*found.images, *found.videos]
-                        broken |= {one.path: (one.size, one.mtime) for one in every if one.path in lost}
-                        result = Refreshed(index, len(found) - index.unchanged - index.moved - len(lost))
+                        broken |= _broken(index, found)
+                        lost = sum(not one.partly for one in index.skipped)
+                        result = Refreshed(index, len(found) - index.unchanged - index.moved - lost)
                     rest_until = 2 * time.monotonic() - began
             except DataError as error:
                 again = began + _AGAIN
@@ -104,6 +110,12 @@ def keep_fresh(
             time.sleep(TURN)
 
 
+def _broken(index: Index, found: Files) -> dict[str, _Broken]:
+    partly = {one.path: one.partly for one in index.skipped}
+    every = [*found.images, *found.videos]
+    return {one.path: _Broken(one.size, one.mtime, partly[one.path]) for one in every if one.path in partly}
+
+
 def _check_there(changes: Changes) -> None:
     missing = changes.missing()
     if missing:
@@ -113,14 +125,16 @@ def _check_there(changes: Changes) -> None:
         )
 
 
-def _settled_files(places: Sequence[Path], output: Path, *, busy: set[str], broken: Mapping[str, _State]) -> Files:
+def _settled_files(places: Sequence[Path], output: Path, *, busy: set[str], broken: Mapping[str, _Broken]) -> Files:
     """Images and videos of the folders, without those that are still being written or are as broken as they were."""
     found = find_files(places, known=known_media(output))
+    same = {
+        one.path for one in found.images + found.videos if broken.get(one.path, _NEVER)[:2] == (one.size, one.mtime)
+    }
+    found.as_known = {path for path in same if broken[path].partly}
     for files in (found.images, found.videos):
         files[:] = [
-            one
-            for one in files
-            if str(found.folder / one.path) not in busy and broken.get(one.path) != (one.size, one.mtime)
+            one for one in files if str(found.folder / one.path) not in busy and one.path not in same - found.as_known
         ]
     return found
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,12 +86,15 @@ class KnownFiles:
                 self._files[paths[start]] = _File(start, stop, sizes[start], times[start], contents[start])
                 start = stop
 
-    def take(self, found: Iterable[Entry], *, folder: Path) -> tuple[list[Entry], int]:
+    def take(
+        self, found: Iterable[Entry], *, folder: Path, as_known: Set[str] = frozenset()
+    ) -> tuple[list[Entry], int]:
         """Take over what has not changed, and what was only moved or touched: that has the same content.
 
         Args:
             found: All files that the index is to hold, as they are now.
             folder: Of the index.
+            as_known: Paths of those that are taken over, whatever is known of their size and time.
 
         Returns:
             Those that must be embedded, and how many were taken over as they were.
@@ -100,7 +103,8 @@ class KnownFiles:
         unchanged = 0
         for now in found:
             known = left.get(os.fsencode(now.path))
-            if known is not None and now.mtime and (known.size, known.mtime) == (now.size, now.mtime):
+            same = known is not None and now.mtime and (known.size, known.mtime) == (now.size, now.mtime)
+            if known is not None and (same or now.path in as_known):
                 del left[os.fsencode(now.path)]
                 self.kept[known.start : known.stop] = True
                 unchanged += 1
