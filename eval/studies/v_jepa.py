@@ -34,7 +34,6 @@ RECIPE = Path("recipes/v_jepa_shapes.yaml")
 TASKS = {"motion": "direction and speed", "kind": "kind of sprite", "order": "which side first"}
 ARMS: dict[str, tuple[str, ...]] = {
     "V-JEPA": (),
-    "V-JEPA, fewer steps": (),
     "no EMA": ("model.target.momentum={name: constant, value: 0}",),
     "pixel MAE": ("model.target={name: pixels}",),
     "SIGReg": ("model.target={name: regularised, weight: 0.05}",),
