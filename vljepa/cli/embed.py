@@ -83,7 +83,8 @@ def embed(
 
         PartialState(cpu=device == "cpu")
     check_place(output)
-    check_free(output)
+    if process_number() == 0:
+        check_free(output)
     found = Files(folder=Path.cwd())
     with long_work("finding files"):  # the first of several processes finds them for all, for as long as it takes
         if process_number() == 0:

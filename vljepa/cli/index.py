@@ -20,6 +20,7 @@ from vljepa.cli.options import (
     ThresholdOption,
 )
 from vljepa.cli.output import note, note_passed_over, note_skipped, print_json, progress
+from vljepa.cli.stream_files import check_outputs
 from vljepa.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def index(
     Example: vljepa index -o my.index --remove 'private' --remove '2019/*.gif'
     Example: vljepa index photos -o my.index --duplicates --html same.html
     """
+    from vljepa.extras import require_extra
     from vljepa.inference.embed import Embedder
     from vljepa.inference.index import Index
     from vljepa.inference.index.build import known_media
@@ -115,6 +117,9 @@ def index(
     check_place(output)
     check_free(output)
     _check_task(paths, remove, duplicates=duplicates, bits=bits, html=html)
+    check_outputs({"html": None if html is None else str(html)})
+    if duplicates:
+        require_extra("duplicates", "imagehash", user="--duplicates")
     if not paths:
         embedder = Embedder.from_pretrained(model, device=device, dtype=dtype, backend=backend)
         there = Index.load(embedder.model, embedder.processor, output)
@@ -139,8 +144,8 @@ def index(
                 progress=advance,
             )
         report(built, output, total=len(found), json=json, silent=json and duplicates)
-        if duplicates:
-            _report_duplicates(built, embedder, bits=bits, html=html, json=json, stored=found.stored)
+    if built is not None and duplicates:
+        _report_duplicates(built, embedder, bits=bits, html=html, json=json, stored=found.stored)
     return exit_code(stop, done=built is not None)
 
 
@@ -175,7 +180,7 @@ def _report_duplicates(
 
 
 def _remove(index: Index, patterns: list[str], *, approximate: str, json: bool) -> None:
-    removed = index.remove(patterns, approximate=approximate)
+    removed = index.remove(patterns, approximate=None if approximate == "none" else approximate)
     if json:
         print_json({"index": str(index.place), "removed": removed, **_media(index), "approximate": _about(index)})
     else:

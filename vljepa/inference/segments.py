@@ -231,7 +231,7 @@ def _full_batches(
             yield held[:size]
             held = held[size:]
     if known is not None:
-        raise _OtherVideoError
+        raise failure or _OtherVideoError
     if held:
         yield held
     if failure is not None:

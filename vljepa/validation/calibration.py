@@ -110,7 +110,8 @@ def calibrate(
     if naming:
         changes["evidence"], found = fit_evidence(naming, current.model_copy(update=changes))
         changes["open_set"], areas = fit_open_set(naming, evidence=changes["evidence"])
-        changes["search"], hits = fit_search(naming)
+        search, hits = fit_search(naming)
+        changes["search"] = search or current.search
         metrics |= found | areas | hits
     return current.model_copy(update=changes), metrics
 

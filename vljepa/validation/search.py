@@ -21,7 +21,7 @@ DRAWS = 10
 """Of each size."""
 
 
-def fit_search(sources: Sequence[NamedScores]) -> tuple[OpenSetConfig, Metrics]:
+def fit_search(sources: Sequence[NamedScores]) -> tuple[OpenSetConfig | None, Metrics]:
     """Logistic regression on whether the nearest of some images shows what is searched for, each source counting alike.
 
     Args:
@@ -29,10 +29,12 @@ def fit_search(sources: Sequence[NamedScores]) -> tuple[OpenSetConfig, Metrics]:
 
     Returns:
         The factors, where `candidates` is that of the number of images, and for each source the area under the ROC
-        curve, on the data of the fit.
+        curve, on the data of the fit; None where there are not both right ones and wrong ones.
     """
     draws = {one.source: draw_images(one) for one in sources}
     every = Draw.joined(list(draws.values()))
+    if every.among.all() or not every.among.any():
+        return None, {}
     weights_R = np.concatenate([np.full(len(one.among), 1 / max(1, len(one.among))) for one in draws.values()])
     bias, cosine, reference, candidates = fit_logistic(every, evidence=0.0, weights_R=weights_R / weights_R.sum())
     config = OpenSetConfig(bias=bias, cosine=cosine, reference=reference, candidates=candidates)

@@ -148,13 +148,19 @@ def test_without_qdrant(index, tmp_path, monkeypatch):
         write_qdrant(index.entries, tmp_path / "out")
 
 
-def test_many_pieces(index, model, processor, tmp_path, monkeypatch):
-    monkeypatch.setattr(exchange, "LARGE", 7)
-    monkeypatch.setattr(qdrant, "_BATCH", 7)
-    for form in ("npy", "qdrant"):
-        out = export(index, tmp_path / form, form)
-        assert len(read_rows(out)[1].tables) == 4
-        assert list(read_rows(out)[1]) == list(index.entries)
+@pytest.mark.parametrize("form", ["npy", "qdrant"])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 22, 24])
+def test_the_segments_of_a_video_stay_together(index, model, processor, tmp_path, monkeypatch, form, size):
+    """Wherever the border between two pieces lies; a file that is parted would lose what is before the border."""
+    out = export(index, tmp_path / form, form)
+    monkeypatch.setattr(exchange, "LARGE", size)
+    monkeypatch.setattr(qdrant, "_BATCH", size)
+    tables = read_rows(out)[1].tables.values()
+    assert len(tables) >= min(3, len(index) // size)
+    paths = [set(table["path"].to_pylist()) for table in tables]
+    assert sum(map(len, paths)) == len(set.union(*paths)), "no file is in two pieces"
+    again = Index.build(model, processor, out, output=tmp_path / "again.index")
+    assert sorted(again.entries, key=str) == sorted(index.entries, key=str)
 
 
 def test_a_name_that_is_no_unicode(model, processor, tmp_path):

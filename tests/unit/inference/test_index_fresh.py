@@ -74,6 +74,58 @@ def test_what_comes_changes_moves_and_goes(follow, images, model):
     assert following() == (["broken.png", "deep/blue.webp", "other/moved.png", "red.png"], 1)
 
 
+def test_files_renamed_one_by_one_are_moved_and_not_new(follow, images, model):
+    """Another file has settled meanwhile: it waits until the renaming is over."""
+    following = follow(images, quiet=0.4)
+    following()
+    model.modes.clear()
+    done = threading.Event()
+
+    def rename():
+        for number in range(12):
+            (images / ("red.png" if number == 0 else f"red{number}.png")).rename(images / f"red{number + 1}.png")
+            done.wait(0.1)
+
+    paint(images / "new.png")
+    renaming = threading.Thread(target=rename)
+    renaming.start()
+    found = following()
+    renaming.join()
+    assert found == (["deep/blue.webp", "green.jpg", "new.png", "red12.png"], 1)
+
+
+def test_a_known_file_that_is_being_written_stays_meanwhile(follow, images, monkeypatch):
+    following = follow(images, quiet=0.4)
+    following()
+    done = threading.Event()
+
+    def write():
+        while not done.wait(0.05):
+            paint(images / "red.png", "#0000ff", size=9)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    paint(images / "new.png")
+    paths, embedded = following()
+    done.set()
+    writer.join()
+    assert (paths, embedded) == (["deep/blue.webp", "green.jpg", "new.png", "red.png"], 1)
+    assert following() == (["deep/blue.webp", "green.jpg", "new.png", "red.png"], 1)
+
+
+def test_a_folder_made_anew_at_once_is_followed_on(follow, images, tmp_path):
+    """The new one may have the number of the old one."""
+    following = follow(images)
+    following()
+    for _ in range(3):
+        shutil.rmtree(images)
+        images.mkdir()
+        paint(images / "new.png")
+        assert following()[0] == ["new.png"]
+        paint(images / "later.png", "#0000ff")
+        assert following()[0] == ["later.png", "new.png"]
+
+
 def test_a_file_that_is_still_being_written_waits_and_holds_up_no_other(follow, images, tmp_path):
     following = follow(images, quiet=0.6)
     following()

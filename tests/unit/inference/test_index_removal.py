@@ -89,6 +89,19 @@ def test_faiss_has_nothing_of_it_unless_it_is_kept(model, processor, tmp_path, m
         assert sorted(hit.path for hit in one.search("green", k=12)) == [f"{n:02}.png" for n in range(12) if n != 5]
 
 
+def test_what_faiss_is_to_build_then_may_be_given(model, processor, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(finding, "names_to_ask_for", lambda: ["green", "red"])
+    output = tmp_path / "my.index"
+    index = Index.build(model, processor, images, output=output, approximate="HNSW4")
+    with pytest.raises(ConfigError, match="Nope"):
+        index.remove("red.png", approximate="Nope")
+    assert len(index) == 3, "what failed has changed nothing"
+    index.remove("red.png", approximate="HNSW8")
+    assert Index.load(model, processor, output).manifest.approximate.factory == "HNSW8"
+    index.remove("green.jpg", approximate=None)
+    assert Index.load(model, processor, output).manifest.approximate is None
+
+
 def test_what_matches_nothing_or_all_changes_nothing(mixed, tmp_path):
     before = on_disk(tmp_path / "my.index")
     with pytest.raises(DataError, match=r"no file of the index matches '\*\.tiff'"):

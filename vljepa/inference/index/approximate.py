@@ -79,7 +79,8 @@ class ApproximateIndex:
         if mask is not None or not self._whole:
             known = self._known if mask is None else self._known & mask[self._place]
             share = known.mean() or 1.0  # of what faiss looks at that counts
-            settings = {name: math.ceil(effort / share) for name, effort in self.about.settings.items()}
+            more = {name: math.ceil(effort / share) for name, effort in self.about.settings.items()}
+            settings = {name: min(effort, self._index.ntotal) for name, effort in more.items()}
             selector = faiss.IDSelectorBitmap(np.packbits(known, bitorder="little"))
             parameters = _parameters(self._index, settings, sel=selector)
         ids: NDArray[np.intp] = self._index.search(query[None], count, params=parameters)[1][0]

@@ -40,6 +40,8 @@ class Changes:
         self._observer = Observer()
         self._watched: dict[Path, tuple[tuple[int, int], Any]] = {}
         self._changed: dict[str, float] = {}
+        self._moving: dict[str, float] = {}
+        self._lost: set[str] = set()
         self._one_at_a_time = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -59,6 +61,9 @@ class Changes:
             for path in map(os.fsdecode, (event.src_path, event.dest_path)):
                 if path and path != self._leave_out and not path.startswith(self._leave_out + os.sep):
                     self._changed[path] = now
+                    if event.event_type in ("moved", "deleted"):
+                        self._moving[path] = now
+                        self._lost.add(path)
 
     def missing(self) -> list[Path]:
         """Look for the folders, follow those that are there from now on, and say which are not.
@@ -66,9 +71,11 @@ class Changes:
         Raises:
             DataError: The system follows no more folders.
         """
+        with self._one_at_a_time:
+            lost, self._lost = self._lost, set()
         for folder in self._folders:
             before, now = self._watched.get(folder), _identity(folder)
-            if before is not None and before[0] != now:
+            if before is not None and (before[0] != now or os.path.realpath(folder) in lost):
                 del self._watched[folder]
                 with suppress(KeyError):  # it went with its folder
                     self._observer.unschedule(before[1])
@@ -81,6 +88,13 @@ class Changes:
         """Whether something has changed and not again for `quiet` seconds."""
         with self._one_at_a_time:
             return any(time.monotonic() - when >= quiet for when in self._changed.values())
+
+    def moving(self, *, quiet: float) -> bool:
+        """Whether something was moved or removed less than `quiet` seconds ago."""
+        with self._one_at_a_time:
+            now = time.monotonic()
+            self._moving = {path: when for path, when in self._moving.items() if now - when < quiet}
+            return bool(self._moving)
 
     def take(self, *, quiet: float) -> set[str]:
         """Forget what has settled; give what has not, such as files that are still being written."""

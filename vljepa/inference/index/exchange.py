@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -48,15 +49,15 @@ def write_npy(entries: Shards, header: Header, folder: Path) -> None:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shape = (len(entries), header.width)
-        whole = np.lib.format.open_memmap(folder / ROWS, mode="w+", dtype=np.float32, shape=shape)
-        tables = [_readable(one.drop_columns(["row"])) for one in entries.tables.values()]
-        for start, block in zip(entries.starts, entries.blocks, strict=False):
-            whole[start : start + len(block)] = block
-        whole.flush()
+        tables = _readable([one.drop_columns(["row"]) for one in entries.tables.values()])
+        about = {"descr": "<f4", "fortran_order": False, "shape": (len(entries), header.width)}
+        with (folder / ROWS).open("wb") as stream:  # not mapped: a disk that is full kills who writes into a mapping
+            np.lib.format.write_array_header_2_0(stream, about)
+            for block in entries.blocks:
+                np.ascontiguousarray(block, dtype="<f4").tofile(stream)
         with pq.ParquetWriter(folder / COLUMNS, tables[0].schema) as writer:
             for table in tables:
-                writer.write_table(table.cast(tables[0].schema))
+                writer.write_table(table)
     except OSError as error:
         raise unwritable(folder, error.strerror or str(error)) from error
     write_sidecar(folder, header, form=NPY, count=len(entries))
@@ -99,11 +100,16 @@ def read_rows(folder: Path) -> tuple[Header, Shards]:
     if is_index(folder):
         manifest = read_manifest(folder)
         return manifest.header, Shards.open(folder, manifest.shards, width=manifest.header.width)
+    import pyarrow as pa
+
     header, form, count = _about(folder)
     parts = _read_npy(folder, header.width) if form == NPY else read_qdrant(folder, header.width)
     found = {}
-    for number, table in enumerate(parts):
-        check_entries(table, folder / SIDECAR)
+    for number, table in enumerate(_whole_files(parts)):
+        try:
+            check_entries(table, folder / SIDECAR)
+        except pa.ArrowException as error:
+            raise damaged(folder / SIDECAR, str(error).partition("\n")[0]) from error
         found[f"{number}"] = table
     entries = Shards(found)
     if len(entries) != count:
@@ -112,6 +118,29 @@ def read_rows(folder: Path) -> tuple[Header, Shards]:
         if not (np.abs(np.linalg.norm(block, axis=1) - 1) < _UNIT).all():
             raise damaged(folder / SIDECAR, "there are rows that are not of unit length, which no model of ours makes")
     return header, entries
+
+
+def _whole_files(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows, cut where the path changes: the segments of a video stay together."""
+    import pyarrow as pa
+
+    held: list[pa.Table] = []
+    for part in parts:
+        if not len(part):
+            continue
+        paths = part["path"].to_pylist()
+        first = next((row for row, path in enumerate(paths) if path != paths[-1]), None)
+        if held and held[0]["path"][0].as_py() != paths[0]:
+            yield pa.concat_tables(held).combine_chunks()
+            held = []
+        if first is None:  # one file alone, which may go on
+            held.append(part)
+            continue
+        last = len(paths) - next(row for row, path in enumerate(reversed(paths)) if path != paths[-1])
+        yield pa.concat_tables([*held, part.slice(0, last)]).combine_chunks()
+        held = [part.slice(last)]
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
 
 
 def _read_npy(folder: Path, width: int) -> Iterator[pa.Table]:
@@ -137,17 +166,15 @@ def _read_npy(folder: Path, width: int) -> Iterator[pa.Table]:
             raise damaged(folder / COLUMNS, str(error).partition("\n")[0]) from error
 
 
-def _readable(table: pa.Table) -> pa.Table:
-    """Paths and hashes as text, where all paths are Unicode."""
+def _readable(tables: list[pa.Table]) -> list[pa.Table]:
+    """Paths and hashes as text, where those of all tables are Unicode."""
     import pyarrow as pa
 
     for name in ("path", "content"):
-        try:
-            column = table[name].cast(pa.string())
-        except pa.ArrowInvalid:
-            continue
-        table = table.set_column(table.schema.get_field_index(name), name, column)
-    return table
+        with suppress(pa.ArrowInvalid):
+            place = tables[0].schema.get_field_index(name)
+            tables = [one.set_column(place, name, one[name].cast(pa.string())) for one in tables]
+    return tables
 
 
 def _about(folder: Path) -> tuple[Header, str, int]:

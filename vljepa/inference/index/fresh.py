@@ -22,6 +22,8 @@ TURN = 0.5
 """Seconds between two looks at what has changed, and at whether the folders are still there."""
 _AGAIN = 30.0
 """Seconds after which what could not be done is tried again, such as while another process is at work."""
+_PATIENCE = 10
+"""Times `quiet` that a look waits while files are moved or removed, so that their new names are looked for, too."""
 _BEHIND = EXACT_BELOW // 2
 """Rows that faiss may lack, which are searched exactly, before it is given them."""
 
@@ -81,15 +83,18 @@ def keep_fresh(
         ConfigError: watchdog is not installed.
     """
     places, output = [Path(one) for one in folders], Path(output)
-    said, again, rest_until = "", float("inf"), 0.0
+    said, again, rest_until, settled_at = "", float("inf"), 0.0, float("inf")
     broken: dict[str, _Broken] = {}
     with Changes(places, leave_out=output) as changes:
         while True:
             began, result = time.monotonic(), None
             try:
                 _check_there(changes)
-                if began >= rest_until and (began >= again or changes.settled(quiet=quiet)):
-                    again = float("inf")
+                if changes.settled(quiet=quiet):
+                    settled_at = min(settled_at, began)
+                patient = changes.moving(quiet=quiet) and began < settled_at + _PATIENCE * quiet
+                if began >= rest_until and (began >= again or began >= settled_at) and not patient:
+                    again = settled_at = float("inf")
                     found = _settled_files(places, output, busy=changes.take(quiet=quiet), broken=broken)
                     if len(found):
                         index = Index.build(
@@ -126,16 +131,22 @@ def _check_there(changes: Changes) -> None:
 
 
 def _settled_files(places: Sequence[Path], output: Path, *, busy: set[str], broken: Mapping[str, _Broken]) -> Files:
-    """Images and videos of the folders, without those that are still being written or are as broken as they were."""
-    found = find_files(places, known=known_media(output))
+    """Images and videos of the folders, without those that are as broken as they were.
+
+    Of those that are still being written, what is known of them stays, and what is new is left out.
+    """
+    known = known_media(output)
+    found = find_files(places, known=known)
     same = {
         one.path for one in found.images + found.videos if broken.get(one.path, _NEVER)[:2] == (one.size, one.mtime)
     }
-    found.as_known = {path for path in same if broken[path].partly}
+    busy_here = {one.path for one in found.images + found.videos if str(found.folder / one.path) in busy}
+    found.as_known = {path for path in same if broken[path].partly} | {
+        path for path in busy_here if str(found.folder / path) in known
+    }
+    left_out = (same | busy_here) - found.as_known
     for files in (found.images, found.videos):
-        files[:] = [
-            one for one in files if str(found.folder / one.path) not in busy and one.path not in same - found.as_known
-        ]
+        files[:] = [one for one in files if one.path not in left_out]
     return found
 
 

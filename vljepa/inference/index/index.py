@@ -221,16 +221,16 @@ class Index:
                 write_table(table, folder / SHARDS / name)
             finish(folder, replace(self.manifest, approximate=None))
 
-    def remove(self, patterns: str | Sequence[str], *, approximate: str = "auto") -> int:
+    def remove(self, patterns: str | Sequence[str], *, approximate: str | None = "auto") -> int:
         """Take files out; their rows are gone from the disk, too, when this returns.
 
-        The shards that had them are written anew, and what faiss has is built again, which takes its time. A build that
-        was broken off is forgotten.
+        The shards that had them are written anew, and what faiss has is built again. A build that was broken off is
+        forgotten.
 
         Args:
             patterns: Names of files and folders, or paths below the index's folder, as of `Among.include`.
-            approximate: `auto`, or `keep`: what faiss has stays until the next build, with the removed rows in it
-                (without their names, and never found); the other rows of their shards are searched exactly.
+            approximate: What faiss builds: `auto` is what it had built; `keep` leaves that, with the removed rows in it
+                (without their names, and never found), until the next build; else as of `build`.
 
         Returns:
             How many files were taken out.
@@ -246,18 +246,23 @@ class Index:
             if self.place is not None and read_manifest(self.place) != self.manifest:
                 raise DataError(f"the index {str(self.place)!r} has changed meanwhile.", fix="open it again.")
             tables = without(self.entries, gone, store=kept_in(self.place, width=self.manifest.header.width))
-            self.entries, before = Shards(tables), self.manifest.approximate
-            self.manifest = replace(self.manifest, shards=self.entries.counts(), approximate=None)
-            if self.place is not None and before is not None:
-                self._finish("keep" if approximate == "keep" else before.factory, grow=False)
-            elif self.place is not None:
-                finish(self.place, self.manifest)
+            before, left = self.manifest.approximate, Shards(tables)
+            factory = approximate
+            if factory == "auto":
+                factory = None if before is None else before.factory
+            about, found = None, None
+            if self.place is not None:
+                about, found = find_by(self._embedder, left, self.place, factory, grow=False)
+            manifest = replace(self.manifest, shards=left.counts(), approximate=about)
+            if self.place is not None:
+                finish(self.place, manifest)
+            self.entries, self.approximate, self.manifest = left, found, manifest
         return count
 
-    def _finish(self, factory: str | None, *, grow: bool = True) -> None:
+    def _finish(self, factory: str | None) -> None:
         """Build what finds candidates, where there are many rows, and make it all the index; see `find_by`."""
         assert self.place is not None
-        about, self.approximate = find_by(self._embedder, self.entries, self.place, factory, grow=grow)
+        about, self.approximate = find_by(self._embedder, self.entries, self.place, factory, grow=True)
         self.manifest = replace(self.manifest, approximate=about)
         finish(self.place, self.manifest)
 
