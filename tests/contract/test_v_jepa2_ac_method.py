@@ -6,6 +6,7 @@ The frozen encoder is random and tiny: what is tested is the method, and no numb
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from torch import Tensor
 from tests.contract.test_v_jepa_method import MODEL as V_JEPA
 from vljepa.checkpoint.encoders import load_encoder
 from vljepa.checkpoint.v_jepa import write_v_jepa
+from vljepa.checkpoint.v_jepa2_ac import read_action_world, read_into
 from vljepa.configs import RunConfig, VJEPA2ACConfig, VJEPAConfig, load_preset
 from vljepa.data.trajectories import Trajectories
 from vljepa.data.worlds import two_rooms
 from vljepa.errors import CheckpointError, ConfigError, DataError
-from vljepa.methods.v_jepa2_ac import read_into
+from vljepa.methods.v_jepa2_ac import TrajectoryBatches
 from vljepa.models.types import Batch
 from vljepa.models.video.action_world import ActionWorld
 from vljepa.models.video.v_jepa import VJEPA
@@ -203,6 +205,68 @@ def test_what_does_not_fit_the_data_is_refused(
         Trainer(recipe(tmp_path / "run", encoder, trajectories, model=changes), device="cpu").fit()
 
 
+@pytest.mark.parametrize(
+    ("section", "setting", "message"),
+    [
+        ("train", {"epochs": 2.0, "steps": None}, "train.epochs is not there"),
+        ("train", {"compile": True}, "'train.compile' is not there"),
+        ("model", {}, "'model.predictor.clips' is not there"),
+    ],
+)
+def test_settings_without_effect_are_refused(
+    encoder: str, trajectories: Path, tmp_path: Path, section: str, setting: dict[str, Any], message: str
+) -> None:
+    raw = recipe(tmp_path / "run", encoder, trajectories).model_dump(mode="json")
+    if section == "model":
+        raw["model"]["predictor"]["clips"] = {"frames": 4}
+    else:
+        raw[section] |= setting
+    with pytest.raises(ConfigError, match=message):
+        Trainer(RunConfig.model_validate(raw), device="cpu").fit()
+
+
+def test_states_that_the_model_does_not_know_are_left_out(encoder: str, trajectories: Path, tmp_path: Path) -> None:
+    """One source has states, the other one has none."""
+    found = Trajectories.open(trajectories)
+    Trajectories(found.frames, found.actions).save(tmp_path / "plain")
+    raw = recipe(tmp_path / "run", encoder, trajectories, model={"state_width": None}, steps=2).model_dump(mode="json")
+    raw["data"]["train"].append({"name": "plain", "path": str(tmp_path / "plain")})
+    Trainer(RunConfig.model_validate(raw), device="cpu").fit()
+
+
+def test_a_short_validation_source_changes_no_training_sample(encoder: str, trajectories: Path, tmp_path: Path) -> None:
+    found = Trajectories.open(trajectories)
+    assert found.states is not None
+    Trajectories(found.frames[:, :4], found.actions[:, :3], found.states[:, :4]).save(tmp_path / "short")
+    losses = []
+    for place in (trajectories, tmp_path / "short"):
+        raw = recipe(tmp_path / f"{place.name} run", encoder, trajectories, steps=2).model_dump(mode="json")
+        raw["data"]["validation"][0]["path"] = str(place)
+        Trainer(RunConfig.model_validate(raw), device="cpu").fit()
+        losses.append([line["loss"] for line in read_log(tmp_path / f"{place.name} run") if line["kind"] == "train"])
+    assert losses[0] == losses[1]
+
+
+def test_more_processes_than_samples_are_refused(encoder: str, trajectories: Path, tmp_path: Path) -> None:
+    run = recipe(tmp_path / "run", encoder, trajectories, batch_size=2)
+    frames = ActionWorldEnergy(world(encoder)).frames
+    with pytest.raises(ConfigError, match="fewer than the 4 processes"):
+        TrajectoryBatches([Trajectories.open(trajectories)], run=run, frames=frames, steps=4, states=True, shard=(0, 4))
+
+
+def test_a_saved_model_is_the_same_wherever_its_encoder_lies(encoder: str, trajectories: Path, tmp_path: Path) -> None:
+    Trainer(recipe(tmp_path / "run", encoder, trajectories, steps=2), device="cpu").fit()
+    model = read_action_world(tmp_path / "run" / "best")
+    given = sample(model)
+    wanted = model.predict(*given)
+    moved = shutil.copytree(encoder.removeprefix("v_jepa:"), tmp_path / "elsewhere")
+    file = tmp_path / "run" / "best" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"encoder": f"v_jepa:{moved}"}))
+    torch.testing.assert_close(read_action_world(tmp_path / "run" / "best").predict(*given), wanted)
+    with pytest.raises(CheckpointError, match="is no V-JEPA 2-AC"):
+        read_action_world(moved)
+
+
 def test_files_of_trajectories_that_do_not_fit_each_other(tmp_path: Path) -> None:
     frames, actions = np.zeros((3, 5, 8, 8, 3), np.uint8), np.zeros((3, 4, 2), np.float32)
     Trajectories(frames, actions).save(tmp_path)
@@ -243,6 +307,10 @@ def test_a_plan_leads_where_the_model_says(encoder: str) -> None:
     policy = PlanningPolicy(energy, cem, horizon=1)
     policy.reset(seed=0)
     plan = policy.act({"image": images, "goal": None}, {"position": places})  # type: ignore[dict-item]
+    in_parts = ActionWorldEnergy(model, at_once=7)({"image": images, "goal": images}, {"position": places})
+    many = torch.randn(2, 9, 3, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(in_parts(many), found(many))
     still = float(to_goals(torch.zeros(2, 1, 1, 2)).max())
     assert float(to_goals(torch.from_numpy(plan)[:, None, None]).max()) < 0.2 * still
 

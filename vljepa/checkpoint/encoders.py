@@ -50,8 +50,12 @@ def load_encoder(name: str, *, pool_grid: int | None = None) -> XEncoder:
 
 
 def encoder_fingerprint(encoder: XEncoder) -> str:
-    """Key of its features: encoder, weights, preprocessing and token pooling."""
-    return digest(encoder.config.stated())
+    """Key of its features: weights, preprocessing and token pooling; not where the weights lie, once they are known."""
+    stated = encoder.config.stated()
+    part = stated["part"]
+    if "sha256" in part:
+        stated["part"] = {key: value for key, value in part.items() if key not in ("name", "source")}
+    return digest(stated)
 
 
 def _part_of(name: str) -> PartSpec | None:

@@ -5,8 +5,8 @@ Source: arXiv 2506.09985, section 3.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +14,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vljepa.checkpoint.encoders import encoder_fingerprint, load_encoder
-from vljepa.checkpoint.tensors import read_tensors, write_tensors
+from vljepa.checkpoint.v_jepa2_ac import config_to_save, new_action_world, read_into, write_action_world
 from vljepa.configs import RunConfig, VJEPA2ACConfig
 from vljepa.data.collate import Group
 from vljepa.data.sampling import StepSampler, choose
 from vljepa.data.sources import source_path
 from vljepa.data.trajectories import Trajectories
-from vljepa.errors import CheckpointError, ConfigError
+from vljepa.errors import ConfigError
 from vljepa.methods.protocol import Inputs, Method, Scope, TrainingModule
-from vljepa.models.layers.sharded import load_tensors, whole_state
+from vljepa.models.layers.sharded import whole_state
 from vljepa.models.types import Batch
 from vljepa.models.video.action_world import ActionWorld
 from vljepa.objectives import gather_with_gradient
-from vljepa.parts.saved import CONFIG_FILE, WEIGHTS_FILE
 from vljepa.processing.frames import FrameProcessor
 from vljepa.validation.tasks import Metrics
 
 PANEL = 64
 """Trajectories of a validation, evenly spaced over the source."""
+_AT_ONCE = 8
 _STARTS = 2**31
 
 
@@ -44,7 +43,11 @@ class TrajectoryBatches(torch.utils.data.Dataset[list[Group]]):
         run: The recipe.
         frames: What the encoder sees of a frame.
         steps: Actions of a piece; from where on is drawn.
+        states: Whether the model knows states.
         shard: Number of this process and of all.
+
+    Raises:
+        ConfigError: There are fewer samples than processes, or a source gets none.
     """
 
     def __init__(
@@ -54,9 +57,14 @@ class TrajectoryBatches(torch.utils.data.Dataset[list[Group]]):
         run: RunConfig,
         frames: FrameProcessor,
         steps: int,
+        states: bool,
         shard: tuple[int, int],
     ) -> None:
-        self.sources, self.frames, self.steps, self.shard = sources, frames, steps, shard
+        if run.train.batch_size < shard[1]:
+            raise ConfigError(
+                f"train.batch_size = {run.train.batch_size} is fewer than the {shard[1]} processes.", fix="raise it."
+            )
+        self.sources, self.frames, self.steps, self.states, self.shard = sources, frames, steps, states, shard
         self.seed, self.size = run.train.seed, run.train.batch_size
         self.sampler = StepSampler(
             [len(one) for one in sources],
@@ -76,9 +84,9 @@ class TrajectoryBatches(torch.utils.data.Dataset[list[Group]]):
         return [Group(Batch.joined(pieces))]
 
     def piece(self, source: Trajectories, row: int, start: int) -> Batch:
-        """One trajectory's `steps` actions from `start` on, and the frames before, between and after them."""
-        end = start + self.steps
-        states = None if source.states is None else _tensor(source.states[row, start : end + 1])
+        """One trajectory's actions from `start` on, `steps` or all, and the frames before, between and after them."""
+        end = min(start + self.steps, source.steps)
+        states = None if source.states is None or not self.states else _tensor(source.states[row, start : end + 1])
         return Batch(
             pixels_BTCHW=self.frames.frames(list(source.frames[row, start : end + 1])).unsqueeze(0),
             actions_BTA=_tensor(source.actions[row, start:end]),
@@ -87,7 +95,8 @@ class TrajectoryBatches(torch.utils.data.Dataset[list[Group]]):
 
     def order(self) -> dict[str, Any]:
         """What the samples of a step depend on, as plain data: a resumed run must have it equal."""
-        return {"seed": self.seed, "rows": list(self.sampler.sizes), "samples per step": list(self.sampler.quotas)}
+        sizes = [[len(one), one.steps] for one in self.sources]
+        return {"seed": self.seed, "rows": sizes, "steps": self.steps, "samples per step": list(self.sampler.quotas)}
 
 
 class VJepa2ACMethod(Method):
@@ -107,14 +116,20 @@ class VJepa2ACMethod(Method):
         super().__init__(run, given=given)
 
     def check(self) -> None:
-        """Refuse sections of other methods.
+        """Refuse what the recipe alone shows to be impossible.
 
         Raises:
-            ConfigError: There is one.
+            ConfigError: A section of another method, or a setting without effect.
         """
-        for name in ("clips", "lora", "start"):
-            if getattr(self.run, name) is not None:
+        run = self.run
+        given = {name: getattr(run, name) for name in ("clips", "lora", "start")}
+        given |= {"data.replay": run.data.replay, "model.predictor.clips": self.config.predictor.clips}
+        given |= {f"train.{name}": getattr(run.train, name) or None for name in ("gradient_checkpointing", "compile")}
+        for name, value in given.items():
+            if value is not None:
                 raise ConfigError(f"{name!r} is not there for v_jepa2_ac.", fix=f"remove {name!r}.")
+        if run.train.epochs is not None:
+            raise ConfigError("train.epochs is not there for v_jepa2_ac.", fix="set train.steps.")
 
     @property
     def config(self) -> VJEPA2ACConfig:
@@ -127,7 +142,7 @@ class VJepa2ACMethod(Method):
         """Sizes of the model, whose encoder is loaded for it, and trajectories of the sources that are there."""
         places = [Path(source_path(one, self.run.data.root)) for one in self.run.data.train]
         missing = tuple(str(place) for place in places if not place.exists())
-        found = Scope.of(self._new())
+        found = Scope.of(new_action_world(self.config))
         rows = None if missing else sum(len(Trajectories.open(place)) for place in places)
         return Scope(rows=rows, missing=missing, trained=found.trained, parameters=found.parameters)
 
@@ -137,13 +152,10 @@ class VJepa2ACMethod(Method):
         Raises:
             CheckpointError: The checkpoint is of another model.
         """
-        self.model = self.given if isinstance(self.given, ActionWorld) else self._new()
+        self.model = self.given if isinstance(self.given, ActionWorld) else new_action_world(self.config)
         if checkpoint is not None:
             read_into(self.model, checkpoint)
         return self.model.to(device)
-
-    def _new(self) -> ActionWorld:
-        return ActionWorld(self.config, load_encoder(self.config.encoder, pool_grid=self.config.pool_grid))
 
     def prepare(self, model: ActionWorld, *, shard: tuple[int, int]) -> Inputs:
         """Open all sources.
@@ -154,14 +166,15 @@ class VJepa2ACMethod(Method):
         """
         run, frames = self.run, FrameProcessor(model.x_encoder.config.image)
         train, held_out = (self._open(some, model) for some in (run.data.train, run.data.validation))
-        steps = min(one.steps for one in [*train, *held_out])
-        if steps < model.config.rollout:
+        shortest, rollout = min(one.steps for one in [*train, *held_out]), model.config.rollout
+        if shortest < rollout:
             raise ConfigError(
-                f"rollout = {model.config.rollout}, and a trajectory has {steps} actions.", fix="lower model.rollout."
+                f"rollout = {rollout}, and a trajectory has {shortest} actions.", fix="lower model.rollout."
             )
-        batches = TrajectoryBatches(train, run=run, frames=frames, steps=steps, shard=shard)
+        steps, states = min(one.steps for one in train), model.config.state_width is not None
+        batches = TrajectoryBatches(train, run=run, frames=frames, steps=steps, states=states, shard=shard)
         self.panels = {
-            source.name: Batch.joined([batches.piece(one, row, 0) for row in range(0, len(one), -(-len(one) // PANEL))])
+            source.name: [batches.piece(one, row, 0) for row in range(0, len(one), -(-len(one) // PANEL))]
             for source, one in zip(run.data.validation, held_out, strict=True)
         }
         return Inputs(batches=batches, workers=run.data.workers)
@@ -201,59 +214,34 @@ class VJepa2ACMethod(Method):
         metrics: Metrics = {}
         gained = []
         device = next(self.model.parameters()).device
-        for name, batch in self.panels.items():
-            rows = self.model(batch.to(device))
-            assert batch.pixels_BTCHW is not None
-            latents = self.model.encode(batch.pixels_BTCHW.to(device))
-            copied = float((latents[:, 1:] - latents[:, :-1]).abs().mean())
-            found = {key: float(value.mean()) for key, value in rows.items()} | {"copy_error": copied}
+        for name, pieces in self.panels.items():
+            measured: dict[str, list[Tensor]] = {}
+            for start in range(0, len(pieces), _AT_ONCE):
+                for key, values in self._measured(Batch.joined(pieces[start : start + _AT_ONCE]).to(device)).items():
+                    measured.setdefault(key, []).append(values)
+            found = {key: float(torch.cat(values).mean()) for key, values in measured.items()}
             metrics |= {f"{name}/{key}": value for key, value in found.items()}
-            gained.append(1 - found["error"] / max(copied, 1e-12))
+            gained.append(1 - found["error"] / max(found["copy_error"], 1e-12))
         self.model.train(was_training)
         if gained:
             metrics["mean"] = float(np.mean(gained))
         return metrics
 
+    def _measured(self, batch: Batch) -> dict[str, Tensor]:
+        assert batch.pixels_BTCHW is not None
+        assert batch.actions_BTA is not None
+        latents = self.model.encode(batch.pixels_BTCHW)
+        copied_B = (latents[:, 1:] - latents[:, :-1]).abs().mean((1, 2, 3))
+        return self.model.errors(latents, batch.actions_BTA, batch.states_BTS) | {"copy_error": copied_B}
+
     def gather(self, model: ActionWorld, *, keep: bool) -> Callable[[Path], object]:
         """See `Method`: the predictor's weights; the encoder is named, and known by its fingerprint."""
-        state = whole_state(model.predictor.state_dict(), keep=keep)
-        raw = {
-            "model_type": self.name,
-            "encoder_fingerprint": encoder_fingerprint(model.x_encoder),
-            **model.config.model_dump(mode="json"),
-        }
-
-        def write(folder: Path) -> None:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / CONFIG_FILE).write_text(json.dumps(raw, indent=2), encoding="utf-8")
-            write_tensors(state, folder / WEIGHTS_FILE)
-
-        return write
+        state, about = whole_state(model.predictor.state_dict(), keep=keep), config_to_save(model)
+        return partial(write_action_world, about, state)
 
     def load(self, model: ActionWorld, folder: Path) -> None:
         """See `Method`."""
         read_into(model, folder)
-
-
-def read_into(model: ActionWorld, folder: Path) -> None:
-    """Fill a model's predictor from a checkpoint.
-
-    Raises:
-        CheckpointError: It is of another model, or its encoder has changed since.
-    """
-    try:
-        raw = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{str(folder)!r} is no checkpoint: {error}.", fix="name a folder of a run.") from error
-    own = model.config.model_dump(mode="json")
-    if raw.get("model_type") != VJepa2ACMethod.name or any(raw.get(key) != value for key, value in own.items()):
-        raise CheckpointError(f"{str(folder)!r} holds a model with another config.", fix="choose another train.output.")
-    if raw.get("encoder_fingerprint") != encoder_fingerprint(model.x_encoder):
-        raise CheckpointError(
-            f"the encoder {model.config.encoder!r} is not the one that {str(folder)!r} was trained with.",
-            fix="put that encoder back, or train anew.",
-        )
-    load_tensors(model.predictor, read_tensors(folder / WEIGHTS_FILE, fix="start anew with another train.output."))
 
 
 def _tensor(values: Any) -> Tensor:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from vljepa.errors import ConfigError
 from vljepa.metrics.classification import accuracy_interval
 from vljepa.planning.policies import Policy
 
@@ -57,7 +58,15 @@ def evaluate(
         budget: Steps of an episode.
         progress: Called after every step with the number of episodes that are over.
         watch: Called with the seed, what is seen and which episodes are over, before every step and after the last.
+
+    Raises:
+        ConfigError: The worlds are reset by themselves: an episode would be told from the next one by nothing.
     """
+    if world.metadata.get("autoreset_mode") != AutoresetMode.DISABLED:
+        raise ConfigError(
+            f"the worlds reset themselves ({world.metadata.get('autoreset_mode')}).",
+            fix="make them with autoreset_mode=AutoresetMode.DISABLED.",
+        )
     found = [_episodes(world, policy, seed=seed, budget=budget, progress=progress, watch=watch) for seed in seeds]
     reached, steps, distance = (np.stack(one) for one in zip(*found, strict=True))
     return Evaluation(reached, steps, distance)

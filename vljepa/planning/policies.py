@@ -46,6 +46,7 @@ class RandomPolicy(Policy):
 
     def __init__(self, *, std: float, width: int = 2) -> None:
         self.std, self.width = std, width
+        self.reset(seed=0)
 
     def reset(self, *, seed: int) -> None:
         """See `Policy`."""
@@ -96,6 +97,7 @@ class PlanningPolicy(Policy):
             )
         self.energies, self.solver = energies, solver
         self.horizon, self.execute, self.hold, self.width = horizon, execute, hold, width
+        self.reset(seed=0)
 
     def reset(self, *, seed: int) -> None:
         """See `Policy`."""

@@ -115,6 +115,12 @@ class MPPI(Solver):
     temperature: float = 0.5
     decay: float = 0.8
 
+    def __post_init__(self) -> None:
+        if self.samples < 2 or self.temperature <= 0:
+            raise ConfigError(
+                f"{self.samples} samples at a temperature of {self.temperature}.", fix="give 2 at least, and above 0."
+            )
+
     @torch.no_grad()
     def refine(self, energy: Energy, mean_BTA: Tensor, *, draw: torch.Generator) -> Tensor:
         """See `Solver`."""
@@ -148,14 +154,14 @@ class Gradient(Solver):
 
     def refine(self, energy: Energy, mean_BTA: Tensor, *, draw: torch.Generator) -> Tensor:
         """See `Solver`."""
-        with torch.enable_grad():
-            tried_BNTA = _samples(mean_BTA, self.std, self.samples, draw=draw).requires_grad_()
-            adam = torch.optim.Adam([tried_BNTA], lr=self.lr)
-            for _ in range(self.rounds):
-                adam.zero_grad()
-                energy(self.bounds(tried_BNTA)).sum().backward()  # type: ignore[no-untyped-call]
-                adam.step()
+        tried_BNTA = self.bounds(_samples(mean_BTA, self.std, self.samples, draw=draw)).requires_grad_()
+        adam = torch.optim.Adam([tried_BNTA], lr=self.lr)
+        for _ in range(self.rounds):
+            with torch.enable_grad():  # by the actions alone: the model's own gradients are left as they are
+                [tried_BNTA.grad] = torch.autograd.grad(energy(tried_BNTA).sum(), [tried_BNTA])
+            adam.step()
+            with torch.no_grad():
+                tried_BNTA.copy_(self.bounds(tried_BNTA))
         with torch.no_grad():
-            found_BNTA = self.bounds(tried_BNTA.detach())
-            best_B = energy(found_BNTA).argmin(1)
-        return found_BNTA[torch.arange(len(best_B), device=best_B.device), best_B]
+            best_B = energy(tried_BNTA).argmin(1)
+        return tried_BNTA.detach()[torch.arange(len(best_B), device=best_B.device), best_B]

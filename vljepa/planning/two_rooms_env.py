@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vljepa.data.worlds import two_rooms
 from vljepa.data.worlds.two_rooms import REACH, SIZE, SUCCESS, Walls, clip_actions, draw, draw_places, move
+from vljepa.errors import ConfigError
 
 Observation = dict[str, NDArray[Any]]
 METADATA: dict[str, Any] = {
@@ -57,6 +58,11 @@ class TwoRoomsVector(VectorEnv[Observation, NDArray[Any], NDArray[Any]]):
         self.single_observation_space, self.single_action_space = OBSERVATION, ACTION
         self.observation_space = gymnasium.vector.utils.batch_space(OBSERVATION, num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(ACTION, num_envs)
+        if walls not in ("random", "fixed"):
+            raise ConfigError(f"walls = {walls!r}.", fix="give 'random' or 'fixed'.")
+        unknown = set(floors or ()) - set(two_rooms.COLOURS)
+        if unknown:
+            raise ConfigError(f"floors = {floors!r}.", fix=f"give two of {', '.join(two_rooms.COLOURS)}.")
         colours = (two_rooms.FLOOR,) * 2 if floors is None else tuple(two_rooms.COLOURS[one] for one in floors)
         self.floors = (colours[0], colours[1])
 

@@ -85,6 +85,19 @@ def test_what_stays_of_the_distribution_before_is_kept():
     torch.testing.assert_close(mixed, 0.75 * start + 0.25 * new)
 
 
+def test_a_gradient_solver_leaves_the_model_alone_and_starts_within_its_bounds():
+    weight = torch.nn.Parameter(torch.ones(2))
+    solver = Gradient(bounds=Box(-0.5, 0.5), std=50.0, samples=4, rounds=80, lr=0.05)
+    found = solver.solve(lambda a: (a.sum(2) * weight - 0.3).square().sum(-1), start_BTA=torch.zeros(2, 1, 2), seed=0)
+    assert weight.grad is None
+    torch.testing.assert_close(found[:, 0], torch.full((2, 2), 0.3), atol=0.05, rtol=0)
+
+
+def test_path_integral_control_needs_samples():
+    with pytest.raises(ConfigError, match="1 samples"):
+        MPPI(bounds=WIDE, std=1.0, samples=1)
+
+
 @pytest.mark.parametrize(("elites", "samples"), [(1, 10), (11, 10)])
 def test_elites_are_some_of_the_samples(elites, samples):
     with pytest.raises(ConfigError, match=f"{elites} elites of {samples} samples"):

@@ -125,6 +125,23 @@ def test_planning_goes_through_the_door_and_a_straight_line_does_not():
     assert (again.steps_SB == planned.steps_SB).all(), "seeds fix worlds and samples"
 
 
+def test_worlds_that_reset_themselves_are_refused():
+    worlds = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("vljepa/TwoRooms-v0")] * 2)
+    with pytest.raises(ConfigError, match="reset themselves"):
+        evaluate(worlds, StraightLine(), seeds=[0], budget=2)
+    kept = gymnasium.vector.SyncVectorEnv(
+        [lambda: gymnasium.make("vljepa/TwoRooms-v0")] * 2, autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED
+    )
+    assert evaluate(kept, StraightLine(), seeds=[0], budget=2).reached_SB.shape == (1, 2)
+
+
+def test_other_walls_and_floors_are_refused():
+    with pytest.raises(ConfigError, match="walls = 'Fixed'"):
+        gymnasium.make_vec("vljepa/TwoRooms-v0", walls="Fixed")
+    with pytest.raises(ConfigError, match="pink"):
+        gymnasium.make_vec("vljepa/TwoRooms-v0", floors=("pink", "red"))
+
+
 @pytest.mark.parametrize("wrong", [{"execute": 61}, {"hold": 7}, {"execute": 10, "hold": 4}, {"execute": 0}])
 def test_parts_of_a_plan_have_to_fit(wrong):
     with pytest.raises(ConfigError, match="horizon = 60"):

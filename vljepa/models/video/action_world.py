@@ -81,15 +81,23 @@ class ActionWorld(nn.Module):
         return torch.stack(path[1:], dim=1)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Errors (L1, mean over steps, tokens and channels) of every trajectory.
+        """Errors of every trajectory, as `errors`, from pixels."""
+        assert batch.pixels_BTCHW is not None
+        assert batch.actions_BTA is not None
+        return self.errors(self.encode(batch.pixels_BTCHW), batch.actions_BTA, batch.states_BTS)
+
+    def errors(self, latents_BTnD: Tensor, actions_BTA: Tensor, states_BTS: Tensor | None = None) -> dict[str, Tensor]:
+        """Errors (L1, mean over steps, tokens and channels) of every trajectory, [B] each.
+
+        Args:
+            latents_BTnD: Of its frames, one more than actions.
+            actions_BTA: Between one frame and the next.
+            states_BTS: At each frame, or at all but the last.
 
         Returns:
             `error`: of teacher forcing, each frame from all frames before it. `rollout_error`: of the frames that
             `config.rollout` actions lead to from the first one, where there is more than one.
         """
-        assert batch.pixels_BTCHW is not None
-        assert batch.actions_BTA is not None
-        latents_BTnD, actions_BTA, states_BTS = self.encode(batch.pixels_BTCHW), batch.actions_BTA, batch.states_BTS
         states = None if states_BTS is None else states_BTS[:, : actions_BTA.shape[1]]
         forced_BTnD = self.predict(latents_BTnD[:, :-1], actions_BTA, states)
         rows = {"error": (forced_BTnD - latents_BTnD[:, 1:]).abs().mean((1, 2, 3))}
