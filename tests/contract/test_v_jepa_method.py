@@ -251,15 +251,55 @@ def test_what_it_has_no_place_for_is_refused(tmp_path: Path, clips: Path, sectio
         VJepaMethod(recipe(tmp_path, clips, **sections)).check()
 
 
-def test_a_start_of_other_sizes_is_refused(tmp_path: Path, clips: Path) -> None:
+def test_a_start_of_another_make_is_refused(tmp_path: Path, clips: Path) -> None:
+    """Of positions and heads no tensor tells."""
     Trainer(recipe(tmp_path / "small", clips, train={"steps": 1}), device="cpu").fit()
     start = str(tmp_path / "small" / "last")
     same = VJepaMethod(recipe(tmp_path / "same", clips, start=start)).build(None, device=torch.device("cpu"))
     wanted = read_v_jepa(start)
-    assert torch.equal(same.encoder.patches.weight, wanted.representing.patches.weight)
-    wider = recipe(tmp_path / "wider", clips, {"predictor": {"width": 32, "depth": 1, "heads": 2}}, start=start)
-    with pytest.raises(CheckpointError, match=r"does not fit `model`.*predictor"):
-        VJepaMethod(wider).build(None, device=torch.device("cpu"))
+    assert wanted.teacher is not None
+    assert same.teacher is not None
+    assert torch.equal(same.encoder.patches.weight, wanted.encoder.patches.weight)
+    assert torch.equal(same.teacher.encoder.patches.weight, wanted.teacher.encoder.patches.weight)
+    assert not torch.equal(wanted.encoder.patches.weight, wanted.teacher.encoder.patches.weight), "the control"
+    for part, changed in (
+        ("predictor", {"width": 32}),
+        ("predictor", {"heads": 4}),
+        ("encoder", {"heads": 4}),
+        ("encoder", {"positions": "rope"}),
+    ):
+        other = recipe(tmp_path / "other", clips, {part: MODEL[part] | changed}, start=start)
+        with pytest.raises(CheckpointError, match=f"the {part} of start = .*{next(iter(changed))}"):
+            VJepaMethod(other).build(None, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoder": {**MODEL["encoder"], "positions": "rope", "heads": 8}}, "heads of the encoder are 3 wide"),
+        (
+            {
+                "encoder": {**MODEL["encoder"], "positions": "rope"},
+                "predictor": {"width": 16, "depth": 1, "heads": 4},
+            },
+            "heads of the predictor are 4 wide",
+        ),
+        ({"context_loss": {"warmup": [100, 50]}}, "does not rise"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_config(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        VJEPAConfig.model_validate(MODEL | changes)
+
+
+def test_encoders_with_sines_and_cosines_may_be_narrowed() -> None:
+    torch.manual_seed(0)
+    model = VJEPA(VJEPAConfig.model_validate(MODEL)).eval()
+    pixels = torch.randn(1, 4, 3, 32, 32)
+    wanted = model.represent(pixels)
+    narrow = model.to(torch.bfloat16).represent(pixels.to(torch.bfloat16))
+    assert narrow.dtype == torch.bfloat16
+    torch.testing.assert_close(narrow.float(), wanted, atol=0.1, rtol=0.1)
 
 
 def test_it_is_the_x_encoder_of_a_vl_jepa_by_one_line(tmp_path: Path, clips: Path) -> None:

@@ -126,7 +126,7 @@ class Positioned(nn.Module):
         if isinstance(self.positions, RopePositions):
             rotation = (_at(first, ids_BN).unsqueeze(1), _at(second, ids_BN).unsqueeze(1))
         else:
-            tokens_BND = tokens_BND + _at(first, ids_BN)
+            tokens_BND = tokens_BND + _at(first, ids_BN).to(tokens_BND.dtype)
         found: list[Tensor] = []
         for number, layer in enumerate(self.layers, start=1):
             tokens_BND = layer(tokens_BND, rotation)

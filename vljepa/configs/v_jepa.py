@@ -181,6 +181,12 @@ class ContextLossConfig(Strict):
     weight: float = Field(0.5, gt=0)
     warmup: tuple[int, int] = (0, 0)
 
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if not 0 <= self.warmup[0] <= self.warmup[1]:
+            raise ValueError(f"warmup {self.warmup} does not rise: give two steps, the first one not after the second")
+        return self
+
 
 class ViewConfig(Strict):
     """How training clips are cut and mirrored, every frame of a clip alike.
@@ -244,6 +250,13 @@ class VJEPAConfig(Strict):
                 f"{self.frames} frames of {self.image.size} are no whole patches of {tubelet} x {patch} x {patch}: "
                 "change frames, image.size or encoder.patch"
             )
+        for name, layers in (("encoder", self.encoder), ("predictor", self.predictor)):
+            head = layers.width // layers.heads
+            if self.encoder.positions.name == "rope" and (head < 6 or head % 2):
+                raise ValueError(
+                    f"heads of the {name} are {head} wide, and rope turns pairs by time, row and column: "
+                    "give it an even width of 6 at least for each head"
+                )
         if self.levels > self.encoder.depth:
             raise ValueError(f"levels {self.levels} are more than the encoder's {self.encoder.depth} layers")
         if self.target.name == "pixels" and (self.levels > 1 or self.context_loss is not None):

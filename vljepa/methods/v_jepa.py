@@ -51,7 +51,6 @@ class VJepaMethod(Method):
     def __init__(self, run: RunConfig, *, given: nn.Module | None = None) -> None:
         assert given is None or isinstance(given, VJEPA)
         super().__init__(run, given=given)
-        self._step = 0
 
     def check(self) -> None:
         """Refuse what the recipe alone shows to be impossible.
@@ -111,8 +110,15 @@ class VJepaMethod(Method):
             self.load(model, checkpoint)
         elif self.run.start is not None and self.given is None:
             start = read_v_jepa(self.run.start)
+            for part in ("encoder", "predictor"):  # heads, positions and how they turn have no tensors that could tell
+                theirs, ours = getattr(start.config, part), getattr(model.config, part)
+                if theirs != ours:
+                    raise CheckpointError(
+                        f"the {part} of start = {self.run.start!r} is {theirs!r}, and that of `model` is {ours!r}.",
+                        fix="leave `model` out to take that of `start`, or give it the same encoder and predictor.",
+                    )
             try:
-                model.encoder.load_state_dict(start.representing.state_dict())
+                model.encoder.load_state_dict(start.encoder.state_dict())
                 model.predictor.load_state_dict(start.predictor.state_dict())
                 if model.teacher is not None:
                     model.teacher.encoder.load_state_dict(start.representing.state_dict())
@@ -204,4 +210,4 @@ class VJepaMethod(Method):
 
 def _risen(step: int, start: int, end: int) -> float:
     """Share of a weight that rises from 0 between two steps."""
-    return 1.0 if step >= end else max(0.0, (step - start) / (end - start))
+    return 1.0 if step >= end else max(0.0, (step - start) / max(1, end - start))

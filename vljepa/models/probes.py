@@ -84,7 +84,8 @@ class LinearProbe(nn.Module):
         self.mean_E: Tensor
         self.std_E: Tensor
         self.register_buffer("mean_E", mean_E)
-        self.register_buffer("std_E", std_E.clamp(min=1e-6))
+        # What is constant in training says nothing, and must not say much where it is not constant later.
+        self.register_buffer("std_E", torch.where(std_E > 1e-6, std_E, torch.inf))
         self.classify = nn.Linear(len(mean_E), classes)
         fresh(self.classify)
 

@@ -20,7 +20,7 @@ from vljepa.data.labelled import read_labelled
 from vljepa.data.records import Clip, Still
 from vljepa.errors import CheckpointError, ConfigError, DataError
 from vljepa.metrics.classification import accuracy_interval
-from vljepa.models.probes import AttentiveProbe, by_steps
+from vljepa.models.probes import AttentiveProbe, LinearProbe, by_steps
 from vljepa.models.video.v_jepa import VJEPA
 from vljepa.training.probing import ProbeSettings, _schedule
 
@@ -180,3 +180,11 @@ def test_what_is_missing_is_said(encoder: Path, pictures: Path, tmp_path: Path) 
     Image.new("RGB", (8, 8)).save(tmp_path / "one" / "cat" / "0.png")
     with pytest.raises(DataError, match="1 images or clips of 1 class"):
         run(tmp_path / "one")
+
+
+def test_what_is_constant_in_training_says_nothing_afterwards():
+    """A feature that is dead in training and alive in one test image must not drown the others."""
+    probe = LinearProbe(torch.zeros(4), torch.tensor([1.0, 1.0, 1.0, 0.0]), 2)
+    tokens = torch.tensor([[[1.0, -1.0, 0.5, 0.0]], [[1.0, -1.0, 0.5, 0.3]]])
+    alive, dead = probe(tokens, steps=1)[1], probe(tokens, steps=1)[0]
+    torch.testing.assert_close(alive, dead)
