@@ -247,9 +247,8 @@ class Index:
                 raise DataError(f"the index {str(self.place)!r} has changed meanwhile.", fix="open it again.")
             tables = without(self.entries, gone, store=kept_in(self.place, width=self.manifest.header.width))
             before, left = self.manifest.approximate, Shards(tables)
-            factory = approximate
-            if factory == "auto":
-                factory = None if before is None else before.factory
+            as_before = None if before is None else before.factory
+            factory = as_before if approximate == "auto" else approximate
             about, found = None, None
             if self.place is not None:
                 about, found = find_by(self._embedder, left, self.place, factory, grow=False)
