@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from eval.bench.memory import apart, quantile
+from eval.core.charts import Line, lines
 from eval.core.console import log
 from vljepa.inference.embedded import Rows
 from vljepa.inference.index import approximate, nearest
@@ -30,6 +31,14 @@ from vljepa.inference.index.settle import LARGE
 from vljepa.inference.index.shard import table_of, write_table
 
 K = 10
+NAMES = {
+    "exact": "vljepa, exact",
+    "faiss_flat": "faiss, exact",
+    "numpy": "NumPy, partition",
+    "numpy_sorted": "NumPy, sort",
+    "approximate": "vljepa, HNSW",
+    "faiss": "faiss, HNSW",
+}
 
 
 def measure(
@@ -39,6 +48,7 @@ def measure(
     most: int = 400_000_000,
     queries: int = 200,
     folder: str = "",
+    plot: str = "",
 ) -> dict[str, Any]:
     """Time and share of the truly nearest.
 
@@ -48,6 +58,7 @@ def measure(
         most: Rows times width above which a size is left out, for memory and time.
         queries: How many, one after the other.
         folder: For the indexes; empty for a temporary one.
+        plot: PNG file to draw.
     """
     import faiss
 
@@ -61,7 +72,29 @@ def measure(
                 log(str(found[-1]))
     if not folder:
         shutil.rmtree(place)
+    if plot:
+        Path(plot).write_bytes(drawn(found))
     return {"k": K, "queries": queries, "sizes": found}
+
+
+def drawn(sizes: Sequence[dict[str, Any]]) -> bytes:
+    """Milliseconds of a query by rows, a panel for each width, as PNG."""
+    panels = []
+    for width in sorted({one["width"] for one in sizes}):
+        there = [one for one in sizes if one["width"] == width]
+        some = {name: [one for one in there if name in one["ms"]] for name in NAMES}
+        panels.append(
+            (
+                f"{width} numbers a row",
+                "ms, median of a query",
+                [
+                    Line(NAMES[name], [one["count"] for one in rows], [one["ms"][name]["median"] for one in rows])
+                    for name, rows in some.items()
+                    if rows
+                ],
+            )
+        )
+    return lines([panels], x="rows", log="both")
 
 
 def _one(folder: Path, count: int, width: int, queries: int) -> dict[str, Any]:

@@ -75,16 +75,16 @@ def test_a_worker_that_fails_ends_the_run_and_says_why(cluster, toy, images, tmp
 @pytest.mark.parametrize(
     ("has", "gpus", "message"),
     [
-        ({"memory": 1e9}, 0.0, "has 0 CPUs, and each worker needs 1"),
-        ({"CPU": 8.0}, 0.5, "has 0 GPUs, and each worker needs 0.5"),
-        ({"CPU": 8.0, "GPU": 1.0}, 2.0, "has 1 GPUs, and each worker needs 2"),
+        ({"memory": 1e9}, 0.0, "needs 1 CPUs, and no machine of the Ray cluster has more than 0"),
+        ({"CPU": 8.0}, 0.5, "needs 0.5 GPUs, and no machine of the Ray cluster has more than 0"),
+        ({"CPU": 8.0, "GPU": 1.0}, 2.0, "needs 2 GPUs, and no machine of the Ray cluster has more than 1"),
     ],
 )
 def test_what_the_cluster_has_not_is_not_waited_for(monkeypatch, toy, tmp_path, has, gpus, message):
     import ray
 
     monkeypatch.setattr(ray, "init", lambda **_: None)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: has)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": has}] * 2 + [{"Alive": False}])
     with pytest.raises(ConfigError, match=message):
         list(on_ray(None, None, gpus=gpus)([], tmp_path))
 

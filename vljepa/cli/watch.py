@@ -9,7 +9,7 @@ import typer
 
 from vljepa.cli.index import as_json, held, stopped
 from vljepa.cli.options import BackendOption, DeviceOption, DtypeOption, JsonOption, ModelOption, ThresholdOption
-from vljepa.cli.output import note, note_skipped
+from vljepa.cli.output import note
 
 
 def watch(
@@ -62,7 +62,9 @@ def watch(
                 note(str(found))
             elif found.changed:
                 index, embedded = found.index, found.embedded
-                note_skipped([(one.path, one.reason) for one in index.skipped], total=len(index.entries), what="files")
+                for one in index.skipped:
+                    could = f"only a part of {one.path} could" if one.partly else f"{one.path} could not"
+                    note(f"{could} be read: {one.reason}")
                 if json:
                     print(json_module.dumps({**as_json(index), "embedded": embedded}), flush=True)
                 else:

@@ -158,7 +158,9 @@ def validate(model: type[ConfigT], raw: Any, *, where: str) -> ConfigT:
     except ValidationError as error:
         errors = error.errors()
         # A misspelt key is also a missing one; the misspelling is what the person needs to hear.
-        first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+        # Of several, the outermost: where `method` is misspelt, the keys of its model are not known either.
+        unknown = [one for one in errors if one["type"] == "extra_forbidden"]
+        first = min(unknown, key=lambda one: len(one["loc"]), default=errors[0])
         first = next((one for one in errors if one["loc"] == ("method",)), first)  # which says what `model` is
         method = raw.get("method") if isinstance(raw, dict) else None
         trained = MODEL_CONFIGS.get(str(method), VLJEPAConfig)

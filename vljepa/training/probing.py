@@ -202,13 +202,19 @@ def _read(
     else:
         held = read_labelled(validation, frames=frames)
     tested = held if test is None else read_labelled(test, frames=frames)
-    classes = {one.label for one in rows}
+    classes, seen = {one.label for one in rows}, {one.visual for one in rows}
     for what, some in (("validation", held), ("test", tested)):
         unknown = sorted({one.label for one in some} - classes)
         if unknown:
             raise DataError(
                 f"the {what} data have {len(unknown)} classes that the training data have not, first {unknown[0]!r}.",
                 fix="use the same names of classes in both, or leave these out.",
+            )
+        again = [one.visual for one in some if one.visual in seen]
+        if again:
+            raise DataError(
+                f"{len(again)} of the {what} data are training data, too, first {str(again[0])!r}.",
+                fix="leave them out of one of both: what was learned says nothing of what is new.",
             )
     return rows, held, tested
 

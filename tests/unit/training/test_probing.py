@@ -188,3 +188,10 @@ def test_what_is_constant_in_training_says_nothing_afterwards():
     tokens = torch.tensor([[[1.0, -1.0, 0.5, 0.0]], [[1.0, -1.0, 0.5, 0.3]]])
     alive, dead = probe(tokens, steps=1)[1], probe(tokens, steps=1)[0]
     torch.testing.assert_close(alive, dead)
+
+
+@pytest.mark.parametrize(("what", "count"), [("test", 24), ("validation", 30)])
+def test_training_data_are_no_test_data(what: str, count: int, encoder: Path, pictures: Path, tmp_path: Path) -> None:
+    """Without validation data a fifth of the training data are those."""
+    with pytest.raises(DataError, match=rf"{count} of the {what} data are training data, too, first .*png"):
+        probe(pictures, encoder=str(encoder), cache=tmp_path / "cache", device="cpu", **{what: pictures})

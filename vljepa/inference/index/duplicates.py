@@ -1,7 +1,7 @@
 """Near duplicates among the images of an index: the same perceptual hash, or nearly, and embeddings that agree.
 
 Scaled, compressed, brightened, grey and slightly cropped copies are found; other photos of the same thing are not. Time
-grows with the square of the number of images, a few ns for each two; memory does not.
+grows with the square of the number of images, about a nanosecond for each two; memory does not.
 
 Shapes: N images, n candidates, D width of the shared space.
 """

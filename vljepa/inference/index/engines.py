@@ -121,8 +121,8 @@ def on_ray(
     return run
 
 
-def _join() -> dict[str, float]:
-    """Join the cluster that RAY_ADDRESS names, or start one on this machine: what it has."""
+def _join() -> list[dict[str, float]]:
+    """Join the cluster that RAY_ADDRESS names, or start one on this machine: what each machine has."""
     import ray
 
     try:
@@ -132,17 +132,17 @@ def _join() -> dict[str, float]:
             f"the Ray cluster cannot be joined: {str(error).strip().splitlines()[0]}",
             fix="check RAY_ADDRESS, and that the cluster runs (`ray status`).",
         ) from error
-    found: dict[str, float] = ray.cluster_resources()
-    return found
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
-def _workers(cluster: dict[str, float], *, asked: int | None, gpus: float, units: int) -> int:
+def _workers(machines: Sequence[dict[str, float]], *, asked: int | None, gpus: float, units: int) -> int:
     """How many workers there are to be; Ray would wait for ever for what no machine has."""
     what, each = ("GPU", gpus) if gpus else ("CPU", 1.0)
-    room = int(cluster.get(what, 0.0) / each)
+    there = [machine.get(what, 0.0) for machine in machines]
+    room, most = sum(int(one / each) for one in there), max(there, default=0.0)  # a worker is on one machine
     if not room:
         raise ConfigError(
-            f"the Ray cluster has {cluster.get(what, 0.0):g} {what}s, and each worker needs {each:g}.",
+            f"each worker needs {each:g} {what}s, and no machine of the Ray cluster has more than {most:g}.",
             fix="leave --gpus out, or add machines to the cluster." if gpus else "add machines that have CPUs to it.",
         )
     return max(1, min(units, asked or room, room))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from vljepa.checkpoint.vl_jepa import VLJEPA
 from vljepa.errors import DataError
-from vljepa.inference.index.approximate import EXACT_BELOW
+from vljepa.inference.index.approximate import EXACT_BELOW, installed
 from vljepa.inference.index.build import known_media
 from vljepa.inference.index.changes import Changes
 from vljepa.inference.index.files import Files, find_files
@@ -159,5 +159,7 @@ def _factory(output: Path) -> str:
     about = manifest.approximate
     if about is None:
         return "auto"
+    if not installed():
+        return "keep"
     lacking = sum(count for name, count in manifest.shards.items() if name not in about.shards)
     return "keep" if lacking < _BEHIND else about.factory

@@ -12,6 +12,9 @@ from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vljepa.inference.index.entry import Entry
 from vljepa.inference.index.known import KnownFiles
 from vljepa.inference.index.shard import SUFFIX, rows_of
@@ -36,7 +39,7 @@ def settle(known: KnownFiles, new: Iterable[pa.Table], *, store: Store) -> dict[
         store: As of `Store`.
     """
     settled: dict[str, pa.Table] = {}
-    loose: list[pa.Table] = []
+    loose: list[tuple[pa.Table, dict[int, Entry], NDArray[np.bool_]]] = []
     for name, table in known.shards.tables.items():
         start = known.shards.start_of(name)
         kept = known.kept[start : start + len(table)]
@@ -45,8 +48,9 @@ def settle(known: KnownFiles, new: Iterable[pa.Table], *, store: Store) -> dict[
             name = name if _PLAIN.fullmatch(name) else name_of(table)
             settled[name] = store(name, table)
         elif kept.any():
-            loose.append(_moved(table, moved).filter(kept))
-    for group in _groups(chain(loose, new)):
+            loose.append((table, moved, kept))
+    left = (_moved(table, moved).filter(kept) for table, moved, kept in loose)  # copied one at a time
+    for group in _groups(chain(left, new)):
         table = _sorted(group)
         name = name_of(table)
         settled[name] = store(name, table)
