@@ -1,5 +1,6 @@
 """Embedding on a real cluster of Ray: the same shards, also where a machine of it is lost on the way."""
 
+import os
 import shutil
 import tempfile
 import time
@@ -70,6 +71,13 @@ def test_a_worker_that_fails_ends_the_run_and_says_why(cluster, toy, images, tmp
     with pytest.raises(DataError, match=r"a worker of the Ray cluster failed: .*none.*what is done is kept"):
         Index.build(embedder.model, embedder.processor, images, output=tmp_path / "ray.index", engine=engine)
     assert time.monotonic() - began < 60
+
+
+def test_files_that_kill_each_worker_end_the_run(cluster, toy, images, tmp_path):
+    embedder = Embedder.from_pretrained(str(toy), device="cpu")
+    engine = on_ray(partial(os._exit, 1), segment_settings(embedder.model))
+    with pytest.raises(DataError, match=r"4 workers died over .000.png. or 120 files beside it.*what is done is kept"):
+        Index.build(embedder.model, embedder.processor, images, output=tmp_path / "ray.index", engine=engine)
 
 
 @pytest.mark.parametrize(

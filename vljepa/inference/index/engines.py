@@ -25,6 +25,9 @@ from vljepa.inference.reading import Progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_TRIES = 4
+"""How many workers may die over the same files."""
+
 Engine = Callable[[Sequence[Unit], Path | None], Iterator["pa.Table"]]
 """Embeds units, and gives their tables in order; where there is a folder, each is kept in it as soon as it is done."""
 
@@ -61,7 +64,8 @@ def on_ray(
 ) -> Engine:
     """Units on a cluster of Ray, all of whose machines see the files and the index under the same paths.
 
-    A machine that is lost costs the units that it had in hand, which others do again.
+    A machine that is lost costs the units that it had in hand, which others do again. Files over which every worker
+    dies end the run; Ray itself would begin them again for ever.
 
     Args:
         load: Makes the embedder, in each worker.
@@ -85,6 +89,8 @@ def on_ray(
         _quiet()
         count = _workers(_join(), asked=workers, gpus=gpus, units=len(units))
         place, counts = folder.resolve(), {unit.name: len(unit.entries) for unit in units}
+        for unit in units:
+            _tries(place, unit).unlink(missing_ok=True)  # of an earlier run
 
         class Worker:
             """A model that stays loaded; what goes wrong is said by the row that it gives, and not left to Ray."""
@@ -93,10 +99,17 @@ def on_ray(
 
             def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
                 unit: Unit = pickle.loads(row["unit"])  # noqa: S301 - this run's own
+                shard, tries = place / SHARDS / unit.name, _tries(place, unit)
                 try:
-                    if not (place / SHARDS / unit.name).is_file():
+                    if not shard.is_file():
+                        with tries.open("ab") as file:
+                            file.write(b".")
+                        if tries.stat().st_size > _TRIES:
+                            why = f"{_TRIES} workers died over {_named(unit)}, perhaps for want of memory"
+                            return {"name": unit.name, "failure": why}
                         self.embedder = self.embedder or load()
                         _embed_and_keep(unit, self.embedder, settings, place)
+                    tries.unlink(missing_ok=True)
                 except Exception as error:
                     message = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
                     return {"name": unit.name, "failure": message}
@@ -146,6 +159,16 @@ def _workers(machines: Sequence[dict[str, float]], *, asked: int | None, gpus: f
             fix="leave --gpus out, or add machines to the cluster." if gpus else "add machines that have CPUs to it.",
         )
     return max(1, min(units, asked or room, room))
+
+
+def _tries(folder: Path, unit: Unit) -> Path:
+    """A file that has a byte for each worker that began this unit and is not through with it."""
+    return folder / SHARDS / f"{unit.name}.tries"
+
+
+def _named(unit: Unit) -> str:
+    first, *others = (entry.path for entry in unit.entries)
+    return f"{first!r}" + (f" or {len(others)} files beside it" if others else "")
 
 
 def _failed(why: str) -> DataError:
