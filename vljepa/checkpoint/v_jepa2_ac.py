@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from vljepa.checkpoint.encoders import encoder_fingerprint, load_encoder
+from vljepa.checkpoint.saved_world import read_config
 from vljepa.checkpoint.tensors import read_tensors, write_tensors
 from vljepa.configs import VJEPA2ACConfig, validate
 from vljepa.errors import CheckpointError
@@ -54,8 +55,8 @@ def read_action_world(folder: str | Path) -> ActionWorld:
     Example:
         >>> energy = ActionWorldEnergy(read_action_world("runs/rooms/best"))  # doctest: +SKIP
     """
-    raw = _config(Path(folder))
-    own = {name: value for name, value in raw.items() if name not in ("model_type", "encoder_fingerprint")}
+    raw = read_config(Path(folder), MODEL_TYPE)
+    own = {name: value for name, value in raw.items() if name != "encoder_fingerprint"}
     model = new_action_world(validate(VJEPA2ACConfig, own, where=str(Path(folder) / CONFIG_FILE)))
     read_into(model, Path(folder))
     return model.eval()
@@ -67,7 +68,7 @@ def read_into(model: ActionWorld, folder: Path) -> None:
     Raises:
         CheckpointError: It is of another model, or its encoder has changed since.
     """
-    raw = _config(folder)
+    raw = read_config(folder, MODEL_TYPE)
     if any(raw.get(key) != value for key, value in model.config.model_dump(mode="json").items()):
         raise CheckpointError(f"{str(folder)!r} holds a model with another config.", fix="choose another train.output.")
     if raw.get("encoder_fingerprint") != encoder_fingerprint(model.x_encoder):
@@ -76,20 +77,3 @@ def read_into(model: ActionWorld, folder: Path) -> None:
             fix="put that encoder back, or train anew.",
         )
     load_tensors(model.predictor, read_tensors(folder / WEIGHTS_FILE, fix="save the model again."))
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{str(folder / CONFIG_FILE)!r} is not readable: {error}.", fix="name a folder of `vljepa train`."
-        ) from error
-    kind = raw.get("model_type") if isinstance(raw, dict) else None
-    if kind != MODEL_TYPE:
-        raise CheckpointError(
-            f"{str(folder)!r} is no V-JEPA 2-AC (its model_type is {kind!r}).",
-            fix="name a folder of `vljepa train` with method v_jepa2_ac.",
-        )
-    found: dict[str, Any] = raw
-    return found

@@ -24,6 +24,7 @@ from vljepa.cli.index import index
 from vljepa.cli.mcp import mcp
 from vljepa.cli.new import new
 from vljepa.cli.output import note
+from vljepa.cli.plan import plan
 from vljepa.cli.probe import probe
 from vljepa.cli.quiet import hush_libraries
 from vljepa.cli.search import search
@@ -61,6 +62,7 @@ for verb in (
     train,
     train_decoder,
     probe,
+    plan,
     export,
     doctor,
 ):

@@ -15,6 +15,7 @@ from vljepa.configs.decoder import (
     GenerationConfig,
     YDecoderConfig,
 )
+from vljepa.configs.eb_jepa import EBJEPAConfig
 from vljepa.configs.live import LiveOptions
 from vljepa.configs.loading import (
     is_decoder_recipe,
@@ -78,6 +79,7 @@ __all__ = [
     "DecoderRunConfig",
     "DecoderSourceConfig",
     "DenseConfig",
+    "EBJEPAConfig",
     "EntityConfig",
     "GenerationConfig",
     "ImageConfig",

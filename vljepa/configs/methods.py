@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vljepa.configs.eb_jepa import EBJEPAConfig
 from vljepa.configs.model import VLJEPAConfig
 from vljepa.configs.part import Strict
 from vljepa.configs.v_jepa import VJEPAConfig
@@ -11,5 +12,6 @@ MODEL_CONFIGS: dict[str, type[Strict]] = {
     "vl_jepa": VLJEPAConfig,
     "v_jepa": VJEPAConfig,
     "v_jepa2_ac": VJEPA2ACConfig,
+    "eb_jepa": EBJEPAConfig,
 }
 """`vljepa.methods.register` adds one."""

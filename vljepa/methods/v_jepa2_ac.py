@@ -16,12 +16,8 @@ from torch import Tensor, nn
 
 from vljepa.checkpoint.v_jepa2_ac import config_to_save, new_action_world, read_into, write_action_world
 from vljepa.configs import RunConfig, VJEPA2ACConfig
-from vljepa.data.collate import Group
-from vljepa.data.sampling import StepSampler, choose
-from vljepa.data.sources import source_path
-from vljepa.data.trajectories import Trajectories
-from vljepa.errors import ConfigError
-from vljepa.methods.protocol import Inputs, Method, Scope, TrainingModule
+from vljepa.methods.protocol import Inputs, TrainingModule
+from vljepa.methods.video.trajectories import TrajectoryBatches, TrajectoryMethod, evenly, joined
 from vljepa.models.layers.sharded import whole_state
 from vljepa.models.types import Batch
 from vljepa.models.video.action_world import ActionWorld
@@ -29,77 +25,8 @@ from vljepa.objectives import gather_with_gradient
 from vljepa.processing.frames import FrameProcessor
 from vljepa.validation.tasks import Metrics
 
-PANEL = 64
-"""Trajectories of a validation, evenly spaced over the source."""
-_AT_ONCE = 8
-_STARTS = 2**31
 
-
-class TrajectoryBatches(torch.utils.data.Dataset[list[Group]]):
-    """Pieces of trajectories by step: a pure function of (seed, step).
-
-    Args:
-        sources: Trajectories of each source.
-        run: The recipe.
-        frames: What the encoder sees of a frame.
-        steps: Actions of a piece; from where on is drawn.
-        states: Whether the model knows states.
-        shard: Number of this process and of all.
-
-    Raises:
-        ConfigError: There are fewer samples than processes, or a source gets none.
-    """
-
-    def __init__(
-        self,
-        sources: Sequence[Trajectories],
-        *,
-        run: RunConfig,
-        frames: FrameProcessor,
-        steps: int,
-        states: bool,
-        shard: tuple[int, int],
-    ) -> None:
-        if run.train.batch_size < shard[1]:
-            raise ConfigError(
-                f"train.batch_size = {run.train.batch_size} is fewer than the {shard[1]} processes.", fix="raise it."
-            )
-        self.sources, self.frames, self.steps, self.states, self.shard = sources, frames, steps, states, shard
-        self.seed, self.size = run.train.seed, run.train.batch_size
-        self.sampler = StepSampler(
-            [len(one) for one in sources],
-            weights=[one.weight for one in run.data.train],
-            names=[one.name for one in run.data.train],
-            batch_size=self.size,
-            seed=self.seed,
-        )
-
-    def __getitem__(self, step: int) -> list[Group]:
-        number, count = self.shard
-        pieces = []
-        for draw in self.sampler.batch(step)[self.size * number // count : self.size * (number + 1) // count]:
-            source = self.sources[draw.source]
-            start = choose(_STARTS, seed=self.seed, draw=draw, purpose="view") % (source.steps - self.steps + 1)
-            pieces.append(self.piece(source, draw.row, start))
-        return [Group(Batch.joined(pieces))]
-
-    def piece(self, source: Trajectories, row: int, start: int) -> Batch:
-        """One trajectory's actions from `start` on, `steps` or all, and the frames before, between and after them."""
-        end = min(start + self.steps, source.steps)
-        states = None if source.states is None or not self.states else _tensor(source.states[row, start : end + 1])
-        return Batch(
-            pixels_BTCHW=self.frames.frames(list(source.frames[row, start : end + 1])).unsqueeze(0),
-            actions_BTA=_tensor(source.actions[row, start:end]),
-            states_BTS=states,
-        )
-
-    def order(self) -> dict[str, Any]:
-        """What the samples of a step depend on, as plain data: a resumed run must have it equal."""
-        sizes = [[len(one), one.steps] for one in self.sources]
-        return {"seed": self.seed, "rows": sizes, "steps": self.steps, "samples per step": list(self.sampler.quotas)}
-
-
-class VJepa2ACMethod(Method):
+class VJepa2ACMethod(TrajectoryMethod):
     """See `Method`.
 
     Args:
@@ -108,28 +35,16 @@ class VJepa2ACMethod(Method):
     """
 
     name = "v_jepa2_ac"
-    texts = "optional"
     model: ActionWorld
 
     def __init__(self, run: RunConfig, *, given: nn.Module | None = None) -> None:
         assert given is None or isinstance(given, ActionWorld)
         super().__init__(run, given=given)
 
-    def check(self) -> None:
-        """Refuse what the recipe alone shows to be impossible.
-
-        Raises:
-            ConfigError: A section of another method, or a setting without effect.
-        """
-        run = self.run
-        given = {name: getattr(run, name) for name in ("clips", "lora", "start")}
-        given |= {"data.replay": run.data.replay, "model.predictor.clips": self.config.predictor.clips}
-        given |= {f"train.{name}": getattr(run.train, name) or None for name in ("gradient_checkpointing", "compile")}
-        for name, value in given.items():
-            if value is not None:
-                raise ConfigError(f"{name!r} is not there for v_jepa2_ac.", fix=f"remove {name!r}.")
-        if run.train.epochs is not None:
-            raise ConfigError("train.epochs is not there for v_jepa2_ac.", fix="set train.steps.")
+    @property
+    def refused(self) -> Mapping[str, Any]:
+        """See `TrajectoryMethod`."""
+        return {"model.predictor.clips": self.config.predictor.clips}
 
     @property
     def config(self) -> VJEPA2ACConfig:
@@ -138,13 +53,9 @@ class VJepa2ACMethod(Method):
         assert isinstance(config, VJEPA2ACConfig)
         return config
 
-    def scope(self) -> Scope:
-        """Sizes of the model, whose encoder is loaded for it, and trajectories of the sources that are there."""
-        places = [Path(source_path(one, self.run.data.root)) for one in self.run.data.train]
-        missing = tuple(str(place) for place in places if not place.exists())
-        found = Scope.of(new_action_world(self.config))
-        rows = None if missing else sum(len(Trajectories.open(place)) for place in places)
-        return Scope(rows=rows, missing=missing, trained=found.trained, parameters=found.parameters)
+    def new_model(self) -> ActionWorld:
+        """See `TrajectoryMethod`: with the encoder, which is loaded for it."""
+        return new_action_world(self.config)
 
     def build(self, checkpoint: Path | None, *, device: torch.device) -> ActionWorld:
         """A new model or the given one, with the checkpoint's predictor.
@@ -152,7 +63,7 @@ class VJepa2ACMethod(Method):
         Raises:
             CheckpointError: The checkpoint is of another model.
         """
-        self.model = self.given if isinstance(self.given, ActionWorld) else new_action_world(self.config)
+        self.model = self.given if isinstance(self.given, ActionWorld) else self.new_model()
         if checkpoint is not None:
             read_into(self.model, checkpoint)
         return self.model.to(device)
@@ -164,35 +75,25 @@ class VJepa2ACMethod(Method):
             DataError: A source is not usable.
             ConfigError: Its actions or states are of another width, or it is shorter than a rollout.
         """
-        run, frames = self.run, FrameProcessor(model.x_encoder.config.image)
-        train, held_out = (self._open(some, model) for some in (run.data.train, run.data.validation))
-        shortest, rollout = min(one.steps for one in [*train, *held_out]), model.config.rollout
-        if shortest < rollout:
-            raise ConfigError(
-                f"rollout = {rollout}, and a trajectory has {shortest} actions.", fix="lower model.rollout."
-            )
-        steps, states = min(one.steps for one in train), model.config.state_width is not None
-        batches = TrajectoryBatches(train, run=run, frames=frames, steps=steps, states=states, shard=shard)
+        run, config = self.run, model.config
+        train, held_out = (
+            self.open(some, actions=config.action_width, states=config.state_width)
+            for some in (run.data.train, run.data.validation)
+        )
+        self.check_length([*train, *held_out], rollout=config.rollout)
+        batches = TrajectoryBatches(
+            train,
+            run=run,
+            frames=FrameProcessor(model.x_encoder.config.image).frames,
+            steps=min(one.steps for one in train),
+            states=config.state_width is not None,
+            shard=shard,
+        )
         self.panels = {
-            source.name: [batches.piece(one, row, 0) for row in range(0, len(one), -(-len(one) // PANEL))]
+            source.name: [batches.piece(one, row, 0) for row in evenly(one)]
             for source, one in zip(run.data.validation, held_out, strict=True)
         }
         return Inputs(batches=batches, workers=run.data.workers)
-
-    def _open(self, sources: Sequence[Any], model: ActionWorld) -> list[Trajectories]:
-        opened = []
-        for source in sources:
-            found = Trajectories.open(source_path(source, self.run.data.root))
-            widths = (found.actions.shape[2], None if found.states is None else found.states.shape[2])
-            wanted = (model.config.action_width, model.config.state_width)
-            if widths[0] != wanted[0] or (wanted[1] is not None and widths[1] != wanted[1]):
-                raise ConfigError(
-                    f"the source {source.name!r} has actions and states of {widths[0]} and {widths[1]} numbers, the "
-                    f"model is for {wanted[0]} and {wanted[1]}.",
-                    fix="set model.action_width and model.state_width to those of the data.",
-                )
-            opened.append(found)
-        return opened
 
     def module(self, model: ActionWorld) -> TrainingModule:
         """The model; its rows are errors of trajectories."""
@@ -216,8 +117,8 @@ class VJepa2ACMethod(Method):
         device = next(self.model.parameters()).device
         for name, pieces in self.panels.items():
             measured: dict[str, list[Tensor]] = {}
-            for start in range(0, len(pieces), _AT_ONCE):
-                for key, values in self._measured(Batch.joined(pieces[start : start + _AT_ONCE]).to(device)).items():
+            for batch in joined(pieces):
+                for key, values in self._measured(batch.to(device)).items():
                     measured.setdefault(key, []).append(values)
             found = {key: float(torch.cat(values).mean()) for key, values in measured.items()}
             metrics |= {f"{name}/{key}": value for key, value in found.items()}
@@ -242,7 +143,3 @@ class VJepa2ACMethod(Method):
     def load(self, model: ActionWorld, folder: Path) -> None:
         """See `Method`."""
         read_into(model, folder)
-
-
-def _tensor(values: Any) -> Tensor:
-    return torch.from_numpy(np.array(values, dtype=np.float32)).unsqueeze(0)

@@ -7,7 +7,7 @@ from vljepa.objectives.infonce import infonce
 from vljepa.objectives.positives import Positives
 from vljepa.objectives.registry import OBJECTIVES, TERMS, Gathered
 from vljepa.objectives.regression import cosine_loss, l1_loss, l2_loss
-from vljepa.objectives.regularizers import sigreg
+from vljepa.objectives.regularizers import covariance, sigreg, variance_hinge
 from vljepa.objectives.sigmoid import sigmoid_loss
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Positives",
     "answer_softmax",
     "cosine_loss",
+    "covariance",
     "gather_with_gradient",
     "grad_cache",
     "infonce",
@@ -25,4 +26,5 @@ __all__ = [
     "l2_loss",
     "sigmoid_loss",
     "sigreg",
+    "variance_hinge",
 ]

@@ -50,3 +50,28 @@ def sigreg(embedding_BD: Tensor, *, seed: int, directions: int = 256) -> Tensor:
         real_TK, imaginary_TK = angles_TBK.cos().mean(dim=1), angles_TBK.sin().mean(dim=1)
         distance_TK = (real_TK - normal_T[:, None]).square() + imaginary_TK.square()
         return count * torch.trapezoid(distance_TK * normal_T[:, None], knots_T, dim=0).mean()
+
+
+def variance_hinge(embedding_BD: Tensor) -> Tensor:
+    """How far the channels' standard deviations are below 1, on average (VICReg, arXiv 2105.04906).
+
+    Example:
+        >>> float(variance_hinge(torch.zeros(8, 4)))  # collapsed
+        0.99
+    """
+    std_D = (embedding_BD.float().var(dim=0) + 1e-4).sqrt()
+    return torch.relu(1 - std_D).mean()
+
+
+def covariance(embedding_BD: Tensor) -> Tensor:
+    """Mean square of the covariances of different channels (VICReg, arXiv 2105.04906).
+
+    Example:
+        >>> same = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
+        >>> float(covariance(same))
+        4.0
+    """
+    count, width = embedding_BD.shape
+    centred_BD = embedding_BD.float() - embedding_BD.float().mean(dim=0)
+    covariance_DD = centred_BD.T @ centred_BD / (count - 1)
+    return (covariance_DD.square().sum() - covariance_DD.diagonal().square().sum()) / (width * (width - 1))

@@ -14,6 +14,9 @@ from vljepa.errors import ConfigError
 from vljepa.metrics.classification import accuracy_interval
 from vljepa.planning.policies import Policy
 
+Watch = Callable[[int, dict[str, NDArray[Any]], NDArray[np.bool_]], None]
+"""Called with the seed, what is seen, and which episodes are over."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -47,7 +50,7 @@ def evaluate(
     seeds: Sequence[int],
     budget: int,
     progress: Callable[[int], None] | None = None,
-    watch: Callable[[int, dict[str, NDArray[Any]], NDArray[np.bool_]], None] | None = None,
+    watch: Watch | None = None,
 ) -> Evaluation:
     """Episodes of all worlds, once for each seed.
 
@@ -79,7 +82,7 @@ def _episodes(
     seed: int,
     budget: int,
     progress: Callable[[int], None] | None,
-    watch: Callable[[int, dict[str, NDArray[Any]], NDArray[np.bool_]], None] | None,
+    watch: Watch | None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64]]:
     observation, info = world.reset(seed=seed)
     policy.reset(seed=seed)

@@ -18,6 +18,8 @@ from vljepa.errors import ConfigError
 from vljepa.planning.solvers import Energy, Solver
 
 Observation = dict[str, NDArray[Any]]
+Energies = Callable[[Observation, dict[str, Any]], Energy]
+"""From what is seen and told of the worlds to the energy of actions in them."""
 
 
 class Policy(ABC):
@@ -82,7 +84,7 @@ class PlanningPolicy(Policy):
 
     def __init__(
         self,
-        energies: Callable[[Observation, dict[str, Any]], Energy],
+        energies: Energies,
         solver: Solver,
         *,
         horizon: int,
@@ -110,20 +112,26 @@ class PlanningPolicy(Policy):
         """See `Policy`."""
         place = self._done % self.execute
         if place == 0:
-            self.plan_BTA = self._plan(self.energies(observation, info), len(observation["image"]))
+            self.plan_BTA = self._plan(observation, info)
         self._done += 1
         assert self.plan_BTA is not None
         action: NDArray[np.float32] = self.plan_BTA[:, place].cpu().numpy()
         return action
 
-    def _plan(self, energy: Energy, worlds: int) -> Tensor:
-        """From zeros, or from what is left of the last plan."""
+    def _plan(self, observation: Observation, info: dict[str, Any]) -> Tensor:
+        """From zeros, or from what is left of the last plan; nothing is planned for worlds that are over."""
+        worlds = len(observation["image"])
         start_BTA = torch.zeros(worlds, self.horizon, self.width)
         if self.plan_BTA is not None:
             start_BTA[:, : self.horizon - self.execute] = self.plan_BTA[:, self.execute :]
+        open_P = np.flatnonzero(~np.asarray(info.get("over", np.zeros(worlds, dtype=bool))))
+        if not len(open_P):
+            return start_BTA
+        energy = self.energies(*({name: value[open_P] for name, value in one.items()} for one in (observation, info)))
         found = self.solver.solve(
             lambda held: energy(held.repeat_interleave(self.hold, dim=2)),
-            start_BTA=start_BTA[:, :: self.hold],
+            start_BTA=start_BTA[open_P, :: self.hold],
             seed=self._seed * 100_003 + self._done,
         )
-        return found.repeat_interleave(self.hold, dim=1)
+        start_BTA[open_P] = found.repeat_interleave(self.hold, dim=1)
+        return start_BTA

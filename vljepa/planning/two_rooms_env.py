@@ -29,8 +29,8 @@ class TwoRoomsVector(VectorEnv[Observation, NDArray[Any], NDArray[Any]]):
     """Worlds in which a dot has to get into the other room, to where a picture shows it.
 
     An observation has the `image` now and that of the `goal`; an action is a displacement in pixels, shortened to 2.45.
-    `info` has `position`, `goal_position` and `distance`; a world is over (`terminated`) when the dot is nearer to the
-    goal than 4.5 pixels, and stays as it is from then on.
+    `info` has `position`, `goal_position`, `distance`, where `wall` and `door` are, and `over`; a world is over
+    (`terminated`) when the dot is nearer to the goal than 4.5 pixels, and stays as it is from then on.
 
     Args:
         num_envs: How many worlds.
@@ -115,7 +115,14 @@ class TwoRoomsVector(VectorEnv[Observation, NDArray[Any], NDArray[Any]]):
         return distance_B
 
     def _info(self) -> dict[str, Any]:
-        return {"position": self.places_B2.copy(), "goal_position": self.goals_B2.copy(), "distance": self._distance()}
+        return {
+            "position": self.places_B2.copy(),
+            "goal_position": self.goals_B2.copy(),
+            "distance": self._distance(),
+            "wall": self.walls.x_B.copy(),
+            "door": self.walls.door_B.copy(),
+            "over": self.done_B.copy(),
+        }
 
 
 class TwoRooms(gymnasium.Env[Observation, NDArray[Any]]):

@@ -87,31 +87,26 @@ def way_left(places, goals, walls):
     return np.where(apart, through, np.linalg.norm(places - goals, axis=1))
 
 
-class Simulator:
-    """Energies by the true world: the ceiling of a world model in the same planner."""
+def through_the_door(observation, info):
+    """Energies by the true world and the true way: what nothing can be better than."""
+    walls = Walls(info["wall"], info["door"])
 
-    def __init__(self, worlds):
-        self.worlds = worlds
+    def energy(actions_BNTA):
+        plans, samples, steps, _ = actions_BNTA.shape
+        rows = np.repeat(np.arange(plans), samples)
+        places, total = info["position"][rows], 0.0
+        for step in range(steps):
+            places = move(places, actions_BNTA[:, :, step].reshape(-1, 2).numpy(), walls[rows])
+            total = total + way_left(places, info["goal_position"][rows], walls[rows])
+        return torch.from_numpy(total).reshape(plans, samples)
 
-    def __call__(self, observation, info):
-        start, goals, walls = info["position"], info["goal_position"], self.worlds.walls
-
-        def energy(actions_BNTA):
-            plans, samples, steps, _ = actions_BNTA.shape
-            rows = np.repeat(np.arange(plans), samples)
-            places, total = start[rows], 0.0
-            for step in range(steps):
-                places = move(places, actions_BNTA[:, :, step].reshape(-1, 2).numpy(), walls[rows])
-                total = total + way_left(places, goals[rows], walls[rows])
-            return torch.from_numpy(total).reshape(plans, samples)
-
-        return energy
+    return energy
 
 
 def test_planning_goes_through_the_door_and_a_straight_line_does_not():
     worlds = gymnasium.make_vec("vljepa/TwoRooms-v0", num_envs=12)
     cem = CEM(bounds=Ball(two_rooms.REACH), std=2.0, samples=100, rounds=3, elites=10)
-    planner = PlanningPolicy(Simulator(worlds.unwrapped), cem, horizon=60, execute=10, hold=5)
+    planner = PlanningPolicy(through_the_door, cem, horizon=60, execute=10, hold=5)
     planned = evaluate(worlds, planner, seeds=[0], budget=100)
     straight = evaluate(worlds, StraightLine(), seeds=[0], budget=100)
     wandering = evaluate(worlds, RandomPolicy(std=1.5), seeds=[0], budget=100)
@@ -145,4 +140,18 @@ def test_other_walls_and_floors_are_refused():
 @pytest.mark.parametrize("wrong", [{"execute": 61}, {"hold": 7}, {"execute": 10, "hold": 4}, {"execute": 0}])
 def test_parts_of_a_plan_have_to_fit(wrong):
     with pytest.raises(ConfigError, match="horizon = 60"):
-        PlanningPolicy(Simulator(None), CEM(bounds=Ball(1.0), std=1.0), **({"horizon": 60} | wrong))
+        PlanningPolicy(through_the_door, CEM(bounds=Ball(1.0), std=1.0), **({"horizon": 60} | wrong))
+
+
+def test_nothing_is_planned_for_worlds_that_are_over():
+    planned = []
+
+    def energies(observation, info):
+        planned.append(len(observation["image"]))
+        return through_the_door(observation, info)
+
+    worlds = gymnasium.make_vec("vljepa/TwoRooms-v0", num_envs=12)
+    cem = CEM(bounds=Ball(two_rooms.REACH), std=2.0, samples=100, rounds=3, elites=10)
+    evaluate(worlds, PlanningPolicy(energies, cem, horizon=60, execute=10, hold=5), seeds=[0], budget=40)
+    assert planned[0] == 12
+    assert planned[-1] < 12

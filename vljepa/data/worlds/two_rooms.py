@@ -135,14 +135,24 @@ def draw(
     return pictures.reshape(count, times, SIZE, SIZE, 3)
 
 
-def wander(walls: Walls, *, steps: int, random: np.random.Generator) -> tuple[Floats, Floats]:
+def draw_near_wall(walls: Walls, *, within: float, random: np.random.Generator) -> Floats:
+    """Free places [B, 2], evenly among those at most so many pixels from where the wall lets the dot come."""
+    side_B = np.where(random.random(len(walls.x_B)) < 0.5, -1.0, 1.0)
+    x_B = walls.x_B + side_B * random.uniform(WALL, WALL + within, len(walls.x_B))
+    y_B = random.uniform(MARGIN, SIZE - 1 - MARGIN, len(walls.x_B))
+    return np.stack([x_B, y_B], axis=1).astype(np.float32)
+
+
+def wander(
+    walls: Walls, *, steps: int, random: np.random.Generator, starts_B2: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Trajectories of one data policy: places [B, steps + 1, 2] and actions [B, steps, 2].
 
-    Each dot starts at a free place; its speed is even from 0 to `REACH`, and its heading turns by a normal step of
+    Each dot starts at a free place, or at the one given; its speed is even from 0 to `REACH`, and its heading turns by a normal step of
     half a radian each time, so that it crosses the rooms rather than trembling.
     """
     count = len(walls.x_B)
-    places = [draw_places(walls, random=random)]
+    places = [draw_places(walls, random=random) if starts_B2 is None else starts_B2]
     heading_B = random.uniform(0, 2 * np.pi, count)
     actions = []
     for _ in range(steps):

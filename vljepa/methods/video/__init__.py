@@ -1,1 +1,1 @@
-"""What V-JEPA reads, and what its validation measures."""
+"""What the methods of video read, and what their validation measures."""
