@@ -35,6 +35,7 @@ TASKS = {
     "answer prior": "eval.studies.answer_prior.study:measure",
     "comparison": "eval.studies.comparison.study:measure",
     "v_jepa": "eval.studies.v_jepa:measure",
+    "two_rooms": "eval.studies.two_rooms:measure",
 }
 """What a suite may name as its task: `measure(context, **settings) -> Result`.
 
@@ -57,6 +58,7 @@ DOCUMENTS = {
     ),
     "comparison": ("Embeddings against tokens: the controlled comparison", "comparison", ["comparison"]),
     "family": ("The family: V-JEPA", "v_jepa", ["v_jepa"]),
+    "two_rooms": ("Planning in Two Rooms", "two_rooms", ["two_rooms"]),
 }
 """Pages of docs/ by name: title, task and results."""
 BENCHES = (

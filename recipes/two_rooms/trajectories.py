@@ -2,7 +2,9 @@
 
 Data policy: every trajectory has a wall and a door of its own, drawn evenly, and a dot that wanders: its speed is even
 from 0 to 2.45 pixels a step, and its heading turns by a normal step of half a radian. Half of the dots start anywhere,
-half within 10 pixels of the wall, of which a model has most to learn. They know no goals. OUT gets the folders `train`, `validation` and `test`, each as `vljepa.data.trajectories` reads it.
+half within 10 pixels of the wall, of which a model has most to learn. They know no goals.
+
+OUT gets the folders `train`, `validation` and `test`, each as `vljepa.data.trajectories` reads it.
 """
 
 from __future__ import annotations

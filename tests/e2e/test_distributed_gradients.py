@@ -19,12 +19,14 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.launching import free_port
-from vljepa.configs import RunConfig, VJEPAConfig
+from vljepa.configs import EBJEPAConfig, RunConfig, VJEPAConfig
+from vljepa.methods.eb_jepa import EBJepaMethod
 from vljepa.methods.v_jepa import VJepaMethod
 from vljepa.models.layers.sharded import whole
 from vljepa.models.types import Batch
 from vljepa.models.video.masks import draw_roles
 from vljepa.models.video.v_jepa import VJEPA
+from vljepa.models.video.vector_world import VectorWorld
 from vljepa.objectives import Positives, gather_with_gradient, grad_cache, infonce
 
 ROWS, WIDTH = 26, 6
@@ -159,6 +161,22 @@ def masked_gradients(*, gather: bool) -> torch.Tensor:
     return flat(model)
 
 
+def world_gradients(*, gather: bool) -> torch.Tensor:
+    """Of an EB-JEPA, whose variances and covariances are those of all processes' latents."""
+    config = EBJEPAConfig(side=16, channels=(4, 4, 4), keypoints=4, width=8, hidden=8, action_width=2, rollout=2)
+    torch.manual_seed(0)
+    model, draw = VectorWorld(config), torch.Generator().manual_seed(2)
+    pixels = torch.randn(ROWS, 3, 3, 16, 16, generator=draw)
+    batch = Batch(pixels_BTCHW=pixels, actions_BTA=torch.randn(ROWS, 2, 2, generator=draw))
+    raw = {"method": "eb_jepa", "model": config.model_dump(), "data": {"train": [NOWHERE]}}
+    method = EBJepaMethod(RunConfig.model_validate(raw))
+    called: Any = DistributedDataParallel(model) if gather else model
+    if gather:
+        batch = batch.choose(share(torch.arange(ROWS), "uneven"))
+    method.loss(called(batch), [batch], step=3).backward()
+    return flat(model)
+
+
 def work(rank: int, world: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -166,6 +184,7 @@ def work(rank: int, world: int, port: int, folder: str) -> None:
     found: dict[str, Any] = {case: gradients(case) for case in CASES}
     found["scalar"] = refusal_of_a_scalar()
     found["v_jepa"] = masked_gradients(gather=True)
+    found["eb_jepa"] = world_gradients(gather=True)
     rows, pairs, texts = (share(one, "even") for one in data())
     model = DistributedDataParallel(Tower().double())
     outputs = model(rows)
@@ -182,10 +201,11 @@ def test_gradients_of_many_processes_are_those_of_one(world: int, tmp_path: Path
     mp.spawn(work, args=(world, free_port(), str(tmp_path)), nprocs=world)
     model, (rows, pairs, texts) = Tower().double(), data()
     contrast(model(rows), pairs, texts, tile=None, gather=False).backward()
-    exact, masked = flat(model), masked_gradients(gather=False)
+    exact, masked, world_alone = flat(model), masked_gradients(gather=False), world_gradients(gather=False)
     for rank in range(world):
         found = torch.load(tmp_path / f"{rank}.pt")
         torch.testing.assert_close(found.pop("v_jepa"), masked, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found.pop("eb_jepa"), world_alone, atol=1e-5, rtol=1e-4)
         wrong = found.pop("gather without gradient")
         assert "doesn't support scalar parameters" in found.pop("scalar")
         assert found.keys() == CASES.keys()

@@ -148,8 +148,8 @@ def wander(
 ) -> tuple[Floats, Floats]:
     """Trajectories of one data policy: places [B, steps + 1, 2] and actions [B, steps, 2].
 
-    Each dot starts at a free place, or at the one given; its speed is even from 0 to `REACH`, and its heading turns by a normal step of
-    half a radian each time, so that it crosses the rooms rather than trembling.
+    Each dot starts at a free place, or at the one given; its speed is even from 0 to `REACH`, and its heading turns by
+    a normal step of half a radian each time, so that it crosses the rooms rather than trembling.
     """
     count = len(walls.x_B)
     places = [draw_places(walls, random=random) if starts_B2 is None else starts_B2]
