@@ -17,6 +17,7 @@ from vljepa.configs.decoder import (
 )
 from vljepa.configs.eb_jepa import EBJEPAConfig
 from vljepa.configs.live import LiveOptions
+from vljepa.configs.llm_jepa import LLMJEPAConfig
 from vljepa.configs.loading import (
     is_decoder_recipe,
     load_decoder_run_config,
@@ -83,6 +84,7 @@ __all__ = [
     "EntityConfig",
     "GenerationConfig",
     "ImageConfig",
+    "LLMJEPAConfig",
     "LabelPriorConfig",
     "LiveOptions",
     "LoraConfig",

@@ -6,12 +6,15 @@ from vljepa.configs import Strict
 from vljepa.configs.methods import MODEL_CONFIGS
 from vljepa.errors import ConfigError
 from vljepa.methods.eb_jepa import EBJepaMethod
+from vljepa.methods.llm_jepa import LLMJepaMethod
 from vljepa.methods.protocol import Method
 from vljepa.methods.v_jepa import VJepaMethod
 from vljepa.methods.v_jepa2_ac import VJepa2ACMethod
 from vljepa.methods.vl_jepa import VLJepaMethod
 
-_METHODS: dict[str, type[Method]] = {one.name: one for one in (VLJepaMethod, VJepaMethod, VJepa2ACMethod, EBJepaMethod)}
+_METHODS: dict[str, type[Method]] = {
+    one.name: one for one in (VLJepaMethod, VJepaMethod, VJepa2ACMethod, EBJepaMethod, LLMJepaMethod)
+}
 
 
 def method_of(name: str) -> type[Method]:

@@ -143,6 +143,31 @@ class Entities(_Rows):
         return type(self)(torch.cat([self.numbers_BN] * 2), torch.cat([self.strengths_BN, untold_BN]))
 
 
+@dataclass(frozen=True)
+class Packed(_Rows):
+    """Texts of samples in V rows each of a language model; see `vljepa.models.language.packing`.
+
+    Args:
+        tokens_BVS: Token ids, the padding token where there is none.
+        blocks_BVS: Number of the view that a token is of, from 1; 0 is padding. Tokens of other views are not seen.
+        positions_BVS: Places in their own view.
+        labels_BVS: What the next-token loss asks for at each place; -100 where nothing is.
+        predicts_B: Place in the last row of the state that predicts; -1 where there is no row for views.
+        targets_B: Place of the state that is predicted, likewise.
+        starts_B: Place in the first row of the text's first token.
+        ends_B: Place of its last one.
+    """
+
+    tokens_BVS: Tensor
+    blocks_BVS: Tensor
+    positions_BVS: Tensor
+    labels_BVS: Tensor
+    predicts_B: Tensor
+    targets_B: Tensor
+    starts_B: Tensor
+    ends_B: Tensor
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch(_Rows):
     """Samples of one group of one step: contexts, conditions, targets, and what a loss knows them by.
@@ -156,6 +181,7 @@ class Batch(_Rows):
         states_BTS: Condition: the state of what acts at each step, S numbers.
         asked_BN: Condition: which tokens of the context are hidden and to be predicted.
         roles_BKN: Condition of K masks: whether a token is left out, seen or asked for (`models.video.masks`).
+        packed: Pairs of texts, for a language model.
         target: Target texts; or
         target_features_BE: what a frozen target encoder has made of them, before its head.
         pair_ids_B: Integer per sample, equal exactly for equal (source_id, query).
@@ -172,6 +198,7 @@ class Batch(_Rows):
     states_BTS: Tensor | None = None
     asked_BN: Tensor | None = None
     roles_BKN: Tensor | None = None
+    packed: Packed | None = None
     target: Tokens | None = None
     target_features_BE: Tensor | None = None
     pair_ids_B: Tensor | None = None

@@ -18,6 +18,7 @@ from vljepa.data.sources import source_path
 from vljepa.data.trajectories import Trajectories
 from vljepa.errors import ConfigError
 from vljepa.methods.protocol import Method, Scope
+from vljepa.methods.refusals import refuse_foreign
 from vljepa.models.types import Batch
 
 PANEL = 64
@@ -106,15 +107,7 @@ class TrajectoryMethod(Method):
         Raises:
             ConfigError: A section of another method, or a setting without effect.
         """
-        run = self.run
-        given = {name: getattr(run, name) for name in ("clips", "lora", "start")}
-        given |= {"data.replay": run.data.replay, **self.refused}
-        given |= {f"train.{name}": getattr(run.train, name) or None for name in ("gradient_checkpointing", "compile")}
-        for name, value in given.items():
-            if value is not None:
-                raise ConfigError(f"{name!r} is not there for {self.name}.", fix=f"remove {name!r}.")
-        if run.train.epochs is not None:
-            raise ConfigError(f"train.epochs is not there for {self.name}.", fix="set train.steps.")
+        refuse_foreign(self.run, self.name, more=self.refused)
 
     @abstractmethod
     def new_model(self) -> nn.Module:

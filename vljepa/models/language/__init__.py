@@ -1,0 +1,1 @@
+"""Language models that also predict latents."""
