@@ -36,6 +36,7 @@ TASKS = {
     "comparison": "eval.studies.comparison.study:measure",
     "v_jepa": "eval.studies.v_jepa:measure",
     "two_rooms": "eval.studies.two_rooms:measure",
+    "llm_jepa": "eval.studies.llm_jepa:measure",
 }
 """What a suite may name as its task: `measure(context, **settings) -> Result`.
 

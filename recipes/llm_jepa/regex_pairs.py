@@ -1,11 +1,12 @@
 """English and regular expressions for `llm_jepa_regex`: ``python recipes/llm_jepa/regex_pairs.py OUT``.
 
-Without --nl-rx, pairs of a small grammar of our own (what a line contains, begins and ends with; not, and, or; six kinds
-of things). With --nl-rx PATH/TO/nl_rx/synth, NL-RX-Synth (MIT): `src.txt` and `targ.txt`, in the given order 6,500 / 1,000
-/ 2,500; pairs of validation and test that stand in training too are dropped, and counted.
+Without --nl-rx, pairs of a small grammar of our own (what a line contains, begins and ends with; and, or, followed
+by; eight kinds of things). With --nl-rx PATH/TO/nl_rx/synth, NL-RX-Synth (MIT): `src.txt` and `targ.txt`. Pairs are
+shuffled and split 6,500 / 1,000 / 2,500; those of validation and test that stand in training too are dropped, and
+counted.
 
-OUT gets `train`, `validation` and `test.jsonl` with `view_a` and `view_b`, and `start`: an untrained Llama of 0.8 million
-parameters with a byte-level tokenizer of the training texts, as transformers saves them.
+OUT gets `train`, `validation` and `test.jsonl` with `view_a` and `view_b`, and `start`: an untrained Llama of 0.9
+million parameters with a byte-level tokenizer of the training texts, as transformers saves them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from vljepa.data.text_pairs import TextPair, read_pairs
 from vljepa.errors import VLJEPAError
 
 SIZES = {"train": 6500, "validation": 1000, "test": 2500}
-VOCABULARY, WIDTH, LAYERS, HEADS = 256, 128, 4, 4
+VOCABULARY, HEADS = 256, 4
 THINGS = {
     "a vowel": "[AEIOUaeiou]",
     "a number": "[0-9]",
@@ -47,16 +48,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--nl-rx", type=Path, help="folder with src.txt and targ.txt, instead of our own grammar")
     parser.add_argument("--share", type=float, default=1.0, help="of all pairs of our own grammar")
     parser.add_argument("--seed", type=int, default=0, help="of grammar and model")
+    parser.add_argument("--width", type=int, default=128, help="of the model; a multiple of 8")
+    parser.add_argument("--layers", type=int, default=4, help="of the model")
     given = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
         pairs = read_pairs(given.nl_rx) if given.nl_rx else grammar(given.seed, given.share)
+        Random(given.seed).shuffle(pairs)
         splits, dropped = dealt(pairs)
         given.out.mkdir(parents=True, exist_ok=True)
         for name, some in splits.items():
             lines = [json.dumps({"view_a": one.first, "view_b": one.second}) + "\n" for one in some]
             (given.out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-        write_start(given.out / "start", splits["train"], seed=given.seed)
+        write_start(given.out / "start", splits["train"], width=given.width, layers=given.layers, seed=given.seed)
     except VLJEPAError as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False)
         return 2
@@ -65,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def dealt(pairs: Sequence[TextPair]) -> tuple[dict[str, list[TextPair]], dict[str, int]]:
-    """Splits in the given order, and how many pairs of each stand in training too and are left out."""
+    """Splits in this order, and how many pairs of each stand in training too and are left out."""
     total, start = sum(SIZES.values()), 0
     splits: dict[str, list[TextPair]] = {}
     for name, size in SIZES.items():
@@ -117,7 +121,7 @@ def _part(random: Random) -> tuple[str, str]:
     return f"{text} {thing}{times}", shape.format(regex)
 
 
-def write_start(folder: Path, pairs: Sequence[TextPair], *, seed: int) -> None:
+def write_start(folder: Path, pairs: Sequence[TextPair], *, width: int, layers: int, seed: int) -> None:
     """An untrained Llama, and a tokenizer of the training texts."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -136,9 +140,9 @@ def write_start(folder: Path, pairs: Sequence[TextPair], *, seed: int) -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="<pad>", eos_token="</s>")
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        intermediate_size=3 * WIDTH,
-        num_hidden_layers=LAYERS,
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
         num_attention_heads=HEADS,
         num_key_value_heads=HEADS,
         max_position_embeddings=256,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,9 +59,26 @@ def _lines(folder: Path, first: str, second: str) -> Iterator[TextPair]:
 
 
 def _rows(place: Path) -> Iterator[TextPair]:
-    for number, row in sound_rows(find_data(place)):
+    # A row of text alone is no conversation about an image, which is what the formats make of `messages`.
+    rows = _json_lines(place) if place.suffix == ".jsonl" else sound_rows(find_data(place))
+    for number, row in rows:
         where = f"{place}, row {number}"
         yield _of_messages(row["messages"], where=where) if "messages" in row else _of_columns(row, where=where)
+
+
+def _json_lines(place: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        lines = place.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{str(place)!r} cannot be read: {error}.", fix="check the path; save it as UTF-8.") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{place}, line {number}: {error}.", fix="write one JSON object in each line.") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{place}, line {number}: {line[:40]!r} is no object.", fix="write one in each line.")
+        yield number, row
 
 
 def _of_columns(row: Mapping[str, Any], *, where: str) -> TextPair:

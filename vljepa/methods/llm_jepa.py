@@ -198,10 +198,10 @@ class LLMJepaMethod(Method):
 
     @torch.no_grad()
     def validate(self) -> Metrics:
-        """Of every source `exact` and `prefix` match of greedy continuations, the losses, and what latents are good for.
+        """Of every source `exact` and `prefix` match of greedy continuations, the losses, and what latents tell.
 
-        `r1` is the share of first views whose prediction is nearest to their own second view's latents, of those of the
-        panel; `effective_rank` of the first views' predictions. `mean` is the mean of `exact` over sources.
+        `r1` is the share of first views whose prediction is nearest to their own second view's latents, among those of
+        the panel; `effective_rank` of the first views' predictions. `mean` is the mean of `exact` over sources.
         """
         was_training = self.model.training
         self.model.eval()
@@ -210,14 +210,16 @@ class LLMJepaMethod(Method):
             written = self.generate([one.first for one in pairs])
             right = [text == one.second for text, one in zip(written, pairs, strict=True)]
             begun = [text.startswith(one.second) for text, one in zip(written, pairs, strict=True)]
-            found = self._measured(pairs) | {"exact": sum(right) / len(pairs), "prefix": sum(begun) / len(pairs)}
+            found = self.measured(pairs) | {"exact": sum(right) / len(pairs), "prefix": sum(begun) / len(pairs)}
             metrics |= {f"{name}/{key}": value for key, value in found.items()}
         if self.panels:
             metrics["mean"] = sum(metrics[f"{name}/exact"] for name in self.panels) / len(self.panels)
         self.model.train(was_training)
         return metrics
 
-    def _measured(self, pairs: Sequence[TextPair]) -> dict[str, float]:
+    @torch.no_grad()
+    def measured(self, pairs: Sequence[TextPair]) -> dict[str, float]:
+        """Losses of pairs, and what their latents are good for: see `validate`."""
         device = next(self.model.parameters()).device
         parts = []
         for start in range(0, len(pairs), _AT_ONCE):
@@ -262,6 +264,17 @@ class LLMJepaMethod(Method):
             )
             written += self.tokenizer.batch_decode(found[:, longest:], skip_special_tokens=True)
         return [one.strip() for one in written]
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Latents of texts, [N, D]: the last layer's state of the last token, after the final norm."""
+        device = next(self.model.parameters()).device
+        packing = self._packing() | {"predictors": []}
+        parts = []
+        for start in range(0, len(texts), _AT_ONCE):
+            some = [self.tokens(TextPair(one, one)) for one in texts[start : start + _AT_ONCE]]
+            parts.append(self.model(Batch(packed=pack(some, views=True, **packing)).to(device))["target"])
+        return torch.cat(parts)
 
     def gather(self, model: LLMJEPA, *, keep: bool) -> Callable[[Path], object]:
         """See `Method`: a folder of transformers."""
