@@ -121,11 +121,12 @@ def examined(run: RunConfig, place: Path, pairs: Sequence[TextPair]) -> dict[str
     method = LLMJepaMethod(run.model_copy(update={"method": LLMJepaMethod.name}))
     method.build(place, device=torch.device("cpu")).eval()
     written = method.generate([one.first for one in pairs])
-    latents = {name: method.encode([getattr(one, name) for one in pairs]) for name in ("first", "second")}
+    firsts = method.encode([one.first for one in pairs], view="first")
+    seconds = method.encode([one.second for one in pairs], view="second")
     return method.measured(pairs) | {
         "exact": [text == one.second for text, one in zip(written, pairs, strict=True)],
         "prefix": [text.startswith(one.second) for text, one in zip(written, pairs, strict=True)],
-        "linear": linear(latents["first"], latents["second"]),
+        "linear": linear(firsts, seconds),
     }
 
 

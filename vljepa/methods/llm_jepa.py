@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -266,14 +266,20 @@ class LLMJepaMethod(Method):
         return [one.strip() for one in written]
 
     @torch.no_grad()
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Latents of texts, [N, D]: the last layer's state of the last token, after the final norm."""
+    def encode(self, texts: Sequence[str], *, view: Literal["first", "second"] = "second") -> Tensor:
+        """Latents of texts, [N, D]: the last layer's state of the last token, after the final norm.
+
+        Args:
+            texts: Each by itself.
+            view: Which view of a pair they are: a first one ends with a line break, as in training.
+        """
         device = next(self.model.parameters()).device
         packing = self._packing() | {"predictors": []}
+        wanted = "predicted" if view == "first" else "target"
         parts = []
         for start in range(0, len(texts), _AT_ONCE):
             some = [self.tokens(TextPair(one, one)) for one in texts[start : start + _AT_ONCE]]
-            parts.append(self.model(Batch(packed=pack(some, views=True, **packing)).to(device))["target"])
+            parts.append(self.model(Batch(packed=pack(some, views=True, **packing)).to(device))[wanted])
         return torch.cat(parts)
 
     def gather(self, model: LLMJEPA, *, keep: bool) -> Callable[[Path], object]:
