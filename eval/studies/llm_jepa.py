@@ -1,7 +1,7 @@
 """LLM-JEPA on English and regular expressions: is the objective beside the next token worth what it costs?
 
-Arms are runs of one recipe that share seed, first weights, order of pairs and learning rate; what is complete in the work
-folder is not trained again. Every arm writes the second views of the same test pairs, greedily.
+Arms are runs of one recipe that share seed, first weights, order of pairs and learning rate; what is complete in the
+work folder is not trained again. Every arm writes the second views of the same test pairs, greedily.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def measure(
             log(f"{name}, seed {seed}: {100 * np.mean(one['exact']):.1f}% exact")
     rows = {name: _row(of_seeds, steps[name]) for name, of_seeds in found.items()}
     keys = [f"{number}" for number in range(len(pairs))]
-    against = {}
+    against: dict[str, dict[str, Any]] = {}
     for other in (name for name in (PLAIN, LONGER) if name in found):
         for name in (name for name in found if name != other):
             differences = [
@@ -100,9 +100,7 @@ def measure(
     )
 
 
-def arm_recipe(
-    arm: str, steps: int, *, data: Path, work: Path, seed: int, lr: float, batch_size: int
-) -> RunConfig:
+def arm_recipe(arm: str, steps: int, *, data: Path, work: Path, seed: int, lr: float, batch_size: int) -> RunConfig:
     """The recipe as an arm changes it; nothing is chosen on validation, the last state is measured."""
     raw = load_run_config(RECIPE).model_dump(mode="json")
     raw["method"] = ShuffledPairs.name if arm == SHUFFLED else LLMJepaMethod.name
@@ -120,9 +118,9 @@ def examined(run: RunConfig, place: Path, pairs: Sequence[TextPair]) -> dict[str
     """What a run writes of test pairs, and what its latents are like."""
     method = LLMJepaMethod(run.model_copy(update={"method": LLMJepaMethod.name}))
     method.build(place, device=torch.device("cpu")).eval()
-    written = method.generate([one.first for one in pairs])
-    firsts = method.encode([one.first for one in pairs], view="first")
-    seconds = method.encode([one.second for one in pairs], view="second")
+    written = method.speaker.generate([one.first for one in pairs])
+    firsts = method.speaker.encode([one.first for one in pairs], view="first")
+    seconds = method.speaker.encode([one.second for one in pairs], view="second")
     return method.measured(pairs) | {
         "exact": [text == one.second for text, one in zip(written, pairs, strict=True)],
         "prefix": [text.startswith(one.second) for text, one in zip(written, pairs, strict=True)],
@@ -131,7 +129,7 @@ def examined(run: RunConfig, place: Path, pairs: Sequence[TextPair]) -> dict[str
 
 
 def linear(given_ND: Tensor, asked_ND: Tensor, *, strength: float = 1e-2) -> float:
-    """Share of the variance of second views' latents that a ridge regression tells from first views', on other pairs."""
+    """Share of the variance of second views' latents that a ridge regression on first views' explains, on new pairs."""
     half = len(given_ND) // 2
     given_NE = torch.cat([given_ND.double(), torch.ones(len(given_ND), 1, dtype=torch.float64)], dim=1)
     asked_ND = asked_ND.double()

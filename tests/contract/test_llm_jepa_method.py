@@ -16,9 +16,11 @@ from torch import Tensor
 
 from recipes.llm_jepa import regex_pairs
 from vljepa.checkpoint.llm_jepa import load_language_model, read_into
+from vljepa.cli.main import main
 from vljepa.configs import LLMJEPAConfig, RunConfig
 from vljepa.data.text_pairs import TextPair, read_pairs
 from vljepa.errors import CheckpointError, ConfigError, DataError
+from vljepa.methods.language.speaker import Speaker
 from vljepa.methods.llm_jepa import LLMJepaMethod, PairBatches
 from vljepa.models.language.llm_jepa import LLMJEPA, bend, distance
 from vljepa.models.language.packing import Pair, pack, seen
@@ -48,10 +50,7 @@ def language_model(name: str) -> Any:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("regex")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(regex_pairs, "WIDTH", 16)
-        patch.setattr(regex_pairs, "LAYERS", 1)
-        assert regex_pairs.main([str(folder), "--share", "0.01"]) == 0
+    assert regex_pairs.main([str(folder), "--share", "0.01", "--width", "16", "--layers", "1"]) == 0
     return folder
 
 
@@ -210,6 +209,30 @@ def test_it_learns_and_transformers_reads_it(data: Path, tmp_path: Path) -> None
         read_into(method.model, place)
 
 
+@pytest.mark.parametrize("objective", ["cosine", "infonce"])
+def test_pairs_in_pieces_train_as_all_at_once(data: Path, tmp_path: Path, objective: str) -> None:
+    whole = recipe(tmp_path / "whole", data, steps=4, eval_every=4, model={"objective": objective})
+    pieces = whole.model_copy(update={"objective": whole.objective.model_copy(update={"grad_cache": 3})})
+    pieces = pieces.model_copy(update={"train": whole.train.model_copy(update={"output": str(tmp_path / "pieces")})})
+    for run in (whole, pieces):
+        Trainer(run, device="cpu").fit()
+    assert losses(tmp_path / "pieces") == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
+
+
+def test_the_command_writes_second_views(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Trainer(recipe(tmp_path / "run", data, steps=2, eval_every=2), device="cpu").fit()
+    capsys.readouterr()
+    place, texts = str(tmp_path / "run" / "last"), ["lines containing a vowel", "lines ending in a number"]
+    assert main(["generate", place, *texts, "--max-new-tokens", "5", "--device", "cpu", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    wanted = Speaker.from_pretrained(place).generate(texts, max_new_tokens=5)
+    assert found == [{"text": text, "answer": answer} for text, answer in zip(texts, wanted, strict=True)]
+    assert main(["generate", place, *texts, "--max-new-tokens", "5", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == "".join(f"{one}\n" for one in wanted)
+    assert main(["generate", str(tmp_path), "text"]) == 2
+    assert "method llm_jepa" in capsys.readouterr().err
+
+
 def test_a_run_that_is_stopped_goes_on_to_the_last_bit(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,7 +281,7 @@ def test_pairs_of_every_shape_and_what_is_no_pair(tmp_path: Path) -> None:
     (lines / "targ.txt").write_text("ein Hund\neine Katze\n")
     assert read_pairs(lines) == wanted
     (lines / "targ.txt").write_text("ein Hund\n")
-    with pytest.raises(DataError, match="has 2 lines and targ.txt 1"):
+    with pytest.raises(DataError, match=r"has 2 lines and targ\.txt 1"):
         read_pairs(lines)
     for row, message in (
         ({"view_a": "x"}, "no column 'view_b'"),
@@ -275,3 +298,47 @@ def test_pairs_that_stand_in_training_are_dropped_and_counted() -> None:
     splits, dropped = regex_pairs.dealt(pairs)
     assert dropped == {"validation": 0, "test": 10}
     assert [len(one) for one in splits.values()] == [65, 10, 15]
+
+
+def test_adapters_train_the_added_tokens_too_and_are_saved_merged(data: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    lora = {"lora": {"rank": 2, "targets": ["q_proj", "up_proj"]}, "predictor_tokens": 2}
+    run = recipe(tmp_path / "run", data, model=lora, steps=6, eval_every=6)
+    Trainer(run, device="cpu").fit()
+    place = tmp_path / "run" / "last"
+    before, tokenizer = load_language_model(run.model, seed=run.train.seed)  # type: ignore[arg-type]
+    after = AutoModelForCausalLM.from_pretrained(place)
+    assert before.state_dict().keys() == after.state_dict().keys(), "nothing of peft is left"
+    moved = {
+        name for name, value in before.state_dict().items() if not torch.equal(value, after.state_dict()[name])
+    } - {"lm_head.weight"}  # which is the embedding
+    assert {name.split(".")[-2] for name in moved} == {"q_proj", "up_proj", "embed_tokens"}
+    rows = (before.get_input_embeddings().weight != after.get_input_embeddings().weight).any(1)
+    added = tokenizer.convert_tokens_to_ids(["<|predictor_2|>", "<|predictor_1|>"])
+    assert rows.nonzero().flatten().tolist() == sorted(added), "the added tokens, and no other"
+    method = LLMJepaMethod(run)
+    method.build(place, device=torch.device("cpu"))
+    texts = ["lines containing a vowel", "lines ending in a number"]
+    torch.testing.assert_close(
+        method.speaker.predict(texts), Speaker.from_pretrained(place).predict(texts), atol=1e-5, rtol=1e-4
+    )
+    (place / "adapters.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="is not readable"):
+        method.load(method.model, place)
+    with pytest.raises(ConfigError, match=r"there is no linear layer 'query'"):
+        Trainer(recipe(tmp_path, data, model={"lora": {"targets": ["query"]}}), device="cpu").fit()
+
+
+def test_what_a_saved_model_says_does_not_hang_on_its_company(data: Path, tmp_path: Path) -> None:
+    Trainer(recipe(tmp_path / "run", data, steps=4, eval_every=4), device="cpu").fit()
+    speaker = Speaker.from_pretrained(tmp_path / "run" / "last")
+    texts = ["lines containing a vowel", "lines that start with a number and ending in the string 'dog'"]
+    both = speaker.generate(texts, max_new_tokens=8)
+    assert both == [speaker.generate([one], max_new_tokens=8)[0] for one in texts], "padding changes nothing"
+    for view in ("first", "second"):
+        alone = torch.cat([speaker.encode([one], view=view) for one in texts])
+        torch.testing.assert_close(speaker.encode(texts, view=view), alone, atol=1e-5, rtol=1e-4)
+    assert (speaker.predict(texts) - speaker.encode(texts, view="first")).abs().max() > 1e-4, "another token is read"
+    with pytest.raises(CheckpointError, match="name a folder of `vljepa train` with method llm_jepa"):
+        Speaker.from_pretrained(tmp_path)

@@ -19,9 +19,12 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.launching import free_port
-from vljepa.configs import EBJEPAConfig, RunConfig, VJEPAConfig
+from vljepa.configs import EBJEPAConfig, LLMJEPAConfig, RunConfig, VJEPAConfig
 from vljepa.methods.eb_jepa import EBJepaMethod
+from vljepa.methods.llm_jepa import LLMJepaMethod
 from vljepa.methods.v_jepa import VJepaMethod
+from vljepa.models.language.llm_jepa import LLMJEPA
+from vljepa.models.language.packing import Pair, pack
 from vljepa.models.layers.sharded import whole
 from vljepa.models.types import Batch
 from vljepa.models.video.masks import draw_roles
@@ -177,6 +180,24 @@ def world_gradients(*, gather: bool) -> torch.Tensor:
     return flat(model)
 
 
+def language_gradients(*, gather: bool) -> torch.Tensor:
+    """Of an LLM-JEPA: next tokens are averaged over the tokens of all processes, InfoNCE is over all pairs."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    raw = {"start": "none", "objective": "infonce", "straightness": 0.5}
+    model = LLMJEPA(LLMJEPAConfig.model_validate(raw), LlamaForCausalLM(LlamaConfig(vocab_size=40, **sizes)))
+    pairs = [Pair(range(3, 6 + number % 7), range(20, 22 + number % 11)) for number in range(ROWS)]
+    batch = Batch(packed=pack(pairs, end=0, padding=0, predictors=[1], views=True))
+    method = LLMJepaMethod(RunConfig.model_validate({"method": "llm_jepa", "model": raw, "data": {"train": [NOWHERE]}}))
+    called: Any = DistributedDataParallel(model, find_unused_parameters=True) if gather else model
+    if gather:
+        batch = batch.choose(share(torch.arange(ROWS), "uneven"))
+    method.loss(called(batch), [batch], step=3).backward()
+    return flat(model)
+
+
 def work(rank: int, world: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -185,6 +206,7 @@ def work(rank: int, world: int, port: int, folder: str) -> None:
     found["scalar"] = refusal_of_a_scalar()
     found["v_jepa"] = masked_gradients(gather=True)
     found["eb_jepa"] = world_gradients(gather=True)
+    found["llm_jepa"] = language_gradients(gather=True)
     rows, pairs, texts = (share(one, "even") for one in data())
     model = DistributedDataParallel(Tower().double())
     outputs = model(rows)
@@ -202,10 +224,12 @@ def test_gradients_of_many_processes_are_those_of_one(world: int, tmp_path: Path
     model, (rows, pairs, texts) = Tower().double(), data()
     contrast(model(rows), pairs, texts, tile=None, gather=False).backward()
     exact, masked, world_alone = flat(model), masked_gradients(gather=False), world_gradients(gather=False)
+    language_alone = language_gradients(gather=False)
     for rank in range(world):
         found = torch.load(tmp_path / f"{rank}.pt")
         torch.testing.assert_close(found.pop("v_jepa"), masked, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(found.pop("eb_jepa"), world_alone, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found.pop("llm_jepa"), language_alone, atol=1e-5, rtol=1e-4)
         wrong = found.pop("gather without gradient")
         assert "doesn't support scalar parameters" in found.pop("scalar")
         assert found.keys() == CASES.keys()

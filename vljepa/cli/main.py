@@ -20,6 +20,7 @@ from vljepa.cli.demo import demo
 from vljepa.cli.doctor import doctor
 from vljepa.cli.embed import embed
 from vljepa.cli.export import export
+from vljepa.cli.generate import generate
 from vljepa.cli.index import index
 from vljepa.cli.mcp import mcp
 from vljepa.cli.new import new
@@ -63,6 +64,7 @@ for verb in (
     train_decoder,
     probe,
     plan,
+    generate,
     export,
     doctor,
 ):

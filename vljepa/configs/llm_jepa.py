@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from vljepa.configs.lora import LoraConfig
 from vljepa.configs.part import Strict
 
 
@@ -22,6 +23,7 @@ class LLMJEPAConfig(Strict):
         loss_dropout: Share of steps without the objective, drawn from (seed, step): they cost half.
         straightness: Weight of semantic tube prediction (arXiv 2602.22617): states of one text on a straight way.
         max_length: Tokens of a pair; longer ones are left out and counted.
+        lora: Train low-rank adapters and the added tokens' embeddings alone; the saved model has them merged.
     """
 
     start: str
@@ -32,6 +34,7 @@ class LLMJEPAConfig(Strict):
     loss_dropout: float = Field(0.0, ge=0, lt=1)
     straightness: float = Field(0.0, ge=0)
     max_length: int = Field(512, ge=4)
+    lora: LoraConfig | None = None
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:

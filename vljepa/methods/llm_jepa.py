@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vljepa.checkpoint.llm_jepa import load_language_model, predictor_names, read_into, write_llm_jepa
+from vljepa.checkpoint.llm_jepa import adapted, load_language_model, read_into, write_llm_jepa
 from vljepa.configs import LLMJEPAConfig, RunConfig
 from vljepa.data.collate import Group
 from vljepa.data.sampling import StepSampler
 from vljepa.data.sources import source_path
 from vljepa.data.text_pairs import TextPair, read_pairs
 from vljepa.errors import ConfigError, DataError
+from vljepa.methods.language.speaker import Speaker
 from vljepa.methods.protocol import Inputs, Method, Scope, TrainingModule
 from vljepa.methods.refusals import refuse_foreign
 from vljepa.metrics.collapse import effective_rank
@@ -32,8 +33,6 @@ from vljepa.validation.tasks import Metrics
 
 PANEL = 200
 """Pairs of a validation, evenly spaced over the source."""
-_AT_ONCE = 50
-_SEPARATOR = "\n"
 
 
 class PairBatches(torch.utils.data.Dataset[list[Group]]):
@@ -127,8 +126,11 @@ class LLMJepaMethod(Method):
             ConfigError: There is no such model.
             CheckpointError: The checkpoint is of another one.
         """
-        language_model, self.tokenizer = load_language_model(self.config, seed=self.run.train.seed)
+        language_model, tokenizer = load_language_model(self.config, seed=self.run.train.seed)
+        if self.config.lora is not None:
+            language_model = adapted(language_model, tokenizer, self.config, seed=self.run.train.seed)
         self.model = LLMJEPA(self.config, language_model)
+        self.speaker = Speaker(self.model, tokenizer)
         if checkpoint is not None:
             read_into(self.model, checkpoint)
         return self.model.to(device)
@@ -145,7 +147,7 @@ class LLMJepaMethod(Method):
         self.left_out = 0
         for source in run.data.train:
             pairs = read_pairs(source_path(source, run.data.root))
-            kept = [one for one in map(self.tokens, pairs) if self._fits(one)]
+            kept = [one for one in map(self.speaker.tokens, pairs) if self._fits(one)]
             if not kept:
                 raise DataError(
                     f"no pair of {source.name!r} has at most {self.config.max_length} tokens.",
@@ -156,25 +158,11 @@ class LLMJepaMethod(Method):
         for source in run.data.validation:
             pairs = read_pairs(source_path(source, run.data.root))
             self.panels[source.name] = pairs[:: -(-len(pairs) // PANEL)]
-        batches = PairBatches(train, run=run, packing=self._packing(), shard=shard)
+        batches = PairBatches(train, run=run, packing=self.speaker.packing(), shard=shard)
         return Inputs(batches=batches, workers=run.data.workers)
-
-    def tokens(self, pair: TextPair) -> Pair:
-        """Tokens of both views; a line break ends the first one."""
-        first, second = (
-            self.tokenizer(text, add_special_tokens=False)["input_ids"]
-            for text in (pair.first + _SEPARATOR, pair.second)
-        )
-        return Pair(first, second)
 
     def _fits(self, pair: Pair) -> bool:
         return len(pair.first) + len(pair.second) + max(1, self.config.predictor_tokens) <= self.config.max_length
-
-    def _packing(self) -> dict[str, Any]:
-        end = self.tokenizer.eos_token_id
-        padding = end if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
-        names = predictor_names(self.config.predictor_tokens)
-        return {"end": end, "padding": padding, "predictors": self.tokenizer.convert_tokens_to_ids(names)}
 
     def module(self, model: LLMJEPA) -> TrainingModule:
         """The model; its rows are losses and latents of pairs."""
@@ -207,7 +195,7 @@ class LLMJepaMethod(Method):
         self.model.eval()
         metrics: Metrics = {}
         for name, pairs in self.panels.items():
-            written = self.generate([one.first for one in pairs])
+            written = self.speaker.generate([one.first for one in pairs])
             right = [text == one.second for text, one in zip(written, pairs, strict=True)]
             begun = [text.startswith(one.second) for text, one in zip(written, pairs, strict=True)]
             found = self.measured(pairs) | {"exact": sum(right) / len(pairs), "prefix": sum(begun) / len(pairs)}
@@ -220,14 +208,11 @@ class LLMJepaMethod(Method):
     @torch.no_grad()
     def measured(self, pairs: Sequence[TextPair]) -> dict[str, float]:
         """Losses of pairs, and what their latents are good for: see `validate`."""
-        device = next(self.model.parameters()).device
-        parts = []
-        for start in range(0, len(pairs), _AT_ONCE):
-            some = [self.tokens(one) for one in pairs[start : start + _AT_ONCE]]
-            parts.append(self.model(Batch(packed=pack(some, views=True, **self._packing())).to(device)))
-        rows = {key: torch.cat([one[key] for one in parts]) for key in parts[0]}
+        rows = self.speaker.rows(pairs)
         cosine_BB = F.normalize(rows["predicted"], dim=-1) @ F.normalize(rows["target"], dim=-1).T
-        others_BB = cosine_BB.masked_fill(torch.eye(len(cosine_BB), dtype=torch.bool, device=device), -torch.inf)
+        others_BB = cosine_BB.masked_fill(
+            torch.eye(len(cosine_BB), dtype=torch.bool, device=cosine_BB.device), -torch.inf
+        )
         return {
             "next_token": float(rows["next_token"].sum() / rows["tokens"].sum()),
             "distance": float(self._distance(rows)),
@@ -236,55 +221,9 @@ class LLMJepaMethod(Method):
             "effective_rank": effective_rank(rows["predicted"].cpu().numpy()),
         }
 
-    @torch.no_grad()
-    def generate(self, texts: Sequence[str], *, max_new_tokens: int = 96) -> list[str]:
-        """Greedy continuations of first views.
-
-        Args:
-            texts: First views.
-            max_new_tokens: Of each, the end included.
-        """
-        device = next(self.model.parameters()).device
-        packing = self._packing()
-        written: list[str] = []
-        for start in range(0, len(texts), _AT_ONCE):
-            firsts = [self.tokens(TextPair(one, "")).first for one in texts[start : start + _AT_ONCE]]
-            longest = max(map(len, firsts))
-            ids = torch.tensor(
-                [[packing["padding"]] * (longest - len(one)) + list(one) for one in firsts], device=device
-            )
-            mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in firsts], device=device)
-            found = self.model.language_model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                eos_token_id=packing["end"],
-                pad_token_id=packing["padding"],
-            )
-            written += self.tokenizer.batch_decode(found[:, longest:], skip_special_tokens=True)
-        return [one.strip() for one in written]
-
-    @torch.no_grad()
-    def encode(self, texts: Sequence[str], *, view: Literal["first", "second"] = "second") -> Tensor:
-        """Latents of texts, [N, D]: the last layer's state of the last token, after the final norm.
-
-        Args:
-            texts: Each by itself.
-            view: Which view of a pair they are: a first one ends with a line break, as in training.
-        """
-        device = next(self.model.parameters()).device
-        packing = self._packing() | {"predictors": []}
-        wanted = "predicted" if view == "first" else "target"
-        parts = []
-        for start in range(0, len(texts), _AT_ONCE):
-            some = [self.tokens(TextPair(one, one)) for one in texts[start : start + _AT_ONCE]]
-            parts.append(self.model(Batch(packed=pack(some, views=True, **packing)).to(device))[wanted])
-        return torch.cat(parts)
-
     def gather(self, model: LLMJEPA, *, keep: bool) -> Callable[[Path], object]:
         """See `Method`: a folder of transformers."""
-        state, tokenizer = whole_state(model.language_model.state_dict(), keep=keep), self.tokenizer
+        state, tokenizer = whole_state(model.language_model.state_dict(), keep=keep), self.speaker.tokenizer
         return lambda folder: write_llm_jepa(model, tokenizer, state, folder)
 
     def load(self, model: LLMJEPA, folder: Path) -> None:

@@ -37,7 +37,7 @@ class LLMJEPA(nn.Module):
     def states(self, packed: Packed) -> tuple[Tensor, Tensor]:
         """Last states [B, V, S, D], after the final norm, and logits [B, V, S, vocabulary]."""
         blocks_RS = packed.blocks_BVS.flatten(0, 1)
-        dtype = self.language_model.get_input_embeddings().weight.dtype
+        dtype = self.language_model.dtype
         mask_RSS = seen(blocks_RS)
         bias_R1SS = torch.zeros(mask_RSS.shape, dtype=dtype, device=mask_RSS.device)
         bias_R1SS = bias_R1SS.masked_fill(~mask_RSS, torch.finfo(dtype).min).unsqueeze(1)
