@@ -38,6 +38,20 @@ CLASSES = {
 PAIRS = [Pair([5, 6, 7], [8, 9]), Pair([4, 5, 9, 3, 2], [7, 7, 7, 1]), Pair([3], [2])]
 END, PREDICTORS = 0, [40, 41]
 
+RECORDED: dict[str, tuple[dict[str, Any], list[float]]] = {
+    "next token": ({"weight": 0.0, "predictor_tokens": 0}, [5.54603, 5.49566, 5.37579, 5.24872, 5.1535, 5.09689]),
+    "LLM-JEPA": ({"loss_dropout": 0.5}, [5.55004, 6.58982, 6.39441, 5.35165, 5.55941, 5.42264]),
+    "InfoNCE": (
+        {"objective": "infonce", "predictor_tokens": 2},
+        [12.60904, 8.29156, 9.82834, 11.60842, 10.15955, 9.79333],
+    ),
+    "STP": (
+        {"weight": 0.0, "predictor_tokens": 0, "straightness": 0.5},
+        [6.43077, 6.31824, 6.10952, 5.87752, 5.75058, 5.65561],
+    ),
+}
+"""Settings by name, and the losses of the first six steps."""
+
 
 def language_model(name: str) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -342,3 +356,11 @@ def test_what_a_saved_model_says_does_not_hang_on_its_company(data: Path, tmp_pa
     assert (speaker.predict(texts) - speaker.encode(texts, view="first")).abs().max() > 1e-4, "another token is read"
     with pytest.raises(CheckpointError, match="name a folder of `vljepa train` with method llm_jepa"):
         Speaker.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(RECORDED))
+def test_losses_are_those_that_were_recorded(data: Path, tmp_path: Path, name: str) -> None:
+    """A refactoring moves nothing: losses of six steps, to what another machine's kernels may change."""
+    model, wanted = RECORDED[name]
+    Trainer(recipe(tmp_path / "run", data, model=model, steps=6, eval_every=6), device="cpu").fit()
+    assert losses(tmp_path / "run") == pytest.approx(wanted, rel=1e-4)
