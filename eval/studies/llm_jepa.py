@@ -159,6 +159,18 @@ def _size(data: Path) -> int:
 
 
 def derived(result: dict[str, Any]) -> dict[str, Any]:
-    """Names of the arms that others are measured against."""
-    del result
-    return {"plain": PLAIN, "longer": LONGER}
+    """What arms cost, and whether one with the objective is above next tokens alone at equal compute."""
+    arms, base = result["arms"], result["arms"][PLAIN]["steps"]
+    costs = {name: row["steps"] * _cost(name) / base for name, row in arms.items()}
+    of = {name: row[LONGER] for name, row in result["against"].items() if name not in (PLAIN, LONGER, SHUFFLED, "STP")}
+    above = [name for name, one in of.items() if one["low"] > 0]
+    below = [name for name, one in of.items() if one["high"] < 0]
+    verdict = f"at equal compute {len(above)} of {len(of)} arms with the objective are above next tokens alone, "
+    verdict += f"{len(below)} below."
+    return {"plain": PLAIN, "longer": LONGER, "costs": costs, "verdict": verdict}
+
+
+def _cost(arm: str) -> float:
+    """Rows of a pair in a step, on average: one for next tokens, one more for the views."""
+    config = LLMJEPAConfig.model_validate({"start": "none"} | ARMS[arm])
+    return 1 + (1 - config.loss_dropout if config.weight else 0)
