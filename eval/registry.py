@@ -58,7 +58,6 @@ DOCUMENTS = {
     ),
     "comparison": ("Embeddings against tokens: the controlled comparison", "comparison", ["comparison"]),
     "family": ("The family: V-JEPA", "v_jepa", ["v_jepa"]),
-    "two_rooms": ("Planning in Two Rooms", "two_rooms", ["two_rooms"]),
 }
 """Pages of docs/ by name: title, task and results."""
 BENCHES = (
