@@ -59,7 +59,6 @@ DOCUMENTS = {
     ),
     "comparison": ("Embeddings against tokens: the controlled comparison", "comparison", ["comparison"]),
     "family": ("The family: V-JEPA", "v_jepa", ["v_jepa"]),
-    "two_rooms": ("Planning in Two Rooms", "two_rooms", ["two_rooms"]),
     "llm_jepa": ("LLM-JEPA", "llm_jepa", ["llm_jepa"]),
 }
 """Pages of docs/ by name: title, task and results."""
